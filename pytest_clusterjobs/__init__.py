@@ -1,0 +1,32 @@
+"""Cluster jobs as pytest items: the public API, loaded when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .backends.protocol import Backend as Backend
+    from .backends.registry import open_backend as open_backend
+    from .jobs import JobSpec as JobSpec
+    from .jobs import Outcome as Outcome
+    from .jobs import Reason as Reason
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backend": ".backends.protocol",
+    "JobSpec": ".jobs",
+    "Outcome": ".jobs",
+    "Reason": ".jobs",
+    "open_backend": ".backends.registry",
+}
+
+__all__ = ["Backend", "JobSpec", "Outcome", "Reason", "open_backend"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

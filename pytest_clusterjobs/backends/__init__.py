@@ -1,0 +1,1 @@
+"""Adapters of cluster systems, one module or folder each."""

@@ -1,0 +1,161 @@
+"""The contract of a backend: the adapter of one cluster system.
+
+A backend never imports pytest. It is registered as an entry point of the group
+``pytest_clusterjobs.backends`` whose object is a :class:`BackendType`, and it proves itself with the
+conformance suite in ``pytest_clusterjobs.testing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+from typing import Protocol
+
+from ..jobs import Handle
+from ..jobs import JobSpec
+from ..jobs import LogChunk
+from ..jobs import Observation
+
+
+class BackendError(Exception):
+    """The cluster's API did not answer as it should; try again later. Never a job's death."""
+
+
+class SubmissionRejected(BackendError):
+    """The cluster refused this submission for good; its words are the message."""
+
+
+class Throttled(BackendError):
+    """The cluster asks for fewer calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do, and how fast it wants to be asked."""
+
+    ids_per_poll: int = 1000
+    submissions_per_second: float | None = None
+    """``None``: no limit known."""
+    submit_threads: int = 4
+    """How many ``submit`` calls may run at once."""
+    min_poll_interval: float = 1.0
+    """Seconds."""
+    find_settle: float = 0.0
+    """Seconds after a submission before ``find`` may say ``NotSubmitted``."""
+    log_settle: float = 0.0
+    """Seconds after an end before a log that is still incomplete is called so."""
+    restarts: bool = True
+    """Whether ``max_restarts`` works."""
+    max_nodes: int | None = None
+    """Nodes that one job may have; 1 for a backend without multi-node jobs, ``None`` for no known limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The token's job exists (or existed) and this is it."""
+
+    handle: Handle
+
+
+@dataclass(frozen=True, slots=True)
+class NotSubmitted:
+    """No job has this token and none will turn up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The cluster cannot tell now; such a token is never submitted again."""
+
+    why: str
+
+
+FindAnswer = Found | NotSubmitted | Unknown
+
+
+class Backend(Protocol):
+    """One cluster. ``submit`` is called from several threads, the rest from one."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; constant over its life."""
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        """Submit one job that carries ``token`` in its name or tags.
+
+        Secrets are read from this process's environment, by the names in ``spec.secrets``.
+        Raises SubmissionRejected when asking again is pointless, BackendError when the answer was
+        lost or the cluster is out of order: the job may or may not exist then, and ``find`` decides.
+        """
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        """Say of each token how its job is now, in as few calls as the cluster allows.
+
+        A token missing from the answer was not seen this time and keeps its last state; a job that
+        the scheduler definitely does not know is ``absent``. Raises BackendError, Throttled.
+        """
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        """Ask the cluster to end these jobs; later polls confirm. Jobs that have ended are no error."""
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        """Read one node's log of one start (``None``: the last), from ``cursor``, or its last ``tail`` bytes."""
+
+    def find(self, token: str) -> FindAnswer:
+        """Say after a crash whether a token was submitted."""
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """All live jobs of a run by token, whether or not a ledger knows them."""
+
+    def close(self) -> None:
+        """Let go of connections. Jobs live on."""
+
+
+class Notifying(Protocol):
+    """A backend that can say at once that something changed, so that nobody waits for a poll."""
+
+    def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
+        """Call ``changed(tokens)`` from any thread when these jobs are worth a poll now."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendContext:
+    """What a backend is opened with."""
+
+    name: str
+    """NAME, as ``backend:`` says it."""
+    run_id: str
+    run_dir: Path
+    """The run's own folder, absolute; the backend may keep files under ``run_dir / name``."""
+    rootdir: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """``[tool.clusterjobs.backends.NAME]`` without ``type``; keys were checked against the type's."""
+    not_after: float | None = None
+    """Seconds since the epoch after which no job of this run may start any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendType:
+    """A kind of backend; light to import, it opens what is heavy."""
+
+    name: str
+    open: Callable[[BackendContext], Backend]
+    settings: frozenset[str] = frozenset()
+    """Keys of its site settings."""
+    options: frozenset[str] = frozenset()
+    """Keys of ``options.NAME`` in a matrix."""
+    check: Callable[[JobSpec, Mapping[str, Any]], Iterable[str]] = lambda spec, settings: ()
+    """What of this spec cannot be had here, one line each; asked at collection."""

@@ -1,0 +1,120 @@
+"""Finding and opening backends by NAME: a built-in or third-party type, or a site's own name for one."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+from .protocol import Backend
+from .protocol import BackendContext
+from .protocol import BackendType
+
+GROUP = "pytest_clusterjobs.backends"
+
+
+class UnknownBackend(ValueError):
+    """No such backend; the message is one line that says what there is."""
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+@dataclass(frozen=True)
+class Site:
+    """The backends that a project can name: the installed types, and its own names for them."""
+
+    backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``[tool.clusterjobs.backends]``: NAME to its settings, ``type`` among them."""
+    source: str = "pyproject.toml"
+    """Where the settings stand, for messages."""
+    types: Mapping[str, BackendType] = field(default_factory=dict)
+    """Types given directly, besides those installed as entry points."""
+
+    @property
+    def names(self) -> list[str]:
+        """Every NAME that ``backend:`` takes here, sorted."""
+        return sorted({*self.backends, *self.types, *_entry_points()})
+
+    def type_name(self, name: str) -> str:
+        """The type of a NAME. Raises UnknownBackend."""
+        if name in self.backends:
+            kind = self.backends[name].get("type", name)
+            if isinstance(kind, str) and (kind in self.types or kind in _entry_points()):
+                return kind
+            where = f"{self.source}: [tool.clusterjobs.backends.{name}]"
+            known = ", ".join(sorted({*self.types, *_entry_points()}))
+            raise UnknownBackend(f"{where}: type must be one of {known}, not {kind!r}")
+        if name in self.types or name in _entry_points():
+            return name
+        close = get_close_matches(name, self.names, n=1)
+        hint = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(self.names)}"
+        raise UnknownBackend(f"unknown backend {name!r}{hint}")
+
+    def type(self, name: str) -> BackendType:
+        """The type behind a NAME, imported. Raises UnknownBackend."""
+        kind = self.type_name(name)
+        if kind in self.types:
+            return self.types[kind]
+        loaded = _entry_points()[kind].load()
+        if not isinstance(loaded, BackendType):
+            raise UnknownBackend(f"backend type {kind!r}: its entry point is not a BackendType")
+        return loaded
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """The settings of a NAME without ``type``. Raises UnknownBackend for a key its type does not have."""
+        given = {key: value for key, value in self.backends.get(name, {}).items() if key != "type"}
+        known = self.type(name).settings
+        for key in given:
+            if key not in known:
+                close = get_close_matches(key, known, n=1)
+                hint = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+                raise UnknownBackend(
+                    f"{self.source}: [tool.clusterjobs.backends.{name}]: unknown setting {key!r}{hint}"
+                )
+        return given
+
+    def open(
+        self, name: str, *, run_id: str, run_dir: Path, rootdir: Path, not_after: float | None = None
+    ) -> Backend:
+        """Open the backend NAME for one run. Raises UnknownBackend, BackendError."""
+        context = BackendContext(
+            name=name,
+            run_id=run_id,
+            run_dir=run_dir,
+            rootdir=rootdir,
+            settings=self.settings(name),
+            not_after=not_after,
+        )
+        return self.type(name).open(context)
+
+
+@contextmanager
+def open_backend(name: str = "local", **settings: Any) -> Iterator[Backend]:
+    """Open a backend outside of a test run, with a folder of its own that is removed at the end.
+
+    Jobs that still run when the block is left are cancelled. Raises UnknownBackend, BackendError.
+    """
+    site = Site(backends={name: settings} if settings else {}, source="open_backend()")
+    with tempfile.TemporaryDirectory(prefix="clusterjobs-") as folder:
+        run_id = time.strftime("%Y%m%dt%H%M%S", time.gmtime())
+        backend = site.open(name, run_id=run_id, run_dir=Path(folder), rootdir=Path.cwd())
+        try:
+            yield backend
+        finally:
+            live = backend.sweep(run_id)
+            if live:
+                backend.cancel(live)
+            backend.close()

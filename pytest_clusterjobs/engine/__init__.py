@@ -1,0 +1,1 @@
+"""Submitting, polling, recording and cancelling the jobs of a run."""

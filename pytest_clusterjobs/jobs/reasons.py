@@ -1,0 +1,61 @@
+"""Why a job ended: the closed vocabulary, and the class that each word belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class ReasonClass(StrEnum):
+    """Who has to look at an end: the product's owner, nobody, or the cluster's owner."""
+
+    PRODUCT = "product"
+    USER = "user"
+    INFRA = "infra"
+
+
+class Reason(StrEnum):
+    """A built-in reason; a matrix may add words of its own with ``reasons:``."""
+
+    JOB_COMPLETED = "job_completed"
+    JOB_FAILED = "job_failed"
+    KILLED_BY_SIGNAL = "killed_by_signal"
+    HEARTBEAT_TIMEOUT = "heartbeat_timeout"
+    MAX_RUNTIME_REACHED = "max_runtime_reached"
+    OUT_OF_MEMORY = "out_of_memory"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    QUEUE_TIMEOUT = "queue_timeout"
+    START_FAILED = "start_failed"
+    PREEMPTED = "preempted"
+    NODE_FAILED = "node_failed"
+    DEPENDENCY_FAILED = "dependency_failed"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+    @property
+    def reason_class(self) -> ReasonClass:
+        """The class of this word."""
+        return REASON_CLASSES[self]
+
+
+REASON_CLASSES: Mapping[str, ReasonClass] = {
+    Reason.JOB_COMPLETED: ReasonClass.PRODUCT,
+    Reason.JOB_FAILED: ReasonClass.PRODUCT,
+    Reason.KILLED_BY_SIGNAL: ReasonClass.PRODUCT,
+    Reason.HEARTBEAT_TIMEOUT: ReasonClass.PRODUCT,
+    Reason.MAX_RUNTIME_REACHED: ReasonClass.PRODUCT,
+    Reason.OUT_OF_MEMORY: ReasonClass.PRODUCT,
+    Reason.CANCELLED: ReasonClass.USER,
+    Reason.REJECTED: ReasonClass.INFRA,
+    Reason.QUEUE_TIMEOUT: ReasonClass.INFRA,
+    Reason.START_FAILED: ReasonClass.INFRA,
+    Reason.PREEMPTED: ReasonClass.INFRA,
+    Reason.NODE_FAILED: ReasonClass.INFRA,
+    Reason.DEPENDENCY_FAILED: ReasonClass.INFRA,
+    Reason.LOST: ReasonClass.INFRA,
+    Reason.UNKNOWN: ReasonClass.INFRA,
+}
+
+COMMAND_ENDED: frozenset[str] = frozenset({Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL})
+"""Reasons under which the command ended by itself, so that it has an exit code."""

@@ -1,0 +1,50 @@
+"""The token: one per run, cell and attempt, known before submission and carried by the job."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_TOKEN = re.compile(r"cj-(?P<run_id>[a-z0-9-]+)-(?P<cell>[0-9a-f]{10})-a(?P<attempt>[0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token taken apart. ``str()`` gives the text that goes into job names and tags.
+
+    Letters, digits and hyphens, a letter first, at most 63 characters: valid as a Slurm, AWS Batch
+    and SkyPilot job name.
+    """
+
+    run_id: str
+    cell: str
+    """Ten hexadecimal digits of the cell key's SHA-256."""
+    attempt: int
+    """Counted from 1."""
+
+    @classmethod
+    def of(cls, run_id: str, key: str, attempt: int) -> Token:
+        """The token of one attempt of the cell ``key`` (its file relative to rootdir, and its id)."""
+        return cls(run_id, hashlib.sha256(key.encode()).hexdigest()[:10], attempt)
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        """Take ``text`` apart. Raises ValueError if it is no token."""
+        match = _TOKEN.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not a token: {text!r}")
+        return cls(match["run_id"], match["cell"], int(match["attempt"]))
+
+    def __str__(self) -> str:
+        return f"{run_prefix(self.run_id)}{self.cell}-a{self.attempt}"
+
+
+def run_prefix(run_id: str) -> str:
+    """What every token of a run starts with, for sweeps."""
+    return f"cj-{run_id}-"
+
+
+def nonce(token: str) -> str:
+    """The mark of a job's own sentinel lines: derived, so that any process can read an old log."""
+    return hashlib.sha256(f"sentinel {token}".encode()).hexdigest()[:12]

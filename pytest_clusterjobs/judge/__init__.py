@@ -1,0 +1,1 @@
+"""Observations to an outcome, an outcome to a verdict."""

@@ -1,0 +1,1 @@
+"""YAML matrices to cells."""
