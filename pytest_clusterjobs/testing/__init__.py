@@ -1,1 +1,43 @@
 """The proof kit: a conformance suite for backends, and a scripted backend with a hand-turned clock."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .clock import ClockRanOut as ClockRanOut
+    from .clock import ManualClock as ManualClock
+    from .noop import NOOP as NOOP
+    from .noop import NoopBackend as NoopBackend
+    from .scripted import Calls as Calls
+    from .scripted import ScriptedBackend as ScriptedBackend
+    from .scripts import Script as Script
+
+_HOMES = {
+    "Calls": ".scripted",
+    "ClockRanOut": ".clock",
+    "ManualClock": ".clock",
+    "NOOP": ".noop",
+    "NoopBackend": ".noop",
+    "Script": ".scripts",
+    "ScriptedBackend": ".scripted",
+}
+
+__all__ = [
+    "Calls",
+    "ClockRanOut",
+    "ManualClock",
+    "NOOP",
+    "NoopBackend",
+    "Script",
+    "ScriptedBackend",
+]
+
+
+# Loaded when used: the no-op backend must not cost the import of a test suite.
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

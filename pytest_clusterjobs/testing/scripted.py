@@ -1,0 +1,417 @@
+"""A backend that replays any history on a clock turned by hand, and counts what it is asked."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+from typing import Literal
+
+from ..backends.protocol import BackendError
+from ..backends.protocol import BackendType
+from ..backends.protocol import Capabilities
+from ..backends.protocol import FindAnswer
+from ..backends.protocol import Found
+from ..backends.protocol import NotSubmitted
+from ..backends.protocol import SubmissionRejected
+from ..backends.protocol import Throttled
+from ..backends.protocol import Unknown
+from ..jobs import Handle
+from ..jobs import JobSpec
+from ..jobs import LogChunk
+from ..jobs import NodeState
+from ..jobs import Observation
+from ..jobs import Phase
+from ..jobs import SentinelReport
+from ..jobs import SentinelWord
+from ..jobs import Times
+from ..jobs.token import run_prefix
+from ..jobs.token import Token
+from .clock import ManualClock
+from .scripts import ACCEPT
+from .scripts import Answer
+from .scripts import Script
+from .scripts import State
+
+Call = Literal["submit", "poll", "cancel", "logs", "find", "sweep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One call of ``poll``."""
+
+    at: float
+    """``clock.monotonic()``."""
+    tokens: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Calls:
+    """What a backend was asked; failed calls count too."""
+
+    submits: Counter[str] = field(default_factory=Counter)
+    """By token."""
+    names: Counter[str] = field(default_factory=Counter)
+    """Submissions by the spec's name, over all attempts."""
+    polls: list[Poll] = field(default_factory=list)
+    cancels: Counter[str] = field(default_factory=Counter)
+    """By token."""
+    cancel_calls: int = 0
+    finds: Counter[str] = field(default_factory=Counter)
+    sweeps: int = 0
+    logs: Counter[str] = field(default_factory=Counter)
+    submitting: int = 0
+    """``submit`` calls under way now."""
+    most_submitting: int = 0
+    """The most of them there ever were at once."""
+
+    @property
+    def ids_polled(self) -> Counter[str]:
+        """How often each token was asked for."""
+        return Counter(token for poll in self.polls for token in poll.tokens)
+
+
+@dataclass(slots=True)
+class _Outage:
+    calls: Collection[Call]
+    error: BackendError
+    start: float
+    end: float
+    left: int | None = None
+
+
+@dataclass(slots=True)
+class ScriptedJob:
+    """A job that the scripted cluster has."""
+
+    token: str
+    spec: JobSpec
+    script: Script
+    number: int
+    accepted: float
+    """``clock.monotonic()``."""
+    cancelled: float | None = None
+
+    def state(self, now: float) -> State:
+        """The state that holds at ``now``."""
+        return self._timeline(now)[-1][1]
+
+    def ended(self, now: float) -> float | None:
+        """When it ended, if its state at ``now`` is an end."""
+        timeline = self._timeline(now)
+        if timeline[-1][1].phase is not Phase.ENDED:
+            return None
+        at = timeline[-1][0]
+        for when, state in reversed(timeline):
+            if state.phase is not Phase.ENDED:
+                break
+            at = when
+        return at
+
+    def live(self, now: float) -> bool:
+        """Whether it still holds, or will hold, capacity."""
+        return self.ended(now) is None
+
+    def observe(self, now: float, epoch: float) -> Observation | None:
+        """What a poll at ``now`` says; ``epoch`` turns the clock's seconds into those of the epoch."""
+        if now < self.accepted + self.script.visible_after:
+            return Observation(Phase.ABSENT)
+        timeline = self._timeline(now)
+        state = timeline[-1][1]
+        if state.phase is None:
+            return None
+        if state.phase is Phase.ABSENT:
+            return Observation(Phase.ABSENT)
+        restarts = sum(each.native_reason == "restarted" for _, each in timeline)
+        restarts = restarts if state.restarts is None else state.restarts
+        return Observation(
+            state.phase,
+            times=state.times or self._times(timeline, now, epoch),
+            native_state=state.native_state,
+            native_reason=state.native_reason,
+            reason_hint=state.reason_hint,
+            exit_code=state.exit_code,
+            nodes=self._nodes(state, restarts),
+            restarts=restarts,
+            log_complete=self.log_complete(now),
+            handle=self.handle(now),
+        )
+
+    def handle(self, now: float) -> Handle:
+        """The handle as far as it is known at ``now``."""
+        known = now >= self.accepted + self.script.id_after
+        return Handle(str(self.number) if known else None, {"token": self.token})
+
+    def log_complete(self, now: float) -> bool:
+        """Whether the log can be read to its end at ``now``."""
+        end = self.ended(now)
+        return end is not None and self.script.log_after is not None and now >= end + self.script.log_after
+
+    def log(self, now: float, node: int) -> str:
+        """What can be read of one node's log at ``now``; a log not yet complete lacks its last line."""
+        end = self.ended(now)
+        until = now if end is None else end
+        lines = [
+            each.text for each in self.script.log if each.node == node and self.accepted + each.after <= until
+        ]
+        if end is not None and not self.log_complete(now):
+            lines = lines[:-1]
+        return "".join(lines)
+
+    def _timeline(self, now: float) -> list[tuple[float, State]]:
+        passed = [
+            (self.accepted + after, state)
+            for after, state in self.script.states
+            if self.accepted + after <= now
+        ]
+        timeline = passed or [(self.accepted, State(Phase.PENDING, "PENDING"))]
+        struck = self._struck()
+        if struck is None or now < struck:
+            return timeline
+        if any(state.phase is Phase.ENDED for when, state in timeline if when < struck):
+            return timeline
+        before = [(when, state) for when, state in timeline if when < struck]
+        return [*before, (struck, self.script.cancelling.then)]
+
+    def _struck(self) -> float | None:
+        after = self.script.cancelling.after
+        return None if self.cancelled is None or after is None else self.cancelled + after
+
+    def _times(self, timeline: Sequence[tuple[float, State]], now: float, epoch: float) -> Times:
+        started = next((when for when, state in timeline if state.phase is Phase.RUNNING), None)
+        end = self.ended(now)
+        if started is None and timeline[-1][1].exit_code is not None:
+            started = end
+        return Times(
+            epoch + self.accepted,
+            None if started is None else epoch + started,
+            None if end is None else epoch + end,
+        )
+
+    def _nodes(self, state: State, restarts: int) -> tuple[NodeState, ...]:
+        if state.nodes is not None or state.phase is not Phase.ENDED:
+            return state.nodes or ()
+        return tuple(_node(rank, state, restarts) for rank in range(self.spec.nodes))
+
+
+class ScriptedBackend:
+    """A cluster whose jobs live as their scripts say, on a clock turned by hand.
+
+    ``scripts`` is keyed by the spec's name or by token; a list of scripts is taken one an attempt
+    (the last for all further ones). What is not named runs ``default``.
+    """
+
+    def __init__(
+        self,
+        clock: ManualClock,
+        scripts: Mapping[str, Script | Sequence[Script]] | None = None,
+        *,
+        default: Script | None = None,
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self.clock = clock
+        self.scripts = dict(scripts or {})
+        self.default = default or Script()
+        self.calls = Calls()
+        self.jobs: dict[str, ScriptedJob] = {}
+        """Every job that the cluster accepted, by token."""
+        self.closed = False
+        self._capabilities = capabilities or Capabilities(min_poll_interval=1.0)
+        self._answered: Counter[str] = Counter()
+        self._outages: list[_Outage] = []
+        self._lock = threading.RLock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As given; one poll a second by default."""
+        return self._capabilities
+
+    def outage(
+        self,
+        start: float,
+        seconds: float,
+        *,
+        calls: Sequence[Call] = ("poll",),
+        error: BackendError | None = None,
+    ) -> None:
+        """Let these calls fail for ``seconds``, from ``start`` seconds after the clock's beginning."""
+        error = error or BackendError("503 Service Unavailable")
+        self._outages.append(_Outage(calls, error, start, start + seconds))
+
+    def fail_next(self, call: Call, times: int = 1, error: BackendError | None = None) -> None:
+        """Let the next ``times`` calls of this kind fail."""
+        error = error or BackendError("503 Service Unavailable")
+        self._outages.append(_Outage((call,), error, 0.0, float("inf"), times))
+
+    def type(self, name: str = "scripted") -> BackendType:
+        """A backend type that always opens this very backend."""
+        return BackendType(name, lambda context: self)
+
+    def job(self, name: str) -> ScriptedJob:
+        """The latest job with this token, or of the spec with this name. Raises KeyError."""
+        if name in self.jobs:
+            return self.jobs[name]
+        named = [job for job in self.jobs.values() if job.spec.name == name]
+        if not named:
+            raise KeyError(name)
+        return named[-1]
+
+    def live(self) -> list[str]:
+        """Tokens of jobs that have not ended, in order of submission."""
+        now = self.clock.monotonic()
+        return [token for token, job in self.jobs.items() if job.live(now)]
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        """Answer as the script says; a token that has a job already gets that job's handle."""
+        with self._submitting(spec, token):
+            script = self._script(spec, token)
+            answer = self._answer(script, token)
+            if answer.takes:
+                self.clock.sleep(answer.takes)
+            with self._calling("submit"):
+                if answer.kind in ("accept", "lose"):
+                    self._accept(spec, token, script)
+                _raise(answer)
+                return self.jobs[token].handle(self.clock.monotonic())
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        """Say how each job is now. Raises BackendError for more ids than one poll may have."""
+        with self._calling("poll", polled=handles):
+            if len(handles) > self._capabilities.ids_per_poll:
+                raise BackendError(f"maximum number of jobs is {self._capabilities.ids_per_poll}")
+            now, epoch = self.clock.monotonic(), self.clock.epoch
+            seen = {token: self._observe(handle, now, epoch) for token, handle in handles.items()}
+            return {token: observation for token, observation in seen.items() if observation is not None}
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        """Take note; the scripts say what comes of it."""
+        with self._lock:
+            self.calls.cancel_calls += 1
+            self.calls.cancels.update(handles.keys())
+        with self._calling("cancel"):
+            for handle in handles.values():
+                job = self.jobs.get(handle.data["token"])
+                if job is not None and job.cancelled is None:
+                    job.cancelled = self.clock.monotonic()
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        """The script's lines as far as they can be read now; the cursor counts characters."""
+        token = handle.data["token"]
+        self.calls.logs[token] += 1
+        with self._calling("logs"):
+            now = self.clock.monotonic()
+            job = self.jobs[token]
+            text = job.log(now, node)
+            start = len(text) - tail if tail is not None else cursor or 0
+            return LogChunk(text[max(0, start) :], max(len(text), cursor or 0), job.log_complete(now))
+
+    def find(self, token: str) -> FindAnswer:
+        """Found once the job is visible; unknown while it may still turn up."""
+        self.calls.finds[token] += 1
+        with self._calling("find"):
+            now = self.clock.monotonic()
+            job = self.jobs.get(token)
+            if job is not None and now >= job.accepted + job.script.visible_after:
+                return Found(job.handle(now))
+            if job is not None and now < job.accepted + self._capabilities.find_settle:
+                return Unknown("submissions of the last seconds are not listed yet")
+            return NotSubmitted()
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """Live jobs of the run, as far as they are visible."""
+        self.calls.sweeps += 1
+        with self._calling("sweep"):
+            now = self.clock.monotonic()
+            return {
+                token: job.handle(now)
+                for token, job in self.jobs.items()
+                if token.startswith(run_prefix(run_id))
+                and job.live(now)
+                and now >= job.accepted + job.script.visible_after
+            }
+
+    def close(self) -> None:
+        """Take note; jobs live on."""
+        self.closed = True
+
+    def _script(self, spec: JobSpec, token: str) -> Script:
+        found = self.scripts.get(token, self.scripts.get(spec.name, self.default))
+        if isinstance(found, Script):
+            return found
+        return found[min(_attempt(token), len(found)) - 1]
+
+    def _answer(self, script: Script, token: str) -> Answer:
+        with self._lock:
+            call = self._answered[token]
+            self._answered[token] += 1
+        return script.answers[min(call, len(script.answers) - 1)] if script.answers else ACCEPT
+
+    def _accept(self, spec: JobSpec, token: str, script: Script) -> None:
+        if token not in self.jobs:
+            number = len(self.jobs) + 1
+            self.jobs[token] = ScriptedJob(token, spec, script, number, self.clock.monotonic())
+
+    def _observe(self, handle: Handle, now: float, epoch: float) -> Observation | None:
+        job = self.jobs.get(handle.data["token"])
+        return Observation(Phase.ABSENT) if job is None else job.observe(now, epoch)
+
+    @contextmanager
+    def _submitting(self, spec: JobSpec, token: str) -> Iterator[None]:
+        with self._lock:
+            self.calls.submits[token] += 1
+            self.calls.names[spec.name] += 1
+            self.calls.submitting += 1
+            self.calls.most_submitting = max(self.calls.most_submitting, self.calls.submitting)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.calls.submitting -= 1
+
+    @contextmanager
+    def _calling(self, call: Call, *, polled: Collection[str] | None = None) -> Iterator[None]:
+        with self.clock.hold(), self._lock:
+            now = self.clock.monotonic()
+            if polled is not None:
+                self.calls.polls.append(Poll(now, tuple(polled)))
+            for outage in self._outages:
+                if call in outage.calls and outage.start <= now < outage.end and outage.left != 0:
+                    outage.left = None if outage.left is None else outage.left - 1
+                    raise outage.error
+            yield
+
+
+def _attempt(token: str) -> int:
+    try:
+        return Token.parse(token).attempt
+    except ValueError:
+        return 1
+
+
+def _node(rank: int, state: State, restarts: int) -> NodeState:
+    if state.word is None:
+        return NodeState(rank, state.exit_code)
+    own = state.exit_code if state.word is SentinelWord.EXITED else None
+    report = SentinelReport(state.word, rank, own, restarts)
+    return NodeState(rank, state.exit_code, report=report)
+
+
+def _raise(answer: Answer) -> None:
+    errors = {"reject": SubmissionRejected, "throttle": Throttled, "lose": BackendError, "fail": BackendError}
+    if answer.kind in errors:
+        raise errors[answer.kind](answer.words)

@@ -1,0 +1,162 @@
+"""What a scripted job does: states over time, answers to a submission, answers to a cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..jobs import NodeState
+from ..jobs import Phase
+from ..jobs import Reason
+from ..jobs import SentinelReport
+from ..jobs import SentinelWord
+from ..jobs import Times
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a poll says of a job from some moment on."""
+
+    phase: Phase | None
+    """``None``: the job is missing from the answer, as in a partial one."""
+    native_state: str = ""
+    native_reason: str = ""
+    reason_hint: Reason | None = None
+    exit_code: int | None = None
+    nodes: tuple[NodeState, ...] | None = None
+    """``None``: made of ``exit_code`` and ``word`` for every rank."""
+    word: SentinelWord | None = None
+    """What every rank's sentinel reports, where ``nodes`` is not given; ``None``: no report."""
+    restarts: int | None = None
+    """``None``: as many as ``restarted()`` came before."""
+    times: Times | None = None
+    """``None``: as the script ran."""
+
+
+def pending(native_reason: str = "", native_state: str = "PENDING") -> State:
+    """Waiting for capacity."""
+    return State(Phase.PENDING, native_state, native_reason)
+
+
+def running(native_state: str = "RUNNING") -> State:
+    """The command runs."""
+    return State(Phase.RUNNING, native_state)
+
+
+def restarted(native_state: str = "RUNNING") -> State:
+    """The cluster started the job again; counts one restart."""
+    return State(Phase.RUNNING, native_state, "restarted")
+
+
+def absent() -> State:
+    """The scheduler does not know the job."""
+    return State(Phase.ABSENT)
+
+
+def missing() -> State:
+    """The answer leaves the job out."""
+    return State(None)
+
+
+def ended(
+    exit_code: int | None = 0,
+    *,
+    hint: Reason | None = None,
+    word: SentinelWord | None = SentinelWord.EXITED,
+    nodes: Sequence[NodeState] | None = None,
+    native_state: str = "ENDED",
+    native_reason: str = "",
+    restarts: int | None = None,
+    times: Times | None = None,
+) -> State:
+    """The job has ended, by default with ``exit_code`` and a sentinel's report on every rank."""
+    ranks = None if nodes is None else tuple(nodes)
+    return State(Phase.ENDED, native_state, native_reason, hint, exit_code, ranks, word, restarts, times)
+
+
+def rank(number: int, exit_code: int | None, word: SentinelWord | None = SentinelWord.EXITED) -> NodeState:
+    """One entry for ``ended(nodes=[...])``; without a ``word`` the rank's sentinel said nothing."""
+    own = exit_code if word is SentinelWord.EXITED else None
+    return NodeState(number, exit_code, report=None if word is None else SentinelReport(word, number, own))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one ``submit`` call goes."""
+
+    kind: Literal["accept", "reject", "lose", "fail", "throttle"] = "accept"
+    """``lose``: the job exists and the caller gets an error; ``fail``: it does not, and an error."""
+    words: str = ""
+    takes: float = 0.0
+    """Seconds on the clock until the answer."""
+
+
+ACCEPT = Answer()
+LOSE = Answer("lose", "connection reset by peer")
+FAIL = Answer("fail", "503 Service Unavailable")
+THROTTLE = Answer("throttle", "429 Too Many Requests")
+
+
+def reject(words: str = "invalid partition") -> Answer:
+    """The cluster refuses the submission."""
+    return Answer("reject", words)
+
+
+def slowly(seconds: float, answer: Answer = ACCEPT) -> Answer:
+    """The same answer, ``seconds`` later; the job exists from the end of the call on."""
+    return Answer(answer.kind, answer.words, seconds)
+
+
+CANCELLED = ended(None, hint=Reason.CANCELLED, word=SentinelWord.STOPPED, native_state="CANCELLED")
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """How a job takes a cancel."""
+
+    after: float | None = 0.0
+    """Seconds until it has ended; ``None``: it never does."""
+    then: State = CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Text that a job prints."""
+
+    after: float
+    """Seconds since the job was accepted."""
+    text: str
+    node: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The life of one job; times are seconds since the cluster accepted it.
+
+    A state holds until the next one. They may contradict each other: ``ended`` followed by
+    ``running`` is a scheduler that changes its mind.
+    """
+
+    states: tuple[tuple[float, State], ...] = ((0.0, ended()),)
+    answers: tuple[Answer, ...] = (ACCEPT,)
+    """One per ``submit`` call of a token; the last holds for all further ones."""
+    id_after: float = 0.0
+    """When the cluster gives the job its id; the handle has none before."""
+    visible_after: float = 0.0
+    """When polls, ``find`` and ``sweep`` begin to know the job; ``absent`` before."""
+    cancelling: Cancelling = Cancelling()
+    log: tuple[Line, ...] = ()
+    log_after: float | None = 0.0
+    """Seconds from the end until the log can be read to its end; ``None``: never."""
+
+
+def script(*states: tuple[float, State] | State, **rest: object) -> Script:
+    """A script of ``(seconds, state)`` pairs; a bare state begins at 0.
+
+    >>> script(pending("Resources"), (5, running()), (60, ended(3)), id_after=30)  # doctest: +SKIP
+    """
+    timeline = tuple(
+        (0.0, state) if isinstance(state, State) else (float(state[0]), state[1]) for state in states
+    )
+    return Script(timeline, **rest) if timeline else Script(**rest)  # type: ignore[arg-type]
