@@ -48,6 +48,8 @@ class ActionKind(StrEnum):
     """Absent, without a break, for ``lost_after``."""
     REJECTED = "rejected"
     """The backend refused the submission, or this run did."""
+    STOP_REST = "stop_rest"
+    """A rank had failed, so this run stopped the others; how the ranks ended decides the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,236 @@
+"""How the ranks of a job ended, and what that makes of the job."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..jobs import NodeState
+from ..jobs import Observation
+from ..jobs import Reason
+from ..jobs import SentinelWord
+from ..jobs import Source
+
+LIMITS = {
+    SentinelWord.HEARTBEAT_TIMEOUT: Reason.HEARTBEAT_TIMEOUT,
+    SentinelWord.MAX_RUNTIME_REACHED: Reason.MAX_RUNTIME_REACHED,
+    SentinelWord.TOO_LATE: Reason.QUEUE_TIMEOUT,
+}
+"""The words of a sentinel that say that a limit struck."""
+
+_TERM = 128 + signal.SIGTERM
+_KILL = 128 + signal.SIGKILL
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A reason, who gave it, and the code that goes with it."""
+
+    reason: str
+    source: Source
+    detail: str
+    code: int | None = None
+    """The code of the command, or of what failed before it."""
+    rank: int | None = None
+    """The rank that decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """One rank that failed by itself."""
+
+    node: NodeState
+    code: int | None
+    source: Source
+    detail: str
+
+    @property
+    def is_consequence_like(self) -> bool:
+        """Whether it may as well have been stopped from outside: 143, or 137 without the sentinel's word."""
+        return self.code == _TERM or (self.code == _KILL and self.source is Source.EXIT_CODE)
+
+
+def by_code(code: int) -> Reason:
+    """The reason that a command's own code stands for; 137 says a signal, never memory."""
+    if code == 0:
+        return Reason.JOB_COMPLETED
+    return Reason.KILLED_BY_SIGNAL if 129 <= code <= 192 else Reason.JOB_FAILED
+
+
+def code_words(code: int) -> str:
+    """A code for people: ``exit code 3``, ``signal SIGKILL (exit code 137)``."""
+    if not 129 <= code <= 192:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(code - 128).name
+    except ValueError:
+        name = str(code - 128)
+    return f"signal {name} (exit code {code})"
+
+
+def struck(nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> End | None:
+    """The end of a job in which a sentinel says that a limit struck, or that it was stopped from outside.
+
+    A limit on any rank counts, the earliest first. A stop that an earlier failure of another rank
+    explains (its peers are stopped then), or the cluster's own stop of the other ranks, is no end of
+    its own. Any other stop is ``unknown``: whoever sent the TERM left no word with us or with the
+    scheduler, so it may have been a person, a reclaimed machine or a limit of the site, and none of
+    these may be taken for the product's doing, nor be called cancelled on a guess.
+    """
+    limits = [node for node in nodes if node.report is not None and node.report.word in LIMITS]
+    if limits:
+        return _limit(_earliest(limits), nodes)
+    stopped = [node for node in nodes if _word(node) is SentinelWord.STOPPED and not _explained(node, nodes)]
+    if stops_are_ours or not stopped:
+        return None
+    rank = _earliest(stopped).rank
+    detail = f"stopped from outside (rank {rank}); neither this run nor the scheduler says by whom"
+    return End(Reason.UNKNOWN, Source.SENTINEL_LIMIT, detail, rank=rank)
+
+
+def command_end(nodes_wanted: int, observation: Observation) -> End:
+    """The end that the commands themselves came to, on ``nodes_wanted`` ranks.
+
+    The first failing rank decides. 0 needs the sentinel's word from every rank: a cluster that
+    shows 0 without it may have run something else (an image's ENTRYPOINT that swallows the
+    command), and every backend delivers a sentinel, so such an end is ``unknown``. A sentinel's 0
+    does not outweigh another code that the cluster saw.
+    """
+    first = first_failure(observation.nodes)
+    if first is not None:
+        return first
+    silent, left_over = _not_ended_with_zero(nodes_wanted, observation.nodes)
+    if observation.exit_code:
+        return _bare(observation.exit_code, silent)
+    if silent:
+        return End(Reason.UNKNOWN, Source.NOBODY, _silence(silent, observation))
+    return End(Reason.JOB_COMPLETED, Source.SENTINEL, _completed(nodes_wanted, left_over), code=0)
+
+
+def first_failure(nodes: Iterable[NodeState]) -> End | None:
+    """The end of the rank that failed first; the failures of the others are its consequences.
+
+    Where the cluster does not time each end, a rank that may have been stopped gives way to one that
+    failed by itself, then the lowest rank is taken.
+    """
+    failures = [failure for node in nodes if (failure := _failure(node)) is not None]
+    if not failures:
+        return None
+    timed = all(failure.node.ended is not None for failure in failures)
+    first = min(
+        failures,
+        key=lambda f: (
+            f.node.ended if timed and f.node.ended is not None else 0.0,
+            f.is_consequence_like,
+            f.node.rank,
+        ),
+    )
+    reason = (
+        Reason.START_FAILED if _word(first.node) is SentinelWord.START_FAILED else by_code(first.code or 1)
+    )
+    return End(reason, first.source, first.detail, first.code, first.node.rank)
+
+
+def _failure(node: NodeState) -> _Failure | None:
+    report = node.report
+    if report is not None and report.word is SentinelWord.START_FAILED:
+        code = report.exit_code
+        words = "" if code is None else f", {code_words(code)}"
+        return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: setup or shell failed{words}")
+    if report is not None and report.word is not SentinelWord.EXITED:
+        return None
+    if report is not None and report.exit_code:
+        return _own_failure(node, report.exit_code)
+    if not node.exit_code or (node.stopped_by_cluster and node.exit_code in {_TERM, _KILL}):
+        return None
+    said = (
+        "the sentinel said nothing" if report is None or report.exit_code is None else "the sentinel said 0"
+    )
+    detail = f"rank {node.rank}: the cluster saw {code_words(node.exit_code)}, {said}"
+    return _Failure(node, node.exit_code, Source.EXIT_CODE, detail)
+
+
+def _own_failure(node: NodeState, code: int) -> _Failure | None:
+    if node.stopped_by_cluster and code in {_TERM, _KILL}:
+        return None
+    return _Failure(
+        node, code, Source.SENTINEL, f"rank {node.rank}: the command ended with {code_words(code)}"
+    )
+
+
+def _limit(node: NodeState, nodes: Sequence[NodeState]) -> End:
+    assert node.report is not None
+    reason = LIMITS[node.report.word]
+    detail = f"rank {node.rank}: the sentinel says {node.report.word}"
+    failure = first_failure(nodes)
+    if failure is not None and failure.rank != node.rank:
+        detail += f"; {failure.detail}"
+    return End(reason, Source.SENTINEL_LIMIT, detail, rank=node.rank)
+
+
+def _explained(stopped: NodeState, nodes: Sequence[NodeState]) -> bool:
+    if stopped.stopped_by_cluster:
+        return True
+    failures = [failure for node in nodes if (failure := _failure(node)) is not None]
+    return any(not failure.is_consequence_like and _not_after(failure.node, stopped) for failure in failures)
+
+
+def _not_after(node: NodeState, other: NodeState) -> bool:
+    return node.ended is None or other.ended is None or node.ended <= other.ended
+
+
+def _earliest(nodes: Sequence[NodeState]) -> NodeState:
+    return min(nodes, key=lambda node: (float("inf") if node.ended is None else node.ended, node.rank))
+
+
+def _word(node: NodeState | None) -> SentinelWord | None:
+    return None if node is None or node.report is None else node.report.word
+
+
+def _ended_with_zero(node: NodeState | None) -> bool:
+    return (
+        node is not None
+        and node.report is not None
+        and node.report.exit_code == 0
+        and _word(node) is SentinelWord.EXITED
+    )
+
+
+def _not_ended_with_zero(nodes_wanted: int, nodes: Sequence[NodeState]) -> tuple[list[int], list[int]]:
+    """Ranks without a 0: those that nothing accounts for, and those that the cluster stopped after a clean main node."""
+    by_rank = {node.rank: node for node in nodes}
+    without = [rank for rank in range(nodes_wanted) if not _ended_with_zero(by_rank.get(rank))]
+    main_is_clean = _ended_with_zero(by_rank.get(0))
+    left_over = [
+        rank for rank in without if main_is_clean and rank in by_rank and by_rank[rank].stopped_by_cluster
+    ]
+    return [rank for rank in without if rank not in left_over], left_over
+
+
+def _bare(code: int, silent: Sequence[int]) -> End:
+    said = f"rank {_ranks(silent)} said nothing" if silent else "every rank's sentinel said 0"
+    return End(
+        by_code(code), Source.EXIT_CODE, f"the cluster saw {code_words(code)} of the job, {said}", code
+    )
+
+
+def _silence(silent: Sequence[int], observation: Observation) -> str:
+    text = f"no word from rank {_ranks(silent)} on how its command ended"
+    if observation.exit_code == 0 or any(
+        node.exit_code == 0 for node in observation.nodes if node.rank in silent
+    ):
+        text += "; the cluster saw exit code 0, but the command may never have run (an image's ENTRYPOINT?)"
+    return text
+
+
+def _completed(nodes_wanted: int, left_over: Sequence[int]) -> str:
+    if not left_over:
+        return "exit code 0" if nodes_wanted == 1 else f"exit code 0 from all {nodes_wanted} ranks"
+    return f"exit code 0; the cluster stopped rank {_ranks(left_over)} when the main node had ended"
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    shown = ", ".join(map(str, ranks[:8]))
+    return shown if len(ranks) <= 8 else f"{shown} and {len(ranks) - 8} more"

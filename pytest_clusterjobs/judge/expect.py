@@ -1,0 +1,176 @@
+"""From an outcome to a verdict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from ..jobs import ActionKind
+from ..jobs import Expectation
+from ..jobs import Judgement
+from ..jobs import LogExpectation
+from ..jobs import Miss
+from ..jobs import Outcome
+from ..jobs import ReasonClass
+from ..jobs import Verdict
+from .logs import Log
+from .logs import read_log
+from .logs import ReadLog
+from .metrics import metric_miss
+from .metrics import read_metric
+from .metrics import Unreadable
+from .metrics import wanted
+from .text import one_line
+from .text import quoted
+
+_OURS = {ActionKind.CANCEL, ActionKind.TEST_TIMEOUT}
+
+
+def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: int) -> Judgement:
+    """Hold ``outcome`` against ``expect``; all that is unmet is in the answer.
+
+    ``log(rank)`` gives a rank's log of the last start; it is called at most once for each of the
+    ``nodes`` ranks, and only if the expectation is about what the job printed and the reason
+    leaves a verdict open.
+    """
+    if outcome.action is not None and outcome.action.kind in _OURS:
+        return _stopped_by_us(expect, outcome)
+    if not _accepted(expect, outcome) and outcome.reason_class is not ReasonClass.PRODUCT:
+        return Judgement(Verdict.ERROR, (_reason_miss(expect, outcome),))
+    misses = tuple(_plain_misses(expect, outcome))
+    if not expect.needs_logs:
+        return Judgement(Verdict.FAILED if misses else Verdict.PASSED, misses)
+    return _with_logs(expect, misses, _read(expect, outcome, log, nodes))
+
+
+def expected_reason(expect: Expectation) -> str:
+    """The reasons for people: ``job_failed``, ``job_failed or killed_by_signal``, ``any product reason``."""
+    return "any product reason" if expect.reasons is None else " or ".join(expect.reasons)
+
+
+def expected_exit_code(expect: Expectation) -> str:
+    """The exit codes for people: ``3``, ``1 or 2``, ``nonzero``; empty if they are not judged."""
+    if expect.exit_codes is None or isinstance(expect.exit_codes, str):
+        return expect.exit_codes or ""
+    return " or ".join(map(str, expect.exit_codes))
+
+
+def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
+    """The deadline of the test gives ``failed``, a cancel by this run ``not run``.
+
+    Neither ever meets an expectation, not even ``cancelled``: that one is about a job which was
+    cancelled on the cluster, and a run that was interrupted has not seen it.
+    """
+    assert outcome.action is not None
+    deadline = outcome.action.kind is ActionKind.TEST_TIMEOUT
+    who = "the test's deadline" if deadline else "this run"
+    seen = f"stopped by {who}: {one_line(outcome.action.why)}"
+    return Judgement(
+        Verdict.FAILED if deadline else Verdict.NOT_RUN, (Miss("reason", expected_reason(expect), seen),)
+    )
+
+
+def _accepted(expect: Expectation, outcome: Outcome) -> bool:
+    """Whether the reason is an expected one.
+
+    ``any`` takes every product reason, and these only: the author does not mind how the product
+    ends, but a job that never began, or was taken away, has said nothing about the product, and a
+    pass of it would be a false green. Such ends, ``cancelled`` and ``unknown`` can be named.
+    """
+    if expect.reasons is None:
+        return outcome.reason_class is ReasonClass.PRODUCT
+    return outcome.reason in expect.reasons
+
+
+def _reason_miss(expect: Expectation, outcome: Outcome) -> Miss:
+    return Miss("reason", expected_reason(expect), outcome.reason)
+
+
+def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
+    if not _accepted(expect, outcome):
+        yield _reason_miss(expect, outcome)
+    if not _code_met(expect, outcome.exit_code):
+        yield Miss("exit_code", expected_exit_code(expect), _shown(outcome.exit_code))
+    ranges = (
+        ("restarts", expect.restarts, outcome.restarts),
+        ("run_time", expect.run_time, outcome.run_seconds),
+        ("heartbeats", expect.heartbeats, outcome.heartbeats),
+    )
+    for name, wanted_range, value in ranges:
+        if wanted_range is not None and (value is None or value not in wanted_range):
+            seen = f"{value:.1f}s" if name == "run_time" and value is not None else _shown(value)
+            yield Miss(name, str(wanted_range), seen)
+
+
+def _code_met(expect: Expectation, code: int | None) -> bool:
+    if expect.exit_codes is None:
+        return True
+    if expect.exit_codes == "nonzero":
+        return code is not None and code != 0
+    return code in expect.exit_codes
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _LogFindings:
+    """What the logs say of an expectation."""
+
+    misses: tuple[Miss, ...] = ()
+    gaps: tuple[str, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def _with_logs(expect: Expectation, misses: tuple[Miss, ...], found: _LogFindings) -> Judgement:
+    """Combine; with a gap in a log, what the logs say is no answer, but a miss elsewhere still is one."""
+    if found.gaps:
+        gap = Miss("log", "the complete log", "; ".join(found.gaps))
+        certain = tuple(miss for miss in found.misses if miss.field == "log.excludes")
+        return Judgement(Verdict.FAILED if misses else Verdict.ERROR, (*misses, *certain, gap), found.metrics)
+    misses += found.misses
+    return Judgement(Verdict.FAILED if misses else Verdict.PASSED, misses, found.metrics)
+
+
+def _read(expect: Expectation, outcome: Outcome, log: ReadLog | None, nodes: int) -> _LogFindings:
+    logs = [read_log(log, rank) for rank in _ranks(expect, nodes)]
+    gaps = tuple(each.gap for each in logs if each.gap)
+    if not gaps and not outcome.log_complete:
+        gaps = ("the cluster says that the log is incomplete",)
+    misses = list(_log_misses(expect.log, logs))
+    metrics: dict[str, float] = {}
+    for name, metric in expect.metrics.items():
+        text = "\n".join(each.text for each in logs if metric.node in {None, each.rank})
+        try:
+            metrics[name] = read_metric(metric, text)
+        except Unreadable as error:
+            misses.append(Miss(f"metrics.{name}", wanted(metric), str(error)))
+            continue
+        miss = metric_miss(name, metric, metrics[name])
+        misses += [] if miss is None else [miss]
+    return _LogFindings(tuple(misses), gaps, metrics)
+
+
+def _ranks(expect: Expectation, nodes: int) -> Sequence[int]:
+    """The ranks whose logs are needed."""
+    wanted_nodes = {metric.node for metric in expect.metrics.values()}
+    if expect.log != LogExpectation() or None in wanted_nodes:
+        return range(nodes)
+    return sorted(node for node in wanted_nodes if node is not None and node < nodes)
+
+
+def _log_misses(expect: LogExpectation, logs: Sequence[Log]) -> Iterator[Miss]:
+    for text in expect.contains:
+        if not any(text in log.text for log in logs):
+            yield Miss("log.contains", quoted(text), "not in the log")
+    for text in expect.excludes:
+        ranks = [str(log.rank) for log in logs if text in log.text]
+        if ranks:
+            yield Miss("log.excludes", f"no {quoted(text)}", f"in the log of rank {', '.join(ranks)}")
+    for pattern in expect.matches:
+        if not any(re.search(pattern, log.text, re.MULTILINE) for log in logs):
+            yield Miss("log.matches", quoted(pattern), "no match in the log")

@@ -1,0 +1,170 @@
+"""The text of a failure, an error, or a cell that was not run: it has to explain itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+from ..jobs import Expectation
+from ..jobs import JobSpec
+from ..jobs import Judgement
+from ..jobs import Miss
+from ..jobs import NodeState
+from ..jobs import Outcome
+from ..jobs import Verdict
+from .expect import expected_exit_code
+from .expect import expected_reason
+from .text import one_line
+from .text import printable
+from .text import quoted
+from .text import split_lines_at_cr
+from .text import strip_ansi
+
+TAIL_CHARACTERS = 3000
+"""Of log in one text, all ranks together."""
+
+_ENDS = {"reason", "exit_code"}
+"""What the headline tells in one."""
+
+_MEANING = {
+    Verdict.PASSED: "",
+    Verdict.FAILED: "",
+    Verdict.ERROR: "infrastructure error: the job gave no answer about the product",
+    Verdict.NOT_RUN: "not run: this run stopped the job before it could give an answer",
+}
+
+
+def failure_text(
+    judgement: Judgement,
+    outcome: Outcome,
+    expect: Expectation,
+    spec: JobSpec,
+    *,
+    location: str,
+    rerun: str,
+    log_tails: Mapping[int, str],
+    job_id: str | None = None,
+    url: str | None = None,
+) -> str:
+    """All that somebody needs who sees only this text.
+
+    ``location`` is ``path:line``, ``rerun`` the command that runs this cell alone, ``log_tails`` the
+    last text of some ranks' logs with secrets redacted. What comes from job or cluster is bounded and escaped.
+    """
+    lines = [headline(judgement, outcome, expect, location=location, cell=spec.name)]
+    if _MEANING[judgement.verdict]:
+        lines.append(_MEANING[judgement.verdict])
+    lines += ["", *_table(judgement, outcome, expect)]
+    lines += ["", *(f"{name + ':':<16}{text}" for name, text in _facts(outcome, job_id, url))]
+    lines.append(f"{'run it again:':<16}{one_line(rerun, 500)}")
+    for title, tail in _tails(outcome, log_tails):
+        lines += ["", title, tail]
+    return "\n".join(lines)
+
+
+def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, location: str, cell: str) -> str:
+    """``path:line: cell: expected X, got Y``: reason and exit code, or else what is unmet first."""
+    first = judgement.misses[0] if judgement.misses else None
+    if first is None or first.field in _ENDS:
+        expected, got = _expected_end(expect), _end(outcome)
+        more = sum(miss.field not in _ENDS for miss in judgement.misses)
+    else:
+        expected, got = f"{first.field} {first.expected}", first.seen
+        more = len(judgement.misses) - 1
+    return f"{location}: {cell}: expected {expected}, got {got}" + (
+        f" (and {more} more unmet)" if more else ""
+    )
+
+
+def _expected_end(expect: Expectation) -> str:
+    code = expected_exit_code(expect)
+    return f"{expected_reason(expect)} exit {code}" if code else expected_reason(expect)
+
+
+def _end(outcome: Outcome) -> str:
+    return outcome.reason if outcome.exit_code is None else f"{outcome.reason} exit {outcome.exit_code}"
+
+
+def _table(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterator[str]:
+    rows = [("", "expected", "seen"), *_rows(judgement, outcome, expect)]
+    widths = [min(48, max(len(row[column]) for row in rows)) for column in (0, 1)]
+    missed = {miss.field for miss in judgement.misses}
+    for name, expected, seen in rows:
+        mark = "E " if name in missed else "  "
+        yield f"{mark}{name:<{widths[0]}}  {expected:<{widths[1]}}  {seen}".rstrip()
+
+
+def _rows(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterator[tuple[str, str, str]]:
+    """The reason, exit code and restarts in any case; the rest where it is unmet or was read."""
+    misses = {miss.field: miss for miss in judgement.misses}
+    always = (
+        Miss("reason", expected_reason(expect), outcome.reason),
+        Miss(
+            "exit_code",
+            expected_exit_code(expect),
+            "none" if outcome.exit_code is None else str(outcome.exit_code),
+        ),
+        Miss("restarts", "" if expect.restarts is None else str(expect.restarts), str(outcome.restarts)),
+    )
+    for row in always:
+        yield _row(misses.get(row.field, row))
+    for miss in judgement.misses:
+        if miss.field not in {row.field for row in always}:
+            yield _row(miss)
+    for name, value in judgement.metrics.items():
+        if f"metrics.{name}" not in misses:
+            yield f"metrics.{name}", "", f"{value:g}"
+
+
+def _row(miss: Miss) -> tuple[str, str, str]:
+    return one_line(miss.field, 80), one_line(miss.expected) or "-", one_line(miss.seen)
+
+
+def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tuple[str, str]]:
+    yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source})"
+    if outcome.action is not None:
+        yield "this run", f"{outcome.action.kind}: {one_line(outcome.action.why)}"
+    native = [quoted(text, 300) for text in (outcome.native_state, outcome.native_reason) if text]
+    if native:
+        yield "scheduler", ", ".join(native)
+    if outcome.first_failing_node is not None:
+        yield "failed first", f"rank {outcome.first_failing_node}"
+    if outcome.nodes:
+        yield "ranks", _ranks(outcome)
+    yield "times", f"queued {_seconds(outcome.queue_seconds)}, ran {_seconds(outcome.run_seconds)}"
+    if job_id is not None:
+        yield "job", one_line(job_id)
+    if url is not None:
+        yield "link", one_line(url, 500)
+
+
+def _ranks(outcome: Outcome, limit: int = 16) -> str:
+    shown = ", ".join(_rank(node) for node in outcome.nodes[:limit])
+    left_out = len(outcome.nodes) - limit
+    return shown if left_out <= 0 else f"{shown} and {left_out} more"
+
+
+def _rank(node: NodeState) -> str:
+    """One rank's end: the sentinel's word, the code, the host."""
+    report = node.report
+    code = node.exit_code if report is None or report.exit_code is None else report.exit_code
+    words = ["no word" if report is None else str(report.word), *([] if code is None else [str(code)])]
+    host = f" on {one_line(node.host, 80)}" if node.host else ""
+    return f"{node.rank}: {' '.join(words)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} s"
+
+
+def _tails(outcome: Outcome, log_tails: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    """The log tails, the rank that failed first in front; they share the room."""
+    first = outcome.first_failing_node
+    tails = {rank: tail for rank, tail in log_tails.items() if tail.strip()}
+    ranks = sorted(tails, key=lambda rank: (rank != first, rank))[:4]
+    for rank in ranks:
+        text = split_lines_at_cr(strip_ansi(tails[rank][-4 * TAIL_CHARACTERS :])).rstrip()
+        yield (
+            f"--- end of the log of rank {rank} ---",
+            printable(text, TAIL_CHARACTERS // len(ranks), keep="end"),
+        )

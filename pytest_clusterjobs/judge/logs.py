@@ -1,0 +1,37 @@
+"""Logs read for a verdict: each rank once, cleaned, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..jobs import LogChunk
+from .text import clean
+
+MAX_CHARACTERS = 64 * 1024 * 1024
+"""Of one rank's log; a longer one is searched in its last part and counts as incomplete."""
+
+ReadLog = Callable[[int], LogChunk]
+"""Gives the log of the last start of one rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One rank's log, ready to be searched."""
+
+    rank: int
+    text: str
+    gap: str = ""
+    """Why it is not the complete log; empty if it is."""
+
+
+def read_log(log: ReadLog | None, rank: int, *, limit: int = MAX_CHARACTERS) -> Log:
+    """Read and clean the log of ``rank``; never more than ``limit`` characters of it."""
+    if log is None:
+        return Log(rank, "", f"the log of rank {rank} cannot be read")
+    chunk = log(rank)
+    if len(chunk.text) > limit:
+        return Log(
+            rank, clean(chunk.text[-limit:]), f"the log of rank {rank} is longer than {limit} characters"
+        )
+    return Log(rank, clean(chunk.text), "" if chunk.complete else f"the log of rank {rank} is incomplete")

@@ -1,0 +1,78 @@
+"""Text from jobs and clusters: cleaned for regular expressions, made harmless for people."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    r"|\x1b[\]P^_X][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"  # titles and links; only with their end in sight
+    r"|\x1b[ -/]*[0-~]"
+)
+_CARRIAGE_RETURN = re.compile(r"\r+\n?")
+_RANK_PREFIX = re.compile(r"^\([^()\n]{1,120}?[ ,]pid=\d+(?:, ?\w+=[^(),\s]{1,64})*\) ?", re.MULTILINE)
+
+
+def strip_ansi(text: str) -> str:
+    """Drop terminal sequences (ECMA-48). One without its end loses its introducer only, and hides nothing."""
+    return _ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
+
+
+def split_lines_at_cr(text: str) -> str:
+    """Make CR LF and the lone CR of progress bars end a line, so that what follows starts one."""
+    return _CARRIAGE_RETURN.sub("\n", text) if "\r" in text else text
+
+
+def clean(text: str) -> str:
+    """The text that regular expressions of a matrix see.
+
+    Without ANSI sequences, CR, and the rank prefixes of cluster logs, for example
+    ``(head, rank=0, pid=2618) `` and ``(worker1, rank=1, pid=1987, ip=172.31.10.228) ``.
+    """
+    text = split_lines_at_cr(strip_ansi(text))
+    return _RANK_PREFIX.sub("", text) if "pid=" in text else text
+
+
+def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start") -> str:
+    """``text`` in at most ``limit`` characters, valid in XML 1.0 and unable to steer a terminal.
+
+    Newlines and tabs stay; other control characters, characters without a shape of their own
+    (bidirectional overrides among them), surrogates and non-characters become escapes, ESC for
+    example the four characters of its Python escape.
+    What is left out on the side that is not kept is marked with ``[...]``.
+    """
+    cut = text[:limit] if keep == "start" else text[-limit:]
+    shown = "".join(map(_escape, cut))
+    if len(cut) == len(text) and len(shown) <= limit:
+        return shown
+    mark = "[...]"[:limit]
+    room = limit - len(mark)
+    return shown[:room] + mark if keep == "start" else mark + shown[len(shown) - min(room, len(shown)) :]
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """As :func:`printable`, on one line: white space at the ends is dropped, line breaks become spaces."""
+    return printable(" ".join(text[: 4 * limit].split()), limit)
+
+
+def quoted(text: str, limit: int = 80) -> str:
+    """As :func:`printable`, in quotes and with its line breaks and tabs escaped, so that it cannot pass for our words."""
+    shown = (
+        text[: limit + 1].replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace('"', '\\"')
+    )
+    return f'"{printable(shown, limit)}"'
+
+
+def _escape(char: str) -> str:
+    if " " <= char <= "~" or char in "\n\t":
+        return char
+    code = ord(char)
+    if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} and not _is_noncharacter(code):
+        return char
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_noncharacter(code: int) -> bool:
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
