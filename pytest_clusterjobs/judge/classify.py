@@ -98,7 +98,7 @@ def _classified(
 ) -> tuple[End, Reading]:
     own = command_end(spec.nodes, observation)
     reading = read_rules(classification, observation, code=own.code, log=log, nodes=spec.nodes)
-    if reading.gaps:
+    if reading.problems:
         return _no_answer(reading), reading
     return _combine(own, reading), reading
 
@@ -117,11 +117,11 @@ def _restarts_of(
     reading = read_rules(
         classification, observation, code=None, log=log, nodes=spec.nodes, only=("restarts",)
     )
-    return (_no_answer(reading), reading) if reading.gaps else (decided, reading)
+    return (_no_answer(reading), reading) if reading.problems else (decided, reading)
 
 
 def _no_answer(reading: Reading) -> End:
-    return End(Reason.UNKNOWN, Source.NOBODY, f"a classify rule reads the log, but {reading.gaps[0]}")
+    return End(Reason.UNKNOWN, Source.NOBODY, f"a classify rule reads the log, but {reading.problems[0]}")
 
 
 def _combine(own: End, reading: Reading) -> End:
@@ -165,13 +165,13 @@ def _outcome(
         detail=one_line(end.detail, 600),
         exit_code=_exit_code(end),
         restarts=restarts if reading.restarts is None else reading.restarts,
-        heartbeats=next((report.heartbeats for report in reports if report.node == 0), None),
+        heartbeats=_heartbeats(observation),
         nodes=observation.nodes,
         first_failing_node=_first_failing_node(end, observation),
         times=times if times.submitted is not None else replace(times, submitted=submitted),
         native_state=observation.native_state,
         native_reason=observation.native_reason,
-        log_complete=observation.log_complete and not reading.gaps,
+        log_complete=observation.log_complete and reading.log_complete,
         action=action,
     )
 
@@ -179,6 +179,12 @@ def _outcome(
 def _exit_code(end: End) -> int | None:
     """The command's own code: none if it never began, or if something other than itself ended it."""
     return end.code if end.reason in COMMAND_ENDED or end.reason not in REASON_CLASSES else None
+
+
+def _heartbeats(observation: Observation) -> int | None:
+    """Those of rank 0, which count."""
+    reports = (node.report for node in observation.nodes if node.rank == 0)
+    return next((report.heartbeats for report in reports if report is not None), None)
 
 
 def _first_failing_node(end: End, observation: Observation) -> int | None:

@@ -102,7 +102,7 @@ def command_end(nodes_wanted: int, observation: Observation) -> End:
     if first is not None:
         return first
     silent, left_over = _not_ended_with_zero(nodes_wanted, observation.nodes)
-    if observation.exit_code:
+    if observation.exit_code and not _came_from_a_stop(observation):
         return _bare(observation.exit_code, silent)
     if silent:
         return End(Reason.UNKNOWN, Source.NOBODY, _silence(silent, observation))
@@ -213,6 +213,13 @@ def _bare(code: int, silent: Sequence[int]) -> End:
     said = f"rank {_ranks(silent)} said nothing" if silent else "every rank's sentinel said 0"
     return End(
         by_code(code), Source.EXIT_CODE, f"the cluster saw {code_words(code)} of the job, {said}", code
+    )
+
+
+def _came_from_a_stop(observation: Observation) -> bool:
+    """Whether the job's code only says that somebody stopped it, as a rank's sentinel noticed."""
+    return observation.exit_code in {_TERM, _KILL} and any(
+        _word(node) is SentinelWord.STOPPED for node in observation.nodes
     )
 
 

@@ -32,13 +32,16 @@ class Reading:
     restarts: int | None = None
     words: Mapping[str, str] = field(default_factory=dict)
     """For each filled field, the words that filled it, quoted."""
-    gaps: tuple[str, ...] = ()
-    """Why a log that a rule needed is not complete."""
+    problems: tuple[str, ...] = ()
+    """Why a field that a rule should have filled cannot be known."""
+    log_complete: bool = True
+    """Whether every log that a rule needed was read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Fill:
-    value: str | int
+    value: str | int | None
+    """``None``: the rule matched, but its words make no value."""
     words: str
 
 
@@ -143,12 +146,15 @@ def _from_logs(
             fills[name].append(fill)
     for name, values in fills.items():
         if values:
-            key = {"reason": _bad_news, "exit_code": _bad_news, "restarts": lambda fill: fill.value}[name]
-            yield name, max(values, key=key)
+            yield name, max(values, key=_size if name == "restarts" else _bad_news)
 
 
 def _bad_news(fill: _Fill) -> bool:
     return fill.value not in {Reason.JOB_COMPLETED, 0}
+
+
+def _size(fill: _Fill) -> float:
+    return fill.value if isinstance(fill.value, int) else float("inf")
 
 
 def _fill_from_groups(
@@ -163,10 +169,9 @@ def _fill_from_groups(
         text = groups.get(name)
         if text is None:
             continue
-        if _NUMBER.fullmatch(text.strip()) is None:
-            yield "reason", _Fill(Reason.UNKNOWN, f"{name} {quoted(text)}, which is no number")
-        else:
-            yield name, _Fill(int(text), f"{name} {quoted(text)}")
+        value = int(text) if _NUMBER.fullmatch(text.strip()) is not None else None
+        words = f"the log says {name} {quoted(text)}"
+        yield name, _Fill(value, words if value is not None else f"{words}, which is no number")
 
 
 def _captured(classification: Classification, word: str) -> _Fill:
@@ -191,5 +196,6 @@ def _reading(filled: Mapping[str, _Fill], gaps: Sequence[str]) -> Reading:
         exit_code if isinstance(exit_code, int) else None,
         restarts if isinstance(restarts, int) else None,
         {name: fill.words for name, fill in filled.items()},
-        tuple(gaps),
+        (*gaps, *(fill.words for fill in filled.values() if fill.value is None)),
+        log_complete=not gaps,
     )
