@@ -129,7 +129,7 @@ class _LogFindings:
 def _with_logs(expect: Expectation, misses: tuple[Miss, ...], found: _LogFindings) -> Judgement:
     """Combine; with a gap in a log, what the logs say is no answer, but a miss elsewhere still is one."""
     if found.gaps:
-        gap = Miss("log", "the complete log", "; ".join(found.gaps))
+        gap = Miss("log", "complete", "; ".join(found.gaps))
         certain = tuple(miss for miss in found.misses if miss.field == "log.excludes")
         return Judgement(Verdict.FAILED if misses else Verdict.ERROR, (*misses, *certain, gap), found.metrics)
     misses += found.misses

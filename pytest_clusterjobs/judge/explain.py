@@ -66,14 +66,13 @@ def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, loc
     """``path:line: cell: expected X, got Y``: reason and exit code, or else what is unmet first."""
     first = judgement.misses[0] if judgement.misses else None
     if first is None or first.field in _ENDS:
-        expected, got = _expected_end(expect), _end(outcome)
+        expected, got = _expected_end(expect), _end(outcome, first)
         more = sum(miss.field not in _ENDS for miss in judgement.misses)
     else:
         expected, got = f"{first.field} {first.expected}", first.seen
         more = len(judgement.misses) - 1
-    return f"{location}: {cell}: expected {expected}, got {got}" + (
-        f" (and {more} more unmet)" if more else ""
-    )
+    end = f" (and {more} more unmet)" if more else ""
+    return f"{location}: {cell}: expected {one_line(expected)}, got {one_line(got)}{end}"
 
 
 def _expected_end(expect: Expectation) -> str:
@@ -81,7 +80,9 @@ def _expected_end(expect: Expectation) -> str:
     return f"{expected_reason(expect)} exit {code}" if code else expected_reason(expect)
 
 
-def _end(outcome: Outcome) -> str:
+def _end(outcome: Outcome, miss: Miss | None) -> str:
+    if miss is not None and miss.field == "reason" and miss.seen != outcome.reason:
+        return miss.seen
     return outcome.reason if outcome.exit_code is None else f"{outcome.reason} exit {outcome.exit_code}"
 
 
