@@ -1,7 +1,7 @@
 """Learn the players' ratings from the results of their matches: synchronous data-parallel SGD.
 
 Every rank plays its own matches; the gradients of all are summed over the star in each step, so
-that the ratings are the same everywhere. ``PRECISION`` (``fp32``, ``bf16``; default full) rounds
+that the ratings are the same everywhere. ``PRECISION`` (``fp64``, ``fp32``, ``bf16``) rounds
 what travels, ``SEED`` chooses the matches.
 """
 
@@ -39,7 +39,7 @@ def matches(seed: str, count: int) -> Iterator[tuple[int, int, bool]]:
 
 def rounded(value: float, precision: str) -> float:
     """``value`` as a number of this precision can hold it; bf16 is the upper half of an fp32."""
-    if not precision:
+    if precision == "fp64":
         return value
     kept = {"fp32": 4, "bf16": 2}[precision]
     return float(struct.unpack(">f", struct.pack(">f", value)[:kept].ljust(4, b"\0"))[0])
@@ -52,7 +52,9 @@ class Arena:
         self._job = job
         self._group = group
         self._seed = os.environ.get("SEED", "1")
-        self._precision = os.environ.get("PRECISION", "")
+        self._precision = os.environ.get("PRECISION", "fp64")
+        if self._precision not in ("fp64", "fp32", "bf16"):
+            raise SystemExit(f"arena: PRECISION has to be fp64, fp32 or bf16, not {self._precision!r}")
         self._ratings = [0.0] * len(STRENGTHS)
 
     def step(self, number: int) -> float:

@@ -16,7 +16,9 @@ from job import Job
 
 MAX_MESSAGE = 1 << 20
 RETRY = 0.05
-HELLO_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 5.0
+HELLO_TIMEOUT = 1.0
+"""Shorter: a stranger who says nothing must not keep out those who belong here."""
 
 
 class PeerLost(Exception):
@@ -66,7 +68,7 @@ def connect(job: Job, peer: int, address: tuple[str, int], *, until: float, time
     """
     while True:
         try:
-            sock = socket.create_connection(address, timeout=HELLO_TIMEOUT)
+            sock = socket.create_connection(address, timeout=ANSWER_TIMEOUT)
             if _answered(job, sock):
                 return Channel(sock, peer, timeout)
             sock.close()
@@ -128,10 +130,11 @@ def _greeted(job: Job, sock: socket.socket) -> int:
     try:
         with sock.makefile("rb") as lines:
             start, _, rank = lines.readline(1000).decode().strip().partition(" ")
+        peer = int(rank)
         if start != job.start:
             return -1
         sock.sendall(b"+")
-        return int(rank) if sock.recv(1) == b"!" else -1
+        return peer if sock.recv(1) == b"!" else -1
     except (OSError, ValueError):
         return -1
 

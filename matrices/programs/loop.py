@@ -17,8 +17,6 @@ from job import Job
 
 EXIT_PEER_LOST = 75
 """EX_TEMPFAIL of sysexits.h: not this rank's fault, and worth another try."""
-LINGER = 2.0
-"""Seconds that a survivor waits, so that the culprit's exit code is the first that the cluster sees."""
 
 
 class Model(Protocol):
@@ -46,6 +44,8 @@ def options(name: str, description: str | None) -> argparse.Namespace:
     add("--checkpoint-every", type=int, default=0, metavar="STEPS", help="0: no checkpoints")
     add("--join-timeout", type=float, default=120, metavar="SECONDS", help="until all ranks have met")
     add("--peer-timeout", type=float, default=120, metavar="SECONDS", help="for one answer of another rank")
+    # So that the culprit's exit code is the first that the cluster sees.
+    add("--linger", type=float, default=2, metavar="SECONDS", help="wait before leaving if a peer is lost")
     faults = parser.add_argument_group("faults on demand").add_argument
     faults("--fail-at", type=int, metavar="STEP", help="end in the middle of this step")
     faults("--exit-code", type=int, default=1, metavar="CODE", help="with this code")
@@ -77,7 +77,7 @@ def main(name: str, description: str | None, build: Callable[[Job, Group], Model
             group.close()
     except PeerLost as lost:
         print(f"rank {job.rank}: {lost}", file=sys.stderr, flush=True)
-        time.sleep(LINGER)
+        time.sleep(chosen.linger)
         return EXIT_PEER_LOST
     return 0
 
