@@ -1,0 +1,113 @@
+"""The sentinel: the sh script that wraps a job's command on each node, and the line that it prints last.
+
+The script is ``sentinel.sh``; ``docs/sentinel.md`` says what it promises. Producer and reader of
+the last line share one grammar and are tested against each other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+from ..jobs import JobSpec
+from ..jobs import SentinelReport
+from ..jobs import SentinelWord
+from ..jobs.token import nonce
+
+MAX_BYTES = 3072
+"""What the delivered script may take: AWS Batch caps all overrides of a job at 8192 bytes."""
+
+_SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\-_])")
+_LINE = (
+    r"\[clusterjobs {nonce} (?P<word>{words}) exit_code=(?P<code>-|[0-9]{{1,3}}) node=(?P<node>[0-9]{{1,6}})"
+    r" restarts=(?P<restarts>[0-9]{{1,6}}) heartbeats=(?P<beats>[0-9]{{1,9}})\]"
+)
+
+
+@cache
+def script() -> str:
+    """The script as it is delivered: without comments and empty lines."""
+    source = Path(__file__).with_name("sentinel.sh").read_text(encoding="ascii")
+    lines = (line for line in source.splitlines() if line and not line.startswith("#"))
+    return "\n".join(lines)
+
+
+def argv(
+    spec: JobSpec, token: str, *, not_after: float | None = None, workdir: str = "", prelude: str = ""
+) -> list[str]:
+    """The command line that runs ``spec`` on one node.
+
+    ``not_after`` is in seconds since the epoch; ``workdir`` is where the job runs (empty: where the
+    sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
+    restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only.
+    """
+    interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else ("", "")
+    return [
+        "sh",
+        "-c",
+        f"{prelude}\n{script()}" if prelude else script(),
+        "sentinel",
+        nonce(token),
+        seconds(spec.max_runtime),
+        seconds(spec.grace_period),
+        "" if not_after is None else str(math.ceil(not_after)),
+        interval,
+        silent,
+        _SHELLS[spec.shell],
+        workdir,
+        spec.setup or "",
+        spec.run,
+        *spec.args,
+    ]
+
+
+def seconds(value: float) -> str:
+    """A duration as ``sleep`` takes it: whole where it can be, never an exponent."""
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
+
+
+def beat_clock(timeout: float) -> tuple[str, str]:
+    """How often the heartbeat file is looked at (seconds), and after how many looks without a beat it is over.
+
+    An eighth of the timeout, within 0.1 and 0.5 s: so late is a timeout noticed at most.
+    """
+    interval = min(0.5, max(0.1, timeout / 8))
+    return seconds(interval), str(max(1, math.ceil(timeout / interval - 1e-6)))
+
+
+def line(token: str, report: SentinelReport) -> str:
+    """The last line that a sentinel would print, for a backend that has to speak in its place."""
+    code = "-" if report.exit_code is None else str(report.exit_code)
+    return (
+        f"[clusterjobs {nonce(token)} {report.word} exit_code={code} node={report.node}"
+        f" restarts={report.restarts} heartbeats={report.heartbeats}]"
+    )
+
+
+@cache
+def _grammar(mark: str) -> re.Pattern[str]:
+    return re.compile(_LINE.format(nonce=re.escape(mark), words="|".join(SentinelWord)))
+
+
+def parse(text: str, nonce: str) -> SentinelReport | None:
+    """Read the last line of the sentinel with this ``nonce`` out of a log's tail, if it is there.
+
+    Colours, carriage returns, rank prefixes and text before or after it on the line do no harm.
+    """
+    if nonce not in text:
+        return None
+    found = None
+    for match in _grammar(nonce).finditer(_ANSI.sub("", text).replace("\r", "")):
+        found = match
+    if found is None:
+        return None
+    return SentinelReport(
+        word=SentinelWord(found["word"]),
+        node=int(found["node"]),
+        exit_code=None if found["code"] == "-" else int(found["code"]),
+        restarts=int(found["restarts"]),
+        heartbeats=int(found["beats"]),
+    )
