@@ -46,9 +46,13 @@ def read_metric(metric: MetricExpectation, text: str) -> float:
         return _number(found[-1])
     if metric.pick == "first":
         return _number(found[0])
-    value = _PICKS[metric.pick]([_number(each) for each in found])
+    values = [_number(each) for each in found]
+    try:
+        value = _PICKS[metric.pick](values)
+    except OverflowError:
+        value = math.inf
     if not math.isfinite(value):
-        raise Unreadable(f"{metric.pick} of {len(found)} values is {value}")
+        raise Unreadable(f"{metric.pick} of {len(found)} values is not finite")
     return value
 
 

@@ -1,0 +1,241 @@
+"""``classify``: jobs whose own words say how they ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+
+from pytest_clusterjobs.jobs import ActionKind
+from pytest_clusterjobs.jobs import Classification
+from pytest_clusterjobs.jobs import ClassifyRule
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import LogChunk
+from pytest_clusterjobs.jobs import NodeState
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Outcome
+from pytest_clusterjobs.jobs import OwnAction
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import ReasonClass
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.jobs import Source
+from pytest_clusterjobs.judge import outcome
+
+WRAPPER = Classification(
+    rules=(
+        ClassifyRule(log=r"\[SUMMARY\] Termination reason: (?P<reason>.+?)(?:\s*\[|$)"),
+        ClassifyRule(log=r"\[SUMMARY\] Exit code: (?P<exit_code>-?\d+)"),
+        ClassifyRule(log=r"\[SUMMARY\] Restart Count: (?P<restarts>\d+)"),
+    ),
+    translate={"unknown": "job_failed", "cluster_stop": "cancelled", "nccl_test_failure": "nccl_failed"},
+    reasons={"nccl_failed": ReasonClass.INFRA},
+)
+"""How the summary of an older wrapper is read, one that exits with 0 whatever happened."""
+
+
+def summary(reason: str, code: int, restarts: int = 0) -> str:
+    return (
+        "step 1 of 3\rstep 3 of 3\r\n"
+        f"\x1b[36m(head, rank=0, pid=2618)\x1b[0m [SUMMARY] Restart Count: {restarts}\r\n"
+        f"\x1b[36m(head, rank=0, pid=2618)\x1b[0m [SUMMARY] Exit code: {code}\n"
+        f"(head, rank=0, pid=2618) \x1b[1m[SUMMARY] Termination reason: {reason}\x1b[0m\n"
+        "(worker1, rank=1, pid=1987, ip=172.31.10.228) torch: SignalException\n"
+    )
+
+
+def end_of(
+    log: str | Mapping[int, str],
+    classification: Classification = WRAPPER,
+    *,
+    code: int = 0,
+    word: SentinelWord = SentinelWord.EXITED,
+    hint: Reason | None = None,
+    action: OwnAction | None = None,
+    complete: bool = True,
+    native: tuple[str, str] = ("", ""),
+) -> Outcome:
+    logs = {0: log} if isinstance(log, str) else log
+    reads: Counter[int] = Counter()
+
+    def read(rank: int) -> LogChunk:
+        reads[rank] += 1
+        return LogChunk(logs[rank], complete=complete)
+
+    nodes = tuple(
+        NodeState(rank, report=SentinelReport(word, rank, code if word is SentinelWord.EXITED else None))
+        for rank in logs
+    )
+    seen = Observation(
+        Phase.ENDED, native_state=native[0], native_reason=native[1], reason_hint=hint, nodes=nodes
+    )
+    end = outcome(
+        JobSpec("true", nodes=len(logs)), seen, action=action, classification=classification, log=read
+    )
+    assert set(reads.values()) <= {1}, "a log was read more than once"
+    return end
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason", "exit_code"),
+    [
+        ("job_completed", 0, "job_completed", 0),
+        ("heartbeat_timeout", 0, "heartbeat_timeout", None),
+        ("max_runtime_reached", 0, "max_runtime_reached", None),
+        ("unknown", 1, "job_failed", 1),
+        ("unknown", 137, "job_failed", 137),
+        ("cluster_stop", 0, "cancelled", None),
+    ],
+)
+def test_a_wrapper_that_exits_0_whatever_happens(
+    words: str, code: int, reason: str, exit_code: int | None
+) -> None:
+    end = end_of(summary(words, code))
+    assert (end.reason, end.exit_code) == (reason, exit_code)
+    assert end.source is (Source.SENTINEL if reason == "job_completed" else Source.CLASSIFY_RULE)
+
+
+def test_a_custom_reason_brings_its_class_and_keeps_the_code() -> None:
+    end = end_of(summary("nccl_test_failure", 42))
+    assert (end.reason, end.reason_class, end.exit_code) == ("nccl_failed", ReasonClass.INFRA, 42)
+
+
+def test_the_last_occurrence_counts() -> None:
+    end = end_of(summary("unknown", 1, 0) + summary("job_completed", 0, 1))
+    assert (end.reason, end.restarts) == ("job_completed", 1)
+
+
+def test_the_first_rule_to_fill_a_field_keeps_it() -> None:
+    rules = (
+        ClassifyRule(log="first (?P<reason>\\w+)"),
+        ClassifyRule(log="second (?P<reason>\\w+) (?P<exit_code>\\d)"),
+    )
+    end = end_of("second preempted 5\nfirst job_failed\n", Classification(rules))
+    assert (end.reason, end.exit_code) == ("job_failed", 5)
+
+
+def test_two_processes_on_one_line() -> None:
+    assert (
+        end_of("[SUMMARY] Termination reason: heartbeat_timeout [INFO] other").reason == "heartbeat_timeout"
+    )
+
+
+def test_a_word_that_is_no_reason_is_unknown_and_quoted() -> None:
+    end = end_of(summary("spontaneous \x07combustion" + "!" * 500, 0))
+    assert (end.reason, end.reason_class, end.exit_code) == ("unknown", ReasonClass.INFRA, None)
+    assert r'"spontaneous \x07combustion!!' in end.detail
+    assert "is no reason" in end.detail
+    assert len(end.detail) < 400
+
+
+def test_an_empty_word_is_no_reason_either() -> None:
+    rule = Classification((ClassifyRule(log="reason: (?P<reason>.*)$"),))
+    assert end_of("reason: \n", rule).reason == "unknown"
+
+
+@pytest.mark.parametrize("text", ["oops", "9" * 30, "1.5", "٣"])
+def test_a_captured_number_that_is_none_gives_no_answer(text: str) -> None:
+    rule = Classification((ClassifyRule(log=r"code (?P<exit_code>\S+)"),))
+    end = end_of(f"code {text}\n", rule)
+    assert (end.reason, end.log_complete) == ("unknown", True)
+    assert "no number" in end.detail
+
+
+def test_a_code_alone_decides_the_reason() -> None:
+    rule = Classification((ClassifyRule(log=r"code (?P<exit_code>-?\d+)"),))
+    assert (end_of("code 3\n", rule).reason, end_of("code 3\n", rule).exit_code) == ("job_failed", 3)
+    assert end_of("code 137\n", rule).reason == "killed_by_signal"
+    assert end_of("code -9\n", rule).reason == "job_failed"
+
+
+@pytest.mark.parametrize("words", [summary("job_completed", 0), "[SUMMARY] Exit code: 0"])
+def test_no_rule_turns_a_failure_into_job_completed(words: str) -> None:
+    end = end_of(words, code=3)
+    assert (end.reason, end.exit_code, end.source) == ("job_failed", 3, Source.SENTINEL)
+    assert "against it: the log says" in end.detail
+
+
+def test_job_completed_with_another_code_in_the_same_log_is_a_failure() -> None:
+    end = end_of(summary("job_completed", 3))
+    assert (end.reason, end.exit_code) == ("job_failed", 3)
+
+
+def test_no_rule_stands_for_a_rank_that_said_nothing() -> None:
+    log = LogChunk(summary("job_completed", 0), complete=True)
+    seen = Observation(Phase.ENDED, nodes=(NodeState(0, exit_code=0),))
+    end = outcome(JobSpec("x"), seen, action=None, classification=WRAPPER, log=lambda rank: log)
+    assert end.reason == "unknown"
+
+
+def test_a_rule_decides_where_the_command_says_nothing() -> None:
+    log = LogChunk(summary("unknown", 5), complete=True)
+    seen = Observation(Phase.ENDED, nodes=(NodeState(0),))
+    end = outcome(JobSpec("x"), seen, action=None, classification=WRAPPER, log=lambda rank: log)
+    assert (end.reason, end.exit_code) == ("job_failed", 5)
+
+
+def test_an_exit_code_rule() -> None:
+    rules = Classification(
+        (ClassifyRule(exit_code=42, reason="nccl_failed"),), reasons={"nccl_failed": ReasonClass.INFRA}
+    )
+    assert end_of("", rules, code=42).reason == "nccl_failed"
+    assert end_of("", rules, code=42).exit_code == 42
+    assert end_of("", rules, code=41).reason == "job_failed"
+
+
+@pytest.mark.parametrize("native", [("SPOT_TAKEN", ""), ("FAILED", "host: SPOT_TAKEN at noon")])
+def test_a_status_rule_reads_the_schedulers_state_and_text(native: tuple[str, str]) -> None:
+    rules = Classification((ClassifyRule(status="SPOT_TAKEN", reason="preempted"),))
+    end = end_of("SPOT_TAKEN in the log is not meant", rules, code=1, native=native)
+    assert (end.reason, end.source, end.exit_code) == ("preempted", Source.CLASSIFY_RULE, None)
+    assert end_of("SPOT_TAKEN", rules, code=1).reason == "job_failed"
+
+
+@pytest.mark.parametrize("bad_rank", [0, 1])
+def test_a_rank_with_bad_news_is_believed_before_the_others(bad_rank: int) -> None:
+    logs = {rank: summary("heartbeat_timeout" if rank == bad_rank else "job_completed", 0) for rank in (0, 1)}
+    assert end_of(logs).reason == "heartbeat_timeout"
+    codes = {rank: summary("unknown", 3 if rank == bad_rank else 0, restarts=rank) for rank in (0, 1)}
+    assert (end_of(codes).exit_code, end_of(codes).restarts) == (3, 1)
+
+
+def test_an_incomplete_log_under_a_rule_is_no_answer() -> None:
+    end = end_of("training goes well\n", complete=False)
+    assert (end.reason, end.log_complete) == ("unknown", False)
+    assert "the log of rank 0 is incomplete" in end.detail
+    early = end_of(summary("unknown", 1), complete=False)
+    assert early.reason == "unknown", "what comes last may be missing"
+
+
+def test_an_incomplete_log_that_no_rule_needs_does_not_matter() -> None:
+    rules = (ClassifyRule(exit_code=3, reason="job_failed"), ClassifyRule(log="(?P<reason>x)"))
+    end = end_of("", Classification(rules), code=3, complete=False)
+    assert (end.reason, end.source) == ("job_failed", Source.CLASSIFY_RULE)
+
+
+def test_a_wrapper_counts_its_restarts_under_a_limit_too() -> None:
+    end = end_of(summary("job_completed", 0, restarts=2), word=SentinelWord.MAX_RUNTIME_REACHED)
+    assert (end.reason, end.restarts) == ("max_runtime_reached", 2)
+    early = end_of("", word=SentinelWord.MAX_RUNTIME_REACHED, complete=False)
+    assert early.reason == "unknown"
+
+
+def test_a_lost_machine_needs_no_log() -> None:
+    assert end_of("", hint=Reason.NODE_FAILED, complete=False).reason == "node_failed"
+
+
+def test_higher_sources_are_not_overruled() -> None:
+    log = summary("heartbeat_timeout", 9)
+    assert end_of(log, word=SentinelWord.MAX_RUNTIME_REACHED).reason == "max_runtime_reached"
+    assert end_of(log, hint=Reason.OUT_OF_MEMORY).reason == "out_of_memory"
+    assert end_of(log, action=OwnAction(ActionKind.CANCEL, "^C")).reason == "cancelled"
+
+
+def test_a_setup_that_failed_leaves_no_code_of_the_command() -> None:
+    rules = Classification((ClassifyRule(exit_code=42, reason="job_failed"),))
+    node = NodeState(0, report=SentinelReport(SentinelWord.START_FAILED, 0, 42))
+    seen = Observation(Phase.ENDED, nodes=(node,))
+    end = outcome(JobSpec("x"), seen, action=None, classification=rules, log=None)
+    assert (end.reason, end.exit_code) == ("job_failed", None)
