@@ -1,1 +1,76 @@
-"""The pytest plugin."""
+"""The pytest plugin: wiring only, and nothing heavy until a matrix is collected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .options import add_options
+from .options import is_matrix
+
+if TYPE_CHECKING:
+    from .collect import MatrixFile
+
+_COLLECTED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the ``timeout`` mark where pytest-timeout does not."""
+    if not config.pluginmanager.hasplugin("timeout"):
+        config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile | None:
+    """Claim YAML files that are matrices by pattern, or that are named on the command line."""
+    if file_path.suffix not in (".yaml", ".yml"):
+        return None
+    config = parent.config
+    named = parent.session.isinitpath(file_path)
+    if not named and not is_matrix(file_path, config.rootpath, config.getini("cluster_matrices")):
+        return None
+    from .collect import MatrixFile
+
+    config.stash[_COLLECTED] = True
+    file: MatrixFile = MatrixFile.from_parent(parent, path=file_path)
+    return file
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Add what runs cells, if there are any."""
+    config = session.config
+    if not config.stash.get(_COLLECTED, False):
+        return
+    manager = config.pluginmanager
+    folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
+    if folder is not None:
+        from .xdist import Worker
+
+        manager.register(Worker(config, Path(folder)), "clusterjobs-worker")
+        return
+    from .settings import settings_of
+    from .single import CompletionLoop
+    from .single import SingleProcess
+
+    manager.register(CompletionLoop(), "clusterjobs-loop")
+    manager.register(SingleProcess(config, settings_of(config)), "clusterjobs-single")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run will be."""
+    from .xdist import Controller
+
+    manager = node.config.pluginmanager
+    controller = manager.get_plugin("clusterjobs-controller")
+    if controller is None:
+        controller = Controller(node.config)
+        manager.register(controller, "clusterjobs-controller")
+    node.workerinput["clusterjobs_folder"] = str(controller.plan.folder)

@@ -49,14 +49,14 @@ class Site:
         return sorted({*self.backends, *self.types, *_entry_points()})
 
     def type_name(self, name: str) -> str:
-        """The type of a NAME. Raises UnknownBackend."""
+        """The type of a NAME: an installed one, or ``module:attribute``. Raises UnknownBackend."""
         if name in self.backends:
             kind = self.backends[name].get("type", name)
-            if isinstance(kind, str) and (kind in self.types or kind in _entry_points()):
+            if isinstance(kind, str) and (":" in kind or kind in self.types or kind in _entry_points()):
                 return kind
             where = f"{self.source}: [tool.clusterjobs.backends.{name}]"
             known = ", ".join(sorted({*self.types, *_entry_points()}))
-            raise UnknownBackend(f"{where}: type must be one of {known}, not {kind!r}")
+            raise UnknownBackend(f"{where}: type must be one of {known}, or module:attribute, not {kind!r}")
         if name in self.types or name in _entry_points():
             return name
         close = get_close_matches(name, self.names, n=1)
@@ -68,9 +68,13 @@ class Site:
         kind = self.type_name(name)
         if kind in self.types:
             return self.types[kind]
-        loaded = _entry_points()[kind].load()
+        point = _entry_points().get(kind) or EntryPoint(name=name, value=kind, group=GROUP)
+        try:
+            loaded = point.load()
+        except (ImportError, AttributeError) as error:
+            raise UnknownBackend(f"backend {name!r}: cannot load {point.value}: {error}") from error
         if not isinstance(loaded, BackendType):
-            raise UnknownBackend(f"backend type {kind!r}: its entry point is not a BackendType")
+            raise UnknownBackend(f"backend {name!r}: {point.value} is not a BackendType")
         return loaded
 
     def settings(self, name: str) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""From a matrix file to pytest items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from typing import Protocol
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .matrix import load_matrix
+from .matrix import MatrixErrors
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from .engine.records import Result
+    from .jobs import Cell
+    from .jobs import Mark
+
+
+class MatrixWarning(pytest.PytestWarning):
+    """Something in a matrix that works, but probably not as meant."""
+
+
+class CellEnd(Exception):
+    """A cell that did not pass; the message is the whole explanation."""
+
+
+class UnmetExpectation(CellEnd):
+    """The job ended otherwise than expected."""
+
+
+class InfrastructureError(CellEnd):
+    """The cluster gave no answer about the product."""
+
+
+class Checks(Protocol):
+    """What an item asks of the session that runs it."""
+
+    def check_answer(self, item: CellItem) -> None:
+        """Raise if the job's end is no answer about the product."""
+
+    def check_expectation(self, item: CellItem) -> None:
+        """Raise if the expectation is unmet."""
+
+
+SESSION_KEY = pytest.StashKey[Checks]()
+
+
+class MatrixFile(pytest.Module):
+    """One matrix. A Module, so that fixtures of every scope find their node."""
+
+    obj = None
+
+    def collect(self) -> Iterator[CellItem]:
+        """Load the file; cells that ask for the same fixtures share what pytest works out for them."""
+        settings = settings_of(self.config)
+        matrix = load_matrix(
+            self.path, rootdir=settings.rootdir, site=settings.site, backend=settings.backend
+        )
+        for warning in matrix.warnings:
+            self.warn(MatrixWarning(warning))
+        shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
+        for cell in matrix.cells:
+            function, info = shared.get(cell.fixtures) or (_function_using(cell.fixtures), None)
+            item: CellItem = CellItem.from_parent(
+                self, name=cell.id, callobj=function, fixtureinfo=info, cell=cell
+            )
+            if cell.fixtures not in shared:
+                shared[cell.fixtures] = (function, item._fixtureinfo)
+            yield item
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A matrix's mistakes are the author's: no trace."""
+        if isinstance(excinfo.value, MatrixErrors):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+def _function_using(fixtures: tuple[str, ...]) -> Callable[[], None]:
+    """A function for cells to point at, marked so that pytest sets up these fixtures."""
+
+    def cell() -> None:
+        """One cell of a matrix."""
+
+    return pytest.mark.usefixtures(*fixtures)(cell) if fixtures else cell
+
+
+class CellItem(pytest.Function):
+    """One cell. Its setup stands for submission and queue, its call for the run and the verdict."""
+
+    cell: Cell
+    will_run = False
+    """Set when its job is submitted or will be: no mark skips it."""
+    result: Result | None = None
+
+    def __init__(self, *, cell: Cell, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell = cell
+        for mark in cell.marks:
+            self.add_marker(_decorator(mark))
+        if cell.skip is not None:
+            self.add_marker(pytest.mark.skip(reason=cell.skip))
+
+    @property
+    def key(self) -> str:
+        """The cell's key: the node id without what xdist's loadgroup appends."""
+        assert self.parent is not None
+        return f"{self.parent.nodeid}::{self.cell.id}"
+
+    @property
+    def location_text(self) -> str:
+        """``path:line`` of the cell, the path relative to rootdir."""
+        assert self.parent is not None
+        return f"{self.parent.nodeid}:{self.cell.line}"
+
+    def setup(self) -> None:
+        """Report an end that gave no answer, before any fixture runs."""
+        if self.will_run:
+            self.config.stash[SESSION_KEY].check_answer(self)
+        super().setup()
+
+    def runtest(self) -> None:
+        """Hold the outcome against the expectation."""
+        self.config.stash[SESSION_KEY].check_expectation(self)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
+        return self.path, self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
+
+
+def _decorator(mark: Mark) -> pytest.MarkDecorator:
+    decorator: pytest.MarkDecorator = getattr(pytest.mark, mark.name)
+    return decorator.with_args(*mark.args, **mark.kwargs) if mark.args or mark.kwargs else decorator

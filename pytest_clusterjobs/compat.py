@@ -1,0 +1,57 @@
+"""Every private name of pytest and of other plugins that we touch, and why. Nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def will_be_skipped(item: pytest.Item) -> bool:
+    """Whether skip, skipif or xfail(run=False) marks keep this item from running.
+
+    pytest evaluates the marks in the item's own setup; submission has to know before. Without the
+    private helpers, any such mark counts: a job is then not submitted ahead, never submitted wrongly.
+    """
+    if not any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail")):
+        return False
+    try:
+        from _pytest.skipping import evaluate_skip_marks
+        from _pytest.skipping import evaluate_xfail_marks
+    except ImportError:
+        return True
+    if evaluate_skip_marks(item) is not None:
+        return True
+    xfailed = evaluate_xfail_marks(item)
+    return xfailed is not None and not xfailed.run and not item.config.option.runxfail
+
+
+def timeout_of(item: pytest.Item) -> float | None:
+    """pytest-timeout's effective limit for this item in seconds: marker, option, environment or ini.
+
+    Read when the job is submitted, because the plugin's own hooks come only when it is over.
+    """
+    if item.config.pluginmanager.hasplugin("timeout"):
+        try:
+            from pytest_timeout import _get_item_settings
+        except ImportError:
+            pass
+        else:
+            limit: float | None = _get_item_settings(item).timeout
+            return limit if limit is not None and limit > 0 else None
+    mark = item.get_closest_marker("timeout")
+    if mark is None:
+        return None
+    value = mark.args[0] if mark.args else mark.kwargs.get("timeout")
+    return float(value) if value else None
+
+
+def stop_naming_files(config: pytest.Config) -> None:
+    """Keep the terminal from starting a new line with the file's name at each switch of files.
+
+    In completion order that would be a line per dot.
+    """
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not reporter.verbosity > 0:
+        reporter.ensure_newline()
+        reporter.showfspath = False

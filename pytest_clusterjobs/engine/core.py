@@ -1,0 +1,64 @@
+"""What the engine's threads share: one lock, the jobs in flight, and the results."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field
+
+from .clock import Clock
+from .job import Job
+from .ledger import Ledger
+from .records import Result
+
+
+@dataclass(slots=True, eq=False)
+class Core:
+    """Guarded by ``changed``; whoever alters anything notifies."""
+
+    run_id: str
+    ledger: Ledger
+    clock: Clock
+    max_jobs: int | None = None
+    max_nodes: int | None = None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    queue: deque[Job] = field(default_factory=deque)
+    """Waiting to be submitted, first come first served."""
+    delayed: list[Job] = field(default_factory=list)
+    """Waiting for ``due_at`` before they queue again."""
+    in_flight: set[Job] = field(default_factory=set)
+    """Between leaving the queue and their end."""
+    results: dict[str, Result] = field(default_factory=dict)
+    fresh: deque[str] = field(default_factory=deque)
+    """Keys of results that nobody has taken yet, in the order of their ends."""
+    stopping: bool = False
+    """No more submissions; everything in flight is to be cancelled."""
+    broken: BaseException | None = None
+    """A bug in one of the threads, to be raised where somebody waits."""
+    on_result: Callable[[Result], None] | None = None
+
+    @property
+    def nodes_in_flight(self) -> int:
+        """Nodes that the jobs in flight hold or wait for."""
+        return sum(job.spec.nodes for job in self.in_flight)
+
+    def has_room_for(self, job: Job) -> bool:
+        """Whether the window lets this job be submitted now."""
+        if self.max_jobs is not None and len(self.in_flight) >= self.max_jobs:
+            return False
+        return self.max_nodes is None or self.nodes_in_flight + job.spec.nodes <= self.max_nodes
+
+    def complete(self, result: Result) -> None:
+        """Publish a result; the caller holds the lock and has written it to the ledger."""
+        self.results[result.key] = result
+        self.fresh.append(result.key)
+        self.changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop everything because of a bug of ours."""
+        with self.changed:
+            self.broken = self.broken or error
+            self.stopping = True
+            self.changed.notify_all()

@@ -1,0 +1,103 @@
+"""One run with everything around the engine: its folder, its ledger, its reaper."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from ..backends.protocol import Backend
+from ..backends.registry import Site
+from .clock import Clock
+from .ledger import Ledger
+from .reaper import start_reaper
+from .run import Engine
+
+LEDGER = "ledger.sqlite"
+
+
+def new_run_id() -> str:
+    """A run id: the time in UTC, so that they sort, and a few random digits."""
+    return f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is started with."""
+
+    run_id: str
+    folder: Path
+    """``.clusterjobs/runs/RUN``, absolute."""
+    rootdir: Path
+    site: Site
+    max_jobs: int | None = None
+    max_nodes: int | None = None
+    on_crash: Literal["cancel", "keep"] = "cancel"
+    patience: float = 1.5
+    """Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
+    clock: Clock | None = None
+
+    @property
+    def ledger_path(self) -> Path:
+        """The run's ledger."""
+        return self.folder / LEDGER
+
+    def open_backend(self, name: str) -> Backend:
+        """Open a backend for this run. Raises UnknownBackend, BackendError."""
+        return self.site.open(name, run_id=self.run_id, run_dir=self.folder, rootdir=self.rootdir)
+
+
+class Run:
+    """A run that this process owns."""
+
+    def __init__(self, plan: RunPlan, about: dict[str, Any]) -> None:
+        self.plan = plan
+        self.ledger = Ledger(plan.ledger_path)
+        self.ledger.set_meta(
+            run_id=plan.run_id,
+            rootdir=str(plan.rootdir),
+            backends={name: dict(entry) for name, entry in plan.site.backends.items()},
+            started=time.time(),
+            on_crash=plan.on_crash,
+            **about,
+        )
+        # Before the first submission: from here on the death of this process is somebody's business.
+        self._reaper = start_reaper(plan.folder)
+        self.engine = Engine(
+            plan.run_id,
+            self.ledger,
+            plan.open_backend,
+            max_jobs=plan.max_jobs,
+            max_nodes=plan.max_nodes,
+            clock=plan.clock,
+        )
+        self._left: int | None = None
+
+    def stop(self) -> int:
+        """Cancel what is live and wait a little for confirmed ends; how many jobs are left then."""
+        if self._left is None:
+            self._left = self.engine.close(self.plan.patience)
+        return self._left
+
+    def close(self) -> None:
+        """Stop, and leave what takes longer to the reaper."""
+        left = self.stop()
+        self.engine.close_backends()
+        self.ledger.set_meta(ended=time.time(), left_to_reaper=left)
+        self._reaper.release(cancel=left > 0)
+        self.ledger.close()
+
+
+@contextmanager
+def start_run(plan: RunPlan, **about: Any) -> Iterator[Run]:
+    """Run jobs in the block; none of them outlives it for long. Raises LedgerError."""
+    run = Run(plan, about)
+    try:
+        yield run
+    finally:
+        run.close()

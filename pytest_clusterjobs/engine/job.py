@@ -1,0 +1,159 @@
+"""One attempt in flight: the engine's only mutable record, guarded by the engine's lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace
+
+from ..jobs import ActionKind
+from ..jobs import Handle
+from ..jobs import JobSpec
+from ..jobs import Observation
+from ..jobs import OwnAction
+from ..jobs import Phase
+from .records import Attempt
+from .records import Registration
+
+LOST_AFTER = 300.0
+"""Seconds of unbroken absence after which a job is ``lost``."""
+
+SILENCE_LIMIT = 3600.0
+"""Seconds without any answer about a job after which it is ``lost``: an API that fails for minutes
+is no job's death, one that fails for an hour must not cost the night its verdict."""
+
+RUNTIME_MARGIN = 60.0
+"""Seconds past ``max_runtime`` and ``grace_period`` that the job's side has to enforce its own limit."""
+
+CANCEL_PATIENCE = 600.0
+"""Seconds after which a cancel that no poll confirmed is given up on, and said so."""
+
+CANCEL_AGAIN = 30.0
+"""Seconds between two requests to cancel the same job."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One attempt in flight. Times ending in ``_at`` are the clock's monotonic seconds."""
+
+    registration: Registration
+    number: int
+    token: str
+    intended: float = 0.0
+    submitted: float | None = None
+    submitted_at: float = 0.0
+    handle: Handle | None = None
+    observation: Observation | None = None
+    request: OwnAction | None = None
+    """What another thread wants done to it; the poller notes and does it."""
+    action: OwnAction | None = None
+    due_at: float = 0.0
+    answered_at: float = 0.0
+    """When the cluster last said anything about it."""
+    running_at: float | None = None
+    absent_at: float | None = None
+    ended_at: float | None = None
+    cancelled_at: float | None = None
+    """When the cluster was last asked to end it."""
+    cancel_since: float | None = None
+    submissions: int = 0
+    why: str = ""
+    """The last error of its submission."""
+
+    @property
+    def key(self) -> str:
+        """The cell's key."""
+        return self.registration.key
+
+    @property
+    def spec(self) -> JobSpec:
+        """What it runs."""
+        return self.registration.cell.spec
+
+    def attempt(self) -> Attempt:
+        """The attempt as the ledger keeps it."""
+        return Attempt(
+            token=self.token,
+            key=self.key,
+            number=self.number,
+            intended=self.intended,
+            submitted=self.submitted,
+            handle=self.handle,
+        )
+
+    def see(self, seen: Observation, now: float) -> bool:
+        """Take in what a poll said; whether that differs from what was known.
+
+        An end is final: schedulers contradict themselves, and a verdict must not.
+        """
+        self.answered_at = now
+        if self.has_ended and seen.phase is not Phase.ENDED:
+            return False
+        if seen.handle is not None:
+            self.handle = seen.handle
+        if seen.phase is Phase.ABSENT:
+            newly = self.absent_at is None
+            self.absent_at = now if newly else self.absent_at
+            self.observation = self.observation or seen
+            return newly
+        self.absent_at = None
+        if seen.phase is Phase.RUNNING and self.running_at is None:
+            self.running_at = now
+        if seen.phase is Phase.ENDED and self.ended_at is None:
+            self.ended_at = now
+        known = replace(seen, handle=None)
+        changed = known != self.observation
+        self.observation = known
+        return changed
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the cluster has said that it ended."""
+        return self.observation is not None and self.observation.phase is Phase.ENDED
+
+
+def due_action(job: Job, now: float, at: float) -> OwnAction | None:
+    """What this run has to do to a job now, judged on what the cluster has just said of it.
+
+    ``now`` is monotonic, ``at`` the time of day. The job's own side enforces its limits first; the
+    margins here only catch the jobs whose side is dead.
+    """
+    spec = job.spec
+    if job.absent_at is not None:
+        gone = now - job.absent_at
+        if gone >= LOST_AFTER:
+            return OwnAction(ActionKind.LOST, f"absent from the scheduler for {gone:.0f} s", at)
+        return None
+    if job.observation is None or job.observation.phase is Phase.ENDED:
+        return None
+    if job.observation.phase is Phase.PENDING:
+        waited = now - job.submitted_at
+        if waited > spec.queue_timeout:
+            words = job.observation.native_reason or job.observation.native_state
+            why = f"still pending after queue_timeout ({spec.queue_timeout:g} s): {words}"
+            return OwnAction(ActionKind.QUEUE_TIMEOUT, why, at)
+        return None
+    return _run_limit(job, now, at)
+
+
+def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
+    if job.running_at is None or job.observation is None:
+        return None
+    ran = now - job.running_at
+    limit = job.registration.test_timeout
+    if limit is not None and ran > limit:
+        return OwnAction(ActionKind.TEST_TIMEOUT, f"Timeout (>{limit:g}s) from job start", at)
+    starts = job.observation.restarts + 1
+    longest = job.spec.max_runtime * starts + job.spec.grace_period + RUNTIME_MARGIN
+    if ran > longest:
+        why = f"ran {ran:.0f} s, max_runtime is {job.spec.max_runtime:g} s a start, and its own side did not end it"
+        return OwnAction(ActionKind.MAX_RUNTIME, why, at)
+    return None
+
+
+def next_deadline(job: Job) -> float | None:
+    """When ``due_action`` could next find something by itself, in monotonic seconds."""
+    if job.observation is not None and job.observation.phase is Phase.PENDING:
+        return job.submitted_at + job.spec.queue_timeout
+    if job.running_at is not None and job.registration.test_timeout is not None:
+        return job.running_at + job.registration.test_timeout
+    return None

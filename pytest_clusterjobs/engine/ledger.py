@@ -1,0 +1,273 @@
+"""The ledger: one SQLite file a run, in which every intent stands before it is acted on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+from ..jobs import Handle
+from ..jobs import Observation
+from ..jobs import Outcome
+from ..jobs import OwnAction
+from .codec import dump
+from .codec import load
+from .records import Attempt
+from .records import Registration
+from .records import Result
+
+APPLICATION_ID = 0x434A4C31
+"""Marks a SQLite file as a ledger (``CJL1``)."""
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cells (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, registration TEXT NOT NULL, verdict TEXT, result TEXT);
+CREATE TABLE IF NOT EXISTS attempts (
+    token TEXT PRIMARY KEY, key TEXT NOT NULL, number INTEGER NOT NULL, intended REAL NOT NULL,
+    submitted REAL, handle TEXT, observation TEXT, action TEXT, outcome TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attempts_of ON attempts (key, number);
+CREATE TABLE IF NOT EXISTS history (token TEXT NOT NULL, at REAL NOT NULL, observation TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS reports (
+    id INTEGER PRIMARY KEY, nodeid TEXT NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, data TEXT NOT NULL);
+"""
+
+_ATTEMPT = "token, key, number, intended, submitted, handle, observation, action, outcome"
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written; one line that names the file."""
+
+
+class Ledger:
+    """A run's ledger, open in this process. Every method may be called from any thread.
+
+    Raises LedgerError wherever the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise LedgerError(f"{path}: {error}") from error
+
+    def _prepare(self) -> None:
+        (found,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and found != APPLICATION_ID:
+            raise LedgerError(f"{self.path}: a SQLite file, but not a ledger of pytest-clusterjobs")
+        if version > SCHEMA_VERSION:
+            raise LedgerError(
+                f"{self.path}: written by a newer pytest-clusterjobs (ledger version {version})"
+            )
+        self._journal()
+        # NORMAL survives the death of this process at any instant; a host's power cut may take the
+        # last transactions, which the jobs' tokens bring back.
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if not tables:
+            with self._transaction() as db:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _journal(self) -> None:
+        (mode,) = self._db.execute("PRAGMA journal_mode").fetchone()
+        if mode == "wal":
+            return
+        try:
+            (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:
+            mode = None
+        if mode != "wal":
+            # A file system without shared memory between processes, such as NFS.
+            self._db.execute("PRAGMA journal_mode = TRUNCATE")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise LedgerError(f"{self.path}: {error}") from error
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise LedgerError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file; the ledger cannot be used any more."""
+        with self._lock:
+            self._db.close()
+
+    # What is true of the whole run.
+
+    def set_meta(self, **values: Any) -> None:
+        """Store JSON values by name."""
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def meta(self) -> dict[str, Any]:
+        """Everything that ``set_meta`` stored."""
+        return {name: json.loads(value) for name, value in self._rows("SELECT name, value FROM meta")}
+
+    # Cells.
+
+    def register(self, registrations: Iterable[Registration]) -> None:
+        """Add cells; one that is there already is left as it is."""
+        rows = [(entry.key, dump(entry)) for entry in registrations]
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO cells (key, registration) VALUES (?, ?)", rows)
+
+    def registrations(self, after: int = 0) -> list[tuple[int, Registration]]:
+        """Cells with a number above ``after``, with their numbers, in the order of registration."""
+        rows = self._rows("SELECT id, registration FROM cells WHERE id > ? ORDER BY id", after)
+        return [(number, load(Registration, text)) for number, text in rows]
+
+    def result(self, key: str) -> Result | None:
+        """The result of one cell, if it has one."""
+        rows = self._rows("SELECT result FROM cells WHERE key = ?", key)
+        return load(Result, rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def results(self) -> dict[str, Result]:
+        """Every result by key."""
+        rows = self._rows("SELECT key, result FROM cells WHERE result IS NOT NULL ORDER BY id")
+        return {key: load(Result, text) for key, text in rows}
+
+    # Attempts.
+
+    def record(self, *, submitted: Iterable[Attempt] = (), intended: Iterable[Attempt] = ()) -> None:
+        """Note attempts that were submitted and others that are about to be, in one transaction."""
+        handles = [(a.submitted, dump(a.handle) if a.handle else None, a.token) for a in submitted]
+        intents = [(a.token, a.key, a.number, a.intended) for a in intended]
+        with self._transaction() as db:
+            db.executemany("UPDATE attempts SET submitted = ?, handle = ? WHERE token = ?", handles)
+            db.executemany(
+                "INSERT OR IGNORE INTO attempts (token, key, number, intended) VALUES (?, ?, ?, ?)", intents
+            )
+
+    def forget(self, tokens: Iterable[str]) -> None:
+        """Take back intents that were not acted on."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM attempts WHERE token = ?", [(token,) for token in tokens])
+
+    def act(self, action: OwnAction, tokens: Iterable[str]) -> None:
+        """Note what this run is about to do to jobs. The first action on a job stays."""
+        text = dump(action)
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE attempts SET action = ? WHERE token = ? AND action IS NULL AND outcome IS NULL",
+                [(text, token) for token in tokens],
+            )
+
+    def observe(
+        self,
+        at: float,
+        *,
+        changed: Iterable[tuple[str, Observation, Handle | None]] = (),
+        ended: Iterable[tuple[str, Outcome]] = (),
+        results: Iterable[Result] = (),
+    ) -> None:
+        """Note one poll round in one transaction: what changed, what ended, and which cells are done."""
+        seen = [
+            (dump(observation), dump(handle) if handle else None, token)
+            for token, observation, handle in changed
+        ]
+        outcomes = [(dump(outcome), token) for token, outcome in ended]
+        done = [(result.judgement.verdict.value, dump(result), result.key) for result in results]
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE attempts SET observation = ?1, handle = coalesce(?2, handle) WHERE token = ?3", seen
+            )
+            db.executemany(
+                "INSERT INTO history VALUES (?, ?, ?)", [(token, at, text) for text, _, token in seen]
+            )
+            db.executemany("UPDATE attempts SET outcome = ? WHERE token = ?", outcomes)
+            db.executemany("UPDATE cells SET verdict = ?, result = ? WHERE key = ?", done)
+
+    def attempts(self, *, live: bool = False) -> list[Attempt]:
+        """All attempts by key and number; with ``live`` only those that have no outcome."""
+        where = "WHERE outcome IS NULL" if live else ""
+        return [
+            _attempt(row)
+            for row in self._rows(f"SELECT {_ATTEMPT} FROM attempts {where} ORDER BY key, number")
+        ]
+
+    # pytest's reports.
+
+    def add_reports(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """Append reports as ``(nodeid, phase, outcome, JSON text)``."""
+        with self._transaction() as db:
+            db.executemany("INSERT INTO reports (nodeid, phase, outcome, data) VALUES (?, ?, ?, ?)", rows)
+
+    def reports(self) -> list[tuple[str, str, str, dict[str, Any]]]:
+        """Every report in the order in which pytest made them."""
+        rows = self._rows("SELECT nodeid, phase, outcome, data FROM reports ORDER BY id")
+        return [(nodeid, phase, outcome, json.loads(data)) for nodeid, phase, outcome, data in rows]
+
+    # For reports, which pass JSON text on without taking it apart.
+
+    def cell_texts(self) -> Iterator[tuple[str, str, str | None, str | None]]:
+        """Every cell in the order of registration: key, registration, verdict, result."""
+        yield from self._rows("SELECT key, registration, verdict, result FROM cells ORDER BY id")
+
+    def attempt_texts(self) -> Iterator[AttemptTexts]:
+        """Every attempt, by key and number."""
+        for row in self._rows(f"SELECT {_ATTEMPT} FROM attempts ORDER BY key, number"):
+            yield AttemptTexts(*row)
+
+    def report_words(self) -> Iterator[tuple[str, str, str]]:
+        """Key, phase and outcome of every report, in the order in which pytest made them."""
+        yield from self._rows("SELECT nodeid, phase, outcome FROM reports ORDER BY id")
+
+
+class AttemptTexts(NamedTuple):
+    """A row of ``attempts`` as it is stored: numbers, and JSON text."""
+
+    token: str
+    key: str
+    number: int
+    intended: float
+    submitted: float | None
+    handle: str | None
+    observation: str | None
+    action: str | None
+    outcome: str | None
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    token, key, number, intended, submitted, handle, observation, action, outcome = row
+    return Attempt(
+        token=token,
+        key=key,
+        number=number,
+        intended=intended,
+        submitted=submitted,
+        handle=load(Handle, handle) if handle else None,
+        observation=load(Observation, observation) if observation else None,
+        action=load(OwnAction, action) if action else None,
+        outcome=load(Outcome, outcome) if outcome else None,
+    )

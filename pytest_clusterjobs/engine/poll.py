@@ -1,0 +1,337 @@
+"""Polling: one thread a backend, a due time a job, full batches, and the ends they bring."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+from typing import cast
+
+from ..backends.protocol import Backend
+from ..backends.protocol import BackendError
+from ..backends.protocol import Found
+from ..backends.protocol import Notifying
+from ..backends.protocol import NotSubmitted
+from ..backends.protocol import Throttled
+from ..jobs import ActionKind
+from ..jobs import Handle
+from ..jobs import Observation
+from ..jobs import Outcome
+from ..jobs import OwnAction
+from ..jobs import Phase
+from .core import Core
+from .finish import finish
+from .finish import LogReader
+from .finish import needs_time
+from .finish import settled_by_records
+from .finish import with_reports
+from .job import CANCEL_AGAIN
+from .job import CANCEL_PATIENCE
+from .job import due_action
+from .job import Job
+from .job import LOST_AFTER
+from .job import next_deadline
+from .job import SILENCE_LIMIT
+from .records import Result
+from .submit import MAX_SUBMISSIONS
+from .submit import reject
+
+SLOWEST = 30.0
+"""Seconds between two polls of an old job."""
+
+AGE_SHARE = 0.05
+"""A job is polled again after this share of its age, so that the lag stays in proportion."""
+
+
+ROUND_SPACING = 0.02
+"""Seconds between two rounds at least: ends that come in a burst are one call and one transaction."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What one poll round brought, for one transaction."""
+
+    changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
+    ended: list[tuple[str, Outcome]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    done: list[Job] = field(default_factory=list)
+    to_cancel: list[Job] = field(default_factory=list)
+
+
+class Poller:
+    """The thread that asks one backend how its jobs are, and tells it to end them."""
+
+    def __init__(self, core: Core, name: str, backend: Backend, retry: Callable[[Job, Result], bool]) -> None:
+        self._core = core
+        self._backend = backend
+        self._capabilities = backend.capabilities
+        self._retry = retry
+        self._jobs: dict[str, Job] = {}
+        self._failures = 0
+        self._quiet_until = 0.0
+        self._round_at = 0.0
+        self._closed = False
+        self.trouble = ""
+        """What the cluster's API last answered instead of an answer; empty when it works."""
+        self._thread = threading.Thread(target=self._run, name=f"clusterjobs-poll-{name}", daemon=True)
+        if hasattr(backend, "subscribe"):
+            cast(Notifying, backend).subscribe(self._woken)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def adopt(self, job: Job) -> None:
+        """Take over a job that was submitted, or whose submission got no answer."""
+        with self._core.changed:
+            self._jobs[job.token] = job
+            self._core.changed.notify_all()
+
+    def close(self) -> None:
+        """Let the thread end; jobs are left as they are."""
+        with self._core.changed:
+            self._closed = True
+            self._core.changed.notify_all()
+
+    @property
+    def live(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._jobs)
+
+    def _woken(self, tokens: Collection[str]) -> None:
+        now = self._core.clock.monotonic()
+        with self._core.changed:
+            for token in tokens:
+                if token in self._jobs:
+                    self._jobs[token].due_at = now
+            self._core.changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            while (due := self._wait()) is not None:
+                self._round(due)
+        except BaseException as error:
+            self._core.fail(error)
+
+    # When, and whom.
+
+    def _wait(self) -> list[Job] | None:
+        """Block until somebody is due; the batch to ask about, or None when closed."""
+        core = self._core
+        with core.changed:
+            while not self._closed:
+                now = core.clock.monotonic()
+                next_at = min((self._wanted_at(job) for job in self._jobs.values()), default=None)
+                if next_at is not None:
+                    next_at = max(next_at, self._quiet_until, self._round_at + ROUND_SPACING)
+                    if next_at <= now:
+                        return self._batch(now)
+                core.clock.wait(core.changed, None if next_at is None else next_at - now)
+        return None
+
+    def _wanted_at(self, job: Job) -> float:
+        return 0.0 if self._request(job) is not None else job.due_at
+
+    def _request(self, job: Job) -> OwnAction | None:
+        """What somebody wants done to the job and has not been done yet."""
+        if job.action is not None:
+            return None
+        if job.request is None and self._core.stopping:
+            job.request = OwnAction(ActionKind.CANCEL, "the session ended", self._core.clock.time())
+        return job.request
+
+    def _batch(self, now: float) -> list[Job]:
+        """All who are due, topped up with those who are due next while the last call has room."""
+        order = sorted(self._jobs.values(), key=self._wanted_at)
+        due = sum(1 for job in order if self._wanted_at(job) <= now)
+        size = self._capabilities.ids_per_poll
+        full = -(-due // size) * size
+        soon = now + self._capabilities.min_poll_interval
+        return [job for job in order[:full] if self._wanted_at(job) <= max(now, soon)]
+
+    def _schedule(self, job: Job, now: float) -> None:
+        age = now - job.submitted_at
+        interval = min(SLOWEST, max(self._capabilities.min_poll_interval, AGE_SHARE * age))
+        if job.action is not None or job.absent_at is not None:
+            interval = self._capabilities.min_poll_interval
+        deadline = next_deadline(job)
+        job.due_at = now + interval
+        if deadline is not None and deadline > now:
+            job.due_at = min(job.due_at, deadline + 0.001)
+
+    # One round.
+
+    def _round(self, due: list[Job]) -> None:
+        self._round_at = self._core.clock.monotonic()
+        notes = Round()
+        known = [job for job in due if job.handle is not None]
+        try:
+            self._look_up(job for job in due if job.handle is None)
+            if known:
+                self._ask(known, notes)
+            self._failures = 0
+            self.trouble = ""
+        except BackendError as error:
+            self._back_off(error)
+        except Exception as error:
+            self._back_off(BackendError(f"the backend raised {error!r}"))
+        now = self._core.clock.monotonic()
+        for job in due:
+            if job not in notes.done and job.token in self._jobs:
+                self._check_silence(job, now, notes)
+                self._schedule(job, now)
+        self._cancel_where_due(due, notes)
+        self._write(notes)
+
+    def _ask(self, jobs: list[Job], notes: Round) -> None:
+        size = self._capabilities.ids_per_poll
+        for start in range(0, len(jobs), size):
+            batch = {job.token: job for job in jobs[start : start + size]}
+            handles = {token: job.handle for token, job in batch.items() if job.handle is not None}
+            seen = self._backend.poll(handles)
+            for token, observation in seen.items():
+                if token in batch:
+                    self._take_in(batch[token], observation, notes)
+
+    def _take_in(self, job: Job, seen: Observation, notes: Round) -> None:
+        now = self._core.clock.monotonic()
+        if job.see(seen, now) and job.observation is not None:
+            notes.changed.append((job.token, job.observation, seen.handle))
+        observation = job.observation
+        if observation is None or (job.absent_at == now and seen.phase is Phase.ABSENT):
+            # The moment it goes missing is the moment to look for what it left behind.
+            observation = self._records_of(job) or observation
+        if observation is not None and observation.phase is Phase.ENDED:
+            self._end(job, observation, notes)
+            return
+        action = due_action(job, now, self._core.clock.time())
+        if action is not None and job.action is None:
+            if action.kind is ActionKind.LOST and (found := self._records_of(job)) is not None:
+                self._end(job, found, notes)
+                return
+            self._act(job, action, notes)
+
+    def _records_of(self, job: Job) -> Observation | None:
+        try:
+            return settled_by_records(job, LogReader(self._backend, job))
+        except BackendError:
+            return None
+
+    def _end(self, job: Job, observation: Observation, notes: Round) -> None:
+        """Judge an ended job, unless logs that matter are still settling."""
+        logs = LogReader(self._backend, job)
+        observation = with_reports(observation, job, logs)
+        settling = self._core.clock.monotonic() - (job.ended_at or 0.0) < self._capabilities.log_settle
+        if settling and needs_time(job, observation, logs):
+            return
+        self._finish(job, observation, logs, notes)
+
+    def _finish(self, job: Job, observation: Observation, logs: LogReader | None, notes: Round) -> None:
+        result = finish(job, observation, logs)
+        notes.ended.append((job.token, result.outcome))
+        notes.done.append(job)
+        if not self._retry(job, result):
+            notes.results.append(result)
+
+    def _act(self, job: Job, action: OwnAction, notes: Round) -> None:
+        """Do something to a job: noted first, then asked of the cluster, confirmed by later polls."""
+        job.action = action
+        self._core.ledger.act(action, [job.token])
+        notes.to_cancel.append(job)
+        if action.kind is ActionKind.LOST:
+            self._finish(job, job.observation or Observation(Phase.ABSENT), None, notes)
+
+    def _check_silence(self, job: Job, now: float, notes: Round) -> None:
+        silent = now - job.answered_at
+        if silent < (SILENCE_LIMIT if job.handle is not None else LOST_AFTER) or job.action is not None:
+            return
+        words = f": {self.trouble or job.why}" if self.trouble or job.why else ""
+        why = f"the cluster has said nothing about it for {silent:.0f} s{words}"
+        self._act(job, OwnAction(ActionKind.LOST, why, self._core.clock.time()), notes)
+
+    def _cancel_where_due(self, due: Iterable[Job], notes: Round) -> None:
+        now = self._core.clock.monotonic()
+        for job in due:
+            request = self._request(job)
+            if job in notes.done:
+                continue
+            if request is not None:
+                self._act(job, request, notes)
+            elif job.action is not None and job not in notes.to_cancel:
+                self._insist(job, now, notes)
+        handles = {job.token: job.handle for job in notes.to_cancel if job.handle is not None}
+        if not handles:
+            return
+        try:
+            self._backend.cancel(handles)
+        except Exception as error:
+            self._back_off(BackendError(f"cancel: {error}"))
+            return
+        for job in notes.to_cancel:
+            job.cancelled_at = now
+            job.cancel_since = job.cancel_since or now
+            job.due_at = min(job.due_at, now + self._capabilities.min_poll_interval)
+
+    def _insist(self, job: Job, now: float, notes: Round) -> None:
+        """Ask again for an end that no poll has confirmed; in the end give up, and say so."""
+        if job.cancelled_at is None or now - job.cancelled_at >= CANCEL_AGAIN:
+            notes.to_cancel.append(job)
+        if job.cancel_since is not None and now - job.cancel_since >= CANCEL_PATIENCE:
+            why = (
+                f"no poll confirmed its cancellation within {CANCEL_PATIENCE:.0f} s; it may still be running"
+            )
+            job.action = OwnAction(ActionKind.LOST, why, self._core.clock.time())
+            self._finish(job, job.observation or Observation(Phase.ABSENT), None, notes)
+
+    def _write(self, notes: Round) -> None:
+        if notes.changed or notes.ended or notes.results:
+            self._core.ledger.observe(
+                self._core.clock.time(), changed=notes.changed, ended=notes.ended, results=notes.results
+            )
+        with self._core.changed:
+            for job in notes.done:
+                self._jobs.pop(job.token, None)
+                self._core.in_flight.discard(job)
+            for result in notes.results:
+                self._core.complete(result)
+            if notes.done:
+                self._core.changed.notify_all()
+
+    # Trouble.
+
+    def _look_up(self, jobs: Iterable[Job]) -> None:
+        """Ask after submissions that got no answer; one that did not arrive is made again."""
+        for job in jobs:
+            now = self._core.clock.monotonic()
+            if now - job.submitted_at < self._capabilities.find_settle:
+                continue
+            answer = self._backend.find(job.token)
+            if isinstance(answer, Found):
+                job.handle = answer.handle
+                job.answered_at = now
+                self._core.ledger.record(submitted=[job.attempt()])
+            elif isinstance(answer, NotSubmitted):
+                self._resubmit(job)
+
+    def _resubmit(self, job: Job) -> None:
+        with self._core.changed:
+            self._jobs.pop(job.token, None)
+            again = job.submissions < MAX_SUBMISSIONS and not self._core.stopping
+            if again:
+                self._core.in_flight.discard(job)
+                job.due_at = self._core.clock.monotonic() + 2.0 ** (job.submissions - 1)
+                self._core.delayed.append(job)
+                self._core.changed.notify_all()
+        if not again:
+            reject(self._core, job, f"submitted {job.submissions} times, never accepted: {job.why}")
+
+    def _back_off(self, error: BackendError) -> None:
+        self.trouble = str(error)
+        self._failures += 1
+        base = self._capabilities.min_poll_interval * (4.0 if isinstance(error, Throttled) else 1.0)
+        pause = min(SLOWEST, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))
+        self._quiet_until = self._core.clock.monotonic() + pause * random.uniform(0.75, 1.25)

@@ -1,0 +1,64 @@
+"""What the ledger keeps and the engine hands out, as frozen dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+
+from ..jobs import Cell
+from ..jobs import Handle
+from ..jobs import Judgement
+from ..jobs import Observation
+from ..jobs import Outcome
+from ..jobs import OwnAction
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A selected cell that will run."""
+
+    key: str
+    """Its file relative to rootdir, ``::`` and its id; the same in every process of a session."""
+    path: str
+    """The file of the key."""
+    cell: Cell
+    test_timeout: float | None = None
+    """pytest-timeout's limit in seconds, counted from the job's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One submission of a cell, as far as the ledger knows."""
+
+    token: str
+    key: str
+    number: int
+    """Counted from 1."""
+    intended: float
+    """Seconds since the epoch, as all times here; written before the submission."""
+    submitted: float | None = None
+    handle: Handle | None = None
+    observation: Observation | None = None
+    action: OwnAction | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a job may be running or waiting for this attempt."""
+        return self.outcome is None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a cell ended, for the item that reports it."""
+
+    key: str
+    outcome: Outcome
+    """Of the last attempt."""
+    judgement: Judgement
+    attempt: int = 1
+    job_id: str | None = None
+    url: str | None = None
+    logs: Mapping[int, str] = field(default_factory=dict)
+    """The end of a few ranks' logs, secrets taken out; empty for a cell that passed."""

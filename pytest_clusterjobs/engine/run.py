@@ -1,0 +1,195 @@
+"""The engine: give it cells, take results as jobs end, and nothing is left running when it closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from ..backends.protocol import Backend
+from ..jobs import ActionKind
+from ..jobs import OwnAction
+from ..jobs import Phase
+from ..jobs import Reason
+from ..jobs.token import Token
+from .clock import Clock
+from .clock import SystemClock
+from .core import Core
+from .job import Job
+from .ledger import Ledger
+from .poll import Poller
+from .records import Registration
+from .records import Result
+from .submit import Submitter
+
+RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
+"""The reasons after which ``infra_retries`` submits a new attempt."""
+
+RETRY_PAUSE = 5.0
+"""Seconds before the first retry; doubled for each further one."""
+
+
+class Engine:
+    """Submits, polls, judges and cancels. ``open_backend`` is asked once for each NAME."""
+
+    def __init__(
+        self,
+        run_id: str,
+        ledger: Ledger,
+        open_backend: Callable[[str], Backend],
+        *,
+        max_jobs: int | None = None,
+        max_nodes: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.core = Core(run_id, ledger, clock or SystemClock(), max_jobs=max_jobs, max_nodes=max_nodes)
+        self._open = open_backend
+        self._backends: dict[str, Backend] = {}
+        self._pollers: dict[str, Poller] = {}
+        self._submitter = Submitter(self.core, self._backends, self._adopt)
+        self._taken: set[str] = set()
+
+    # Work.
+
+    def add(self, registrations: Iterable[Registration], *, registered: bool = False) -> None:
+        """Queue cells for submission, unless they are known; ``registered``: the ledger has them already.
+
+        Raises what opening their backends raises.
+        """
+        new = [entry for entry in registrations if entry.key not in self._taken]
+        if not new:
+            return
+        self._taken.update(entry.key for entry in new)
+        for entry in new:
+            self._ready(entry.cell.backend)
+        if not registered:
+            self.core.ledger.register(new)
+        with self.core.changed:
+            self.core.queue.extend(self._job(entry, 1) for entry in new)
+            self.core.changed.notify_all()
+        self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
+
+    def _ready(self, name: str) -> None:
+        if name in self._backends:
+            return
+        backend = self._open(name)
+        self._backends[name] = backend
+        self._pollers[name] = Poller(self.core, name, backend, self._retry)
+        self._pollers[name].start()
+
+    def _job(self, entry: Registration, number: int) -> Job:
+        return Job(entry, number, str(Token.of(self.core.run_id, entry.key, number)))
+
+    def _adopt(self, job: Job) -> None:
+        self._pollers[job.registration.cell.backend].adopt(job)
+
+    def _retry(self, job: Job, result: Result) -> bool:
+        """Queue another attempt after an infrastructure failure, if the cell wants one."""
+        cell = job.registration.cell
+        confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
+        if (
+            result.outcome.reason not in RETRIED
+            or job.number > cell.infra_retries
+            or not confirmed
+            or self.core.stopping
+        ):
+            return False
+        again = self._job(job.registration, job.number + 1)
+        again.due_at = self.core.clock.monotonic() + RETRY_PAUSE * 2.0 ** (job.number - 1)
+        with self.core.changed:
+            self.core.delayed.append(again)
+            self.core.changed.notify_all()
+        return True
+
+    def knows(self, key: str) -> bool:
+        """Whether this cell was added."""
+        return key in self._taken
+
+    # Results.
+
+    def result(self, key: str) -> Result | None:
+        """The result of one cell, if it has one."""
+        return self.core.results.get(key)
+
+    def next_result(self, timeout: float) -> Result | None:
+        """Take the next result in the order of ends, waiting at most ``timeout`` seconds for it."""
+        with self.core.changed:
+            self._raise_if_broken()
+            if not self.core.fresh:
+                self.core.clock.wait(self.core.changed, timeout)
+                self._raise_if_broken()
+            return self.core.results[self.core.fresh.popleft()] if self.core.fresh else None
+
+    def wait_for(self, key: str, timeout: float) -> Result | None:
+        """The result of one cell, waiting at most about ``timeout`` seconds for it."""
+        with self.core.changed:
+            self._raise_if_broken()
+            if key not in self.core.results:
+                self.core.clock.wait(self.core.changed, timeout)
+                self._raise_if_broken()
+            return self.core.results.get(key)
+
+    def _raise_if_broken(self) -> None:
+        if self.core.broken is not None:
+            raise self.core.broken
+
+    @property
+    def trouble(self) -> Mapping[str, str]:
+        """What clusters' APIs answer instead of an answer, by backend NAME."""
+        return {name: poller.trouble for name, poller in self._pollers.items() if poller.trouble}
+
+    def counts(self) -> dict[str, int]:
+        """How many cells are queued, pending, running and ended."""
+        with self.core.changed:
+            counts = {"queued": len(self.core.queue) + len(self.core.delayed), "pending": 0, "running": 0}
+            for job in self.core.in_flight:
+                phase = job.observation.phase if job.observation is not None else Phase.PENDING
+                counts["running" if phase is Phase.RUNNING else "pending"] += 1
+            counts["ended"] = len(self.core.results)
+            return counts
+
+    # The end.
+
+    def cancel(self, keys: Iterable[str], why: str) -> None:
+        """End some cells' jobs; those not submitted yet never will be."""
+        wanted = set(keys)
+        with self.core.changed:
+            self.core.queue = type(self.core.queue)(j for j in self.core.queue if j.key not in wanted)
+            self.core.delayed = [job for job in self.core.delayed if job.key not in wanted]
+            at = self.core.clock.time()
+            for job in self.core.in_flight:
+                if job.key in wanted and job.request is None:
+                    job.request = OwnAction(ActionKind.CANCEL, why, at)
+            self.core.changed.notify_all()
+
+    def stop(self) -> None:
+        """Submit no more and ask for the end of everything in flight; returns at once."""
+        with self.core.changed:
+            self.core.queue.clear()
+            self.core.delayed.clear()
+            self.core.stopping = True
+            self.core.changed.notify_all()
+
+    def close(self, patience: float) -> int:
+        """Stop, wait up to ``patience`` seconds for confirmed ends, and say how many jobs are left.
+
+        Submissions under way when it begins are cancelled when they land, within the same time.
+        """
+        self.stop()
+        core = self.core
+        until = core.clock.monotonic() + patience
+        with core.changed:
+            while core.in_flight and core.broken is None:
+                left = until - core.clock.monotonic()
+                if left <= 0:
+                    break
+                core.clock.wait(core.changed, left)
+            remaining = len(core.in_flight)
+        for poller in self._pollers.values():
+            poller.close()
+        return remaining
+
+    def close_backends(self) -> None:
+        """Let go of the clusters; after ``close``."""
+        for backend in self._backends.values():
+            backend.close()

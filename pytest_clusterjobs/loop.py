@@ -1,0 +1,54 @@
+"""The order in which cells are reported: as their jobs end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import pytest
+
+
+class Remaining:
+    """Items that are still to be reported, by the collector they belong to."""
+
+    def __init__(self, items: Sequence[pytest.Item]) -> None:
+        self._by_parent: dict[pytest.Collector, dict[str, pytest.Item]] = {}
+        for item in items:
+            assert isinstance(item.parent, pytest.Collector)
+            self._by_parent.setdefault(item.parent, {})[item.nodeid] = item
+        self._shared: dict[tuple[pytest.Collector, pytest.Collector], int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_parent)
+
+    def __iter__(self) -> Iterator[pytest.Item]:
+        for items in self._by_parent.values():
+            yield from items.values()
+
+    def remove(self, item: pytest.Item) -> None:
+        """Take out the item that is reported now."""
+        assert isinstance(item.parent, pytest.Collector)
+        siblings = self._by_parent[item.parent]
+        del siblings[item.nodeid]
+        if not siblings:
+            del self._by_parent[item.parent]
+
+    def next_after(self, item: pytest.Item) -> pytest.Item | None:
+        """What to tell pytest comes next, when nobody knows yet which item ends next.
+
+        pytest tears fixtures down to the collectors that the next item shares with this one. The
+        item that shares fewest is right for whatever comes: nothing is kept that it would not allow.
+        """
+        here = item.parent
+        assert isinstance(here, pytest.Collector)
+        if not self._by_parent:
+            return None
+        least = min(self._by_parent, key=lambda parent: self._shares(here, parent))
+        return next(iter(self._by_parent[least].values()))
+
+    def _shares(self, one: pytest.Collector, other: pytest.Collector) -> int:
+        pair = (one, other)
+        if pair not in self._shared:
+            chains = zip(one.listchain(), other.listchain(), strict=False)
+            self._shared[pair] = sum(1 for left, right in chains if left is right)
+        return self._shared[pair]

@@ -1,0 +1,88 @@
+"""Command line and ini options. Imported at every pytest start: nothing heavy here."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+DEFAULT_MATRICES = ["matrices/**/*.yaml", "matrices/**/*.yml"]
+
+DEFAULT_MAX_JOBS = 1000
+"""Jobs submitted and not ended at the same time, unless said otherwise."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option of the plugin."""
+    group = parser.getgroup("clusterjobs", "cluster jobs as test items")
+    group.addoption(
+        "--cluster-backend",
+        metavar="NAME",
+        help="run all cells on this backend, whatever their matrices say",
+    )
+    group.addoption(
+        "--cluster-max-jobs",
+        type=_positive,
+        metavar="N",
+        help=f"at most N jobs submitted and not ended at once (default {DEFAULT_MAX_JOBS})",
+    )
+    group.addoption(
+        "--cluster-max-nodes",
+        type=_positive,
+        metavar="N",
+        help="at most N nodes in all jobs submitted and not ended (default: no limit)",
+    )
+    group.addoption(
+        "--cluster-order",
+        choices=("completion", "file"),
+        default="completion",
+        help="report cells as their jobs end, or in file order (default: completion)",
+    )
+    group.addoption(
+        "--cluster-json",
+        metavar="PATH",
+        help="write the JSON report here (default: beside --junitxml's file, else in the run's folder)",
+    )
+    group.addoption(
+        "--cluster-on-crash",
+        choices=("cancel", "keep"),
+        default="cancel",
+        help="what becomes of the jobs if pytest dies: cancel them, or leave them (default: cancel)",
+    )
+    parser.addini(
+        "cluster_matrices",
+        type="linelist",
+        default=DEFAULT_MATRICES,
+        help="globs, relative to rootdir, of the YAML files that are matrices",
+    )
+    parser.addini(
+        "cluster_require_clean_git",
+        type="bool",
+        default=False,
+        help="refuse to submit from a checkout with uncommitted changes or commits that are not pushed",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+@cache
+def _pattern(glob: str) -> re.Pattern[str]:
+    """A glob over ``/`` paths as a regular expression; ``**/`` matches no folder too."""
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    meanings = {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
+    return re.compile("".join(meanings.get(piece, re.escape(piece)) for piece in pieces))
+
+
+def is_matrix(path: Path, rootdir: Path, globs: list[str]) -> bool:
+    """Whether one of the globs claims ``path``."""
+    if not path.is_relative_to(rootdir):
+        return False
+    relative = path.relative_to(rootdir).as_posix()
+    return any(_pattern(glob).fullmatch(relative) for glob in globs)

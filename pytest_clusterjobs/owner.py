@@ -1,0 +1,162 @@
+"""The process that owns a run: engine, ledger and reports live here, whoever runs the items."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from .backends.protocol import BackendError
+from .backends.registry import UnknownBackend
+from .engine.host import new_run_id
+from .engine.host import Run
+from .engine.host import RunPlan
+from .engine.host import start_run
+from .engine.ledger import LedgerError
+from .jobs import Verdict
+from .reports.clerk import Clerk
+from .reports.environment import describe_environment
+from .reports.environment import git_state
+from .reports.sidecar import cell_lines
+from .reports.sidecar import summarise
+from .reports.terminal import location_of
+from .reports.terminal import Progress
+from .reports.terminal import Row
+from .reports.terminal import rows_of
+from .reports.terminal import write_summary
+from .session import NOT_RUN
+from .settings import Settings
+
+
+def plan_run(settings: Settings) -> RunPlan:
+    """A new run of this session."""
+    run_id = new_run_id()
+    return RunPlan(
+        run_id=run_id,
+        folder=settings.runs_dir / run_id,
+        rootdir=settings.rootdir,
+        site=settings.site,
+        max_jobs=settings.max_jobs,
+        max_nodes=settings.max_nodes,
+        on_crash=settings.on_crash,
+    )
+
+
+class Owner:
+    """Hooks of the owning process: it keeps pytest's reports, and has the last word on the exit code."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, plan: RunPlan) -> None:
+        self._config = config
+        self._settings = settings
+        self.plan = plan
+        self.sidecar = settings.json_path or plan.folder / "report.json"
+        self._run: Run | None = None
+        self._clerk: Clerk | None = None
+        self._rows: list[Row] = []
+        self._counts: dict[str, int] = {}
+        self._left = 0
+
+    @property
+    def follows_completion(self) -> bool:
+        """Whether cells are reported as their jobs end."""
+        return self._settings.order == "completion"
+
+    @contextmanager
+    def running(self) -> Iterator[Run]:
+        """Start the run; at the end its jobs are cancelled and its reports complete.
+
+        Raises pytest.UsageError for what the user can mend.
+        """
+        try:
+            if self._settings.require_clean_git:
+                self._refuse_unclean()
+            about = describe_environment(self._config)
+            with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
+                self._run = run
+                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir)
+                self.progress = Progress(self._config, run)
+                try:
+                    yield run
+                finally:
+                    self.progress.clear()
+                    self._stop(run)
+        except (UnknownBackend, BackendError, LedgerError) as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def _stop(self, run: Run) -> None:
+        """Cancel, then write the reports while the ledger is still open."""
+        assert self._clerk is not None
+        self._left = run.stop()
+        self._clerk.close()
+        lines = list(cell_lines(run.ledger))
+        self._rows = rows_of(lines)
+        self._counts = summarise(lines)
+
+    def _refuse_unclean(self) -> None:
+        state = git_state(self.plan.rootdir)
+        if state is None:
+            raise pytest.UsageError("cluster_require_clean_git: this is no git checkout")
+        if state["dirty"]:
+            raise pytest.UsageError("cluster_require_clean_git: uncommitted changes; commit or stash them")
+        if not state["pushed"]:
+            raise pytest.UsageError(f"cluster_require_clean_git: commit {state['commit'][:12]} is not pushed")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the reports of cells, as pytest serialises them."""
+        if self._clerk is None or ".y" not in report.nodeid:
+            return
+        key = report.nodeid.rpartition("@")[0] if "@" in report.nodeid else report.nodeid
+        if self._run is None or not self._run.engine.knows(key):
+            return
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._clerk.add_report(key, str(report.when), _word(report), json.dumps(data))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """A night without a verdict is not green."""
+        if exitstatus == pytest.ExitCode.OK and self._counts.get(Verdict.NOT_RUN, 0):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table of what ran, and where the whole story is."""
+        if self._run is None or self._clerk is None:
+            return
+        notes = [f"report: {location_of(self.sidecar)}"]
+        if self._left:
+            notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
+        if self._clerk.trouble is not None:
+            notes.append(self._clerk.trouble)
+        write_summary(terminalreporter, self._rows, self._counts, self.plan.run_id, notes)
+
+
+def _word(report: pytest.TestReport) -> str:
+    """The outcome in pytest's words; skips without a verdict of ours are ``not run``."""
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.skipped and NOT_RUN in str(report.longrepr):
+        return "not run"
+    return "error" if report.failed and report.when != "call" else report.outcome
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """CI systems end a job with SIGTERM, for which pytest has no handler: treat it like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> Any:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

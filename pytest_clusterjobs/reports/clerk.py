@@ -1,0 +1,72 @@
+"""Writes down what pytest says, and keeps the JSON report fresh while the run goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from ..engine.ledger import Ledger
+from ..engine.ledger import LedgerError
+from . import sidecar
+from .environment import git_state
+
+FRESH = 1.0
+"""Seconds between two writings of the JSON report, at least."""
+
+COST_SHARE = 20.0
+"""The report is written at most this many times its own cost apart, so that a large one costs 5 %."""
+
+
+class Clerk:
+    """A thread beside the tests: reports into the ledger in batches, the ledger into the sidecar."""
+
+    def __init__(self, ledger: Ledger, path: Path, rootdir: Path) -> None:
+        self._ledger = ledger
+        self._path = path
+        self._rootdir = rootdir
+        self._reports: list[tuple[str, str, str, str]] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self.trouble: str | None = None
+        """Why the JSON report could not be written; None if it could."""
+        self._thread = threading.Thread(target=self._run, name="clusterjobs-clerk", daemon=True)
+        self._thread.start()
+
+    def add_report(self, key: str, phase: str, outcome: str, data: str) -> None:
+        """Take one of pytest's reports; it is in the ledger within about a second."""
+        with self._lock:
+            self._reports.append((key, phase, outcome, data))
+
+    def close(self) -> None:
+        """Write everything for the last time. Raises LedgerError."""
+        self._closing.set()
+        self._thread.join()
+        self._ledger.set_meta(ended=time.time())
+        self._flush()
+        self._write()
+
+    def _run(self) -> None:
+        try:
+            self._ledger.set_meta(git=git_state(self._rootdir))
+            pause = 0.0
+            while not self._closing.wait(max(FRESH, pause)):
+                begin = time.monotonic()
+                self._flush()
+                self._write()
+                pause = COST_SHARE * (time.monotonic() - begin)
+        except LedgerError as error:
+            self.trouble = str(error)
+
+    def _flush(self) -> None:
+        with self._lock:
+            reports, self._reports = self._reports, []
+        if reports:
+            self._ledger.add_reports(reports)
+
+    def _write(self) -> None:
+        try:
+            sidecar.write(self._ledger, self._path, updated=time.time())
+            self.trouble = None
+        except OSError as error:
+            self.trouble = f"cannot write {self._path}: {error.strerror or error}"

@@ -1,0 +1,72 @@
+"""Where and on what a run was started: for the reports, and for the clean-checkout rule."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+from typing import TypedDict
+
+import pytest
+
+from .. import __version__
+
+
+class GitState(TypedDict):
+    """The checkout that a run was started from."""
+
+    commit: str
+    branch: str | None
+    """``None`` on a detached HEAD."""
+    dirty: bool
+    """Whether tracked files are changed or untracked ones are about."""
+    pushed: bool
+    """Whether a remote branch that this checkout knows contains the commit."""
+
+
+def git_state(folder: Path) -> GitState | None:
+    """The state of the checkout that ``folder`` is in; None if it is in none or has no commit."""
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    if commit is None:
+        return None
+    return GitState(
+        commit=commit,
+        branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD") or None,
+        dirty=bool(_git(folder, "status", "--porcelain")),
+        pushed=bool(_git(folder, "branch", "-r", "--contains", commit)),
+    )
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            check=False,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def describe_environment(config: pytest.Config) -> dict[str, Any]:
+    """What the ledger keeps of where it was written. Arguments may hold secrets and are left out."""
+    return {
+        "version": __version__,
+        "environment": {
+            "python": platform.python_version(),
+            "pytest": pytest.__version__,
+            "platform": platform.platform(),
+            "host": platform.node(),
+            "backend": config.option.cluster_backend,
+        },
+    }

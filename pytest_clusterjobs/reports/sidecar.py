@@ -1,0 +1,146 @@
+"""The JSON report, rebuilt from the ledger whenever it is written.
+
+The ledger stores the project's dataclasses as JSON text; the report passes that text on, so that
+10,000 cells cost no more than copying it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..engine.ledger import AttemptTexts
+from ..engine.ledger import Ledger
+from ..jobs import Verdict
+
+FORMAT_VERSION = 1
+
+_SEVERITY = ["passed", "xfailed", "xpassed", "skipped", "not run", "failed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class CellLine:
+    """One cell as the reports show it: the stored texts, and what they come to."""
+
+    key: str
+    verdict: str | None
+    """``None`` while there is none and the run goes on."""
+    reported: str | None
+    """What pytest said of the item, if it has."""
+    registration: str
+    result: str | None
+    attempts: tuple[AttemptTexts, ...]
+
+
+def cell_lines(ledger: Ledger) -> Iterator[CellLine]:
+    """Every cell of a run, in the order of registration."""
+    ended = "ended" in ledger.meta()
+    attempts: dict[str, list[AttemptTexts]] = {}
+    for attempt in ledger.attempt_texts():
+        attempts.setdefault(attempt.key, []).append(attempt)
+    words = _reported(ledger.report_words())
+    for key, registration, judged, result in ledger.cell_texts():
+        reported = words.get(key)
+        verdict = _verdict(judged, reported)
+        if verdict is None and ended:
+            verdict = Verdict.NOT_RUN.value
+        yield CellLine(key, verdict, reported, registration, result, tuple(attempts.get(key, ())))
+
+
+def _reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """One word an item: the gravest of its phases, of its last run."""
+    words: dict[str, str] = {}
+    for key, phase, word in rows:
+        if phase == "setup" or key not in words or _SEVERITY.index(word) > _SEVERITY.index(words[key]):
+            words[key] = word
+    return words
+
+
+def _verdict(judged: str | None, reported: str | None) -> str | None:
+    """What pytest said where it has the last word (fixtures, hooks), else the judge's verdict."""
+    if reported in ("failed", "error", "not run"):
+        return reported
+    if reported in ("passed", None):
+        return judged
+    return judged or Verdict.NOT_RUN.value
+
+
+def summarise(lines: Iterable[CellLine]) -> dict[str, int]:
+    """How many cells have which verdict; cells that have none yet are ``pending``."""
+    counts = Counter(line.verdict or "pending" for line in lines)
+    return {"selected": counts.total(), **{name: counts[name] for name in [*map(str, Verdict), "pending"]}}
+
+
+def render(ledger: Ledger, *, updated: float) -> str:
+    """The whole report as JSON text."""
+    lines = list(cell_lines(ledger))
+    meta = ledger.meta()
+    head: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "generator": {"name": "pytest-clusterjobs", "version": meta.get("version")},
+        "run": {
+            "id": meta.get("run_id"),
+            "started": meta.get("started"),
+            "ended": meta.get("ended"),
+            "updated": updated,
+            "rootdir": meta.get("rootdir"),
+            "on_crash": meta.get("on_crash"),
+            "left_to_reaper": meta.get("left_to_reaper", 0),
+        },
+        "environment": meta.get("environment"),
+        "git": meta.get("git"),
+        "summary": summarise(lines),
+    }
+    cells = ",\n".join(map(_cell, lines))
+    return f'{json.dumps(head, indent=1)[:-2]},\n "cells": [\n{cells}\n ]\n}}\n'
+
+
+def _cell(line: CellLine) -> str:
+    attempts = ", ".join(map(_attempt, line.attempts))
+    fields = {
+        "key": json.dumps(line.key),
+        "verdict": json.dumps(line.verdict),
+        "reported": json.dumps(line.reported),
+        "registration": line.registration,
+        "result": line.result or "null",
+        "attempts": f"[{attempts}]",
+    }
+    return "  " + _object(fields)
+
+
+def _attempt(attempt: AttemptTexts) -> str:
+    fields = {
+        "token": json.dumps(attempt.token),
+        "number": str(attempt.number),
+        "intended": json.dumps(attempt.intended),
+        "submitted": json.dumps(attempt.submitted),
+        "handle": attempt.handle or "null",
+        "observation": attempt.observation or "null",
+        "action": attempt.action or "null",
+        "outcome": attempt.outcome or "null",
+    }
+    return _object(fields)
+
+
+def _object(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
+
+
+def write(ledger: Ledger, path: Path, *, updated: float) -> None:
+    """Write the report so that whoever opens ``path``, at any instant, finds a whole one. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(render(ledger, updated=updated), "utf-8")
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise

@@ -1,0 +1,173 @@
+"""Cells in a pytest session: who waits for whom, in a single process and under xdist."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from collections.abc import Generator
+from typing import Protocol
+
+import pytest
+
+from .collect import CellEnd
+from .collect import CellItem
+from .collect import InfrastructureError
+from .collect import SESSION_KEY
+from .collect import UnmetExpectation
+from .engine.records import Result
+from .jobs import Verdict
+from .judge import failure_text
+from .reports.junit import properties_of
+
+NOT_RUN = "not run: "
+"""What the skip reason of a cell without a verdict starts with."""
+
+
+class Results(Protocol):
+    """Where items get their results from: this process's engine, or the ledger of the controller's."""
+
+    def wait(self, key: str) -> Result | None:
+        """The result of a cell, as soon as there is one; None if the session stops first."""
+
+    def give_up(self, key: str, why: str) -> None:
+        """Nobody will look at this cell's end: its job can go."""
+
+
+class CellSession:
+    """The hooks of one process that runs cell items."""
+
+    def __init__(self, config: pytest.Config, results: Results) -> None:
+        self._config = config
+        self._results = results
+        self._command = _rerun_command(config)
+        self._with_properties = _takes_properties(config)
+        config.stash[SESSION_KEY] = self
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Wait for the job before any timer, capture or debugger of this item starts."""
+        if isinstance(item, CellItem) and item.will_run:
+            item.result = self._results.wait(item.key)
+            if item.result is not None and self._with_properties:
+                item.user_properties.extend(properties_of(item.cell, item.result))
+        return (yield)
+
+    def check_answer(self, item: CellItem) -> None:
+        """Raise if the job's end is no answer about the product. Called in the item's setup."""
+        result = item.result
+        if result is None:
+            pytest.skip(f"{NOT_RUN}the session stopped before its job ended")
+        if result.judgement.verdict is Verdict.NOT_RUN:
+            pytest.skip(f"{NOT_RUN}{result.outcome.detail}")
+        if result.judgement.verdict is Verdict.ERROR:
+            raise InfrastructureError(self._explain(item, result))
+
+    def check_expectation(self, item: CellItem) -> None:
+        """Raise if the expectation is unmet. Called in the item's call."""
+        assert item.result is not None
+        if item.result.judgement.verdict is Verdict.FAILED:
+            raise UnmetExpectation(self._explain(item, item.result))
+
+    def _explain(self, item: CellItem, result: Result) -> str:
+        return failure_text(
+            result.judgement,
+            result.outcome,
+            item.cell.expect,
+            item.cell.spec,
+            location=item.location_text,
+            rerun=f"{self._command} {shlex.quote(item.key)}",
+            log_tails=result.logs,
+            job_id=result.job_id,
+            url=result.url,
+        )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give the report the job's own times, and the explanation without a trace around it."""
+        report = yield
+        if isinstance(item, CellItem) and item.will_run:
+            if item.result is not None:
+                _tell_job_times(report, item.result)
+            if call.excinfo is not None:
+                self._tell_end(report, item, call.excinfo)
+        return report
+
+    def _tell_end(
+        self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> None:
+        if not isinstance(excinfo.value, CellEnd):
+            if report.when == "setup" and item.result is None:
+                self._results.give_up(item.key, f"its test item ended in setup: {excinfo.typename}")
+            return
+        if isinstance(excinfo.value, InfrastructureError) and hasattr(report, "wasxfail"):
+            # An xfail mark speaks of the product; no answer about it is no expected failure.
+            del report.wasxfail
+        if not hasattr(report, "wasxfail"):
+            report.outcome = "failed"
+        shown = excinfo.getrepr(style="value")
+        crash = getattr(shown, "reprcrash", None)
+        if crash is not None:
+            crash.path = str(item.path)
+            crash.lineno = item.cell.line
+            crash.message = str(excinfo.value).splitlines()[0]
+        report.longrepr = shown
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
+        """pytest-timeout's limit is the job's here, counted from its start; its timers are not for cells."""
+        return True if isinstance(item, CellItem) else None
+
+
+def _tell_job_times(report: pytest.TestReport, result: Result) -> None:
+    """Queue time in setup, run time in call: what --durations and JUnit show is the job's."""
+    outcome = result.outcome
+    if report.when == "setup":
+        begin, seconds = outcome.times.submitted, outcome.queue_seconds
+    elif report.when == "call":
+        begin, seconds = outcome.times.started, outcome.run_seconds
+    else:
+        return
+    if begin is None or seconds is None:
+        return
+    report.duration += seconds
+    report.start, report.stop = begin, begin + report.duration
+
+
+def _rerun_command(config: pytest.Config) -> str:
+    backend = config.option.cluster_backend
+    return "pytest" if backend is None else f"pytest --cluster-backend {shlex.quote(backend)}"
+
+
+def _takes_properties(config: pytest.Config) -> bool:
+    """Whether reports may carry properties: the xunit2 schema has no place for them in a test case."""
+    return not getattr(config.option, "xmlpath", None) or config.getini("junit_family") != "xunit2"
+
+
+class Waiting:
+    """Results from this process's engine or a ledger, by a function that waits a moment for one."""
+
+    def __init__(
+        self,
+        wait_a_moment: Callable[[str], Result | None],
+        stopped: Callable[[], bool],
+        tick: Callable[[], None] = lambda: None,
+        give_up: Callable[[str, str], None] = lambda key, why: None,
+    ) -> None:
+        self._wait_a_moment = wait_a_moment
+        self._stopped = stopped
+        self._tick = tick
+        self._give_up = give_up
+
+    def wait(self, key: str) -> Result | None:
+        """Wait in short turns, so that Ctrl-C, the status line and a stopping session get theirs."""
+        while (result := self._wait_a_moment(key)) is None:
+            if self._stopped():
+                return None
+            self._tick()
+        return result
+
+    def give_up(self, key: str, why: str) -> None:
+        """Pass it on."""
+        self._give_up(key, why)

@@ -1,0 +1,102 @@
+"""Everything that a session was told, once: command line over ini over ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+import pytest
+
+from .backends.registry import Site
+from .backends.registry import UnknownBackend
+from .options import DEFAULT_MAX_JOBS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one pytest session."""
+
+    rootdir: Path
+    site: Site
+    backend: str | None
+    max_jobs: int
+    max_nodes: int | None
+    order: Literal["completion", "file"]
+    json_path: Path | None
+    """Where the sidecar goes; ``None`` for the run's folder."""
+    on_crash: Literal["cancel", "keep"]
+    require_clean_git: bool
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where the runs of this project are kept."""
+        return self.rootdir / ".clusterjobs" / "runs"
+
+
+_KEY = pytest.StashKey[Settings]()
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The session's settings, read on first use. Raises pytest.UsageError."""
+    if _KEY not in config.stash:
+        config.stash[_KEY] = _read(config)
+    return config.stash[_KEY]
+
+
+def _read(config: pytest.Config) -> Settings:
+    option = config.option
+    site = read_site(config.rootpath)
+    if option.cluster_backend is not None:
+        try:
+            site.settings(option.cluster_backend)
+        except UnknownBackend as error:
+            raise pytest.UsageError(f"--cluster-backend: {error}") from error
+    # File order where pytest's own bookkeeping depends on the order of items.
+    by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
+    return Settings(
+        rootdir=config.rootpath,
+        site=site,
+        backend=option.cluster_backend,
+        max_jobs=option.cluster_max_jobs or DEFAULT_MAX_JOBS,
+        max_nodes=option.cluster_max_nodes,
+        order="file" if by_file else "completion",
+        json_path=_json_path(config),
+        on_crash=option.cluster_on_crash,
+        require_clean_git=config.getini("cluster_require_clean_git"),
+    )
+
+
+def _json_path(config: pytest.Config) -> Path | None:
+    if config.option.cluster_json:
+        return Path(config.invocation_params.dir, config.option.cluster_json)
+    xml = getattr(config.option, "xmlpath", None)
+    return Path(config.invocation_params.dir, xml).with_suffix(".json") if xml else None
+
+
+def read_site(rootdir: Path) -> Site:
+    """``[tool.clusterjobs]`` of the project's pyproject.toml. Raises pytest.UsageError."""
+    path = rootdir / "pyproject.toml"
+    try:
+        table: Any = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Site()
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"{path}: {error}") from error
+    ours = table.get("tool", {}).get("clusterjobs", {})
+    for key in ours:
+        if key != "backends":
+            raise pytest.UsageError(
+                f"{path}: [tool.clusterjobs]: unknown key {key!r}, there is only 'backends'"
+            )
+    backends = ours.get("backends", {})
+    if not isinstance(backends, Mapping) or not all(
+        isinstance(entry, Mapping) for entry in backends.values()
+    ):
+        raise pytest.UsageError(
+            f"{path}: [tool.clusterjobs.backends]: each backend is a table of its settings"
+        )
+    return Site(backends=backends, source=path.name)
