@@ -1,0 +1,103 @@
+"""What is checked of each layer once, before any cell is made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+
+from ..jobs import REASON_CLASSES
+from .build import check_options
+from .build import Target
+from .errors import did_you_mean
+from .errors import quoted
+from .errors import Reporter
+from .expectations import ANY
+from .merge import Layer
+from .where import BACKEND
+from .where import check_where
+from .where import Selection
+from .where import Where
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """The words that a matrix may use, and the check of a layer against them."""
+
+    target: Target | None
+    backends: Collection[str]
+    """Every backend NAME and type that the site knows."""
+    known: Mapping[str, Collection[str]]
+    """The values of each axis, as text."""
+    variables: Collection[str]
+    """The axes that are environment variables."""
+    reasons: Collection[str]
+    reporter: Reporter
+
+    def where(self, where: Where) -> Selection | None:
+        """A selection with its names checked; ``None``, and errors, if some are unknown."""
+        return check_where(where, self.known, self.backends, self.reporter)
+
+    def layer(self, layer: Layer, *, only_backend: bool = False) -> Layer:
+        """The layer with its ``only`` resolved; ``only_backend`` where it may not name an axis."""
+        self._env(layer)
+        self._expect(layer)
+        self._classification(layer)
+        check_options(layer, self.target, self.backends, self.reporter)
+        only = layer.said.get("only")
+        if only is None:
+            return layer
+        said = {key: value for key, value in layer.said.items() if key != "only"}
+        if only_backend and any(term.axis != BACKEND for term in only.terms):
+            self.reporter.error(
+                only.spot, "only names just `backend` here; `where`, or the include, selects the cells"
+            )
+            return replace(layer, said=said)
+        selection = self.where(only)
+        return replace(layer, said=said if selection is None else {**said, "only": selection})
+
+    def _env(self, layer: Layer) -> None:
+        own = layer.name.partition(" ")[0]
+        for name in layer.said.get("env") or ():
+            if name in self.variables and (name != own or _fragment_sets(layer, name)):
+                self.reporter.error(
+                    layer.at("env", name), f"env: {name} is an axis, its value is given by each cell"
+                )
+        for name in layer.said.get("secrets") or ():
+            if name in self.variables:
+                self.reporter.error(layer.at("secrets", name), f"secrets: {name} is an axis")
+
+    def _expect(self, layer: Layer) -> None:
+        for word in (layer.said.get("expect") or {}).get("reason") or ():
+            if word != ANY:
+                self._reason(layer, word, "expect", "reason", word)
+
+    def _classification(self, layer: Layer) -> None:
+        for at, rule in enumerate(layer.said.get("classify") or ()):
+            if rule.reason is not None:
+                self._reason(layer, rule.reason, "classify", at, "reason")
+        for key, word in (layer.said.get("translate") or {}).items():
+            if word is not None:
+                self._reason(layer, word, "translate", key)
+        for word in layer.said.get("reasons") or ():
+            if word in REASON_CLASSES or word == ANY:
+                self.reporter.error(layer.at("reasons", word), f"reasons: {word} is built in")
+
+    def _reason(self, layer: Layer, word: str, *path: object) -> None:
+        if word not in self.reasons:
+            hint = did_you_mean(word, self.reasons)
+            self.reporter.error(layer.at(*path), f"unknown reason {quoted(word)}{hint}")
+
+
+def vocabulary(layers: Iterable[Layer]) -> list[str]:
+    """The built-in reasons, and those that any layer adds."""
+    added = (word for layer in layers for word in layer.said.get("reasons") or ())
+    return list(dict.fromkeys([*map(str, REASON_CLASSES), *added]))
+
+
+def _fragment_sets(layer: Layer, name: str) -> bool:
+    """Whether the text of an axis value's fragment sets a variable itself."""
+    env = layer.raw.get("env") if isinstance(layer.raw, dict) else None
+    return isinstance(env, dict) and name in env

@@ -1,0 +1,148 @@
+"""Problems of a matrix, all of a file at once: where they are, what is wrong, how to fix it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from difflib import get_close_matches
+from typing import NamedTuple
+
+_WINDOW = 100
+"""Columns of a source line that are shown."""
+_SHOWN = 50
+"""Problems that ``str()`` spells out."""
+
+
+class Spot(NamedTuple):
+    """A place in a file; line and column count from 1."""
+
+    path: str
+    line: int
+    col: int
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}:{self.line}:{self.col}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a matrix, or in a file that it takes recipes from."""
+
+    path: str
+    """Relative to rootdir where possible."""
+    line: int
+    col: int
+    message: str
+    """One line, control characters escaped."""
+    source_line: str = ""
+    """As it stands in the file."""
+
+    def __str__(self) -> str:
+        head = f"{printable(self.path)}:{self.line}:{self.col}: {self.message}"
+        if not self.source_line.strip():
+            return head
+        shown, caret = _window(self.source_line, self.col - 1)
+        return f"{head}\n  {shown}\n  {' ' * caret}^"
+
+
+class MatrixErrors(Exception):
+    """A matrix that cannot be used, with all that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        shown = [str(problem) for problem in self.problems[:_SHOWN]]
+        left = len(self.problems) - len(shown)
+        return "\n".join([*shown, *([f"... and {left} more"] if left else [])])
+
+
+@dataclass
+class Reporter:
+    """Collects problems and warnings of a matrix and the files that it reads."""
+
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    """Path to source lines, in the order in which files were read."""
+    _errors: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
+    _warnings: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
+
+    def error(self, spot: Spot, message: str, cell: str | None = None) -> None:
+        """Note a mistake; one that many cells share is told once."""
+        self._errors.setdefault((spot, message), []).extend([cell] if cell else [])
+
+    def warn(self, spot: Spot, message: str, cell: str | None = None) -> None:
+        """Note what is allowed but probably not meant."""
+        self._warnings.setdefault((spot, message), []).extend([cell] if cell else [])
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is any mistake."""
+        return bool(self._errors)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """``path:line:col: message``, one line each, in file order."""
+        ordered = sorted(self._warnings.items(), key=lambda item: self._order(item[0][0]))
+        return tuple(f"{spot}: {printable(message)}{_cells(cells)}" for (spot, message), cells in ordered)
+
+    def raise_errors(self) -> None:
+        """Raise MatrixErrors if there is any mistake."""
+        if self._errors:
+            ordered = sorted(self._errors.items(), key=lambda item: self._order(item[0][0]))
+            raise MatrixErrors(
+                Problem(*spot, printable(message) + _cells(cells), self._source(spot))
+                for (spot, message), cells in ordered
+            )
+
+    def _order(self, spot: Spot) -> tuple[int, int, int]:
+        files = list(self.lines)
+        return (files.index(spot.path) if spot.path in self.lines else len(files), spot.line, spot.col)
+
+    def _source(self, spot: Spot) -> str:
+        lines = self.lines.get(spot.path, [])
+        return lines[spot.line - 1] if 0 < spot.line <= len(lines) else ""
+
+
+def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True) -> str:
+    """End of a message: the closest known word, or what there is."""
+    words = list(known)
+    lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
+    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1)
+    if close:
+        return f", did you mean {lowered[close[0]]!r}?"
+    if not there_are or not words:
+        return ""
+    listed = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
+    return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
+
+
+def quoted(text: object, limit: int = 60) -> str:
+    """Text of a file as a message shows it: in quotes, escaped, bounded."""
+    plain = str(text)
+    return repr(plain if len(plain) <= limit else plain[: limit - 3] + "...")
+
+
+def printable(text: str) -> str:
+    """Escape what could move a terminal's cursor or break a line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _cells(cells: list[str]) -> str:
+    if not cells:
+        return ""
+    more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+    return f" ({'cells' if more else 'cell'} {cells[0]}{more})"
+
+
+def _window(line: str, at: int) -> tuple[str, int]:
+    """The part of a line around a column, escaped, and the column in it."""
+    start = max(0, at - _WINDOW // 2) if len(line) > _WINDOW else 0
+    stop = start + _WINDOW
+    head = ("..." if start else "") + printable(line[start:at].replace("\t", " "))
+    rest = printable(line[at:stop].replace("\t", " ")) + ("..." if stop < len(line) else "")
+    return head + rest, len(head)

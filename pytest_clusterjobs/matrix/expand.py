@@ -1,0 +1,227 @@
+"""A matrix file to its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from itertools import product
+from math import prod
+from pathlib import Path
+
+from ..backends.registry import Site
+from ..backends.registry import UnknownBackend
+from ..jobs import Cell
+from .build import Builder
+from .build import Draft
+from .build import Target
+from .errors import quoted
+from .errors import Reporter
+from .errors import Spot
+from .layers import LayerReader
+from .layers import Layers
+from .load import display_path
+from .load import locate
+from .load import Map
+from .load import read_document
+from .load import spot_of
+from .merge import Layer
+from .merge import Merger
+from .merge import replaced
+from .result import Matrix
+from .schema import Document
+from .validate import validate
+from .where import Selection
+
+MAX_CELLS = 100_000
+_MAX_ID = 200
+
+
+def expand_file(path: Path, *, rootdir: Path, site: Site, backend: str | None) -> Matrix:
+    """Read and expand one matrix. Raises MatrixErrors."""
+    reporter = Reporter()
+    raw = read_document(path, display_path(path, rootdir), reporter)
+    cells: list[Cell] = []
+    if isinstance(raw, Map):
+        document, left_out = validate(Document, raw, reporter)
+        useless = any(
+            len(loc) == 1 and loc[0] in ("recipes", "nodes", "axes", "conditions") for loc in left_out
+        )
+        if document is not None and not useless:
+            target = _target(site, backend, document, raw, reporter)
+            layers = LayerReader(path, rootdir, raw, document, left_out, reporter).read(site, target)
+            if layers is not None:
+                cells = Expansion(layers, target, reporter, spot_of(raw)).cells()
+    elif raw is not None:
+        reporter.error(spot_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
+    reporter.raise_errors()
+    return Matrix(path, tuple(cells), reporter.warnings)
+
+
+def _target(site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter) -> Target | None:
+    name = asked or document.backend or "local"
+    try:
+        return Target(name, site.type(name), site.settings(name))
+    except UnknownBackend as error:
+        if asked:
+            reporter.error(Spot(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
+        else:
+            reporter.error(locate(raw, ["backend"], spot_of(raw)), f"backend: {error}")
+        return None
+
+
+@dataclass
+class Expansion:
+    """The way from layers to cells."""
+
+    layers: Layers
+    target: Target | None
+    reporter: Reporter
+    top: Spot
+    _merger: Merger = field(default_factory=Merger)
+    _used: set[int] = field(default_factory=set)
+    """The selections that selected something."""
+
+    def cells(self) -> list[Cell]:
+        """All cells, product first, then includes."""
+        size = prod(len(values) for values in self.layers.axes.values()) + len(self.layers.includes)
+        if size > MAX_CELLS:
+            self.reporter.error(self.top, f"the matrix has {size} cells; the limit is {MAX_CELLS}")
+            return []
+        drafts = self._unique([*self._product(), *self._included()])
+        self._check_used(bool(drafts))
+        if self.target is None:
+            return []
+        builder = Builder(self.target, self.reporter)
+        return [_cell(builder, draft) for draft in drafts]
+
+    def _product(self) -> Iterator[Draft]:
+        """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
+        axes = self.layers.axes
+        for values in product(*axes.values()):
+            draft = self._draft(dict(zip(axes, values, strict=True)), None)
+            if self._keeps(draft):
+                yield draft
+
+    def _included(self) -> Iterator[Draft]:
+        for include in self.layers.includes:
+            draft = self._draft(include.axes, include.layer)
+            draft.skip = self._skip(draft)
+            yield draft
+
+    def _draft(self, axes: Mapping[str, str], include: Layer | None) -> Draft:
+        layers = [*self.layers.base]
+        for axis in (*(axis for axis in self.layers.axes if axis != "condition"), "condition"):
+            layer = self.layers.axes[axis].get(axes[axis])
+            layers += [layer] if layer is not None else []
+        condition = layers[-1]
+        layers += self._overriding(axes, condition)
+        layers += [include] if include is not None else []
+        spot = include.spot if include is not None else condition.spot
+        return Draft(_cell_id(axes), axes, spot, layers, self._merger.fold(layers))
+
+    def _overriding(self, axes: Mapping[str, str], condition: Layer) -> Iterator[Layer]:
+        for selection, layer in self.layers.overrides:
+            if not selection.matches(axes):
+                continue
+            self._used.add(id(selection))
+            if not self._on_backend(selection):
+                continue
+            if "condition" not in dict(selection.axes):
+                for key in replaced(layer.said, condition.said):
+                    self.reporter.error(
+                        layer.at(*key.split(".")),
+                        f"this replaces {key} of condition {quoted(axes['condition'])}; "
+                        "an override that does so must name `condition` in its where",
+                    )
+            yield layer
+
+    def _keeps(self, draft: Draft) -> bool:
+        """Whether a cell of the product stays; notes which selections had a part in it."""
+        only: tuple[Selection, ...] = draft.state.get("only", ())
+        if not all(selection.matches(draft.axes) for selection in only):
+            return False
+        self._used.update(id(selection) for selection in only)
+        draft.skip = self._skip(draft)
+        keeps = True
+        for selection in self.layers.excludes:
+            if selection.matches(draft.axes):
+                self._used.add(id(selection))
+                if selection.backends is None:
+                    keeps = False
+                elif self._on_backend(selection):
+                    draft.skip = draft.skip or f"excluded on backend {self._backend_name}"
+        return keeps
+
+    def _skip(self, draft: Draft) -> str | None:
+        for selection in draft.state.get("only", ()):
+            self._used.add(id(selection))
+            if not self._on_backend(selection):
+                return f"only for backend {' or '.join(sorted(selection.backends or ()))}"
+        return None
+
+    def _on_backend(self, selection: Selection) -> bool:
+        return self.target is None or selection.matches_backend((self.target.name, self.target.type.name))
+
+    @property
+    def _backend_name(self) -> str:
+        return self.target.name if self.target is not None else ""
+
+    def _unique(self, drafts: list[Draft]) -> list[Draft]:
+        """The cells with an id of their own; errors for the others."""
+        seen: dict[str, Draft] = {}
+        for draft in drafts:
+            if len(draft.id) > _MAX_ID:
+                self.reporter.error(
+                    draft.spot, f"a cell id of more than {_MAX_ID} characters: {quoted(draft.id)}"
+                )
+            first = seen.setdefault(draft.id, draft)
+            if first is not draft:
+                self.reporter.error(
+                    draft.spot, f"duplicate cell {draft.id} (first from line {first.spot.line})"
+                )
+        return list(seen.values())
+
+    def _check_used(self, any_cells: bool) -> None:
+        for selection, _ in self.layers.overrides:
+            self._check_selection(selection, "overrides: this where matches no cell")
+        for selection in self.layers.excludes:
+            self._check_selection(selection, "exclude: this matches no cell")
+        for layer in self._all_layers():
+            selection = layer.said.get("only")
+            if selection is not None:
+                self._check_selection(selection, f"only: this leaves {layer.name} no cell")
+        if not any_cells and not self.reporter.failed:
+            self.reporter.error(self.top, "the matrix has no cell: only and exclude leave none")
+
+    def _all_layers(self) -> Iterator[Layer]:
+        yield from self.layers.base
+        for values in self.layers.axes.values():
+            yield from values.values()
+
+    def _check_selection(self, selection: Selection, message: str) -> None:
+        if id(selection) not in self._used:
+            self.reporter.error(selection.spot, message)
+
+
+def _cell_id(axes: Mapping[str, str]) -> str:
+    recipe, nodes, condition, *further = axes.values()
+    return "-".join([recipe, f"{nodes}n", condition, *further])
+
+
+def _cell(builder: Builder, draft: Draft) -> Cell:
+    spec = builder.spec(draft)
+    return Cell(
+        id=draft.id,
+        line=draft.spot.line,
+        axes=draft.axes,
+        backend=builder.target.name,
+        spec=spec,
+        expect=builder.expect(draft, spec),
+        classify=builder.classification(draft),
+        infra_retries=draft.state.get("infra_retries", 0),
+        marks=builder.marks(draft),
+        fixtures=tuple(dict.fromkeys(draft.state.get("fixtures", ()))),
+        skip=draft.skip,
+    )

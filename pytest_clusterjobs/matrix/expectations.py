@@ -1,0 +1,125 @@
+"""``expect`` to a typed expectation, with its defaults; and what could never be met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import Literal
+
+from ..jobs import COMMAND_ENDED
+from ..jobs import Expectation
+from ..jobs import LogExpectation
+from ..jobs import MetricExpectation
+from ..jobs import Reason
+from ..jobs import REASON_CLASSES
+
+ANY = "any"
+Codes = tuple[int, ...] | Literal["nonzero"] | None
+_SIGNAL_CODES = range(129, 193)
+
+
+def expectation(said: Mapping[str, Any]) -> Expectation:
+    """The expectation of a merged ``expect``; defaults apply where nothing is said."""
+    reasons, codes = _end(said.get("reason"), _codes(said.get("exit_code")))
+    log = said.get("log", {})
+    return Expectation(
+        reasons=reasons,
+        exit_codes=codes,
+        restarts=said.get("restarts"),
+        run_time=said.get("run_time"),
+        heartbeats=said.get("heartbeats"),
+        log=LogExpectation(**{key: tuple(texts) for key, texts in log.items()}),
+        metrics={name: _metric(metric) for name, metric in said.get("metrics", {}).items()},
+    )
+
+
+def _codes(said: list[int | str] | None) -> Codes:
+    if said is None:
+        return None
+    if "nonzero" in said:
+        return "nonzero"
+    return tuple(dict.fromkeys(code for code in said if isinstance(code, int)))
+
+
+def _end(said: list[str] | None, codes: Codes) -> tuple[tuple[str, ...] | None, Codes]:
+    if said is None:
+        return (_implied(codes), codes) if codes is not None else (Expectation().reasons, (0,))
+    if ANY in said:
+        return None, codes
+    reasons = tuple(dict.fromkeys(said))
+    if codes is None and reasons == (Reason.JOB_COMPLETED,):
+        codes = (0,)
+    return tuple(_plain(reason) for reason in reasons), codes
+
+
+def _implied(codes: Codes) -> tuple[str, ...]:
+    """The reasons that a lone exit code can go with."""
+    if codes is None or codes == "nonzero":
+        return (Reason.JOB_FAILED,)
+    completed = (Reason.JOB_COMPLETED,) if 0 in codes else ()
+    failed = (Reason.JOB_FAILED,) if any(codes) else ()
+    signalled = (Reason.KILLED_BY_SIGNAL,) if any(code in _SIGNAL_CODES for code in codes) else ()
+    return (*completed, *failed, *signalled)
+
+
+def _plain(reason: str) -> str:
+    return Reason(reason) if reason in REASON_CLASSES else reason
+
+
+def _metric(said: Mapping[str, Any]) -> MetricExpectation:
+    below, above = said.get("tolerance", (None, None))
+    fields = {key: value for key, value in said.items() if key != "tolerance"}
+    return MetricExpectation(**{"pattern": "", **fields}, tolerance_below=below, tolerance_above=above)
+
+
+def contradictions(
+    expect: Expectation, heartbeat_timeout: float | None, max_runtime: float
+) -> Iterator[tuple[str, str]]:
+    """Why an expectation can never be met: the key at fault, and the message."""
+    yield from _impossible_codes(expect)
+    if expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
+        if heartbeat_timeout is None:
+            yield "reason", "heartbeat_timeout can never be the reason: heartbeat_timeout is not set"
+        elif heartbeat_timeout >= max_runtime:
+            yield "reason", "heartbeat_timeout can never be the reason: max_runtime strikes before it"
+    if expect.reasons is not None and expect.reasons and expect.reasons[0] == ANY:
+        yield "reason", "`any` stands alone"
+    for name, metric in expect.metrics.items():
+        yield from ((f"metrics.{name}", problem) for problem in _metric_problems(metric))
+
+
+def _impossible_codes(expect: Expectation) -> Iterator[tuple[str, str]]:
+    codes = expect.exit_codes
+    if codes is None or expect.reasons is None:
+        return
+    for reason in expect.reasons:
+        if reason in REASON_CLASSES and reason not in COMMAND_ENDED:
+            yield "exit_code", f"a job that ends as {reason} has no exit code of its own; drop exit_code"
+        elif not _compatible(reason, codes):
+            yield "exit_code", f"{reason} never goes with this exit code"
+
+
+def _compatible(reason: str, codes: Codes) -> bool:
+    if codes is None or codes == "nonzero":
+        return reason != Reason.JOB_COMPLETED
+    match reason:
+        case Reason.JOB_COMPLETED:
+            return 0 in codes
+        case Reason.JOB_FAILED:
+            return any(codes)
+        case Reason.KILLED_BY_SIGNAL:
+            return any(code in _SIGNAL_CODES for code in codes)
+    return True
+
+
+def _metric_problems(metric: MetricExpectation) -> Iterator[str]:
+    tolerant = metric.tolerance_below is not None or metric.tolerance_above is not None
+    if not metric.pattern:
+        yield "a metric needs a pattern: 'loss=([0-9.]+)'"
+    if metric.reference is not None and not tolerant:
+        yield "reference needs a tolerance: 5%, -5% or -5%..+20%"
+    if tolerant and not metric.reference:
+        yield "tolerance needs a reference other than 0"
+    if metric.min is not None and metric.max is not None and metric.min > metric.max:
+        yield "min is above max"

@@ -1,0 +1,96 @@
+"""Keys of other tools, and what to write here instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .errors import did_you_mean
+from .errors import quoted
+
+_STOP_EARLY = "stop early with pytest -x or --maxfail=N"
+_WINDOW = "limit what runs at once with --cluster-max-jobs or --cluster-max-nodes"
+_AXES = "the axes stand at the top level: recipes, nodes, conditions, and axes for more"
+_LIMIT = "use max_runtime (the job) or marks: [{timeout: SECONDS}] (the test)"
+_RETRY = "use infra_retries (new attempts after infrastructure failures) or max_restarts (inside an attempt)"
+_ORDER = "cells do not depend on each other; put what must come first into setup"
+_RUN = "the command is `run`"
+_RESOURCES = "it stands under resources: {gpus, cpus, memory}"
+_OPTIONS = "what one cluster understands stands under options: {BACKEND: {...}}"
+_MARKS = "it is a mark: marks: [...]"
+_EXPECT = "it stands under expect"
+_ONLY = "use only or exclude"
+_SITE = "it stands at the top level, or use --cluster-backend NAME"
+
+INSTEAD = {
+    "fail_fast": _STOP_EARLY,
+    "maxfail": _STOP_EARLY,
+    "max_parallel": _WINDOW,
+    "parallel": _WINDOW,
+    "parallelism": _WINDOW,
+    "concurrency": _WINDOW,
+    "max_jobs": _WINDOW,
+    "matrix": _AXES,
+    "strategy": _AXES,
+    "parametrize": _AXES,
+    "parameters": _AXES,
+    "params": _AXES,
+    "variables": "use env, or axes to run each value",
+    "timeout": _LIMIT,
+    "timeout_minutes": _LIMIT,
+    "timeout_seconds": _LIMIT,
+    "time_limit": _LIMIT,
+    "walltime": _LIMIT,
+    "time": _LIMIT,
+    "retries": _RETRY,
+    "retry": _RETRY,
+    "max_retries": _RETRY,
+    "reruns": _RETRY,
+    "needs": _ORDER,
+    "depends_on": _ORDER,
+    "dependencies": _ORDER,
+    "command": _RUN,
+    "cmd": _RUN,
+    "script": _RUN,
+    "steps": _RUN,
+    "executable": _RUN,
+    "environment": "use env",
+    "gpus": _RESOURCES,
+    "cpus": _RESOURCES,
+    "memory": _RESOURCES,
+    "mem": _RESOURCES,
+    "partition": _OPTIONS,
+    "queue": _OPTIONS,
+    "account": _OPTIONS,
+    "slurm": _OPTIONS,
+    "num_nodes": "node counts are the axis `nodes` at the top level",
+    "nodes": "node counts are the axis `nodes` at the top level",
+    "skip": _MARKS,
+    "skipif": _MARKS,
+    "xfail": _MARKS,
+    "tags": _MARKS,
+    "markers": _MARKS,
+    "allow_failure": "use marks: [{xfail: REASON}]",
+    "continue_on_error": "use marks: [{xfail: REASON}]",
+    "exit_code": _EXPECT,
+    "reason": _EXPECT,
+    "expected": _EXPECT,
+    "if": _ONLY,
+    "when": _ONLY,
+    "backend": _SITE,
+    "image_name": "use image",
+    "cwd": "use workdir",
+    "working_directory": "use workdir",
+    "extends": "use defaults, or a YAML anchor under a top-level x- key",
+    "jobs": "use recipes",
+    "tests": "use recipes",
+    "name": "the name is the key under recipes",
+}
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """The message for a key that the format does not have."""
+    words = list(known)
+    plain = key.lower().replace("-", "_")
+    if plain in INSTEAD and plain not in words:
+        return f"unknown key {quoted(key)}: {INSTEAD[plain]}"
+    return f"unknown key {quoted(key)}{did_you_mean(key, words)}"

@@ -1,0 +1,243 @@
+"""A validated document to the layers that its cells are merged from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..backends.registry import Site
+from .build import Target
+from .checks import LayerCheck
+from .checks import vocabulary
+from .errors import did_you_mean
+from .errors import quoted
+from .errors import Reporter
+from .errors import Spot
+from .hints import unknown_key
+from .load import Map
+from .load import spot_of
+from .merge import Layer
+from .recipes import entries
+from .recipes import RecipeSource
+from .schema import Document
+from .schema import Fragment
+from .schema import Include
+from .validate import Loc
+from .where import BACKEND
+from .where import Selection
+
+BUILT_IN_AXES = ("recipe", "nodes", "condition")
+_KEYS = {"recipe": "recipes", "nodes": "nodes", "condition": "conditions"}
+
+
+@dataclass(frozen=True)
+class IncludedCell:
+    """An include: the values that it names, and its own fragment."""
+
+    axes: Mapping[str, str]
+    layer: Layer
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Everything that a matrix says, checked, weakest first."""
+
+    base: tuple[Layer, ...]
+    axes: Mapping[str, Mapping[str, Layer]]
+    """Axis to value to layer: recipe, nodes, condition, then the file's own axes."""
+    overrides: tuple[tuple[Selection, Layer], ...]
+    excludes: tuple[Selection, ...]
+    includes: tuple[IncludedCell, ...]
+
+
+@dataclass(frozen=True)
+class LayerReader:
+    """Reads the layers of one document."""
+
+    path: Path
+    rootdir: Path
+    raw: Map
+    document: Document
+    left_out: list[Loc]
+    reporter: Reporter
+
+    def read(self, site: Site, target: Target | None) -> Layers | None:
+        """All layers, checked against each other; ``None`` if the axes are no use."""
+        axes = self._axes()
+        if axes is None:
+            return None
+        plain = [*self._base(), *(layer for values in axes.values() for layer in values.values())]
+        backends = sorted({*site.names, *((target.name, target.type.name) if target is not None else ())})
+        lists = [*self._overrides(), *self._includes_raw()]
+        reasons = vocabulary([*plain, *(layer for _, layer in lists)])
+        check = LayerCheck(target, backends, self._known(axes), list(axes)[3:], reasons, self.reporter)
+        return Layers(
+            base=tuple(check.layer(layer) for layer in self._base()),
+            axes={
+                axis: {value: check.layer(layer) for value, layer in values.items()}
+                for axis, values in axes.items()
+            },
+            overrides=tuple(self._checked_overrides(check)),
+            excludes=tuple(
+                found for each in self.document.exclude or () if (found := check.where(each)) is not None
+            ),
+            includes=tuple(self._includes(check, axes)),
+        )
+
+    def _axes(self) -> dict[str, dict[str, Layer]] | None:
+        document = self.document
+        recipes = RecipeSource(self.path, self.rootdir, self.reporter).collect(
+            document, self.raw, self.left_out
+        )
+        if not recipes:
+            if not self.reporter.failed:
+                self.reporter.error(spot_of(self.raw), "no recipes: name at least one under `recipes:`")
+            return None
+        axes = {
+            "recipe": recipes,
+            "nodes": self._entries("nodes", document.nodes, "nodes") or self._implied("nodes", "1"),
+            "condition": self._entries("condition", document.conditions, "conditions")
+            or self._implied("condition", "normal_completion"),
+        }
+        for name, values in (document.axes or {}).items():
+            if name in (*BUILT_IN_AXES, *_KEYS.values(), BACKEND, "where") or name in Fragment.model_fields:
+                spot = self._key("axes", name)
+                self.reporter.error(
+                    spot, f"axes: {quoted(name)} has a meaning of its own here; take another name"
+                )
+            layers = self._entries(name, values, "axes", name)
+            axes[name] = {value: _with_variable(layer, name, value) for value, layer in layers.items()}
+        return axes
+
+    def _entries(self, kind: str, fragments: Any, *path: str) -> dict[str, Layer]:
+        found = entries(kind, fragments or {}, self.raw, path, self.left_out)
+        return {layer.name.removeprefix(f"{kind} "): layer for layer in found}
+
+    def _implied(self, kind: str, value: str) -> dict[str, Layer]:
+        return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw))}
+
+    def _key(self, *path: str) -> Spot:
+        """Where the last key of a path stands."""
+        container: Any = self.raw
+        for part in path[:-1]:
+            container = container.get(part) if isinstance(container, Map) else None
+        key = container.key(path[-1]) if isinstance(container, Map) else None
+        return spot_of(key) if key is not None else spot_of(self.raw)
+
+    def _known(self, axes: Mapping[str, Mapping[str, Layer]]) -> dict[str, list[str]]:
+        """What a selection may name: all values, those of includes, and those that were refused already."""
+        known = {axis: list(values) for axis, values in axes.items()}
+        known["nodes"] += [str(each.nodes) for each in self.document.include or ()]
+        for loc in self.left_out:
+            for axis, key in _KEYS.items():
+                if loc[0] == key and len(loc) > 1:
+                    known[axis].append(str(loc[1]))
+            if loc[0] == "axes" and len(loc) > 2 and loc[1] in known:
+                known[str(loc[1])].append(str(loc[2]))
+        return {axis: list(dict.fromkeys(values)) for axis, values in known.items()}
+
+    def _base(self) -> Iterator[Layer]:
+        document = self.document
+        top = {
+            key: getattr(document, key)
+            for key in ("classify", "translate", "reasons")
+            if getattr(document, key)
+        }
+        yield Layer("the matrix", top, self.raw, spot_of(self.raw))
+        if document.defaults is not None:
+            yield Layer(
+                "defaults",
+                document.defaults.said(),
+                _get(self.raw, "defaults"),
+                self._key("defaults"),
+                self._broken("defaults"),
+            )
+
+    def _broken(self, key: str) -> bool:
+        return any(loc[0] == key for loc in self.left_out)
+
+    def _overrides(self) -> Iterator[tuple[int, Layer]]:
+        raws = {
+            spot_of(each["where"]): each
+            for each in _items(self.raw, "overrides")
+            if isinstance(_get(each, "where"), Map)
+        }  # type: ignore[index]
+        for at, each in enumerate(self.document.overrides or ()):
+            said = {key: value for key, value in each.said().items() if key != "where"}
+            yield (
+                at,
+                Layer(
+                    "override", said, raws.get(each.where.spot), each.where.spot, self._broken("overrides")
+                ),
+            )
+
+    def _checked_overrides(self, check: LayerCheck) -> Iterator[tuple[Selection, Layer]]:
+        for at, layer in self._overrides():
+            checked = check.layer(layer, only_backend=True)
+            selection = check.where((self.document.overrides or [])[at].where)
+            if selection is not None:
+                yield selection, checked
+
+    def _includes_raw(self) -> Iterator[tuple[int, Layer]]:
+        raws = _items(self.raw, "include")
+        removed = {loc[1] for loc in self.left_out if loc[0] == "include" and len(loc) == 2}
+        kept = [raw for at, raw in enumerate(raws) if at not in removed]
+        for at, each in enumerate(self.document.include or ()):
+            raw = kept[at] if at < len(kept) else self.raw
+            said = {key: value for key, value in each.said().items() if key in Fragment.model_fields}
+            yield at, Layer("include", said, raw, spot_of(raw), self._broken("include"))
+
+    def _includes(self, check: LayerCheck, axes: Mapping[str, Mapping[str, Layer]]) -> Iterator[IncludedCell]:
+        for at, layer in self._includes_raw():
+            checked = check.layer(layer, only_backend=True)
+            chosen = chosen_values((self.document.include or [])[at], layer, axes, self.reporter)
+            if chosen is not None:
+                yield IncludedCell(chosen, checked)
+
+
+def chosen_values(
+    include: Include, layer: Layer, axes: Mapping[str, Mapping[str, Layer]], reporter: Reporter
+) -> dict[str, str] | None:
+    """An include's value on each axis; ``None``, and errors, unless it names each with a known value."""
+    given: dict[str, Any] = {
+        "recipe": include.recipe,
+        "nodes": str(include.nodes),
+        **(include.__pydantic_extra__ or {}),
+    }
+    if include.condition is not None:
+        given["condition"] = include.condition
+    elif list(axes["condition"]) == ["normal_completion"]:
+        given["condition"] = "normal_completion"
+    good = True
+    for name in given:
+        if name not in axes:
+            key = layer.raw.key(name) if isinstance(layer.raw, Map) else None
+            known = [*axes, *Fragment.model_fields]
+            reporter.error(spot_of(key) if key is not None else layer.spot, unknown_key(name, known))
+            good = False
+    for axis, values in axes.items():
+        if axis not in given:
+            reporter.error(layer.spot, f"include: names no value of {axis}; an include names every axis")
+            good = False
+        elif axis != "nodes" and str(given[axis]) not in values:
+            hint = did_you_mean(str(given[axis]), values)
+            reporter.error(layer.at(axis), f"include: {axis} has no value {quoted(given[axis])}{hint}")
+            good = False
+    return {axis: str(given[axis]) for axis in axes} if good else None
+
+
+def _with_variable(layer: Layer, name: str, value: str) -> Layer:
+    return replace(layer, said={**layer.said, "env": {name: value, **(layer.said.get("env") or {})}})
+
+
+def _get(raw: Any, key: str) -> Any:
+    return raw.get(key) if isinstance(raw, Map) else None
+
+
+def _items(raw: Any, key: str) -> list[Any]:
+    found = _get(raw, key)
+    return found if isinstance(found, list) else []

@@ -1,0 +1,367 @@
+"""YAML text to plain values that know where they stand, through PyYAML's C *compose*.
+
+Composing and walking the nodes costs a third of loading, and gives positions of keys and values for
+free. Scalars keep their source text; what they mean is decided by the model, not by YAML 1.1.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import re
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import printable
+from .errors import quoted
+from .errors import Reporter
+from .errors import Spot
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML built without libyaml: the same nodes, more slowly
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+MAX_BYTES = 16 * 2**20
+_MAX_DEPTH = 60
+_MAX_NODES = 2_000_000
+"""What a file may hold once its aliases are written out: stops "billion laughs" files."""
+
+_TAG = "tag:yaml.org,2002:"
+# What YAML 1.2 parsers (editors, other tools) read as a number though YAML 1.1 says text.
+_NUMBER_ELSEWHERE = re.compile(r"[-+]?(?:0[0-9]*[89][0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|0o[0-7]+)")
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_READINGS = {
+    "bool": "a boolean",
+    "null": "nothing",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "a date",
+    "merge": "a merge",
+    "value": "a default",
+}
+
+
+class Scalar(str):
+    """The source text of a scalar, with its node."""
+
+    __slots__ = ("node",)
+    node: yaml.ScalarNode
+
+    @classmethod
+    def of(cls, node: yaml.ScalarNode) -> Scalar:
+        """The scalar of a composed node."""
+        scalar = cls(node.value)
+        scalar.node = node
+        return scalar
+
+    @property
+    def kind(self) -> str:
+        """``str``, ``int``, ``float``, ``bool``, ``null``, or ``odd`` where YAML versions disagree."""
+        tag = self.node.tag.removeprefix(_TAG)
+        if self.node.style not in (None, "") or "\n" in self:
+            return "str"
+        if tag == "str":
+            return "odd" if _NUMBER_ELSEWHERE.fullmatch(self) else "str"
+        if tag == "int":
+            return "int" if _DECIMAL.fullmatch(self) else "odd"
+        if tag == "bool":
+            return "bool" if self.lower() in ("true", "false") else "odd"
+        if tag == "float":
+            return "odd" if ":" in self or "_" in self else "float"
+        return tag if tag == "null" else "odd"
+
+    @property
+    def reading(self) -> str:
+        """What YAML makes of the text, for messages: ``a date``."""
+        return _READINGS.get(self.node.tag.removeprefix(_TAG), "a number")
+
+
+class Seq(list[Any]):
+    """A sequence, with its node."""
+
+    __slots__ = ("node",)
+    node: yaml.SequenceNode
+
+
+class Map(dict[Scalar, Any]):
+    """A mapping, merge keys applied, with its node. Keys are scalars and so know where they stand."""
+
+    __slots__ = ("node",)
+    node: yaml.MappingNode
+
+    def key(self, name: object) -> Scalar | None:
+        """The key equal to ``name`` with its position."""
+        return next((key for key in self if key == name), None)
+
+
+def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:
+    """Where a value starts."""
+    node = value if isinstance(value, yaml.Node) else value.node
+    return Spot(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def locate(root: Any, path: Iterable[object], fallback: Spot) -> Spot:
+    """Where the value at ``path`` stands (its key, for a null); as near as there is."""
+    spot = fallback
+    for part in path:
+        if isinstance(root, Map):
+            key = root.key(part)
+            if key is None:
+                break
+            spot, root = spot_of(key), root[key]
+        elif isinstance(root, list) and isinstance(part, int) and part < len(root):
+            root = root[part]
+        elif isinstance(root, list):
+            root = next((each for each in root if each == part), None)
+        else:
+            break
+        if isinstance(root, (Scalar, Seq, Map)):
+            spot = spot_of(root)
+    return spot
+
+
+def display_path(path: Path, rootdir: Path) -> str:
+    """``path`` relative to rootdir where possible."""
+    try:
+        return path.relative_to(rootdir).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | None:
+    """Read one YAML or JSON file; ``None`` if that failed, with the mistake in ``reporter``."""
+    text = _read_text(path, shown, reporter)
+    if text is None:
+        return None
+    reporter.lines[shown] = text.splitlines()
+    if path.suffix == ".json":
+        # JSON may be indented by tabs, which YAML refuses; JSON strings never hold a raw one.
+        text = text.replace("\t", " ")
+    with _gc_off():
+        node = _compose(text, shown, reporter)
+        if node is None:
+            return None
+        value = _Walk(reporter).value(node)
+    if not isinstance(value, (Map, Seq)):
+        reporter.error(spot_of(node), "the file must hold a mapping such as `recipes: ...`")
+        return None
+    return value
+
+
+def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
+    spot = Spot(shown, 1, 1)
+    try:
+        if not path.is_file():
+            reporter.error(spot, "no such file")
+            return None
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        reporter.error(spot, f"cannot be read: {error.strerror}")
+        return None
+    if len(data) > MAX_BYTES:
+        reporter.error(spot, f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = before.count(b"\n") + 1
+        col = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
+        reporter.error(
+            Spot(shown, line, col), f"not UTF-8: byte 0x{data[error.start]:02x}; save the file as UTF-8"
+        )
+        return None
+
+
+@contextmanager
+def _gc_off() -> Iterator[None]:
+    """No cycle collection: it would walk all nodes again and again (4x the time of a large file)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class _Named(io.StringIO):
+    name: str
+
+
+def _named(text: str, shown: str) -> _Named:
+    stream = _Named(text)
+    stream.name = shown
+    return stream
+
+
+def _maybe_deep(text: str) -> bool:
+    """Whether the nesting could overflow the C stack, on which libyaml's composer recurses."""
+    return text.count("[") + text.count("{") + text.count("- ") + text.count("? ") > 20_000
+
+
+def _check_depth(text: str, shown: str) -> None:
+    """Raise ComposerError where a file nests too deeply; works on events, so without recursion."""
+    loader: Any = _Loader(_named(text, shown))
+    depth = 0
+    while loader.check_event():
+        event = loader.get_event()
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > 1000:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", event.start_mark)
+
+
+def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
+    loader = None
+    try:
+        if _maybe_deep(text):
+            _check_depth(text, shown)
+        loader = _Loader(_named(text, shown))
+        node = _single_node(loader, reporter)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        spot = Spot(shown, mark.line + 1, mark.column + 1) if mark else Spot(shown, 1, 1)
+        reporter.error(spot, _syntax_message(error, spot, reporter))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        col = error.position - text.rfind("\n", 0, error.position)
+        reporter.error(Spot(shown, line, col), "a control character, which YAML does not allow")
+        return None
+    except (yaml.YAMLError, RecursionError):
+        reporter.error(Spot(shown, 1, 1), "no YAML that could be read (nested too deeply?)")
+        return None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if node is None and not reporter.failed:
+        reporter.error(Spot(shown, 1, 1), "the file is empty; a matrix needs at least `recipes:`")
+    return node
+
+
+def _single_node(loader: Any, reporter: Reporter) -> yaml.Node | None:
+    node: yaml.Node | None = loader.get_node() if loader.check_node() else None
+    if node is not None and loader.check_node():
+        second = loader.get_node()
+        reporter.error(
+            spot_of(second), "a second YAML document; a matrix is one document, split it into files"
+        )
+    return node
+
+
+def _syntax_message(error: yaml.MarkedYAMLError, spot: Spot, reporter: Reporter) -> str:
+    lines = reporter.lines[spot.path]
+    line = lines[spot.line - 1] if spot.line <= len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())] or line[spot.col - 1 : spot.col] == "\t":
+        return "YAML does not allow tabs for indentation; use spaces"
+    words = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"YAML syntax: {printable(words)}"
+
+
+@dataclass
+class _Walk:
+    """Turns nodes into values; each node once, however many aliases it has."""
+
+    reporter: Reporter
+    _done: dict[int, tuple[Any, int]] = field(default_factory=dict)
+    _open: set[int] = field(default_factory=set)
+    _stopped: bool = False
+
+    def value(self, node: yaml.Node) -> Any:
+        """The value of a node."""
+        return self._visit(node)[0]
+
+    def _visit(self, node: yaml.Node) -> tuple[Any, int]:
+        """The value of a node, and its size with aliases written out."""
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node), 1
+        if id(node) in self._done:
+            return self._done[id(node)]
+        if self._stopped:
+            return None, 1
+        if id(node) in self._open or len(self._open) >= _MAX_DEPTH:
+            self._stop(
+                node, "an alias inside its own anchor" if id(node) in self._open else "nested too deeply"
+            )
+            return None, 1
+        self._open.add(id(node))
+        value, size = self._map(node) if isinstance(node, yaml.MappingNode) else self._seq(node)
+        self._open.discard(id(node))
+        if size > _MAX_NODES:
+            self._stop(node, f"aliases expand to more than {_MAX_NODES} values")
+        self._done[id(node)] = value, size
+        return value, size
+
+    def _stop(self, node: yaml.Node, message: str) -> None:
+        if not self._stopped:
+            self.reporter.error(spot_of(node), message)
+        self._stopped = True
+
+    def _scalar(self, node: yaml.ScalarNode) -> Scalar | None:
+        tag = node.tag
+        if tag == "tag:yaml.org,2002:null" and node.value in ("", "~", "null", "Null", "NULL"):
+            return None
+        if not tag.startswith(_TAG) or tag == "tag:yaml.org,2002:binary":
+            self.reporter.error(spot_of(node), f"tags are not supported: {quoted(tag)}")
+        return Scalar.of(node)
+
+    def _seq(self, node: Any) -> tuple[Seq, int]:
+        seq = Seq()
+        seq.node = node
+        size = 1
+        for each in node.value:
+            item, more = self._visit(each)
+            seq.append(item)
+            size += more
+        return seq, size
+
+    def _map(self, node: yaml.MappingNode) -> tuple[Map, int]:
+        own = Map()
+        own.node = node
+        merged: list[yaml.Node] = []
+        size = 1
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged.append(value_node)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.reporter.error(spot_of(key_node), "a key must be text")
+                continue
+            key = Scalar.of(key_node)
+            value, more = self._visit(value_node)
+            size += 1 + more
+            if key in own:
+                first = own.key(key)
+                line = f" (first on line {spot_of(first).line})" if first is not None else ""
+                self.reporter.error(spot_of(key), f"duplicate key {quoted(key)}{line}")
+                continue
+            own[key] = value
+        return self._merged(own, merged, size) if merged else (own, size)
+
+    def _merged(self, own: Map, nodes: list[yaml.Node], size: int) -> tuple[Map, int]:
+        """Apply ``<<``: own keys win over merged ones, earlier merges over later ones."""
+        result = Map()
+        result.node = own.node
+        for node in reversed(nodes):
+            sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            for source in reversed(sources):
+                value, more = self._visit(source)
+                size += more
+                if not isinstance(value, Map):
+                    self._stop(source, "`<<` merges mappings only")
+                elif size <= _MAX_NODES:
+                    result.update((key, each) for key, each in value.items() if key not in own)
+        result.update(own)
+        return result, size

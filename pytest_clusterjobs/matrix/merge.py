@@ -1,0 +1,120 @@
+"""Job fragments on top of each other: what a layer says replaces, adds to, or removes what is below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from .errors import Spot
+from .load import locate
+
+APPENDED = frozenset({"args", "marks", "fixtures", "only"})
+"""Keys where layers add up. For ``only`` this means that every layer's must hold."""
+DEEP = frozenset({"env", "resources", "options", "expect", "translate", "reasons"})
+"""Keys whose mappings merge key by key."""
+_PAIR = ("reason", "exit_code")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One fragment, validated, with its place in a file."""
+
+    name: str
+    """For messages: ``condition cmd_fails``."""
+    said: Mapping[str, Any]
+    """Its keys; ``None`` removes what lower layers said."""
+    raw: Any
+    """As loaded, to find positions."""
+    spot: Spot
+    """Its name in the file."""
+    broken: bool = False
+    """Part of it was left out because it is wrong, so what seems to be missing may just be misspelt."""
+
+    def at(self, *path: object) -> Spot:
+        """Where a key's value stands."""
+        return locate(self.raw, path, self.spot)
+
+
+@dataclass
+class Merger:
+    """Merges layers; each pair of values once, so that ten thousand cells share what is equal."""
+
+    _memo: dict[tuple[int, int], tuple[Any, Any, Any]] = field(default_factory=dict)
+
+    def fold(self, layers: Iterable[Layer], state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the layers say together, the last one strongest."""
+        result = dict(state or {})
+        for layer in layers:
+            self._apply(result, layer.said)
+        return result
+
+    def _apply(self, state: dict[str, Any], said: Mapping[str, Any]) -> None:
+        if "run" in said:
+            state.pop("args", None)
+        for key, value in said.items():
+            if value is None:
+                state.pop(key, None)
+            elif key in APPENDED:
+                state[key] = self._once(key, state.get(key, ()), value)
+            elif key in DEEP:
+                state[key] = self._once(key, state.get(key, _NOTHING), value)
+            else:
+                state[key] = value
+
+    def _once(self, key: str, lower: Any, upper: Any) -> Any:
+        memo = self._memo.get((id(lower), id(upper)))
+        if memo is None:
+            # Keeping both operands alive keeps their ids from being used again.
+            merged = _appended(lower, upper) if key in APPENDED else deep(lower, upper, pair=key == "expect")
+            memo = self._memo[id(lower), id(upper)] = (merged, lower, upper)
+        return memo[0]
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _appended(lower: tuple[Any, ...], upper: Any) -> tuple[Any, ...]:
+    return (*lower, *upper) if isinstance(upper, (list, tuple)) else (*lower, upper)
+
+
+def deep(lower: Mapping[str, Any], upper: Mapping[str, Any], *, pair: bool = False) -> dict[str, Any]:
+    """``upper`` on ``lower``: mappings merge, ``None`` removes, all else replaces."""
+    result = dict(lower)
+    if pair and any(key in upper for key in _PAIR):
+        for key in _PAIR:
+            result.pop(key, None)
+    for key, value in upper.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = deep(below if isinstance(below, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def replaced(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted keys that ``upper`` replaces or removes of what ``lower`` said."""
+    for key, value in upper.items():
+        if key == "run" and "run" not in lower and lower.get("args"):
+            yield "args"
+        elif key in lower and not (key in APPENDED and value is not None):
+            yield from _replaced(key, value, lower[key]) if key in DEEP else (key,)
+    if isinstance(upper.get("expect"), Mapping) and isinstance(lower.get("expect"), Mapping):
+        ours, theirs = ([key for key in _PAIR if key in side["expect"]] for side in (upper, lower))
+        if ours and theirs and not set(ours) & set(theirs):
+            yield f"expect.{theirs[0]}"
+
+
+def _replaced(path: str, upper: Any, lower: Any) -> Iterator[str]:
+    if isinstance(upper, Mapping) and isinstance(lower, Mapping):
+        for key in upper:
+            if key in lower:
+                yield from _replaced(f"{path}.{key}", upper[key], lower[key])
+    else:
+        yield path

@@ -1,0 +1,146 @@
+"""Recipes in all their forms, as layers by name."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import quoted
+from .errors import Reporter
+from .fields import NAME_PATTERN
+from .load import display_path
+from .load import Map
+from .load import read_document
+from .load import Scalar
+from .load import spot_of
+from .merge import Layer
+from .schema import Document
+from .schema import RecipesFile
+from .validate import Loc
+from .validate import validate
+
+FILE_VARIABLE = "CLUSTERJOBS_RECIPE_FILE"
+"""What a recipe of ``recipe_files`` has its path in, relative to rootdir."""
+
+
+@dataclass
+class RecipeSource:
+    """Collects the recipes of one matrix."""
+
+    path: Path
+    rootdir: Path
+    reporter: Reporter
+
+    def collect(self, document: Document, raw: Map, left_out: list[Loc]) -> dict[str, Layer]:
+        """Every recipe by name, in the order of the file."""
+        found: dict[str, Layer] = {}
+        for layer in self._all(document, raw, left_out):
+            name = layer.name.removeprefix("recipe ")
+            if name in found:
+                first = found[name].spot
+                self.reporter.error(layer.spot, f"duplicate recipe {quoted(name)} (first at {first})")
+            else:
+                found[name] = layer
+        return found
+
+    def _all(self, document: Document, raw: Map, left_out: list[Loc]) -> Iterator[Layer]:
+        yield from entries("recipe", document.recipes or {}, raw, ("recipes",), left_out)
+        for given in _scalars(raw.get("recipe_files"), document.recipe_files):
+            yield from self._matching(given)
+        for given in _scalars(raw.get("recipes_from"), document.recipes_from):
+            yield from self._read(given)
+
+    def _matching(self, pattern: Scalar) -> Iterator[Layer]:
+        folder = self.path.parent
+        matches = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        files = [match for match in matches if (folder / match).is_file() and folder / match != self.path]
+        if not files:
+            self.reporter.error(
+                spot_of(pattern), f"recipe_files: no file matches {quoted(pattern)} in {folder.name}/"
+            )
+        for match in files:
+            if not self._inside(folder / match, pattern):
+                return
+            parts = [part for part in Path(match).with_suffix("").parts if part not in ("..", ".", "/")]
+            name = ".".join(parts)
+            if not re.match(NAME_PATTERN, name):
+                message = f"recipe_files: {quoted(match)} cannot be part of a test id; use letters, digits and . _ + -"
+                self.reporter.error(spot_of(pattern), message)
+                continue
+            shown = display_path((folder / match).resolve(), self.rootdir.resolve())
+            yield Layer(f"recipe {name}", {"env": {FILE_VARIABLE: shown}}, None, spot_of(pattern))
+
+    def _read(self, given: Scalar) -> Iterator[Layer]:
+        path = self.path.parent / given
+        if not path.is_file():
+            self.reporter.error(spot_of(given), f"recipes_from: no such file: {quoted(path.name)}")
+            return
+        if not self._inside(path, given):
+            return
+        shown = display_path(path.resolve(), self.rootdir.resolve())
+        content = read_document(path, shown, self.reporter)
+        if content is None:
+            return
+        wrapped = Map()
+        wrapped.node = content.node  # type: ignore[assignment]
+        wrapped[_word("recipes", given)] = content
+        model, left_out = validate(RecipesFile, wrapped, self.reporter)
+        if model is not None:
+            yield from entries("recipe", model.recipes, wrapped, ("recipes",), left_out)
+
+    def _inside(self, path: Path, given: Scalar) -> bool:
+        """Whether a file may be read: a matrix is no way to look at the rest of the machine."""
+        real = path.resolve()
+        if any(real.is_relative_to(folder.resolve()) for folder in (self.rootdir, self.path.parent)):
+            return True
+        self.reporter.error(spot_of(given), f"{quoted(given)} is outside of rootdir")
+        return False
+
+
+def entries(
+    kind: str, fragments: dict[Any, Any], raw: Map, path: tuple[str, ...], left_out: list[Loc]
+) -> Iterator[Layer]:
+    """The layers of one axis, from its validated fragments and the text that they came from."""
+    container: Any = raw
+    for part in path:
+        container = container.get(part) if isinstance(container, Map) else None
+    for name, fragment in fragments.items():
+        key = _key(container, str(name))
+        below = container.get(str(name)) if isinstance(container, Map) else None
+        spot = spot_of(key) if key is not None else spot_of(raw)
+        broken = any(loc[: len(path) + 1] == (*path, str(name)) for loc in left_out)
+        said = fragment.said() if fragment is not None else {}
+        yield Layer(f"{kind} {name}", said, _long_form(below), spot, broken)
+
+
+def _long_form(raw: Any) -> Any:
+    if not isinstance(raw, Scalar):
+        return raw
+    result = Map()
+    result.node = raw.node  # type: ignore[assignment]
+    result[_word("run", raw)] = raw
+    return result
+
+
+def _word(text: str, at: Scalar) -> Scalar:
+    word = Scalar(text)
+    word.node = at.node
+    return word
+
+
+def _key(container: Any, name: str) -> Scalar | None:
+    if isinstance(container, Map):
+        return container.key(name)
+    if isinstance(container, Scalar):
+        return container
+    return next((each for each in container or () if each == name), None)
+
+
+def _scalars(raw: Any, read: list[str] | None) -> list[Scalar]:
+    """The entries of a list of texts with their positions, without those that were refused."""
+    given = [raw] if isinstance(raw, Scalar) else raw or []
+    return [each for each in given if isinstance(each, Scalar) and each in (read or [])]

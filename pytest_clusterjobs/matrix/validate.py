@@ -1,0 +1,158 @@
+"""pydantic's errors to places in the file; and the rest of the file, so that later checks can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from typing import TypeVar
+
+from pydantic import BaseModel
+from pydantic import ValidationError
+
+from .errors import Reporter
+from .errors import Spot
+from .fields import AnyOf
+from .hints import unknown_key
+from .load import locate
+from .load import Map
+from .load import Scalar
+from .load import Seq
+from .load import spot_of
+
+M = TypeVar("M", bound=BaseModel)
+Loc = tuple[str | int, ...]
+_DROP = object()
+_ROUNDS = 4
+
+
+def validate(model: type[M], raw: Map, reporter: Reporter) -> tuple[M | None, list[Loc]]:
+    """The model of a file, and the paths of what was left out because it is wrong (and reported).
+
+    ``None`` if too little is left.
+    """
+    top: Any = _like(raw, {key: value for key, value in raw.items() if not key.startswith("x-")})
+    left_out: list[Loc] = []
+    for attempt in range(_ROUNDS):
+        try:
+            return model.model_validate(top), left_out
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            if attempt == 0:
+                for each in found:
+                    reporter.error(*_explained(model, raw, each))
+            locs = [each["loc"] for each in found]
+            left_out += locs
+            top = _without(top, locs)
+            if top is _DROP:
+                break
+    return None, left_out
+
+
+def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Spot, str]:
+    loc: Loc = error["loc"]
+    in_key = loc[-1:] == ("[key]",)
+    path = loc[:-1] if in_key else loc
+    spot = locate(raw, path, spot_of(raw))
+    if in_key or error["type"] == "extra_forbidden":
+        parent, key = _parent(raw, path)
+        if key is not None:
+            spot = spot_of(key)
+        if error["type"] == "extra_forbidden":
+            return spot, unknown_key(str(path[-1]), _fields(model, path[:-1]))
+    at = error.get("ctx", {}).get("at")
+    return (spot_of(at) if isinstance(at, (Scalar, Seq, Map)) else spot), _message(error, path)
+
+
+def _message(error: Any, path: Loc) -> str:
+    where = ".".join(str(part) for part in path)
+    match error["type"]:
+        case "matrix":
+            message = str(error["ctx"]["message"])
+        case "missing":
+            where = ".".join(str(part) for part in path[:-1])
+            message = f"{path[-1]} is missing"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            message = f"a mapping is needed, not {_shape(error['input'])}"
+        case "list_type" | "tuple_type":
+            message = f"a list is needed, not {_shape(error['input'])}"
+        case _:
+            message = error["msg"]
+    return f"{where}: {message}" if where else message
+
+
+def _shape(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "one value"
+
+
+def _parent(raw: Any, path: Loc) -> tuple[Any, Scalar | None]:
+    """The container that a path ends in, and the key in it with its position."""
+    for part in path[:-1]:
+        if isinstance(raw, Map):
+            key = raw.key(part)
+            raw = raw[key] if key is not None else None
+        elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
+            raw = raw[part]
+    if isinstance(raw, Map):
+        return raw, raw.key(path[-1])
+    if isinstance(raw, list):
+        return raw, next((each for each in raw if isinstance(each, Scalar) and each == path[-1]), None)
+    return raw, None
+
+
+def _fields(model: Any, path: Iterable[str | int]) -> list[str]:
+    """The keys that the model has at ``path``."""
+    return list(_model_at(model, tuple(path)).model_fields)
+
+
+def _model_at(model: type[BaseModel], path: Loc) -> type[BaseModel]:
+    """The model of the mapping at ``path``: each name or index of a collection leads to its one model."""
+    current = model
+    at = 0
+    while at < len(path):
+        field = current.model_fields.get(str(path[at]))
+        if field is not None:
+            inner = _inner_model(field.annotation)
+            current = inner if inner is not None else current
+        at += 1
+    return current
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model inside of ``dict[..., Annotated[Model | None, ...]]`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = None if isinstance(part, AnyOf) else _inner_model(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _like(value: Any, content: Any) -> Any:
+    """A copy of a container with other content, at the same place in the file."""
+    if isinstance(value, (Map, Seq)):
+        copy = type(value)(content)
+        copy.node = value.node  # type: ignore[assignment]
+        return copy
+    return content
+
+
+def _without(value: Any, locs: list[Loc]) -> Any:
+    """A copy of a value without what stands at ``locs``; ``_DROP`` if that is the value itself."""
+    if not locs:
+        return value
+    if any(not loc for loc in locs) or not isinstance(value, (dict, list)):
+        return _DROP
+    deeper: dict[object, list[Loc]] = {}
+    for loc in locs:
+        deeper.setdefault(loc[0], []).append(() if loc[1:] == ("[key]",) else loc[1:])
+    if isinstance(value, dict):
+        pairs = [(key, _without(each, deeper.get(key, []))) for key, each in value.items()]
+        return _like(value, {key: each for key, each in pairs if each is not _DROP})
+    items = [
+        _without(each, deeper.get(at, []) + (deeper.get(each, []) if isinstance(each, Scalar) else []))
+        for at, each in enumerate(value)
+    ]
+    return _like(value, [each for each in items if each is not _DROP])

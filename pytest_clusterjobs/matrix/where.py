@@ -1,0 +1,102 @@
+"""Selections: one grammar for ``only``, ``exclude`` and ``where``. An axis name to a value or a list of values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import did_you_mean
+from .errors import quoted
+from .errors import Reporter
+from .errors import Spot
+from .fields import fail
+from .fields import source_text
+from .load import Map
+from .load import Scalar
+from .load import spot_of
+
+BACKEND = "backend"
+"""The name that selects by backend; no axis of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One axis of a selection."""
+
+    axis: str
+    key: Scalar
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A selection as the file has it."""
+
+    terms: tuple[Term, ...]
+    spot: Spot
+
+    def names(self, axis: str) -> bool:
+        """Whether the selection says something of this axis."""
+        return any(term.axis == axis for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A selection with its names checked."""
+
+    axes: tuple[tuple[str, frozenset[str]], ...]
+    backends: frozenset[str] | None
+    """Backend names or types; ``None`` for any."""
+    spot: Spot
+
+    def matches(self, axes: Mapping[str, str]) -> bool:
+        """Whether a cell's axes are selected, whatever its backend."""
+        return all(axes[axis] in values for axis, values in self.axes)
+
+    def matches_backend(self, names: Collection[str]) -> bool:
+        """Whether a backend is selected, by its NAME and its type."""
+        return self.backends is None or not self.backends.isdisjoint(names)
+
+
+def parse_where(value: Any) -> Where:
+    """Read a selection; names and values are checked later, when all axes are known."""
+    if not isinstance(value, Map) or not value:
+        fail("name axes and values: {nodes: [1, 2], condition: normal_completion}")
+    terms = []
+    for key, given in value.items():
+        values = given if isinstance(given, list) else [given]
+        if not values or not all(isinstance(each, Scalar) for each in values):
+            fail(f"{quoted(key)} takes a value or a list of values", at=key)
+        for each in values:
+            source_text(each)
+        terms.append(Term(str(key), key, tuple(values)))
+    return Where(tuple(terms), spot_of(value))
+
+
+def check_where(
+    where: Where, known: Mapping[str, Collection[str]], backends: Collection[str], reporter: Reporter
+) -> Selection | None:
+    """The selection with its names checked, ``None`` (and errors) if some are unknown."""
+    axes: list[tuple[str, frozenset[str]]] = []
+    chosen: frozenset[str] | None = None
+    good = True
+    for term in where.terms:
+        words = backends if term.axis == BACKEND else known.get(term.axis)
+        if words is None:
+            hint = did_you_mean(term.axis, [*known, BACKEND])
+            reporter.error(spot_of(term.key), f"no axis {quoted(term.axis)}{hint}")
+            good = False
+            continue
+        for value in term.values:
+            if value not in words:
+                hint = did_you_mean(value, sorted(words) if term.axis == BACKEND else words)
+                reporter.error(spot_of(value), f"{term.axis} has no value {quoted(value)}{hint}")
+                good = False
+        values = frozenset(str(value) for value in term.values)
+        if term.axis == BACKEND:
+            chosen = values
+        else:
+            axes.append((term.axis, values))
+    return Selection(tuple(axes), chosen, where.spot) if good else None
