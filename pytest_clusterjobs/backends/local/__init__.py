@@ -1,1 +1,47 @@
-"""The local backend: jobs as processes of this machine."""
+"""The local backend: jobs as processes of this machine, owned by a detached runner. Nothing to install."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+from typing import TYPE_CHECKING
+
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import BackendType
+
+if TYPE_CHECKING:
+    from ...jobs import JobSpec
+    from .client import LocalBackend
+
+
+def slots_of(settings: Mapping[str, Any]) -> int:
+    """The number of node slots. Raises BackendError if the setting is not a whole number above 0."""
+    from .client import default_slots
+
+    slots = settings.get("slots", None)
+    if slots is None:
+        return default_slots()
+    if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+        raise BackendError(f"slots must be a whole number of at least 1, not {slots!r:.60}")
+    return slots
+
+
+def open_local(context: BackendContext) -> LocalBackend:
+    """Open the backend; the runner starts with the first submission. Raises BackendError."""
+    from .client import LocalBackend
+
+    return LocalBackend(context, slots_of(context.settings))
+
+
+def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
+    """What of a spec cannot be had here."""
+    from .scheduler import too_wide
+
+    slots = slots_of(settings)
+    if spec.nodes > slots:
+        yield too_wide(spec.nodes, slots)
+
+
+TYPE = BackendType(name="local", open=open_local, settings=frozenset({"slots"}), check=check)

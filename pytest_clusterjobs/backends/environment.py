@@ -1,0 +1,60 @@
+"""What a job sees in its environment, the same on every backend."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+from ..jobs import JobSpec
+from ..jobs.token import Token
+
+TOKEN_VARIABLE = "CLUSTERJOBS_TOKEN"
+"""Marks every process of a job, so that what it leaves behind can be found."""
+
+FIRST_PORT = 20000
+PORTS = 12000
+"""Master ports stay below 32768, where Linux begins to give ports away by itself."""
+
+_NOT_INHERITED = ("PYTEST_", "CLUSTERJOBS_", "COV_", "COVERAGE_")
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of a launching process's environment that a job may inherit: nothing of the test run itself."""
+    return {key: value for key, value in environ.items() if not key.startswith(_NOT_INHERITED)}
+
+
+def job_variables(spec: JobSpec, token: str) -> dict[str, str]:
+    """What is the same on every node and start of an attempt: ``spec.env`` and what names the job."""
+    parts = Token.parse(token)
+    return {
+        **spec.env,
+        TOKEN_VARIABLE: token,
+        "CLUSTERJOBS_RUN_ID": parts.run_id,
+        "CLUSTERJOBS_CELL": spec.name,
+        "CLUSTERJOBS_RECIPE": spec.recipe,
+        "CLUSTERJOBS_CONDITION": spec.condition,
+        "CLUSTERJOBS_ATTEMPT": str(parts.attempt),
+        "CLUSTERJOBS_NUM_NODES": str(spec.nodes),
+    }
+
+
+def node_variables(
+    *, rank: int, restarts: int, address: str, port: int, hostfile: str, heartbeat_file: str
+) -> dict[str, str]:
+    """What differs by node and start."""
+    return {
+        "CLUSTERJOBS_NODE_RANK": str(rank),
+        "CLUSTERJOBS_RESTARTS": str(restarts),
+        "CLUSTERJOBS_MASTER_ADDR": address,
+        "CLUSTERJOBS_MASTER_PORT": str(port),
+        "CLUSTERJOBS_HOSTFILE": hostfile,
+        "CLUSTERJOBS_HEARTBEAT_FILE": heartbeat_file,
+    }
+
+
+def master_port(token: str, turn: int = 0) -> int:
+    """The port on which rank 0 may listen, derived from the token: below the ephemeral range.
+
+    ``turn`` gives further candidates where the first is taken.
+    """
+    return FIRST_PORT + (zlib.crc32(token.encode()) + 101 * turn) % PORTS

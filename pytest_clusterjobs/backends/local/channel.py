@@ -1,0 +1,99 @@
+"""A connection to the runner: calls from any thread, and what the runner tells unasked."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from collections.abc import Collection
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import count
+from threading import current_thread
+from threading import Lock
+from threading import Thread
+from typing import Any
+
+CALL_TIMEOUT = 60.0
+"""Seconds after which a runner that does not answer is given up."""
+
+Changed = Callable[[Collection[str]], None]
+
+
+class ChannelClosed(Exception):
+    """The runner is gone; whether it took the last call is not known."""
+
+
+class Channel:
+    """Calls are answered in any order; one thread reads."""
+
+    def __init__(self, peer: socket.socket, changed: Changed | None) -> None:
+        self.closed = False
+        self._peer = peer
+        self._changed = changed
+        self._touched: set[str] = set()
+        self._lock = Lock()
+        self._numbers = count(1)
+        self._waiting: dict[int, Future[dict[str, Any]]] = {}
+        self._reader = Thread(target=self._read, name="clusterjobs-local", daemon=True)
+        self._reader.start()
+        if changed is not None:
+            self.subscribe(changed)
+
+    def subscribe(self, changed: Changed) -> None:
+        """Have ``changed`` called when jobs change, and for all jobs asked about when the runner dies."""
+        self._changed = changed
+        self.call("subscribe")
+
+    def call(self, op: str, **message: Any) -> dict[str, Any]:
+        """Ask, and wait for the answer. Raises ChannelClosed."""
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            if self.closed:
+                raise ChannelClosed
+            number = next(self._numbers)
+            self._waiting[number] = answer
+            self._touched.update(message.get("tokens", [message["token"]] if "token" in message else []))
+            try:
+                self._peer.sendall(json.dumps({"id": number, "op": op, **message}).encode() + b"\n")
+            except OSError:
+                self._waiting.pop(number, None)
+                raise ChannelClosed from None
+        return answer.result(CALL_TIMEOUT)
+
+    def close(self) -> None:
+        """Hang up, and wait for the reading thread."""
+        self._changed = None
+        self._shut()
+        if self._reader is not current_thread():
+            self._reader.join()
+        self._peer.close()
+
+    def _read(self) -> None:
+        with self._peer.makefile("rb") as lines:
+            try:
+                for line in lines:
+                    self._take(json.loads(line))
+            except (OSError, ValueError):
+                pass
+        self._shut()
+        if self._changed is not None and self._touched:
+            self._changed(sorted(self._touched))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "changed" in message:
+            if self._changed is not None:
+                self._changed(message["changed"])
+            return
+        waiting = self._waiting.pop(message["id"], None)
+        if waiting is not None:
+            waiting.set_result(message)
+
+    def _shut(self) -> None:
+        with self._lock:
+            self.closed = True
+            waiting, self._waiting = self._waiting, {}
+        with suppress(OSError):
+            self._peer.shutdown(socket.SHUT_RDWR)
+        for answer in waiting.values():
+            answer.set_exception(ChannelClosed())

@@ -1,0 +1,284 @@
+"""The local backend as the engine sees it: a client of the run's runner."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ...jobs import Handle
+from ...jobs import JobSpec
+from ...jobs import LogChunk
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs.token import run_prefix
+from .. import sentinel
+from ..environment import inherited
+from ..environment import job_variables
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import Capabilities
+from ..protocol import FindAnswer
+from ..protocol import Found
+from ..protocol import NotSubmitted
+from ..protocol import SubmissionRejected
+from .channel import Channel
+from .channel import ChannelClosed
+from .journal import read
+from .logs import read_log
+from .places import Places
+from .records import from_wire
+from .records import handle as handle_of
+from .records import observe
+from .records import Record
+from .settle import machine
+
+START_TIMEOUT = 20.0
+"""Seconds that a runner may take to get going."""
+
+
+def default_slots() -> int:
+    """Node slots where the settings do not say."""
+    return max(16, os.cpu_count() or 1)
+
+
+class LocalBackend:
+    """Jobs as processes of this machine."""
+
+    def __init__(self, context: BackendContext, slots: int) -> None:
+        self._context = context
+        self._slots = slots
+        self._folder = context.run_dir / context.name
+        self._runs: dict[Path, Run] = {}
+        self._changed: Callable[[Collection[str]], None] | None = None
+        self._lock = Lock()
+        self.capabilities = Capabilities(
+            ids_per_poll=10_000, submit_threads=2, min_poll_interval=0.2, max_nodes=slots
+        )
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        """See :class:`Backend`."""
+        run = self._run(self._folder)
+        message = {
+            "token": token,
+            "name": spec.name,
+            "nodes": spec.nodes,
+            "argv": sentinel.argv(spec, token, workdir=self._workdir(spec)),
+            "env": {**job_variables(spec, token), **_secrets(spec)},
+            "cwd": str(self._context.rootdir),
+            "grace": spec.grace_period,
+            "max_restarts": spec.max_restarts,
+            "not_after": self._context.not_after,
+        }
+        answer = run.call("submit", start=True, **message)
+        if "rejected" in answer:
+            raise SubmissionRejected(answer["rejected"])
+        return Handle(str(answer["number"]), {"folder": str(self._folder), "token": token})
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        """See :class:`Backend`."""
+        seen: dict[str, Observation] = {}
+        for run, tokens in self._by_run(handles).items():
+            records = run.records(tokens)
+            for token in tokens:
+                record = records.get(token)
+                seen[token] = observe(record) if record else Observation(Phase.ABSENT)
+        return seen
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        """See :class:`Backend`."""
+        for run, tokens in self._by_run(handles).items():
+            run.cancel(tokens)
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
+        run = self._run(Path(handle.data["folder"]))
+        token = handle.data["token"]
+        record = run.records([token]).get(token)
+        if record is None:
+            raise BackendError(f"no job {token} in {run.places.folder}")
+        return read_log(run.places, record, node, restart, cursor, tail)
+
+    def find(self, token: str) -> FindAnswer:
+        """See :class:`Backend`."""
+        run = self._run(self._folder)
+        record = run.records([token]).get(token)
+        return Found(handle_of(record, str(self._folder))) if record else NotSubmitted()
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """See :class:`Backend`."""
+        run = self._run(self._folder)
+        live = {token: record for token, record in run.live().items() if token.startswith(run_prefix(run_id))}
+        return {token: handle_of(record, str(self._folder)) for token, record in live.items()}
+
+    def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
+        """See :class:`Notifying`."""
+        self._changed = changed
+        for run in list(self._runs.values()):
+            run.subscribe(changed)
+
+    def close(self) -> None:
+        """See :class:`Backend`."""
+        with self._lock:
+            runs, self._runs = self._runs, {}
+        for run in runs.values():
+            run.close()
+
+    def _workdir(self, spec: JobSpec) -> str:
+        return str(self._context.rootdir / spec.workdir) if spec.workdir else ""
+
+    def _run(self, folder: Path) -> Run:
+        with self._lock:
+            if folder not in self._runs:
+                self._runs[folder] = Run(Places(folder), self._slots, self._changed)
+            return self._runs[folder]
+
+    def _by_run(self, handles: Mapping[str, Handle]) -> dict[Run, list[str]]:
+        found: dict[Run, list[str]] = {}
+        for token, handle in handles.items():
+            found.setdefault(self._run(Path(handle.data["folder"])), []).append(token)
+        return found
+
+
+def _secrets(spec: JobSpec) -> dict[str, str]:
+    missing = [name for name in spec.secrets if name not in os.environ]
+    if missing:
+        raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
+    return {name: os.environ[name] for name in spec.secrets}
+
+
+class Run:
+    """One folder of local jobs: its runner where there is one, and else its journal."""
+
+    def __init__(self, places: Places, slots: int, changed: Callable[[Collection[str]], None] | None) -> None:
+        self.places = places
+        self._slots = slots
+        self._changed = changed
+        self._channel: Channel | None = None
+        self._lock = Lock()
+        self._over: dict[str, Record] = {}
+
+    def call(self, op: str, *, start: bool, **message: Any) -> dict[str, Any]:
+        """Ask the runner, once more if it died meanwhile. Raises BackendError; ChannelClosed without ``start``."""
+        for last in (False, True):
+            channel = self._connected(start)
+            try:
+                return channel.call(op, **message)
+            except ChannelClosed:
+                if last:
+                    raise BackendError(f"the local runner died, see {self.places.notes}") from None
+        raise AssertionError
+
+    def records(self, tokens: Iterable[str]) -> dict[str, Record]:
+        """What is known of these jobs, ends settled even if their runner died. Raises BackendError."""
+        tokens = list(tokens)
+        found = {token: self._over[token] for token in tokens if token in self._over}
+        asked = [token for token in tokens if token not in found]
+        if asked:
+            fresh = self._fresh(asked)
+            self._over.update((token, record) for token, record in fresh.items() if record.over)
+            found.update(fresh)
+        return found
+
+    def _fresh(self, tokens: list[str]) -> dict[str, Record]:
+        if not self._reachable():
+            written, runner = read(self.places.journal)
+            known = {token: written[token] for token in tokens if token in written}
+            if all(record.over for record in known.values()):
+                return known
+            self._check_machine(runner)
+        answer = self.call("poll", start=True, tokens=tokens)
+        return {record.token: record for record in map(from_wire, answer["records"])}
+
+    def live(self) -> dict[str, Record]:
+        """All jobs that have not ended. Raises BackendError."""
+        if not self._reachable():
+            written, _ = read(self.places.journal)
+            tokens = [token for token, record in written.items() if not record.over]
+        else:
+            tokens = self.call("live", start=True)["tokens"]
+        return {token: record for token, record in self.records(tokens).items() if not record.over}
+
+    def cancel(self, tokens: list[str]) -> None:
+        """End those of these jobs that have not ended. Raises BackendError."""
+        if any(not record.over for record in self.records(tokens).values()):
+            self.call("cancel", start=True, tokens=tokens)
+
+    def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
+        """Pass on what the runner says has changed."""
+        self._changed = changed
+        if self._channel is not None:
+            self._channel.subscribe(changed)
+
+    def close(self) -> None:
+        """Let go of the runner."""
+        if self._channel is not None:
+            self._channel.close()
+
+    def _check_machine(self, runner: Mapping[str, Any]) -> None:
+        here = machine()["host"]
+        if runner.get("host", here) != here:
+            raise BackendError(f"these jobs run on {runner['host']}, not here ({here})")
+
+    def _reachable(self) -> bool:
+        with self._lock:
+            return self._attached() is not None
+
+    def _attached(self) -> Channel | None:
+        if self._channel is None or self._channel.closed:
+            if not self.places.folder.is_dir():
+                return None
+            peer = self.places.connect()
+            self._channel = Channel(peer, self._changed) if peer else None
+        return self._channel
+
+    def _connected(self, start: bool) -> Channel:
+        with self._lock:
+            deadline = time.monotonic() + START_TIMEOUT
+            while time.monotonic() < deadline:
+                channel = self._attached()
+                if channel is not None:
+                    return channel
+                if self._launch() == "taken":
+                    # Another client's runner has the folder and is about to listen, or about to end.
+                    time.sleep(0.02)
+        raise BackendError(f"the local runner does not start, see {self.places.notes}")
+
+    def _launch(self) -> str:
+        self.places.make()
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            f"{__package__}.runner",
+            str(self.places.folder),
+            str(self._slots),
+        ]
+        with open(self.places.notes, "ab") as notes:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=notes,
+                env=inherited(os.environ),
+                cwd="/",
+                timeout=START_TIMEOUT,
+                check=False,
+            )
+        return done.stdout.decode().strip()

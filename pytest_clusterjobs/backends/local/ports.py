@@ -1,0 +1,56 @@
+"""Master ports: no two live jobs of a user on this machine share one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+
+from ..environment import FIRST_PORT
+from ..environment import master_port
+from ..environment import PORTS
+
+
+class Ports:
+    """Reservations that end with this process. One instance a process: closing any other would drop them all."""
+
+    def __init__(self) -> None:
+        path = os.path.join(tempfile.gettempdir(), f"clusterjobs-ports-{os.getuid()}")
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._taken: set[int] = set()
+
+    def reserve(self, token: str) -> int:
+        """A free port for ``token``; the first choice is the same each time. Raises OSError if all are taken."""
+        for turn in range(PORTS):
+            port = master_port(token, turn)
+            if port not in self._taken and self._lock(port):
+                if _free(port):
+                    self._taken.add(port)
+                    return port
+                self._unlock(port)
+        raise OSError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS}")
+
+    def release(self, port: int) -> None:
+        """Let others have a port again."""
+        self._taken.discard(port)
+        self._unlock(port)
+
+    def _lock(self, port: int) -> bool:
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(self, port: int) -> None:
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, port)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,164 @@
+"""What is known of each job, as a fold over the journal's events: the same in the runner and in whoever reads later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from ...jobs import Handle
+from ...jobs import NodeState
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs import Reason
+from ...jobs import SentinelReport
+from ...jobs import SentinelWord
+from ...jobs import Times
+
+QUEUED = "QUEUED"
+RUNNING = "RUNNING"
+STOPPING = "STOPPING"
+ENDED = "ENDED"
+CANCELLED = "CANCELLED"
+NODE_FAILED = "NODE_FAILED"
+
+_PHASES = {QUEUED: Phase.PENDING, RUNNING: Phase.RUNNING, STOPPING: Phase.RUNNING}
+_HINTS = {CANCELLED: Reason.CANCELLED, NODE_FAILED: Reason.NODE_FAILED}
+
+Event = dict[str, Any]
+"""One line of the journal: ``e`` says what happened, ``at`` when (seconds since the epoch)."""
+
+
+@dataclass(slots=True)
+class Node:
+    """One rank of the last start."""
+
+    pid: int
+    code: int | None = None
+    ended: float | None = None
+    report: list[Any] | None = None
+    """A sentinel's report as a list, in the order of its fields."""
+    stopped: bool = False
+    """Stopped because the main node had ended cleanly."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One job."""
+
+    token: str
+    number: int
+    name: str
+    width: int
+    submitted: float
+    state: str = QUEUED
+    why: str = "waiting for slots"
+    started: float | None = None
+    ended: float | None = None
+    restarts: int = 0
+    code: int | None = None
+    cancelled: bool = False
+    nodes: list[Node] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.ended is not None
+
+
+def apply(records: dict[str, Record], event: Event) -> None:
+    """Fold one event into the records; events of unknown jobs or kinds are passed over."""
+    kind = event.get("e")
+    if kind == "submit":
+        token = event["token"]
+        records.setdefault(token, Record(token, len(records) + 1, event["name"], event["nodes"], event["at"]))
+        return
+    record = records.get(event.get("token", ""))
+    if record is not None and kind in _FOLDS:
+        _FOLDS[kind](record, event)
+
+
+def _start(record: Record, event: Event) -> None:
+    record.state = RUNNING
+    record.why = "" if event["restarts"] == 0 else f"restarted, {event['restarts']} so far"
+    record.restarts = event["restarts"]
+    record.started = record.started if record.started is not None else event["at"]
+    record.nodes = [Node(pid) for pid in event["pids"]]
+
+
+def _node(record: Record, event: Event) -> None:
+    node = record.nodes[event["rank"]]
+    node.code = event["code"]
+    node.ended = event["at"]
+    node.report = event["report"]
+    node.stopped = event.get("stopped", False)
+
+
+def _stop(record: Record, event: Event) -> None:
+    record.state = STOPPING if record.nodes else record.state
+    record.why = event["why"]
+    record.cancelled = record.cancelled or event.get("cancel", False)
+
+
+def _end(record: Record, event: Event) -> None:
+    record.state = event["state"]
+    record.why = event["why"]
+    record.code = event["code"]
+    record.ended = event["at"]
+
+
+_FOLDS = {"start": _start, "node": _node, "stop": _stop, "end": _end}
+
+
+def packed(report: SentinelReport | None) -> list[Any] | None:
+    """A report as the journal keeps it."""
+    if report is None:
+        return None
+    return [str(report.word), report.node, report.exit_code, report.restarts, report.heartbeats]
+
+
+def unpacked(report: list[Any] | None) -> SentinelReport | None:
+    """The opposite of :func:`packed`."""
+    if report is None:
+        return None
+    word, node, exit_code, restarts, heartbeats = report
+    return SentinelReport(SentinelWord(word), node, exit_code, restarts, heartbeats)
+
+
+def to_wire(record: Record) -> list[Any]:
+    """A record as JSON, by position."""
+    values = [getattr(record, name) for name in _FIELDS]
+    return [*values, [[node.pid, node.code, node.ended, node.report, node.stopped] for node in record.nodes]]
+
+
+def from_wire(values: list[Any]) -> Record:
+    """The opposite of :func:`to_wire`."""
+    *plain, nodes = values
+    record = Record(**dict(zip(_FIELDS, plain, strict=True)))
+    record.nodes = [Node(*node) for node in nodes]
+    return record
+
+
+_FIELDS = tuple(name for name in Record.__slots__ if name != "nodes")
+
+
+def observe(record: Record) -> Observation:
+    """A record as the rest of the world wants it."""
+    return Observation(
+        phase=Phase.ENDED if record.over else _PHASES[record.state],
+        times=Times(record.submitted, record.started, record.ended),
+        native_state=record.state,
+        native_reason=record.why,
+        reason_hint=_HINTS.get(record.state),
+        exit_code=record.code,
+        nodes=tuple(
+            NodeState(rank, node.code, node.ended, unpacked(node.report), node.stopped, "localhost")
+            for rank, node in enumerate(record.nodes)
+        ),
+        restarts=record.restarts,
+    )
+
+
+def handle(record: Record, folder: str) -> Handle:
+    """What a client gives away for a job; ``folder`` is where its runner lives."""
+    return Handle(job_id=str(record.number), data={"folder": folder, "token": record.token})

@@ -1,0 +1,267 @@
+"""The runner: the detached process that owns one run's local jobs.
+
+Started by the first submission as ``python -P -m pytest_clusterjobs.backends.local.runner FOLDER SLOTS``.
+It ends by itself when it has had neither jobs nor clients for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..environment import inherited
+from .journal import Journal
+from .journal import read
+from .places import Places
+from .records import to_wire
+from .scheduler import Scheduler
+from .scheduler import too_wide
+from .settle import machine
+from .settle import settle
+
+LINGER = 3.0
+"""Seconds without jobs and clients after which the runner ends."""
+
+
+class Connection:
+    """One client."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.peer = peer
+        self.subscribed = False
+        self.unread = b""
+        self.unsent = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue a message; what the kernel does not take now goes later."""
+        self.unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+    def lines(self) -> list[bytes] | None:
+        """Whole lines that have arrived, or ``None`` at the end of the connection."""
+        try:
+            data = self.peer.recv(1 << 20)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        *lines, self.unread = (self.unread + data).split(b"\n")
+        return lines
+
+
+class Runner:
+    """The event loop. Nothing in it sleeps or polls; every end is an event."""
+
+    def __init__(self, places: Places, slots: int) -> None:
+        self._places = places
+        self._selector = selectors.EpollSelector()
+        self._connections: set[Connection] = set()
+        journal = Journal(places.journal)
+        records, _ = read(places.journal)
+        journal.add({"e": "runner", "pid": os.getpid(), "at": time.time(), **machine()})
+        settle(places, records, journal)
+        journal.flush()
+        self._journal = journal
+        self._pidfds: dict[int, tuple[int, str]] = {}
+        self._idle_since = time.monotonic()
+        self._scheduler = Scheduler(
+            places, records, journal, slots=slots, environ=inherited(os.environ), watch=self._watch
+        )
+        self._server = places.listen()
+        self._selector.register(self._server, selectors.EVENT_READ, self._accept)
+        self._to_reap = False
+        self._listen_to_children()
+
+    def _listen_to_children(self) -> None:
+        waker, sleeper = socket.socketpair()
+        waker.setblocking(False)
+        sleeper.setblocking(False)
+        self._wakeup = waker
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        self._selector.register(sleeper, selectors.EVENT_READ, lambda: self._orphans(sleeper))
+
+    def run(self) -> None:
+        """Serve until nobody needs us."""
+        while not self._done():
+            # The kernel lists ready pidfds in the order in which their processes ended.
+            for key, _ in self._selector.select(self._timeout()):
+                key.data()
+            if self._to_reap:
+                self._reap()
+            self._scheduler.tick()
+            self._publish()
+
+    def _done(self) -> bool:
+        if self._connections or self._scheduler.jobs:
+            self._idle_since = time.monotonic()
+            return False
+        return time.monotonic() - self._idle_since >= LINGER
+
+    def _timeout(self) -> float | None:
+        alarm = self._scheduler.next_alarm()
+        wait = None if alarm is None else max(0.0, alarm - time.monotonic())
+        if self._connections or self._scheduler.jobs:
+            return wait
+        linger = max(0.0, self._idle_since + LINGER - time.monotonic())
+        return linger if wait is None else min(wait, linger)
+
+    # Processes
+
+    def _watch(self, token: str, pid: int) -> None:
+        pidfd = os.pidfd_open(pid)
+        self._pidfds[pidfd] = (pid, token)
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(pidfd))
+
+    def _ended(self, pidfd: int) -> None:
+        pid, token = self._pidfds.pop(pidfd)
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(pid, 0)
+        self._scheduler.node_ended(token, pid, status)
+
+    def _orphans(self, sleeper: socket.socket) -> None:
+        while True:
+            try:
+                sleeper.recv(4096)
+            except BlockingIOError:
+                break
+        self._to_reap = True
+
+    def _reap(self) -> None:
+        """Collect adopted processes that have ended, and leave our own sentinels to their pidfds."""
+        own = {pid for pid, _ in self._pidfds.values()}
+        found = False
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                ended = None
+            if ended is not None and ended.si_pid in own:
+                # Its pidfd is ready, and we come back when it has been served.
+                break
+            if ended is None:
+                self._to_reap = False
+                break
+            os.waitpid(ended.si_pid, 0)
+            found = True
+        if found:
+            self._scheduler.orphan_ended()
+
+    # Clients
+
+    def _accept(self) -> None:
+        try:
+            peer, _ = self._server.accept()
+        except OSError:
+            return
+        peer.setblocking(False)
+        connection = Connection(peer)
+        self._connections.add(connection)
+        self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(connection))
+
+    def _drop(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._selector.unregister(connection.peer)
+        connection.peer.close()
+
+    def _serve(self, connection: Connection) -> None:
+        self._flush(connection)
+        if connection not in self._connections:
+            return
+        lines = connection.lines()
+        if lines is None:
+            self._drop(connection)
+            return
+        for line in lines:
+            message = json.loads(line)
+            answer = _ANSWERS[message["op"]](self, connection, message)
+            connection.send({"id": message["id"], **answer})
+
+    def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        if message["nodes"] > self._scheduler.slots:
+            return {"rejected": too_wide(message["nodes"], self._scheduler.slots)}
+        return {"number": self._scheduler.submit(message).number}
+
+    def _poll(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        records = self._scheduler.records
+        return {"records": [to_wire(records[token]) for token in message["tokens"] if token in records]}
+
+    def _live(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        return {"tokens": list(self._scheduler.jobs)}
+
+    def _cancel(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        self._scheduler.cancel(message["tokens"])
+        return {}
+
+    def _subscribe(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        connection.subscribed = True
+        return {}
+
+    def _publish(self) -> None:
+        """Make what happened durable, and only then tell anybody."""
+        self._journal.flush()
+        changed, self._scheduler.changed = self._scheduler.changed, set()
+        for connection in list(self._connections):
+            if changed and connection.subscribed:
+                connection.send({"changed": sorted(changed)})
+            if connection.unsent:
+                self._flush(connection)
+
+    def _flush(self, connection: Connection) -> None:
+        try:
+            sent = connection.peer.send(connection.unsent) if connection.unsent else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop(connection)
+            return
+        connection.unsent = connection.unsent[sent:]
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.unsent else 0)
+        key = self._selector.get_key(connection.peer)
+        if key.events != events:
+            self._selector.modify(connection.peer, events, key.data)
+
+
+Answer = Callable[[Runner, Connection, dict[str, Any]], dict[str, Any]]
+_ANSWERS: dict[str, Answer] = {
+    "submit": Runner._submit,
+    "poll": Runner._poll,
+    "live": Runner._live,
+    "cancel": Runner._cancel,
+    "subscribe": Runner._subscribe,
+}
+
+
+def main(folder: str, slots: str) -> None:
+    """Detach, take the folder, say ``ready`` on standard output (or ``taken``), and serve."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    places = Places(Path(folder))
+    places.make()
+    lock = places.lock()
+    if lock is None:
+        print("taken", flush=True)
+        return
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    runner = Runner(places, int(slots))
+    print("ready", flush=True)
+    with open(places.notes, "ab", buffering=0) as notes:
+        os.dup2(notes.fileno(), 1)
+        os.dup2(notes.fileno(), 2)
+    runner.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

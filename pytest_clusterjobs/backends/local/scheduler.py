@@ -1,0 +1,341 @@
+"""The runner's jobs: a queue, slots, the ends of nodes, restarts and stops."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from ...jobs import SentinelReport
+from ...jobs import SentinelWord
+from ...jobs.token import nonce
+from .. import sentinel
+from ..environment import node_variables
+from . import processes
+from .journal import Journal
+from .places import Places
+from .ports import Ports
+from .records import apply
+from .records import CANCELLED
+from .records import ENDED
+from .records import Event
+from .records import packed
+from .records import Record
+
+FOLLOW_GRACE = 10.0
+"""Seconds that the other nodes have to end by themselves after the main node ended cleanly."""
+STOP_SLACK = 2.0
+"""Seconds on top of the grace period before a sentinel that was told to stop is killed itself."""
+SWEEP_DELAY = 0.05
+"""Seconds after a normal end before what it left behind is looked for: one look serves many ends."""
+TAIL_BYTES = 16384
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A job that has not ended, with what the journal must not hold."""
+
+    record: Record
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    grace: float
+    max_restarts: int
+    not_after: float | None
+    port: int = 0
+    live: dict[int, int] = field(default_factory=dict)
+    """Pids of running sentinels, to their rank."""
+    failed: int | None = None
+    """The first rank of this start that failed."""
+    stopping: bool = False
+    dismissed: frozenset[int] = frozenset()
+    """Ranks told to stop since the main node had ended."""
+    sweeping: bool = False
+
+
+class Scheduler:
+    """All jobs of one runner. ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends."""
+
+    def __init__(
+        self,
+        places: Places,
+        records: dict[str, Record],
+        journal: Journal,
+        *,
+        slots: int,
+        environ: dict[str, str],
+        watch: Callable[[str, int], None],
+    ) -> None:
+        self.records = records
+        self.jobs: dict[str, Job] = {}
+        self.changed: set[str] = set()
+        self._places = places
+        self._journal = journal
+        self._environ = environ
+        self._watch = watch
+        self._free = self.slots = slots
+        self._queue: deque[Job] = deque()
+        self._ports = Ports()
+        self._prctl = processes.prctl()
+        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
+        self._alarm_count = 0
+        self._swept: set[int] = set()
+        self._sweep_due = False
+        processes.become_subreaper(self._prctl)
+
+    # What clients ask for
+
+    def submit(self, message: dict[str, Any]) -> Record:
+        """Take a job on, or find the one that has its token already."""
+        token = message["token"]
+        if token not in self.records:
+            self._note("submit", token, name=message["name"], nodes=message["nodes"])
+            job = Job(self.records[token], *(message[key] for key in _JOB_KEYS))
+            self.jobs[token] = job
+            self._queue.append(job)
+            self._fill()
+        return self.records[token]
+
+    def cancel(self, tokens: Iterable[str]) -> None:
+        """End these jobs; those that have ended or are unknown are passed over."""
+        for token in tokens:
+            job = self.jobs.get(token)
+            if job is None or job.record.cancelled:
+                continue
+            self._note("stop", token, why="cancelled on request", cancel=True)
+            if job in self._queue:
+                self._queue.remove(job)
+                self._end(job, CANCELLED, "cancelled on request", None)
+            else:
+                self._stop(job)
+        self._fill()
+
+    # Time
+
+    def next_alarm(self) -> float | None:
+        """When ``tick`` wants to be called, in ``time.monotonic()`` seconds."""
+        return self._alarms[0][0] if self._alarms else None
+
+    def tick(self) -> None:
+        """Do what is due."""
+        while self._alarms and self._alarms[0][0] <= time.monotonic():
+            heapq.heappop(self._alarms)[2]()
+
+    def _after(self, seconds: float, do: Callable[[], None]) -> None:
+        self._alarm_count += 1
+        heapq.heappush(self._alarms, (time.monotonic() + seconds, self._alarm_count, do))
+
+    # Starting
+
+    def _fill(self) -> None:
+        while self._queue and self._queue[0].record.width <= self._free:
+            job = self._queue.popleft()
+            self._free -= job.record.width
+            self._start(job, 0)
+
+    def _start(self, job: Job, restarts: int) -> None:
+        job.failed, job.stopping, job.dismissed = None, False, frozenset()
+        if job.not_after is not None and time.time() > job.not_after:
+            self._too_late(job, restarts)
+            return
+        job.port = self._ports.reserve(job.record.token)
+        job.live = {self._spawn(job, rank, restarts): rank for rank in range(job.record.width)}
+        self._note("start", job.record.token, restarts=restarts, pids=list(job.live))
+        for pid in job.live:
+            self._watch(job.record.token, pid)
+
+    def _spawn(self, job: Job, rank: int, restarts: int) -> int:
+        token = job.record.token
+        variables = node_variables(
+            rank=rank,
+            restarts=restarts,
+            address="127.0.0.1",
+            port=job.port,
+            hostfile=str(self._hostfile(job.record.width)),
+            heartbeat_file=str(self._places.heartbeat(token, rank, restarts)),
+        )
+        report = SentinelReport(SentinelWord.START_FAILED, rank, 126, restarts)
+        return processes.spawn(
+            job.argv,
+            {**self._environ, **job.env, **variables},
+            log=str(self._places.log(token, rank, restarts)),
+            cwd=job.cwd,
+            call=self._prctl,
+            failed=lambda error: f"clusterjobs: {error.strerror}\n{sentinel.line(token, report)}\n",
+        )
+
+    def _hostfile(self, nodes: int) -> os.PathLike[str]:
+        path = self._places.hostfile(nodes)
+        if not path.exists():
+            path.write_text("127.0.0.1\n" * nodes)
+        return path
+
+    def _too_late(self, job: Job, restarts: int) -> None:
+        token = job.record.token
+        self._note("start", token, restarts=restarts, pids=[0] * job.record.width)
+        for rank in range(job.record.width):
+            report = SentinelReport(SentinelWord.TOO_LATE, rank, None, restarts)
+            self._places.log(token, rank, restarts).write_text(sentinel.line(token, report) + "\n")
+            self._note("node", token, rank=rank, code=125, report=packed(report))
+        self._end(job, ENDED, "its time to start was over", 125)
+        self._free += job.record.width
+
+    # Ending
+
+    def node_ended(self, token: str, pid: int, status: int) -> None:
+        """Take note that a sentinel has ended, with the status of ``waitpid``."""
+        job = self.jobs[token]
+        rank = job.live.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        code = code if code >= 0 else 128 - code
+        report = self._report(job, rank)
+        ended_by_itself = report is not None and report.word is not SentinelWord.STOPPED
+        stopped = rank in job.dismissed and not ended_by_itself
+        self._note("node", token, rank=rank, code=code, report=packed(report), stopped=stopped)
+        if code and not stopped and job.failed is None:
+            job.failed = rank
+        if not job.live:
+            self._start_over(job)
+        elif code and not job.stopping:
+            self._note("stop", token, why=f"node {rank} ended with {code}")
+            self._stop(job)
+        elif rank == 0 and not job.stopping:
+            restarts = job.record.restarts
+            self._after(FOLLOW_GRACE, lambda: self._dismiss(job, restarts))
+
+    def _report(self, job: Job, rank: int) -> SentinelReport | None:
+        token = job.record.token
+        return read_report(self._places, token, rank, job.record.restarts)
+
+    def _dismiss(self, job: Job, restarts: int) -> None:
+        if job.record.over or job.stopping or job.record.restarts != restarts or not job.live:
+            return
+        job.dismissed = frozenset(job.live.values())
+        self._note("stop", job.record.token, why="the main node has ended")
+        self._stop(job)
+
+    def _stop(self, job: Job) -> None:
+        job.stopping = True
+        for pid in job.live:
+            processes.send(pid, signal.SIGTERM)
+        pids = list(job.live)
+        self._after(job.grace + STOP_SLACK, lambda: self._kill(job, pids))
+
+    def _kill(self, job: Job, pids: list[int]) -> None:
+        for pid in pids:
+            if pid in job.live:
+                processes.send(pid, signal.SIGKILL)
+
+    def _start_over(self, job: Job) -> None:
+        """All nodes of a start have ended: end the job or start it again, once nothing of it is left."""
+        if all(node.report and node.report[0] == SentinelWord.EXITED for node in job.record.nodes):
+            self._sweep_soon()
+            self._conclude(job)
+            return
+        job.sweeping = True
+        if self._strays(job, signal.SIGTERM):
+            self._after(job.grace, lambda: self.recheck(job, signal.SIGKILL))
+        else:
+            self._conclude(job)
+
+    def recheck(self, job: Job, number: int = 0) -> None:
+        """Conclude a job whose leftovers are gone by now; signal them if ``number`` is set."""
+        if job.sweeping and not job.record.over and not self._strays(job, number):
+            self._conclude(job)
+        elif job.sweeping and number == signal.SIGKILL:
+            self._after(0.2, lambda: self.recheck(job, signal.SIGKILL))
+
+    def orphan_ended(self) -> None:
+        """Some process that a job left behind has ended."""
+        for job in [job for job in self.jobs.values() if job.sweeping]:
+            self.recheck(job)
+
+    def _strays(self, job: Job, number: int) -> list[int]:
+        token = job.record.token
+        strays = [pid for pid in self._orphans() if processes.token_of(pid) == token]
+        for pid in strays:
+            if number:
+                processes.send(pid, number)
+        return strays
+
+    def _orphans(self) -> list[int]:
+        return processes.orphans({pid for job in self.jobs.values() for pid in job.live})
+
+    def _conclude(self, job: Job) -> None:
+        job.sweeping = False
+        record = job.record
+        self._ports.release(job.port)
+        failed = None if job.failed is None else record.nodes[job.failed]
+        words = [node.report[0] if node.report else None for node in record.nodes]
+        again = failed and words[job.failed or 0] in (SentinelWord.EXITED, None) and not record.cancelled
+        if again and record.restarts < job.max_restarts:
+            self._start(job, record.restarts + 1)
+            return
+        by_request = record.cancelled and any(word in (SentinelWord.STOPPED, None) for word in words)
+        why = record.why if by_request or job.failed is not None else ""
+        self._end(job, CANCELLED if by_request else ENDED, why, failed.code if failed else 0)
+        self._free += record.width
+        self._fill()
+
+    def _end(self, job: Job, state: str, why: str, code: int | None) -> None:
+        self._note("end", job.record.token, state=state, why=why, code=code)
+        del self.jobs[job.record.token]
+
+    # What jobs leave behind
+
+    def _sweep_soon(self) -> None:
+        if not self._sweep_due:
+            self._sweep_due = True
+            self._after(SWEEP_DELAY, self.sweep)
+
+    def sweep(self) -> None:
+        """End what ended jobs left behind: TERM at first sight, KILL a second later."""
+        self._sweep_due = False
+        strays = {pid for pid in self._orphans() if self._forsaken(pid)}
+        for pid in strays:
+            processes.send(pid, signal.SIGKILL if pid in self._swept else signal.SIGTERM)
+        self._swept = strays
+        if strays:
+            self._sweep_due = True
+            self._after(1.0, self.sweep)
+
+    def _forsaken(self, pid: int) -> bool:
+        token = processes.token_of(pid)
+        # A process that has wiped its environment might belong to any job that still runs.
+        return not self.jobs if token is None else token not in self.jobs
+
+    def _note(self, kind: str, token: str, **fields: Any) -> None:
+        event: Event = {"e": kind, "token": token, "at": round(time.time(), 6), **fields}
+        self._journal.add(event)
+        apply(self.records, event)
+        self.changed.add(token)
+
+
+_JOB_KEYS = ("argv", "env", "cwd", "grace", "max_restarts", "not_after")
+
+
+def too_wide(nodes: int, slots: int) -> str:
+    """Why a job cannot be had here, and the fix."""
+    return (
+        f"{nodes} nodes, but the local backend has {slots} slots: ask for fewer nodes, or set"
+        f" slots = {nodes} under [tool.clusterjobs.backends.local] in pyproject.toml"
+    )
+
+
+def read_report(places: Places, token: str, rank: int, restart: int) -> SentinelReport | None:
+    """The sentinel's own line, from the end of a node's log."""
+    try:
+        with open(places.log(token, rank, restart), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - TAIL_BYTES))
+            tail = file.read()
+    except FileNotFoundError:
+        return None
+    return sentinel.parse(tail.decode(errors="replace"), nonce(token))

@@ -1,0 +1,110 @@
+"""What became of the jobs of a runner that died: settled once, by the next runner, before it serves."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from ...jobs import SentinelWord
+from . import processes
+from .journal import Journal
+from .places import Places
+from .records import apply
+from .records import CANCELLED
+from .records import ENDED
+from .records import Event
+from .records import NODE_FAILED
+from .records import packed
+from .records import Record
+from .scheduler import read_report
+
+PATIENCE = 5.0
+"""Seconds for the processes of a dead runner, which had TERM when it died, to end."""
+
+
+def machine() -> dict[str, str]:
+    """What tells this boot of this machine from any other."""
+    return {
+        "host": platform.node(),
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    }
+
+
+def settle(places: Places, records: dict[str, Record], journal: Journal) -> None:
+    """End every job that has no end yet: its runner is dead, and so are, after this, its processes."""
+    left = {token: record for token, record in records.items() if not record.over}
+    if not left:
+        return
+    _stop_processes(left)
+    for token, record in left.items():
+        for fields in _last_events(places, record):
+            event = {"token": token, "at": round(time.time(), 6), **fields}
+            journal.add(event)
+            apply(records, event)
+
+
+def _stop_processes(left: dict[str, Record]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # A KILL of what was found may leave what it had just started.
+        while pids := list(processes.marked(left)):
+            for pid in pids:
+                processes.send(pid, number)
+            if not _gone(pids, deadline if number == signal.SIGTERM else time.monotonic() + 0.2):
+                break
+
+
+def _gone(pids: list[int], deadline: float) -> bool:
+    poller = select.poll()
+    pidfds = set()
+    for pid in pids:
+        try:
+            pidfds.add(os.pidfd_open(pid))
+        except ProcessLookupError:
+            continue
+    for pidfd in pidfds:
+        poller.register(pidfd, select.POLLIN)
+    waiting = set(pidfds)
+    while waiting and (rest := deadline - time.monotonic()) > 0:
+        for pidfd, _ in poller.poll(rest * 1000):
+            poller.unregister(pidfd)
+            waiting.discard(pidfd)
+    for pidfd in pidfds:
+        os.close(pidfd)
+    return not waiting
+
+
+def _last_events(places: Places, record: Record) -> list[Event]:
+    if not record.nodes:
+        return [_end(record, "the local runner died before this job started")]
+    events: list[Event] = []
+    codes: list[Any] = [node.code for node in record.nodes]
+    told = [node.report[0] if node.report else None for node in record.nodes]
+    for rank, node in enumerate(record.nodes):
+        if node.ended is not None:
+            continue
+        report = read_report(places, record.token, rank, record.restarts)
+        codes[rank] = _code(report.word, report.exit_code) if report else None
+        told[rank] = report.word if report else None
+        events.append({"e": "node", "rank": rank, "code": codes[rank], "report": packed(report)})
+    if all(word not in (None, SentinelWord.STOPPED) for word in told):
+        code = next((code for code in codes if code), 0)
+        return [*events, {"e": "end", "state": ENDED, "why": "", "code": code}]
+    return [*events, _end(record, "the local runner died while this job ran")]
+
+
+def _code(word: SentinelWord, exit_code: int | None) -> int:
+    if exit_code is not None:
+        return exit_code
+    return 143 if word is SentinelWord.STOPPED else 124
+
+
+def _end(record: Record, why: str) -> Event:
+    if record.cancelled:
+        return {"e": "end", "state": CANCELLED, "why": record.why, "code": None}
+    return {"e": "end", "state": NODE_FAILED, "why": why, "code": None}
