@@ -1,0 +1,59 @@
+"""The shipped matrices have the cells that their comments promise. Running them is ``./dev matrices``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.jobs import Cell
+from pytest_clusterjobs.matrix import load_matrix
+
+ROOT = Path(__file__).parents[2]
+
+ENDS = {
+    "normal_completion": "job_completed",
+    "heartbeat_timeout": "heartbeat_timeout",
+    "runtime_timeout": "max_runtime_reached",
+    "cmd_fails": "job_failed",
+    "killed_by_signal": "killed_by_signal",
+    "restart_recovers": "job_completed",
+}
+
+
+def cells(name: str) -> dict[str, Cell]:
+    matrix = load_matrix(ROOT / "matrices" / name, rootdir=ROOT, site=Site())
+    return {cell.id: cell for cell in matrix.cells}
+
+
+@pytest.mark.parametrize("recipe", ["arena", "nav"])
+@pytest.mark.parametrize("nodes", [1, 2, 4])
+@pytest.mark.parametrize(("condition", "reason"), ENDS.items())
+def test_every_recipe_ends_in_every_way_on_any_number_of_nodes(
+    recipe: str, nodes: int, condition: str, reason: str
+) -> None:
+    cell = cells("exit_conditions.yaml")[f"{recipe}-{nodes}n-{condition}"]
+    assert cell.expect.reasons == (reason,)
+    assert cell.spec.nodes == nodes
+    assert cell.expect.restarts is not None
+
+
+def test_a_failure_of_one_rank_needs_more_than_one() -> None:
+    found = {name for name in cells("exit_conditions.yaml") if name.endswith("rank_fails")}
+    assert found == {f"{recipe}-{nodes}n-rank_fails" for recipe in ("arena", "nav") for nodes in (2, 4)}
+
+
+def test_every_recipe_has_one_short_job_on_one_node() -> None:
+    recipes = {cell.spec.recipe for cell in cells("exit_conditions.yaml").values()}
+    assert {cell.spec.recipe for cell in cells("recipes.yaml").values()} == recipes
+    assert list(cells("recipes.yaml")) == ["arena-1n-short-fp32", "arena-1n-short-bf16", "nav-1n-short-fp32"]
+
+
+@pytest.mark.parametrize("name", ["exit_conditions.yaml", "recipes.yaml"])
+def test_they_run_anywhere(name: str) -> None:
+    """Whatever is particular to a cluster comes from ``--cluster-backend`` and its site settings."""
+    for cell in cells(name).values():
+        assert cell.spec.options == {}
+        assert (cell.backend, cell.skip, cell.spec.image, cell.spec.workdir) == ("local", None, None, None)
+        assert str(ROOT) not in cell.spec.run
