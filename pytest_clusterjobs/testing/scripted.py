@@ -32,7 +32,6 @@ from ..jobs import Phase
 from ..jobs import SentinelReport
 from ..jobs import SentinelWord
 from ..jobs import Times
-from ..jobs.token import run_prefix
 from ..jobs.token import Token
 from .clock import ManualClock
 from .scripts import ACCEPT
@@ -340,7 +339,7 @@ class ScriptedBackend:
             return {
                 token: job.handle(now)
                 for token, job in self.jobs.items()
-                if token.startswith(run_prefix(run_id))
+                if _run_id(token) == run_id
                 and job.live(now)
                 and now >= job.accepted + job.script.visible_after
             }
@@ -401,6 +400,13 @@ def _attempt(token: str) -> int:
         return Token.parse(token).attempt
     except ValueError:
         return 1
+
+
+def _run_id(token: str) -> str | None:
+    try:
+        return Token.parse(token).run_id
+    except ValueError:
+        return None
 
 
 def _node(rank: int, state: State, restarts: int) -> NodeState:

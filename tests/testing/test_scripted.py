@@ -242,8 +242,8 @@ def test_a_log_grows_and_may_be_complete_late_or_never() -> None:
 
 def test_a_run_sees_its_own_jobs_only() -> None:
     backend = ScriptedBackend(ManualClock(), default=script(running()))
-    other = token(run="20261121t101112-abc")
-    for each in (token(), other):
+    others = [token(run=f"{RUN}c"), token(run=f"{RUN}-c")]
+    for each in (token(), *others):
         backend.submit(JobSpec("true"), each)
     assert list(backend.sweep(RUN)) == [token()]
 

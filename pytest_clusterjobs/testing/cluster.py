@@ -1,0 +1,289 @@
+"""A cluster as a test sees it: submit, wait, judge, read logs, and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from typing import cast
+from typing import Self
+
+from ..backends import sentinel
+from ..backends.protocol import Backend
+from ..backends.protocol import BackendContext
+from ..backends.protocol import Notifying
+from ..backends.protocol import Throttled
+from ..jobs import Classification
+from ..jobs import Handle
+from ..jobs import JobSpec
+from ..jobs import LogChunk
+from ..jobs import NodeState
+from ..jobs import Observation
+from ..jobs import Outcome
+from ..jobs import OwnAction
+from ..jobs import Phase
+from ..jobs.token import nonce
+from ..jobs.token import Token
+from ..judge import outcome
+from .harness import Harness
+
+REPORT_TAIL = 16_384
+"""Bytes of a log's end in which a sentinel's line is looked for."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A submitted job and all that was seen of it."""
+
+    spec: JobSpec
+    token: str
+    handle: Handle
+    backend: Backend
+    seen: list[Observation] = field(default_factory=list)
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases seen, repetitions left out."""
+        phases = [observation.phase for observation in self.seen]
+        return [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] is not phase]
+
+
+class Cluster:
+    """One run on the harness's backend; leaving it cancels what still runs. A context manager."""
+
+    def __init__(self, harness: Harness, folder: Path, run_id: str | None = None) -> None:
+        self.harness = harness
+        self.folder = folder
+        self.run_id = run_id or f"c{time.time_ns():x}"
+        self._numbers = count()
+        self._opened: list[Backend] = []
+        self._changed: dict[int, threading.Event] = {}
+        self.backend = self.open()
+        """The backend that ``submit`` uses."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with ExitStack() as stack:
+            for backend in self._opened:
+                stack.callback(backend.close)
+            live = self.backend.sweep(self.run_id)
+            if live:
+                self.backend.cancel(live)
+                self._await_quiet(live)
+
+    # Opening.
+
+    def context(self, not_after: float | None = None) -> BackendContext:
+        """What the backend is opened with for this run."""
+        run_dir = self.folder / self.run_id
+        run_dir.mkdir(parents=True, exist_ok=True)
+        return BackendContext(
+            name=self.harness.type.name,
+            run_id=self.run_id,
+            run_dir=run_dir,
+            rootdir=self.folder,
+            settings=self.harness.settings,
+            not_after=not_after,
+        )
+
+    def open(self, not_after: float | None = None) -> Backend:
+        """Open the backend once more for the same run, as another process would."""
+        backend = self.harness.type.open(self.context(not_after))
+        self._opened.append(backend)
+        if hasattr(backend, "subscribe"):
+            changed = self._changed[id(backend)] = threading.Event()
+            cast(Notifying, backend).subscribe(lambda tokens: changed.set())
+        return backend
+
+    # Submitting.
+
+    def seconds(self, seconds: float) -> float:
+        """A duration for this cluster: ``seconds`` times the harness's scale."""
+        return seconds * self.harness.scale
+
+    def spec(self, run: str, **fields: Any) -> JobSpec:
+        """A spec with this harness's options."""
+        given = {"options": self.harness.options, "max_runtime": self.seconds(300.0), **fields}
+        return JobSpec(run, **given)
+
+    def token(self, attempt: int = 1) -> str:
+        """A token of this run that no job has."""
+        return str(Token.of(self.run_id, f"conformance::{next(self._numbers)}", attempt))
+
+    def submit(
+        self, run: str, *, token: str | None = None, backend: Backend | None = None, **fields: Any
+    ) -> Job:
+        """Submit a job; ``fields`` are those of JobSpec. What is kept of the handle is its JSON."""
+        backend = backend or self.backend
+        token = token or self.token()
+        spec = self.spec(run, **fields)
+        return Job(spec, token, through_json(self._submit(backend, spec, token)), backend)
+
+    def _submit(self, backend: Backend, spec: JobSpec, token: str) -> Handle:
+        for pause in (1.0, 2.0, 4.0):
+            try:
+                return backend.submit(spec, token)
+            except Throttled:
+                time.sleep(pause)
+        return backend.submit(spec, token)
+
+    # Watching.
+
+    def poll(self, *jobs: Job) -> list[Observation]:
+        """One look at each job, in batches as large as the backend takes; ``[]`` for none seen."""
+        seen: list[Observation] = []
+        for backend in {id(job.backend): job.backend for job in jobs}.values():
+            mine = [job for job in jobs if job.backend is backend]
+            size = backend.capabilities.ids_per_poll
+            for start in range(0, len(mine), size):
+                seen += _look(backend, mine[start : start + size])
+        return seen
+
+    def wait(
+        self,
+        *jobs: Job,
+        until: Callable[[Observation], bool] = lambda observation: observation.phase is Phase.ENDED,
+        seconds: float = 10.0,
+    ) -> Observation:
+        """Poll until ``until`` holds of every job; the last observation of the first of them.
+
+        Fails ``start_seconds`` and ``seconds`` (scaled) from now.
+        """
+        deadline = time.monotonic() + self.harness.start_seconds + self.seconds(seconds)
+        waiting = list(jobs)
+        while True:
+            self._clear(waiting)
+            try:
+                self.poll(*waiting)
+            except Throttled:
+                time.sleep(1.0)
+            waiting = [job for job in waiting if not (job.seen and until(job.seen[-1]))]
+            if not waiting:
+                return jobs[0].seen[-1]
+            assert time.monotonic() < deadline, f"still waiting for {_names(waiting)}"
+            self._pause(waiting[0].backend)
+
+    def end(self, job: Job, *, seconds: float = 10.0, action: OwnAction | None = None) -> Outcome:
+        """Wait for a job's end and its log, and judge it as a run would."""
+        observation = self.wait(job, seconds=seconds)
+        settled = time.monotonic() + job.backend.capabilities.log_settle
+        while not observation.log_complete and time.monotonic() < settled:
+            self._pause(job.backend)
+            observation = self.wait(job)
+        return outcome(
+            job.spec,
+            self.reported(job, observation),
+            action=action,
+            classification=Classification(),
+            log=lambda rank: self.read(job, node=rank),
+        )
+
+    def run(self, run: str, *, seconds: float = 10.0, **fields: Any) -> Outcome:
+        """Submit a job and wait for how it ends."""
+        return self.end(self.submit(run, **fields), seconds=seconds)
+
+    def reported(self, job: Job, observation: Observation) -> Observation:
+        """The observation with the sentinels' words from the logs, where the backend gave none."""
+        known = {node.rank: node for node in observation.nodes}
+        nodes = [known.get(rank, NodeState(rank)) for rank in range(job.spec.nodes)]
+        return replace(observation, nodes=tuple(self._with_report(job, node) for node in nodes))
+
+    def _with_report(self, job: Job, node: NodeState) -> NodeState:
+        if node.report is not None:
+            return node
+        tail = job.backend.logs(job.handle, node=node.rank, tail=REPORT_TAIL)
+        return replace(node, report=sentinel.parse(tail.text, nonce(job.token)))
+
+    # Logs.
+
+    def read(self, job: Job, *, node: int = 0, restart: int | None = None) -> LogChunk:
+        """One node's log from its beginning, as far as it goes now."""
+        pieces: list[str] = []
+        cursor: Any = None
+        while True:
+            chunk = job.backend.logs(job.handle, node=node, restart=restart, cursor=cursor)
+            pieces.append(chunk.text)
+            if chunk.complete or not chunk.text or chunk.cursor == cursor:
+                return replace(chunk, text="".join(pieces))
+            cursor = json.loads(json.dumps(chunk.cursor))
+
+    def log(self, job: Job, *, node: int = 0, restart: int | None = None) -> str:
+        """The complete log of one node of an ended job."""
+        deadline = time.monotonic() + job.backend.capabilities.log_settle + self.seconds(5.0)
+        while not (chunk := self.read(job, node=node, restart=restart)).complete:
+            assert time.monotonic() < deadline, f"the log of {_names([job])}, node {node}, is never complete"
+            self._pause(job.backend)
+        return chunk.text
+
+    def printed(self, job: Job, *, node: int = 0) -> list[str]:
+        """The lines of a complete log."""
+        return self.log(job, node=node).splitlines()
+
+    def eventually(self, what: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Ask again and again, no faster than the backend wants, until it is so."""
+        deadline = time.monotonic() + self.harness.start_seconds + self.seconds(seconds)
+        while not what():
+            assert time.monotonic() < deadline, "it never came true"
+            self._pause(self.backend)
+
+    def _clear(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            if (changed := self._changed.get(id(job.backend))) is not None:
+                changed.clear()
+
+    def _pause(self, backend: Backend) -> None:
+        interval = max(backend.capabilities.min_poll_interval, 0.02)
+        changed = self._changed.get(id(backend))
+        if changed is None:
+            time.sleep(interval)
+        else:
+            changed.wait(interval)
+
+    def _await_quiet(self, live: Mapping[str, Handle]) -> None:
+        deadline = time.monotonic() + self.harness.start_seconds + self.seconds(30.0)
+        while live and time.monotonic() < deadline:
+            self._pause(self.backend)
+            live = self.backend.sweep(self.run_id)
+
+
+def through_json(handle: Handle) -> Handle:
+    """What another process gets of a handle. Raises TypeError for one that is not JSON-serialisable."""
+    return Handle(**json.loads(json.dumps(asdict(handle), allow_nan=False)))
+
+
+def _look(backend: Backend, jobs: Collection[Job]) -> list[Observation]:
+    by_token = {job.token: job for job in jobs}
+    answer = backend.poll({job.token: job.handle for job in jobs})
+    assert answer.keys() <= by_token.keys(), "the answer has tokens that nobody asked about"
+    for token, observation in answer.items():
+        job = by_token[token]
+        if observation.handle is not None:
+            job.handle = through_json(observation.handle)
+        ended = bool(job.seen) and job.seen[-1].phase is Phase.ENDED
+        assert not ended or observation.phase is Phase.ENDED, "the job came back from its end"
+        job.seen.append(observation)
+    return list(answer.values())
+
+
+def _names(jobs: Iterable[Job]) -> str:
+    return ", ".join(f"{job.token} ({job.seen[-1] if job.seen else 'never seen'})" for job in jobs)

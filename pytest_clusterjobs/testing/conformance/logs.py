@@ -1,0 +1,116 @@
+"""Logs: while a job runs and after, whole and in pieces, whatever it prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ...jobs import Phase
+from ..cluster import Cluster
+from .base import need_shared
+from .base import Suite
+
+_BIG = 400_000
+
+
+class LogTests(Suite):
+    """Reading what jobs print."""
+
+    def test_both_streams_are_in_the_log(self, cluster: Cluster) -> None:
+        job = cluster.submit("echo out; echo err >&2")
+        cluster.wait(job)
+        assert {"out", "err"} <= set(cluster.printed(job))
+
+    def test_a_running_job_s_log_can_be_read(self, cluster: Cluster) -> None:
+        if not cluster.harness.live_logs:
+            pytest.skip("this cluster shows logs of ended jobs only")
+        flag = need_shared(cluster) / "go"
+        job = cluster.submit(f"echo before; until [ -e '{flag}' ]; do sleep 0.1; done; echo after")
+        cluster.wait(job, until=lambda observation: observation.phase is Phase.RUNNING)
+        cluster.eventually(lambda: "before" in cluster.read(job).text.splitlines())
+        chunk = cluster.read(job)
+        assert not chunk.complete
+        flag.touch()
+        cluster.wait(job)
+        whole = cluster.log(job)
+        rest = job.backend.logs(job.handle, cursor=chunk.cursor).text
+        assert chunk.text + rest == whole
+        assert "after" in rest.splitlines()
+
+    def test_a_pending_job_has_no_log_and_that_is_no_error(self, cluster: Cluster) -> None:
+        job = cluster.submit(f"sleep {cluster.seconds(0.5)}; echo word")
+        chunk = job.backend.logs(job.handle)
+        assert "word" not in chunk.text.splitlines() and not chunk.complete
+        cluster.wait(job)
+        assert "word" in cluster.printed(job)
+
+    def test_an_ended_job_s_log_is_complete(self, cluster: Cluster) -> None:
+        job = cluster.submit("seq 1 1000; echo the end")
+        cluster.end(job)
+        lines = cluster.printed(job)
+        assert lines[lines.index("1") :][:1000] == [str(n) for n in range(1, 1001)]
+        assert "the end" in lines
+
+    def test_a_log_is_not_complete_while_the_job_runs(self, cluster: Cluster) -> None:
+        job = cluster.submit(f"echo early; sleep {cluster.seconds(1.5)}; echo late")
+        while cluster.poll(job) and job.seen[-1].phase is not Phase.ENDED:
+            chunk = cluster.read(job)
+            assert not chunk.complete or "late" in chunk.text
+        assert "late" in cluster.printed(job)
+
+    def test_a_tail_is_the_end_of_the_log(self, cluster: Cluster) -> None:
+        job = cluster.submit("seq 1 5000")
+        cluster.wait(job)
+        whole = cluster.log(job)
+        tail = job.backend.logs(job.handle, tail=500).text
+        assert 0 < len(tail) <= 500
+        assert whole.endswith(tail)
+        assert job.backend.logs(job.handle, tail=10_000_000).text == whole
+
+    def test_a_cursor_goes_on_where_it_left(self, cluster: Cluster) -> None:
+        job = cluster.submit("seq 1 2000")
+        cluster.wait(job)
+        whole = cluster.log(job)
+        cursor = cluster.read(job).cursor
+        assert cluster.read(job).text == whole
+        assert job.backend.logs(job.handle, cursor=json.loads(json.dumps(cursor))).text == ""
+
+    def test_megabytes_come_back_without_loss(self, cluster: Cluster) -> None:
+        job = cluster.submit(f"seq 1 {_BIG}")
+        cluster.wait(job, seconds=60.0)
+        numbers = [line for line in cluster.printed(job) if line.isdigit()]
+        assert len(numbers) == _BIG
+        assert numbers == [str(n) for n in range(1, _BIG + 1)]
+
+    def test_wide_characters_are_not_torn(self, cluster: Cluster) -> None:
+        job = cluster.submit(
+            "for i in $(seq 1 4000); do printf '\\303\\244\\342\\202\\254\\360\\237\\230\\200x'; done"
+        )
+        cluster.wait(job)
+        text = cluster.log(job)
+        assert "\ufffd" not in text
+        assert text.count("ä€😀x") == 4000
+
+    def test_a_last_line_without_a_newline_is_kept(self, cluster: Cluster) -> None:
+        job = cluster.submit("printf 'no newline'")
+        outcome = cluster.end(job)
+        assert outcome.exit_code == 0
+        assert "no newline" in cluster.log(job)
+
+    def test_binary_output_does_no_harm(self, cluster: Cluster) -> None:
+        job = cluster.submit(
+            "echo before; head -c 20000 /dev/urandom; printf '\\000\\377\\376\\033[2J'; echo; exit 3"
+        )
+        outcome = cluster.end(job)
+        assert outcome.exit_code == 3
+        text = cluster.log(job)
+        assert text.encode("utf-8") and "before" in text
+
+    def test_a_silent_job_has_a_complete_log(self, cluster: Cluster) -> None:
+        job = cluster.submit("true")
+        cluster.wait(job)
+        cluster.log(job)
+
+    def test_closed_streams_do_not_hide_the_end(self, cluster: Cluster) -> None:
+        assert cluster.run("exec >&- 2>&-; exit 3").exit_code == 3

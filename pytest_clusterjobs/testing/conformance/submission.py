@@ -1,0 +1,250 @@
+"""Submitting: handles, phases, tokens, many at once, other processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import pytest
+
+from ...backends.protocol import Found
+from ...backends.protocol import NotSubmitted
+from ...backends.protocol import SubmissionRejected
+from ...jobs import Handle
+from ...jobs import Phase
+from ...jobs import Reason
+from ..cluster import Cluster
+from ..cluster import Job
+from ..cluster import through_json
+from .base import need_shared
+from .base import need_slots
+from .base import Suite
+
+_REACH = 60.0
+"""The longest ``find_settle``, in seconds, that a test waits for."""
+
+
+class SubmissionTests(Suite):
+    """Submitting, finding and re-attaching."""
+
+    def test_capabilities_are_sound(self, cluster: Cluster) -> None:
+        can = cluster.backend.capabilities
+        assert can == cluster.backend.capabilities
+        assert can.ids_per_poll >= 1 and can.submit_threads >= 1
+        assert can.min_poll_interval >= 0 and can.find_settle >= 0 and can.log_settle >= 0
+        assert can.submissions_per_second is None or can.submissions_per_second > 0
+        assert can.max_nodes is None or can.max_nodes >= 1
+
+    def test_a_handle_survives_json(self, cluster: Cluster) -> None:
+        handle = cluster.backend.submit(cluster.spec("true"), cluster.token())
+        assert through_json(handle) == handle
+
+    def test_the_cluster_gives_the_job_an_id(self, cluster: Cluster) -> None:
+        job = cluster.submit("true")
+        cluster.wait(job)
+        assert job.handle.job_id
+
+    def test_phases_only_go_forward(self, cluster: Cluster) -> None:
+        job = cluster.submit(f"sleep {cluster.seconds(0.5)}")
+        cluster.wait(job)
+        order = [phase for phase in job.phases if phase is not Phase.ABSENT]
+        assert order == sorted(order, key=[Phase.PENDING, Phase.RUNNING, Phase.ENDED].index)
+
+    def test_an_end_is_final_and_told_alike_each_time(self, cluster: Cluster) -> None:
+        job = cluster.submit("exit 3")
+        first = cluster.wait(job)
+        for _ in range(3):
+            again = cluster.wait(job)
+            assert (again.exit_code, again.times, again.restarts) == (
+                first.exit_code,
+                first.times,
+                first.restarts,
+            )
+
+    def test_a_running_job_is_not_called_ended(self, cluster: Cluster) -> None:
+        flag = need_shared(cluster) / "go"
+        job = cluster.submit(f"until [ -e '{flag}' ]; do sleep 0.1; done")
+        cluster.wait(job, until=lambda observation: observation.phase is Phase.RUNNING)
+        for _ in range(3):
+            assert cluster.poll(job)[0].phase is Phase.RUNNING
+        flag.touch()
+        assert cluster.end(job).reason == Reason.JOB_COMPLETED
+
+    def test_a_job_without_a_place_is_pending(self, cluster: Cluster) -> None:
+        slots = need_slots(cluster)
+        running = [cluster.submit("sleep 600") for _ in range(slots)]
+        cluster.wait(*running, until=lambda observation: observation.phase is Phase.RUNNING)
+        queued = cluster.submit("true")
+        cluster.wait(queued, until=lambda observation: observation.phase is not Phase.ABSENT)
+        assert queued.seen[-1].phase is Phase.PENDING
+        assert queued.seen[-1].times.started is None
+        cluster.backend.cancel({running[0].token: running[0].handle})
+        assert cluster.end(queued).reason == Reason.JOB_COMPLETED
+
+    def test_times_are_in_order(self, cluster: Cluster) -> None:
+        job = cluster.submit(f"sleep {cluster.seconds(0.5)}")
+        times = cluster.wait(job).times
+        known = [moment for moment in (times.submitted, times.started, times.ended) if moment is not None]
+        assert known == sorted(known)
+        if times.started is not None and times.ended is not None:
+            assert times.ended - times.started >= cluster.seconds(0.4)
+
+    def test_times_are_those_of_the_epoch(self, cluster: Cluster) -> None:
+        before = time.time()
+        times = cluster.wait(cluster.submit("true")).times
+        after = time.time()
+        for moment in (times.submitted, times.started, times.ended):
+            assert moment is None or before - 60 < moment < after + 60
+
+    def test_polling_nobody_is_no_error(self, cluster: Cluster) -> None:
+        assert cluster.backend.poll({}) == {}
+
+    def test_a_refused_submission_says_why(self, cluster: Cluster) -> None:
+        if cluster.harness.refused is None:
+            pytest.skip("no way to have a submission refused is known")
+        token = cluster.token()
+        with pytest.raises(SubmissionRejected, match=r"\S"):
+            cluster.submit("true", token=token, **cluster.harness.refused)
+        assert not isinstance(cluster.backend.find(token), Found)
+
+    def test_one_token_is_one_job(self, cluster: Cluster) -> None:
+        token = cluster.token()
+        run = f"echo started; sleep {cluster.seconds(1.0)}"
+        first = cluster.submit(run, token=token)
+        cluster.eventually(lambda: isinstance(cluster.backend.find(token), Found))
+        second = cluster.submit(run, token=token)
+        cluster.wait(first, second)
+        assert first.handle.job_id == second.handle.job_id
+        assert cluster.printed(second).count("started") == 1
+
+    def test_one_token_starts_once(self, cluster: Cluster) -> None:
+        starts = need_shared(cluster) / "starts"
+        token = cluster.token()
+        for _ in range(3):
+            job = cluster.submit(f"echo started >> '{starts}'", token=token)
+            cluster.eventually(lambda: isinstance(cluster.backend.find(token), Found))
+            cluster.wait(job)
+        assert starts.read_text() == "started\n"
+
+    def test_a_submitted_token_is_found_by_another_process(self, cluster: Cluster) -> None:
+        job = cluster.submit("exit 4")
+        other = cluster.open()
+        cluster.eventually(lambda: isinstance(other.find(job.token), Found))
+        answer = other.find(job.token)
+        assert isinstance(answer, Found)
+        again = Job(job.spec, job.token, through_json(answer.handle), other)
+        assert cluster.end(again).exit_code == 4
+
+    def test_a_token_is_found_after_its_job_has_ended(self, cluster: Cluster) -> None:
+        job = cluster.submit("true")
+        cluster.wait(job)
+        assert isinstance(cluster.open().find(job.token), Found)
+
+    def test_a_token_that_was_never_submitted_is_not_found(self, cluster: Cluster) -> None:
+        cluster.wait(cluster.submit("true"))
+        token = cluster.token()
+        assert not isinstance(cluster.backend.find(token), Found)
+        settle = cluster.backend.capabilities.find_settle
+        if settle <= _REACH:
+            cluster.eventually(lambda: isinstance(cluster.backend.find(token), NotSubmitted), settle)
+
+    def test_a_sweep_sees_this_run_s_live_jobs(self, cluster: Cluster) -> None:
+        jobs = [cluster.submit("sleep 600") for _ in range(2)]
+        fresh = cluster.open()
+        cluster.eventually(lambda: fresh.sweep(cluster.run_id).keys() == {job.token for job in jobs})
+        handles = fresh.sweep(cluster.run_id)
+        fresh.cancel({token: through_json(handle) for token, handle in handles.items()})
+        cluster.wait(*jobs)
+        cluster.eventually(lambda: not fresh.sweep(cluster.run_id))
+
+    def test_a_sweep_sees_no_other_run_s_jobs(self, cluster: Cluster) -> None:
+        # The second run's id begins with the first's, and so does what its tokens begin with.
+        with Cluster(cluster.harness, cluster.folder, f"{cluster.run_id}-2") as other:
+            mine, theirs = cluster.submit("sleep 600"), other.submit("sleep 600")
+            cluster.eventually(lambda: mine.token in cluster.backend.sweep(cluster.run_id))
+            cluster.eventually(lambda: theirs.token in other.backend.sweep(other.run_id))
+            assert theirs.token not in cluster.backend.sweep(cluster.run_id)
+            assert mine.token not in other.backend.sweep(other.run_id)
+
+    def test_a_job_outlives_its_submitter_and_is_re_attached_by_its_handle(self, cluster: Cluster) -> None:
+        if not isinstance(cluster.harness.backend, str):
+            pytest.skip("give the backend as 'module:NAME', so that a fresh process can open it")
+        token = cluster.token()
+        spec = cluster.spec(f"echo first; sleep {cluster.seconds(1.0)}; echo last; exit 5")
+        handle = _submit_elsewhere(cluster, cluster.harness.backend, asdict(spec), token)
+        job = Job(spec, token, handle, cluster.open())
+        assert cluster.end(job).exit_code == 5
+        assert [line for line in cluster.printed(job) if line in ("first", "last")] == ["first", "last"]
+
+    def test_jobs_live_on_when_the_backend_is_closed(self, cluster: Cluster) -> None:
+        first = cluster.open()
+        job = cluster.submit(f"sleep {cluster.seconds(1.0)}; exit 6", backend=first)
+        first.close()
+        job.backend = cluster.open()
+        assert cluster.end(job).exit_code == 6
+
+    def test_hundreds_at_once_each_with_its_own_end(self, cluster: Cluster) -> None:
+        numbers = range(cluster.harness.many)
+        with ThreadPoolExecutor(cluster.backend.capabilities.submit_threads) as pool:
+            jobs = list(pool.map(lambda n: cluster.submit(f"echo number {n}; exit {n % 100}"), numbers))
+        cluster.wait(*jobs, seconds=cluster.harness.many * 0.5)
+        assert [cluster.end(job).exit_code for job in jobs] == [n % 100 for n in numbers]
+        assert len({job.handle.job_id for job in jobs}) == len(jobs)
+        last = jobs[-1]
+        assert f"number {numbers[-1]}" in cluster.printed(last)
+
+    def test_a_job_sees_what_it_is(self, cluster: Cluster) -> None:
+        token = cluster.token(attempt=3)
+        job = cluster.submit(
+            "env | grep ^CLUSTERJOBS_",
+            token=token,
+            name="arena-1n-normal",
+            recipe="arena",
+            condition="normal",
+            env={"CLUSTERJOBS_EXTRA": "mine"},
+        )
+        assert cluster.end(job).reason == Reason.JOB_COMPLETED
+        seen = dict(
+            line.split("=", 1) for line in cluster.printed(job) if re.match(r"CLUSTERJOBS_\w+=", line)
+        )
+        expected = {
+            "CLUSTERJOBS_RUN_ID": cluster.run_id,
+            "CLUSTERJOBS_CELL": "arena-1n-normal",
+            "CLUSTERJOBS_RECIPE": "arena",
+            "CLUSTERJOBS_CONDITION": "normal",
+            "CLUSTERJOBS_ATTEMPT": "3",
+            "CLUSTERJOBS_RESTARTS": "0",
+            "CLUSTERJOBS_NUM_NODES": "1",
+            "CLUSTERJOBS_NODE_RANK": "0",
+            "CLUSTERJOBS_EXTRA": "mine",
+        }
+        assert {name: seen.get(name) for name in expected} == expected
+        assert seen["CLUSTERJOBS_MASTER_ADDR"] and 0 < int(seen["CLUSTERJOBS_MASTER_PORT"]) < 65536
+
+
+def _submit_elsewhere(cluster: Cluster, backend: str, spec: dict[str, object], token: str) -> Handle:
+    context = cluster.context()
+    order = {
+        "backend": backend,
+        "run_id": context.run_id,
+        "run_dir": str(context.run_dir),
+        "rootdir": str(context.rootdir),
+        "settings": dict(context.settings),
+        "spec": spec,
+        "token": token,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_clusterjobs.testing.elsewhere", *sys.path],
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Handle(**json.loads(done.stdout))
