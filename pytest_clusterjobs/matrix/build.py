@@ -84,7 +84,8 @@ class Draft:
 class Builder:
     """Builds what cells are made of; what depends on equal values is built once."""
 
-    target: Target
+    target: Target | None
+    """``None`` if the file names one that there is not: all but what depends on it is checked."""
     reporter: Reporter
     _memo: dict[tuple[Any, ...], tuple[Any, Any]] = field(default_factory=dict)
 
@@ -113,15 +114,10 @@ class Builder:
         """The expectation of a cell, checked."""
         said = draft.state.get("expect", {})
         expect = self._once(expectation, said)
-        for key, message in self._once(
-            lambda expect, beat, runtime: tuple(contradictions(expect, beat, runtime)),
-            expect,
-            spec.heartbeat_timeout,
-            spec.max_runtime,
-        ):
-            if not draft.broken:
-                path = key.split(".") if key.startswith("metrics.") else [key]
-                self.reporter.error(draft.origin("expect", *path), f"expect.{key}: {message}", draft.id)
+        for each in self._once(contradictions, expect, spec.heartbeat_timeout, spec.max_runtime):
+            if not (each.missing and draft.broken):
+                key = ".".join(("expect", *each.path))
+                self.reporter.error(draft.origin("expect", *each.path), f"{key}: {each.message}", draft.id)
         self._check_heartbeat(draft, spec, expect)
         return expect
 
@@ -180,7 +176,7 @@ class Builder:
 
     def _options(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """What ``options`` says for the backend: its type's entries, its name's on top."""
-        if not options:
+        if not options or self.target is None:
             return {}
         merged: Mapping[str, Any] = options.get(self.target.type.name, {})
         if self.target.name != self.target.type.name:
@@ -188,6 +184,8 @@ class Builder:
         return merged
 
     def _check(self, draft: Draft, spec: JobSpec) -> None:
+        if self.target is None:
+            return
         for message in self.target.type.check(spec, self.target.settings):
             self.reporter.error(draft.spot, f"backend {self.target.name}: {message}", draft.id)
 

@@ -29,8 +29,8 @@ from .load import spot_of
 from .merge import Layer
 from .merge import Merger
 from .merge import replaced
+from .model import Document
 from .result import Matrix
-from .schema import Document
 from .validate import validate
 from .where import Selection
 
@@ -91,8 +91,6 @@ class Expansion:
             return []
         drafts = self._unique([*self._product(), *self._included()])
         self._check_used(bool(drafts))
-        if self.target is None:
-            return []
         builder = Builder(self.target, self.reporter)
         return [_cell(builder, draft) for draft in drafts]
 
@@ -189,9 +187,9 @@ class Expansion:
         for selection in self.layers.excludes:
             self._check_selection(selection, "exclude: this matches no cell")
         for layer in self._all_layers():
-            selection = layer.said.get("only")
-            if selection is not None:
-                self._check_selection(selection, f"only: this leaves {layer.name} no cell")
+            only = layer.said.get("only")
+            if only is not None:
+                self._check_selection(only, f"only: this leaves {layer.name} no cell")
         if not any_cells and not self.reporter.failed:
             self.reporter.error(self.top, "the matrix has no cell: only and exclude leave none")
 
@@ -216,7 +214,7 @@ def _cell(builder: Builder, draft: Draft) -> Cell:
         id=draft.id,
         line=draft.spot.line,
         axes=draft.axes,
-        backend=builder.target.name,
+        backend=builder.target.name if builder.target is not None else "",
         spec=spec,
         expect=builder.expect(draft, spec),
         classify=builder.classification(draft),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from typing import Literal
 
@@ -73,31 +74,45 @@ def _metric(said: Mapping[str, Any]) -> MetricExpectation:
     return MetricExpectation(**{"pattern": "", **fields}, tolerance_below=below, tolerance_above=above)
 
 
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Why an expectation can never be met."""
+
+    path: tuple[str, ...]
+    """The key at fault, below ``expect``."""
+    message: str
+    missing: bool = False
+    """Something that should be said is not, or is only misspelt."""
+
+
 def contradictions(
     expect: Expectation, heartbeat_timeout: float | None, max_runtime: float
-) -> Iterator[tuple[str, str]]:
-    """Why an expectation can never be met: the key at fault, and the message."""
-    yield from _impossible_codes(expect)
+) -> tuple[Contradiction, ...]:
+    """What can never be met."""
+    found = [Contradiction(("exit_code",), message) for message in _impossible_codes(expect)]
     if expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
         if heartbeat_timeout is None:
-            yield "reason", "heartbeat_timeout can never be the reason: heartbeat_timeout is not set"
+            message = "heartbeat_timeout can never be the reason: heartbeat_timeout is not set"
+            found.append(Contradiction(("reason",), message, missing=True))
         elif heartbeat_timeout >= max_runtime:
-            yield "reason", "heartbeat_timeout can never be the reason: max_runtime strikes before it"
-    if expect.reasons is not None and expect.reasons and expect.reasons[0] == ANY:
-        yield "reason", "`any` stands alone"
+            message = "heartbeat_timeout can never be the reason: max_runtime strikes before it"
+            found.append(Contradiction(("reason",), message, missing=True))
     for name, metric in expect.metrics.items():
-        yield from ((f"metrics.{name}", problem) for problem in _metric_problems(metric))
+        found += [
+            Contradiction(("metrics", name), message, missing=True) for message in _metric_problems(metric)
+        ]
+    return tuple(found)
 
 
-def _impossible_codes(expect: Expectation) -> Iterator[tuple[str, str]]:
+def _impossible_codes(expect: Expectation) -> Iterator[str]:
     codes = expect.exit_codes
     if codes is None or expect.reasons is None:
         return
     for reason in expect.reasons:
         if reason in REASON_CLASSES and reason not in COMMAND_ENDED:
-            yield "exit_code", f"a job that ends as {reason} has no exit code of its own; drop exit_code"
+            yield f"a job that ends as {reason} has no exit code of its own; drop exit_code"
         elif not _compatible(reason, codes):
-            yield "exit_code", f"{reason} never goes with this exit code"
+            yield f"{reason} never goes with this exit code"
 
 
 def _compatible(reason: str, codes: Codes) -> bool:

@@ -1,15 +1,10 @@
-"""The types of a matrix's values: each reads source text once, and says in JSON Schema what it takes."""
+"""The types of a matrix's values: how each is read, and what JSON Schema says of it."""
 
 from __future__ import annotations
 
-import math
-import re
-import shlex
-import warnings
 from collections.abc import Callable
 from typing import Annotated
 from typing import Any
-from typing import NoReturn
 from typing import TypeVar
 
 from pydantic import BeforeValidator
@@ -18,348 +13,17 @@ from pydantic import PlainValidator
 from pydantic import WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
-from pydantic_core import PydanticCustomError
 
 from ..jobs import Mark
 from ..jobs import Range
 from ..jobs import ReasonClass
+from . import readers as r
 from . import values
-from .errors import quoted
-from .load import Map
-from .load import Scalar
-from .load import Seq
+from .where import parse_where
+from .where import Where
 
 T = TypeVar("T")
-
-NAME_PATTERN = r"^[A-Za-z0-9._+-]{1,100}$"
-ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-WORD_PATTERN = r"^[a-z][a-z0-9_]*$"
-IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-MAX_TEXT = 100_000
-MAX_REGEX = 2_000
-_SCALARS = ["string", "number", "boolean"]
-
-
-def fail(message: str, at: Any = None) -> NoReturn:
-    """End a validation; ``at`` is the value to point at, the validated one if ``None``."""
-    raise PydanticCustomError("matrix", "{message}", {"message": message, "at": at})
-
-
-def source_text(value: Any) -> str:
-    """A scalar's text as the file has it: ``3.10``, ``on``, ``08``."""
-    if not isinstance(value, Scalar):
-        fail(f"one value is needed, not {_shape(value)}")
-    _no_controls(value)
-    return str(value)
-
-
-def text(value: Any) -> str:
-    """A scalar that YAML reads as text too."""
-    if isinstance(value, Scalar) and value.kind != "str":
-        fail(f"YAML reads {value} as {value.reading}, text is needed here: write {quote(value)}")
-    return source_text(value)
-
-
-def line(value: Any) -> str:
-    """Text without a line break."""
-    result = text(value)
-    if "\n" in result or not result.strip():
-        fail("one line of text is needed" if result.strip() else "empty text")
-    return result
-
-
-def script(value: Any) -> str:
-    """A shell script."""
-    result = text(value)
-    if not result.strip():
-        fail("empty; the shortest command is `:`")
-    no_template(result)
-    return result
-
-
-def name(value: Any) -> str:
-    """A name that becomes part of a test id."""
-    result = text(value)
-    if not re.match(NAME_PATTERN, result):
-        fail(f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100)")
-    return result
-
-
-def axis_value(value: Any) -> str:
-    """A value of an axis, as its source text."""
-    if value is None:
-        fail("an axis value must be text; write 'null' in quotes if that is meant")
-    result = source_text(value)
-    if not re.match(NAME_PATTERN, result):
-        fail(f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100)")
-    return result
-
-
-def env_name(value: Any) -> str:
-    """The name of an environment variable that a matrix may set."""
-    result = source_text(value)
-    if not re.match(ENV_PATTERN, result) or len(result) > 200:
-        fail(f"{quoted(result)} is no name of an environment variable; use letters, digits and _")
-    if result.startswith("CLUSTERJOBS_"):
-        fail(f"{result}: names that begin with CLUSTERJOBS_ are set by this tool")
-    return result
-
-
-def env_value(value: Any) -> str:
-    """The value of an environment variable, as its source text."""
-    result = source_text(value)
-    no_template(result)
-    no_expansion(result, "an env value")
-    return result
-
-
-def no_template(content: str) -> None:
-    """Refuse what looks like a template language: there is none here."""
-    if "{{" in content:
-        found = "${{" if "${{" in content else "{{"
-        fail(
-            f"`{found}`: there is no template language; use shell variables such as $CLUSTERJOBS_NUM_NODES in run"
-        )
-
-
-def no_expansion(content: str, what: str) -> None:
-    """Refuse a ``$NAME`` that nobody will expand."""
-    match = re.search(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{|\()", content)
-    if match:
-        fail(f"`{match[0]}` in {what} is not expanded by anybody; write it into run, where the shell does")
-
-
-def quote(value: str) -> str:
-    """A scalar in quotes, as YAML wants it."""
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
-
-
-def whole(low: int, high: int) -> Callable[[Any], int]:
-    """A reader of whole numbers."""
-
-    def read(value: Any) -> int:
-        if not isinstance(value, Scalar) or value.kind != "int":
-            fail(f"a whole number is needed, not {_shown(value)}")
-        number = int(value) if len(value) < 20 else 10**20
-        if not low <= number <= high:
-            fail(f"a whole number from {low} to {high} is needed, not {value[:25]}")
-        return number
-
-    return read
-
-
-def number(value: Any) -> float:
-    """A finite number."""
-    if not isinstance(value, Scalar) or value.node.style not in (None, ""):
-        fail(f"a number is needed, not {_shown(value)}")
-    return reading(values.parse_number)(value)
-
-
-def reading(parse: Callable[[str], T]) -> Callable[[Any], T]:
-    """A reader of one of the notations in ``values``."""
-
-    def read(value: Any) -> T:
-        try:
-            return parse(source_text(value))
-        except ValueError as error:
-            fail(str(error))
-
-    return read
-
-
-def regex(groups: bool = False) -> Callable[[Any], str]:
-    """A reader of regular expressions, of at least one group if ``groups``."""
-
-    def read(value: Any) -> str:
-        result = text(value)
-        compiled = compile_regex(result)
-        if groups and not compiled.groups:
-            fail("the pattern needs a group around the number: 'loss=([0-9.]+)'")
-        return result
-
-    return read
-
-
-def compile_regex(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern of a matrix; what Python warns about is a mistake too."""
-    if not pattern or len(pattern) > MAX_REGEX:
-        fail("an empty pattern" if not pattern else f"a pattern of more than {MAX_REGEX} characters")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return re.compile(pattern, re.MULTILINE)
-    except (re.error, Warning, OverflowError, RecursionError) as error:
-        fail(f"no regular expression: {error}")
-
-
-def split_args(value: Any) -> tuple[str, ...]:
-    """Arguments: text is split as a shell would, a list is taken as it is."""
-    if isinstance(value, Seq):
-        for each in value:
-            if not isinstance(each, Scalar):
-                fail(f"an argument must be one value, not {_shape(each)}", at=value if each is None else each)
-        words = [source_text(each) for each in value]
-    else:
-        try:
-            words = shlex.split(source_text(value))
-        except ValueError as error:
-            fail(f"cannot be split into arguments: {error}")
-    for word in words:
-        no_template(word)
-        no_expansion(word, "args")
-    return tuple(words)
-
-
-def as_list(value: Any) -> Any:
-    """One value where a list may stand."""
-    return [value] if isinstance(value, (Scalar, Map)) else value
-
-
-def names_to_map(value: Any) -> Any:
-    """A list of names where a mapping may stand: each with an empty fragment."""
-    if isinstance(value, Scalar):
-        value = [value]
-    if not isinstance(value, list):
-        return value
-    result: dict[Any, None] = {}
-    for each in value:
-        if not isinstance(each, Scalar):
-            fail(f"one value is needed, not {_shape(each)}", at=value if each is None else each)
-        if each in result:
-            fail(f"{quoted(each)} stands twice in the list", at=each)
-        result[each] = None
-    return result
-
-
-def not_empty(value: Any) -> Any:
-    """Refuse an empty list or mapping."""
-    if isinstance(value, (list, dict)) and not value:
-        fail("empty; name at least one")
-    return value
-
-
-def resolved(value: Any) -> Any:
-    """A value of any shape, as Python has it; refuses what YAML versions read differently."""
-    if isinstance(value, Map):
-        return {source_text(key): resolved(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [resolved(each) for each in value]
-    return _scalar(value) if isinstance(value, Scalar) else value
-
-
-def _scalar(value: Scalar) -> str | int | float | bool:
-    kind = value.kind
-    if kind == "odd":
-        fail(
-            f"YAML reads {value} as {value.reading} or as text, by version: write {quote(value)} or another form",
-            at=value,
-        )
-    if kind == "bool":
-        return value.lower() == "true"
-    if kind == "int":
-        return int(value)
-    if kind == "float":
-        decimal = float(value.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf"))
-        if not math.isfinite(decimal):
-            fail("a finite number is needed", at=value)
-        return decimal
-    return source_text(value)
-
-
-def mark(value: Any) -> Mark:
-    """A mark: a name, or a name with what it is called with."""
-    if isinstance(value, Scalar):
-        return Mark(_mark_name(value))
-    if not isinstance(value, Map) or len(value) != 1:
-        fail("a mark is a name, or one name with its arguments: {skip: why}")
-    ((key, given),) = value.items()
-    called = _mark_name(key)
-    arguments = resolved(given)
-    if isinstance(arguments, dict):
-        return Mark(called, (), arguments)
-    if isinstance(arguments, list):
-        return Mark(called, tuple(arguments))
-    if called in ("skip", "xfail"):
-        if not isinstance(arguments, str):
-            fail(f"`{called}` takes the reason as text, or a mapping", at=given)
-        return Mark(called, (), {"reason": arguments})
-    return Mark(called, () if arguments is None else (arguments,))
-
-
-def _mark_name(value: Scalar) -> str:
-    called = source_text(value)
-    if not re.match(IDENTIFIER_PATTERN, called):
-        fail(f"{quoted(called)} is no name of a mark", at=value)
-    if called in ("parametrize", "usefixtures"):
-        instead = "axes" if called == "parametrize" else "fixtures"
-        fail(f"`{called}` does nothing here; use {instead}", at=value)
-    return called
-
-
-def identifier(value: Any) -> str:
-    """The name of a fixture."""
-    result = text(value)
-    if not re.match(IDENTIFIER_PATTERN, result):
-        fail(f"{quoted(result)} is no name of a fixture")
-    return result
-
-
-def word(value: Any) -> str:
-    """A reason's word."""
-    result = text(value)
-    if not re.match(WORD_PATTERN, result):
-        fail(f"{quoted(result)} is no reason; reasons are lower case words such as job_failed")
-    return result
-
-
-def reason_class(value: Any) -> ReasonClass:
-    """The class of an added reason."""
-    result = text(value)
-    if result not in set(ReasonClass):
-        fail(f"a reason's class is product, user or infra, not {quoted(result)}")
-    return ReasonClass(result)
-
-
-def exit_code_or_nonzero(value: Any) -> Any:
-    """An exit code, or the word ``nonzero``."""
-    if isinstance(value, Scalar) and value == "nonzero":
-        return "nonzero"
-    if not isinstance(value, Scalar) or value.kind != "int":
-        fail(f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}")
-    return whole(0, 255)(value)
-
-
-def choice(*words: str) -> Callable[[Any], str]:
-    """A reader of one of a few words."""
-
-    def read(value: Any) -> str:
-        result = text(value)
-        if result not in words:
-            fail(f"one of {', '.join(words)} is needed, not {quoted(result)}")
-        return result
-
-    return read
-
-
-def _shape(value: Any) -> str:
-    return {Map: "a mapping", dict: "a mapping"}.get(type(value), "nothing" if value is None else "a list")
-
-
-def _shown(value: Any) -> str:
-    if not isinstance(value, Scalar):
-        return _shape(value)
-    return quoted(value) + (" (text)" if value.kind == "str" and value.replace(".", "").isdigit() else "")
-
-
-def _no_controls(value: Scalar) -> None:
-    if len(value) > MAX_TEXT:
-        fail(f"a text of more than {MAX_TEXT} characters", at=value)
-    if value.isprintable():
-        return
-    for char in value:
-        if (ord(char) < 32 and char not in "\n\t") or ord(char) == 127:
-            fail(f"control character {char.encode('unicode_escape').decode()} in text", at=value)
+_Read = tuple[PlainValidator, WithJsonSchema]
 
 
 class AnyOf:
@@ -374,122 +38,118 @@ class AnyOf:
         return {"anyOf": [*self.short, handler(core)]}
 
 
-def _type(read: Callable[[Any], T], schema: JsonSchemaValue) -> tuple[PlainValidator, WithJsonSchema]:
+def _read(read: Callable[[Any], T], schema: JsonSchemaValue) -> _Read:
     return PlainValidator(read), WithJsonSchema(schema)
 
 
-_TEXT = {"type": "string"}
-_NAMES = {"type": "string", "pattern": NAME_PATTERN}
-_ARRAY_OF_SCALARS = {"type": "array", "items": {"type": _SCALARS}}
+def _parsed(parse: Callable[[str], T], pattern: str, *examples: str) -> _Read:
+    return _read(r.reading(parse), {"type": "string", "pattern": pattern, "examples": list(examples)})
 
-Text = Annotated[str, *_type(text, _TEXT)]
-Line = Annotated[str, *_type(line, {"type": "string", "pattern": r"\S"})]
-Script = Annotated[str, *_type(script, {"type": "string", "pattern": r"\S"})]
-Name = Annotated[str, *_type(name, _NAMES)]
-AxisValue = Annotated[str, *_type(axis_value, {"type": _SCALARS})]
-EnvName = Annotated[str, *_type(env_name, {"type": "string", "pattern": ENV_PATTERN})]
-EnvValue = Annotated[str, *_type(env_value, {"type": _SCALARS})]
-Word = Annotated[str, *_type(word, {"type": "string", "pattern": WORD_PATTERN})]
-Identifier = Annotated[str, *_type(identifier, {"type": "string", "pattern": IDENTIFIER_PATTERN})]
-Number = Annotated[float, *_type(number, {"type": "number"})]
-NodeCount = Annotated[int, *_type(whole(1, 100_000), {"type": "integer", "minimum": 1, "maximum": 100_000})]
-Duration = Annotated[
-    float,
-    *_type(
-        reading(values.parse_duration),
-        {"type": "string", "pattern": values.DURATION_PATTERN, "examples": ["90s", "20m", "1h30m"]},
-    ),
-]
-Size = Annotated[
-    int,
-    *_type(
-        reading(values.parse_size),
-        {"type": "string", "pattern": values.SIZE_PATTERN, "examples": ["64GiB", "512MB"]},
-    ),
+
+def _words(read: Callable[[Any], T], pattern: str) -> _Read:
+    return _read(read, {"type": "string", "pattern": pattern})
+
+
+def whole(low: int, high: int) -> _Read:
+    """A whole number within bounds."""
+    return _read(r.whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
+
+
+def choice(*words: str) -> _Read:
+    """One of a few words."""
+    return _read(r.choice(*words), {"enum": list(words)})
+
+
+def one_or_list(*one: JsonSchemaValue) -> tuple[BeforeValidator, BeforeValidator, AnyOf]:
+    """A list that a single entry may stand for; not an empty one."""
+    return BeforeValidator(r.not_empty), BeforeValidator(r.as_list), AnyOf(*one)
+
+
+def names(*one: JsonSchemaValue) -> tuple[BeforeValidator, BeforeValidator, AnyOf]:
+    """A mapping that a list of its keys may stand for."""
+    return (
+        BeforeValidator(r.not_empty),
+        BeforeValidator(r.names_to_map),
+        AnyOf(*({"type": "array", "minItems": 1, "items": each} for each in one)),
+    )
+
+
+def short(key: str) -> tuple[BeforeValidator, AnyOf]:
+    """A mapping that the text of one of its keys may stand for."""
+    return BeforeValidator(lambda value: r.long_form(value, key)), AnyOf({"type": "string", "pattern": r"\S"})
+
+
+SCALAR: JsonSchemaValue = {"type": ["string", "number", "boolean"]}
+TEXT: JsonSchemaValue = {"type": "string"}
+NAME: JsonSchemaValue = {"type": "string", "pattern": r.NAME_PATTERN}
+NODE_COUNT: JsonSchemaValue = {"type": "integer", "minimum": 1, "maximum": 100_000}
+_CODE: JsonSchemaValue = {"type": "integer", "minimum": 0, "maximum": 255}
+_NONZERO: JsonSchemaValue = {"const": "nonzero"}
+_WORD: JsonSchemaValue = {"type": "string", "pattern": r.WORD_PATTERN}
+_LISTED: JsonSchemaValue = {"type": "array", "minItems": 1, "items": SCALAR}
+_MARK_CALL: JsonSchemaValue = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "propertyNames": {"pattern": r.IDENTIFIER_PATTERN},
+}
+_REGEX = {**TEXT, "minLength": 1, "maxLength": r.MAX_REGEX}
+
+Text = Annotated[str, *_read(r.text, TEXT)]
+Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
+Script = Annotated[str, *_words(r.script, r"\S")]
+Name = Annotated[str, *_read(r.name, NAME)]
+AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
+EnvName = Annotated[str, *_words(r.env_name, r.ENV_PATTERN)]
+EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
+Word = Annotated[str, *_read(r.word, _WORD)]
+Identifier = Annotated[str, *_words(r.identifier, r.IDENTIFIER_PATTERN)]
+Number = Annotated[float, *_read(r.number, {"type": "number"})]
+NodeCount = Annotated[int, *whole(1, 100_000)]
+Duration = Annotated[float, *_parsed(values.parse_duration, values.DURATION_PATTERN, "90s", "20m", "1h30m")]
+Size = Annotated[int, *_parsed(values.parse_size, values.SIZE_PATTERN, "64GiB", "512MB")]
+DurationRange = Annotated[
+    Range, *_parsed(values.parse_duration_range, values.DURATION_RANGE_PATTERN, "<10m", "1m..5m")
 ]
 CountRange = Annotated[
     Range,
-    *_type(
-        reading(values.parse_count_range),
+    *_read(
+        r.reading(values.parse_count_range),
         {
             "type": ["string", "integer"],
-            "pattern": r"^(>=|<=|==|>|<)?\s*[0-9]+$|^[0-9]+\s*\.\.\s*[0-9]+$",
+            "pattern": values.COUNT_RANGE_PATTERN,
             "minimum": 0,
-            "examples": [">=1", "<10", "2..5", 3],
+            "examples": [">=1", "2..5", 3],
         },
-    ),
-]
-DurationRange = Annotated[
-    Range,
-    *_type(
-        reading(values.parse_duration_range),
-        {"type": "string", "pattern": "[0-9](ms|s|m|h|d)$", "examples": ["<10m", "1m..5m"]},
     ),
 ]
 Tolerance = Annotated[
     tuple[float | None, float | None],
-    *_type(
-        reading(values.parse_tolerance),
-        {"type": "string", "pattern": values.TOLERANCE_PATTERN, "examples": ["5%", "-5%", "-5%..+20%"]},
-    ),
+    *_parsed(values.parse_tolerance, values.TOLERANCE_PATTERN, "5%", "-5%", "-5%..+20%"),
 ]
-Regex = Annotated[
-    str, *_type(regex(), {"type": "string", "minLength": 1, "maxLength": MAX_REGEX, "format": "regex"})
+Regex = Annotated[str, *_read(r.regex(), {**_REGEX, "format": "regex"})]
+GroupRegex = Annotated[str, *_read(r.regex(groups=True), {**_REGEX, "pattern": r"\("})]
+ReasonClassName = Annotated[
+    ReasonClass, *_read(r.reason_class, {"enum": [str(each) for each in ReasonClass]})
 ]
-GroupRegex = Annotated[
-    str,
-    *_type(regex(groups=True), {"type": "string", "minLength": 1, "maxLength": MAX_REGEX, "pattern": r"\("}),
-]
-ReasonClassField = Annotated[ReasonClass, *_type(reason_class, {"enum": [str(each) for each in ReasonClass]})]
-ExitCode = Annotated[int, *_type(whole(0, 255), {"type": "integer", "minimum": 0, "maximum": 255})]
+ExitCode = Annotated[int, *whole(0, 255)]
 ExitCodes = Annotated[
-    list[
-        Annotated[
-            int | str,
-            *_type(
-                exit_code_or_nonzero,
-                {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"const": "nonzero"}]},
-            ),
-        ]
-    ],
-    BeforeValidator(not_empty),
-    BeforeValidator(as_list),
-    AnyOf({"type": "integer", "minimum": 0, "maximum": 255}, {"const": "nonzero"}),
+    list[Annotated[int | str, *_read(r.exit_code_or_nonzero, {"anyOf": [_CODE, _NONZERO]})]],
+    *one_or_list(_CODE, _NONZERO),
 ]
-Args = Annotated[tuple[str, ...], *_type(split_args, {"anyOf": [{"type": _SCALARS}, _ARRAY_OF_SCALARS]})]
-MarkField = Annotated[
-    Mark,
-    *_type(
-        mark,
-        {
-            "anyOf": [
-                {"type": "string", "pattern": IDENTIFIER_PATTERN},
-                {
-                    "type": "object",
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                    "propertyNames": {"pattern": IDENTIFIER_PATTERN},
-                },
-            ]
-        },
+Args = Annotated[
+    tuple[str, ...], *_read(r.split_args, {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]})
+]
+MarkCall = Annotated[Mark, *_read(r.mark, {"anyOf": [{**TEXT, "pattern": r.IDENTIFIER_PATTERN}, _MARK_CALL]})]
+AnyValue = Annotated[Any, *_read(r.resolved, {})]
+Texts = Annotated[list[Text], *one_or_list(TEXT)]
+Lines = Annotated[list[Line], *one_or_list(TEXT)]
+Regexes = Annotated[list[Regex], *one_or_list(TEXT)]
+ExpectedReasons = Annotated[list[Word], BeforeValidator(r.expected_reasons), *one_or_list(_WORD)]
+WhereClause = Annotated[
+    Where,
+    *_read(
+        parse_where,
+        {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [SCALAR, _LISTED]}},
     ),
 ]
-AnyValue = Annotated[Any, *_type(resolved, {})]
-Texts = Annotated[list[Text], BeforeValidator(not_empty), BeforeValidator(as_list), AnyOf(_TEXT)]
-Regexes = Annotated[list[Regex], BeforeValidator(not_empty), BeforeValidator(as_list), AnyOf(_TEXT)]
-Words = Annotated[
-    list[Word],
-    BeforeValidator(not_empty),
-    BeforeValidator(as_list),
-    AnyOf({"type": "string", "pattern": WORD_PATTERN}),
-]
-
-
-def whole_type(low: int, high: int) -> tuple[PlainValidator, WithJsonSchema]:
-    """A whole number within bounds, as a type."""
-    return _type(whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
-
-
-def choice_type(*words: str) -> tuple[PlainValidator, WithJsonSchema]:
-    """One of a few words, as a type."""
-    return _type(choice(*words), {"enum": list(words)})

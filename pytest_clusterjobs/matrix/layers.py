@@ -21,11 +21,11 @@ from .hints import unknown_key
 from .load import Map
 from .load import spot_of
 from .merge import Layer
+from .model import Document
+from .model import Fragment
+from .model import Include
 from .recipes import entries
 from .recipes import RecipeSource
-from .schema import Document
-from .schema import Fragment
-from .schema import Include
 from .validate import Loc
 from .where import BACKEND
 from .where import Selection
@@ -165,7 +165,7 @@ class LayerReader:
             spot_of(each["where"]): each
             for each in _items(self.raw, "overrides")
             if isinstance(_get(each, "where"), Map)
-        }  # type: ignore[index]
+        }
         for at, each in enumerate(self.document.overrides or ()):
             said = {key: value for key, value in each.said().items() if key != "where"}
             yield (

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
+from typing import cast
 
 import yaml
 
@@ -91,15 +92,19 @@ class Seq(list[Any]):
     node: yaml.SequenceNode
 
 
-class Map(dict[Scalar, Any]):
-    """A mapping, merge keys applied, with its node. Keys are scalars and so know where they stand."""
+class Map(dict[str, Any]):
+    """A mapping, merge keys applied, with its node. Its keys are scalars, so they know where they stand."""
 
     __slots__ = ("node",)
     node: yaml.MappingNode
 
+    def pairs(self) -> Iterable[tuple[Scalar, Any]]:
+        """The items, keys as the scalars that they are."""
+        return cast("Iterable[tuple[Scalar, Any]]", self.items())
+
     def key(self, name: object) -> Scalar | None:
         """The key equal to ``name`` with its position."""
-        return next((key for key in self if key == name), None)
+        return next((key for key, _ in self.pairs() if key == name), None)
 
 
 def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:

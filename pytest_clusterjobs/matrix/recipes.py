@@ -11,15 +11,15 @@ from typing import Any
 
 from .errors import quoted
 from .errors import Reporter
-from .fields import NAME_PATTERN
 from .load import display_path
 from .load import Map
 from .load import read_document
 from .load import Scalar
 from .load import spot_of
 from .merge import Layer
-from .schema import Document
-from .schema import RecipesFile
+from .model import Document
+from .model import RecipesFile
+from .readers import NAME_PATTERN
 from .validate import Loc
 from .validate import validate
 
@@ -67,7 +67,7 @@ class RecipeSource:
                 return
             parts = [part for part in Path(match).with_suffix("").parts if part not in ("..", ".", "/")]
             name = ".".join(parts)
-            if not re.match(NAME_PATTERN, name):
+            if not re.fullmatch(NAME_PATTERN, name):
                 message = f"recipe_files: {quoted(match)} cannot be part of a test id; use letters, digits and . _ + -"
                 self.reporter.error(spot_of(pattern), message)
                 continue

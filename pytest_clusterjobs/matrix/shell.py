@@ -7,7 +7,29 @@ import re
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _PARAMETER = re.compile(r"\$(?:[@*#1-9]|\{[@*#1-9])|(?<![\w-])shift(?![\w-])")
 _NOT_A_COMMAND = frozenset(
-    ["if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "select", "function", "in", "{", "}", "[[", "]]", "!", "coproc"]
+    [
+        "if",
+        "then",
+        "elif",
+        "else",
+        "fi",
+        "for",
+        "while",
+        "until",
+        "do",
+        "done",
+        "case",
+        "esac",
+        "select",
+        "function",
+        "in",
+        "{",
+        "}",
+        "[[",
+        "]]",
+        "!",
+        "coproc",
+    ]
 )
 _TAKES_NONE = frozenset(["exit", "return", "break", "continue", ":", "true", "false", "set", "unset", "wait"])
 """Builtins that ignore arguments, or change their meaning by them."""

@@ -54,13 +54,28 @@ def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Spot, str]
     path = loc[:-1] if in_key else loc
     spot = locate(raw, path, spot_of(raw))
     if in_key or error["type"] == "extra_forbidden":
-        parent, key = _parent(raw, path)
+        key = _key(raw, path)
         if key is not None:
             spot = spot_of(key)
         if error["type"] == "extra_forbidden":
             return spot, unknown_key(str(path[-1]), _fields(model, path[:-1]))
     at = error.get("ctx", {}).get("at")
-    return (spot_of(at) if isinstance(at, (Scalar, Seq, Map)) else spot), _message(error, path)
+    return (spot_of(at) if isinstance(at, (Scalar, Seq, Map)) else spot), _message(error, _written(raw, path))
+
+
+def _written(raw: Any, path: Loc) -> Loc:
+    """The path without the indexes of lists that the file has not: one value may stand for a list of one."""
+    for at, part in enumerate(path):
+        if isinstance(part, int) and not isinstance(raw, (Map, list)):
+            return path[:at]
+        raw = (
+            raw.get(str(part))
+            if isinstance(raw, Map)
+            else raw[part]
+            if isinstance(raw, list) and isinstance(part, int) and part < len(raw)
+            else None
+        )
+    return path
 
 
 def _message(error: Any, path: Loc) -> str:
@@ -86,19 +101,21 @@ def _shape(value: Any) -> str:
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "one value"
 
 
-def _parent(raw: Any, path: Loc) -> tuple[Any, Scalar | None]:
-    """The container that a path ends in, and the key in it with its position."""
+def _key(raw: Any, path: Loc) -> Scalar | None:
+    """The last name of a path as it stands in the file."""
     for part in path[:-1]:
         if isinstance(raw, Map):
-            key = raw.key(part)
-            raw = raw[key] if key is not None else None
+            raw = raw.get(str(part))
         elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
             raw = raw[part]
     if isinstance(raw, Map):
-        return raw, raw.key(path[-1])
-    if isinstance(raw, list):
-        return raw, next((each for each in raw if isinstance(each, Scalar) and each == path[-1]), None)
-    return raw, None
+        return raw.key(path[-1])
+    found = (
+        (each for each in raw if isinstance(each, Scalar) and each == path[-1])
+        if isinstance(raw, list)
+        else ()
+    )
+    return next(iter(found), None)
 
 
 def _fields(model: Any, path: Iterable[str | int]) -> list[str]:
@@ -134,7 +151,7 @@ def _like(value: Any, content: Any) -> Any:
     """A copy of a container with other content, at the same place in the file."""
     if isinstance(value, (Map, Seq)):
         copy = type(value)(content)
-        copy.node = value.node  # type: ignore[assignment]
+        copy.node = value.node
         return copy
     return content
 

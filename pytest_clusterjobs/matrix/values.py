@@ -10,9 +10,11 @@ from ..jobs import Range
 from .errors import quoted
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-DURATION_PATTERN = (
-    rf"^(?=[0-9])(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?$"
-)
+_PARTS = rf"(?=[0-9])(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?"
+_SIGN = r"(?:>=|<=|==|>|<)?\s*"
+DURATION_PATTERN = f"^{_PARTS}$"
+DURATION_RANGE_PATTERN = rf"^{_SIGN}{_PARTS}$|^{_PARTS}\s*\.\.\s*{_PARTS}$"
+COUNT_RANGE_PATTERN = rf"^{_SIGN}[0-9]+$|^[0-9]+\s*\.\.\s*[0-9]+$"
 SIZE_PATTERN = rf"^({_NUMBER}) ?(B|[kK]B|MB|GB|TB|KiB|MiB|GiB|TiB)$"
 TOLERANCE_PATTERN = rf"^(?:({_NUMBER})%|([+-])({_NUMBER})%|-({_NUMBER})%\.\.\+({_NUMBER})%)$"
 
@@ -37,7 +39,7 @@ def parse_duration(text: str) -> float:
     """Seconds of ``90s``, ``20m``, ``1h30m``, ``1.5h``, ``250ms``; more than 0, at most 366 days."""
     if _BARE_NUMBER.fullmatch(text):
         raise ValueError(f"a duration needs a unit: {text}s, {text}m or {text}h")
-    match = _DURATION.match(text) if len(text) <= 60 else None
+    match = _DURATION.fullmatch(text) if len(text) <= 60 else None
     if match is None:
         raise ValueError(f"{quoted(text)} is no duration; write 250ms, 90s, 20m, 1h30m or 2d")
     seconds = sum(float(part) * unit for part, unit in zip(match.groups(), _SECONDS, strict=True) if part)
@@ -50,7 +52,7 @@ def parse_size(text: str) -> int:
     """Bytes of ``64GiB``, ``512MB``; more than 0, at most 1024 TiB."""
     if _BARE_NUMBER.fullmatch(text):
         raise ValueError(f"a size needs a unit: {text}GiB, {text}GB, {text}MiB or {text}MB")
-    match = _SIZE.match(text) if len(text) <= 60 else None
+    match = _SIZE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
         raise ValueError(f"{quoted(text)} is no size; write 512MB, 64GiB, 1.5TiB")
     size = round(float(match[1]) * _BYTES[match[2]])
@@ -93,7 +95,7 @@ def parse_duration_range(text: str) -> Range:
 
 def parse_tolerance(text: str) -> tuple[float | None, float | None]:
     """Below and above, as fractions: ``5%`` both sides, ``-5%`` or ``+5%`` one side, ``-5%..+20%``."""
-    match = _TOLERANCE.match(text) if len(text) <= 60 else None
+    match = _TOLERANCE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
         raise ValueError(f"{quoted(text)} is no tolerance; write 5%, -5%, +5% or -5%..+20%")
     both, sign, one, below, above = match.groups()

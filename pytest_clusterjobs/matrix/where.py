@@ -11,11 +11,11 @@ from .errors import did_you_mean
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
-from .fields import fail
-from .fields import source_text
 from .load import Map
 from .load import Scalar
 from .load import spot_of
+from .readers import fail
+from .readers import source_text
 
 BACKEND = "backend"
 """The name that selects by backend; no axis of its own."""
@@ -65,7 +65,7 @@ def parse_where(value: Any) -> Where:
     if not isinstance(value, Map) or not value:
         fail("name axes and values: {nodes: [1, 2], condition: normal_completion}")
     terms = []
-    for key, given in value.items():
+    for key, given in value.pairs():
         values = given if isinstance(given, list) else [given]
         if not values or not all(isinstance(each, Scalar) for each in values):
             fail(f"{quoted(key)} takes a value or a list of values", at=key)

@@ -1,0 +1,368 @@
+"""What a matrix's scalars and small shapes mean: source text to typed values, or a message with the fix.
+
+These run inside of pydantic; ``fail`` is how they say no.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import warnings
+from collections.abc import Callable
+from typing import Any
+from typing import NoReturn
+from typing import TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from ..jobs import Mark
+from ..jobs import ReasonClass
+from . import values
+from .errors import quoted
+from .load import Map
+from .load import Scalar
+from .load import Seq
+
+T = TypeVar("T")
+
+NAME_PATTERN = r"^[A-Za-z0-9._+-]{1,100}$"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+WORD_PATTERN = r"^[a-z][a-z0-9_]*$"
+IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+MAX_TEXT = 100_000
+MAX_REGEX = 2_000
+
+
+def fail(message: str, at: Any = None) -> NoReturn:
+    """End a validation; ``at`` is the value to point at, the validated one if ``None``."""
+    raise PydanticCustomError("matrix", "{message}", {"message": message, "at": at})
+
+
+def source_text(value: Any) -> str:
+    """A scalar's text as the file has it: ``3.10``, ``on``, ``08``."""
+    if not isinstance(value, Scalar):
+        fail(f"one value is needed, not {_shape(value)}")
+    _no_controls(value)
+    return str(value)
+
+
+def text(value: Any) -> str:
+    """A scalar that YAML reads as text too."""
+    if isinstance(value, Scalar) and value.kind != "str":
+        fail(f"YAML reads {value} as {value.reading}, text is needed here: write {quote(value)}")
+    return source_text(value)
+
+
+def line(value: Any) -> str:
+    """Text without a line break."""
+    result = text(value)
+    if "\n" in result or not result.strip():
+        fail("one line of text is needed" if result.strip() else "empty text")
+    return result
+
+
+def script(value: Any) -> str:
+    """A shell script."""
+    result = text(value)
+    if not result.strip():
+        fail("empty; the shortest command is `:`")
+    no_template(result)
+    return result
+
+
+def name(value: Any) -> str:
+    """A name that becomes part of a test id."""
+    result = text(value)
+    if not re.fullmatch(NAME_PATTERN, result):
+        fail(f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100)")
+    return result
+
+
+def axis_value(value: Any) -> str:
+    """A value of an axis, as its source text."""
+    if value is None:
+        fail("an axis value must be text; write 'null' in quotes if that is meant")
+    result = source_text(value)
+    if not re.fullmatch(NAME_PATTERN, result):
+        fail(f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100)")
+    return result
+
+
+def env_name(value: Any) -> str:
+    """The name of an environment variable that a matrix may set."""
+    result = source_text(value)
+    if not re.fullmatch(ENV_PATTERN, result) or len(result) > 200:
+        fail(f"{quoted(result)} is no name of an environment variable; use letters, digits and _")
+    if result.startswith("CLUSTERJOBS_"):
+        fail(f"{result}: names that begin with CLUSTERJOBS_ are set by this tool")
+    return result
+
+
+def env_value(value: Any) -> str:
+    """The value of an environment variable, as its source text."""
+    result = source_text(value)
+    no_template(result)
+    no_expansion(result, "an env value")
+    return result
+
+
+def no_template(content: str) -> None:
+    """Refuse what looks like a template language: there is none here."""
+    if "{{" in content:
+        found = "${{" if "${{" in content else "{{"
+        fail(
+            f"`{found}`: there is no template language; use shell variables such as $CLUSTERJOBS_NUM_NODES in run"
+        )
+
+
+def no_expansion(content: str, what: str) -> None:
+    """Refuse a ``$NAME`` that nobody will expand."""
+    match = re.search(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{|\()", content)
+    if match:
+        fail(f"`{match[0]}` in {what} is not expanded by anybody; write it into run, where the shell does")
+
+
+def quote(value: str) -> str:
+    """A scalar in quotes, as YAML wants it."""
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def whole(low: int, high: int) -> Callable[[Any], int]:
+    """A reader of whole numbers."""
+
+    def read(value: Any) -> int:
+        if not isinstance(value, Scalar) or value.kind != "int":
+            fail(f"a whole number is needed, not {_shown(value)}")
+        number = int(value) if len(value) < 20 else 10**20
+        if not low <= number <= high:
+            fail(f"a whole number from {low} to {high} is needed, not {value[:25]}")
+        return number
+
+    return read
+
+
+def number(value: Any) -> float:
+    """A finite number."""
+    if not isinstance(value, Scalar) or value.node.style not in (None, ""):
+        fail(f"a number is needed, not {_shown(value)}")
+    return reading(values.parse_number)(value)
+
+
+def reading(parse: Callable[[str], T]) -> Callable[[Any], T]:
+    """A reader of one of the notations in ``values``."""
+
+    def read(value: Any) -> T:
+        try:
+            return parse(source_text(value))
+        except ValueError as error:
+            fail(str(error))
+
+    return read
+
+
+def regex(groups: bool = False) -> Callable[[Any], str]:
+    """A reader of regular expressions, of at least one group if ``groups``."""
+
+    def read(value: Any) -> str:
+        result = text(value)
+        compiled = compile_regex(result)
+        if groups and not compiled.groups:
+            fail("the pattern needs a group around the number: 'loss=([0-9.]+)'")
+        return result
+
+    return read
+
+
+def compile_regex(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of a matrix; what Python warns about is a mistake too."""
+    if not pattern or len(pattern) > MAX_REGEX:
+        fail("an empty pattern" if not pattern else f"a pattern of more than {MAX_REGEX} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return re.compile(pattern, re.MULTILINE)
+    except (re.error, Warning, OverflowError, RecursionError) as error:
+        fail(f"no regular expression: {error}")
+
+
+def split_args(value: Any) -> tuple[str, ...]:
+    """Arguments: text is split as a shell would, a list is taken as it is."""
+    if isinstance(value, Seq):
+        for each in value:
+            if not isinstance(each, Scalar):
+                fail(f"an argument must be one value, not {_shape(each)}", at=value if each is None else each)
+        words = [source_text(each) for each in value]
+    else:
+        try:
+            words = shlex.split(source_text(value))
+        except ValueError as error:
+            fail(f"cannot be split into arguments: {error}")
+    for word in words:
+        no_template(word)
+        no_expansion(word, "args")
+    return tuple(words)
+
+
+def as_list(value: Any) -> Any:
+    """One value where a list may stand."""
+    return [value] if isinstance(value, (Scalar, Map)) else value
+
+
+def long_form(value: Any, key: str) -> Any:
+    """A lone scalar as the mapping that it is short for."""
+    return {key: value} if isinstance(value, Scalar) else value
+
+
+def names_to_map(value: Any) -> Any:
+    """A list of names where a mapping may stand: each with an empty fragment."""
+    if not isinstance(value, list):
+        return value
+    result: dict[Any, None] = {}
+    for each in value:
+        if not isinstance(each, Scalar):
+            fail(f"one value is needed, not {_shape(each)}", at=value if each is None else each)
+        if each in result:
+            fail(f"{quoted(each)} stands twice in the list", at=each)
+        result[each] = None
+    return result
+
+
+def not_empty(value: Any) -> Any:
+    """Refuse an empty list or mapping."""
+    if isinstance(value, (list, dict)) and not value:
+        fail("empty; name at least one")
+    return value
+
+
+def resolved(value: Any) -> Any:
+    """A value of any shape, as Python has it; refuses what YAML versions read differently."""
+    if isinstance(value, Map):
+        return {source_text(key): resolved(each) for key, each in value.pairs()}
+    if isinstance(value, list):
+        return [resolved(each) for each in value]
+    return _scalar(value) if isinstance(value, Scalar) else value
+
+
+def _scalar(value: Scalar) -> str | int | float | bool:
+    kind = value.kind
+    if kind == "odd":
+        fail(
+            f"YAML reads {value} as {value.reading} or as text, by version: write {quote(value)} or another form",
+            at=value,
+        )
+    if kind == "bool":
+        return value.lower() == "true"
+    if kind == "int":
+        return int(value)
+    if kind == "float":
+        decimal = float(value.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf"))
+        if not math.isfinite(decimal):
+            fail("a finite number is needed", at=value)
+        return decimal
+    return source_text(value)
+
+
+def mark(value: Any) -> Mark:
+    """A mark: a name, or a name with what it is called with."""
+    if isinstance(value, Scalar):
+        return Mark(_mark_name(value))
+    if not isinstance(value, Map) or len(value) != 1:
+        fail("a mark is a name, or one name with its arguments: {skip: why}")
+    ((key, given),) = value.pairs()
+    called = _mark_name(key)
+    arguments = resolved(given)
+    if isinstance(arguments, dict):
+        return Mark(called, (), arguments)
+    if isinstance(arguments, list):
+        return Mark(called, tuple(arguments))
+    if called in ("skip", "xfail"):
+        if not isinstance(arguments, str):
+            fail(f"`{called}` takes the reason as text, or a mapping", at=given)
+        return Mark(called, (), {"reason": arguments})
+    return Mark(called, () if arguments is None else (arguments,))
+
+
+def _mark_name(value: Scalar) -> str:
+    called = source_text(value)
+    if not re.fullmatch(IDENTIFIER_PATTERN, called):
+        fail(f"{quoted(called)} is no name of a mark", at=value)
+    if called in ("parametrize", "usefixtures"):
+        instead = "axes" if called == "parametrize" else "fixtures"
+        fail(f"`{called}` does nothing here; use {instead}", at=value)
+    return called
+
+
+def identifier(value: Any) -> str:
+    """The name of a fixture."""
+    result = text(value)
+    if not re.fullmatch(IDENTIFIER_PATTERN, result):
+        fail(f"{quoted(result)} is no name of a fixture")
+    return result
+
+
+def word(value: Any) -> str:
+    """A reason's word."""
+    result = text(value)
+    if not re.fullmatch(WORD_PATTERN, result):
+        fail(f"{quoted(result)} is no reason; reasons are lower case words such as job_failed")
+    return result
+
+
+def reason_class(value: Any) -> ReasonClass:
+    """The class of an added reason."""
+    result = text(value)
+    if result not in set(ReasonClass):
+        fail(f"a reason's class is product, user or infra, not {quoted(result)}")
+    return ReasonClass(result)
+
+
+def expected_reasons(value: Any) -> Any:
+    """Reasons, of which ``any`` stands alone."""
+    if isinstance(value, list) and len(value) > 1 and "any" in value:
+        fail("`any` stands alone")
+    return value
+
+
+def exit_code_or_nonzero(value: Any) -> Any:
+    """An exit code, or the word ``nonzero``."""
+    if isinstance(value, Scalar) and value == "nonzero":
+        return "nonzero"
+    if not isinstance(value, Scalar) or value.kind != "int":
+        fail(f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}")
+    return whole(0, 255)(value)
+
+
+def choice(*words: str) -> Callable[[Any], str]:
+    """A reader of one of a few words."""
+
+    def read(value: Any) -> str:
+        result = text(value)
+        if result not in words:
+            fail(f"one of {', '.join(words)} is needed, not {quoted(result)}")
+        return result
+
+    return read
+
+
+def _shape(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, Scalar):
+        return _shape(value)
+    return quoted(value) + (" (text)" if value.kind == "str" and value.replace(".", "").isdigit() else "")
+
+
+def _no_controls(value: Scalar) -> None:
+    if len(value) > MAX_TEXT:
+        fail(f"a text of more than {MAX_TEXT} characters", at=value)
+    if value.isprintable():
+        return
+    for char in value:
+        if (ord(char) < 32 and char not in "\n\t") or ord(char) == 127:
+            fail(f"control character {char.encode('unicode_escape').decode()} in text", at=value)
