@@ -116,7 +116,8 @@ class Owner:
         if self._run is None or not self._run.engine.knows(key):
             return
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self._clerk.add_report(key, str(report.when), _word(report), json.dumps(data))
+        # Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
+        self._clerk.add_report(key, str(report.when), _word(report), json.dumps(data, default=repr))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

@@ -48,7 +48,10 @@ class Core:
         """Whether the window lets this job be submitted now."""
         if self.max_jobs is not None and len(self.in_flight) >= self.max_jobs:
             return False
-        return self.max_nodes is None or self.nodes_in_flight + job.spec.nodes <= self.max_nodes
+        if self.max_nodes is None or job.spec.nodes > self.max_nodes:
+            # What could never fit is let through to be refused.
+            return True
+        return self.nodes_in_flight + job.spec.nodes <= self.max_nodes
 
     def complete(self, result: Result) -> None:
         """Publish a result; the caller holds the lock and has written it to the ledger."""

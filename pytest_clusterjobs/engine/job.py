@@ -86,7 +86,9 @@ class Job:
         An end is final: schedulers contradict themselves, and a verdict must not.
         """
         self.answered_at = now
-        if self.has_ended and seen.phase is not Phase.ENDED:
+        if self.observation is not None and self.observation.phase is Phase.ENDED:
+            complete = self.observation.log_complete or (seen.phase is Phase.ENDED and seen.log_complete)
+            self.observation = replace(self.observation, log_complete=complete)
             return False
         if seen.handle is not None:
             self.handle = seen.handle
@@ -104,11 +106,6 @@ class Job:
         changed = known != self.observation
         self.observation = known
         return changed
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the cluster has said that it ended."""
-        return self.observation is not None and self.observation.phase is Phase.ENDED
 
 
 def due_action(job: Job, now: float, at: float) -> OwnAction | None:

@@ -114,20 +114,24 @@ class Engine:
     def next_result(self, timeout: float) -> Result | None:
         """Take the next result in the order of ends, waiting at most ``timeout`` seconds for it."""
         with self.core.changed:
-            self._raise_if_broken()
-            if not self.core.fresh:
-                self.core.clock.wait(self.core.changed, timeout)
-                self._raise_if_broken()
+            self._wait(lambda: bool(self.core.fresh), timeout)
             return self.core.results[self.core.fresh.popleft()] if self.core.fresh else None
 
     def wait_for(self, key: str, timeout: float) -> Result | None:
-        """The result of one cell, waiting at most about ``timeout`` seconds for it."""
+        """The result of one cell, waiting at most ``timeout`` seconds for it."""
         with self.core.changed:
-            self._raise_if_broken()
-            if key not in self.core.results:
-                self.core.clock.wait(self.core.changed, timeout)
-                self._raise_if_broken()
+            self._wait(lambda: key in self.core.results, timeout)
             return self.core.results.get(key)
+
+    def _wait(self, there: Callable[[], bool], timeout: float) -> None:
+        clock = self.core.clock
+        until = clock.monotonic() + timeout
+        while self.core.broken is None and not there():
+            left = until - clock.monotonic()
+            if left <= 0:
+                break
+            clock.wait(self.core.changed, left)
+        self._raise_if_broken()
 
     def _raise_if_broken(self) -> None:
         if self.core.broken is not None:
