@@ -53,9 +53,7 @@ class _Failure:
 
 
 def by_code(code: int) -> Reason:
-    """The reason that a command's own code stands for; 137 says a signal, never memory."""
-    if code == 0:
-        return Reason.JOB_COMPLETED
+    """The reason that a code other than 0 stands for; 137 says a signal, never memory."""
     return Reason.KILLED_BY_SIGNAL if 129 <= code <= 192 else Reason.JOB_FAILED
 
 

@@ -246,9 +246,18 @@ def test_a_rank_that_the_cluster_stopped_needs_no_sentinel(code: int | None) -> 
     assert end_of(exited(0), NodeState(1, code, stopped_by_cluster=True)).reason == "job_completed"
 
 
-@pytest.mark.parametrize("main", [bare(None), bare(0)])
+@pytest.mark.parametrize(
+    "main", [bare(None), bare(0), NodeState(0, stopped_by_cluster=True), said("stopped", by_cluster=True)]
+)
 def test_the_cluster_stopping_a_rank_does_not_stand_for_a_clean_main_node(main: NodeState) -> None:
     assert end_of(main, said("stopped", 1, by_cluster=True)).reason == "unknown"
+    assert end_of(main).reason == "unknown"
+
+
+def test_a_command_that_took_the_clusters_signal_was_stopped_all_the_same() -> None:
+    report = SentinelReport(SentinelWord.EXITED, 1, 143)
+    assert end_of(exited(0), NodeState(1, report=report, stopped_by_cluster=True)).reason == "job_completed"
+    assert end_of(exited(0), NodeState(1, report=report)).reason == "killed_by_signal"
 
 
 def test_a_rank_that_failed_before_the_cluster_could_stop_it_counts() -> None:
@@ -303,6 +312,10 @@ def test_without_times_a_rank_that_was_killed_gives_way_to_one_that_failed(code:
     assert (end.reason, end.exit_code, end.first_failing_node) == ("job_failed", 3, 1)
 
 
+def test_times_of_some_ranks_only_do_not_order_them() -> None:
+    assert end_of(exited(143, 0), exited(3, 1, ended=5.0)).exit_code == 3
+
+
 def test_a_limit_on_any_rank_counts() -> None:
     end = end_of(exited(0), said("max_runtime_reached", 1))
     assert (end.reason, end.first_failing_node) == ("max_runtime_reached", 1)
@@ -325,6 +338,17 @@ def test_stopping_the_rest_after_a_failure_leaves_the_reason_to_the_ranks() -> N
     end = end_of(*nodes, action=ActionKind.STOP_REST, hint=Reason.CANCELLED)
     assert (end.reason, end.exit_code, end.source) == ("job_failed", 3, Source.SENTINEL)
     assert end_of(*nodes, action=ActionKind.STOP_REST, hint=Reason.NODE_FAILED).reason == "node_failed"
+
+
+def test_the_code_that_the_cluster_saw_of_a_stopped_rank_is_not_its_own() -> None:
+    stopped = NodeState(0, 143, 4.0, SentinelReport(SentinelWord.STOPPED, 0))
+    end = end_of(stopped, exited(3, 1, ended=5.0), action=ActionKind.STOP_REST)
+    assert (end.exit_code, end.first_failing_node) == (3, 1)
+
+
+def test_a_stopped_rank_never_ended_with_0() -> None:
+    stopped = NodeState(0, 0, report=SentinelReport(SentinelWord.STOPPED, 0, exit_code=0))
+    assert end_of(stopped, action=ActionKind.STOP_REST).reason == "unknown"
 
 
 def test_our_own_stop_is_no_signal_of_the_products() -> None:

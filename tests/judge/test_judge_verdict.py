@@ -285,6 +285,8 @@ def test_a_metric_of_one_rank_and_of_all() -> None:
     assert metric_verdict(MetricExpectation(r"m=(\d)"), *logs)[1] == "3.0"
     assert metric_verdict(MetricExpectation(r"m=(\d)", "first"), *logs)[1] == "1.0"
     assert metric_verdict(MetricExpectation(r"m=(\d)", node=7), *logs) == (Verdict.FAILED, "not in the log")
+    with_text = Expectation(metrics={"m": MetricExpectation(r"m=(\d)", node=1)}, log=LogExpectation(("m=3",)))
+    assert judged(with_text, COMPLETED, dict(enumerate(logs))) == Judgement(Verdict.PASSED, (), {"m": 2.0})
 
 
 @pytest.mark.parametrize("text", ["3", "-0.5", "+1e3", ".5", "7.", "1E-9"])
@@ -325,7 +327,16 @@ def test_a_mean_that_overflows_is_unmet() -> None:
         ({"reference": 100.0, "tolerance_below": 0.05}, (95, 1000), (94.9,)),
         ({"reference": 100.0, "tolerance_below": 0.05, "tolerance_above": 0.2}, (95, 120), (94, 121)),
         ({"reference": -10.0, "tolerance_below": 0.1, "tolerance_above": 0.1}, (-11, -9), (-11.1, -8.9)),
-        ({"reference": 0.3, "tolerance_below": 0.1, "tolerance_above": 0.1}, (0.27, 0.33), (0.2699, 0.3301)),
+        (
+            {"reference": 0.01, "tolerance_below": 0.1, "tolerance_above": 0.1},
+            (0.009, 0.011),
+            (0.0089, 0.0111),
+        ),
+        (
+            {"reference": 0.009, "tolerance_below": 0.1, "tolerance_above": 0.1},
+            (0.0081, 0.0099),
+            (0.0091 + 0.0009,),
+        ),
         ({"reference": 100.0}, (-math.pi, 1e9), ()),
         ({"reference": 100.0, "tolerance_below": 0.5, "min": 90.0}, (90,), (89,)),
     ],
