@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .clock import ClockRanOut as ClockRanOut
     from .clock import ManualClock as ManualClock
+    from .cluster import Cluster as Cluster
+    from .cluster import Job as Job
+    from .conformance import BackendConformance as BackendConformance
+    from .harness import Harness as Harness
     from .noop import NOOP as NOOP
     from .noop import NoopBackend as NoopBackend
     from .scripted import Calls as Calls
@@ -16,8 +20,12 @@ if TYPE_CHECKING:
     from .scripts import Script as Script
 
 _HOMES = {
+    "BackendConformance": ".conformance",
     "Calls": ".scripted",
     "ClockRanOut": ".clock",
+    "Cluster": ".cluster",
+    "Harness": ".harness",
+    "Job": ".cluster",
     "ManualClock": ".clock",
     "NOOP": ".noop",
     "NoopBackend": ".noop",
@@ -26,6 +34,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "BackendConformance",
+    "Harness",
+    "Cluster",
+    "Job",
     "Calls",
     "ClockRanOut",
     "ManualClock",
@@ -40,4 +52,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "BackendConformance":
+        _explain_assertions()
     return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def _explain_assertions() -> None:
+    from pytest import register_assert_rewrite
+
+    register_assert_rewrite(f"{__name__}.conformance")

@@ -83,8 +83,9 @@ class NodeTests(Suite):
         if cluster.harness.silence is None:
             pytest.skip("no way to silence a rank is known")
         run = f"if [ {_RANK} = 1 ]; then {cluster.harness.silence}; sleep 600; fi"
-        job = cluster.submit(run, nodes=2)
-        assert cluster.end(job).reason != Reason.JOB_COMPLETED
+        job = cluster.submit(run, nodes=2, grace_period=cluster.seconds(1.0))
+        outcome = cluster.end(job, seconds=30.0)
+        assert outcome.reason != Reason.JOB_COMPLETED, outcome.detail
 
     def test_every_rank_has_its_own_log(self, cluster: Cluster) -> None:
         need_nodes(cluster, 2)
