@@ -133,9 +133,10 @@ class Builder:
         return self._once(_distinct, draft.state.get("marks", ()))
 
     def _once(self, make: Callable[..., T], *operands: Any) -> T:
-        key = (getattr(make, "__code__", make), *(id(each) for each in operands))
+        key = (make.__name__, *map(id, operands))
         found = self._memo.get(key)
         if found is None:
+            # Keeping the operands alive keeps their ids from being used again.
             found = self._memo[key] = (make(*operands), operands)
         result: T = found[0]
         return result

@@ -9,6 +9,7 @@ from dataclasses import field
 from itertools import product
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
@@ -22,6 +23,7 @@ from .errors import Spot
 from .layers import LayerReader
 from .layers import Layers
 from .load import display_path
+from .load import gc_off
 from .load import locate
 from .load import Map
 from .load import read_document
@@ -40,6 +42,11 @@ _MAX_ID = 200
 
 def expand_file(path: Path, *, rootdir: Path, site: Site, backend: str | None) -> Matrix:
     """Read and expand one matrix. Raises MatrixErrors."""
+    with gc_off():
+        return _expand(path, rootdir, site, backend)
+
+
+def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matrix:
     reporter = Reporter()
     raw = read_document(path, display_path(path, rootdir), reporter)
     cells: list[Cell] = []
@@ -80,6 +87,9 @@ class Expansion:
     reporter: Reporter
     top: Spot
     _merger: Merger = field(default_factory=Merger)
+    _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
+        default_factory=dict
+    )
     _used: set[int] = field(default_factory=set)
     """The selections that selected something."""
 
@@ -109,15 +119,22 @@ class Expansion:
             yield draft
 
     def _draft(self, axes: Mapping[str, str], include: Layer | None) -> Draft:
-        layers = [*self.layers.base]
-        for axis in (*(axis for axis in self.layers.axes if axis != "condition"), "condition"):
-            layer = self.layers.axes[axis].get(axes[axis])
-            layers += [layer] if layer is not None else []
-        condition = layers[-1]
-        layers += self._overriding(axes, condition)
-        layers += [include] if include is not None else []
+        condition = self.layers.axes["condition"][axes["condition"]]
+        below, state = self._below_condition(axes)
+        above = [condition, *self._overriding(axes, condition), *([include] if include is not None else [])]
         spot = include.spot if include is not None else condition.spot
-        return Draft(_cell_id(axes), axes, spot, layers, self._merger.fold(layers))
+        return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state))
+
+    def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
+        """The layers below a cell's condition and what they say together, which its neighbours share."""
+        key = tuple(value for axis, value in axes.items() if axis != "condition")
+        if key not in self._prefixes:
+            chosen = (
+                self.layers.axes[axis].get(value) for axis, value in axes.items() if axis != "condition"
+            )
+            layers = (*self.layers.base, *(layer for layer in chosen if layer is not None))
+            self._prefixes[key] = layers, self._merger.fold(layers)
+        return self._prefixes[key]
 
     def _overriding(self, axes: Mapping[str, str], condition: Layer) -> Iterator[Layer]:
         for selection, layer in self.layers.overrides:

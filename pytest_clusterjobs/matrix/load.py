@@ -32,6 +32,8 @@ except ImportError:  # PyYAML built without libyaml: the same nodes, more slowly
 
 MAX_BYTES = 16 * 2**20
 _MAX_DEPTH = 60
+_SAFE_DEPTH = 15_000
+"""What libyaml's composer, which recurses on the C stack, survives at 8 MiB of it."""
 _MAX_NODES = 2_000_000
 """What a file may hold once its aliases are written out: stops "billion laughs" files."""
 
@@ -150,11 +152,10 @@ def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | Non
     if path.suffix == ".json":
         # JSON may be indented by tabs, which YAML refuses; JSON strings never hold a raw one.
         text = text.replace("\t", " ")
-    with _gc_off():
-        node = _compose(text, shown, reporter)
-        if node is None:
-            return None
-        value = _Walk(reporter).value(node)
+    node = _compose(text, shown, reporter)
+    if node is None:
+        return None
+    value = _Walk(reporter).value(node)
     if not isinstance(value, (Map, Seq)):
         reporter.error(spot_of(node), "the file must hold a mapping such as `recipes: ...`")
         return None
@@ -188,8 +189,8 @@ def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
 
 
 @contextmanager
-def _gc_off() -> Iterator[None]:
-    """No cycle collection: it would walk all nodes again and again (4x the time of a large file)."""
+def gc_off() -> Iterator[None]:
+    """No cycle collection meanwhile: it would walk all nodes again and again (4x the time of a large file)."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -211,7 +212,7 @@ def _named(text: str, shown: str) -> _Named:
 
 def _maybe_deep(text: str) -> bool:
     """Whether the nesting could overflow the C stack, on which libyaml's composer recurses."""
-    return text.count("[") + text.count("{") + text.count("- ") + text.count("? ") > 20_000
+    return text.count("[") + text.count("{") + 2 * text.count("- - ") + text.count("? ") > _SAFE_DEPTH
 
 
 def _check_depth(text: str, shown: str) -> None:

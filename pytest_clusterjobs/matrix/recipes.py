@@ -108,13 +108,13 @@ def entries(
     container: Any = raw
     for part in path:
         container = container.get(part) if isinstance(container, Map) else None
+    keys = {str(key): key for key in _keys(container)}
+    broken = {str(loc[len(path)]) for loc in left_out if loc[: len(path)] == path and len(loc) > len(path)}
     for name, fragment in fragments.items():
-        key = _key(container, str(name))
         below = container.get(str(name)) if isinstance(container, Map) else None
-        spot = spot_of(key) if key is not None else spot_of(raw)
-        broken = any(loc[: len(path) + 1] == (*path, str(name)) for loc in left_out)
+        spot = spot_of(keys.get(str(name), raw))
         said = fragment.said() if fragment is not None else {}
-        yield Layer(f"{kind} {name}", said, _long_form(below), spot, broken)
+        yield Layer(f"{kind} {name}", said, _long_form(below), spot, str(name) in broken)
 
 
 def _long_form(raw: Any) -> Any:
@@ -132,12 +132,11 @@ def _word(text: str, at: Scalar) -> Scalar:
     return word
 
 
-def _key(container: Any, name: str) -> Scalar | None:
+def _keys(container: Any) -> list[Scalar]:
+    """The names that stand in a mapping, or in the list that is short for one."""
     if isinstance(container, Map):
-        return container.key(name)
-    if isinstance(container, Scalar):
-        return container
-    return next((each for each in container or () if each == name), None)
+        return [key for key, _ in container.pairs()]
+    return [each for each in container or () if isinstance(each, Scalar)]
 
 
 def _scalars(raw: Any, read: list[str] | None) -> list[Scalar]:
