@@ -1,6 +1,7 @@
 # Wraps the command of a job on one node: runs it, enforces its limits, says how it ended.
-# Arguments: nonce max_runtime grace_period not_after beat_interval silent_beats shell workdir setup run [args...]
-# The command's group is stopped by TERM and, a grace period later, KILL.
+# Arguments: nonce max_runtime grace_period not_after beat_interval silent_looks shell workdir setup run [args...]
+# Traps may interrupt the wait for the command only once its exit code has stopped to matter (word is
+# set): bash can lose the status of a child that ends while a trap is due.
 nonce=$1 max=$2 grace=$3 late=$4 every=$5 limit=$6 shell=$7 dir=$8 setup=$9
 shift 9
 run=$1
@@ -9,7 +10,7 @@ rank=${CLUSTERJOBS_NODE_RANK:-0}
 [ "$rank" = 0 ] || every=
 beat=${CLUSTERJOBS_HEARTBEAT_FILE:=${TMPDIR:-/tmp}/clusterjobs.$nonce.$rank}
 export CLUSTERJOBS_HEARTBEAT_FILE
-beats=0 silent=0 new=0 old=1
+beats=0 busy=x
 # The shell's own notes ("Killed") are not the job's; the command gets the real stderr back.
 exec 3>&2 2>/dev/null
 
@@ -17,7 +18,11 @@ exec 3>&2 2>/dev/null
 say() {
 trap '' TERM INT HUP USR1 USR2 ALRM PIPE
 [ "$timers" ] && kill -VTALRM $timers && wait $timers
-[ "$every" ] && rm -f "$beat" "$beat".[01]
+if [ "$beating" ]; then
+read -r beats <"$beat.n"
+[ "$beat.0" -nt "$beat" ] || [ "$beat.1" -nt "$beat" ] || [ ! -e "$beat" ] || beats=$((beats+1))
+rm -f "$beat" "$beat".[01n]
+fi
 echo "
 [clusterjobs $nonce $1 exit_code=$2 node=$rank restarts=${CLUSTERJOBS_RESTARTS:-0} heartbeats=$beats]"
 exit $3
@@ -35,53 +40,57 @@ pause() {
 sleep $1 & wait $! || { sleep $((${1%.*}+1)) & wait $!; }
 }
 
-# timer SIGNAL FIRST NEXT: signals us after FIRST and then every NEXT seconds.
-# It is ended by VTALRM, which we never trap: so it dies even before its own trap is set.
-timer() {
+# aside COMMAND...: runs a function beside us. It is ended by VTALRM, which we never trap, so that it
+# can be ended before it has set its own trap.
+aside() {
 (
 last=$!
 trap '[ "$!" = "$last" ] || kill -9 $!; exit' VTALRM
 trap '' TERM INT HUP
-pause $2
-while kill -$1 $$; do pause $3; done
+"$@"
 ) </dev/null >/dev/null 3>&- &
 timers="$timers $!"
 }
 
+# timer SIGNAL SECONDS: and again every second, should the first have come at a bad moment.
+timer() {
+pause $2
+while kill -$1 $$; do pause 1; done
+}
+
+# Beats since the last look: the new marker is made before the old one is compared, and equal
+# times count as newer, so that no beat is lost where times are coarse.
+look() {
+silent=0 new=0
+while [ $silent -lt $limit ]; do
+pause $every
+silent=$((silent+1)) old=$new new=$((1-new))
+true >"$beat.$new"
+[ -e "$beat" ] && ! [ "$beat.$old" -nt "$beat" ] && silent=0 beats=$((beats+1)) && echo $beats >"$beat.n"
+done
+timer USR1 0
+}
+
+# The group may not be there yet when the command has just been started.
 signal() {
-[ "$child" ] && kill -$1 $group$child
+kill -$1 $group$child || { sleep 0.1 || sleep 1; kill -$1 $group$child; }
 }
 
 stop() {
 signal TERM
-timer ALRM $grace 1
+aside timer ALRM $grace
 stopper=$!
 }
 
-# halt WORD: a trap; the first word stands.
+# halt WORD: a trap; the first word stands. While we are busy starting something it must not fork,
+# since that would change $! under us; what it leaves out is done right after.
 halt() {
 tick=x
 [ "$word" ] && return
 word=$1
 echo "
 clusterjobs: $1, stopping the command"
-stop
-}
-
-# Beats since the last look. The new marker is made before the old one is compared, and equal
-# times count as newer, so that no beat is lost where times are coarse.
-look() {
-new=$old old=$((1-new))
-true >"$beat.$new"
-[ -e "$beat" ] && ! [ "$beat.$old" -nt "$beat" ] && beats=$((beats+1))
-}
-
-check() {
-tick=x
-if look; then silent=0; else
-silent=$((silent+1))
-[ $silent -lt $limit ] || halt heartbeat_timeout
-fi
+[ "$busy" ] || stop
 }
 
 # phase NAME SCRIPT [args...]: runs a script and what it leaves behind to the end; code is how it ended.
@@ -93,21 +102,22 @@ set $mode
 $leader $shell -c "$script" "$name" "$@" </dev/null 2>&3 3>&- &
 child=$!
 set +m
-[ "$word" ] && signal TERM
-while tick=; wait $child; code=$?; [ "$tick" ] && [ $code -gt 128 ]; do :; done
-[ "$word" ] || trap 'tick=x' TERM INT HUP USR1 USR2
+busy=
+[ "$word" ] && [ ! "$stopper" ] && stop
+while tick=; wait $child; code=$?; [ "$tick" ] && [ $code -gt 128 ] && kill -0 $child; do :; done
+[ "$word" ] || trap tick=x TERM INT HUP USR1 USR2
 if kill -0 $group$child; then
 [ "$word" ] || stop
 while [ ! "$killed" ] && kill -0 $group$child; do sleep 0.1 || sleep 1; done
 fi
 [ "$stopper" ] && kill -VTALRM $stopper && wait $stopper
-child= killed= stopper=
+busy=x killed= stopper=
 }
 
 arm() {
 trap 'halt stopped' TERM INT HUP
 trap 'halt max_runtime_reached' USR2
-trap check USR1
+trap 'halt heartbeat_timeout' USR1
 }
 
 [ "$late" ] && [ "$(date +%s)" -gt "$late" ] && say too_late - 125
@@ -124,19 +134,20 @@ esac
 set +m
 trap 'tick=x killed=x; signal KILL' ALRM
 arm
-[ "$max" ] && timer USR2 $max 1
+[ "$max" ] && aside timer USR2 $max
 if [ "$setup" ]; then
 phase setup "$setup"
 [ "$word" ] || [ $code = 0 ] || fail $code "setup failed with $code"
 arm
 fi
 if [ "$every" ]; then
+beating=x
 rm -f "$beat"
+echo 0 >"$beat.n"
 true >"$beat.0"
-timer USR1 $every $every
+aside look
 fi
 phase run "$run" "$@"
-[ "$every" ] && look
 case $word in
 '') say exited $code $code;;
 stopped) say stopped - 143;;
