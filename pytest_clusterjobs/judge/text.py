@@ -44,7 +44,7 @@ def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start")
     What is left out on the side that is not kept is marked with ``[...]``.
     """
     cut = text[:limit] if keep == "start" else text[-limit:]
-    shown = "".join(map(_escape, cut))
+    shown = cut if cut.isascii() and cut.isprintable() else "".join(map(_escape, cut))
     if len(cut) == len(text) and len(shown) <= limit:
         return shown
     mark = "[...]"[:limit]
