@@ -89,6 +89,8 @@ def read_rules(
     Logs are read when the first rule needs one: a rule whose fields are all filled needs none.
     ``code`` is the code that ``exit_code`` rules compare with.
     """
+    if not classification.rules:
+        return Reading()
     patterns = {
         i: re.compile(r.log, re.MULTILINE) for i, r in enumerate(classification.rules) if r.log is not None
     }
