@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
+
+
+@pytest.fixture(scope="session")
+def page_files() -> dict[str, str]:
+    """The code blocks of docs/backends.md that begin with a file's name, by that name."""
+    blocks = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    return dict(blocks)
+
+
+@pytest.fixture(scope="session")
+def foldercluster(
+    page_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ModuleType]:
+    """The example backend of the page, imported."""
+    folder = tmp_path_factory.mktemp("example")
+    (folder / "foldercluster.py").write_text(page_files["foldercluster.py"], encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module("foldercluster")
+        sys.modules.pop("foldercluster", None)
