@@ -29,6 +29,7 @@ from .merge import deep
 from .merge import Layer
 from .shell import has_pipe
 from .shell import with_args
+from .where import Selection
 
 T = TypeVar("T")
 _PASSED_ON = (
@@ -62,6 +63,8 @@ class Draft:
     spot: Spot
     layers: Sequence[Layer]
     state: Mapping[str, Any]
+    matched: Sequence[Selection] = ()
+    """What selected the overrides that are for it (on some backend)."""
     skip: str | None = None
 
     def origin(self, *path: object) -> Spot:
@@ -204,7 +207,7 @@ class Builder:
 def check_options(layer: Layer, target: Target | None, names: Collection[str], reporter: Reporter) -> None:
     """Unknown backends and, for the backend in use, unknown options."""
     for name, options in (layer.said.get("options") or {}).items():
-        spot = layer.at("options", name)
+        spot = layer.key("options", name)
         if name not in names:
             reporter.error(spot, f"options: unknown backend {quoted(name)}{did_you_mean(name, names)}")
         elif target is not None and name in (target.name, target.type.name):
@@ -212,7 +215,7 @@ def check_options(layer: Layer, target: Target | None, names: Collection[str], r
                 if key not in target.type.options:
                     known = sorted(target.type.options)
                     hint = did_you_mean(key, known) if known else "; it takes none"
-                    where = layer.at("options", name, key)
+                    where = layer.key("options", name, key)
                     reporter.error(where, f"options.{name}: unknown option {quoted(key)}{hint}")
 
 

@@ -63,7 +63,7 @@ class LayerCheck:
         for name in layer.said.get("env") or ():
             if name in self.variables and (name != own or _fragment_sets(layer, name)):
                 self.reporter.error(
-                    layer.at("env", name), f"env: {name} is an axis, its value is given by each cell"
+                    layer.key("env", name), f"env: {name} is an axis, its value is given by each cell"
                 )
         for name in layer.said.get("secrets") or ():
             if name in self.variables:
@@ -83,7 +83,7 @@ class LayerCheck:
                 self._reason(layer, word, "translate", key)
         for word in layer.said.get("reasons") or ():
             if word in REASON_CLASSES or word == ANY:
-                self.reporter.error(layer.at("reasons", word), f"reasons: {word} is built in")
+                self.reporter.error(layer.key("reasons", word), f"reasons: {word} is built in")
 
     def _reason(self, layer: Layer, word: str, *path: object) -> None:
         if word not in self.reasons:

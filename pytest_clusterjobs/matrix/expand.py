@@ -100,6 +100,10 @@ class Expansion:
             self.reporter.error(self.top, f"the matrix has {size} cells; the limit is {MAX_CELLS}")
             return []
         drafts = self._unique([*self._product(), *self._included()])
+        for draft in drafts:
+            if draft.matched:
+                self._used.update(id(selection) for selection in draft.matched)
+                self._check_overrides(draft)
         self._check_used(bool(drafts))
         builder = Builder(self.target, self.reporter)
         return [_cell(builder, draft) for draft in drafts]
@@ -121,9 +125,16 @@ class Expansion:
     def _draft(self, axes: Mapping[str, str], include: Layer | None) -> Draft:
         condition = self.layers.axes["condition"][axes["condition"]]
         below, state = self._below_condition(axes)
-        above = [condition, *self._overriding(axes, condition), *([include] if include is not None else [])]
+        matched = [
+            (selection, layer) for selection, layer in self.layers.overrides if selection.matches(axes)
+        ]
+        above = [condition, *(layer for selection, layer in matched if self._on_backend(selection))]
+        above += [include] if include is not None else []
         spot = include.spot if include is not None else condition.spot
-        return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state))
+        merged = self._merger.fold(above, state)
+        return Draft(
+            _cell_id(axes), axes, spot, (*below, *above), merged, [selection for selection, _ in matched]
+        )
 
     def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
         """The layers below a cell's condition and what they say together, which its neighbours share."""
@@ -136,21 +147,18 @@ class Expansion:
             self._prefixes[key] = layers, self._merger.fold(layers)
         return self._prefixes[key]
 
-    def _overriding(self, axes: Mapping[str, str], condition: Layer) -> Iterator[Layer]:
+    def _check_overrides(self, draft: Draft) -> None:
+        """An override must not quietly disarm what a condition is there to test."""
+        condition = self.layers.axes["condition"][draft.axes["condition"]]
         for selection, layer in self.layers.overrides:
-            if not selection.matches(axes):
+            if selection not in draft.matched or layer not in draft.layers or selection.names("condition"):
                 continue
-            self._used.add(id(selection))
-            if not self._on_backend(selection):
-                continue
-            if "condition" not in dict(selection.axes):
-                for key in replaced(layer.said, condition.said):
-                    self.reporter.error(
-                        layer.at(*key.split(".")),
-                        f"this replaces {key} of condition {quoted(axes['condition'])}; "
-                        "an override that does so must name `condition` in its where",
-                    )
-            yield layer
+            for key in replaced(layer.said, condition.said):
+                self.reporter.error(
+                    layer.key(*key.split(".")),
+                    f"this replaces {key} of condition {quoted(draft.axes['condition'])}; "
+                    "an override that does so must name `condition` in its where",
+                )
 
     def _keeps(self, draft: Draft) -> bool:
         """Whether a cell of the product stays; notes which selections had a part in it."""

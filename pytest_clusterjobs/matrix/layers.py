@@ -18,6 +18,7 @@ from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
 from .hints import unknown_key
+from .load import locate
 from .load import Map
 from .load import spot_of
 from .merge import Layer
@@ -121,12 +122,7 @@ class LayerReader:
         return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw))}
 
     def _key(self, *path: str) -> Spot:
-        """Where the last key of a path stands."""
-        container: Any = self.raw
-        for part in path[:-1]:
-            container = container.get(part) if isinstance(container, Map) else None
-        key = container.key(path[-1]) if isinstance(container, Map) else None
-        return spot_of(key) if key is not None else spot_of(self.raw)
+        return locate(self.raw, path, spot_of(self.raw), key=True)
 
     def _known(self, axes: Mapping[str, Mapping[str, Layer]]) -> dict[str, list[str]]:
         """What a selection may name: all values, those of includes, and those that were refused already."""
@@ -215,9 +211,7 @@ def chosen_values(
     good = True
     for name in given:
         if name not in axes:
-            key = layer.raw.key(name) if isinstance(layer.raw, Map) else None
-            known = [*axes, *Fragment.model_fields]
-            reporter.error(spot_of(key) if key is not None else layer.spot, unknown_key(name, known))
+            reporter.error(layer.key(name), unknown_key(name, [*axes, *Fragment.model_fields]))
             good = False
     for axis, values in axes.items():
         if axis not in given:

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
@@ -115,15 +116,17 @@ def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:
     return Spot(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def locate(root: Any, path: Iterable[object], fallback: Spot) -> Spot:
-    """Where the value at ``path`` stands (its key, for a null); as near as there is."""
+def locate(root: Any, path: Sequence[object], fallback: Spot, *, key: bool = False) -> Spot:
+    """Where the value at ``path`` stands, or its ``key``; as near as there is."""
     spot = fallback
-    for part in path:
+    for at, part in enumerate(path):
         if isinstance(root, Map):
-            key = root.key(part)
-            if key is None:
+            name = root.key(part)
+            if name is None:
                 break
-            spot, root = spot_of(key), root[key]
+            spot, root = spot_of(name), root[name]
+            if key and at == len(path) - 1:
+                break
         elif isinstance(root, list) and isinstance(part, int) and part < len(root):
             root = root[part]
         elif isinstance(root, list):
@@ -155,7 +158,10 @@ def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | Non
     node = _compose(text, shown, reporter)
     if node is None:
         return None
-    value = _Walk(reporter).value(node)
+    walk = _Walk(reporter)
+    value = walk.value(node)
+    if walk.stopped:
+        return None
     if not isinstance(value, (Map, Seq)):
         reporter.error(spot_of(node), "the file must hold a mapping such as `recipes: ...`")
         return None
@@ -283,7 +289,8 @@ class _Walk:
     reporter: Reporter
     _done: dict[int, tuple[Any, int]] = field(default_factory=dict)
     _open: set[int] = field(default_factory=set)
-    _stopped: bool = False
+    stopped: bool = False
+    """Whether the file turned out to be no use."""
 
     def value(self, node: yaml.Node) -> Any:
         """The value of a node."""
@@ -295,7 +302,7 @@ class _Walk:
             return self._scalar(node), 1
         if id(node) in self._done:
             return self._done[id(node)]
-        if self._stopped:
+        if self.stopped:
             return None, 1
         if id(node) in self._open or len(self._open) >= _MAX_DEPTH:
             self._stop(
@@ -311,16 +318,17 @@ class _Walk:
         return value, size
 
     def _stop(self, node: yaml.Node, message: str) -> None:
-        if not self._stopped:
+        if not self.stopped:
             self.reporter.error(spot_of(node), message)
-        self._stopped = True
+        self.stopped = True
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar | None:
         tag = node.tag
         if tag == "tag:yaml.org,2002:null" and node.value in ("", "~", "null", "Null", "NULL"):
             return None
-        if not tag.startswith(_TAG) or tag == "tag:yaml.org,2002:binary":
+        if tag.removeprefix(_TAG) not in ("str", *_READINGS):
             self.reporter.error(spot_of(node), f"tags are not supported: {quoted(tag)}")
+            node.tag = f"{_TAG}str"
         return Scalar.of(node)
 
     def _seq(self, node: Any) -> tuple[Seq, int]:

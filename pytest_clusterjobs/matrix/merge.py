@@ -35,8 +35,12 @@ class Layer:
     """Part of it was left out because it is wrong, so what seems to be missing may just be misspelt."""
 
     def at(self, *path: object) -> Spot:
-        """Where a key's value stands."""
+        """Where a value stands."""
         return locate(self.raw, path, self.spot)
+
+    def key(self, *path: object) -> Spot:
+        """Where a key stands."""
+        return locate(self.raw, path, self.spot, key=True)
 
 
 @dataclass

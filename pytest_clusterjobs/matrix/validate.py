@@ -52,13 +52,10 @@ def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Spot, str]
     loc: Loc = error["loc"]
     in_key = loc[-1:] == ("[key]",)
     path = loc[:-1] if in_key else loc
-    spot = locate(raw, path, spot_of(raw))
-    if in_key or error["type"] == "extra_forbidden":
-        key = _key(raw, path)
-        if key is not None:
-            spot = spot_of(key)
-        if error["type"] == "extra_forbidden":
-            return spot, unknown_key(str(path[-1]), _fields(model, path[:-1]))
+    unknown = error["type"] == "extra_forbidden"
+    spot = locate(raw, path, spot_of(raw), key=in_key or unknown)
+    if unknown:
+        return spot, unknown_key(str(path[-1]), _fields(model, path[:-1]))
     at = error.get("ctx", {}).get("at")
     return (spot_of(at) if isinstance(at, (Scalar, Seq, Map)) else spot), _message(error, _written(raw, path))
 
@@ -99,23 +96,6 @@ def _shape(value: Any) -> str:
     if value is None:
         return "nothing"
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "one value"
-
-
-def _key(raw: Any, path: Loc) -> Scalar | None:
-    """The last name of a path as it stands in the file."""
-    for part in path[:-1]:
-        if isinstance(raw, Map):
-            raw = raw.get(str(part))
-        elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
-            raw = raw[part]
-    if isinstance(raw, Map):
-        return raw.key(path[-1])
-    found = (
-        (each for each in raw if isinstance(each, Scalar) and each == path[-1])
-        if isinstance(raw, list)
-        else ()
-    )
-    return next(iter(found), None)
 
 
 def _fields(model: Any, path: Iterable[str | int]) -> list[str]:

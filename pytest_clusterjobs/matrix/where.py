@@ -37,12 +37,8 @@ class Where:
     terms: tuple[Term, ...]
     spot: Spot
 
-    def names(self, axis: str) -> bool:
-        """Whether the selection says something of this axis."""
-        return any(term.axis == axis for term in self.terms)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection:
     """A selection with its names checked."""
 
@@ -50,6 +46,10 @@ class Selection:
     backends: frozenset[str] | None
     """Backend names or types; ``None`` for any."""
     spot: Spot
+
+    def names(self, axis: str) -> bool:
+        """Whether the selection says something of this axis."""
+        return any(name == axis for name, _ in self.axes)
 
     def matches(self, axes: Mapping[str, str]) -> bool:
         """Whether a cell's axes are selected, whatever its backend."""

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from pytest_clusterjobs.matrix.shell import has_pipe
+from pytest_clusterjobs.matrix.shell import is_simple_command
+from pytest_clusterjobs.matrix.shell import with_args
+
+SIMPLE = [
+    "printf '%s|'",
+    'printf "%s|"',
+    "A=1 B='x y' printf '%s|'",
+    "printf \\\n  '%s|'",
+    "printf %s\\|",
+    "exec printf '%s|'",
+    "env X=$HOME printf '%s|'",
+    'env "X=$HOME ${HOME}" printf "%s|"',
+    "env X=${NOPE:-a} printf '%s|'",
+    "env X=a#b printf '%s|'",
+    "  printf '%s|'\n",
+]
+
+
+@pytest.mark.parametrize("run", SIMPLE)
+def test_a_simple_command_gets_its_arguments_appended(run: str) -> None:
+    script = with_args(run)
+    assert script is not None
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "job", "a b", "$c", ""], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "a b|$c||"), ran.stderr
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "a | b",
+        "a && b",
+        "a; b",
+        "a &",
+        "a\nb",
+        "a > out",
+        "a < in",
+        "a 2>&1",
+        "a # why",
+        "# why\na",
+        "(a)",
+        "{ a; }",
+        "if a; then b; fi",
+        "for x in 1 2",
+        "while a",
+        "! a",
+        "[[ -e a ]]",
+        "case x in x) a",
+        "f() a",
+        "a $(b)",
+        "a `b`",
+        'a "$(b)"',
+        'a "`b`"',
+        "a $((1+1))",
+        "a <(b)",
+        "a 'unclosed",
+        'a "unclosed',
+        "a \\",
+        "a ${b",
+        "A=1",
+        "A=1 B=2",
+        "exit 3",
+        "set -x",
+        "a $'x'",
+        "",
+    ],
+)
+def test_what_is_no_simple_command_gets_nothing_appended(run: str) -> None:
+    assert not is_simple_command(run)
+    assert with_args(run) is None
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        'a | b "$@"',
+        "a; b $1",
+        "a && b ${1}",
+        'for x in "$@"; do a; done',
+        "a\nshift\nb",
+        "echo $# $*",
+        "a ${@:2}",
+    ],
+)
+def test_a_script_that_mentions_its_arguments_stays_as_it_is(run: str) -> None:
+    assert with_args(run) == run
+
+
+@pytest.mark.parametrize("run", ["a | b", "a\nb |\nc", "a | b # c", "a |& b"])
+def test_a_pipe_is_seen(run: str) -> None:
+    assert has_pipe(run)
+
+
+@pytest.mark.parametrize(
+    "run", ["a || b", "a '|' b", 'a "|" b', "a \\| b", "a # | b", "a >| b", "case x in a|b) c;; esac"]
+)
+def test_what_is_no_pipe(run: str) -> None:
+    assert not has_pipe(run)
