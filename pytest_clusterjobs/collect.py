@@ -74,8 +74,8 @@ class MatrixFile(pytest.Module):
             yield item
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A matrix's mistakes are the author's: no trace."""
-        if isinstance(excinfo.value, MatrixErrors):
+        """A matrix's mistakes are the author's, settings the user's: no trace."""
+        if isinstance(excinfo.value, MatrixErrors | pytest.UsageError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ..backends import sentinel
@@ -22,6 +20,7 @@ from ..judge import judge
 from ..judge import outcome as judge_outcome
 from .job import Job
 from .records import Result
+from .redact import redact
 
 REPORT_TAIL = 16_384
 """Bytes of a log's end in which the sentinel's line is looked for."""
@@ -30,15 +29,6 @@ EXCERPT_TAIL = 8_192
 """Bytes of a log's end that are kept to explain a cell that did not pass."""
 
 EXCERPT_RANKS = 2
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """``text`` without the values of the named environment variables."""
-    values = {os.environ.get(name, "") for name in secrets}
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= 4:
-            text = text.replace(value, "***")
-    return text
 
 
 class LogReader:
@@ -69,18 +59,19 @@ class LogReader:
             return LogChunk("", complete=False)
         pieces: list[str] = []
         cursor = None
+        complete = False
         try:
             while True:
                 chunk = self._backend.logs(self._job.handle, node=rank, cursor=cursor, tail=size)
                 pieces.append(chunk.text)
-                if size is not None or chunk.complete or not chunk.text or chunk.cursor in (None, cursor):
+                complete = chunk.complete
+                if size is not None or complete or not chunk.text or chunk.cursor in (None, cursor):
                     break
                 cursor = chunk.cursor
         except BackendError:
-            self.missing = True
-            return LogChunk("".join(pieces), complete=False)
-        self.missing = self.missing or not chunk.complete
-        return LogChunk("".join(pieces), chunk.cursor, chunk.complete)
+            complete = False
+        self.missing = self.missing or not complete
+        return LogChunk(redact("".join(pieces), self._job.spec.secrets), complete=complete)
 
 
 def with_reports(observation: Observation, job: Job, logs: LogReader) -> Observation:
@@ -128,10 +119,7 @@ def finish(job: Job, observation: Observation, logs: LogReader | None) -> Result
         log=whole,
         submitted=job.submitted,
     )
-    ended = _redacted(ended, cell.spec.secrets)
     judgement = judge(cell.expect, ended, log=whole, nodes=cell.spec.nodes)
-    misses = tuple(replace(miss, seen=redact(miss.seen, cell.spec.secrets)) for miss in judgement.misses)
-    judgement = replace(judgement, misses=misses)
     return Result(
         key=job.key,
         outcome=ended,
@@ -143,21 +131,10 @@ def finish(job: Job, observation: Observation, logs: LogReader | None) -> Result
     )
 
 
-def _redacted(ended: Outcome, secrets: Iterable[str]) -> Outcome:
-    if not secrets:
-        return ended
-    return replace(
-        ended,
-        detail=redact(ended.detail, secrets),
-        native_state=redact(ended.native_state, secrets),
-        native_reason=redact(ended.native_reason, secrets),
-    )
-
-
 def _excerpts(job: Job, ended: Outcome, judgement: Judgement, logs: LogReader | None) -> dict[int, str]:
     if logs is None or judgement.verdict is Verdict.PASSED:
         return {}
     first = ended.first_failing_node or 0
     ranks = [first, *(rank for rank in range(job.spec.nodes) if rank != first)][:EXCERPT_RANKS]
-    texts = {rank: redact(logs.tail(rank, EXCERPT_TAIL).text, job.spec.secrets) for rank in ranks}
+    texts = {rank: logs.tail(rank, EXCERPT_TAIL).text for rank in ranks}
     return {rank: text for rank, text in texts.items() if text}

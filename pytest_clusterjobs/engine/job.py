@@ -13,6 +13,7 @@ from ..jobs import OwnAction
 from ..jobs import Phase
 from .records import Attempt
 from .records import Registration
+from .redact import redact
 
 LOST_AFTER = 300.0
 """Seconds of unbroken absence after which a job is ``lost``."""
@@ -86,6 +87,12 @@ class Job:
         An end is final: schedulers contradict themselves, and a verdict must not.
         """
         self.answered_at = now
+        if self.spec.secrets:
+            seen = replace(
+                seen,
+                native_state=redact(seen.native_state, self.spec.secrets),
+                native_reason=redact(seen.native_reason, self.spec.secrets),
+            )
         if self.observation is not None and self.observation.phase is Phase.ENDED:
             complete = self.observation.log_complete or (seen.phase is Phase.ENDED and seen.log_complete)
             self.observation = replace(self.observation, log_complete=complete)

@@ -13,10 +13,13 @@ from ..jobs import ActionKind
 from ..jobs import Observation
 from ..jobs import OwnAction
 from ..jobs import Phase
+from ..jobs import Reason
+from ..jobs import Times
 from .core import Core
 from .finish import finish
 from .job import Job
 from .records import Attempt
+from .redact import redact
 
 MAX_SUBMISSIONS = 3
 """How often one attempt is submitted when the answers are lost and no job is found."""
@@ -130,22 +133,23 @@ class Submitter:
         return 0.0
 
     def _submit(self, job: Job) -> Attempt | None:
-        refusal = self._refusal(job)
         backend = self._backends[job.registration.cell.backend]
+        own_refusal = self._refusal(job)
+        refusal = own_refusal
         job.submissions += 1
-        if refusal is None:
+        if own_refusal is None:
             try:
                 job.handle = backend.submit(job.spec, job.token)
             except SubmissionRejected as error:
-                refusal = str(error)
+                refusal = redact(str(error), job.spec.secrets)
             except Exception as error:
                 # The job may exist; `find` decides. A backend's bug is no reason to lose one either.
-                job.why = str(error) or repr(error)
+                job.why = redact(str(error) or repr(error), job.spec.secrets)
         now = self._core.clock.monotonic()
         job.submitted = self._core.clock.time()
         job.submitted_at = job.answered_at = job.due_at = now
         if refusal is not None:
-            reject(self._core, job, refusal)
+            reject(self._core, job, refusal, by_this_run=own_refusal is not None)
             return None
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
@@ -160,13 +164,19 @@ class Submitter:
         return None
 
 
-def reject(core: Core, job: Job, why: str) -> None:
+def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None:
     """End a job that was not accepted."""
-    job.action = job.action or OwnAction(ActionKind.REJECTED, why, core.clock.time())
-    result = finish(job, Observation(Phase.ABSENT), None)
+    now = core.clock.time()
+    seen = Observation(Phase.ABSENT)
+    if by_this_run:
+        job.action = OwnAction(ActionKind.REJECTED, why, now)
+    elif job.action is None:
+        seen = Observation(Phase.ENDED, Times(now, None, now), "REJECTED", why, Reason.REJECTED)
+    result = finish(job, seen, None)
     core.ledger.record(submitted=[job.attempt()])
-    core.ledger.act(job.action, [job.token])
-    core.ledger.observe(job.action.at, ended=[(job.token, result.outcome)], results=[result])
+    if job.action is not None:
+        core.ledger.act(job.action, [job.token])
+    core.ledger.observe(now, ended=[(job.token, result.outcome)], results=[result])
     with core.changed:
         core.in_flight.discard(job)
         core.complete(result)

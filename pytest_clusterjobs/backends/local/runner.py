@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..environment import inherited
+from . import guardian
 from .journal import Journal
 from .journal import read
 from .places import Places
@@ -27,7 +28,7 @@ from .scheduler import too_wide
 from .settle import machine
 from .settle import settle
 
-LINGER = 3.0
+LINGER = 1.0
 """Seconds without jobs and clients after which the runner ends."""
 
 
@@ -74,8 +75,15 @@ class Runner:
         self._pidfds: dict[int, tuple[int, str]] = {}
         self._idle_since = time.monotonic()
         self._scheduler = Scheduler(
-            places, records, journal, slots=slots, environ=inherited(os.environ), watch=self._watch
+            places,
+            records,
+            journal,
+            slots=slots,
+            environ=inherited(os.environ),
+            watch=self._watch,
+            told=self._tell,
         )
+        self._guard()
         self._server = places.listen()
         self._selector.register(self._server, selectors.EVENT_READ, self._accept)
         self._to_reap = False
@@ -117,6 +125,29 @@ class Runner:
 
     # Processes
 
+    def _guard(self) -> None:
+        """Have a guardian, and another one should it be killed."""
+        pid, self._lifeline = guardian.start(self._places.mark)
+        self._longest_grace = guardian.DEFAULT_GRACE
+        pidfd = os.pidfd_open(pid)
+
+        def again() -> None:
+            grace = self._longest_grace
+            self._selector.unregister(pidfd)
+            os.close(pidfd)
+            os.close(self._lifeline)
+            os.waitpid(pid, 0)
+            self._guard()
+            self._tell(grace)
+
+        self._scheduler.own = {pid}
+        self._selector.register(pidfd, selectors.EVENT_READ, again)
+
+    def _tell(self, grace: float) -> None:
+        if grace > self._longest_grace:
+            self._longest_grace = grace
+            os.write(self._lifeline, b"%f\n" % grace)
+
     def _watch(self, token: str, pid: int) -> None:
         pidfd = os.pidfd_open(pid)
         self._pidfds[pidfd] = (pid, token)
@@ -139,7 +170,7 @@ class Runner:
 
     def _reap(self) -> None:
         """Collect adopted processes that have ended, and leave our own sentinels to their pidfds."""
-        own = {pid for pid, _ in self._pidfds.values()}
+        own = self._scheduler.own | {pid for pid, _ in self._pidfds.values()}
         found = False
         while True:
             try:

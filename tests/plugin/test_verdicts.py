@@ -1,0 +1,143 @@
+"""A verdict is seen as what it is: in the terminal, the exit code, JUnit and the JSON report."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Project
+
+MATRIX = """
+recipes: {a: "true"}
+nodes: [1]
+conditions:
+  good: {}
+  bad: {run: exit 7}
+  infra: {run: hint preempted}
+  refused: {run: refuse}
+"""
+
+
+def test_failures_and_errors_are_told_apart(project: Project) -> None:
+    project.matrix(MATRIX)
+    result = project.run("--junitxml=report.xml")
+    result.assert_outcomes(passed=1, failed=1, errors=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    cases = {
+        case.get("name"): [child.tag for child in case] for case in ET.parse("report.xml").iter("testcase")
+    }
+    assert cases == {
+        "a-1n-good": [],
+        "a-1n-bad": ["failure"],
+        "a-1n-infra": ["error"],
+        "a-1n-refused": ["error"],
+    }
+    cells = project.report("report.json")["cells"]
+    verdicts = {cell["key"].rpartition("-")[2]: cell["verdict"] for cell in cells}
+    assert verdicts == {"good": "passed", "bad": "failed", "infra": "error", "refused": "error"}
+
+
+def test_the_failure_text_explains_itself(project: Project) -> None:
+    project.matrix(MATRIX)
+    result = project.run()
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of m: a-1n-refused*",
+            "matrices/m.yaml:8: a-1n-refused: expected job_completed exit 0, got rejected",
+            "*quota exceeded: no nodes*",
+        ]
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "matrices/m.yaml:6: a-1n-bad: expected job_completed exit 0, got job_failed exit 7",
+            "*expected*seen",
+            "E reason*job_completed*job_failed",
+            "E exit_code*0*7",
+            "*pytest --cluster-backend spy matrices/m.yaml::a-1n-bad",
+        ]
+    )
+    result.stdout.fnmatch_lines(["FAILED matrices/m.yaml::a-1n-bad - matrices/m.yaml:6: *"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_the_first_line_of_a_junit_failure_names_file_and_line(project: Project) -> None:
+    project.matrix(MATRIX)
+    project.run("--junitxml=report.xml")
+    for failure in ET.parse("report.xml").iter("failure"):
+        assert (failure.text or "").startswith("matrices/m.yaml:6: a-1n-bad: expected")
+        assert "matrices/m.yaml:6: a-1n-bad: expected" in failure.get("message", "")
+
+
+def test_xfail_covers_the_product_only(project: Project) -> None:
+    project.matrix(
+        """
+        defaults: {marks: [{xfail: {reason: known, strict: true}}]}
+        recipes: {a: "true"}
+        nodes: [1]
+        conditions:
+          bad: {run: exit 7}
+          good: {}
+          infra: {run: hint node_failed}
+        """
+    )
+    result = project.run("-rxX")
+    result.assert_outcomes(xfailed=1, failed=1, errors=1)
+    verdicts = project.verdicts()
+    assert verdicts == {"a-1n-bad": "failed", "a-1n-good": "failed", "a-1n-infra": "error"}
+
+
+def test_cancelled_by_somebody_else_is_an_error(project: Project) -> None:
+    project.matrix("{recipes: {a: hint cancelled}, nodes: [1], conditions: {c: {}}}")
+    project.run().assert_outcomes(errors=1)
+
+
+def test_all_that_is_unmet_is_said_at_once(project: Project) -> None:
+    project.matrix(
+        """
+        recipes: {a: exit 4}
+        nodes: [1]
+        conditions:
+          c: {expect: {reason: job_failed, exit_code: 3, restarts: 2, heartbeats: ">=5", log: {contains: [hello]}}}
+        """
+    )
+    result = project.run()
+    result.stdout.fnmatch_lines(["E exit_code*", "E restarts*", "E heartbeats*", "E log.contains*"])
+
+
+def test_a_failing_fixture_is_its_own_error_and_the_last_word(project: Project) -> None:
+    project.matrix(
+        """
+        recipes: {a: "true"}
+        nodes: [1]
+        conditions: {c: {fixtures: [broken]}}
+        """
+    )
+    project.pytester.makeconftest(
+        """
+        import pytest
+        @pytest.fixture
+        def broken(): raise RuntimeError("no such luck")
+        """
+    )
+    project.run().assert_outcomes(errors=1)
+    assert project.verdicts() == {"a-1n-c": "error"}
+
+
+def test_quiet_and_verbose(project: Project) -> None:
+    project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
+    project.run("-q").stdout.fnmatch_lines(["run *: 1 passed", "report: .clusterjobs/runs/*/report.json"])
+    project.run().stdout.fnmatch_lines(
+        ["*= cluster jobs =*", "job * reason *", "* a * passed * job_completed *"]
+    )
+
+
+def test_durations_and_junit_times_are_the_jobs(project: Project) -> None:
+    project.matrix("{recipes: {a: sleep 1}, nodes: [1], conditions: {c: {}}}")
+    result = project.pytester.runpytest("--durations=3", "--junitxml=report.xml")
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"1\.\d+s call +matrices/m.yaml::a-1n-c"])
+    case = next(ET.parse("report.xml").iter("testcase"))
+    assert 1.0 <= float(case.get("time", "0")) < 3.0
