@@ -21,9 +21,11 @@ MAX_BYTES = 3072
 
 _SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\-_])")
-_LINE = (
-    r"\[clusterjobs {nonce} (?P<word>{words}) exit_code=(?P<code>-|[0-9]{{1,3}}) node=(?P<node>[0-9]{{1,6}})"
-    r" restarts=(?P<restarts>[0-9]{{1,6}}) heartbeats=(?P<beats>[0-9]{{1,9}})\]"
+_LINE = re.compile(
+    r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<word>"
+    + "|".join(SentinelWord)
+    + r") exit_code=(?P<code>-|[0-9]{1,3}) node=(?P<node>[0-9]{1,6})"
+    r" restarts=(?P<restarts>[0-9]{1,6}) heartbeats=(?P<beats>[0-9]{1,9})\]"
 )
 
 
@@ -36,13 +38,20 @@ def script() -> str:
 
 
 def argv(
-    spec: JobSpec, token: str, *, not_after: float | None = None, workdir: str = "", prelude: str = ""
+    spec: JobSpec,
+    token: str,
+    *,
+    not_after: float | None = None,
+    workdir: str = "",
+    prelude: str = "",
+    timed: bool = True,
 ) -> list[str]:
     """The command line that runs ``spec`` on one node.
 
     ``not_after`` is in seconds since the epoch; ``workdir`` is where the job runs (empty: where the
     sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
     restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only.
+    Without ``timed`` the caller enforces ``max_runtime``, by sending USR2 to the sentinel.
     """
     interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else ("", "")
     return [
@@ -51,7 +60,7 @@ def argv(
         f"{prelude}\n{script()}" if prelude else script(),
         "sentinel",
         nonce(token),
-        seconds(spec.max_runtime),
+        seconds(spec.max_runtime) if timed else "",
         seconds(spec.grace_period),
         "" if not_after is None else str(math.ceil(not_after)),
         interval,
@@ -87,11 +96,6 @@ def line(token: str, report: SentinelReport) -> str:
     )
 
 
-@cache
-def _grammar(mark: str) -> re.Pattern[str]:
-    return re.compile(_LINE.format(nonce=re.escape(mark), words="|".join(SentinelWord)))
-
-
 def parse(text: str, nonce: str) -> SentinelReport | None:
     """Read the last line of the sentinel with this ``nonce`` out of a log's tail, if it is there.
 
@@ -100,8 +104,9 @@ def parse(text: str, nonce: str) -> SentinelReport | None:
     if nonce not in text:
         return None
     found = None
-    for match in _grammar(nonce).finditer(_ANSI.sub("", text).replace("\r", "")):
-        found = match
+    for match in _LINE.finditer(_ANSI.sub("", text).replace("\r", "")):
+        if match["nonce"] == nonce:
+            found = match
     if found is None:
         return None
     return SentinelReport(

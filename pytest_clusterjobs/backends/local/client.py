@@ -43,6 +43,8 @@ from .settle import machine
 
 START_TIMEOUT = 20.0
 """Seconds that a runner may take to get going."""
+RUNNER_LIMIT = 30.0
+"""From this ``max_runtime`` (seconds) on the runner keeps the time: a timer costs a job two processes."""
 
 
 def default_slots() -> int:
@@ -67,13 +69,14 @@ class LocalBackend:
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
         run = self._run(self._folder)
+        ours = spec.max_runtime >= RUNNER_LIMIT
         message = {
             "token": token,
             "name": spec.name,
             "nodes": spec.nodes,
-            "argv": sentinel.argv(spec, token, workdir=self._workdir(spec)),
+            "argv": sentinel.argv(spec, token, workdir=self._workdir(spec), timed=not ours),
             "env": {**job_variables(spec, token), **_secrets(spec)},
-            "cwd": str(self._context.rootdir),
+            "max_runtime": spec.max_runtime if ours else None,
             "grace": spec.grace_period,
             "max_restarts": spec.max_restarts,
             "not_after": self._context.not_after,
@@ -141,7 +144,7 @@ class LocalBackend:
             run.close()
 
     def _workdir(self, spec: JobSpec) -> str:
-        return str(self._context.rootdir / spec.workdir) if spec.workdir else ""
+        return str(self._context.rootdir / (spec.workdir or ""))
 
     def _run(self, folder: Path) -> Run:
         with self._lock:

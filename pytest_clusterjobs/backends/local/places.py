@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .processes import Mark
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -40,6 +42,11 @@ class Places:
     def heartbeat(self, token: str, rank: int, restart: int) -> Path:
         """The file that a node touches to stay alive."""
         return self.folder / "beats" / f"{token}.{rank}.{restart}"
+
+    @property
+    def mark(self) -> Mark:
+        """What the processes of this folder's jobs are known by."""
+        return Mark(os.fsencode(f"CLUSTERJOBS_HEARTBEAT_FILE={self.folder}/beats/"))
 
     def hostfile(self, nodes: int) -> Path:
         """The list of hosts, one a line, for every job of so many nodes."""

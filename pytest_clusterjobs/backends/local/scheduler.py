@@ -33,7 +33,7 @@ FOLLOW_GRACE = 10.0
 """Seconds that the other nodes have to end by themselves after the main node ended cleanly."""
 STOP_SLACK = 2.0
 """Seconds on top of the grace period before a sentinel that was told to stop is killed itself."""
-SWEEP_DELAY = 0.05
+SWEEP_DELAY = 0.2
 """Seconds after a normal end before what it left behind is looked for: one look serves many ends."""
 TAIL_BYTES = 16384
 
@@ -45,7 +45,8 @@ class Job:
     record: Record
     argv: list[str]
     env: dict[str, str]
-    cwd: str
+    max_runtime: float | None
+    """What we enforce in the sentinel's place; ``None`` where it does so itself."""
     grace: float
     max_restarts: int
     not_after: float | None
@@ -61,7 +62,11 @@ class Job:
 
 
 class Scheduler:
-    """All jobs of one runner. ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends."""
+    """All jobs of one runner.
+
+    ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends; ``told`` hears of every
+    grace period, in seconds.
+    """
 
     def __init__(
         self,
@@ -72,23 +77,26 @@ class Scheduler:
         slots: int,
         environ: dict[str, str],
         watch: Callable[[str, int], None],
+        told: Callable[[float], None],
     ) -> None:
         self.records = records
         self.jobs: dict[str, Job] = {}
         self.changed: set[str] = set()
+        self.own: set[int] = set()
+        """Children of this process that are no job's."""
         self._places = places
         self._journal = journal
         self._environ = environ
         self._watch = watch
+        self._told = told
         self._free = self.slots = slots
         self._queue: deque[Job] = deque()
         self._ports = Ports()
-        self._prctl = processes.prctl()
         self._alarms: list[tuple[float, int, Callable[[], None]]] = []
         self._alarm_count = 0
         self._swept: set[int] = set()
         self._sweep_due = False
-        processes.become_subreaper(self._prctl)
+        processes.become_subreaper()
 
     # What clients ask for
 
@@ -99,6 +107,7 @@ class Scheduler:
             self._note("submit", token, name=message["name"], nodes=message["nodes"])
             job = Job(self.records[token], *(message[key] for key in _JOB_KEYS))
             self.jobs[token] = job
+            self._told(job.grace)
             self._queue.append(job)
             self._fill()
         return self.records[token]
@@ -145,13 +154,19 @@ class Scheduler:
         if job.not_after is not None and time.time() > job.not_after:
             self._too_late(job, restarts)
             return
-        job.port = self._ports.reserve(job.record.token)
-        job.live = {self._spawn(job, rank, restarts): rank for rank in range(job.record.width)}
-        self._note("start", job.record.token, restarts=restarts, pids=list(job.live))
+        token = job.record.token
+        job.port = self._ports.reserve(token)
+        pids = [self._spawn(job, rank, restarts) for rank in range(job.record.width)]
+        self._note("start", token, restarts=restarts, pids=pids)
+        job.live = {pid: rank for rank, pid in enumerate(pids) if pid}
         for pid in job.live:
-            self._watch(job.record.token, pid)
+            self._watch(token, pid)
+        self._arm(job)
+        if len(job.live) < len(pids):
+            self._not_started(job, [rank for rank, pid in enumerate(pids) if not pid])
 
     def _spawn(self, job: Job, rank: int, restarts: int) -> int:
+        """Start one node; 0 if the system cannot."""
         token = job.record.token
         variables = node_variables(
             rank=rank,
@@ -161,15 +176,38 @@ class Scheduler:
             hostfile=str(self._hostfile(job.record.width)),
             heartbeat_file=str(self._places.heartbeat(token, rank, restarts)),
         )
-        report = SentinelReport(SentinelWord.START_FAILED, rank, 126, restarts)
-        return processes.spawn(
-            job.argv,
-            {**self._environ, **job.env, **variables},
-            log=str(self._places.log(token, rank, restarts)),
-            cwd=job.cwd,
-            call=self._prctl,
-            failed=lambda error: f"clusterjobs: {error.strerror}\n{sentinel.line(token, report)}\n",
-        )
+        log = self._places.log(token, rank, restarts)
+        try:
+            return processes.spawn(job.argv, {**self._environ, **job.env, **variables}, str(log))
+        except OSError as error:
+            report = SentinelReport(SentinelWord.START_FAILED, rank, 126, restarts)
+            log.write_text(f"clusterjobs: {error.strerror}\n{sentinel.line(token, report)}\n")
+            return 0
+
+    def _not_started(self, job: Job, ranks: list[int]) -> None:
+        for rank in ranks:
+            report = self._report(job, rank)
+            self._note("node", job.record.token, rank=rank, code=126, report=packed(report))
+        job.failed = ranks[0]
+        if job.live:
+            self._note("stop", job.record.token, why=f"node {ranks[0]} could not be started")
+            self._stop(job)
+        else:
+            self._start_over(job)
+
+    def _arm(self, job: Job) -> None:
+        """Strike ``max_runtime`` in the sentinels' place: they say so, and stop the command."""
+        if job.max_runtime is None:
+            return
+        token, restarts = job.record.token, job.record.restarts
+
+        def strike() -> None:
+            job = self.jobs.get(token)
+            if job is not None and job.record.restarts == restarts:
+                for pid in job.live:
+                    processes.send(pid, signal.SIGUSR2)
+
+        self._after(job.max_runtime, strike)
 
     def _hostfile(self, nodes: int) -> os.PathLike[str]:
         path = self._places.hostfile(nodes)
@@ -259,14 +297,14 @@ class Scheduler:
 
     def _strays(self, job: Job, number: int) -> list[int]:
         token = job.record.token
-        strays = [pid for pid in self._orphans() if processes.token_of(pid) == token]
+        strays = [pid for pid in self._orphans() if self._places.mark.token(pid) == token]
         for pid in strays:
             if number:
                 processes.send(pid, number)
         return strays
 
     def _orphans(self) -> list[int]:
-        return processes.orphans({pid for job in self.jobs.values() for pid in job.live})
+        return processes.orphans({pid for job in self.jobs.values() for pid in job.live} | self.own)
 
     def _conclude(self, job: Job) -> None:
         job.sweeping = False
@@ -307,7 +345,7 @@ class Scheduler:
             self._after(1.0, self.sweep)
 
     def _forsaken(self, pid: int) -> bool:
-        token = processes.token_of(pid)
+        token = self._places.mark.token(pid)
         # A process that has wiped its environment might belong to any job that still runs.
         return not self.jobs if token is None else token not in self.jobs
 
@@ -318,7 +356,7 @@ class Scheduler:
         self.changed.add(token)
 
 
-_JOB_KEYS = ("argv", "env", "cwd", "grace", "max_restarts", "not_after")
+_JOB_KEYS = ("argv", "env", "max_runtime", "grace", "max_restarts", "not_after")
 
 
 def too_wide(nodes: int, slots: int) -> str:

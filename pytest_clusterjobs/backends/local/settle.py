@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import select
-import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from ...jobs import SentinelWord
-from . import processes
+from .guardian import end_all
 from .journal import Journal
 from .places import Places
 from .records import apply
@@ -24,7 +21,7 @@ from .records import Record
 from .scheduler import read_report
 
 PATIENCE = 5.0
-"""Seconds for the processes of a dead runner, which had TERM when it died, to end."""
+"""Seconds for the processes of a dead runner, which its guardian stops as well, to end before they are killed."""
 
 
 def machine() -> dict[str, str]:
@@ -40,43 +37,12 @@ def settle(places: Places, records: dict[str, Record], journal: Journal) -> None
     left = {token: record for token, record in records.items() if not record.over}
     if not left:
         return
-    _stop_processes(left)
+    end_all(places.mark, PATIENCE)
     for token, record in left.items():
         for fields in _last_events(places, record):
             event = {"token": token, "at": round(time.time(), 6), **fields}
             journal.add(event)
             apply(records, event)
-
-
-def _stop_processes(left: dict[str, Record]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        # A KILL of what was found may leave what it had just started.
-        while pids := list(processes.marked(left)):
-            for pid in pids:
-                processes.send(pid, number)
-            if not _gone(pids, deadline if number == signal.SIGTERM else time.monotonic() + 0.2):
-                break
-
-
-def _gone(pids: list[int], deadline: float) -> bool:
-    poller = select.poll()
-    pidfds = set()
-    for pid in pids:
-        try:
-            pidfds.add(os.pidfd_open(pid))
-        except ProcessLookupError:
-            continue
-    for pidfd in pidfds:
-        poller.register(pidfd, select.POLLIN)
-    waiting = set(pidfds)
-    while waiting and (rest := deadline - time.monotonic()) > 0:
-        for pidfd, _ in poller.poll(rest * 1000):
-            poller.unregister(pidfd)
-            waiting.discard(pidfd)
-    for pidfd in pidfds:
-        os.close(pidfd)
-    return not waiting
 
 
 def _last_events(places: Places, record: Record) -> list[Event]:
