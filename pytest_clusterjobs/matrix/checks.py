@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from dataclasses import replace
 
 from ..jobs import REASON_CLASSES
-from .build import check_options
-from .build import Target
 from .errors import did_you_mean
 from .errors import quoted
 from .errors import Reporter
 from .expectations import ANY
 from .merge import Layer
+from .shape import Target
 from .where import BACKEND
 from .where import check_where
 from .where import Selection
@@ -45,7 +44,7 @@ class LayerCheck:
         self._env(layer)
         self._expect(layer)
         self._classification(layer)
-        check_options(layer, self.target, self.backends, self.reporter)
+        self._options(layer)
         only = layer.said.get("only")
         if only is None:
             return layer
@@ -89,6 +88,24 @@ class LayerCheck:
         if word not in self.reasons:
             hint = did_you_mean(word, self.reasons)
             self.reporter.error(layer.at(*path), f"unknown reason {quoted(word)}{hint}")
+
+    def _options(self, layer: Layer) -> None:
+        """Unknown backends and, for the backend in use, unknown options."""
+        for name, options in (layer.said.get("options") or {}).items():
+            if name not in self.backends:
+                hint = did_you_mean(name, self.backends)
+                self.reporter.error(
+                    layer.key("options", name), f"options: unknown backend {quoted(name)}{hint}"
+                )
+            elif self.target is not None and name in self.target.names:
+                for key in options or ():
+                    if key not in self.target.type.options:
+                        self._unknown_option(layer, name, key, sorted(self.target.type.options))
+
+    def _unknown_option(self, layer: Layer, backend: str, key: str, known: list[str]) -> None:
+        hint = did_you_mean(key, known) if known else "; it takes none"
+        message = f"options.{backend}: unknown option {quoted(key)}{hint}"
+        self.reporter.error(layer.key("options", backend, key), message)
 
 
 def vocabulary(layers: Iterable[Layer]) -> list[str]:

@@ -16,7 +16,6 @@ from ..backends.registry import UnknownBackend
 from ..jobs import Cell
 from .build import Builder
 from .build import Draft
-from .build import Target
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
@@ -33,6 +32,7 @@ from .merge import Merger
 from .merge import replaced
 from .model import Document
 from .result import Matrix
+from .shape import Target
 from .validate import validate
 from .where import Selection
 
@@ -106,7 +106,7 @@ class Expansion:
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
         builder = Builder(self.target, self.reporter)
-        return [_cell(builder, draft) for draft in drafts]
+        return [builder.cell(draft) for draft in drafts]
 
     def _product(self) -> Iterator[Draft]:
         """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
@@ -125,20 +125,19 @@ class Expansion:
     def _draft(self, axes: Mapping[str, str], include: Layer | None) -> Draft:
         condition = self.layers.axes["condition"][axes["condition"]]
         below, state = self._below_condition(axes)
-        matched = [
-            (selection, layer) for selection, layer in self.layers.overrides if selection.matches(axes)
-        ]
-        above = [condition, *(layer for selection, layer in matched if self._on_backend(selection))]
+        above = [condition]
+        matched = []
+        for selection, layer in self.layers.overrides:
+            if selection.matches(axes):
+                matched.append(selection)
+                above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
         spot = include.spot if include is not None else condition.spot
-        merged = self._merger.fold(above, state)
-        return Draft(
-            _cell_id(axes), axes, spot, (*below, *above), merged, [selection for selection, _ in matched]
-        )
+        return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched)
 
     def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
         """The layers below a cell's condition and what they say together, which its neighbours share."""
-        key = tuple(value for axis, value in axes.items() if axis != "condition")
+        key = tuple([value for axis, value in axes.items() if axis != "condition"])
         if key not in self._prefixes:
             chosen = (
                 self.layers.axes[axis].get(value) for axis, value in axes.items() if axis != "condition"
@@ -163,10 +162,11 @@ class Expansion:
     def _keeps(self, draft: Draft) -> bool:
         """Whether a cell of the product stays; notes which selections had a part in it."""
         only: tuple[Selection, ...] = draft.state.get("only", ())
-        if not all(selection.matches(draft.axes) for selection in only):
-            return False
-        self._used.update(id(selection) for selection in only)
-        draft.skip = self._skip(draft)
+        if only:
+            if not all(selection.matches(draft.axes) for selection in only):
+                return False
+            self._used.update(id(selection) for selection in only)
+            draft.skip = self._skip(draft)
         keeps = True
         for selection in self.layers.excludes:
             if selection.matches(draft.axes):
@@ -185,7 +185,7 @@ class Expansion:
         return None
 
     def _on_backend(self, selection: Selection) -> bool:
-        return self.target is None or selection.matches_backend((self.target.name, self.target.type.name))
+        return self.target is None or selection.matches_backend(self.target.names)
 
     @property
     def _backend_name(self) -> str:
@@ -231,20 +231,3 @@ class Expansion:
 def _cell_id(axes: Mapping[str, str]) -> str:
     recipe, nodes, condition, *further = axes.values()
     return "-".join([recipe, f"{nodes}n", condition, *further])
-
-
-def _cell(builder: Builder, draft: Draft) -> Cell:
-    spec = builder.spec(draft)
-    return Cell(
-        id=draft.id,
-        line=draft.spot.line,
-        axes=draft.axes,
-        backend=builder.target.name if builder.target is not None else "",
-        spec=spec,
-        expect=builder.expect(draft, spec),
-        classify=builder.classification(draft),
-        infra_retries=draft.state.get("infra_retries", 0),
-        marks=builder.marks(draft),
-        fixtures=tuple(dict.fromkeys(draft.state.get("fixtures", ()))),
-        skip=draft.skip,
-    )

@@ -75,33 +75,35 @@ def _metric(said: Mapping[str, Any]) -> MetricExpectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Contradiction:
-    """Why an expectation can never be met."""
+class Flaw:
+    """What is wrong with a merged fragment."""
 
     path: tuple[str, ...]
-    """The key at fault, below ``expect``."""
+    """The key at fault."""
     message: str
     missing: bool = False
     """Something that should be said is not, or is only misspelt."""
+    harmless: bool = False
+    """Worth a warning only."""
 
 
 def contradictions(
     expect: Expectation, heartbeat_timeout: float | None, max_runtime: float
-) -> tuple[Contradiction, ...]:
+) -> Iterator[Flaw]:
     """What can never be met."""
-    found = [Contradiction(("exit_code",), message) for message in _impossible_codes(expect)]
-    if expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
-        if heartbeat_timeout is None:
-            message = "heartbeat_timeout can never be the reason: heartbeat_timeout is not set"
-            found.append(Contradiction(("reason",), message, missing=True))
-        elif heartbeat_timeout >= max_runtime:
-            message = "heartbeat_timeout can never be the reason: max_runtime strikes before it"
-            found.append(Contradiction(("reason",), message, missing=True))
+    for message in _impossible_codes(expect):
+        yield Flaw(("expect", "exit_code"), f"expect.exit_code: {message}")
+    hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
+    if expect.reasons == (Reason.HEARTBEAT_TIMEOUT,) and (heartbeat_timeout is None or hidden):
+        why = "max_runtime strikes before it" if hidden else "heartbeat_timeout is not set"
+        message = f"expect.reason: heartbeat_timeout can never be the reason: {why}"
+        yield Flaw(("expect", "reason"), message, missing=True)
+    elif hidden and Reason.MAX_RUNTIME_REACHED not in (expect.reasons or ()):
+        message = "heartbeat_timeout is not below max_runtime, so it never strikes"
+        yield Flaw(("heartbeat_timeout",), message, missing=True, harmless=True)
     for name, metric in expect.metrics.items():
-        found += [
-            Contradiction(("metrics", name), message, missing=True) for message in _metric_problems(metric)
-        ]
-    return tuple(found)
+        for message in _metric_problems(metric):
+            yield Flaw(("expect", "metrics", name), f"expect.metrics.{name}: {message}", missing=True)
 
 
 def _impossible_codes(expect: Expectation) -> Iterator[str]:

@@ -8,11 +8,13 @@ from typing import Any
 from typing import TypeVar
 
 from pydantic import BeforeValidator
+from pydantic import GetCoreSchemaHandler
 from pydantic import GetJsonSchemaHandler
 from pydantic import PlainValidator
 from pydantic import WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from ..jobs import Mark
 from ..jobs import Range
@@ -38,6 +40,19 @@ class AnyOf:
         return {"anyOf": [*self.short, handler(core)]}
 
 
+class NotEmpty:
+    """At least one entry."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(r.not_empty, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core)
+        return {**schema, "minItems" if schema.get("type") == "array" else "minProperties": 1}
+
+
 def _read(read: Callable[[Any], T], schema: JsonSchemaValue) -> _Read:
     return PlainValidator(read), WithJsonSchema(schema)
 
@@ -60,15 +75,20 @@ def choice(*words: str) -> _Read:
     return _read(r.choice(*words), {"enum": list(words)})
 
 
-def one_or_list(*one: JsonSchemaValue) -> tuple[BeforeValidator, BeforeValidator, AnyOf]:
+def one_or_list(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
     """A list that a single entry may stand for; not an empty one."""
-    return BeforeValidator(r.not_empty), BeforeValidator(r.as_list), AnyOf(*one)
+    return NotEmpty(), *listed(*one)
 
 
-def names(*one: JsonSchemaValue) -> tuple[BeforeValidator, BeforeValidator, AnyOf]:
+def listed(*one: JsonSchemaValue) -> tuple[BeforeValidator, AnyOf]:
+    """A list that a single entry may stand for."""
+    return BeforeValidator(r.as_list), AnyOf(*one)
+
+
+def names(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
     """A mapping that a list of its keys may stand for."""
     return (
-        BeforeValidator(r.not_empty),
+        NotEmpty(),
         BeforeValidator(r.names_to_map),
         AnyOf(*({"type": "array", "minItems": 1, "items": each} for each in one)),
     )
@@ -87,6 +107,7 @@ _CODE: JsonSchemaValue = {"type": "integer", "minimum": 0, "maximum": 255}
 _NONZERO: JsonSchemaValue = {"const": "nonzero"}
 _WORD: JsonSchemaValue = {"type": "string", "pattern": r.WORD_PATTERN}
 _LISTED: JsonSchemaValue = {"type": "array", "minItems": 1, "items": SCALAR}
+_IDENTIFIER: JsonSchemaValue = {"type": "string", "pattern": r.IDENTIFIER_PATTERN}
 _MARK_CALL: JsonSchemaValue = {
     "type": "object",
     "minProperties": 1,
@@ -100,10 +121,13 @@ Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
 Script = Annotated[str, *_words(r.script, r"\S")]
 Name = Annotated[str, *_read(r.name, NAME)]
 AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
-EnvName = Annotated[str, *_words(r.env_name, r.ENV_PATTERN)]
+EnvName = Annotated[str, *_words(r.env_name, r"^(?!CLUSTERJOBS_)" + r.ENV_PATTERN[1:])]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
 Word = Annotated[str, *_read(r.word, _WORD)]
-Identifier = Annotated[str, *_words(r.identifier, r.IDENTIFIER_PATTERN)]
+FixtureNames = Annotated[
+    list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], *listed(_IDENTIFIER)
+]
+MetricName = Annotated[str, *_words(r.identifier("metric"), r.IDENTIFIER_PATTERN)]
 Number = Annotated[float, *_read(r.number, {"type": "number"})]
 NodeCount = Annotated[int, *whole(1, 100_000)]
 Duration = Annotated[float, *_parsed(values.parse_duration, values.DURATION_PATTERN, "90s", "20m", "1h30m")]
@@ -140,7 +164,10 @@ ExitCodes = Annotated[
 Args = Annotated[
     tuple[str, ...], *_read(r.split_args, {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]})
 ]
-MarkCall = Annotated[Mark, *_read(r.mark, {"anyOf": [{**TEXT, "pattern": r.IDENTIFIER_PATTERN}, _MARK_CALL]})]
+MarkCalls = Annotated[
+    list[Annotated[Mark, *_read(r.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
+    *listed(_IDENTIFIER, _MARK_CALL),
+]
 AnyValue = Annotated[Any, *_read(r.resolved, {})]
 Texts = Annotated[list[Text], *one_or_list(TEXT)]
 Lines = Annotated[list[Line], *one_or_list(TEXT)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from .errors import did_you_mean
 from .errors import quoted
@@ -93,4 +94,8 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     plain = key.lower().replace("-", "_")
     if plain in INSTEAD and plain not in words:
         return f"unknown key {quoted(key)}: {INSTEAD[plain]}"
-    return f"unknown key {quoted(key)}{did_you_mean(key, words)}"
+    hint = did_you_mean(key, words)
+    close = get_close_matches(plain[:100], INSTEAD, n=1, cutoff=0.8)
+    if close and "did you mean" not in hint:
+        hint = f": {INSTEAD[close[0]]}"
+    return f"unknown key {quoted(key)}{hint}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.registry import Site
-from .build import Target
 from .checks import LayerCheck
 from .checks import vocabulary
 from .errors import did_you_mean
@@ -27,6 +26,7 @@ from .model import Fragment
 from .model import Include
 from .recipes import entries
 from .recipes import RecipeSource
+from .shape import Target
 from .validate import Loc
 from .where import BACKEND
 from .where import Selection
@@ -72,7 +72,7 @@ class LayerReader:
         if axes is None:
             return None
         plain = [*self._base(), *(layer for values in axes.values() for layer in values.values())]
-        backends = sorted({*site.names, *((target.name, target.type.name) if target is not None else ())})
+        backends = sorted({*site.names, *(target.names if target is not None else ())})
         lists = [*self._overrides(), *self._includes_raw()]
         reasons = vocabulary([*plain, *(layer for _, layer in lists)])
         check = LayerCheck(target, backends, self._known(axes), list(axes)[3:], reasons, self.reporter)

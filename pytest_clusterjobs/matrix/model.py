@@ -7,7 +7,6 @@ from typing import Any
 from typing import get_args
 
 from pydantic import BaseModel
-from pydantic import BeforeValidator
 from pydantic import ConfigDict
 from pydantic import model_validator
 from pydantic import WithJsonSchema
@@ -89,7 +88,7 @@ class ExpectModel(_Model):
     """Heartbeats seen: '>=1'."""
     log: LogModel | None = None
     """Text that the logs must or must not have."""
-    metrics: dict[f.EnvName, MetricModel | None] | None = None
+    metrics: dict[f.MetricName, MetricModel | None] | None = None
     """Numbers that the job prints, by name, and their bounds."""
 
 
@@ -166,9 +165,9 @@ class Fragment(_Model):
     """A wrapper's word to a reason: {cluster_stop: cancelled}."""
     reasons: dict[f.Word, f.ReasonClassName | None] | None = None
     """Reasons to add, each with its class: product, user or infra."""
-    marks: Annotated[list[f.MarkCall], BeforeValidator(r.as_list)] | None = None
+    marks: f.MarkCalls | None = None
     """pytest marks: [nightly, {skip: why}, {timeout: 30}]. Layers append."""
-    fixtures: Annotated[list[f.Identifier], BeforeValidator(r.as_list)] | None = None
+    fixtures: f.FixtureNames | None = None
     """pytest fixtures that the test uses. Layers append."""
     owner: f.Line | None = None
     """Who looks after it; appears in reports."""
@@ -233,7 +232,7 @@ class Document(_Model):
     """Node counts, as a list or with a fragment each; 1 unless said."""
     axes: dict[f.EnvName, _AxisValues] | None = None
     """Further axes: environment variables and their values, as a list or with a fragment each."""
-    conditions: Annotated[dict[f.Name, _Entry], BeforeValidator(r.not_empty)] | None = None
+    conditions: Annotated[dict[f.Name, _Entry], f.NotEmpty()] | None = None
     """Exit conditions by name, a fragment each; one `normal_completion` unless said."""
     exclude: list[f.WhereClause] | None = None
     """Combinations to leave out: axis names to values."""

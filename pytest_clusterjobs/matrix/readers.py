@@ -95,7 +95,7 @@ def env_name(value: Any) -> str:
     if not re.fullmatch(ENV_PATTERN, result) or len(result) > 200:
         fail(f"{quoted(result)} is no name of an environment variable; use letters, digits and _")
     if result.startswith("CLUSTERJOBS_"):
-        fail(f"{result}: names that begin with CLUSTERJOBS_ are set by this tool")
+        fail("names that begin with CLUSTERJOBS_ are set by this tool")
     return result
 
 
@@ -107,20 +107,23 @@ def env_value(value: Any) -> str:
     return result
 
 
-def no_template(content: str) -> None:
+def no_template(content: str, at: Any = None) -> None:
     """Refuse what looks like a template language: there is none here."""
     if "{{" in content:
         found = "${{" if "${{" in content else "{{"
         fail(
-            f"`{found}`: there is no template language; use shell variables such as $CLUSTERJOBS_NUM_NODES in run"
+            f"`{found}`: there is no template language; use shell variables such as $CLUSTERJOBS_NUM_NODES in run",
+            at,
         )
 
 
-def no_expansion(content: str, what: str) -> None:
+def no_expansion(content: str, what: str, at: Any = None) -> None:
     """Refuse a ``$NAME`` that nobody will expand."""
     match = re.search(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{|\()", content)
     if match:
-        fail(f"`{match[0]}` in {what} is not expanded by anybody; write it into run, where the shell does")
+        fail(
+            f"`{match[0]}` in {what} is not expanded by anybody; write it into run, where the shell does", at
+        )
 
 
 def quote(value: str) -> str:
@@ -190,19 +193,24 @@ def compile_regex(pattern: str) -> re.Pattern[str]:
 def split_args(value: Any) -> tuple[str, ...]:
     """Arguments: text is split as a shell would, a list is taken as it is."""
     if isinstance(value, Seq):
-        for each in value:
-            if not isinstance(each, Scalar):
-                fail(f"an argument must be one value, not {_shape(each)}", at=value if each is None else each)
-        words = [source_text(each) for each in value]
-    else:
-        try:
-            words = _split(source_text(value))
-        except ValueError as error:
-            fail(f"cannot be split into arguments: {error}")
-    for word in words:
-        no_template(word)
-        no_expansion(word, "args")
-    return tuple(words)
+        return tuple(_argument(each, each if each is not None else value) for each in value)
+    try:
+        words = _split(source_text(value))
+    except ValueError as error:
+        fail(f"cannot be split into arguments: {error}")
+    return tuple(_expanded_by_nobody(word, value) for word in words)
+
+
+def _argument(value: Any, at: Any) -> str:
+    if not isinstance(value, Scalar):
+        fail(f"an argument must be one value, not {_shape(value)}", at=at)
+    return _expanded_by_nobody(source_text(value), at)
+
+
+def _expanded_by_nobody(word: str, at: Any) -> str:
+    no_template(word, at)
+    no_expansion(word, "args", at)
+    return word
 
 
 def _split(line: str) -> list[str]:
@@ -299,12 +307,16 @@ def _mark_name(value: Scalar) -> str:
     return called
 
 
-def identifier(value: Any) -> str:
-    """The name of a fixture."""
-    result = text(value)
-    if not re.fullmatch(IDENTIFIER_PATTERN, result):
-        fail(f"{quoted(result)} is no name of a fixture")
-    return result
+def identifier(what: str) -> Callable[[Any], str]:
+    """A reader of the name of a fixture or a metric."""
+
+    def read(value: Any) -> str:
+        result = text(value)
+        if not re.fullmatch(IDENTIFIER_PATTERN, result):
+            fail(f"{quoted(result)} is no name of a {what}; use letters, digits and _")
+        return result
+
+    return read
 
 
 def word(value: Any) -> str:

@@ -62,8 +62,10 @@ def _inherited(name: str, key: str, descriptions: dict[str, dict[str, str]]) -> 
 
 
 def _tidy(node: Any) -> None:
-    """Drop what pydantic adds and no editor needs."""
+    """Drop what pydantic adds and no editor needs, and close mappings whose keys have a pattern."""
     if isinstance(node, dict):
+        if "patternProperties" in node:
+            node.setdefault("additionalProperties", False)
         if isinstance(node.get("title"), str):
             del node["title"]
         if "default" in node and node["default"] is None:

@@ -53,7 +53,7 @@ class Selection:
 
     def matches(self, axes: Mapping[str, str]) -> bool:
         """Whether a cell's axes are selected, whatever its backend."""
-        return all(axes[axis] in values for axis, values in self.axes)
+        return all([axes[axis] in values for axis, values in self.axes])
 
     def matches_backend(self, names: Collection[str]) -> bool:
         """Whether a backend is selected, by its NAME and its type."""

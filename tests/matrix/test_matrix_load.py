@@ -91,7 +91,9 @@ def test_nesting_that_would_overflow_the_c_stack_is_refused(tmp_path: Path, open
         "try: load_matrix(path, rootdir=path.parent, site=Site())\n"
         "except MatrixErrors as error: print(len(error.problems))\n"
     )
-    ran = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stdout) == (0, "1\n"), ran.stderr
 
 

@@ -28,7 +28,10 @@ def test_a_simple_command_gets_its_arguments_appended(run: str) -> None:
     script = with_args(run)
     assert script is not None
     ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script, "job", "a b", "$c", ""], capture_output=True, text=True, check=False
+        ["bash", "-euo", "pipefail", "-c", script, "job", "a b", "$c", ""],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode, ran.stdout) == (0, "a b|$c||"), ran.stderr
 

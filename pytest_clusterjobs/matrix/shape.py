@@ -1,0 +1,130 @@
+"""What a merged fragment says, in the types that the rest of the program uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..backends.protocol import BackendType
+from ..jobs import Classification
+from ..jobs import ClassifyRule
+from ..jobs import Expectation
+from ..jobs import JobSpec
+from ..jobs import Mark
+from ..jobs import Resources
+from .expectations import contradictions
+from .expectations import expectation
+from .expectations import Flaw
+from .merge import deep
+from .shell import has_pipe
+from .shell import with_args
+
+_AS_THEY_ARE = (
+    "shell",
+    "setup",
+    "workdir",
+    "image",
+    "heartbeat_timeout",
+    "max_runtime",
+    "queue_timeout",
+    "grace_period",
+    "max_restarts",
+    "owner",
+    "description",
+)
+"""Keys of a fragment that are arguments of JobSpec."""
+_MAX_RUNTIME: float = JobSpec("").max_runtime
+
+
+@dataclass(frozen=True)
+class Target:
+    """The backend that the cells run on."""
+
+    name: str
+    type: BackendType
+    settings: Mapping[str, Any]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What ``options`` and selections may call it."""
+        return (self.name, self.type.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What all cells share whose fragments say the same, their environment aside."""
+
+    spec: Mapping[str, Any]
+    """Arguments of JobSpec."""
+    expect: Expectation
+    classify: Classification
+    infra_retries: int
+    marks: tuple[Mark, ...]
+    fixtures: tuple[str, ...]
+    flaws: tuple[Flaw, ...]
+
+
+def shape(state: Mapping[str, Any], target: Target | None) -> Shape:
+    """The shape of a merged fragment."""
+    run, flaws = _run(state)
+    spec = {
+        "run": run,
+        "args": state.get("args", ()),
+        "secrets": tuple(state.get("secrets", ())),
+        "resources": Resources(**state.get("resources", {})),
+        "options": _options(state.get("options", {}), target),
+        **{key: state[key] for key in _AS_THEY_ARE if key in state},
+    }
+    expect = expectation(state.get("expect", {}))
+    flaws += contradictions(expect, state.get("heartbeat_timeout"), state.get("max_runtime", _MAX_RUNTIME))
+    return Shape(
+        spec=spec,
+        expect=expect,
+        classify=_classification(state),
+        infra_retries=state.get("infra_retries", 0),
+        marks=tuple(_distinct(state.get("marks", ()))),
+        fixtures=tuple(dict.fromkeys(state.get("fixtures", ()))),
+        flaws=tuple(flaws),
+    )
+
+
+def _run(state: Mapping[str, Any]) -> tuple[str, list[Flaw]]:
+    """The script that the job runs, arguments handed on, and what is wrong with it."""
+    run = state.get("run")
+    if run is None:
+        return ":", [
+            Flaw(("run",), "no run: neither the recipe nor another layer says what to run", missing=True)
+        ]
+    flaws = []
+    if state.get("shell") == "sh" and has_pipe(run):
+        message = "a pipe under `shell: sh` hides failures before its last command"
+        flaws.append(Flaw(("run",), message, harmless=True))
+    script = with_args(run) if state.get("args") else run
+    if script is None:
+        message = 'args are unused: run is more than one simple command, so it must mention them, as "$@"'
+        flaws.append(Flaw(("run",), message, missing=True))
+    return script or run, flaws
+
+
+def _options(options: Mapping[str, Any], target: Target | None) -> Mapping[str, Any]:
+    """What ``options`` says for the backend: its type's entries, its name's on top."""
+    if target is None:
+        return {}
+    own: Mapping[str, Any] = options.get(target.type.name, {})
+    return own if target.name == target.type.name else deep(own, options.get(target.name, {}))
+
+
+def _classification(state: Mapping[str, Any]) -> Classification:
+    rules = state.get("classify", ())
+    return Classification(
+        tuple(ClassifyRule(**rule.said()) for rule in rules),
+        state.get("translate", {}),
+        state.get("reasons", {}),
+    )
+
+
+def _distinct(marks: tuple[Mark, ...]) -> Iterator[Mark]:
+    """Equal marks once; they cannot be hashed."""
+    return (mark for at, mark in enumerate(marks) if mark not in marks[:at])

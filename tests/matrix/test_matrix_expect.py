@@ -1,0 +1,190 @@
+"""What a matrix may expect, how its words are read, and what could never be met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.jobs import Classification
+from pytest_clusterjobs.jobs import ClassifyRule
+from pytest_clusterjobs.jobs import Expectation
+from pytest_clusterjobs.jobs import LogExpectation
+from pytest_clusterjobs.jobs import MetricExpectation
+from pytest_clusterjobs.jobs import Range
+from pytest_clusterjobs.jobs import ReasonClass
+from pytest_clusterjobs.matrix import Matrix
+
+Load = Callable[..., Matrix]
+Mistakes = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize(
+    ("said", "reasons", "codes"),
+    [
+        ("", ("job_completed",), (0,)),
+        ("restarts: 0", ("job_completed",), (0,)),
+        ("exit_code: 0", ("job_completed",), (0,)),
+        ("exit_code: 3", ("job_failed",), (3,)),
+        ("exit_code: [3, 4]", ("job_failed",), (3, 4)),
+        ("exit_code: [0, 3]", ("job_completed", "job_failed"), (0, 3)),
+        ("exit_code: nonzero", ("job_failed",), "nonzero"),
+        ("exit_code: 137", ("job_failed", "killed_by_signal"), (137,)),
+        ("exit_code: 200", ("job_failed",), (200,)),
+        ("reason: job_completed", ("job_completed",), (0,)),
+        ("reason: job_failed", ("job_failed",), None),
+        ("reason: [job_completed, preempted]", ("job_completed", "preempted"), None),
+        ("reason: heartbeat_timeout", ("heartbeat_timeout",), None),
+        ("reason: any", None, None),
+        ("reason: any, exit_code: 3", None, (3,)),
+        ("reason: killed_by_signal, exit_code: 137", ("killed_by_signal",), (137,)),
+        (
+            "reason: [job_failed, killed_by_signal], exit_code: nonzero",
+            ("job_failed", "killed_by_signal"),
+            "nonzero",
+        ),
+    ],
+)
+def test_reason_and_exit_code_imply_each_other(load: Load, said: str, reasons: Any, codes: Any) -> None:
+    (cell,) = load(f"recipes: {{r: {{run: x, heartbeat_timeout: 1m, expect: {{{said}}}}}}}").cells
+    assert (cell.expect.reasons, cell.expect.exit_codes) == (reasons, codes)
+
+
+def test_all_of_expect_is_typed(load: Load) -> None:
+    (cell,) = load(
+        """\
+        recipes:
+          r:
+            run: x
+            expect:
+              restarts: 1
+              run_time: "<10m"
+              heartbeats: ">=1"
+              log:
+                contains: done
+                excludes: [Traceback, "CUDA error"]
+                matches: '^loss=[0-9.]+$'
+              metrics:
+                SPS: {pattern: 'sps=([0-9.]+)', pick: median, node: 0, min: 1, max: 1e6, reference: 1500.5, tolerance: 5%}
+                LOSS: {pattern: 'loss=(\\S+)', reference: 2, tolerance: -5%..+20%}
+        """
+    ).cells
+    assert cell.expect == Expectation(
+        restarts=Range(1, 1, text="1"),
+        run_time=Range(high=600, high_open=True, text="<10m"),
+        heartbeats=Range(low=1, text=">=1"),
+        log=LogExpectation(("done",), ("Traceback", "CUDA error"), ("^loss=[0-9.]+$",)),
+        metrics={
+            "SPS": MetricExpectation(r"sps=([0-9.]+)", "median", 0, 1, 1e6, 1500.5, 0.05, 0.05),
+            "LOSS": MetricExpectation(r"loss=(\S+)", reference=2, tolerance_below=0.05, tolerance_above=0.2),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("reason: job_faild", "1:32: unknown reason 'job_faild', did you mean 'job_failed'?"),
+        ("reason: [job_failed, hang]", "1:45: unknown reason 'hang'; there are job_completed, job_failed, "),
+        ("reason: []", "1:32: recipes.r.expect.reason: empty; name at least one"),
+        ("reason: [any, job_failed]", "1:32: recipes.r.expect.reason: `any` stands alone"),
+        ("reason: Job failed", "1:32: recipes.r.expect.reason: 'Job failed' is no reason; reasons are lower case words"),
+        ("exit_code: 256", "1:35: recipes.r.expect.exit_code: a whole number from 0 to 255 is needed, not 256"),
+        ("exit_code: -9", "1:35: recipes.r.expect.exit_code: a whole number from 0 to 255 is needed, not -9"),
+        ("exit_code: '3'", "1:35: recipes.r.expect.exit_code: an exit code is a whole number from 0 to 255 or nonzero, not '3' (text)"),
+        ("exit_code: [3, x]", "1:39: recipes.r.expect.exit_code.1: an exit code is a whole number from 0 to 255 or nonzero, not 'x'"),
+        ("reason: max_runtime_reached, exit_code: 124", "1:64: expect.exit_code: a job that ends as max_runtime_reached has no exit code of its own; drop exit_code"),
+        ("reason: job_completed, exit_code: 3", "1:58: expect.exit_code: job_completed never goes with this exit code"),
+        ("reason: job_failed, exit_code: 0", "1:55: expect.exit_code: job_failed never goes with this exit code"),
+        ("reason: killed_by_signal, exit_code: 9", "1:61: expect.exit_code: killed_by_signal never goes with this exit code"),
+        ("reason: heartbeat_timeout", "1:32: expect.reason: heartbeat_timeout can never be the reason: heartbeat_timeout is not set"),
+        ("restarts: '>=x'", "1:34: recipes.r.expect.restarts: a whole number is needed, not 'x'"),
+        ("run_time: 10", "1:34: recipes.r.expect.run_time: a duration needs a unit: 10s, 10m or 10h"),
+        ("log: done", "1:29: recipes.r.expect.log: a mapping is needed, not one value"),
+        ("log: {matches: '(a'}", "1:39: recipes.r.expect.log.matches: no regular expression: missing ), unterminated subpattern"),
+        ("log: {matches: '[[a]'}", "1:39: recipes.r.expect.log.matches: no regular expression: Possible nested set"),
+        ("log: {contain: a}", "1:30: unknown key 'contain', did you mean 'contains'?"),
+        ("metrics: {M: {pattern: 'x=.*'}}", "1:47: recipes.r.expect.metrics.M.pattern: the pattern needs a group around the number"),
+        ("metrics: {M: {min: 1}}", "1:37: expect.metrics.M: a metric needs a pattern: 'loss=([0-9.]+)'"),
+        ("metrics: {M: {pattern: (x), reference: 1}}", "1:37: expect.metrics.M: reference needs a tolerance: 5%, -5% or -5%..+20%"),
+        ("metrics: {M: {pattern: (x), tolerance: 5%}}", "1:37: expect.metrics.M: tolerance needs a reference other than 0"),
+        ("metrics: {M: {pattern: (x), min: 2, max: 1}}", "1:37: expect.metrics.M: min is above max"),
+        ("metrics: {M: {pattern: (x), pick: avg}}", "1:58: recipes.r.expect.metrics.M.pick: one of last, first, min, max, mean, median is needed, not 'avg'"),
+        ("metrics: {M: {pattern: (x), min: .nan}}", "1:57: recipes.r.expect.metrics.M.min: a number is needed, not '.nan'"),
+        ("metrics: {M-1: {pattern: (x)}}", "1:34: recipes.r.expect.metrics.M-1: 'M-1' is no name of a metric; use letters, digits and _"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_expected(mistakes: Mistakes, said: str, message: str) -> None:
+    found = mistakes(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}")
+    assert len(found) == 1
+    assert found[0].startswith(message)
+
+
+def test_a_heartbeat_timeout_that_max_runtime_hides(load: Load, mistakes: Mistakes) -> None:
+    text = "recipes: {r: {run: x, heartbeat_timeout: 1h, max_runtime: 1m%s}}"
+    assert load(text % "").warnings == (
+        "matrices/m.yaml:1:42: heartbeat_timeout is not below max_runtime, so it never strikes (cell r-1n-normal_completion)",
+    )
+    assert load(text % ", expect: {reason: max_runtime_reached}").warnings == ()
+    assert mistakes(text % ", expect: {reason: heartbeat_timeout}") == [
+        "1:80: expect.reason: heartbeat_timeout can never be the reason: max_runtime strikes before it (cell r-1n-normal_completion)"
+    ]
+
+
+def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: Load) -> None:
+    text = """\
+        reasons: {nccl_test_failed: infra, warmup_failed: product}
+        classify:
+        - {log: 'Termination reason: (?P<reason>\\w+)'}
+        - {exit_code: 42, reason: nccl_test_failed}
+        - {status: 'Host EC2 .* terminated', reason: node_failed}
+        translate: {unknown: job_failed, cluster stop: cancelled}
+        recipes:
+          a: x
+          b: {run: y, classify: [{exit_code: 7, reason: hung}], reasons: {hung: product}, translate: {unknown: null}, expect: {reason: hung}}
+          c: {run: z, classify: null, expect: {reason: warmup_failed, exit_code: 9}}
+        """
+    a, b, c = load(text).cells
+    classes = {"nccl_test_failed": ReasonClass.INFRA, "warmup_failed": ReasonClass.PRODUCT}
+    translate = {"unknown": "job_failed", "cluster stop": "cancelled"}
+    assert a.classify == Classification(
+        (
+            ClassifyRule(log=r"Termination reason: (?P<reason>\w+)"),
+            ClassifyRule(exit_code=42, reason="nccl_test_failed"),
+            ClassifyRule(status="Host EC2 .* terminated", reason="node_failed"),
+        ),
+        translate,
+        classes,
+    )
+    assert b.classify.rules == (ClassifyRule(exit_code=7, reason="hung"),)
+    assert b.classify.translate == {"cluster stop": "cancelled"}
+    assert b.classify.reasons == {**classes, "hung": ReasonClass.PRODUCT}
+    assert (c.classify.rules, c.expect.exit_codes) == ((), (9,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("classify: [{exit_code: 42, reason: job_completed}]", "2:12: classify.0: exit code 42 cannot mean job_completed: no rule makes a failure green"),
+        ("classify: [{exit_code: 42, reason: nope}]", "2:36: unknown reason 'nope'; there are "),
+        ("classify: [{exit_code: 42}]", "2:12: classify.0: exit_code needs the reason that it stands for"),
+        ("classify: [{status: x}]", "2:12: classify.0: status needs the reason that it stands for"),
+        ("classify: [{reason: job_failed}]", "2:12: classify.0: a classify rule has exactly one of log, exit_code and status"),
+        ("classify: [{log: x, status: y, reason: job_failed}]", "2:12: classify.0: a classify rule has exactly one of log, exit_code and status"),
+        ("classify: [{log: 'no group'}]", "2:12: classify.0: a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"),
+        ("classify: [{log: '(?P<code>x)'}]", "2:12: classify.0: a log rule needs named groups among"),
+        ("classify: [{log: '(?P<reason>x)', reason: job_failed}]", "2:12: classify.0: a log rule takes the reason from its group"),
+        ("classify: [{log: '('}]", "2:18: classify.0.log: no regular expression: "),
+        ("classify: {log: x}", "2:11: classify: a list is needed, not a mapping"),
+        ("translate: {x: job_faild}", "2:16: unknown reason 'job_faild', did you mean 'job_failed'?"),
+        ("reasons: {hung: products}", "2:17: reasons.hung: a reason's class is product, user or infra, not 'products'"),
+        ("reasons: {job_failed: infra}", "2:11: reasons: job_failed is built in"),
+        ("reasons: {any: infra}", "2:11: reasons: any is built in"),
+        ("reasons: {Hung: infra}", "2:11: reasons.Hung: 'Hung' is no reason; reasons are lower case words"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_meant(mistakes: Mistakes, text: str, message: str) -> None:
+    found = mistakes(f"recipes: {{r: x}}\n{text}")
+    assert len(found) == 1
+    assert found[0].startswith(message)
