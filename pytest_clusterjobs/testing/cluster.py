@@ -190,9 +190,13 @@ class Cluster:
         while not observation.log_complete and time.monotonic() < settled:
             self._pause(job.backend)
             observation = self.wait(job)
+        return self.judge(job, action=action)
+
+    def judge(self, job: Job, *, action: OwnAction | None = None) -> Outcome:
+        """Judge what was last seen of an ended job."""
         return outcome(
             job.spec,
-            self.reported(job, observation),
+            self.reported(job, job.seen[-1]),
             action=action,
             classification=Classification(),
             log=lambda rank: self.read(job, node=rank),
@@ -260,7 +264,7 @@ class Cluster:
             changed.wait(interval)
 
     def _await_quiet(self, live: Mapping[str, Handle]) -> None:
-        deadline = time.monotonic() + self.harness.start_seconds + self.seconds(30.0)
+        deadline = time.monotonic() + self.harness.start_seconds + self.seconds(10.0)
         while live and time.monotonic() < deadline:
             self._pause(self.backend)
             live = self.backend.sweep(self.run_id)

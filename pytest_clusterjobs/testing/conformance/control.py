@@ -129,7 +129,7 @@ def _running(cluster: Cluster, run: str = "sleep 600", nodes: int = 1, grace_per
 
 def _cancel(cluster: Cluster, job: Job) -> Outcome:
     cluster.backend.cancel({job.token: job.handle})
-    return cluster.end(job, seconds=30.0, action=OwnAction(ActionKind.CANCEL, "the test cancelled it"))
+    return cluster.end(job, seconds=15.0, action=OwnAction(ActionKind.CANCEL, "the test cancelled it"))
 
 
 def _facts(seen: Observation) -> tuple[object, ...]:

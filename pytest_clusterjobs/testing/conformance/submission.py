@@ -193,7 +193,8 @@ class SubmissionTests(Suite):
         with ThreadPoolExecutor(cluster.backend.capabilities.submit_threads) as pool:
             jobs = list(pool.map(lambda n: cluster.submit(f"echo number {n}; exit {n % 100}"), numbers))
         cluster.wait(*jobs, seconds=cluster.harness.many * 0.5)
-        assert [cluster.end(job).exit_code for job in jobs] == [n % 100 for n in numbers]
+        cluster.poll(*jobs)
+        assert [cluster.judge(job).exit_code for job in jobs] == [n % 100 for n in numbers]
         assert len({job.handle.job_id for job in jobs}) == len(jobs)
         last = jobs[-1]
         assert f"number {numbers[-1]}" in cluster.printed(last)

@@ -1,0 +1,453 @@
+"""Backends that are broken in one way each, made of the local one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_clusterjobs.backends.local import TYPE
+from pytest_clusterjobs.backends.protocol import Backend
+from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import BackendType
+from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.protocol import FindAnswer
+from pytest_clusterjobs.backends.protocol import Found
+from pytest_clusterjobs.backends.protocol import NotSubmitted
+from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import LogChunk
+from pytest_clusterjobs.jobs import NodeState
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.jobs import Times
+from pytest_clusterjobs.jobs.token import run_prefix
+from pytest_clusterjobs.jobs.token import Token
+
+
+class Honest:
+    """The local backend, with a seam at every call."""
+
+    everything: dict[str, Handle]
+    """All that was submitted by any instance of this class."""
+    opened: list[Honest]
+    """Instances of this class that have not been closed."""
+
+    def __init_subclass__(cls) -> None:
+        cls.everything = {}
+        cls.opened = []
+
+    def __init__(self, context: BackendContext) -> None:
+        self.opened.append(self)
+        self.context = context
+        self.inner: Backend = TYPE.open(context)
+        self.mine: set[str] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        handle = self.inner.submit(self.spec(spec), token)
+        self.everything[token] = handle
+        self.mine.add(token)
+        return handle
+
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return spec
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        seen = self.inner.poll(handles)
+        return {token: self.observation(token, each) for token, each in seen.items()}
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return seen
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        self.inner.cancel(handles)
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        return self.inner.logs(handle, node=node, restart=restart, cursor=cursor, tail=tail)
+
+    def find(self, token: str) -> FindAnswer:
+        return self.inner.find(token)
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        return self.inner.sweep(run_id)
+
+    def close(self) -> None:
+        if self in self.opened:
+            self.opened.remove(self)
+        self.inner.close()
+
+
+def broken(kind: Callable[[BackendContext], Backend]) -> BackendType:
+    """A backend type that opens a broken backend."""
+    return BackendType("broken", kind, TYPE.settings, TYPE.options)
+
+
+def _recode(seen: Observation, change: Callable[[int], int], ranks: tuple[int, ...] = ()) -> Observation:
+    nodes = tuple(node if ranks and node.rank not in ranks else _node(node, change) for node in seen.nodes)
+    code = None if seen.exit_code is None else change(seen.exit_code)
+    return replace(seen, nodes=nodes, exit_code=code)
+
+
+def _node(node: NodeState, change: Callable[[int], int]) -> NodeState:
+    if node.exit_code is None:
+        return node
+    code = change(node.exit_code)
+    return replace(node, exit_code=code, report=SentinelReport(SentinelWord.EXITED, node.rank, code))
+
+
+class CallsPendingEnded(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, phase=Phase.ENDED)
+
+
+class ComesBackFromItsEnd(Honest):
+    polls = 0
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        self.polls += seen.phase is Phase.ENDED
+        return replace(seen, phase=Phase.RUNNING) if self.polls == 2 else seen
+
+
+class CallsQueuedRunning(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, phase=Phase.RUNNING) if seen.phase is Phase.PENDING else seen
+
+
+class LosesTheExitCode(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return _recode(seen, lambda code: 0)
+
+
+class TellsSignalsBare(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return _recode(seen, lambda code: code - 128 if code > 128 else code)
+
+
+class SeesTheFirstRankOnly(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return _recode(seen, lambda code: 0, ranks=(1, 2))
+
+
+class ForgetsRestarts(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        nodes = tuple(
+            replace(node, report=node.report and replace(node.report, restarts=0)) for node in seen.nodes
+        )
+        return replace(seen, restarts=0, nodes=nodes)
+
+
+class InventsARestart(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, restarts=1)
+
+
+class TellsMilliseconds(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, times=Times(*(each and each * 1000 for each in _moments(seen))))
+
+
+class TurnsTimesAround(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, times=Times(*reversed(_moments(seen))))
+
+
+def _moments(seen: Observation) -> list[float | None]:
+    return [seen.times.submitted, seen.times.started, seen.times.ended]
+
+
+class SaysNothingOfTheState(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, native_state="")
+
+
+class TellsASecret(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, native_reason=os.environ.get("CONFORMANCE_SECRET", ""))
+
+
+class SecretInTheHandle(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        handle = super().submit(spec, token)
+        return replace(handle, data={**handle.data, "env": [os.environ[name] for name in spec.secrets]})
+
+
+class SecretInAFile(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        values = [os.environ[name] for name in spec.secrets]
+        (self.context.run_dir / "environment").write_text("\n".join(values))
+        return super().submit(spec, token)
+
+
+class SecretOnTheCommandLine(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, args=(*spec.args, *(os.environ[name] for name in spec.secrets)))
+
+
+class HandleIsNoJson(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        handle = super().submit(spec, token)
+        return replace(handle, data={**handle.data, "folder": Path("x")})
+
+
+class HandleChangesInJson(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        handle = super().submit(spec, token)
+        return replace(handle, data={**handle.data, "pair": (1, 2)})
+
+
+class HasNoIds(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        return replace(super().submit(spec, token), job_id=None)
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, handle=None)
+
+
+class SubmitsTwice(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        if token in self.everything:
+            parsed = Token.parse(token)
+            token = str(replace(parsed, attempt=parsed.attempt + len(self.everything)))
+        return super().submit(spec, token)
+
+
+class HidesARefusal(Honest):
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        try:
+            return super().submit(spec, token)
+        except SubmissionRejected as error:
+            raise BackendError(str(error)) from None
+
+
+class MixesUpJobs(Honest):
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        seen = super().poll(handles)
+        return dict(zip(seen, reversed(list(seen.values())), strict=True))
+
+
+class AnswersUnasked(Honest):
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        return {**super().poll(handles), "ghost": Observation(Phase.ABSENT)}
+
+
+class FailsOnNobody(Honest):
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        assert handles, "nobody was asked about"
+        return super().poll(handles)
+
+
+class RemembersInMemoryOnly(Honest):
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        seen = super().poll(handles)
+        return {token: seen[token] if token in self.mine else Observation(Phase.ABSENT) for token in seen}
+
+
+class NeverFinds(Honest):
+    def find(self, token: str) -> FindAnswer:
+        return NotSubmitted()
+
+
+class FindsAnything(Honest):
+    def find(self, token: str) -> FindAnswer:
+        return Found(Handle("1"))
+
+
+class SweepsByPrefix(Honest):
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        sweeps = [each.inner.sweep(each.context.run_id) for each in self.opened]
+        prefix = run_prefix(run_id)
+        return {
+            token: handle for sweep in sweeps for token, handle in sweep.items() if token.startswith(prefix)
+        }
+
+
+class SweepsNothing(Honest):
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        return {}
+
+
+class EndsJobsOnClose(Honest):
+    def close(self) -> None:
+        if self in self.opened:
+            self.inner.cancel(self.inner.sweep(self.context.run_id))
+        super().close()
+
+
+class IgnoresCancels(Honest):
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        pass
+
+
+class CancelsByWordOnly(Honest):
+    """Says that it has ended, while it runs on."""
+
+    def __init__(self, context: BackendContext) -> None:
+        super().__init__(context)
+        self.gone: set[str] = set()
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        self.gone.update(handles)
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        if token not in self.gone:
+            return seen
+        return replace(seen, phase=Phase.ENDED, reason_hint=Reason.CANCELLED)
+
+
+class CancelsEverything(Honest):
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        self.inner.cancel(self.inner.sweep(self.context.run_id))
+
+
+class CancelsTheDead(Honest):
+    def __init__(self, context: BackendContext) -> None:
+        super().__init__(context)
+        self.gone: set[str] = set()
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        self.gone.update(handles)
+        super().cancel(handles)
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, reason_hint=Reason.CANCELLED) if token in self.gone else seen
+
+
+class CallsCancelledCompleted(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(_recode(seen, lambda code: 0), reason_hint=None)
+
+
+class ReadsOneRankOnly(Honest):
+    def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
+        return super().logs(handle, node=0, **rest)
+
+
+class ReadsOneStartOnly(Honest):
+    def logs(self, handle: Handle, *, restart: int | None = None, **rest: Any) -> LogChunk:
+        return super().logs(handle, restart=None, **rest)
+
+
+class ForgetsTheCursor(Honest):
+    def logs(self, handle: Handle, *, cursor: Any = None, **rest: Any) -> LogChunk:
+        return super().logs(handle, cursor=None, **rest)
+
+
+class ReadsTheHeadForTheTail(Honest):
+    def logs(self, handle: Handle, *, tail: int | None = None, **rest: Any) -> LogChunk:
+        chunk = super().logs(handle, **rest)
+        return chunk if tail is None else replace(chunk, text=chunk.text[:tail])
+
+
+class CallsALogCompleteTooEarly(Honest):
+    def logs(self, handle: Handle, **rest: Any) -> LogChunk:
+        return replace(super().logs(handle, **rest), complete=True)
+
+
+class NeverCallsALogComplete(Honest):
+    def logs(self, handle: Handle, **rest: Any) -> LogChunk:
+        return replace(super().logs(handle, **rest), complete=False)
+
+
+class CutsLogs(Honest):
+    def logs(self, handle: Handle, **rest: Any) -> LogChunk:
+        chunk = super().logs(handle, **rest)
+        return replace(chunk, text=chunk.text[-65536:])
+
+
+class TearsCharacters(Honest):
+    def logs(self, handle: Handle, **rest: Any) -> LogChunk:
+        chunk = super().logs(handle, **rest)
+        data = chunk.text.encode()
+        text = "".join(data[i : i + 1001].decode(errors="replace") for i in range(0, len(data), 1001))
+        return replace(chunk, text=text)
+
+
+class JoinsArguments(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, args=tuple(" ".join(spec.args).split()))
+
+
+class StripsValues(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, env={name: value.strip() for name, value in spec.env.items()})
+
+
+class QuotesTheScriptOnce(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, run=f'{spec.shell} -c "{spec.run}"')
+
+
+class ForgetsSecrets(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, secrets=(), env={**spec.env, **dict.fromkeys(spec.secrets, "")})
+
+
+class IgnoresHeartbeats(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, heartbeat_timeout=None)
+
+
+class IgnoresTheRunTime(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, max_runtime=7200.0)
+
+
+class GivesNoGrace(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, grace_period=0.1)
+
+
+class RestartsUnasked(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, max_restarts=2)
+
+
+class NeverRestarts(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, max_restarts=0)
+
+
+class RunsSetupInTheCommand(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, setup=None, run=f"{spec.setup}\n{spec.run}")
+
+
+class IgnoresTheWorkdir(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, workdir=None)
+
+
+class TellsEveryRankTheSame(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, run=f"export CLUSTERJOBS_NODE_RANK=0\n{spec.run}")
+
+
+class TellsTheWrongName(Honest):
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, name=shlex.quote(f" {spec.name}"))
+
+
+class StartsTooLate(Honest):
+    def __init__(self, context: BackendContext) -> None:
+        super().__init__(replace(context, not_after=None))
