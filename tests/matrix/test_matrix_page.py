@@ -1,0 +1,58 @@
+"""Every example on the page about the format is loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.matrix import MatrixErrors
+from pytest_clusterjobs.matrix.model import Document
+from pytest_clusterjobs.matrix.model import Fragment
+
+PAGE = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"(?<!<!-- mistakes -->\n)^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """Where an example is written, beside the files that some of them name."""
+    folder = tmp_path / "matrices"
+    (folder / "configs" / "nav").mkdir(parents=True)
+    (folder / "configs" / "nav" / "small.yaml").write_text("learning_rate: 0.1")
+    (folder / "generated.json").write_text('{"arena": "python -m train arena"}')
+    return folder / "example.yaml"
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_is_a_matrix_that_loads(example: Path, site: Site, text: str) -> None:
+    example.write_text(text)
+    matrix = load_matrix(example, rootdir=example.parents[1], site=site)
+    assert matrix.cells
+    assert matrix.warnings == ()
+
+
+def test_the_mistakes_are_shown_as_the_page_says(example: Path, site: Site) -> None:
+    shown = re.search(
+        r"<!-- mistakes -->\n```yaml\n(.*?)^```\n+```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL
+    )
+    assert shown is not None
+    example.write_text(shown[1])
+    with pytest.raises(MatrixErrors) as caught:
+        load_matrix(example, rootdir=example.parents[1], site=site)
+    assert str(caught.value) == shown[2].rstrip()
+
+
+def test_the_first_example_has_the_cells_that_the_page_counts(example: Path, site: Site) -> None:
+    example.write_text(EXAMPLES[0])
+    cells = load_matrix(example, rootdir=example.parents[1], site=site).cells
+    assert len(cells) == 12
+    assert "arena-2n-heartbeat_timeout" in {cell.id for cell in cells}
+
+
+@pytest.mark.parametrize("key", [*Document.model_fields, *Fragment.model_fields])
+def test_the_page_names_every_key(key: str) -> None:
+    assert f"`{key}`" in PAGE
