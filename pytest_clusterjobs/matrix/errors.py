@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 _WINDOW = 100
 """Columns of a source line that are shown."""
+_LONGEST = 600
+"""Characters of a message."""
 _SHOWN = 50
 """Problems that ``str()`` spells out."""
 
@@ -71,11 +73,11 @@ class Reporter:
 
     def error(self, spot: Spot, message: str, cell: str | None = None) -> None:
         """Note a mistake; one that many cells share is told once."""
-        self._errors.setdefault((spot, message), []).extend([cell] if cell else [])
+        self._errors.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
 
     def warn(self, spot: Spot, message: str, cell: str | None = None) -> None:
         """Note what is allowed but probably not meant."""
-        self._warnings.setdefault((spot, message), []).extend([cell] if cell else [])
+        self._warnings.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
 
     @property
     def failed(self) -> bool:

@@ -23,14 +23,14 @@ from .layers import LayerReader
 from .layers import Layers
 from .load import display_path
 from .load import gc_off
-from .load import locate
-from .load import Map
 from .load import read_document
-from .load import spot_of
 from .merge import Layer
 from .merge import Merger
 from .merge import replaced
 from .model import Document
+from .nodes import locate
+from .nodes import Map
+from .nodes import spot_of
 from .result import Matrix
 from .shape import Target
 from .validate import validate
@@ -70,7 +70,7 @@ def _target(site: Site, asked: str | None, document: Document, raw: Map, reporte
     name = asked or document.backend or "local"
     try:
         return Target(name, site.type(name), site.settings(name))
-    except UnknownBackend as error:
+    except (UnknownBackend, ImportError) as error:
         if asked:
             reporter.error(Spot(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
         else:

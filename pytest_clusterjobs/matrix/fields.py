@@ -19,6 +19,7 @@ from pydantic_core.core_schema import no_info_before_validator_function
 from ..jobs import Mark
 from ..jobs import Range
 from ..jobs import ReasonClass
+from . import plain
 from . import readers as r
 from . import values
 from .where import parse_where
@@ -122,6 +123,7 @@ Script = Annotated[str, *_words(r.script, r"\S")]
 Name = Annotated[str, *_read(r.name, NAME)]
 AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_words(r.env_name, r"^(?!CLUSTERJOBS_)" + r.ENV_PATTERN[1:])]
+EnvNames = Annotated[list[EnvName], *listed({"type": "string", "pattern": r.ENV_PATTERN})]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
 Word = Annotated[str, *_read(r.word, _WORD)]
 FixtureNames = Annotated[
@@ -165,10 +167,10 @@ Args = Annotated[
     tuple[str, ...], *_read(r.split_args, {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]})
 ]
 MarkCalls = Annotated[
-    list[Annotated[Mark, *_read(r.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
+    list[Annotated[Mark, *_read(plain.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
     *listed(_IDENTIFIER, _MARK_CALL),
 ]
-AnyValue = Annotated[Any, *_read(r.resolved, {})]
+AnyValue = Annotated[Any, *_read(plain.resolved, {})]
 Texts = Annotated[list[Text], *one_or_list(TEXT)]
 Lines = Annotated[list[Line], *one_or_list(TEXT)]
 Regexes = Annotated[list[Regex], *one_or_list(TEXT)]

@@ -17,13 +17,13 @@ from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
 from .hints import unknown_key
-from .load import locate
-from .load import Map
-from .load import spot_of
 from .merge import Layer
 from .model import Document
 from .model import Fragment
 from .model import Include
+from .nodes import locate
+from .nodes import Map
+from .nodes import spot_of
 from .recipes import entries
 from .recipes import RecipeSource
 from .shape import Target

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import gc
 import io
-import re
-from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
-from typing import cast
 
 import yaml
 
@@ -25,6 +21,12 @@ from .errors import printable
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
+from .nodes import Map
+from .nodes import READINGS
+from .nodes import Scalar
+from .nodes import Seq
+from .nodes import spot_of
+from .nodes import TAG
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -37,105 +39,6 @@ _SAFE_DEPTH = 15_000
 """What libyaml's composer, which recurses on the C stack, survives at 8 MiB of it."""
 _MAX_NODES = 2_000_000
 """What a file may hold once its aliases are written out: stops "billion laughs" files."""
-
-_TAG = "tag:yaml.org,2002:"
-# What YAML 1.2 parsers (editors, other tools) read as a number though YAML 1.1 says text.
-_NUMBER_ELSEWHERE = re.compile(r"[-+]?(?:0[0-9]*[89][0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|0o[0-7]+)")
-_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_READINGS = {
-    "bool": "a boolean",
-    "null": "nothing",
-    "int": "a number",
-    "float": "a number",
-    "timestamp": "a date",
-    "merge": "a merge",
-    "value": "a default",
-}
-
-
-class Scalar(str):
-    """The source text of a scalar, with its node."""
-
-    __slots__ = ("node",)
-    node: yaml.ScalarNode
-
-    @classmethod
-    def of(cls, node: yaml.ScalarNode) -> Scalar:
-        """The scalar of a composed node."""
-        scalar = cls(node.value)
-        scalar.node = node
-        return scalar
-
-    @property
-    def kind(self) -> str:
-        """``str``, ``int``, ``float``, ``bool``, ``null``, or ``odd`` where YAML versions disagree."""
-        tag = self.node.tag.removeprefix(_TAG)
-        if self.node.style not in (None, "") or "\n" in self:
-            return "str"
-        if tag == "str":
-            return "odd" if _NUMBER_ELSEWHERE.fullmatch(self) else "str"
-        if tag == "int":
-            return "int" if _DECIMAL.fullmatch(self) else "odd"
-        if tag == "bool":
-            return "bool" if self.lower() in ("true", "false") else "odd"
-        if tag == "float":
-            return "odd" if ":" in self or "_" in self else "float"
-        return tag if tag == "null" else "odd"
-
-    @property
-    def reading(self) -> str:
-        """What YAML makes of the text, for messages: ``a date``."""
-        return _READINGS.get(self.node.tag.removeprefix(_TAG), "a number")
-
-
-class Seq(list[Any]):
-    """A sequence, with its node."""
-
-    __slots__ = ("node",)
-    node: yaml.SequenceNode
-
-
-class Map(dict[str, Any]):
-    """A mapping, merge keys applied, with its node. Its keys are scalars, so they know where they stand."""
-
-    __slots__ = ("node",)
-    node: yaml.MappingNode
-
-    def pairs(self) -> Iterable[tuple[Scalar, Any]]:
-        """The items, keys as the scalars that they are."""
-        return cast("Iterable[tuple[Scalar, Any]]", self.items())
-
-    def key(self, name: object) -> Scalar | None:
-        """The key equal to ``name`` with its position."""
-        return next((key for key, _ in self.pairs() if key == name), None)
-
-
-def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:
-    """Where a value starts."""
-    node = value if isinstance(value, yaml.Node) else value.node
-    return Spot(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
-
-
-def locate(root: Any, path: Sequence[object], fallback: Spot, *, key: bool = False) -> Spot:
-    """Where the value at ``path`` stands, or its ``key``; as near as there is."""
-    spot = fallback
-    for at, part in enumerate(path):
-        if isinstance(root, Map):
-            name = root.key(part)
-            if name is None:
-                break
-            spot, root = spot_of(name), root[name]
-            if key and at == len(path) - 1:
-                break
-        elif isinstance(root, list) and isinstance(part, int) and part < len(root):
-            root = root[part]
-        elif isinstance(root, list):
-            root = next((each for each in root if each == part), None)
-        else:
-            break
-        if isinstance(root, (Scalar, Seq, Map)):
-            spot = spot_of(root)
-    return spot
 
 
 def display_path(path: Path, rootdir: Path) -> str:
@@ -326,9 +229,9 @@ class _Walk:
         tag = node.tag
         if tag == "tag:yaml.org,2002:null" and node.value in ("", "~", "null", "Null", "NULL"):
             return None
-        if tag.removeprefix(_TAG) not in ("str", *_READINGS):
+        if tag.removeprefix(TAG) not in ("str", *READINGS):
             self.reporter.error(spot_of(node), f"tags are not supported: {quoted(tag)}")
-            node.tag = f"{_TAG}str"
+            node.tag = f"{TAG}str"
         return Scalar.of(node)
 
     def _seq(self, node: Any) -> tuple[Seq, int]:

@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Any
 
 from .errors import Spot
-from .load import locate
+from .nodes import locate
 
 APPENDED = frozenset({"args", "marks", "fixtures", "only"})
 """Keys where layers add up. For ``only`` this means that every layer's must hold."""

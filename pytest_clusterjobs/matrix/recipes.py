@@ -12,13 +12,13 @@ from typing import Any
 from .errors import quoted
 from .errors import Reporter
 from .load import display_path
-from .load import Map
 from .load import read_document
-from .load import Scalar
-from .load import spot_of
 from .merge import Layer
 from .model import Document
 from .model import RecipesFile
+from .nodes import Map
+from .nodes import Scalar
+from .nodes import spot_of
 from .readers import NAME_PATTERN
 from .validate import Loc
 from .validate import validate

@@ -13,11 +13,11 @@ from .errors import Reporter
 from .errors import Spot
 from .fields import AnyOf
 from .hints import unknown_key
-from .load import locate
-from .load import Map
-from .load import Scalar
-from .load import Seq
-from .load import spot_of
+from .nodes import locate
+from .nodes import Map
+from .nodes import Scalar
+from .nodes import Seq
+from .nodes import spot_of
 
 M = TypeVar("M", bound=BaseModel)
 Loc = tuple[str | int, ...]
@@ -76,12 +76,12 @@ def _written(raw: Any, path: Loc) -> Loc:
 
 
 def _message(error: Any, path: Loc) -> str:
-    where = ".".join(str(part) for part in path)
+    where = _dotted(path)
     match error["type"]:
         case "matrix":
             message = str(error["ctx"]["message"])
         case "missing":
-            where = ".".join(str(part) for part in path[:-1])
+            where = _dotted(path[:-1])
             message = f"{path[-1]} is missing"
         case "dict_type" | "model_type" | "model_attributes_type":
             message = f"a mapping is needed, not {_shape(error['input'])}"
@@ -90,6 +90,10 @@ def _message(error: Any, path: Loc) -> str:
         case _:
             message = error["msg"]
     return f"{where}: {message}" if where else message
+
+
+def _dotted(path: Loc) -> str:
+    return ".".join(str(part) if len(str(part)) <= 60 else f"{str(part)[:57]}..." for part in path)
 
 
 def _shape(value: Any) -> str:

@@ -11,9 +11,9 @@ from .errors import did_you_mean
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
-from .load import Map
-from .load import Scalar
-from .load import spot_of
+from .nodes import Map
+from .nodes import Scalar
+from .nodes import spot_of
 from .readers import fail
 from .readers import source_text
 

@@ -245,6 +245,7 @@ def test_values_of_options_and_marks_have_their_types(load: Load) -> None:
                 - xfail: bug 8
                 - skipif: {condition: "sys.platform == 'win32'", reason: POSIX}
                 - timeout: 30
+                - timeout: 2m
                 - data: [1, two]
                 - plain:
             """
@@ -258,6 +259,7 @@ def test_values_of_options_and_marks_have_their_types(load: Load) -> None:
         Mark("xfail", (), {"reason": "bug 8"}),
         Mark("skipif", (), {"condition": "sys.platform == 'win32'", "reason": "POSIX"}),
         Mark("timeout", (30,)),
+        Mark("timeout", (120.0,)),
         Mark("data", (1, "two")),
         Mark("plain"),
     )

@@ -1,0 +1,112 @@
+"""Plain values that know where they stand in a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+from typing import cast
+
+import yaml
+
+from .errors import Spot
+
+TAG = "tag:yaml.org,2002:"
+# What YAML 1.2 parsers (editors, other tools) read as a number though YAML 1.1 says text.
+_NUMBER_ELSEWHERE = re.compile(r"[-+]?(?:0[0-9]*[89][0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|0o[0-7]+)")
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+READINGS = {
+    "bool": "a boolean",
+    "null": "nothing",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "a date",
+    "merge": "a merge",
+    "value": "a default",
+}
+
+
+class Scalar(str):
+    """The source text of a scalar, with its node."""
+
+    __slots__ = ("node",)
+    node: yaml.ScalarNode
+
+    @classmethod
+    def of(cls, node: yaml.ScalarNode) -> Scalar:
+        """The scalar of a composed node."""
+        scalar = cls(node.value)
+        scalar.node = node
+        return scalar
+
+    @property
+    def kind(self) -> str:
+        """``str``, ``int``, ``float``, ``bool``, ``null``, or ``odd`` where YAML versions disagree."""
+        tag = self.node.tag.removeprefix(TAG)
+        if self.node.style not in (None, "") or "\n" in self:
+            return "str"
+        if tag == "str":
+            return "odd" if _NUMBER_ELSEWHERE.fullmatch(self) else "str"
+        if tag == "int":
+            return "int" if _DECIMAL.fullmatch(self) else "odd"
+        if tag == "bool":
+            return "bool" if self.lower() in ("true", "false") else "odd"
+        if tag == "float":
+            return "odd" if ":" in self or "_" in self else "float"
+        return tag if tag == "null" else "odd"
+
+    @property
+    def reading(self) -> str:
+        """What YAML makes of the text, for messages: ``a date``."""
+        return READINGS.get(self.node.tag.removeprefix(TAG), "a number")
+
+
+class Seq(list[Any]):
+    """A sequence, with its node."""
+
+    __slots__ = ("node",)
+    node: yaml.SequenceNode
+
+
+class Map(dict[str, Any]):
+    """A mapping, merge keys applied, with its node. Its keys are scalars, so they know where they stand."""
+
+    __slots__ = ("node",)
+    node: yaml.MappingNode
+
+    def pairs(self) -> Iterable[tuple[Scalar, Any]]:
+        """The items, keys as the scalars that they are."""
+        return cast("Iterable[tuple[Scalar, Any]]", self.items())
+
+    def key(self, name: object) -> Scalar | None:
+        """The key equal to ``name`` with its position."""
+        return next((key for key, _ in self.pairs() if key == name), None)
+
+
+def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:
+    """Where a value starts."""
+    node = value if isinstance(value, yaml.Node) else value.node
+    return Spot(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def locate(root: Any, path: Sequence[object], fallback: Spot, *, key: bool = False) -> Spot:
+    """Where the value at ``path`` stands, or its ``key``; as near as there is."""
+    spot = fallback
+    for at, part in enumerate(path):
+        if isinstance(root, Map):
+            name = root.key(part)
+            if name is None:
+                break
+            spot, root = spot_of(name), root[name]
+            if key and at == len(path) - 1:
+                break
+        elif isinstance(root, list) and isinstance(part, int) and part < len(root):
+            root = root[part]
+        elif isinstance(root, list):
+            root = next((each for each in root if each == part), None)
+        else:
+            break
+        if isinstance(root, (Scalar, Seq, Map)):
+            spot = spot_of(root)
+    return spot
