@@ -1,0 +1,414 @@
+"""The sentinel's script under every shell that is here, read back by the sentinel's own grammar."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends import sentinel
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.jobs.token import nonce
+from pytest_clusterjobs.jobs.token import Token
+
+TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
+SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "ash"]}
+
+
+@dataclass(frozen=True)
+class End:
+    status: int
+    output: bytes
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        return self.output.decode(errors="replace")
+
+    @property
+    def report(self) -> SentinelReport:
+        report = sentinel.parse(self.text, nonce(TOKEN))
+        assert report is not None, self.text
+        return report
+
+    @property
+    def word(self) -> SentinelWord:
+        return self.report.word
+
+
+class Node:
+    """A place where sentinels run under one shell."""
+
+    def __init__(self, shell: list[str], folder: Path) -> None:
+        self.shell = shell
+        self.folder = folder
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "CLUSTERJOBS_TOKEN": f"{TOKEN}-{os.getpid()}",
+            "CLUSTERJOBS_HEARTBEAT_FILE": str(folder / "beat"),
+        }
+
+    @contextmanager
+    def start(self, run: str, **fields: Any) -> Iterator[subprocess.Popen[bytes]]:
+        given = {name: fields.pop(name) for name in ("not_after", "workdir", "prelude") if name in fields}
+        env = {**self.env, **fields.pop("environ", {})}
+        spec = JobSpec(run, **{"grace_period": 1.0, "max_runtime": 60.0, **fields})
+        command = [*self.shell, *sentinel.argv(spec, TOKEN, **given)[1:]]
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=self.folder,
+            start_new_session=True,
+        ) as process:
+            yield process
+
+    def run(self, run: str, **fields: Any) -> End:
+        begun = time.monotonic()
+        with self.start(run, **fields) as process:
+            output, _ = process.communicate(timeout=30)
+        return End(process.returncode, output, time.monotonic() - begun)
+
+    def left(self) -> list[int]:
+        """Processes of this node that still run."""
+        mark = f"CLUSTERJOBS_TOKEN={self.env['CLUSTERJOBS_TOKEN']}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in folder.joinpath("environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return found
+
+
+@pytest.fixture(params=SHELLS)
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+    shell = SHELLS[request.param]
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"no {shell[0]} here")
+    node = Node(shell, tmp_path)
+    yield node
+    left = node.left()
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def gone(node: Node) -> bool:
+    deadline = time.monotonic() + 5
+    while node.left() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not node.left()
+
+
+# How the command ended.
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 124, 125, 143, 255])
+def test_the_command_s_code_is_told_and_returned(node: Node, code: int) -> None:
+    end = node.run(f"exit {code}")
+    assert end.status == code
+    assert end.report == SentinelReport(SentinelWord.EXITED, 0, code)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1])
+def test_a_signal_s_code_is_128_and_its_number(node: Node, number: signal.Signals) -> None:
+    end = node.run(f"kill -{int(number)} $$")
+    assert (end.status, end.report.exit_code) == (128 + number, 128 + number)
+    assert end.word is SentinelWord.EXITED
+
+
+def test_arguments_are_the_script_s_own(node: Node) -> None:
+    end = node.run('printf "<%s>" "$@"; exit $#', args=("a b", "", "$HOME", "-e", "é\n'\""))
+    assert end.text.startswith("<a b><><$HOME><-e><é\n'\">")
+    assert end.status == 5
+
+
+def test_bash_fails_at_a_pipe_and_sh_does_not(node: Node) -> None:
+    assert node.run("false | true; echo on").status == 1
+    assert node.run("false | true; exit 4", shell="sh").status == 4
+    assert node.run("false; exit 4", shell="sh").status == 1
+
+
+def test_an_unset_variable_is_empty(node: Node) -> None:
+    assert node.run('exit "${#NO_SUCH_VARIABLE}"').status == 0
+
+
+def test_rank_and_restarts_come_from_the_environment_or_a_prelude(node: Node) -> None:
+    end = node.run("true", environ={"CLUSTERJOBS_NODE_RANK": "3", "CLUSTERJOBS_RESTARTS": "2"})
+    assert (end.report.node, end.report.restarts) == (3, 2)
+    end = node.run("exit $CLUSTERJOBS_NODE_RANK", prelude="export CLUSTERJOBS_NODE_RANK=$((3+4))")
+    assert (end.report.node, end.status) == (7, 7)
+
+
+def test_standard_input_is_empty(node: Node) -> None:
+    assert node.run("read -r line && exit 9; exit 0").status == 0
+
+
+def test_the_shell_s_own_notes_stay_out_of_the_log(node: Node) -> None:
+    end = node.run("kill -9 $$")
+    assert end.text.strip().count("\n") == 0
+
+
+# What the command prints.
+
+
+def test_megabytes_before_the_end(node: Node) -> None:
+    end = node.run("head -c 5000000 /dev/zero | tr '\\0' x")
+    assert end.report.exit_code == 0
+    assert len(end.output) > 5_000_000
+
+
+def test_output_without_a_newline_does_not_glue(node: Node) -> None:
+    end = node.run("printf 'no newline'")
+    lines = end.text.splitlines()
+    assert lines[0] == "no newline"
+    assert lines[-1].startswith("[clusterjobs ")
+
+
+def test_binary_garbage(node: Node) -> None:
+    end = node.run("head -c 100000 /dev/urandom; exit 6")
+    assert end.report.exit_code == 6
+
+
+@pytest.mark.parametrize("mark", ["", "000000000000"])
+def test_an_imitated_line_is_not_believed(node: Node, mark: str) -> None:
+    line = f"[clusterjobs {mark} exited exit_code=0 node=0 restarts=0 heartbeats=9]"
+    end = node.run(f"echo '{line}'; exit 2")
+    assert end.report == SentinelReport(SentinelWord.EXITED, 0, 2)
+
+
+def test_exactly_one_line(node: Node) -> None:
+    assert node.run("exit 2").text.count("[clusterjobs ") == 1
+
+
+def test_a_command_may_close_its_output(node: Node) -> None:
+    assert node.run("exec >&- 2>&-; exit 5").report.exit_code == 5
+
+
+# Before the command.
+
+
+def test_setup_runs_first_in_the_same_environment(node: Node) -> None:
+    end = node.run("cat made", setup="echo $GIVEN >made", environ={"GIVEN": "by env"})
+    assert end.text.startswith("by env\n")
+
+
+def test_a_failing_setup_is_no_end_of_the_command(node: Node) -> None:
+    end = node.run("echo never", setup="false | true")
+    assert (end.word, end.report.exit_code, end.status) == (SentinelWord.START_FAILED, 1, 1)
+    assert "never" not in end.text
+
+
+def test_a_missing_shell_is_a_failed_start(node: Node, tmp_path: Path) -> None:
+    end = Node([shutil.which(node.shell[0]) or "", *node.shell[1:]], tmp_path).run(
+        "true", environ={"PATH": "/nowhere"}
+    )
+    assert (end.word, end.status) == (SentinelWord.START_FAILED, 127)
+    assert "no bash" in end.text
+
+
+def test_a_missing_workdir_is_a_failed_start(node: Node, tmp_path: Path) -> None:
+    assert node.run("true", workdir=str(tmp_path / "none")).word is SentinelWord.START_FAILED
+    tmp_path.joinpath("a b").mkdir()
+    assert node.run("pwd", workdir=str(tmp_path / "a b")).text.startswith(f"{tmp_path}/a b\n")
+
+
+def test_too_late_does_nothing(node: Node, tmp_path: Path) -> None:
+    end = node.run("touch ran", not_after=time.time() - 5)
+    assert (end.word, end.report.exit_code) == (SentinelWord.TOO_LATE, None)
+    assert end.status != 0
+    assert not tmp_path.joinpath("ran").exists()
+    assert node.run("true", not_after=time.time() + 60).word is SentinelWord.EXITED
+
+
+# Limits.
+
+
+def test_max_runtime(node: Node) -> None:
+    end = node.run("sleep 30", max_runtime=0.5)
+    assert (end.word, end.report.exit_code, end.status) == (SentinelWord.MAX_RUNTIME_REACHED, None, 124)
+    assert 0.5 <= end.seconds < 1.5
+
+
+def test_setup_counts_as_run_time(node: Node) -> None:
+    end = node.run("sleep 30", setup="sleep 0.4", max_runtime=0.6)
+    assert end.word is SentinelWord.MAX_RUNTIME_REACHED
+    assert end.seconds < 1.5
+    end = node.run("echo never", setup="sleep 30", max_runtime=0.3)
+    assert end.word is SentinelWord.MAX_RUNTIME_REACHED
+    assert "never" not in end.text
+
+
+def test_a_silent_command_is_stopped(node: Node) -> None:
+    end = node.run("sleep 30", heartbeat_timeout=0.5)
+    assert (end.word, end.report.heartbeats, end.status) == (SentinelWord.HEARTBEAT_TIMEOUT, 0, 124)
+    assert 0.5 <= end.seconds < 1.5
+
+
+def test_beats_keep_a_command_alive_and_are_counted(node: Node) -> None:
+    beats = 'for i in 1 2 3 4 5 6; do : >"$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 0.3; done'
+    end = node.run(beats, heartbeat_timeout=0.8)
+    assert end.word is SentinelWord.EXITED
+    assert 3 <= end.report.heartbeats <= 25
+
+
+def test_a_program_that_only_changes_the_time_beats_too(node: Node) -> None:
+    beats = (
+        "import os, time\nfile = os.environ['CLUSTERJOBS_HEARTBEAT_FILE']\nopen(file, 'w').close()\n"
+        "for _ in range(8): os.utime(file); time.sleep(0.25)"
+    )
+    end = node.run('python3 -c "$1"', args=(beats,), heartbeat_timeout=1.0)
+    assert end.word is SentinelWord.EXITED, end.text
+
+
+def test_a_beat_right_before_the_end_counts(node: Node) -> None:
+    end = node.run('sleep 0.3; : >"$CLUSTERJOBS_HEARTBEAT_FILE"', heartbeat_timeout=4.0)
+    assert end.report.heartbeats == 1
+
+
+def test_a_beat_of_an_earlier_start_does_not_count(node: Node, tmp_path: Path) -> None:
+    tmp_path.joinpath("beat").touch()
+    assert node.run("sleep 30", heartbeat_timeout=0.5).report.heartbeats == 0
+
+
+def test_only_the_first_rank_has_to_beat(node: Node) -> None:
+    end = node.run("sleep 0.8", heartbeat_timeout=0.3, environ={"CLUSTERJOBS_NODE_RANK": "1"})
+    assert end.word is SentinelWord.EXITED
+
+
+def test_setup_does_not_have_to_beat(node: Node) -> None:
+    assert node.run("true", setup="sleep 0.8", heartbeat_timeout=0.3).word is SentinelWord.EXITED
+
+
+def test_a_heartbeat_file_is_made_up_where_none_is_given(node: Node, tmp_path: Path) -> None:
+    given = {"CLUSTERJOBS_HEARTBEAT_FILE": "", "TMPDIR": str(tmp_path)}
+    end = node.run('touch "$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 0.3', heartbeat_timeout=5.0, environ=given)
+    assert end.report.heartbeats == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_ignores_term_is_killed_after_its_grace_period(node: Node) -> None:
+    end = node.run("trap '' TERM; sleep 30; sleep 30", max_runtime=0.3, grace_period=0.5)
+    assert end.word is SentinelWord.MAX_RUNTIME_REACHED
+    assert 0.8 <= end.seconds < 2.5
+
+
+def test_a_command_may_clean_up(node: Node) -> None:
+    end = node.run("trap 'echo clean; exit 0' TERM; sleep 30 & wait", max_runtime=0.3, grace_period=5)
+    assert "clean\n" in end.text
+    assert (end.word, end.status) == (SentinelWord.MAX_RUNTIME_REACHED, 124)
+    assert end.seconds < 7
+
+
+def test_an_end_and_a_limit_at_once_give_one_of_the_two(node: Node) -> None:
+    for _ in range(8):
+        end = node.run("sleep 0.3; exit 3", max_runtime=0.3 + random.uniform(-0.01, 0.02))
+        assert end.text.count("[clusterjobs ") == 1
+        assert (end.word, end.status) in {(SentinelWord.EXITED, 3), (SentinelWord.MAX_RUNTIME_REACHED, 124)}
+
+
+def test_without_fractions_sleep_is_rounded_up(node: Node, tmp_path: Path) -> None:
+    if node.shell[0] == "busybox":
+        pytest.skip("its sleep is built in")
+    strict = tmp_path / "sleep"
+    strict.write_text(f"#!/bin/sh\ncase $1 in *.*) exit 1;; esac\nexec {shutil.which('sleep')} $1\n")
+    strict.chmod(0o755)
+    end = node.run("sleep 30", max_runtime=1.5, environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert end.word is SentinelWord.MAX_RUNTIME_REACHED
+    assert 2 <= end.seconds < 4.5
+
+
+# Stopped from outside.
+
+
+def stop_at(process: subprocess.Popen[bytes], text: bytes) -> None:
+    assert process.stdout is not None
+    while text not in process.stdout.readline():
+        pass
+    process.terminate()
+
+
+@pytest.mark.parametrize("where", ["run", "setup"])
+def test_term_is_never_the_product_s_end(node: Node, where: str) -> None:
+    fields = {"setup": "echo here; sleep 30"} if where == "setup" else {}
+    with node.start("echo here; sleep 30", **fields) as process:
+        stop_at(process, b"here")
+        output, _ = process.communicate(timeout=10)
+    assert process.returncode == 143
+    report = sentinel.parse(output.decode(), nonce(TOKEN))
+    assert report == SentinelReport(SentinelWord.STOPPED, 0)
+
+
+def test_term_at_any_moment_and_twice_ends_it(node: Node) -> None:
+    chance = random.Random(0)
+    for _ in range(25):
+        with node.start("sleep 30") as process:
+            time.sleep(chance.uniform(0, 0.012))
+            process.terminate()
+            time.sleep(chance.uniform(0, 0.004))
+            os.killpg(process.pid, signal.SIGTERM)
+            output, _ = process.communicate(timeout=10)
+        report = sentinel.parse(output.decode(), nonce(TOKEN))
+        assert report is None or report.word is SentinelWord.STOPPED
+        assert process.returncode in (143, -signal.SIGTERM)
+        assert report is not None or process.returncode < 0
+        if report is None:
+            # It had not got as far as minding TERM; a cluster, like this test, ends what is left.
+            for pid in node.left():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def test_background_processes_end_with_the_command(node: Node) -> None:
+    end = node.run("sleep 30 & exit 4")
+    assert (end.status, end.report.exit_code) == (4, 4)
+    assert gone(node)
+
+
+def test_a_killed_sentinel_says_nothing(node: Node) -> None:
+    end = node.run("kill -9 $PPID; sleep 0.2")
+    assert end.status == -signal.SIGKILL
+    assert sentinel.parse(end.text, nonce(TOKEN)) is None
+    for pid in node.left():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert gone(node)
+
+
+def test_nothing_is_left_after_each_kind_of_end(node: Node) -> None:
+    node.run("true", heartbeat_timeout=5)
+    node.run("sleep 30", heartbeat_timeout=0.3)
+    node.run("sleep 30 & sleep 30", max_runtime=0.3)
+    assert gone(node)
+
+
+# What is delivered.
+
+
+def test_it_is_small_enough() -> None:
+    assert len(sentinel.script().encode()) <= sentinel.MAX_BYTES
+
+
+def test_a_plain_job_needs_four_processes_at_most(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("no strace here")
+    trace = tmp_path / "trace"
+    node = Node(["strace", "-f", "-qq", "-e", "trace=process", "-o", str(trace), "dash"], tmp_path)
+    node.run("true", shell="sh")
+    # The command, the timer, and the sleep in it: their first lines, besides the sentinel's own.
+    assert len({line.split()[0] for line in trace.read_text().splitlines()}) <= 4
