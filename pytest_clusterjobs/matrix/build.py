@@ -12,6 +12,7 @@ from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
 from .errors import Spot
+from .expectations import Flaw
 from .merge import Layer
 from .shape import Shape
 from .shape import shape
@@ -93,6 +94,10 @@ class Builder:
             skip=draft.skip,
         )
 
+    def _explained(self, spot: Spot, flaw: Flaw) -> bool:
+        """Whether another mistake in the same place is why something seems to be missing."""
+        return self.reporter.blames(spot) and not self.reporter.blames(spot, flaw.message)
+
     def _shape(self, state: Mapping[str, Any]) -> Shape:
         # The merger makes equal values the same object, and the memo keeps them alive, so ids will do.
         key = tuple([(name, id(value)) for name, value in state.items() if name != "env"])
@@ -103,9 +108,11 @@ class Builder:
 
     def _report(self, draft: Draft, spec: JobSpec, shared: Shape) -> None:
         for flaw in shared.flaws:
-            if not (flaw.missing and draft.broken):
-                tell = self.reporter.warn if flaw.harmless else self.reporter.error
-                tell(draft.origin(*flaw.path), flaw.message, draft.id)
+            spot = draft.origin(*flaw.path)
+            if flaw.harmless:
+                self.reporter.warn(spot, flaw.message, draft.id)
+            elif not flaw.missing or not (draft.broken or self._explained(spot, flaw)):
+                self.reporter.error(spot, flaw.message, draft.id)
         for name in spec.secrets:
             if name in spec.env:
                 message = f"{name} is in env and in secrets; keep it in one"

@@ -79,6 +79,10 @@ class Reporter:
         """Note what is allowed but probably not meant."""
         self._warnings.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
 
+    def blames(self, spot: Spot, message: str | None = None) -> bool:
+        """Whether a mistake (with this message) was noted there already."""
+        return any(at == spot and message in (None, text) for at, text in self._errors)
+
     @property
     def failed(self) -> bool:
         """Whether there is any mistake."""

@@ -137,7 +137,7 @@ class Fragment(_Model):
     """Positional parameters of the script: text is split as a shell would, a list is taken as it is. Layers append."""
     env: dict[f.EnvName, f.EnvValue | None] | None = None
     """Environment variables; values keep their source text, null removes."""
-    secrets: f.EnvNames | None = None
+    secrets: f.Secrets | None = None
     """Names of variables of the caller's environment that the job gets; their values appear nowhere."""
     workdir: f.Line | None = None
     """Folder that the script runs in."""

@@ -15,6 +15,7 @@ from .readers import IDENTIFIER_PATTERN
 from .readers import quote
 from .readers import reading
 from .readers import source_text
+from .readers import text
 from .values import parse_duration
 
 
@@ -69,7 +70,7 @@ def mark(value: Any) -> Mark:
 
 
 def _mark_name(value: Scalar) -> str:
-    called = source_text(value)
+    called = text(value)
     if not re.fullmatch(IDENTIFIER_PATTERN, called):
         fail(f"{quoted(called)} is no name of a mark", at=value)
     if called in ("parametrize", "usefixtures"):

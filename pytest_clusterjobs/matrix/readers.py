@@ -97,6 +97,12 @@ def env_name(value: Any) -> str:
     return result
 
 
+def secret_name(value: Any) -> str:
+    """The name of a variable of the caller's environment."""
+    text(value)
+    return env_name(value)
+
+
 def env_value(value: Any) -> str:
     """The value of an environment variable, as its source text."""
     result = source_text(value)

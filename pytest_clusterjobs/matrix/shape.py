@@ -13,7 +13,9 @@ from ..jobs import ClassifyRule
 from ..jobs import Expectation
 from ..jobs import JobSpec
 from ..jobs import Mark
+from ..jobs import REASON_CLASSES
 from ..jobs import Resources
+from .errors import quoted
 from .expectations import contradictions
 from .expectations import expectation
 from .expectations import Flaw
@@ -78,6 +80,7 @@ def shape(state: Mapping[str, Any], target: Target | None) -> Shape:
         **{key: state[key] for key in _AS_THEY_ARE if key in state},
     }
     expect = expectation(state.get("expect", {}))
+    flaws += _undeclared(state, expect)
     flaws += contradictions(expect, state.get("heartbeat_timeout"), state.get("max_runtime", _MAX_RUNTIME))
     return Shape(
         spec=spec,
@@ -106,6 +109,17 @@ def _run(state: Mapping[str, Any]) -> tuple[str, list[Flaw]]:
         message = 'args are unused: run is more than one simple command, so it must mention them, as "$@"'
         flaws.append(Flaw(("run",), message, missing=True))
     return script or run, flaws
+
+
+def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[Flaw]:
+    """Reasons that some other part of the matrix adds, but none of these layers."""
+    known = REASON_CLASSES.keys() | state.get("reasons", {}).keys()
+    for word in expect.reasons or ():
+        if word not in known:
+            message = (
+                f"reason {quoted(word)} is not known to this cell; add it under `reasons` at the top level"
+            )
+            yield Flaw(("expect", "reason", word), message, missing=True)
 
 
 def _options(options: Mapping[str, Any], target: Target | None) -> Mapping[str, Any]:

@@ -188,3 +188,14 @@ def test_rules_that_cannot_be_meant(mistakes: Mistakes, text: str, message: str)
     found = mistakes(f"recipes: {{r: x}}\n{text}")
     assert len(found) == 1
     assert found[0].startswith(message)
+
+
+def test_a_reason_that_another_recipe_adds_is_not_known_to_this_one(mistakes: Mistakes) -> None:
+    text = """\
+        recipes:
+          a: {run: x, reasons: {hung: product}, expect: {reason: hung}}
+          b: {run: y, expect: {reason: hung}}
+        """
+    assert mistakes(text) == [
+        "3:32: reason 'hung' is not known to this cell; add it under `reasons` at the top level (cell b-1n-normal_completion)"
+    ]

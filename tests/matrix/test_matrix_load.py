@@ -194,3 +194,33 @@ def test_importing_the_package_imports_neither_yaml_nor_pydantic() -> None:
     script = "import sys, pytest_clusterjobs.matrix; print({'yaml', 'pydantic'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
+
+
+def test_a_pyyaml_without_its_c_part_gives_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "x-a: &a {run: x, env: {A: on, B: '1'}}\nrecipes: {a: {<<: *a}, on: y}\nnodes: [1, 08]\nconditions: {c: {max_runtime: 5}}"
+    )
+    script = (
+        "import sys, pathlib, yaml\n"
+        "if sys.argv[2] == 'pure': del yaml.CSafeLoader\n"
+        "from pytest_clusterjobs.matrix import load_matrix, MatrixErrors\n"
+        "from pytest_clusterjobs.backends.registry import Site\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "try: load_matrix(path, rootdir=path.parent, site=Site())\n"
+        "except MatrixErrors as error: print(error)\n"
+    )
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(path), kind], capture_output=True, text=True, check=True
+        ).stdout
+        for kind in ("c", "pure")
+    ]
+    assert shown[0] == shown[1]
+    assert shown[0].count("m.yaml:") == 3
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path, site: Site) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_bytes("\ufeffrecipes:\r\n  a: x\r\nnodes: [1]\r\n".encode())
+    assert [cell.spec.run for cell in load_matrix(path, rootdir=tmp_path, site=site).cells] == ["x"]

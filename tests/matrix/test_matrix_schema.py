@@ -243,7 +243,7 @@ _KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(fragment=st.dictionaries(_KEYS, _VALUES, max_size=3))
 def test_what_the_loader_takes_the_schema_takes(
     validator: jsonschema.Draft202012Validator, tmp_path: Path, site: Site, fragment: dict[str, Any]
