@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "BackendConformance":
+    if name == "BackendConformance" and f"{__name__}.conformance" not in sys.modules:
         _explain_assertions()
     return getattr(import_module(_HOMES[name], __name__), name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -273,6 +274,11 @@ class FindsAnything(Honest):
         return Found(Handle("1"))
 
 
+class AnnouncesNothing(Honest):
+    def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
+        pass
+
+
 class SweepsByPrefix(Honest):
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         sweeps = [each.inner.sweep(each.context.run_id) for each in self.opened]
@@ -406,6 +412,13 @@ class ForgetsSecrets(Honest):
 class IgnoresHeartbeats(Honest):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, heartbeat_timeout=None)
+
+
+class CountsTheRunTimeOverAllStarts(Honest):
+    """As far as one can without being the cluster: half of it a start."""
+
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, max_runtime=spec.max_runtime / 2)
 
 
 class IgnoresTheRunTime(Honest):

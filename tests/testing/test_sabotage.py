@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from queue import Empty
 from typing import Any
+from typing import cast
 
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import Notifying
 from pytest_clusterjobs.testing import BackendConformance
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
@@ -44,6 +49,7 @@ CAUGHT_BY: dict[type[Honest], str] = {
     sabotage.RemembersInMemoryOnly: "test_a_submitted_token_is_found_by_another_process",
     sabotage.NeverFinds: "test_a_token_is_found_after_its_job_has_ended",
     sabotage.FindsAnything: "test_a_token_that_was_never_submitted_is_not_found",
+    sabotage.AnnouncesNothing: "test_an_end_is_announced",
     sabotage.SweepsByPrefix: "test_a_sweep_sees_no_other_run_s_jobs",
     sabotage.SweepsNothing: "test_a_sweep_sees_this_run_s_live_jobs",
     sabotage.EndsJobsOnClose: "test_jobs_live_on_when_the_backend_is_closed",
@@ -65,6 +71,7 @@ CAUGHT_BY: dict[type[Honest], str] = {
     sabotage.QuotesTheScriptOnce: "test_a_script_is_run_as_it_is_written",
     sabotage.ForgetsSecrets: "test_a_secret_reaches_the_job",
     sabotage.IgnoresHeartbeats: "test_silence_is_a_heartbeat_timeout",
+    sabotage.CountsTheRunTimeOverAllStarts: "test_every_start_has_its_own_run_time",
     sabotage.IgnoresTheRunTime: "test_no_job_runs_longer_than_it_may",
     sabotage.GivesNoGrace: "test_a_command_that_ignores_term_ends_after_its_grace_period",
     sabotage.RestartsUnasked: "test_nothing_is_restarted_unasked",
@@ -81,6 +88,9 @@ ARGUMENTS: dict[str, Any] = {"code": 3, "reason": "job_failed", "signal": 9, "ra
 
 class Fine(Honest):
     """Not broken at all."""
+
+    def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
+        cast(Notifying, self.inner).subscribe(changed)
 
 
 def run(name: str, kind: type[Honest], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +126,7 @@ def test_the_unbroken_backend_passes(name: str, tmp_path: Path, monkeypatch: pyt
 def test_a_broken_backend_is_caught(
     kind: type[Honest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises((AssertionError, TypeError, ValueError, LookupError, BackendError)):
+    with pytest.raises((AssertionError, TypeError, ValueError, LookupError, Empty, BackendError)):
         run(CAUGHT_BY[kind], kind, tmp_path, monkeypatch)
 
 

@@ -51,6 +51,12 @@ class ControlTests(Suite):
         job = cluster.submit("sleep 600")
         assert _cancel(cluster, job).reason == Reason.CANCELLED
 
+    def test_a_job_is_cancelled_in_its_setup(self, cluster: Cluster) -> None:
+        job = cluster.submit("echo reached", setup="sleep 600")
+        cluster.wait(job, until=lambda observation: observation.phase is Phase.RUNNING)
+        assert _cancel(cluster, job).reason == Reason.CANCELLED
+        assert "reached" not in cluster.read(job).text
+
     def test_a_second_cancel_does_no_harm(self, cluster: Cluster) -> None:
         job = _running(cluster)
         cluster.backend.cancel({job.token: job.handle})

@@ -69,6 +69,9 @@ class EndTests(Suite):
     def test_an_unknown_command_is_the_product_s_failure(self, cluster: Cluster) -> None:
         _assert_ended(cluster.run("no-such-command-anywhere"), Reason.JOB_FAILED, 127)
 
+    def test_a_command_that_reads_its_input_finds_none(self, cluster: Cluster) -> None:
+        _assert_ended(cluster.run("cat; exit 3"), Reason.JOB_FAILED, 3)
+
     def test_setup_comes_before_the_command(self, cluster: Cluster) -> None:
         job = cluster.submit("echo second", setup="echo first on $CLUSTERJOBS_NODE_RANK")
         _assert_ended(cluster.end(job), Reason.JOB_COMPLETED, 0)

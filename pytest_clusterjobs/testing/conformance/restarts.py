@@ -42,6 +42,12 @@ class RestartTests(Suite):
         outcome = cluster.run("sleep 600", max_restarts=2, max_runtime=cluster.seconds(1.0))
         assert (outcome.reason, outcome.restarts) == (Reason.MAX_RUNTIME_REACHED, 0)
 
+    def test_every_start_has_its_own_run_time(self, cluster: Cluster) -> None:
+        need_restarts(cluster)
+        run = f"sleep {cluster.seconds(1.0)}; {_RECOVER}"
+        outcome = cluster.run(run, max_restarts=1, max_runtime=cluster.seconds(1.8))
+        assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1), outcome.detail
+
     def test_a_cancelled_job_is_not_restarted(self, cluster: Cluster) -> None:
         need_restarts(cluster)
         job = cluster.submit("sleep 600", max_restarts=2)

@@ -7,12 +7,17 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
+from queue import Queue
+from typing import cast
 
 import pytest
 
 from ...backends.protocol import Found
+from ...backends.protocol import Notifying
 from ...backends.protocol import NotSubmitted
 from ...backends.protocol import SubmissionRejected
 from ...jobs import Handle
@@ -187,6 +192,18 @@ class SubmissionTests(Suite):
         first.close()
         job.backend = cluster.open()
         assert cluster.end(job).exit_code == 6
+
+    def test_an_end_is_announced(self, cluster: Cluster) -> None:
+        backend = cluster.harness.type.open(cluster.context())
+        with closing(backend):
+            if not hasattr(backend, "subscribe"):
+                pytest.skip("this backend is polled only")
+            heard: Queue[Collection[str]] = Queue()
+            cast(Notifying, backend).subscribe(heard.put)
+            job = cluster.submit(f"sleep {cluster.seconds(0.5)}", backend=backend)
+            patience = cluster.harness.start_seconds + cluster.seconds(10.0)
+            while cluster.poll(job) and job.seen[-1].phase is not Phase.ENDED:
+                assert job.token in heard.get(timeout=patience)
 
     def test_hundreds_at_once_each_with_its_own_end(self, cluster: Cluster) -> None:
         numbers = range(cluster.harness.many)
