@@ -27,26 +27,27 @@ class ChannelClosed(Exception):
 class Channel:
     """Calls are answered in any order; one thread reads."""
 
-    def __init__(self, peer: socket.socket, changed: Changed | None) -> None:
+    def __init__(self, peer: socket.socket) -> None:
         self.closed = False
         self._peer = peer
-        self._changed = changed
+        self._changed: Changed | None = None
         self._touched: set[str] = set()
         self._lock = Lock()
         self._numbers = count(1)
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
         self._reader = Thread(target=self._read, name="clusterjobs-local", daemon=True)
         self._reader.start()
-        if changed is not None:
-            self.subscribe(changed)
 
     def subscribe(self, changed: Changed) -> None:
-        """Have ``changed`` called when jobs change, and for all jobs asked about when the runner dies."""
+        """Have ``changed`` called when jobs change, and for all jobs asked about when the runner dies.
+
+        Raises ChannelClosed.
+        """
         self._changed = changed
         self.call("subscribe")
 
     def call(self, op: str, **message: Any) -> dict[str, Any]:
-        """Ask, and wait for the answer. Raises ChannelClosed."""
+        """Ask, and wait for the answer. Raises ChannelClosed, TimeoutError."""
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
             if self.closed:
@@ -67,6 +68,10 @@ class Channel:
         self._shut()
         if self._reader is not current_thread():
             self._reader.join()
+        self._peer.close()
+
+    def discard(self) -> None:
+        """Let go of a connection that is closed already, waiting for nobody."""
         self._peer.close()
 
     def _read(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -81,7 +82,7 @@ class LocalBackend:
             "max_restarts": spec.max_restarts,
             "not_after": self._context.not_after,
         }
-        answer = run.call("submit", start=True, **message)
+        answer = run.call("submit", **message)
         if "rejected" in answer:
             raise SubmissionRejected(answer["rejected"])
         return Handle(str(answer["number"]), {"folder": str(self._folder), "token": token})
@@ -177,15 +178,17 @@ class Run:
         self._lock = Lock()
         self._over: dict[str, Record] = {}
 
-    def call(self, op: str, *, start: bool, **message: Any) -> dict[str, Any]:
-        """Ask the runner, once more if it died meanwhile. Raises BackendError; ChannelClosed without ``start``."""
+    def call(self, op: str, **message: Any) -> dict[str, Any]:
+        """Ask the runner, started if need be, and once more if it died meanwhile. Raises BackendError."""
         for last in (False, True):
-            channel = self._connected(start)
+            channel = self._connected()
             try:
                 return channel.call(op, **message)
             except ChannelClosed:
                 if last:
                     raise BackendError(f"the local runner died, see {self.places.notes}") from None
+            except TimeoutError:
+                raise BackendError(f"the local runner does not answer, see {self.places.notes}") from None
         raise AssertionError
 
     def records(self, tokens: Iterable[str]) -> dict[str, Record]:
@@ -206,7 +209,7 @@ class Run:
             if all(record.over for record in known.values()):
                 return known
             self._check_machine(runner)
-        answer = self.call("poll", start=True, tokens=tokens)
+        answer = self.call("poll", tokens=tokens)
         return {record.token: record for record in map(from_wire, answer["records"])}
 
     def live(self) -> dict[str, Record]:
@@ -215,19 +218,21 @@ class Run:
             written, _ = read(self.places.journal)
             tokens = [token for token, record in written.items() if not record.over]
         else:
-            tokens = self.call("live", start=True)["tokens"]
+            tokens = self.call("live")["tokens"]
         return {token: record for token, record in self.records(tokens).items() if not record.over}
 
     def cancel(self, tokens: list[str]) -> None:
         """End those of these jobs that have not ended. Raises BackendError."""
         if any(not record.over for record in self.records(tokens).values()):
-            self.call("cancel", start=True, tokens=tokens)
+            self.call("cancel", tokens=tokens)
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
         """Pass on what the runner says has changed."""
         self._changed = changed
         if self._channel is not None:
-            self._channel.subscribe(changed)
+            # A runner that is gone is subscribed to when the next one is reached.
+            with suppress(ChannelClosed):
+                self._channel.subscribe(changed)
 
     def close(self) -> None:
         """Let go of the runner."""
@@ -245,22 +250,37 @@ class Run:
 
     def _attached(self) -> Channel | None:
         if self._channel is None or self._channel.closed:
-            if not self.places.folder.is_dir():
-                return None
-            peer = self.places.connect()
-            self._channel = Channel(peer, self._changed) if peer else None
+            if self._channel is not None:
+                self._channel.discard()
+            self._channel = self._attach()
         return self._channel
 
-    def _connected(self, start: bool) -> Channel:
+    def _attach(self) -> Channel | None:
+        peer = self.places.connect() if self.places.folder.is_dir() else None
+        if peer is None:
+            return None
+        channel = Channel(peer)
+        try:
+            if self._changed is not None:
+                channel.subscribe(self._changed)
+        except ChannelClosed:
+            channel.close()
+            return None
+        return channel
+
+    def _connected(self) -> Channel:
         with self._lock:
             deadline = time.monotonic() + START_TIMEOUT
             while time.monotonic() < deadline:
                 channel = self._attached()
                 if channel is not None:
                     return channel
-                if self._launch() == "taken":
+                said = self._launch()
+                if said == "taken":
                     # Another client's runner has the folder and is about to listen, or about to end.
                     time.sleep(0.02)
+                elif said != "ready":
+                    break
         raise BackendError(f"the local runner does not start, see {self.places.notes}")
 
     def _launch(self) -> str:
@@ -274,14 +294,17 @@ class Run:
             str(self._slots),
         ]
         with open(self.places.notes, "ab") as notes:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=notes,
-                env=inherited(os.environ),
-                cwd="/",
-                timeout=START_TIMEOUT,
-                check=False,
-            )
+            try:
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=notes,
+                    env=inherited(os.environ),
+                    cwd="/",
+                    timeout=START_TIMEOUT,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return "late"
         return done.stdout.decode().strip()

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,15 @@ class Runner:
             self._drop(connection)
             return
         for line in lines:
-            message = json.loads(line)
-            answer = _ANSWERS[message["op"]](self, connection, message)
-            connection.send({"id": message["id"], **answer})
+            try:
+                message = json.loads(line)
+                answer = _ANSWERS[message["op"]](self, connection, message)
+                connection.send({"id": message["id"], **answer})
+            except (ValueError, LookupError, TypeError):
+                # A client of another version must not end everybody's jobs.
+                traceback.print_exc()
+                self._drop(connection)
+                return
 
     def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
         if message["nodes"] > self._scheduler.slots:
