@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.testing import BackendConformance
+from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
+from pytest_clusterjobs.testing import Job
+
+
+def kill_the_runner(cluster: Cluster) -> Job:
+    """A job that takes down its machine, as far as there is one here: the parent of its sentinel."""
+    return cluster.submit('kill -9 "$(cut -d " " -f 4 "/proc/$PPID/stat")"; sleep 600')
 
 
 class TestLocal(BackendConformance):
@@ -23,4 +31,5 @@ class TestLocal(BackendConformance):
             shared=shared,
             same_host=True,
             silence="kill -9 $PPID",
+            provoke={Reason.NODE_FAILED: kill_the_runner},
         )
