@@ -58,9 +58,9 @@ class LayerCheck:
         return replace(layer, said=said if selection is None else {**said, "only": selection})
 
     def _env(self, layer: Layer) -> None:
-        own = layer.name.partition(" ")[0]
+        own, further, _ = layer.name.partition(" ")
         for name in layer.said.get("env") or ():
-            if name in self.variables and (name != own or _fragment_sets(layer, name)):
+            if name in self.variables and not (further and name == own and not _fragment_sets(layer, name)):
                 self.reporter.error(
                     layer.key("env", name), f"env: {name} is an axis, its value is given by each cell"
                 )

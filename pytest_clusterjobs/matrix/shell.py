@@ -5,31 +5,15 @@ from __future__ import annotations
 import re
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
-_PARAMETER = re.compile(r"\$(?:[@*#1-9]|\{[@*#1-9])|(?<![\w-])shift(?![\w-])")
+_PARAMETER = re.compile(
+    r"\$(?:[@*#1-9]|\{[@*#1-9])|(?:^|[;&|\n(])\s*(?:do\s+|then\s+)?shift(?![\w-])|(?<![\w-])getopts\s"
+)
+_QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|(?:^|(?<=[\s;&|(]))#[^\n]*", re.DOTALL)
+"""An escape, a string, or a comment."""
+_IN_DOUBLE_QUOTES = re.compile(r'"(?:[^"\\$`]|\\.|\$(?![({\'"])|\$\{[A-Za-z_][A-Za-z0-9_]*\})*"', re.DOTALL)
+_EXPANSION = re.compile(r"\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-+=?][^{}$`'\"\\\n]*)?\}|(?![({'\"]))")
 _NOT_A_COMMAND = frozenset(
-    [
-        "if",
-        "then",
-        "elif",
-        "else",
-        "fi",
-        "for",
-        "while",
-        "until",
-        "do",
-        "done",
-        "case",
-        "esac",
-        "select",
-        "function",
-        "in",
-        "{",
-        "}",
-        "[[",
-        "]]",
-        "!",
-        "coproc",
-    ]
+    "if then elif else fi for while until do done case esac select function in { } [[ ]] ! coproc".split()  # noqa: SIM905
 )
 _TAKES_NONE = frozenset(["exit", "return", "break", "continue", ":", "true", "false", "set", "unset", "wait"])
 """Builtins that ignore arguments, or change their meaning by them."""
@@ -41,7 +25,7 @@ def with_args(run: str) -> str | None:
 
     One simple command gets ``"$@"`` appended; any other script must mention the parameters itself.
     """
-    if _PARAMETER.search(run):
+    if _mentions_parameters(run):
         return run
     return f'{run.strip()} "$@"' if is_simple_command(run) else None
 
@@ -60,9 +44,15 @@ def is_simple_command(run: str) -> bool:
 
 def has_pipe(run: str) -> bool:
     """Whether a script seems to pipe, outside of quotes and comments."""
-    bare = re.sub(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|(?:^|(?<=\s))#[^\n]*", "", run, flags=re.DOTALL)
+    bare = _QUOTED.sub("", run)
     bare = re.sub(r"\bcase\b.*?\besac\b", "", bare, flags=re.DOTALL)
     return re.search(r"(?<![|>])\|(?!\|)", bare) is not None
+
+
+def _mentions_parameters(run: str) -> bool:
+    """Whether the script itself uses its parameters; the ``$1`` of ``awk '{print $1}'`` is another's."""
+    expanded = _QUOTED.sub(lambda found: found[0] if found[0].startswith('"') else "", run)
+    return _PARAMETER.search(expanded) is not None
 
 
 def _words(script: str) -> list[str] | None:
@@ -95,15 +85,11 @@ def _end_of_piece(script: str, at: int) -> int | None:
         end = script.find("'", at + 1)
         return end + 1 if end >= 0 else None
     if char == '"':
-        match = re.compile(
-            r'"(?:[^"\\$`]|\\.|\$(?![({\'"])|\$\{[A-Za-z_][A-Za-z0-9_]*\})*"', re.DOTALL
-        ).match(script, at)
+        match = _IN_DOUBLE_QUOTES.match(script, at)
         return match.end() if match else None
     if char == "\\":
         return at + 2 if at + 1 < len(script) else None
     if char == "$":
-        match = re.compile(r"\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-+=?][^{}$`'\"\\\n]*)?\}|(?![({'\"]))").match(
-            script, at
-        )
+        match = _EXPANSION.match(script, at)
         return match.end() if match else None
     return at + 1

@@ -89,12 +89,32 @@ def test_what_is_no_simple_command_gets_nothing_appended(run: str) -> None:
         "a && b ${1}",
         'for x in "$@"; do a; done',
         "a\nshift\nb",
+        "# it's\nfor x in \"$@\"; do a; done\n# don't",
+        "while getopts x: name; do a; done",
         "echo $# $*",
         "a ${@:2}",
     ],
 )
 def test_a_script_that_mentions_its_arguments_stays_as_it_is(run: str) -> None:
     assert with_args(run) == run
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "awk '{print $1}' f | sort",
+        "a | b # $1",
+        "a; b \\$1",
+        "for x in a; do python x.py shift; done",
+        "a; perl -e '@_ = $#x'",
+    ],
+)
+def test_what_only_looks_like_a_mention_leaves_the_arguments_unused(run: str) -> None:
+    assert with_args(run) is None
+
+
+def test_the_parameters_of_another_program_are_not_the_scripts() -> None:
+    assert with_args("awk '{print $1}'") == "awk '{print $1}' \"$@\""
 
 
 @pytest.mark.parametrize("run", ["a | b", "a\nb |\nc", "a | b # c", "a |& b"])
