@@ -23,7 +23,7 @@ from .jobs import Verdict
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
 from .reports.environment import git_state
-from .reports.sidecar import cell_lines
+from .reports.junit import PREFIX
 from .reports.sidecar import summarise
 from .reports.terminal import location_of
 from .reports.terminal import Progress
@@ -32,6 +32,9 @@ from .reports.terminal import rows_of
 from .reports.terminal import write_summary
 from .session import NOT_RUN
 from .settings import Settings
+
+# Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
+_encode = json.JSONEncoder(default=repr).encode
 
 
 def plan_run(settings: Settings) -> RunPlan:
@@ -93,8 +96,7 @@ class Owner:
         """Cancel, then write the reports while the ledger is still open."""
         assert self._clerk is not None
         self._left = run.stop()
-        self._clerk.close()
-        lines = list(cell_lines(run.ledger))
+        lines = self._clerk.close()
         self._rows = rows_of(lines)
         self._counts = summarise(lines)
 
@@ -115,9 +117,19 @@ class Owner:
         key = report.nodeid.rpartition("@")[0] if "@" in report.nodeid else report.nodeid
         if self._run is None or not self._run.engine.knows(key):
             return
-        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        # Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
-        self._clerk.add_report(key, str(report.when), _word(report), json.dumps(data, default=repr))
+        self._clerk.add_report(key, str(report.when), _word(report), self._serialised(report))
+
+    def _serialised(self, report: pytest.TestReport) -> str:
+        """The report as JSON text, in the form that ``reports.replay`` reads back."""
+        if not report.passed or hasattr(report, "wasxfail"):
+            hook = self._config.hook
+            return _encode(hook.pytest_report_to_serializable(config=self._config, report=report))
+        # Most reports pass and say nothing more; what they look like follows from the cell and its result.
+        times = f'"start": {report.start!r}, "stop": {report.stop!r}, "duration": {report.duration!r}'
+        own = [pair for pair in report.user_properties if not pair[0].startswith(PREFIX)]
+        if not own and not report.sections:
+            return f"{{{times}}}"
+        return f'{{{times}, "sections": {_encode(report.sections)}, "user_properties": {_encode(own)}}}'
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

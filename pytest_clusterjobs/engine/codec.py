@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from typing import TYPE_CHECKING
 from typing import TypeVar
+
+if TYPE_CHECKING:
+    from .records import Result
 
 T = TypeVar("T")
 
@@ -23,6 +28,22 @@ def dump(value: object) -> str:
     """A dataclass of ``jobs`` or ``engine`` as JSON text."""
     text: bytes = _adapter(type(value)).dump_json(value)
     return text.decode()
+
+
+def dump_result(result: Result, outcome: str | None) -> str:
+    """``dump`` of a Result whose outcome is JSON text already: it is stored twice, but made once."""
+    if outcome is None:
+        return dump(result)
+    texts = {
+        "key": json.dumps(result.key),
+        "outcome": outcome,
+        "judgement": dump(result.judgement),
+        "attempt": str(result.attempt),
+        "job_id": json.dumps(result.job_id),
+        "url": json.dumps(result.url),
+        "logs": json.dumps(dict(result.logs)),
+    }
+    return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
 
 
 def load(kind: type[T], text: str) -> T:

@@ -76,6 +76,8 @@ class LogReader:
 
 def with_reports(observation: Observation, job: Job, logs: LogReader) -> Observation:
     """The observation, with the sentinels' words read from the logs where the backend did not give them."""
+    if len(observation.nodes) == job.spec.nodes and all(node.report for node in observation.nodes):
+        return observation
     known = {node.rank: node for node in observation.nodes}
     mark = nonce(job.token)
     nodes = []

@@ -109,7 +109,7 @@ class Job:
             self.running_at = now
         if seen.phase is Phase.ENDED and self.ended_at is None:
             self.ended_at = now
-        known = replace(seen, handle=None)
+        known = seen if seen.handle is None else replace(seen, handle=None)
         changed = known != self.observation
         self.observation = known
         return changed

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from ..jobs import Handle
 from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
+from ..jobs import Phase
 from .codec import dump
+from .codec import dump_result
 from .codec import load
 from .records import Attempt
 from .records import Registration
@@ -28,19 +31,29 @@ APPLICATION_ID = 0x434A4C31
 SCHEMA_VERSION = 1
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cells (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, registration TEXT NOT NULL, verdict TEXT, result TEXT);
-CREATE TABLE IF NOT EXISTS attempts (
-    token TEXT PRIMARY KEY, key TEXT NOT NULL, number INTEGER NOT NULL, intended REAL NOT NULL,
-    submitted REAL, handle TEXT, observation TEXT, action TEXT, outcome TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS attempts_of ON attempts (key, number);
-CREATE TABLE IF NOT EXISTS history (token TEXT NOT NULL, at REAL NOT NULL, observation TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS reports (
-    id INTEGER PRIMARY KEY, nodeid TEXT NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, data TEXT NOT NULL);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cells (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, registration TEXT NOT NULL);
+CREATE TABLE attempts (
+    token TEXT PRIMARY KEY, key TEXT NOT NULL, number INTEGER NOT NULL, intended REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE submissions (token TEXT PRIMARY KEY, submitted REAL, handle TEXT) WITHOUT ROWID;
+CREATE TABLE actions (token TEXT PRIMARY KEY, action TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE observations (token TEXT PRIMARY KEY, observation TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE outcomes (token TEXT PRIMARY KEY, outcome TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE results (key TEXT PRIMARY KEY, verdict TEXT NOT NULL, result TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE history (token TEXT NOT NULL, at REAL NOT NULL, observation TEXT NOT NULL);
+CREATE TABLE reports (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, data TEXT NOT NULL);
+"""
+# One table a fact: facts are only ever added or replaced, many at a time, by the same statement.
+
+_ATTEMPTS = """
+SELECT token, key, number, intended, submitted, handle, observation, action, outcome
+FROM attempts LEFT JOIN submissions USING (token) LEFT JOIN observations USING (token)
+LEFT JOIN actions USING (token) LEFT JOIN outcomes USING (token)
 """
 
-_ATTEMPT = "token, key, number, intended, submitted, handle, observation, action, outcome"
+_VARIABLES = 900
+"""Values in one statement; SQLite before 3.32 takes 999."""
 
 
 class LedgerError(Exception):
@@ -140,7 +153,7 @@ class Ledger:
         """Add cells; one that is there already is left as it is."""
         rows = [(entry.key, dump(entry)) for entry in registrations]
         with self._transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO cells (key, registration) VALUES (?, ?)", rows)
+            _insert(db, "INSERT OR IGNORE INTO cells (key, registration)", rows)
 
     def registrations(self, after: int = 0) -> list[tuple[int, Registration]]:
         """Cells with a number above ``after``, with their numbers, in the order of registration."""
@@ -149,25 +162,23 @@ class Ledger:
 
     def result(self, key: str) -> Result | None:
         """The result of one cell, if it has one."""
-        rows = self._rows("SELECT result FROM cells WHERE key = ?", key)
-        return load(Result, rows[0][0]) if rows and rows[0][0] is not None else None
+        rows = self._rows("SELECT result FROM results WHERE key = ?", key)
+        return load(Result, rows[0][0]) if rows else None
 
     def results(self) -> dict[str, Result]:
         """Every result by key."""
-        rows = self._rows("SELECT key, result FROM cells WHERE result IS NOT NULL ORDER BY id")
+        rows = self._rows("SELECT key, result FROM results")
         return {key: load(Result, text) for key, text in rows}
 
     # Attempts.
 
     def record(self, *, submitted: Iterable[Attempt] = (), intended: Iterable[Attempt] = ()) -> None:
         """Note attempts that were submitted and others that are about to be, in one transaction."""
-        handles = [(a.submitted, dump(a.handle) if a.handle else None, a.token) for a in submitted]
+        handles = [(a.token, a.submitted, dump(a.handle) if a.handle else None) for a in submitted]
         intents = [(a.token, a.key, a.number, a.intended) for a in intended]
         with self._transaction() as db:
-            db.executemany("UPDATE attempts SET submitted = ?, handle = ? WHERE token = ?", handles)
-            db.executemany(
-                "INSERT OR IGNORE INTO attempts (token, key, number, intended) VALUES (?, ?, ?, ?)", intents
-            )
+            _insert(db, "INSERT OR REPLACE INTO submissions", handles)
+            _insert(db, "INSERT OR IGNORE INTO attempts", intents)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Take back intents that were not acted on."""
@@ -178,10 +189,7 @@ class Ledger:
         """Note what this run is about to do to jobs. The first action on a job stays."""
         text = dump(action)
         with self._transaction() as db:
-            db.executemany(
-                "UPDATE attempts SET action = ? WHERE token = ? AND action IS NULL AND outcome IS NULL",
-                [(text, token) for token in tokens],
-            )
+            _insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
 
     def observe(
         self,
@@ -192,56 +200,64 @@ class Ledger:
         results: Iterable[Result] = (),
     ) -> None:
         """Note one poll round in one transaction: what changed, what ended, and which cells are done."""
-        seen = [
-            (dump(observation), dump(handle) if handle else None, token)
-            for token, observation, handle in changed
-        ]
-        outcomes = [(dump(outcome), token) for token, outcome in ended]
-        done = [(result.judgement.verdict.value, dump(result), result.key) for result in results]
+        seen, handles, history = [], [], []
+        for token, observation, handle in changed:
+            text = dump(observation)
+            seen.append((token, text))
+            if handle is not None:
+                handles.append((token, dump(handle)))
+            if observation.phase is not Phase.ENDED:
+                # An end is never replaced; what came before it is.
+                history.append((token, at, text))
+        outcomes = {id(outcome): (token, dump(outcome)) for token, outcome in ended}
+        done = []
+        for result in results:
+            _, known = outcomes.get(id(result.outcome), (None, None))
+            done.append((result.key, result.judgement.verdict.value, dump_result(result, known)))
         with self._transaction() as db:
-            db.executemany(
-                "UPDATE attempts SET observation = ?1, handle = coalesce(?2, handle) WHERE token = ?3", seen
+            _insert(db, "INSERT OR REPLACE INTO observations", seen)
+            _insert(
+                db,
+                "INSERT INTO submissions (token, handle)",
+                handles,
+                "ON CONFLICT (token) DO UPDATE SET handle = excluded.handle",
             )
-            db.executemany(
-                "INSERT INTO history VALUES (?, ?, ?)", [(token, at, text) for text, _, token in seen]
-            )
-            db.executemany("UPDATE attempts SET outcome = ? WHERE token = ?", outcomes)
-            db.executemany("UPDATE cells SET verdict = ?, result = ? WHERE key = ?", done)
+            _insert(db, "INSERT INTO history", history)
+            _insert(db, "INSERT OR REPLACE INTO outcomes", list(outcomes.values()))
+            _insert(db, "INSERT OR REPLACE INTO results", done)
 
     def attempts(self, *, live: bool = False) -> list[Attempt]:
         """All attempts by key and number; with ``live`` only those that have no outcome."""
         where = "WHERE outcome IS NULL" if live else ""
-        return [
-            _attempt(row)
-            for row in self._rows(f"SELECT {_ATTEMPT} FROM attempts {where} ORDER BY key, number")
-        ]
+        return [_attempt(row) for row in self._rows(f"{_ATTEMPTS} {where} ORDER BY key, number")]
 
     # pytest's reports.
 
     def add_reports(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
-        """Append reports as ``(nodeid, phase, outcome, JSON text)``."""
+        """Append reports as ``(key, phase, outcome, JSON text)``."""
         with self._transaction() as db:
-            db.executemany("INSERT INTO reports (nodeid, phase, outcome, data) VALUES (?, ?, ?, ?)", rows)
+            _insert(db, "INSERT INTO reports (key, phase, outcome, data)", list(rows))
 
     def reports(self) -> list[tuple[str, str, str, dict[str, Any]]]:
         """Every report in the order in which pytest made them."""
-        rows = self._rows("SELECT nodeid, phase, outcome, data FROM reports ORDER BY id")
-        return [(nodeid, phase, outcome, json.loads(data)) for nodeid, phase, outcome, data in rows]
+        rows = self._rows("SELECT key, phase, outcome, data FROM reports ORDER BY id")
+        return [(key, phase, outcome, json.loads(data)) for key, phase, outcome, data in rows]
 
     # For reports, which pass JSON text on without taking it apart.
 
     def cell_texts(self) -> Iterator[tuple[str, str, str | None, str | None]]:
         """Every cell in the order of registration: key, registration, verdict, result."""
-        yield from self._rows("SELECT key, registration, verdict, result FROM cells ORDER BY id")
+        sql = "SELECT key, registration, verdict, result FROM cells LEFT JOIN results USING (key) ORDER BY id"
+        yield from self._rows(sql)
 
     def attempt_texts(self) -> Iterator[AttemptTexts]:
         """Every attempt, by key and number."""
-        for row in self._rows(f"SELECT {_ATTEMPT} FROM attempts ORDER BY key, number"):
+        for row in self._rows(f"{_ATTEMPTS} ORDER BY key, number"):
             yield AttemptTexts(*row)
 
     def report_words(self) -> Iterator[tuple[str, str, str]]:
         """Key, phase and outcome of every report, in the order in which pytest made them."""
-        yield from self._rows("SELECT nodeid, phase, outcome FROM reports ORDER BY id")
+        yield from self._rows("SELECT key, phase, outcome FROM reports ORDER BY id")
 
 
 class AttemptTexts(NamedTuple):
@@ -256,6 +272,23 @@ class AttemptTexts(NamedTuple):
     observation: str | None
     action: str | None
     outcome: str | None
+
+
+def _insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
+    """Insert rows by as few statements as possible.
+
+    Each statement lets go of Python's lock and has to get it back from the tests that run meanwhile;
+    a statement a row would cost more than everything else that the engine does.
+    """
+    if not rows:
+        return
+    width = len(rows[0])
+    mark = f"({', '.join('?' * width)})"
+    size = _VARIABLES // width
+    for start in range(0, len(rows), size):
+        piece = rows[start : start + size]
+        marks = ", ".join([mark] * len(piece))
+        db.execute(f"{head} VALUES {marks} {tail}", [value for row in piece for value in row])
 
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:

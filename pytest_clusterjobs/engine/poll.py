@@ -47,7 +47,7 @@ AGE_SHARE = 0.05
 """A job is polled again after this share of its age, so that the lag stays in proportion."""
 
 
-ROUND_SPACING = 0.02
+ROUND_SPACING = 0.05
 """Seconds between two rounds at least: ends that come in a burst are one call and one transaction."""
 
 

@@ -25,7 +25,7 @@ MAX_SUBMISSIONS = 3
 """How often one attempt is submitted when the answers are lost and no job is found."""
 
 
-LARGEST_BATCH = 32
+LARGEST_BATCH = 64
 """Intents in one transaction, at most."""
 
 RECORD_EVERY = 0.1

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from ..engine.ledger import Ledger
 from ..engine.ledger import LedgerError
-from . import sidecar
 from .environment import git_state
+from .sidecar import cell_lines
+from .sidecar import CellLine
+from .sidecar import render
+from .sidecar import write
 
 FRESH = 1.0
 """Seconds between two writings of the JSON report, at least."""
@@ -38,13 +41,13 @@ class Clerk:
         with self._lock:
             self._reports.append((key, phase, outcome, data))
 
-    def close(self) -> None:
-        """Write everything for the last time. Raises LedgerError."""
+    def close(self) -> list[CellLine]:
+        """Write everything for the last time; what it comes to. Raises LedgerError."""
         self._closing.set()
         self._thread.join()
         self._ledger.set_meta(ended=time.time())
         self._flush()
-        self._write()
+        return self._write()
 
     def _run(self) -> None:
         try:
@@ -64,9 +67,11 @@ class Clerk:
         if reports:
             self._ledger.add_reports(reports)
 
-    def _write(self) -> None:
+    def _write(self) -> list[CellLine]:
+        lines = list(cell_lines(self._ledger))
         try:
-            sidecar.write(self._ledger, self._path, updated=time.time())
+            write(self._path, render(self._ledger.meta(), lines, updated=time.time()))
             self.trouble = None
         except OSError as error:
             self.trouble = f"cannot write {self._path}: {error.strerror or error}"
+        return lines

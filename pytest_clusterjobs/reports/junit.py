@@ -6,15 +6,19 @@ from ..engine.records import Result
 from ..jobs import Cell
 from ..judge import printable
 
+PREFIX = "clusterjobs."
+"""What the names of all our properties start with."""
+
 
 def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
     """``clusterjobs.*`` properties of a finished cell; what is not known is left out."""
     outcome = result.outcome
+    # Only what a cluster says of itself is not ours or checked: it is made safe to show.
     values: dict[str, object] = {
         "backend": cell.backend,
-        "job_id": result.job_id,
+        "job_id": _safe(result.job_id),
         "verdict": result.judgement.verdict.value,
-        "reason": outcome.reason,
+        "reason": str(outcome.reason),
         "reason_source": outcome.source.value,
         "exit_code": outcome.exit_code,
         "restarts": outcome.restarts,
@@ -22,14 +26,14 @@ def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
         "nodes": cell.spec.nodes,
         "queue_seconds": _rounded(outcome.queue_seconds),
         "run_seconds": _rounded(outcome.run_seconds),
-        "url": result.url,
+        "url": _safe(result.url),
         **{axis: value for axis, value in cell.axes.items() if axis != "nodes"},
     }
-    return [
-        (f"clusterjobs.{name}", printable(value, 1000) if isinstance(value, str) else value)
-        for name, value in values.items()
-        if value is not None
-    ]
+    return [(f"{PREFIX}{name}", value) for name, value in values.items() if value is not None]
+
+
+def _safe(text: str | None) -> str | None:
+    return None if text is None else printable(text, 1000)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -11,6 +11,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +80,8 @@ def summarise(lines: Iterable[CellLine]) -> dict[str, int]:
     return {"selected": counts.total(), **{name: counts[name] for name in [*map(str, Verdict), "pending"]}}
 
 
-def render(ledger: Ledger, *, updated: float) -> str:
-    """The whole report as JSON text."""
-    lines = list(cell_lines(ledger))
-    meta = ledger.meta()
+def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float) -> str:
+    """The whole report as JSON text; ``meta`` is the ledger's."""
     head: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "generator": {"name": "pytest-clusterjobs", "version": meta.get("version")},
@@ -133,12 +133,12 @@ def _object(fields: dict[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
 
 
-def write(ledger: Ledger, path: Path, *, updated: float) -> None:
+def write(path: Path, text: str) -> None:
     """Write the report so that whoever opens ``path``, at any instant, finds a whole one. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(render(ledger, updated=updated), "utf-8")
+        draft.write_text(text, "utf-8")
         os.replace(draft, path)
     except BaseException:
         with suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 
 from ..engine.host import Run
 from ..jobs import Reason
+from ..jobs import Verdict
 from ..judge import printable
 from .sidecar import CellLine
 
@@ -78,11 +79,12 @@ class Row:
 
     texts: tuple[str, ...]
     colour: str
-    passed: bool
 
 
-def rows_of(lines: Iterable[CellLine]) -> list[Row]:
-    """The table's rows, from the ledger's texts."""
+def rows_of(lines: Collection[CellLine]) -> list[Row]:
+    """The table's rows, from the ledger's texts; of a large run those that did not pass first."""
+    if len(lines) > TABLE_LIMIT:
+        lines = sorted(lines, key=lambda line: line.verdict == Verdict.PASSED)[:TABLE_LIMIT]
     return [_row(line) for line in lines]
 
 
@@ -104,7 +106,7 @@ def _row(line: CellLine) -> Row:
         _seconds(times.get("submitted"), times.get("started") or times.get("ended")),
         _seconds(times.get("started"), times.get("ended")),
     )
-    return Row(tuple(printable(text, 40) for text in texts), _colour(status, texts[5]), status == "passed")
+    return Row(tuple(printable(text, 40) for text in texts), _colour(status, texts[5]))
 
 
 def _number(value: int | None) -> str:
@@ -134,8 +136,8 @@ def write_summary(
         reporter.section("cluster jobs", sep="=")
         for row in _laid_out(rows):
             reporter.write_line(row[0], **({row[1]: True} if row[1] else {}))
-        hidden = len(rows) - TABLE_LIMIT
-        if hidden > 0:
+        hidden = counts["selected"] - len(rows)
+        if hidden:
             reporter.write_line(f"... and {hidden} more")
     shown = ", ".join(f"{number} {name}" for name, number in counts.items() if number and name != "selected")
     reporter.write_line(f"run {run_id}: {shown or 'no cells'}")
@@ -144,10 +146,9 @@ def write_summary(
 
 
 def _laid_out(rows: list[Row]) -> list[tuple[str, str]]:
-    shown = sorted(rows, key=lambda row: row.passed)[:TABLE_LIMIT] if len(rows) > TABLE_LIMIT else rows
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *(row.texts for row in shown), strict=True)]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *(row.texts for row in rows), strict=True)]
     lines = [("  ".join(name.ljust(width) for name, width in zip(_COLUMNS, widths, strict=True)), "")]
-    for row in shown:
+    for row in rows:
         texts = "  ".join(text.ljust(width) for text, width in zip(row.texts, widths, strict=True))
         lines.append((texts.rstrip(), row.colour))
     return lines

@@ -1,0 +1,140 @@
+"""Everything that we measure, in one run: ``python -m benchmarks > benchmarks/results.md``.
+
+Ratios are against a peer or a floor measured in the same run, in turns; absolute times only say how
+fast the machine was.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from .measure import in_turns
+from .measure import line
+from .measure import OURS
+from .measure import PYTEST
+from .measure import run
+
+SITE = """
+[tool.clusterjobs.backends.local]
+slots = {slots}
+
+[tool.clusterjobs.backends.noop]
+type = "pytest_clusterjobs.testing.noop:NOOP"
+"""
+
+POOL = """
+import subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+
+def job(number):
+    return subprocess.run({command!r}).returncode
+
+with ThreadPoolExecutor({width}) as pool:
+    assert not any(pool.map(job, range({jobs})))
+"""
+
+
+def project(folder: Path, *, slots: int = 64, **files: str) -> Path:
+    """A project in a folder of its own; ``__`` in a file's name stands for ``/``, ``_yaml`` for its ending."""
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(SITE.format(slots=slots))
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_yaml", ".yaml").replace("_py", ".py")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def matrix(run_text: str, recipes: int, backend: str = "local") -> str:
+    """A matrix of ``recipes`` cells that all run the same."""
+    names = ", ".join(f'r{number}: "{run_text}"' for number in range(recipes))
+    return f"backend: {backend}\nrecipes: {{{names}}}\nnodes: [1]\nconditions: {{c: {{}}}}\n"
+
+
+def sleepers(base: Path, jobs: int, rounds: int) -> str:
+    """Jobs of 2 s all at once, against the slowest of them."""
+    folder = project(base / f"sleep{jobs}", slots=jobs, matrices__m_yaml=matrix("sleep 2", jobs))
+    costs = [run(OURS, folder) for _ in range(rounds)]
+    walls = sorted(cost.wall for cost in costs)
+    return f"| {jobs} x `sleep 2` | {median(walls):.2f} s (to {walls[-1]:.2f} s) | {median(walls) / 2:.2f} |"
+
+
+def true_jobs(base: Path, jobs: int, width: int, rounds: int) -> list[str]:
+    """Jobs that do nothing, against a plain pool of processes of the same width."""
+    folder = project(base / "true", slots=width, matrices__m_yaml=matrix("true", jobs))
+    rows = []
+    for name, command in [
+        ("`true`", ["true"]),
+        ("`bash -eo pipefail -c true`", ["bash", "-eo", "pipefail", "-c", "true"]),
+    ]:
+        (folder / "pool.py").write_text(POOL.format(command=command, width=width, jobs=jobs))
+        ours, pool = in_turns(
+            lambda: run(OURS, folder), lambda: run([sys.executable, "pool.py"], folder), rounds
+        )
+        rows.append(line(f"{jobs} jobs `true`, {width} at once / pool of {name}", ours, pool))
+    return rows
+
+
+def many_cells(base: Path, cells: int, rounds: int) -> list[str]:
+    """Cells on a backend that does nothing, against as many parametrized Python tests."""
+    axes = f"axes: {{A: [{', '.join(f'a{n}' for n in range(100))}], B: [{', '.join(f'b{n}' for n in range(cells // 100))}]}}\n"
+    ours_at = project(base / "cells", matrices__m_yaml=matrix("true", 1, "noop") + axes)
+    tests = f"import pytest\n@pytest.mark.parametrize('number', range({cells}))\ndef test_it(number): pass\n"
+    peer_at = project(base / "tests", test_many_py=tests)
+    rows = []
+    for name, extra in [
+        ("collect", ["--collect-only"]),
+        ("run", []),
+        ("run with JUnit XML", ["--junitxml=r.xml"]),
+    ]:
+        ours, peer = in_turns(
+            lambda extra=extra: run([*OURS, *extra], ours_at),  # type: ignore[misc]
+            lambda extra=extra: run([*PYTEST, *extra], peer_at),  # type: ignore[misc]
+            rounds,
+        )
+        rows.append(line(f"{cells} cells, {name} / parametrized tests", ours, peer))
+    return rows
+
+
+def start_up(base: Path, rounds: int) -> str:
+    """A project without matrices, with and without the plugin."""
+    folder = project(base / "plain", test_one_py="def test_one(): pass\n")
+    ours, peer = in_turns(lambda: run(OURS, folder), lambda: run(PYTEST, folder), rounds)
+
+    def difference(figure: str) -> float:
+        pairs = zip(ours, peer, strict=True)
+        return 1000 * median(getattr(a, figure) - getattr(b, figure) for a, b in pairs)
+
+    return f"{line('one Python test, with / without the plugin', ours, peer)}\n\nThe plugin costs {difference('wall'):.1f} ms wall, {difference('cpu'):.1f} ms CPU (medians of {rounds} differences)."
+
+
+def main(rounds: int) -> None:
+    """Print the results as Markdown."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("pytest", "pydantic", "pyyaml"))
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        print("# What it costs\n")
+        print(
+            f"`python -m benchmarks {rounds}`; Python {platform.python_version()}, {packages}, {rounds} rounds in turns,"
+        )
+        print("medians. Each row is ours / theirs = **ratio**, whole processes, children included.\n")
+        print("## Wall time against the slowest job\n")
+        print("| jobs | wall, start of Python to exit | ratio to 2 s |\n|---|---|---|")
+        for jobs in (12, 100):
+            print(sleepers(base, jobs, rounds), flush=True)
+        head = "| what | wall | CPU | memory |\n|---|---|---|---|"
+        print(f"\n## Jobs that do nothing, on the local backend\n\n{head}")
+        print("\n".join(true_jobs(base, 1000, 32, max(3, rounds // 2))), flush=True)
+        print(f"\n## Cells against plain tests\n\n{head}")
+        print("\n".join(many_cells(base, 10_000, max(3, rounds // 2))), flush=True)
+        print(f"\n## Start-up without a matrix\n\n{head}\n{start_up(base, 4 * rounds)}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
