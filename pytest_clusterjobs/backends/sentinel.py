@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
+from shutil import which
 
 from ..jobs import JobSpec
 from ..jobs import SentinelReport
@@ -45,13 +47,15 @@ def argv(
     workdir: str = "",
     prelude: str = "",
     timed: bool = True,
+    leader: str = "",
 ) -> list[str]:
     """The command line that runs ``spec`` on one node.
 
     ``not_after`` is in seconds since the epoch; ``workdir`` is where the job runs (empty: where the
     sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
     restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only.
-    Without ``timed`` the caller enforces ``max_runtime``, by sending USR2 to the sentinel.
+    ``leader`` is a command that makes a session, where the caller knows one (empty: the sentinel looks
+    for itself). Without ``timed`` the caller enforces ``max_runtime``, by sending USR2 to the sentinel.
     """
     interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else ("", "")
     return [
@@ -68,9 +72,24 @@ def argv(
         _SHELLS[spec.shell],
         workdir,
         spec.setup or "",
+        leader,
         spec.run,
         *spec.args,
     ]
+
+
+@cache
+def leader_here() -> str:
+    """What ``leader`` is best on this machine: found once, so that no job has to. Empty if there is none."""
+    setsid, env = which("setsid"), which("env")
+    if setsid is None or " " in setsid:
+        return ""
+    via = [env or "env", "--default-signal=INT,QUIT"]
+    try:
+        done = subprocess.run([*via, "true"], check=False, capture_output=True)
+    except OSError:
+        return setsid
+    return " ".join([setsid, *via]) if done.returncode == 0 else setsid
 
 
 def seconds(value: float) -> str:

@@ -1,13 +1,14 @@
 # Wraps the command of a job on one node: runs it, enforces its limits, says how it ended.
-# Arguments: nonce max_runtime grace_period not_after beat_interval silent_looks shell workdir setup run [args...]
+# Arguments: nonce max_runtime grace_period not_after beat_interval silent_looks shell workdir setup leader
+# run [args...]
 # Traps may interrupt the wait for the command only once its exit code has stopped to matter (word is
 # set): bash can lose the status of a child that ends while a trap is due.
 nonce=$1 max=$2 grace=$3 late=$4 every=$5 limit=$6 shell=$7 dir=$8 setup=$9
 shift 9
-run=$1
-shift
+leader=$1 run=$2
+shift 2
 rank=${CLUSTERJOBS_NODE_RANK:-0}
-[ "$rank" = 0 ] || every=
+[ $rank = 0 ] || every=
 beat=${CLUSTERJOBS_HEARTBEAT_FILE:=${TMPDIR:-/tmp}/clusterjobs.$nonce.$rank}
 export CLUSTERJOBS_HEARTBEAT_FILE
 beats=0 busy=x
@@ -89,7 +90,7 @@ tick=x
 [ "$word" ] && return
 word=$1
 echo "
-clusterjobs: $1, stopping the command"
+clusterjobs: $1, stopping"
 [ "$busy" ] || stop
 }
 
@@ -108,7 +109,7 @@ while tick=; wait $child; code=$?; [ "$tick" ] && [ $code -gt 128 ] && kill -0 $
 [ "$word" ] || trap tick=x TERM INT HUP USR1 USR2
 if kill -0 $group$child; then
 [ "$word" ] || stop
-while [ ! "$killed" ] && kill -0 $group$child; do sleep 0.1 || sleep 1; done
+until [ "$killed" ] || ! kill -0 $group$child; do sleep 0.1 || sleep 1; done
 fi
 [ "$stopper" ] && kill -VTALRM $stopper && wait $stopper
 busy=x killed= stopper=
@@ -120,18 +121,22 @@ trap 'halt max_runtime_reached' USR2
 trap 'halt heartbeat_timeout' USR1
 }
 
-[ "$late" ] && [ "$(date +%s)" -gt "$late" ] && say too_late - 125
+[ "$late" ] && [ "$(date +%s)" -gt $late ] && say too_late - 125
 [ -z "$dir" ] || cd "$dir" || fail 126 "cannot enter workdir $dir"
-command -v "${shell%% *}" >/dev/null || fail 127 "no ${shell%% *} on this node"
+command -v "${shell%% *}" >/dev/null || fail 127 "no ${shell%% *}"
 
-# A process group of its own: by job control, which leaves INT alone, or by setsid.
-mode=+m leader= group=-
+# A process group of its own: by job control, or by setsid. Job control leaves INT and QUIT alone; what
+# is started with & is deaf to them otherwise, and only GNU env can undo that.
+mode=+m group=-
+if [ ! "$leader" ]; then
 set -m
 case $- in
 *m*) mode=-m;;
-*) leader=setsid; command -v setsid >/dev/null || leader= group=;;
+*) command -v setsid >/dev/null && leader=setsid || group=
+env --default-signal=INT true && leader="$leader env --default-signal=INT,QUIT";;
 esac
 set +m
+fi
 trap 'tick=x killed=x; signal KILL' ALRM
 arm
 [ "$max" ] && aside timer USR2 $max

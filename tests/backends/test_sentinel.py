@@ -63,7 +63,9 @@ class Node:
 
     @contextmanager
     def start(self, run: str, **fields: Any) -> Iterator[subprocess.Popen[bytes]]:
-        given = {name: fields.pop(name) for name in ("not_after", "workdir", "prelude") if name in fields}
+        given = {
+            name: fields.pop(name) for name in ("not_after", "workdir", "prelude", "leader") if name in fields
+        }
         env = {**self.env, **fields.pop("environ", {})}
         spec = JobSpec(run, **{"grace_period": 1.0, "max_runtime": 60.0, **fields})
         command = [*self.shell, *sentinel.argv(spec, TOKEN, **given)[1:]]
@@ -101,6 +103,7 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
         pytest.skip(f"no {shell[0]} here")
     node = Node(shell, tmp_path)
     yield node
+    gone(node, 1.0)
     left = node.left()
     for pid in left:
         with suppress(ProcessLookupError):
@@ -108,8 +111,8 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     assert not left
 
 
-def gone(node: Node) -> bool:
-    deadline = time.monotonic() + 5
+def gone(node: Node, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
     while node.left() and time.monotonic() < deadline:
         time.sleep(0.02)
     return not node.left()
@@ -125,11 +128,19 @@ def test_the_command_s_code_is_told_and_returned(node: Node, code: int) -> None:
     assert end.report == SentinelReport(SentinelWord.EXITED, 0, code)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1, signal.SIGINT]
+)
 def test_a_signal_s_code_is_128_and_its_number(node: Node, number: signal.Signals) -> None:
     end = node.run(f"kill -{int(number)} $$")
     assert (end.status, end.report.exit_code) == (128 + number, 128 + number)
     assert end.word is SentinelWord.EXITED
+
+
+def test_a_leader_may_be_given(node: Node) -> None:
+    end = node.run("kill -INT $$", leader=sentinel.leader_here())
+    assert end.report.exit_code == 128 + signal.SIGINT
+    assert node.run("sleep 30 & exit 3", leader=sentinel.leader_here()).status == 3
 
 
 def test_arguments_are_the_script_s_own(node: Node) -> None:

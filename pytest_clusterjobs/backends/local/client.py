@@ -20,7 +20,7 @@ from ...jobs import JobSpec
 from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
-from ...jobs.token import run_prefix
+from ...jobs.token import Token
 from .. import sentinel
 from ..environment import inherited
 from ..environment import job_variables
@@ -75,7 +75,13 @@ class LocalBackend:
             "token": token,
             "name": spec.name,
             "nodes": spec.nodes,
-            "argv": sentinel.argv(spec, token, workdir=self._workdir(spec), timed=not ours),
+            "argv": sentinel.argv(
+                spec,
+                token,
+                workdir=self._workdir(spec),
+                timed=not ours,
+                leader=sentinel.leader_here(),
+            ),
             "env": {**job_variables(spec, token), **_secrets(spec)},
             "max_runtime": spec.max_runtime if ours else None,
             "grace": spec.grace_period,
@@ -128,8 +134,9 @@ class LocalBackend:
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         """See :class:`Backend`."""
         run = self._run(self._folder)
-        live = {token: record for token, record in run.live().items() if token.startswith(run_prefix(run_id))}
-        return {token: handle_of(record, str(self._folder)) for token, record in live.items()}
+        live = run.live()
+        mine = (token for token in live if Token.parse(token).run_id == run_id)
+        return {token: handle_of(live[token], str(self._folder)) for token in mine}
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
         """See :class:`Notifying`."""

@@ -204,8 +204,10 @@ class Scheduler:
         def strike() -> None:
             job = self.jobs.get(token)
             if job is not None and job.record.restarts == restarts:
-                for pid in job.live:
+                pids = list(job.live)
+                for pid in pids:
                     processes.send(pid, signal.SIGUSR2)
+                self._after(job.grace + STOP_SLACK, lambda: self._kill(job, pids))
 
         self._after(job.max_runtime, strike)
 
