@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Self
 from ..backends import sentinel
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendContext
+from ..backends.protocol import BackendError
 from ..backends.protocol import Notifying
 from ..backends.protocol import Throttled
 from ..jobs import Classification
@@ -86,10 +86,7 @@ class Cluster:
         with ExitStack() as stack:
             for backend in self._opened:
                 stack.callback(backend.close)
-            live = self.backend.sweep(self.run_id)
-            if live:
-                self.backend.cancel(live)
-                self._await_quiet(live)
+            self._clean_up()
 
     # Opening.
 
@@ -173,14 +170,11 @@ class Cluster:
         waiting = list(jobs)
         while True:
             self._clear(waiting)
-            try:
-                self.poll(*waiting)
-            except Throttled:
-                time.sleep(1.0)
+            trouble = self._try(self.poll, *waiting)
             waiting = [job for job in waiting if not (job.seen and until(job.seen[-1]))]
             if not waiting:
                 return jobs[0].seen[-1]
-            assert time.monotonic() < deadline, f"still waiting for {_names(waiting)}"
+            assert time.monotonic() < deadline, f"still waiting for {_names(waiting)}{trouble}"
             self._pause(waiting[0].backend)
 
     def end(self, job: Job, *, seconds: float = 10.0, action: OwnAction | None = None) -> Outcome:
@@ -246,9 +240,24 @@ class Cluster:
     def eventually(self, what: Callable[[], bool], seconds: float = 10.0) -> None:
         """Ask again and again, no faster than the backend wants, until it is so."""
         deadline = time.monotonic() + self.harness.start_seconds + self.seconds(seconds)
-        while not what():
-            assert time.monotonic() < deadline, "it never came true"
+        answers = [False]
+        while True:
+            trouble = self._try(lambda: answers.append(what()))
+            if answers[-1]:
+                return
+            assert time.monotonic() < deadline, f"it never came true{trouble}"
             self._pause(self.backend)
+
+    def _try(self, what: Callable[..., object], *jobs: Job) -> str:
+        """Do what may fail for now: to a run, an API error is a reason to ask again and no more."""
+        try:
+            what(*jobs)
+        except Throttled as error:
+            time.sleep(1.0)
+            return f"; {error}"
+        except BackendError as error:
+            return f"; {error}"
+        return ""
 
     def _clear(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -263,11 +272,21 @@ class Cluster:
         else:
             changed.wait(interval)
 
-    def _await_quiet(self, live: Mapping[str, Handle]) -> None:
+    def _clean_up(self) -> None:
         deadline = time.monotonic() + self.harness.start_seconds + self.seconds(10.0)
-        while live and time.monotonic() < deadline:
+        live: dict[str, Handle] = {}
+        cancelled: set[str] = set()
+
+        def look() -> None:
+            live.clear()
+            live.update(self.backend.sweep(self.run_id))
+            fresh = {token: handle for token, handle in live.items() if token not in cancelled}
+            if fresh:
+                self.backend.cancel(fresh)
+                cancelled.update(fresh)
+
+        while (self._try(look) or live) and time.monotonic() < deadline:
             self._pause(self.backend)
-            live = self.backend.sweep(self.run_id)
 
 
 def through_json(handle: Handle) -> Handle:
