@@ -44,6 +44,8 @@ from .settle import machine
 
 START_TIMEOUT = 20.0
 """Seconds that a runner may take to get going."""
+TRIES = 5
+"""How often a call is made anew after the runner has died under it."""
 RUNNER_LIMIT = 30.0
 """From this ``max_runtime`` (seconds) on the runner keeps the time: a timer costs a job two processes."""
 
@@ -186,17 +188,16 @@ class Run:
         self._over: dict[str, Record] = {}
 
     def call(self, op: str, **message: Any) -> dict[str, Any]:
-        """Ask the runner, started if need be, and once more if it died meanwhile. Raises BackendError."""
-        for last in (False, True):
-            channel = self._connected()
+        """Ask the runner, started if need be, and again if it died meanwhile. Raises BackendError."""
+        for _ in range(TRIES):
             try:
-                return channel.call(op, **message)
+                return self._connected().call(op, **message)
             except ChannelClosed:
-                if last:
-                    raise BackendError(f"the local runner died, see {self.places.notes}") from None
+                # A dying process lets go of its clients before its address: give it the time to be gone.
+                time.sleep(0.02)
             except TimeoutError:
                 raise BackendError(f"the local runner does not answer, see {self.places.notes}") from None
-        raise AssertionError
+        raise BackendError(f"the local runner died, see {self.places.notes}")
 
     def records(self, tokens: Iterable[str]) -> dict[str, Record]:
         """What is known of these jobs, ends settled even if their runner died. Raises BackendError."""
