@@ -19,7 +19,6 @@ from .engine.host import Run
 from .engine.host import RunPlan
 from .engine.host import start_run
 from .engine.ledger import LedgerError
-from .jobs import Verdict
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
 from .reports.environment import git_state
@@ -134,7 +133,7 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green."""
-        if exitstatus == pytest.ExitCode.OK and self._counts.get(Verdict.NOT_RUN, 0):
+        if exitstatus == pytest.ExitCode.OK and self._counts.get("not_run", 0):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -77,7 +77,8 @@ def _verdict(judged: str | None, reported: str | None) -> str | None:
 def summarise(lines: Iterable[CellLine]) -> dict[str, int]:
     """How many cells have which verdict; cells that have none yet are ``pending``."""
     counts = Counter(line.verdict or "pending" for line in lines)
-    return {"selected": counts.total(), **{name: counts[name] for name in [*map(str, Verdict), "pending"]}}
+    names = [*map(str, Verdict), "pending"]
+    return {"selected": counts.total(), **{name.replace(" ", "_"): counts[name] for name in names}}
 
 
 def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float) -> str:

@@ -139,10 +139,17 @@ def write_summary(
         hidden = counts["selected"] - len(rows)
         if hidden:
             reporter.write_line(f"... and {hidden} more")
-    shown = ", ".join(f"{number} {name}" for name, number in counts.items() if number and name != "selected")
+    shown = ", ".join(
+        _counted(name, number) for name, number in counts.items() if number and name != "selected"
+    )
     reporter.write_line(f"run {run_id}: {shown or 'no cells'}")
     for note in notes:
         reporter.write_line(note)
+
+
+def _counted(name: str, number: int) -> str:
+    words = name.replace("_", " ")
+    return f"{number} {words}s" if name == "error" and number > 1 else f"{number} {words}"
 
 
 def _laid_out(rows: list[Row]) -> list[tuple[str, str]]:

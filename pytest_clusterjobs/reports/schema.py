@@ -1,0 +1,139 @@
+"""The shape of the JSON report, from which its JSON Schema is generated and shipped.
+
+``python -m pytest_clusterjobs.reports.schema`` writes ``report.schema.json`` anew.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from ..engine.records import Registration
+from ..engine.records import Result
+from ..jobs import Handle
+from ..jobs import Observation
+from ..jobs import Outcome
+from ..jobs import OwnAction
+from ..jobs import Verdict
+
+PATH = Path(__file__).with_name("report.schema.json")
+
+
+@dataclass(frozen=True)
+class Generator:
+    """What wrote the report."""
+
+    name: Literal["pytest-clusterjobs"]
+    version: str | None
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """The run; times are seconds since the epoch."""
+
+    id: str
+    started: float
+    ended: float | None
+    """None while it goes on, and for ever if it was killed."""
+    updated: float
+    """When the report was written."""
+    rootdir: str
+    on_crash: Literal["cancel", "keep"]
+    left_to_reaper: int
+    """Jobs whose cancellation took longer than pytest waited."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where pytest ran."""
+
+    python: str
+    pytest: str
+    platform: str
+    host: str
+    backend: str | None
+    """What --cluster-backend said."""
+
+
+@dataclass(frozen=True)
+class Git:
+    """The checkout that the run was started from."""
+
+    commit: str
+    branch: str | None
+    dirty: bool
+    pushed: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many cells have which verdict."""
+
+    selected: int
+    passed: int
+    failed: int
+    error: int
+    not_run: int
+    pending: int
+    """No verdict yet."""
+
+
+@dataclass(frozen=True)
+class AttemptPart:
+    """One submission of a cell; times are seconds since the epoch."""
+
+    token: str
+    number: int
+    intended: float
+    submitted: float | None
+    handle: Handle | None
+    observation: Observation | None
+    """The last thing that the cluster said."""
+    action: OwnAction | None
+    """What this run did to the job, if anything."""
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True)
+class CellPart:
+    """One cell, with all its attempts."""
+
+    key: str
+    verdict: Verdict | None
+    reported: Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "not run"] | None
+    """What pytest said of the item."""
+    registration: Registration
+    """The cell as it was launched: its job spec, its expectation."""
+    result: Result | None
+    attempts: list[AttemptPart]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The JSON report of a run of pytest-clusterjobs."""
+
+    format_version: Literal[1]
+    generator: Generator
+    run: RunPart
+    environment: Environment | None
+    git: Git | None
+    summary: Summary
+    cells: list[CellPart]
+
+
+def generate() -> str:
+    """The JSON Schema as text, as it is shipped."""
+    from pydantic import TypeAdapter
+
+    schema: dict[str, Any] = TypeAdapter(Report).json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["required"] = [field.name for field in fields(Report)]
+    return json.dumps(schema, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(generate(), "utf-8")

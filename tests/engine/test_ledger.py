@@ -1,0 +1,201 @@
+"""The ledger: what is written is there for another process, and no file but a ledger is touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.engine.codec import dump
+from pytest_clusterjobs.engine.codec import dump_result
+from pytest_clusterjobs.engine.codec import load
+from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.engine.ledger import LedgerError
+from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.engine.records import Registration
+from pytest_clusterjobs.engine.records import Result
+from pytest_clusterjobs.jobs import ActionKind
+from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import Judgement
+from pytest_clusterjobs.jobs import Miss
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Outcome
+from pytest_clusterjobs.jobs import OwnAction
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import ReasonClass
+from pytest_clusterjobs.jobs import Source
+from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.testing.rig import entry
+
+OUTCOME = Outcome("job_failed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=3)
+RESULT = Result(
+    "m.yaml::a", OUTCOME, Judgement(Verdict.FAILED, (Miss("exit_code", "0", "3"),)), logs={0: 'a "b"\n'}
+)
+
+
+def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.set_meta(run_id="r", started=1.5)
+    registration = entry("a", env={"A": 'quo"te\n'}, secrets=("S",))
+    ledger.register([registration, entry("b")])
+    attempt = Attempt("t", "m.yaml::a", 1, 1.0)
+    ledger.record(intended=[attempt])
+    handle = Handle("17", {"where": ["x", 1]}, "https://example.invalid")
+    ledger.record(submitted=[Attempt("t", "m.yaml::a", 1, 1.0, 2.0, handle)])
+    running = Observation(Phase.RUNNING, native_state="R")
+    ledger.observe(3.0, changed=[("t", running, None)])
+    ledger.observe(4.0, changed=[("t", Observation(Phase.ENDED), Handle("18"))])
+    ledger.act(OwnAction(ActionKind.CANCEL, "why", 4.5), ["t"])
+    ledger.observe(5.0, ended=[("t", OUTCOME)], results=[RESULT])
+    ledger.close()
+
+    again = Ledger(tmp_path / "ledger.sqlite")
+    assert again.meta() == {"run_id": "r", "started": 1.5}
+    assert [found for _, found in again.registrations()] == [registration, entry("b")]
+    (found,) = again.attempts()
+    assert found.handle == Handle("18")
+    assert (found.submitted, found.outcome) == (2.0, OUTCOME)
+    assert found.action == OwnAction(ActionKind.CANCEL, "why", 4.5)
+    assert found.observation == Observation(Phase.ENDED)
+    assert again.attempts(live=True) == []
+    assert again.result("m.yaml::a") == RESULT
+    assert again.results() == {"m.yaml::a": RESULT}
+    assert again.result("m.yaml::b") is None
+    again.close()
+
+
+def test_a_results_text_is_the_same_either_way() -> None:
+    assert load(Result, dump_result(RESULT, dump(OUTCOME))) == load(Result, dump(RESULT)) == RESULT
+
+
+def test_the_first_registration_and_the_first_action_stay(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.register([entry("a", nodes=1)])
+    ledger.register([entry("a", nodes=4)])
+    ((_, registration),) = ledger.registrations()
+    assert registration.cell.spec.nodes == 1
+    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
+    for kind in (ActionKind.TEST_TIMEOUT, ActionKind.CANCEL):
+        ledger.act(OwnAction(kind, "why"), ["t"])
+    (attempt,) = ledger.attempts()
+    assert attempt.action is not None and attempt.action.kind is ActionKind.TEST_TIMEOUT
+    ledger.close()
+
+
+def test_thousands_of_rows_in_one_call(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.register(entry(f"job{number}") for number in range(2500))
+    assert len(ledger.registrations()) == 2500
+    ledger.close()
+
+
+def test_an_intent_survives_the_death_of_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    script = f"""
+import time
+from pathlib import Path
+from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.engine.records import Attempt
+ledger = Ledger(Path({str(path)!r}))
+number = 0
+while True:
+    ledger.record(intended=[Attempt(f"t{{number}}", "k", number, time.time())])
+    print(number, flush=True)
+    number += 1
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = [int(process.stdout.readline()) for _ in range(50)]
+    process.kill()
+    rest, _ = process.communicate()
+    said += [int(line) for line in rest.split() if line.strip()]
+    ledger = Ledger(path)
+    kept = {attempt.token for attempt in ledger.attempts()}
+    ledger.close()
+    assert {f"t{number}" for number in said} <= kept
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.sqlite"
+    with sqlite3.connect(foreign) as db:
+        db.execute("CREATE TABLE precious (x)")
+    db.close()
+    before = foreign.read_bytes()
+    with pytest.raises(LedgerError, match=r"foreign\.sqlite: .*not a ledger"):
+        Ledger(foreign)
+    assert foreign.read_bytes() == before
+    text = tmp_path / "text.sqlite"
+    text.write_text("this is text " * 100)
+    with pytest.raises(LedgerError, match=r"text\.sqlite: file is not a database"):
+        Ledger(text)
+    assert text.read_text().startswith("this is text")
+
+
+def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(LedgerError, match="newer pytest-clusterjobs"):
+        Ledger(path)
+
+
+def test_the_reaper_ends_with_a_run_that_is_closed_in_order(tmp_path: Path) -> None:
+    from pytest_clusterjobs.engine.reaper import start_reaper
+
+    reaper = start_reaper(tmp_path)
+    reaper.release(cancel=False)
+    assert (tmp_path / "reaper.log").read_text() == ""
+    assert not (tmp_path / "ledger.sqlite").exists(), "a reaper with nothing to do opens nothing"
+
+
+def test_the_reaper_notices_the_owners_death_even_if_a_child_holds_its_socket(tmp_path: Path) -> None:
+    """multiprocessing's fork copies every descriptor; the owner's pidfd is the owner's."""
+    script = f"""
+import os, time
+from pathlib import Path
+from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.engine.reaper import start_reaper
+folder = Path({str(tmp_path)!r})
+ledger = Ledger(folder / "ledger.sqlite")
+ledger.set_meta(run_id="r", rootdir=str(folder), backends={{}}, on_crash="cancel")
+reaper = start_reaper(folder)
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+print(child, flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    try:
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+        until = time.monotonic() + 10
+        while "owner_died" not in ledger.meta():
+            assert time.monotonic() < until, "the reaper did not notice"
+            time.sleep(0.02)
+        ledger.close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_registrations_are_read_on_from_a_number(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.register([entry("a")])
+    ((number, _),) = ledger.registrations()
+    ledger.register([entry("b")])
+    names = [found.cell.id for _, found in ledger.registrations(after=number)]
+    assert names == ["b"]
+    assert isinstance(ledger.registrations()[0][1], Registration)
+    ledger.close()
