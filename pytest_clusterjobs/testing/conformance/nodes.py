@@ -84,8 +84,8 @@ class NodeTests(Suite):
             pytest.skip("no way to silence a rank is known")
         # Nobody is left to stop the command on some clusters: it has to end by itself.
         run = f"if [ {_RANK} = 1 ]; then {cluster.harness.silence}; sleep {cluster.seconds(3.0)}; fi"
-        limits = {"grace_period": cluster.seconds(1.0), "max_runtime": cluster.seconds(20.0)}
-        job = cluster.submit(run, nodes=2, **limits)
+        grace, limit = cluster.seconds(1.0), cluster.seconds(20.0)
+        job = cluster.submit(run, nodes=2, grace_period=grace, max_runtime=limit)
         outcome = cluster.end(job, seconds=30.0)
         assert outcome.reason != Reason.JOB_COMPLETED, outcome.detail
 
