@@ -420,6 +420,6 @@ def test_a_plain_job_needs_four_processes_at_most(tmp_path: Path) -> None:
         pytest.skip("no strace here")
     trace = tmp_path / "trace"
     node = Node(["strace", "-f", "-qq", "-e", "trace=process", "-o", str(trace), "dash"], tmp_path)
-    node.run("true", shell="sh")
+    node.run("true", shell="sh", leader=sentinel.leader_here())
     # The command, the timer, and the sleep in it: their first lines, besides the sentinel's own.
     assert len({line.split()[0] for line in trace.read_text().splitlines()}) <= 4
