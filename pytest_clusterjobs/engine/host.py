@@ -15,6 +15,7 @@ from ..backends.protocol import Backend
 from ..backends.registry import Site
 from .clock import Clock
 from .ledger import Ledger
+from .ledger import LedgerError
 from .reaper import start_reaper
 from .run import Engine
 
@@ -52,11 +53,22 @@ class RunPlan:
         return self.site.open(name, run_id=self.run_id, run_dir=self.folder, rootdir=self.rootdir)
 
 
+def _keep_out_of_git(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+
+
 class Run:
     """A run that this process owns."""
 
     def __init__(self, plan: RunPlan, about: dict[str, Any]) -> None:
         self.plan = plan
+        try:
+            _keep_out_of_git(plan.folder.parent.parent)
+        except OSError as error:
+            raise LedgerError(f"{error.filename}: {error.strerror}") from error
         self.ledger = Ledger(plan.ledger_path)
         self.ledger.set_meta(
             run_id=plan.run_id,

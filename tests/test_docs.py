@@ -1,0 +1,47 @@
+"""The examples of the pages that no other test owns: Python is run, YAML loads, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.matrix import load_matrix
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["running.md", "reports.md"])
+def test_python_examples_run(name: str) -> None:
+    for text in blocks(ROOT / "docs" / name, "python"):
+        exec(compile(text, name, "exec"), {})
+
+
+def test_the_matrix_of_the_readme_loads(tmp_path: Path) -> None:
+    (text,) = blocks(ROOT / "README.md", "yaml")
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    assert len(load_matrix(path, rootdir=tmp_path, site=Site()).cells) == 15
+
+
+def test_every_option_is_documented(pytester: pytest.Pytester) -> None:
+    text = pytester.runpytest("--help").stdout.str()
+    page = (ROOT / "docs" / "running.md").read_text()
+    options = set(re.findall(r"--cluster-[a-z-]+", text))
+    assert len(options) >= 6
+    for option in options:
+        assert option in page
