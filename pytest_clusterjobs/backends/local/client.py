@@ -66,7 +66,7 @@ class LocalBackend:
         self._changed: Callable[[Collection[str]], None] | None = None
         self._lock = Lock()
         self.capabilities = Capabilities(
-            ids_per_poll=10_000, submit_threads=2, min_poll_interval=0.2, max_nodes=slots
+            ids_per_poll=10_000, submit_threads=4, min_poll_interval=0.2, max_nodes=slots
         )
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
