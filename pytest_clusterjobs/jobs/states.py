@@ -83,6 +83,8 @@ class NodeState:
     stopped_by_cluster: bool = False
     """The cluster itself stopped this rank because the job's main node had ended."""
     host: str | None = None
+    log: str | None = None
+    """Where people find its log: a path or a link."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,11 +132,19 @@ def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tu
         yield "failed first", f"rank {outcome.first_failing_node}"
     if outcome.nodes:
         yield "ranks", _ranks(outcome)
+    if (log := _log(outcome)) is not None:
+        yield "log", one_line(log, 500)
     yield "times", f"queued {_seconds(outcome.queue_seconds)}, ran {_seconds(outcome.run_seconds)}"
     if job_id is not None:
         yield "job", one_line(job_id)
     if url is not None:
         yield "link", one_line(url, 500)
+
+
+def _log(outcome: Outcome) -> str | None:
+    """Where the whole log of the rank that failed first is, or of rank 0."""
+    rank = outcome.first_failing_node or 0
+    return next((node.log for node in outcome.nodes if node.rank == rank), None)
 
 
 def _ranks(outcome: Outcome, limit: int = 16) -> str:

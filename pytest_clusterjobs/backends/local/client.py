@@ -102,7 +102,9 @@ class LocalBackend:
             records = run.records(tokens)
             for token in tokens:
                 record = records.get(token)
-                seen[token] = observe(record) if record else Observation(Phase.ABSENT)
+                seen[token] = (
+                    observe(record, handles[token].data["folder"]) if record else Observation(Phase.ABSENT)
+                )
         return seen
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:

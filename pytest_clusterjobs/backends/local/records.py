@@ -142,8 +142,9 @@ def from_wire(values: list[Any]) -> Record:
 _FIELDS = tuple(name for name in Record.__slots__ if name != "nodes")
 
 
-def observe(record: Record) -> Observation:
-    """A record as the rest of the world wants it."""
+def observe(record: Record, folder: str) -> Observation:
+    """A record as the rest of the world wants it; ``folder`` is where its runner lives."""
+    logs = f"{folder}/logs/{record.token}"
     return Observation(
         phase=Phase.ENDED if record.over else _PHASES[record.state],
         times=Times(record.submitted, record.started, record.ended),
@@ -152,7 +153,15 @@ def observe(record: Record) -> Observation:
         reason_hint=_HINTS.get(record.state),
         exit_code=record.code,
         nodes=tuple(
-            NodeState(rank, node.code, node.ended, unpacked(node.report), node.stopped, "localhost")
+            NodeState(
+                rank,
+                node.code,
+                node.ended,
+                unpacked(node.report),
+                node.stopped,
+                "localhost",
+                f"{logs}.{rank}.{record.restarts}.log",
+            )
             for rank, node in enumerate(record.nodes)
         ),
         restarts=record.restarts,
