@@ -35,6 +35,8 @@ class Core:
     """Keys of results that nobody has taken yet, in the order of their ends."""
     stopping: bool = False
     """No more submissions; everything in flight is to be cancelled."""
+    detached: bool = False
+    """No more submissions; everything in flight is left to itself."""
     broken: BaseException | None = None
     """A bug in one of the threads, to be raised where somebody waits."""
     on_result: Callable[[Result], None] | None = None

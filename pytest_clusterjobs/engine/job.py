@@ -11,6 +11,7 @@ from ..jobs import JobSpec
 from ..jobs import Observation
 from ..jobs import OwnAction
 from ..jobs import Phase
+from .clock import Clock
 from .records import Attempt
 from .records import Registration
 from .redact import redact
@@ -56,6 +57,10 @@ class Job:
     cancelled_at: float | None = None
     """When the cluster was last asked to end it."""
     cancel_since: float | None = None
+    asked: bool = False
+    """Whether this process has had a word about it from the cluster."""
+    again: bool = False
+    """Whether it is submitted again once it has ended: it was cancelled because its session ended."""
     submissions: int = 0
     why: str = ""
     """The last error of its submission."""
@@ -87,6 +92,7 @@ class Job:
         An end is final: schedulers contradict themselves, and a verdict must not.
         """
         self.answered_at = now
+        self.asked = True
         if self.spec.secrets:
             seen = replace(
                 seen,
@@ -113,6 +119,27 @@ class Job:
         changed = known != self.observation
         self.observation = known
         return changed
+
+
+def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
+    """The job of an attempt that another process began."""
+    now, at = clock.monotonic(), clock.time()
+    submitted = attempt.submitted if attempt.submitted is not None else attempt.intended
+    started = attempt.observation.times.started if attempt.observation is not None else None
+    return Job(
+        entry,
+        attempt.number,
+        attempt.token,
+        intended=attempt.intended,
+        submitted=submitted,
+        submitted_at=now - max(0.0, at - submitted),
+        handle=attempt.handle,
+        observation=attempt.observation,
+        action=attempt.action,
+        answered_at=now,
+        running_at=None if started is None else now - max(0.0, at - started),
+        submissions=1,
+    )
 
 
 def due_action(job: Job, now: float, at: float) -> OwnAction | None:

@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..backends.protocol import Backend
 from ..jobs import ActionKind
 from ..jobs import OwnAction
 from ..jobs import Phase
 from ..jobs import Reason
+from ..jobs import Verdict
 from ..jobs.token import Token
 from .clock import Clock
 from .clock import SystemClock
 from .core import Core
+from .job import adopted
 from .job import Job
 from .ledger import Ledger
 from .poll import Poller
+from .records import Attempt
 from .records import Registration
 from .records import Result
 from .submit import Submitter
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a ledger knows of cells that another process began."""
+
+    registrations: Sequence[Registration]
+    results: Mapping[str, Result]
+    """By key."""
+    attempts: Mapping[str, Sequence[Attempt]]
+    """By key, in order."""
+
 
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
@@ -69,6 +86,38 @@ class Engine:
             self.core.changed.notify_all()
         self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
 
+    def go_on(self, earlier: Earlier, *, submit: bool) -> None:
+        """Take up cells where another process left them.
+
+        With ``submit`` a cell that was never submitted, or whose job was cancelled because its session
+        ended, is submitted (again, once that end is confirmed); without, nothing is. Raises what
+        opening backends raises.
+        """
+        waiting: list[Job] = []
+        for entry in earlier.registrations:
+            self._taken.add(entry.key)
+            result = earlier.results.get(entry.key)
+            attempts = earlier.attempts.get(entry.key, [])
+            if result is not None and not (submit and result.judgement.verdict is Verdict.NOT_RUN):
+                with self.core.changed:
+                    self.core.complete(result)
+            elif attempts and attempts[-1].is_live:
+                self._ready(entry.cell.backend)
+                job = adopted(entry, attempts[-1], self.core.clock)
+                job.again = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
+                with self.core.changed:
+                    self.core.in_flight.add(job)
+                self._adopt(job)
+            elif submit:
+                self._ready(entry.cell.backend)
+                waiting.append(self._job(entry, attempts[-1].number + 1 if attempts else 1))
+        if waiting:
+            with self.core.changed:
+                self.core.queue.extend(waiting)
+                self.core.changed.notify_all()
+        if self._backends:
+            self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
+
     def _ready(self, name: str) -> None:
         if name in self._backends:
             return
@@ -86,16 +135,13 @@ class Engine:
     def _retry(self, job: Job, result: Result) -> bool:
         """Queue another attempt after an infrastructure failure, if the cell wants one."""
         cell = job.registration.cell
+        wanted = job.again or (result.outcome.reason in RETRIED and job.number <= cell.infra_retries)
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
-        if (
-            result.outcome.reason not in RETRIED
-            or job.number > cell.infra_retries
-            or not confirmed
-            or self.core.stopping
-        ):
+        if not wanted or not confirmed or self.core.stopping:
             return False
         again = self._job(job.registration, job.number + 1)
-        again.due_at = self.core.clock.monotonic() + RETRY_PAUSE * 2.0 ** (job.number - 1)
+        pause = 0.0 if job.again else RETRY_PAUSE * 2.0 ** (job.number - 1)
+        again.due_at = self.core.clock.monotonic() + pause
         with self.core.changed:
             self.core.delayed.append(again)
             self.core.changed.notify_all()
@@ -192,6 +238,28 @@ class Engine:
         for poller in self._pollers.values():
             poller.close()
         return remaining
+
+    def settle(self, patience: float) -> None:
+        """Wait, at most ``patience`` seconds, until everything queued was submitted and every job was asked after."""
+        core = self.core
+        with core.changed:
+            self._wait(lambda: not core.queue and all(job.asked for job in core.in_flight), patience)
+
+    def state(self, key: str) -> Job | None:
+        """The cell's job in flight, if there is one."""
+        with self.core.changed:
+            return next((job for job in self.core.in_flight if job.key == key), None)
+
+    def detach(self) -> None:
+        """Stop looking after the jobs, and leave them running."""
+        with self.core.changed:
+            self.core.queue.clear()
+            self.core.delayed.clear()
+            self.core.detached = True
+            self.core.changed.notify_all()
+        for poller in self._pollers.values():
+            poller.close()
+        self._submitter.join()
 
     def close_backends(self) -> None:
         """Let go of the clusters; after ``close``."""

@@ -49,6 +49,11 @@ class Submitter:
             self._threads.append(thread)
             thread.start()
 
+    def join(self) -> None:
+        """Wait for submissions under way."""
+        for thread in self._threads:
+            thread.join()
+
     def _run(self) -> None:
         try:
             submitted: list[Attempt] = []
@@ -93,7 +98,7 @@ class Submitter:
         """
         core = self._core
         with core.changed:
-            while not core.stopping:
+            while not (core.stopping or core.detached):
                 wait = self._wake_delayed()
                 jobs: list[Job] = []
                 size = min(LARGEST_BATCH, 1 + len(core.queue) // (8 * len(self._threads)))

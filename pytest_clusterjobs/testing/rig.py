@@ -69,6 +69,11 @@ class EngineRig:
             clock=self.clock,
         )
 
+    def until_live(self, jobs: int) -> None:
+        """Let time pass, within ``clock.auto()``, until the cluster has so many live jobs."""
+        while len(self.backend.live()) < jobs:
+            self.engine.next_result(1.0)
+
     def finish(self, *entries: Registration, limit: float = 7 * 86400.0) -> dict[str, Result]:
         """Run the cells to their ends; results by cell id, in the order of their ends."""
         results: dict[str, Result] = {}

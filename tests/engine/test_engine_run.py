@@ -102,7 +102,7 @@ def test_closing_cancels_what_lives_and_what_is_on_its_way(tmp_path: Path) -> No
     scripts = {f"job{n}": script(running()) for n in range(6)}
     with engine_rig(tmp_path / "l.sqlite", scripts, max_jobs=4) as rig, rig.clock.auto():
         rig.engine.add([entry(name) for name in scripts])
-        assert rig.engine.next_result(30.0) is None
+        rig.until_live(4)
         assert rig.engine.close(60.0) == 0
         assert rig.backend.live() == []
         assert len(rig.backend.jobs) == 4
@@ -117,7 +117,7 @@ def test_a_job_that_ignores_its_cancel_is_left_and_counted(tmp_path: Path) -> No
     scripts = {"stubborn": script(running(), cancelling=Cancelling(None))}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig, rig.clock.auto():
         rig.engine.add([entry("stubborn")])
-        assert rig.engine.next_result(5.0) is None
+        rig.until_live(1)
         assert rig.engine.close(5.0) == 1
 
 
@@ -125,7 +125,7 @@ def test_cancelling_one_cell_leaves_the_others(tmp_path: Path) -> None:
     scripts = {"a": script(running()), "b": script(running(), (60, ended(0)))}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig, rig.clock.auto():
         rig.engine.add([entry("a"), entry("b")])
-        assert rig.engine.next_result(5.0) is None
+        rig.until_live(2)
         rig.engine.cancel(["m.yaml::a"], "nobody looks")
         first = rig.engine.next_result(600.0)
         assert first is not None and first.key == "m.yaml::a"
