@@ -16,6 +16,7 @@ from ..backends.registry import Site
 from .clock import Clock
 from .ledger import Ledger
 from .ledger import LedgerError
+from .process import this_process
 from .reaper import start_reaper
 from .run import Engine
 
@@ -75,6 +76,7 @@ class Run:
             rootdir=str(plan.rootdir),
             backends={name: dict(entry) for name, entry in plan.site.backends.items()},
             started=time.time(),
+            owner=this_process(),
             on_crash=plan.on_crash,
             **about,
         )

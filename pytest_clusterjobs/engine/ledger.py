@@ -231,6 +231,11 @@ class Ledger:
         where = "WHERE outcome IS NULL" if live else ""
         return [_attempt(row) for row in self._rows(f"{_ATTEMPTS} {where} ORDER BY key, number")]
 
+    def history(self, token: str) -> list[tuple[float, Observation]]:
+        """What was seen of an attempt before its end, and when (seconds since the epoch)."""
+        rows = self._rows("SELECT at, observation FROM history WHERE token = ? ORDER BY at", token)
+        return [(at, load(Observation, text)) for at, text in rows]
+
     # pytest's reports.
 
     def add_reports(self, rows: Iterable[tuple[str, str, str, str]]) -> None:

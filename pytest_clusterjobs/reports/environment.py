@@ -69,4 +69,14 @@ def describe_environment(config: pytest.Config) -> dict[str, Any]:
             "host": platform.node(),
             "backend": config.option.cluster_backend,
         },
+        "junit": _junit_settings(config),
     }
+
+
+def _junit_settings(config: pytest.Config) -> dict[str, Any] | None:
+    """How this project wants its JUnit XML, for a later rebuilding; None without pytest's plugin for it."""
+    if not config.pluginmanager.hasplugin("junitxml"):
+        return None
+    names = ("family", "suite_name", "logging", "log_passing_tests", "duration_report")
+    settings = {f"junit_{name}": config.getini(f"junit_{name}") for name in names}
+    return {"prefix": config.option.junitprefix, "ini": settings}

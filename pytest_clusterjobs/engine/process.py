@@ -1,0 +1,38 @@
+"""Telling whether the process that owns a run still lives, from any process of the same machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_STATE, _START = 0, 19
+"""Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from behind the command's name."""
+
+
+def this_process() -> dict[str, Any]:
+    """What the ledger's ``owner`` says: a pid alone would soon be another process's."""
+    pid = os.getpid()
+    found = _stat(pid)
+    return {"pid": pid, "started": found[1] if found else None, "host": platform.node()}
+
+
+def is_alive(owner: Mapping[str, Any]) -> bool | None:
+    """Whether that process runs; None if that cannot be told from this machine."""
+    if owner.get("host") != platform.node():
+        return None
+    found = _stat(int(owner["pid"]))
+    return found is not None and found[0] not in "ZX" and found[1] == owner.get("started")
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """State and start time (clock ticks since boot) of a process; None if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    # The command's name stands in parentheses and may hold any character.
+    fields = text.rpartition(")")[2].split()
+    return fields[_STATE], int(fields[_START])
