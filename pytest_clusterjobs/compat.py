@@ -55,3 +55,23 @@ def stop_naming_files(config: pytest.Config) -> None:
     if reporter is not None and not reporter.verbosity > 0:
         reporter.ensure_newline()
         reporter.showfspath = False
+
+
+def set_suite_time(config: pytest.Config, started: float, ended: float | None) -> None:
+    """Date pytest's JUnit XML to a run of the past: seconds since the epoch.
+
+    The writer takes the time at which its session starts. Without the private names the file has the
+    time of its rebuilding, and the cases have theirs all the same.
+    """
+    try:
+        from _pytest.junitxml import xml_key
+        from _pytest.timing import Instant
+        from _pytest.timing import perf_counter
+    except ImportError:
+        return
+    writer = config.stash.get(xml_key, None)
+    if writer is not None:
+        instant = Instant()
+        object.__setattr__(instant, "time", started)
+        object.__setattr__(instant, "perf_count", perf_counter() - ((ended or started) - started))
+        writer.suite_start = instant

@@ -1,0 +1,71 @@
+"""The command's group: where the project is, and how every error becomes one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..backends.protocol import BackendError
+from ..backends.registry import UnknownBackend
+from ..engine.ledger import LedgerError
+from .errors import Trouble
+from .kill import kill
+from .logs import logs
+from .matrices import schema
+from .matrices import validate
+from .project import find_project
+from .report import report
+from .runs import runs
+from .show import show
+
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Commands(click.Group):
+    """Commands whose troubles are told in one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (LedgerError, BackendError, UnknownBackend) as error:
+            raise Trouble(str(error)) from error
+        except json.JSONDecodeError as error:
+            raise Trouble(f"a ledger is damaged: {error}") from error
+        except ValueError as error:
+            from pydantic import ValidationError
+
+            if not isinstance(error, ValidationError):
+                raise
+            raise Trouble(f"a ledger is damaged: {error.title}: {error.errors()[0]['msg']}") from error
+
+
+@click.group(cls=Commands, context_settings=_HELP)
+@click.option(
+    "--rootdir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The project.  [default: the nearest folder from here up with .clusterjobs]",
+)
+@click.version_option(__version__, prog_name="pytest-clusterjobs")
+@click.pass_context
+def app(context: click.Context, rootdir: Path | None) -> None:
+    """See and handle the runs of pytest-clusterjobs.
+
+    RUN is a run's id or a unique beginning of it, and the latest run if left out. CELL is a cell's
+    id, its node id, a glob, or a part of them.
+
+    Exit codes: 0 fine; 1 something did not pass, survived, or is invalid; 2 wrong usage; 3 a ledger
+    or a cluster does not let it be done; 4 nothing of that name.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+    context.obj = find_project(rootdir)
+
+
+for command in (runs, show, logs, kill, report, validate, schema):
+    app.add_command(command)

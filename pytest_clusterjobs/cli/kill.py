@@ -1,0 +1,146 @@
+"""``clusterjobs kill``: end a run's jobs, and say what survived."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from collections.abc import Collection
+from typing import Any
+
+import click
+
+from ..engine.kill import Killer
+from ..engine.kill import Target
+from ..judge.text import one_line
+from .errors import NOT_GREEN
+from .options import as_json
+from .options import pass_project
+from .options import run_argument
+from .output import emit
+from .output import note
+from .output import row
+from .output import say
+from .output import table
+from .project import Backends
+from .project import open_run
+from .project import OpenRun
+from .project import Project
+
+WHY = "clusterjobs kill"
+
+
+@click.command()
+@run_argument
+@click.option("--cell", metavar="PATTERN", help="Only the jobs of these cells.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for confirmed ends.",
+)
+@as_json
+@pass_project
+def kill(project: Project, run: str | None, cell: str | None, timeout: float, as_json: bool) -> None:
+    """End a run's jobs and wait until the cluster confirms it.
+
+    A session that still runs them is interrupted first. Exit code 1 if anything survived.
+    """
+    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+        keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
+        killer = kill_jobs(opened, backends, keys, timeout)
+    _tell(opened, killer, as_json)
+    if killer.survivors or killer.troubles:
+        raise SystemExit(NOT_GREEN)
+
+
+def kill_jobs(run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float) -> Killer:
+    """Kill all of a run (``keys``: None) with its session, or the jobs of some cells."""
+    names = {entry.cell.backend for entry in run.registrations()}
+    killer = Killer(run.ledger, run.run_id, backends, names, keys, WHY)
+    interrupted = keys is None and _interrupt(run)
+    if keys is None and run.owner_alive is None and run.state != "ended":
+        note(f"clusterjobs: the session on {run.meta['owner']['host']} may still submit jobs")
+    killer.run(timeout, wait_for_more=_lives(run) if interrupted else lambda: False)
+    if not run.owner_alive:
+        killer.settle()
+    return killer
+
+
+def _interrupt(run: OpenRun) -> bool:
+    """Tell the session that submits the jobs to stop; whether there is one."""
+    if not run.owner_alive or run.state == "ended":
+        return False
+    try:
+        descriptor = os.pidfd_open(run.meta["owner"]["pid"])
+    except OSError:
+        return False
+    try:
+        # The descriptor stays with one process: asked again, it is the owner or nobody.
+        if run.owner_alive:
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _lives(run: OpenRun) -> Callable[[], bool]:
+    return lambda: bool(run.owner_alive) and "ended" not in run.ledger.meta()
+
+
+def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:
+    targets = list(killer.targets.values())
+    if as_json:
+        emit(
+            {
+                "run": run.run_id,
+                "jobs": [_as_dict(target) for target in targets],
+                "survived": len(killer.survivors),
+                "troubles": killer.troubles,
+            }
+        )
+        return
+    if targets:
+        table(["cell", "job", "state", "the cluster says"], [row(*_texts(target)) for target in targets])
+    for name, trouble in killer.troubles.items():
+        say(f"{name} does not answer: {one_line(trouble)}", "red")
+    survived = len(killer.survivors)
+    ended = len(targets) - survived
+    words = f"{ended} ended, {survived} survived" if survived else f"{ended} ended, none survived"
+    say(f"run {run.run_id}: {words if targets else 'no live jobs'}", "red" if survived else "")
+
+
+def state_of(target: Target) -> str:
+    """What became of a job, in a word or two."""
+    if target.never_submitted:
+        return "never submitted"
+    if not target.ended:
+        return "survived"
+    return "ended" if target.acted else "had ended"
+
+
+def _as_dict(target: Target) -> dict[str, Any]:
+    return {
+        "token": target.token,
+        "key": target.attempt.key if target.attempt is not None else None,
+        "job_id": target.handle.job_id if target.handle is not None else None,
+        "backend": target.backend,
+        "state": state_of(target),
+        "cluster": _words(target),
+    }
+
+
+def _texts(target: Target) -> tuple[object, ...]:
+    name = target.attempt.key.rpartition("::")[2] if target.attempt is not None else f"({target.token})"
+    job = target.handle.job_id if target.handle is not None else None
+    return name, job, state_of(target), _words(target) or None
+
+
+def _words(target: Target) -> str:
+    if target.seen is None:
+        return target.trouble
+    return " ".join(text for text in (target.seen.native_state, target.seen.native_reason) if text)

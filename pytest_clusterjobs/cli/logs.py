@@ -1,0 +1,167 @@
+"""``clusterjobs logs``: what a job printed, while it runs or long after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ..backends.protocol import Backend
+from ..backends.protocol import BackendError
+from ..engine.records import Attempt
+from ..engine.records import Registration
+from ..engine.redact import redact
+from ..jobs import LogChunk
+from ..judge import printable
+from ..judge.text import split_lines_at_cr
+from ..judge.text import strip_ansi
+from .errors import NOT_GREEN
+from .errors import NotFound
+from .errors import Trouble
+from .options import as_json
+from .options import cell_argument
+from .options import pass_project
+from .options import run_option
+from .output import emit_line
+from .output import note
+from .project import Backends
+from .project import open_run
+from .project import OpenRun
+from .project import Project
+
+PAUSE = 0.5
+"""Seconds between two looks at a log that is being written, at least."""
+
+ESCAPED = 10
+"""Characters that one may become when it is made safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """The log that is wanted; ``None`` leaves the choice to us."""
+
+    attempt: int | None
+    node: int | None
+    restart: int | None
+    tail: int | None
+
+
+@click.command()
+@cell_argument
+@run_option
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option(
+    "--node", type=click.IntRange(0), help="The rank.  [default: the one that failed first, else 0]"
+)
+@click.option("--attempt", type=click.IntRange(1), help="The attempt.  [default: the last]")
+@click.option("--restart", type=click.IntRange(0), help="The start, counted from 0.  [default: the last]")
+@click.option("--tail", type=click.IntRange(1), metavar="BYTES", help="Begin so far from the end.")
+@click.option("--raw", is_flag=True, help="As it was printed: colours, cursor movements and all.")
+@as_json
+@pass_project
+def logs(
+    project: Project,
+    cell: str,
+    run: str | None,
+    follow: bool,
+    node: int | None,
+    attempt: int | None,
+    restart: int | None,
+    tail: int | None,
+    raw: bool,
+    as_json: bool,
+) -> None:
+    """Print the log of one node of CELL's job; with --json a line a piece.
+
+    Exit code 1 if the log is not complete although its job has ended.
+    """
+    which = Which(attempt, node, restart, tail)
+    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+        entry = opened.cell(cell)
+        reader = _Reader(opened, entry, backends(entry.cell.backend), which)
+        complete = True
+        for text, complete in reader.pieces(follow=follow):
+            _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
+        ended = reader.attempt.outcome is not None
+        if ended and not complete and tail is None:
+            note("clusterjobs: the cluster has no more of this log, but it is not complete")
+            raise SystemExit(NOT_GREEN)
+
+
+def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:
+    if as_json:
+        emit_line({"text": text, "complete": complete})
+    elif raw:
+        click.echo(text, nl=False)
+    else:
+        shown = split_lines_at_cr(strip_ansi(text))
+        click.echo(printable(shown, ESCAPED * len(shown)), nl=False)
+
+
+class _Reader:
+    """Reads one log piece by piece."""
+
+    def __init__(self, run: OpenRun, entry: Registration, backend: Backend, which: Which) -> None:
+        self._run = run
+        self._entry = entry
+        self._backend = backend
+        self._which = which
+        self._pause = max(PAUSE, backend.capabilities.min_poll_interval)
+        self.attempt = self._choose()
+
+    def _choose(self) -> Attempt:
+        """The attempt as the ledger knows it now. Raises NotFound."""
+        attempts = self._run.attempts(self._entry.key)
+        number = self._which.attempt
+        found = [each for each in attempts if number in (None, each.number)]
+        if not found:
+            what = "was not submitted" if number is None else f"has no attempt {number}"
+            raise NotFound(f"{self._entry.key} {what} in run {self._run.run_id}")
+        return found[-1]
+
+    @property
+    def _node(self) -> int:
+        nodes = self._entry.cell.spec.nodes
+        if self._which.node is not None:
+            if self._which.node >= nodes:
+                raise NotFound(f"{self._entry.key} has no rank {self._which.node}, only 0 to {nodes - 1}")
+            return self._which.node
+        outcome = self.attempt.outcome
+        return outcome.first_failing_node or 0 if outcome is not None else 0
+
+    def pieces(self, *, follow: bool) -> Iterator[tuple[str, bool]]:
+        """Text, and whether it reaches the log's end. Raises Trouble, BackendError."""
+        node = self._node
+        cursor: Any = None
+        while True:
+            over = self.attempt.outcome is not None
+            chunk = self._ask(node, cursor, patient=follow and not over)
+            more = chunk is not None and bool(chunk.text) and chunk.cursor not in (None, cursor)
+            if chunk is not None:
+                yield chunk.text, chunk.complete
+                cursor = chunk.cursor if chunk.cursor is not None else cursor
+                if chunk.complete or not (more or (follow and not over)):
+                    return
+            if not more:
+                time.sleep(self._pause)
+                self.attempt = self._choose()
+
+    def _ask(self, node: int, cursor: Any, *, patient: bool) -> LogChunk | None:
+        """The next piece; None if there is none yet and somebody is patient."""
+        handle = self.attempt.handle
+        if handle is None:
+            if patient:
+                return None
+            raise Trouble(f"{self._entry.key}: the cluster has given no job for {self.attempt.token}")
+        tail = self._which.tail if cursor is None else None
+        try:
+            return self._backend.logs(
+                handle, node=node, restart=self._which.restart, cursor=cursor, tail=tail
+            )
+        except BackendError:
+            if patient:
+                return None
+            raise

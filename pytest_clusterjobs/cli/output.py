@@ -1,0 +1,86 @@
+"""Text and tables for a terminal, JSON for programs. All of it through click, which knows pipes and colours."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..judge import printable
+from ..reports.terminal import Row
+
+WIDEST = 100
+"""Characters of one field of a table."""
+
+_COLOURS = {"purple": "magenta", "": None}
+
+
+def say(text: str = "", colour: str = "") -> None:
+    """One line or several; ``colour`` is one of pytest's names."""
+    name = _COLOURS.get(colour, colour)
+    click.echo(click.style(text, fg=name) if name else text)
+
+
+def note(text: str) -> None:
+    """A remark that is no part of the answer."""
+    click.echo(text, err=True)
+
+
+def emit(value: Any) -> None:
+    """An answer as JSON."""
+    click.echo(json.dumps(value, indent=1))
+
+
+def emit_line(value: Any) -> None:
+    """One of many answers as JSON, on a line of its own."""
+    click.echo(json.dumps(value))
+
+
+def row(*texts: object, colour: str = "") -> Row:
+    """A line of a table, made safe to show."""
+    shown = (" ".join(str("-" if text is None else text).split()) for text in texts)
+    return Row(tuple(printable(text, WIDEST) for text in shown), colour)
+
+
+def lay_out(header: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """The lines of a table, each with its colour."""
+    widths = [max(map(len, column)) for column in zip(header, *(row.texts for row in rows), strict=True)]
+    for texts, colour in [(header, ""), *((row.texts, row.colour) for row in rows)]:
+        yield "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip(), colour
+
+
+def table(header: Sequence[str], rows: Sequence[Row]) -> None:
+    """Print a table."""
+    for text, colour in lay_out(header, rows):
+        say(text, colour)
+
+
+def facts(pairs: Iterable[tuple[str, str]], indent: str = "  ") -> None:
+    """Print names and values in two columns; a value of several lines stays in its own."""
+    known = list(pairs)
+    width = max((len(name) for name, _ in known), default=0)
+    for name, value in known:
+        first, *rest = value.split("\n")
+        say(f"{indent}{name:<{width}}  {first}".rstrip())
+        for line in rest:
+            say(f"{indent}{'':<{width}}  {line}".rstrip())
+
+
+def clock(at: float | None) -> str:
+    """A time of day in this zone, with its date."""
+    return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people."""
+    if value is None:
+        return "-"
+    if value < 120:
+        return f"{value:.1f}s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes}m{rest:02}s" if minutes < 120 else f"{minutes // 60}h{minutes % 60:02}m"

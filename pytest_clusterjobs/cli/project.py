@@ -1,0 +1,218 @@
+"""Finding the project, its runs and their cells; opening a run's ledger and its backends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from typing import Self
+from typing import TypeVar
+
+from ..backends.protocol import Backend
+from ..backends.registry import Site
+from ..engine.host import LEDGER
+from ..engine.ledger import Ledger
+from ..engine.ledger import LedgerError
+from ..engine.process import is_alive
+from ..engine.records import Attempt
+from ..engine.records import Registration
+from .errors import NotFound
+from .errors import Trouble
+
+FOLDER = Path(".clusterjobs") / "runs"
+
+SHOWN = 5
+"""Names in an error that lists what there is."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder that keeps runs."""
+
+    rootdir: Path
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where they are."""
+        return self.rootdir / FOLDER
+
+    def folders(self) -> list[Path]:
+        """The folders of all runs, the latest first. Raises Trouble."""
+        try:
+            found = [path for path in self.runs_dir.iterdir() if path.is_dir() and not path.is_symlink()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise Trouble(f"{self.runs_dir}: {error.strerror}") from error
+        return sorted(found, key=lambda path: path.name, reverse=True)
+
+    def pick(self, name: str | None) -> Path:
+        """The run with this id or unique prefix, or the latest. Raises NotFound, Trouble."""
+        folders = self.folders()
+        if not folders:
+            raise NotFound(f"no runs in {self.runs_dir}")
+        if name is None or name == "latest":
+            return folders[0]
+        found = [path for path in folders if path.name.startswith(name)]
+        exact = [path for path in found if path.name == name]
+        if len(exact or found) == 1:
+            return (exact or found)[0]
+        if not found:
+            raise NotFound(f"no run {name!r}; the latest is {folders[0].name}")
+        raise NotFound(f"{name!r} may be {shortened([path.name for path in found])}; give more of the run id")
+
+
+def find_project(rootdir: Path | None) -> Project:
+    """The project in ``rootdir``, or of the nearest folder from here up that keeps runs."""
+    if rootdir is not None:
+        return Project(rootdir.resolve())
+    here = Path.cwd()
+    return Project(next((path for path in (here, *here.parents) if (path / FOLDER).is_dir()), here))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """A few names of many, for one line."""
+    more = len(names) - SHOWN
+    return " or ".join(names[:SHOWN]) + (f" or {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run whose ledger is open."""
+
+    folder: Path
+    ledger: Ledger
+    meta: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return str(self.meta["run_id"])
+
+    @property
+    def owner_alive(self) -> bool | None:
+        """Whether the session that runs it lives; None if nobody here can tell."""
+        owner = self.meta.get("owner")
+        return is_alive(owner) if owner else False
+
+    @property
+    def state(self) -> str:
+        """How the run is, in a few words."""
+        if self.owner_alive and "ended" not in self.meta:
+            return "running"
+        if "ended" in self.meta:
+            return "ended"
+        if self.owner_alive is None:
+            return f"owned on {self.meta['owner']['host']}"
+        return "session died"
+
+    def registrations(self) -> list[Registration]:
+        """Its cells."""
+        return [entry for _, entry in self.ledger.registrations()]
+
+    def cells(self, pattern: str) -> list[Registration]:
+        """The cells that ``pattern`` names: a node id, a cell id, a glob, or a part of one. Raises NotFound."""
+        entries = self.registrations()
+        found = matching(pattern, entries, lambda entry: (entry.key, entry.cell.id))
+        if not found:
+            raise NotFound(f"no cell matches {pattern!r} in run {self.run_id}")
+        return found
+
+    def cell(self, pattern: str) -> Registration:
+        """The only cell that ``pattern`` names. Raises NotFound."""
+        found = self.cells(pattern)
+        if len(found) > 1:
+            names = shortened([entry.key for entry in found])
+            raise NotFound(f"{pattern!r} may be {names}; give the whole id")
+        return found[0]
+
+    def attempts(self, key: str) -> list[Attempt]:
+        """The attempts of a cell, in order."""
+        return [attempt for attempt in self.ledger.attempts() if attempt.key == key]
+
+    def read_again(self) -> OpenRun:
+        """The same run, with what its ledger says of it by now."""
+        return OpenRun(self.folder, self.ledger, self.ledger.meta())
+
+
+def matching(pattern: str, entries: Iterable[T], names: Any) -> list[T]:
+    """Those one of whose names is ``pattern``; else those that fit it as a glob; else those that hold it."""
+    known = [(entry, names(entry)) for entry in entries]
+    tests: Sequence[Any] = (
+        lambda name: name == pattern,
+        lambda name: fnmatchcase(name, pattern),
+        lambda name: pattern in name,
+    )
+    for test in tests:
+        if found := [entry for entry, called in known if any(map(test, called))]:
+            return found
+    return []
+
+
+@contextmanager
+def open_run(folder: Path) -> Iterator[OpenRun]:
+    """Open a run's ledger, in a folder that may not be written to as well. Raises LedgerError, Trouble."""
+    path = folder / LEDGER
+    if not path.is_file():
+        raise Trouble(f"{folder}: no run, its {LEDGER} is missing")
+    with ExitStack() as stack:
+        if not (os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
+            path = _copy(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clusterjobs-"))))
+        ledger = Ledger(path)
+        stack.callback(ledger.close)
+        meta = ledger.meta()
+        if not {"run_id", "rootdir", "backends", "started"} <= meta.keys():
+            raise Trouble(f"{folder / LEDGER}: the run never began")
+        yield OpenRun(folder, ledger, meta)
+
+
+def _copy(path: Path, to: Path) -> Path:
+    """SQLite wants to write beside a file even to read it: read a copy."""
+    try:
+        for source in (path, path.with_name(f"{path.name}-wal")):
+            if source.exists():
+                shutil.copyfile(source, to / source.name)
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}") from error
+    return to / path.name
+
+
+class Backends:
+    """The backends of a run, opened again when they are asked for."""
+
+    def __init__(self, run: OpenRun) -> None:
+        self._run = run
+        self._site = Site(backends=run.meta["backends"], source="the ledger")
+        self._open: dict[str, Backend] = {}
+
+    def __enter__(self) -> Self:
+        """Make what the project defines importable, as for its own session."""
+        sys.path[:0] = [self._run.meta["rootdir"]]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for backend in self._open.values():
+            backend.close()
+
+    def __call__(self, name: str) -> Backend:
+        """The backend NAME. Raises UnknownBackend, BackendError."""
+        if name not in self._open:
+            self._open[name] = self._site.open(
+                name,
+                run_id=self._run.run_id,
+                run_dir=self._run.folder,
+                rootdir=Path(self._run.meta["rootdir"]),
+            )
+        return self._open[name]

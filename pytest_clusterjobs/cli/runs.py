@@ -1,0 +1,86 @@
+"""``clusterjobs runs``: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..engine.ledger import LedgerError
+from ..reports.sidecar import cell_lines
+from ..reports.sidecar import summarise
+from .errors import NotFound
+from .errors import Trouble
+from .options import as_json
+from .options import pass_project
+from .output import clock
+from .output import emit
+from .output import row
+from .output import table
+from .project import open_run
+from .project import Project
+
+
+@click.command()
+@click.option("--last", "-n", default=20, show_default=True, help="How many, the latest first; 0 for all.")
+@as_json
+@pass_project
+def runs(project: Project, last: int, as_json: bool) -> None:
+    """List runs, the latest first."""
+    folders = project.folders()
+    found = [describe(folder) for folder in (folders[:last] if last > 0 else folders)]
+    if as_json:
+        emit(found)
+    elif not found:
+        raise NotFound(f"no runs in {project.runs_dir}")
+    else:
+        rows = [row(*_texts(about), colour=_colour(about)) for about in found]
+        table(["run", "started", "state", "cells", "verdicts"], rows)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """A run in a few words; one that cannot be read says why."""
+    try:
+        with open_run(folder) as run:
+            counts = summarise(cell_lines(run.ledger))
+            return {
+                "run": folder.name,
+                "started": run.meta["started"],
+                "ended": run.meta.get("ended"),
+                "state": run.state,
+                "summary": counts,
+                "trouble": None,
+            }
+    except (LedgerError, Trouble) as error:
+        words = error.message if isinstance(error, Trouble) else str(error)
+        return {
+            "run": folder.name,
+            "started": None,
+            "ended": None,
+            "state": "unreadable",
+            "summary": None,
+            "trouble": words,
+        }
+
+
+def counted(counts: dict[str, int]) -> str:
+    """The verdicts of a run: ``3 passed, 1 failed``."""
+    parts = [f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n and name != "selected"]
+    return ", ".join(parts) or "no cells"
+
+
+def _texts(about: dict[str, Any]) -> tuple[object, ...]:
+    counts = about["summary"]
+    if counts is None:
+        return about["run"], None, about["state"], None, about["trouble"]
+    return about["run"], clock(about["started"]), about["state"], counts["selected"], counted(counts)
+
+
+def _colour(about: dict[str, Any]) -> str:
+    counts = about["summary"]
+    if counts is None or counts["error"]:
+        return "purple"
+    if counts["failed"]:
+        return "red"
+    return "green" if counts["passed"] == counts["selected"] else "yellow"

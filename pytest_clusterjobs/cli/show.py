@@ -1,0 +1,189 @@
+"""``clusterjobs show``: everything that is known of a cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ..engine.codec import dump
+from ..engine.records import Attempt
+from ..engine.records import Registration
+from ..engine.records import Result
+from ..jobs import NodeState
+from ..jobs import Observation
+from ..jobs import Outcome
+from ..judge import printable
+from ..judge.expect import expected_exit_code
+from ..judge.expect import expected_reason
+from ..judge.text import one_line
+from ..judge.text import quoted
+from ..reports.sidecar import cell_lines
+from ..reports.sidecar import CellLine
+from .options import as_json
+from .options import cell_argument
+from .options import pass_project
+from .options import run_option
+from .output import clock
+from .output import emit
+from .output import facts
+from .output import say
+from .output import seconds
+from .project import open_run
+from .project import OpenRun
+from .project import Project
+
+LONGEST = 4000
+"""Characters of a script."""
+
+COLOURS = {"passed": "green", "failed": "red", "error": "purple", None: "yellow", "not run": "yellow"}
+
+
+@click.command()
+@cell_argument
+@run_option
+@as_json
+@pass_project
+def show(project: Project, cell: str, run: str | None, as_json: bool) -> None:
+    """Tell all that is known of the cells that CELL names: every attempt, and who said what when."""
+    with open_run(project.pick(run)) as opened:
+        wanted = opened.cells(cell)
+        keys = {entry.key for entry in wanted}
+        lines = {line.key: line for line in cell_lines(opened.ledger) if line.key in keys}
+        results = opened.ledger.results()
+        attempts = [attempt for attempt in opened.ledger.attempts() if attempt.key in keys]
+        if as_json:
+            emit([_json(opened, lines[entry.key], attempts) for entry in wanted])
+            return
+        for position, entry in enumerate(wanted):
+            say() if position else None
+            mine = [attempt for attempt in attempts if attempt.key == entry.key]
+            _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
+            for attempt in mine:
+                _show_attempt(opened, attempt)
+
+
+def _json(run: OpenRun, line: CellLine, attempts: list[Attempt]) -> dict[str, Any]:
+    """The cell as in the JSON report, and each attempt's history."""
+    return {
+        "run": run.run_id,
+        "key": line.key,
+        "verdict": line.verdict,
+        "reported": line.reported,
+        "registration": json.loads(line.registration),
+        "result": json.loads(line.result) if line.result else None,
+        "attempts": [
+            {**json.loads(dump(attempt)), "history": _history(run, attempt)}
+            for attempt in attempts
+            if attempt.key == line.key
+        ],
+    }
+
+
+def _history(run: OpenRun, attempt: Attempt) -> list[dict[str, Any]]:
+    return [
+        {"at": at, "observation": json.loads(dump(seen))} for at, seen in run.ledger.history(attempt.token)
+    ]
+
+
+def _show_cell(run: OpenRun, entry: Registration, line: CellLine, result: Result | None) -> None:
+    say(f"{entry.key}  {line.verdict or 'pending'}", COLOURS.get(line.verdict, ""))
+    facts([*_about(run, entry, line), *_judged(result)])
+
+
+def _about(run: OpenRun, entry: Registration, line: CellLine) -> Iterator[tuple[str, str]]:
+    spec = entry.cell.spec
+    yield "run", f"{run.run_id} ({run.state})"
+    yield "matrix", f"{entry.path}:{entry.cell.line}"
+    yield "backend", f"{entry.cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
+    yield "command", printable(spec.run.strip(), LONGEST)
+    if spec.args:
+        yield "args", " ".join(quoted(arg) for arg in spec.args)
+    code = expected_exit_code(entry.cell.expect)
+    yield "expected", expected_reason(entry.cell.expect) + (f", exit code {code}" if code else "")
+    if line.reported is not None and line.reported != line.verdict:
+        yield "pytest", line.reported
+
+
+def _judged(result: Result | None) -> Iterator[tuple[str, str]]:
+    if result is None:
+        return
+    for miss in result.judgement.misses:
+        yield "unmet", f"{miss.field}: expected {one_line(miss.expected) or '-'}, got {one_line(miss.seen)}"
+    for name, value in result.judgement.metrics.items():
+        yield "metric", f"{one_line(name, 80)} = {value:g}"
+
+
+def _show_attempt(run: OpenRun, attempt: Attempt) -> None:
+    handle = attempt.handle
+    job = f"  job {one_line(handle.job_id, 80)}" if handle is not None and handle.job_id else ""
+    say()
+    say(f"  attempt {attempt.number}{job}  {attempt.token}")
+    facts(_told(attempt), "    ")
+    say("    timeline")
+    facts(_timeline(run, attempt), "      ")
+
+
+def _told(attempt: Attempt) -> Iterator[tuple[str, str]]:
+    if attempt.handle is not None and attempt.handle.url:
+        yield "link", one_line(attempt.handle.url, 500)
+    if attempt.action is not None:
+        yield "this run", f"{attempt.action.kind}: {one_line(attempt.action.why)}"
+    ended = attempt.outcome
+    if ended is None:
+        yield "outcome", "none yet"
+    else:
+        yield "outcome", f"{ended.reason} (source: {ended.source}), {_numbers(ended)}"
+        yield "why", one_line(ended.detail, 600) or "-"
+        yield "took", f"queued {seconds(ended.queue_seconds)}, ran {seconds(ended.run_seconds)}"
+        if ended.first_failing_node is not None:
+            yield "failed first", f"rank {ended.first_failing_node}"
+    nodes = ended.nodes if ended is not None else attempt.observation.nodes if attempt.observation else ()
+    for node in nodes:
+        yield f"rank {node.rank}", _rank(node)
+
+
+def _numbers(outcome: Outcome) -> str:
+    code = "no exit code" if outcome.exit_code is None else f"exit code {outcome.exit_code}"
+    beats = "" if outcome.heartbeats is None else f", {outcome.heartbeats} heartbeats"
+    return f"{code}, {outcome.restarts} restarts{beats}"
+
+
+def _rank(node: NodeState) -> str:
+    code = "-" if node.exit_code is None else str(node.exit_code)
+    parts = [f"{node.report.word if node.report else 'no word'}, code {code}"]
+    parts += [f"on {one_line(node.host, 80)}"] if node.host else []
+    parts += ["stopped by the cluster"] if node.stopped_by_cluster else []
+    parts += [f"log {one_line(node.log, 500)}"] if node.log else []
+    return ", ".join(parts)
+
+
+def _timeline(run: OpenRun, attempt: Attempt) -> Iterator[tuple[str, str]]:
+    moments = [(attempt.intended, "intended")]
+    if attempt.submitted is not None:
+        moments.append((attempt.submitted, "submitted"))
+    moments += [(at, _seen(seen)) for at, seen in run.ledger.history(attempt.token)]
+    if attempt.action is not None:
+        moments.append((attempt.action.at, f"this run: {attempt.action.kind}"))
+    last = attempt.observation
+    times = attempt.outcome.times if attempt.outcome is not None else last.times if last is not None else None
+    if times is not None and times.started is not None:
+        moments.append((times.started, "started, says the cluster"))
+    if times is not None and times.ended is not None:
+        moments.append((times.ended, f"ended, says the cluster{_words(last)}"))
+    for at, text in sorted(moments, key=lambda moment: moment[0]):
+        yield f"{clock(at)}.{int(at % 1 * 1000):03}", text
+
+
+def _seen(seen: Observation) -> str:
+    return f"{seen.phase}{_words(seen)}"
+
+
+def _words(seen: Observation | None) -> str:
+    """The scheduler's own."""
+    if seen is None:
+        return ""
+    words = [quoted(text, 300) for text in (seen.native_state, seen.native_reason) if text]
+    return f": {', '.join(words)}" if words else ""
