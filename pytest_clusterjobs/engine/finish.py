@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from ..backends import sentinel
 from ..backends.protocol import Backend
-from ..backends.protocol import BackendError
 from ..jobs import Judgement
 from ..jobs import LogChunk
 from ..jobs import NodeState
@@ -68,7 +67,8 @@ class LogReader:
                 if size is not None or complete or not chunk.text or chunk.cursor in (None, cursor):
                     break
                 cursor = chunk.cursor
-        except BackendError:
+        except Exception:
+            # Of the cluster's API or of the backend itself: the log cannot be read, and that is said.
             complete = False
         self.missing = self.missing or not complete
         return LogChunk(redact("".join(pieces), self._job.spec.secrets), complete=complete)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
 from typing import cast
+from typing import TypeVar
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
@@ -39,6 +40,9 @@ from .job import SILENCE_LIMIT
 from .records import Result
 from .submit import MAX_SUBMISSIONS
 from .submit import reject
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 SLOWEST = 30.0
 """Seconds between two polls of an old job."""
@@ -71,6 +75,8 @@ class Poller:
         self._capabilities = backend.capabilities
         self._retry = retry
         self._jobs: dict[str, Job] = {}
+        self._woken_up: set[str] = set()
+        """Tokens that the backend has news of since they were last asked about."""
         self._failures = 0
         self._quiet_until = 0.0
         self._round_at = 0.0
@@ -107,6 +113,7 @@ class Poller:
         with self._core.changed:
             for token in tokens:
                 if token in self._jobs:
+                    self._woken_up.add(token)
                     self._jobs[token].due_at = now
             self._core.changed.notify_all()
 
@@ -129,7 +136,9 @@ class Poller:
                 if next_at is not None:
                     next_at = max(next_at, self._quiet_until, self._round_at + ROUND_SPACING)
                     if next_at <= now:
-                        return self._batch(now)
+                        batch = self._batch(now)
+                        self._woken_up.difference_update(job.token for job in batch)
+                        return batch
                 core.clock.wait(core.changed, None if next_at is None else next_at - now)
         return None
 
@@ -162,6 +171,10 @@ class Poller:
         job.due_at = now + interval
         if deadline is not None and deadline > now:
             job.due_at = min(job.due_at, deadline + 0.001)
+        with self._core.changed:
+            if job.token in self._woken_up:
+                # The news came while its poll was under way, which may have missed it.
+                job.due_at = now
 
     # One round.
 
@@ -177,8 +190,6 @@ class Poller:
             self.trouble = ""
         except BackendError as error:
             self._back_off(error)
-        except Exception as error:
-            self._back_off(BackendError(f"the backend raised {error!r}"))
         now = self._core.clock.monotonic()
         for job in due:
             if job not in notes.done and job.token in self._jobs:
@@ -192,7 +203,7 @@ class Poller:
         for start in range(0, len(jobs), size):
             batch = {job.token: job for job in jobs[start : start + size]}
             handles = {token: job.handle for token, job in batch.items() if job.handle is not None}
-            seen = self._backend.poll(handles)
+            seen = _answer(self._backend.poll, handles)
             for token, observation in seen.items():
                 if token in batch:
                     self._take_in(batch[token], observation, notes)
@@ -295,6 +306,7 @@ class Poller:
         with self._core.changed:
             for job in notes.done:
                 self._jobs.pop(job.token, None)
+                self._woken_up.discard(job.token)
                 self._core.in_flight.discard(job)
             for result in notes.results:
                 self._core.complete(result)
@@ -309,7 +321,7 @@ class Poller:
             now = self._core.clock.monotonic()
             if now - job.submitted_at < self._capabilities.find_settle:
                 continue
-            answer = self._backend.find(job.token)
+            answer = _answer(self._backend.find, job.token)
             if isinstance(answer, Found):
                 job.handle = answer.handle
                 job.answered_at = now
@@ -335,3 +347,13 @@ class Poller:
         base = self._capabilities.min_poll_interval * (4.0 if isinstance(error, Throttled) else 1.0)
         pause = min(SLOWEST, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))
         self._quiet_until = self._core.clock.monotonic() + pause * random.uniform(0.75, 1.25)
+
+
+def _answer(ask: Callable[[A], R], about: A) -> R:
+    """What the backend answers. A bug of the backend is an error of its API: asked again, and told."""
+    try:
+        return ask(about)
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(f"the backend raised {error!r}") from error

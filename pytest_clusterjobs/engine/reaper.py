@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,10 +81,13 @@ def main(folder: str, descriptor: str, owner: str) -> None:
     if said == RELEASE:
         return
     from .ledger import Ledger
+    from .ledger import LedgerError
 
     ledger = Ledger(Path(folder, "ledger.sqlite"))
     if said != CANCEL:
-        ledger.set_meta(owner_died=time.time())
+        # What cannot be noted, on a full disk, is done all the same.
+        with contextlib.suppress(LedgerError):
+            ledger.set_meta(owner_died=time.time())
         if ledger.meta().get("on_crash") == "keep":
             return
     reap(ledger, Path(folder))
@@ -119,33 +123,42 @@ def reap(ledger: Ledger, folder: Path) -> None:
     for attempt in ledger.attempts(live=True):
         by_backend.setdefault(names[attempt.key], []).append(attempt)
     for name, attempts in by_backend.items():
-        backend = site.open(name, run_id=meta["run_id"], run_dir=folder, rootdir=rootdir)
-        _reap_backend(backend, ledger, meta["run_id"], attempts)
-        backend.close()
+        try:
+            backend = site.open(name, run_id=meta["run_id"], run_dir=folder, rootdir=rootdir)
+            _reap_backend(backend, ledger, meta["run_id"], attempts)
+            backend.close()
+        except Exception:
+            # The jobs of the other backends are not to pay for it.
+            traceback.print_exc()
 
 
 def _reap_backend(backend: Backend, ledger: Ledger, run_id: str, attempts: list[Attempt]) -> None:
-    from ..backends.protocol import BackendError
     from ..jobs import ActionKind
     from ..jobs import OwnAction
+    from .ledger import LedgerError
 
-    action = OwnAction(
-        ActionKind.CANCEL, "pytest ended before the job did; the reaper cancelled it", time.time()
-    )
-    ledger.act(action, [attempt.token for attempt in attempts])
-    until = time.monotonic() + PATIENCE
+    why = "pytest ended before the job did; the reaper cancelled it"
+    begin = time.monotonic()
     pause = PAUSE
     handles: dict[str, Handle] = {}
     while True:
-        with contextlib.suppress(BackendError):
+        # What was submitted just now may not be listed yet: its absence proves nothing before that time.
+        settled = time.monotonic() - begin >= backend.capabilities.find_settle
+        try:
             handles = _handles(backend, run_id, attempts, handles)
-            ended = _ended(backend, ledger, handles)
+            # What has ended by itself is not cancelled: a later session judges it.
+            ended = _ended(backend, ledger, handles, settled=settled)
             handles = {token: handle for token, handle in handles.items() if token not in ended}
             attempts = [attempt for attempt in attempts if attempt.token not in ended]
-            if not attempts and not backend.sweep(run_id):
+            if settled and not attempts and not handles:
                 return
+            with contextlib.suppress(LedgerError):
+                ledger.act(OwnAction(ActionKind.CANCEL, why, time.time()), handles)
             backend.cancel(handles)
-        if time.monotonic() > until:
+        except Exception as error:
+            # Whatever it is, of the cluster or of the adapter: the jobs are still there.
+            print(f"asked again: {error!r}", flush=True)
+        if time.monotonic() - begin > PATIENCE:
             print(f"gave up on {len(attempts)} jobs: {', '.join(a.token for a in attempts)}", flush=True)
             return
         time.sleep(pause)
@@ -172,13 +185,21 @@ def _handles(
     return handles
 
 
-def _ended(backend: Backend, ledger: Ledger, handles: dict[str, Handle]) -> set[str]:
+def _ended(backend: Backend, ledger: Ledger, handles: dict[str, Handle], *, settled: bool) -> set[str]:
     """The tokens whose jobs have ended; how is noted for a later look at the run."""
     from ..jobs import Phase
+    from .ledger import LedgerError
 
-    seen = backend.poll(handles) if handles else {}
-    ended = {token: o for token, o in seen.items() if o.phase in (Phase.ENDED, Phase.ABSENT)}
-    ledger.observe(time.time(), changed=[(token, o, None) for token, o in ended.items()])
+    over = (Phase.ENDED, Phase.ABSENT) if settled else (Phase.ENDED,)
+    try:
+        seen = backend.poll(handles) if handles else {}
+    except Exception as error:
+        # A cluster that does not answer may still listen.
+        print(f"asked again: {error!r}", flush=True)
+        return set()
+    ended = {token: o for token, o in seen.items() if o.phase in over}
+    with contextlib.suppress(LedgerError):
+        ledger.observe(time.time(), changed=[(token, o, None) for token, o in ended.items()])
     return set(ended)
 
 

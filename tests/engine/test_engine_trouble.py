@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,9 @@ import pytest
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.jobs import Expectation
+from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import LogExpectation
+from pytest_clusterjobs.jobs import Observation
 from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.jobs import Source
 from pytest_clusterjobs.jobs import Verdict
@@ -233,3 +238,31 @@ def test_a_backend_with_a_bug_is_trouble_not_a_verdict(tmp_path: Path) -> None:
 
         rig.backend.poll = poll  # type: ignore[method-assign, assignment]
         assert rig.finish(entry("a"))["a"].judgement.verdict is Verdict.PASSED
+
+
+def test_a_bug_in_a_thread_is_raised_where_somebody_waits(tmp_path: Path) -> None:
+    """An answer that cannot be taken in would be asked for again until the end of time."""
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(running(), (100, ended(0)))}) as rig:
+        rig.backend.poll = dict.fromkeys  # type: ignore[method-assign, assignment]
+        with pytest.raises(AttributeError, match="NoneType"):
+            rig.finish(entry("a"), limit=3600.0)
+
+
+def test_news_that_come_during_a_poll_are_not_slept_over(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(running(), (1000, ended(0)))}) as rig:
+        ordinary = rig.backend.poll
+        told: list[float] = []
+
+        def poll(handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+            seen = ordinary(handles)
+            if rig.clock.monotonic() > 600 and not told:
+                told.append(rig.clock.monotonic())
+                wake[0](handles.keys())
+            return seen
+
+        wake: list[Callable[[Collection[str]], None]] = []
+        rig.backend.poll = poll  # type: ignore[method-assign]
+        rig.backend.subscribe = wake.append  # type: ignore[attr-defined]
+        rig.finish(entry("a"))
+        following = min(poll.at for poll in rig.backend.calls.polls if poll.at > told[0])
+        assert following - told[0] < 1, "else it is polled again after 5 % of its age: 30 s"
