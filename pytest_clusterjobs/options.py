@@ -51,6 +51,28 @@ def add_options(parser: pytest.Parser) -> None:
         default="cancel",
         help="what becomes of the jobs if pytest dies: cancel them, or leave them (default: cancel)",
     )
+    group.addoption(
+        "--cluster-launch",
+        action="store_true",
+        help="submit all selected cells and return; the jobs live on (see --cluster-check)",
+    )
+    group.addoption(
+        "--cluster-check",
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="judge the jobs of a launched run that have ended; the rest is pending (default: the latest run)",
+    )
+    group.addoption(
+        "--cluster-check-wait", action="store_true", help="with --cluster-check: wait for the rest"
+    )
+    group.addoption(
+        "--cluster-resume",
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="go on with a run whose session ended early (default: the latest run)",
+    )
     parser.addini(
         "cluster_matrices",
         type="linelist",

@@ -14,6 +14,7 @@ import pytest
 
 from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
+from .engine.host import Mode
 from .engine.host import new_run_id
 from .engine.host import Run
 from .engine.host import RunPlan
@@ -30,6 +31,7 @@ from .reports.terminal import Row
 from .reports.terminal import rows_of
 from .reports.terminal import write_summary
 from .session import NOT_RUN
+from .session import PENDING
 from .settings import Settings
 
 # Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
@@ -37,16 +39,18 @@ _encode = json.JSONEncoder(default=repr).encode
 
 
 def plan_run(settings: Settings) -> RunPlan:
-    """A new run of this session."""
-    run_id = new_run_id()
+    """The run of this session: a new one, or the earlier one that its mode is about."""
+    folder = settings.run or settings.runs_dir / new_run_id()
     return RunPlan(
-        run_id=run_id,
-        folder=settings.runs_dir / run_id,
+        run_id=folder.name,
+        folder=folder,
         rootdir=settings.rootdir,
         site=settings.site,
-        max_jobs=settings.max_jobs,
+        # A launch does not wait, so it has no window.
+        max_jobs=None if settings.mode is Mode.LAUNCH else settings.max_jobs,
         max_nodes=settings.max_nodes,
         on_crash=settings.on_crash,
+        mode=settings.mode,
     )
 
 
@@ -63,11 +67,14 @@ class Owner:
         self._rows: list[Row] = []
         self._counts: dict[str, int] = {}
         self._left = 0
+        self._retries = 0
+        self._unknown = False
+        """Whether a cell was reported as not run, in the run or not."""
 
     @property
     def follows_completion(self) -> bool:
         """Whether cells are reported as their jobs end."""
-        return self._settings.order == "completion"
+        return self._settings.order == "completion" and self._settings.wait
 
     @contextmanager
     def running(self) -> Iterator[Run]:
@@ -97,6 +104,8 @@ class Owner:
         self._left = run.stop()
         lines = self._clerk.close()
         self._rows = rows_of(lines)
+        if self._settings.mode is Mode.LAUNCH:
+            self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
         self._counts = summarise(lines)
 
     def _refuse_unclean(self) -> None:
@@ -113,6 +122,7 @@ class Owner:
         """Keep the reports of cells, as pytest serialises them."""
         if self._clerk is None or ".y" not in report.nodeid:
             return
+        self._unknown = self._unknown or _word(report) == "not run"
         key = report.nodeid.rpartition("@")[0] if "@" in report.nodeid else report.nodeid
         if self._run is None or not self._run.engine.knows(key):
             return
@@ -132,8 +142,11 @@ class Owner:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """A night without a verdict is not green."""
-        if exitstatus == pytest.ExitCode.OK and self._counts.get("not_run", 0):
+        """A night without a verdict is not green; only a launch does not ask for one."""
+        without = self._counts.get("not_run", 0) + self._unknown
+        if self._settings.mode is not Mode.LAUNCH:
+            without += self._counts.get("pending", 0)
+        if exitstatus == pytest.ExitCode.OK and without:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -141,11 +154,19 @@ class Owner:
         if self._run is None or self._clerk is None:
             return
         notes = [f"report: {location_of(self.sidecar)}"]
+        if self._settings.mode is Mode.LAUNCH:
+            notes += self._launch_notes()
         if self._left:
             notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
         write_summary(terminalreporter, self._rows, self._counts, self.plan.run_id, notes)
+
+    def _launch_notes(self) -> list[str]:
+        notes = [f"the jobs live on; judge them with: pytest --cluster-check={self.plan.run_id} PATHS"]
+        if self._retries:
+            notes.append(f"{self._retries} cells want infra_retries, which need a session that waits")
+        return notes
 
 
 def _word(report: pytest.TestReport) -> str:
@@ -154,6 +175,8 @@ def _word(report: pytest.TestReport) -> str:
         return "xfailed" if report.skipped else "xpassed"
     if report.skipped and NOT_RUN in str(report.longrepr):
         return "not run"
+    if report.skipped and PENDING in str(report.longrepr):
+        return "pending"
     return "error" if report.failed and report.when != "call" else report.outcome
 
 

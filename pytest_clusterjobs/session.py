@@ -22,12 +22,18 @@ from .reports.junit import properties_of
 NOT_RUN = "not run: "
 """What the skip reason of a cell without a verdict starts with."""
 
+PENDING = "pending: "
+"""The same of a cell whose job lives on."""
+
 
 class Results(Protocol):
     """Where items get their results from: this process's engine, or the ledger of the controller's."""
 
     def wait(self, key: str) -> Result | None:
         """The result of a cell, as soon as there is one; None if the session stops first."""
+
+    def why_none(self, key: str) -> str:
+        """Why ``wait`` gave None: a sentence that starts with NOT_RUN or PENDING."""
 
     def give_up(self, key: str, why: str) -> None:
         """Nobody will look at this cell's end: its job can go."""
@@ -56,7 +62,7 @@ class CellSession:
         """Raise if the job's end is no answer about the product. Called in the item's setup."""
         result = item.result
         if result is None:
-            pytest.skip(f"{NOT_RUN}the session stopped before its job ended")
+            pytest.skip(self._results.why_none(item.key))
         if result.judgement.verdict is Verdict.NOT_RUN:
             pytest.skip(f"{NOT_RUN}{result.outcome.detail}")
         if result.judgement.verdict is Verdict.ERROR:
@@ -97,6 +103,9 @@ class CellSession:
     def _tell_end(
         self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
+        if report.skipped and str(excinfo.value).startswith((NOT_RUN, PENDING)):
+            report.longrepr = (str(item.path), item.cell.line, f"Skipped: {excinfo.value}")
+            return
         if not isinstance(excinfo.value, CellEnd):
             if report.when == "setup" and item.result is None:
                 self._results.give_up(item.key, f"its test item ended in setup: {excinfo.typename}")
@@ -151,22 +160,28 @@ class Waiting:
     def __init__(
         self,
         wait_a_moment: Callable[[str], Result | None],
-        stopped: Callable[[], bool],
+        stopped: Callable[[str], bool],
         tick: Callable[[], None] = lambda: None,
         give_up: Callable[[str, str], None] = lambda key, why: None,
+        why_none: Callable[[str], str] = lambda key: f"{NOT_RUN}the session stopped before its job ended",
     ) -> None:
         self._wait_a_moment = wait_a_moment
         self._stopped = stopped
         self._tick = tick
         self._give_up = give_up
+        self._why_none = why_none
 
     def wait(self, key: str) -> Result | None:
         """Wait in short turns, so that Ctrl-C, the status line and a stopping session get theirs."""
         while (result := self._wait_a_moment(key)) is None:
-            if self._stopped():
+            if self._stopped(key):
                 return None
             self._tick()
         return result
+
+    def why_none(self, key: str) -> str:
+        """Pass it on."""
+        return self._why_none(key)
 
     def give_up(self, key: str, why: str) -> None:
         """Pass it on."""

@@ -13,6 +13,9 @@ import pytest
 
 from .backends.registry import Site
 from .backends.registry import UnknownBackend
+from .engine.host import Mode
+from .engine.runs import find_run
+from .engine.runs import NoSuchRun
 from .options import DEFAULT_MAX_JOBS
 
 
@@ -30,11 +33,16 @@ class Settings:
     """Where the sidecar goes; ``None`` for the run's folder."""
     on_crash: Literal["cancel", "keep"]
     require_clean_git: bool
+    mode: Mode = Mode.RUN
+    run: Path | None = None
+    """The folder of the earlier run that the mode is about."""
+    wait: bool = True
+    """Whether to wait for jobs that have not ended."""
 
     @property
     def runs_dir(self) -> Path:
         """Where the runs of this project are kept."""
-        return self.rootdir / ".clusterjobs" / "runs"
+        return runs_dir(self.rootdir)
 
 
 _KEY = pytest.StashKey[Settings]()
@@ -57,6 +65,7 @@ def _read(config: pytest.Config) -> Settings:
             raise pytest.UsageError(f"--cluster-backend: {error}") from error
     # File order where pytest's own bookkeeping depends on the order of items.
     by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
+    mode = _mode(config)
     return Settings(
         rootdir=config.rootpath,
         site=site,
@@ -67,7 +76,48 @@ def _read(config: pytest.Config) -> Settings:
         json_path=_json_path(config),
         on_crash=option.cluster_on_crash,
         require_clean_git=config.getini("cluster_require_clean_git"),
+        mode=mode,
+        run=_run(config, mode),
+        wait=mode in (Mode.RUN, Mode.RESUME) or option.cluster_check_wait,
     )
+
+
+def _mode(config: pytest.Config) -> Mode:
+    option = config.option
+    asked = {
+        Mode.LAUNCH: option.cluster_launch,
+        Mode.CHECK: option.cluster_check is not None,
+        Mode.RESUME: option.cluster_resume is not None,
+    }
+    modes = [mode for mode, given in asked.items() if given]
+    if len(modes) > 1:
+        raise pytest.UsageError(" and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other")
+    mode = modes[0] if modes else Mode.RUN
+    if option.cluster_check_wait and mode is not Mode.CHECK:
+        raise pytest.UsageError("--cluster-check-wait goes with --cluster-check")
+    if modes and getattr(option, "numprocesses", None):
+        raise pytest.UsageError(f"--cluster-{mode} does not go with -n: cells need no workers")
+    return mode
+
+
+def _run(config: pytest.Config, mode: Mode) -> Path | None:
+    if mode.is_new:
+        return None
+    name = config.option.cluster_check if mode is Mode.CHECK else config.option.cluster_resume
+    try:
+        return find_run(runs_dir(config.rootpath), name)
+    except NoSuchRun as error:
+        hint = (
+            f" (paths stand before --cluster-{mode}, or write --cluster-{mode}=RUN)"
+            if Path(name).exists()
+            else ""
+        )
+        raise pytest.UsageError(f"--cluster-{mode}: {error}{hint}") from error
+
+
+def runs_dir(rootdir: Path) -> Path:
+    """Where the runs of a project are kept."""
+    return rootdir / ".clusterjobs" / "runs"
 
 
 def _json_path(config: pytest.Config) -> Path | None:

@@ -11,15 +11,24 @@ from .collect import CellItem
 from .compat import stop_naming_files
 from .compat import timeout_of
 from .compat import will_be_skipped
+from .engine.host import Mode
+from .engine.host import Run
 from .engine.records import Registration
 from .engine.records import Result
 from .engine.run import Engine
+from .jobs import Reason
+from .judge.text import one_line
 from .loop import Remaining
 from .owner import Owner
 from .owner import plan_run
 from .session import CellSession
+from .session import NOT_RUN
+from .session import PENDING
 from .session import Waiting
 from .settings import Settings
+
+FIRST_WORD = 60.0
+"""Seconds to wait for a first word on every job, where nobody waits for their ends."""
 
 TURN = 0.5
 """Seconds between two looks at Ctrl-C and the status line while nothing ends."""
@@ -64,18 +73,60 @@ class SingleProcess:
         owner = Owner(self._config, self._settings, plan_run(self._settings))
         manager = self._config.pluginmanager
         with owner.running() as run:
-            engine = run.engine
-            results = Waiting(
-                lambda key: engine.wait_for(key, TURN),
-                lambda: engine.core.stopping,
-                owner.progress.tick,
-                lambda key, why: engine.cancel([key], why),
-            )
             manager.register(owner, "clusterjobs-owner")
-            manager.register(CellSession(self._config, results), "clusterjobs-session")
-            self._loop.begin(engine, owner)
-            engine.add(register(items))
+            manager.register(CellSession(self._config, self._results(run, owner)), "clusterjobs-session")
+            self._begin(run, items)
+            self._loop.begin(run.engine, owner)
             return (yield)
+
+    def _begin(self, run: Run, items: Sequence[CellItem]) -> None:
+        """Submit what is to be submitted, and take up what an earlier session began."""
+        if self._settings.mode.is_new:
+            run.engine.add(register(items))
+        else:
+            earlier = run.earlier({item.key for item in items})
+            frozen = {entry.key: entry.cell for entry in earlier.registrations}
+            for item in items:
+                # Judged on what was expected when it was launched, whatever the file says today.
+                item.cell = frozen.get(item.key, item.cell)
+            run.engine.go_on(earlier, submit=self._settings.mode is Mode.RESUME)
+            if self._settings.mode is Mode.RESUME:
+                run.engine.add(register([item for item in items if item.key not in frozen]))
+        if not self._settings.wait:
+            run.engine.settle(FIRST_WORD)
+
+    def _results(self, run: Run, owner: Owner) -> Waiting:
+        engine = run.engine
+
+        def refused(key: str) -> Result | None:
+            result = engine.result(key)
+            return result if result is not None and result.outcome.reason == Reason.REJECTED else None
+
+        if self._settings.mode is Mode.LAUNCH:
+            # What was accepted is for a later check to judge, even if it has ended already.
+            return Waiting(refused, lambda key: True, why_none=lambda key: self._why_pending(run, key))
+        if not self._settings.wait:
+            return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
+        return Waiting(
+            lambda key: engine.wait_for(key, TURN),
+            lambda key: engine.core.stopping or not engine.expects(key),
+            owner.progress.tick,
+            lambda key, why: engine.cancel([key], why),
+            lambda key: self._why_pending(run, key),
+        )
+
+    def _why_pending(self, run: Run, key: str) -> str:
+        job = run.engine.state(key)
+        if job is None and run.engine.core.stopping:
+            return f"{NOT_RUN}the session stopped before its job ended"
+        if (result := run.engine.result(key)) is not None:
+            return f"{PENDING}job {result.job_id} of run {run.plan.run_id}: ended, not judged yet"
+        if job is None:
+            return f"{NOT_RUN}not submitted in run {run.plan.run_id} (--cluster-resume submits it)"
+        number = f"job {job.handle.job_id}" if job.handle and job.handle.job_id else job.token
+        seen = job.observation
+        words = "submitted" if seen is None else " ".join(filter(None, [seen.phase, seen.native_reason]))
+        return f"{PENDING}{number} of run {run.plan.run_id}: {one_line(words)}"
 
     @property
     def _loop(self) -> CompletionLoop:
@@ -101,12 +152,12 @@ class CompletionLoop:
         """Run all items, or leave it to pytest's own loop."""
         if self._engine is None or self._owner is None or not self._owner.follows_completion:
             return None
-        ready = [item for item in session.items if not (isinstance(item, CellItem) and item.will_run)]
-        waiting = [item for item in session.items if isinstance(item, CellItem) and item.will_run]
+        waiting = [item for item in session.items if isinstance(item, CellItem) and self._comes(item)]
+        coming = set(waiting)
+        ready = [item for item in session.items if item not in coming]
         remaining = Remaining(waiting)
         for position, item in enumerate(ready):
-            following = ready[position + 1] if position + 1 < len(ready) else waiting[0]
-            _run(session, item, following)
+            _run(session, item, next(iter([*ready[position + 1 : position + 2], *waiting[:1]]), None))
         stop_naming_files(session.config)
         by_key = {item.key: item for item in waiting}
         while remaining:
@@ -114,6 +165,10 @@ class CompletionLoop:
             remaining.remove(item)
             _run(session, item, remaining.next_after(item))
         return True
+
+    def _comes(self, item: CellItem) -> bool:
+        """Whether the engine will have a result for this item."""
+        return item.will_run and self._engine is not None and self._engine.expects(item.key)
 
     def _next_end(self) -> Result:
         assert self._engine is not None

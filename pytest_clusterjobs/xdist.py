@@ -148,6 +148,6 @@ class _Rows:
             self._pause = min(SLOWEST, self._pause * 1.3)
         return result
 
-    def stopped(self) -> bool:
+    def stopped(self, key: str) -> bool:
         """Whether the controller has given up."""
         return bool(self._ledger.meta().get("abort"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Collection
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -16,8 +18,11 @@ from ..backends.registry import Site
 from .clock import Clock
 from .ledger import Ledger
 from .ledger import LedgerError
+from .process import is_alive
 from .process import this_process
 from .reaper import start_reaper
+from .records import Attempt
+from .run import Earlier
 from .run import Engine
 
 LEDGER = "ledger.sqlite"
@@ -26,6 +31,29 @@ LEDGER = "ledger.sqlite"
 def new_run_id() -> str:
     """A run id: the time in UTC, so that they sort, and a few random digits."""
     return f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+class Mode(StrEnum):
+    """What a session does with a run."""
+
+    RUN = "run"
+    """Submit, wait, and let no job outlive the session."""
+    LAUNCH = "launch"
+    """Submit, and leave the jobs running."""
+    CHECK = "check"
+    """Judge what has ended of an earlier run, and leave the rest running."""
+    RESUME = "resume"
+    """Go on with an earlier run as if it had never stopped."""
+
+    @property
+    def leaves_jobs(self) -> bool:
+        """Whether jobs outlive the session."""
+        return self in (Mode.LAUNCH, Mode.CHECK)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the session begins the run."""
+        return self in (Mode.RUN, Mode.LAUNCH)
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,7 @@ class RunPlan:
     max_jobs: int | None = None
     max_nodes: int | None = None
     on_crash: Literal["cancel", "keep"] = "cancel"
+    mode: Mode = Mode.RUN
     patience: float = 1.5
     """Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
     clock: Clock | None = None
@@ -61,6 +90,10 @@ def _keep_out_of_git(folder: Path) -> None:
         ignore.write_text("*\n")
 
 
+class RunBusy(LedgerError):
+    """Another process is at work on this run."""
+
+
 class Run:
     """A run that this process owns."""
 
@@ -71,15 +104,21 @@ class Run:
         except OSError as error:
             raise LedgerError(f"{error.filename}: {error.strerror}") from error
         self.ledger = Ledger(plan.ledger_path)
-        self.ledger.set_meta(
-            run_id=plan.run_id,
-            rootdir=str(plan.rootdir),
-            backends={name: dict(entry) for name, entry in plan.site.backends.items()},
-            started=time.time(),
-            owner=this_process(),
-            on_crash=plan.on_crash,
-            **about,
-        )
+        if plan.mode.is_new:
+            self.ledger.set_meta(
+                run_id=plan.run_id,
+                rootdir=str(plan.rootdir),
+                backends={name: dict(entry) for name, entry in plan.site.backends.items()},
+                started=time.time(),
+                **about,
+            )
+        else:
+            owner = self.ledger.meta().get("owner")
+            if owner and is_alive(owner):
+                self.ledger.close()
+                raise RunBusy(f"run {plan.run_id} is still at work in process {owner['pid']}")
+        on_crash = "keep" if plan.mode.leaves_jobs else plan.on_crash
+        self.ledger.set_meta(owner=this_process(), on_crash=on_crash, mode=plan.mode, ended=None)
         # Before the first submission: from here on the death of this process is somebody's business.
         self._reaper = start_reaper(plan.folder)
         self.engine = Engine(
@@ -93,8 +132,11 @@ class Run:
         self._left: int | None = None
 
     def stop(self) -> int:
-        """Cancel what is live and wait a little for confirmed ends; how many jobs are left then."""
-        if self._left is None:
+        """End or leave what is live, as the mode says; how many cancelled jobs are left to the reaper."""
+        if self._left is None and self.plan.mode.leaves_jobs:
+            self.engine.detach()
+            self._left = 0
+        elif self._left is None:
             self._left = self.engine.close(self.plan.patience)
         return self._left
 
@@ -102,9 +144,17 @@ class Run:
         """Stop, and leave what takes longer to the reaper."""
         left = self.stop()
         self.engine.close_backends()
-        self.ledger.set_meta(ended=time.time(), left_to_reaper=left)
+        self.ledger.set_meta(ended=time.time(), left_to_reaper=left, owner=None)
         self._reaper.release(cancel=left > 0)
         self.ledger.close()
+
+    def earlier(self, keys: Collection[str]) -> Earlier:
+        """What the ledger knows of these cells from sessions before this one."""
+        attempts: dict[str, list[Attempt]] = {}
+        for attempt in self.ledger.attempts():
+            attempts.setdefault(attempt.key, []).append(attempt)
+        known = [entry for _, entry in self.ledger.registrations() if entry.key in keys]
+        return Earlier(known, self.ledger.results(), attempts)
 
 
 @contextmanager

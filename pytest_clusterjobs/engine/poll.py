@@ -64,6 +64,8 @@ class Round:
     results: list[Result] = field(default_factory=list)
     done: list[Job] = field(default_factory=list)
     to_cancel: list[Job] = field(default_factory=list)
+    first_words: bool = False
+    """Whether a job was heard of for the first time, which somebody may wait for."""
 
 
 class Poller:
@@ -210,6 +212,7 @@ class Poller:
 
     def _take_in(self, job: Job, seen: Observation, notes: Round) -> None:
         now = self._core.clock.monotonic()
+        notes.first_words = notes.first_words or not job.asked
         if job.see(seen, now) and job.observation is not None:
             notes.changed.append((job.token, job.observation, seen.handle))
         observation = job.observation
@@ -310,7 +313,7 @@ class Poller:
                 self._core.in_flight.discard(job)
             for result in notes.results:
                 self._core.complete(result)
-            if notes.done:
+            if notes.done or notes.first_words:
                 self._core.changed.notify_all()
 
     # Trouble.

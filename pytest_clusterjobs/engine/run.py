@@ -65,6 +65,7 @@ class Engine:
         self._pollers: dict[str, Poller] = {}
         self._submitter = Submitter(self.core, self._backends, self._adopt)
         self._taken: set[str] = set()
+        self._expected: set[str] = set()
 
     # Work.
 
@@ -77,6 +78,7 @@ class Engine:
         if not new:
             return
         self._taken.update(entry.key for entry in new)
+        self._expected.update(entry.key for entry in new)
         for entry in new:
             self._ready(entry.cell.backend)
         if not registered:
@@ -96,6 +98,7 @@ class Engine:
         waiting: list[Job] = []
         for entry in earlier.registrations:
             self._taken.add(entry.key)
+            self._expected.add(entry.key)
             result = earlier.results.get(entry.key)
             attempts = earlier.attempts.get(entry.key, [])
             if result is not None and not (submit and result.judgement.verdict is Verdict.NOT_RUN):
@@ -111,6 +114,8 @@ class Engine:
             elif submit:
                 self._ready(entry.cell.backend)
                 waiting.append(self._job(entry, attempts[-1].number + 1 if attempts else 1))
+            else:
+                self._expected.discard(entry.key)
         if waiting:
             with self.core.changed:
                 self.core.queue.extend(waiting)
@@ -150,6 +155,10 @@ class Engine:
     def knows(self, key: str) -> bool:
         """Whether this cell was added."""
         return key in self._taken
+
+    def expects(self, key: str) -> bool:
+        """Whether this cell has a result, or will get one."""
+        return key in self._expected
 
     # Results.
 
@@ -240,10 +249,12 @@ class Engine:
         return remaining
 
     def settle(self, patience: float) -> None:
-        """Wait, at most ``patience`` seconds, until everything queued was submitted and every job was asked after."""
+        """Wait until everything queued was submitted, then up to ``patience`` seconds for a first word on every job."""
         core = self.core
         with core.changed:
-            self._wait(lambda: not core.queue and all(job.asked for job in core.in_flight), patience)
+            while core.queue or core.delayed:
+                self._wait(lambda: not (core.queue or core.delayed), 3600.0)
+            self._wait(lambda: all(job.asked for job in core.in_flight), patience)
 
     def state(self, key: str) -> Job | None:
         """The cell's job in flight, if there is one."""

@@ -51,7 +51,8 @@ class Clerk:
 
     def _run(self) -> None:
         try:
-            self._ledger.set_meta(git=git_state(self._rootdir))
+            if "git" not in self._ledger.meta():
+                self._ledger.set_meta(git=git_state(self._rootdir))
             pause = 0.0
             while not self._closing.wait(max(FRESH, pause)):
                 begin = time.monotonic()

@@ -104,7 +104,9 @@ class CellPart:
 
     key: str
     verdict: Verdict | None
-    reported: Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "not run"] | None
+    reported: (
+        Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "not run", "pending"] | None
+    )
     """What pytest said of the item."""
     registration: Registration
     """The cell as it was launched: its job spec, its expectation."""

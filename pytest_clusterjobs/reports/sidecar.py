@@ -24,7 +24,7 @@ from ..jobs import Verdict
 
 FORMAT_VERSION = 1
 
-_SEVERITY = ["passed", "xfailed", "xpassed", "skipped", "not run", "failed", "error"]
+_SEVERITY = ["passed", "xfailed", "xpassed", "skipped", "pending", "not run", "failed", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class CellLine:
 
 def cell_lines(ledger: Ledger) -> Iterator[CellLine]:
     """Every cell of a run, in the order of registration."""
-    ended = "ended" in ledger.meta()
+    meta = ledger.meta()
+    # A session that left its jobs running left their verdicts open too.
+    ended = meta.get("ended") is not None and meta.get("mode") not in ("launch", "check")
     attempts: dict[str, list[AttemptTexts]] = {}
     for attempt in ledger.attempt_texts():
         attempts.setdefault(attempt.key, []).append(attempt)
@@ -67,6 +69,8 @@ def _reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
 
 def _verdict(judged: str | None, reported: str | None) -> str | None:
     """What pytest said where it has the last word (fixtures, hooks), else the judge's verdict."""
+    if reported == "pending":
+        return None
     if reported in ("failed", "error", "not run"):
         return reported
     if reported in ("passed", None):

@@ -34,7 +34,7 @@ conditions:
 def properties(project: Project, name: str) -> dict[str, str]:
     tree = etree.parse(str(project.path / "report.xml"))
     (case,) = (case for case in tree.iter("testcase") if case.get("name") == name)
-    return {found.get("name"): found.get("value") for found in case.iter("property")}
+    return {str(found.attrib["name"]): str(found.attrib["value"]) for found in case.iter("property")}
 
 
 def test_xunit2_is_valid_against_the_schema_that_pytest_uses(project: Project) -> None:
@@ -51,7 +51,7 @@ def test_counts_agree_with_the_cases(project: Project, family: str) -> None:
     project.matrix(MATRIX)
     project.run("--junitxml=report.xml", "-o", f"junit_family={family}")
     (suite,) = etree.parse(str(project.path / "report.xml")).iter("testsuite")
-    assert int(suite.get("tests")) == len(list(suite.iter("testcase"))) == 12
+    assert int(suite.attrib["tests"]) == len(list(suite.iter("testcase"))) == 12
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("2", "4", "4")
 
 

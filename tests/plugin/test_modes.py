@@ -1,0 +1,168 @@
+"""Runs that outlive their session: launch here, check there, resume after a crash."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugin.test_leaks import of_project
+from tests.plugin.test_leaks import start
+from tests.plugin.test_leaks import until
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Project
+
+MATRIX = """
+recipes: {a: "true"}
+nodes: [1]
+conditions:
+  good: {}
+  bad: {run: exit 3}
+  later: {run: "while [ ! -e go ]; do sleep 0.1; done"}
+"""
+
+
+def verdicts(project: Project) -> dict[str, str | None]:
+    return {name.removeprefix("a-1n-"): verdict for name, verdict in project.verdicts().items()}
+
+
+def test_launch_returns_and_check_judges(project: Project) -> None:
+    project.matrix(MATRIX)
+    launched = project.pytester.runpytest("--cluster-launch", "-rs")
+    assert launched.ret == pytest.ExitCode.OK
+    launched.assert_outcomes(skipped=3)
+    launched.stdout.fnmatch_lines(
+        [
+            "run *: 3 pending",
+            "*pytest --cluster-check=* PATHS",
+            "SKIPPED [[]1[]] matrices/m.yaml:7: pending: job * of run *: running",
+        ]
+    )
+    assert verdicts(project) == {"good": None, "bad": None, "later": None}
+
+    run = next(iter(project.path.glob(".clusterjobs/runs/*"))).name
+    until(lambda: project.pytester.runpytest(f"--cluster-check={run}").parseoutcomes().get("passed") == 1, 20)
+    checked = project.pytester.runpytest("--cluster-check", "-rs")
+    assert checked.ret == pytest.ExitCode.TESTS_FAILED
+    checked.assert_outcomes(passed=1, failed=1, skipped=1)
+    checked.stdout.fnmatch_lines(["*pending: job * of run *: running*"])
+    assert verdicts(project) == {"good": "passed", "bad": "failed", "later": None}
+
+    (project.path / "go").touch()
+    waited = project.pytester.runpytest("--cluster-check", "--cluster-check-wait", "--junitxml=r.xml")
+    waited.assert_outcomes(passed=2, failed=1)
+    assert verdicts(project) == {"good": "passed", "bad": "failed", "later": "passed"}
+    assert len(list(project.path.glob(".clusterjobs/runs/*"))) == 1
+    until(lambda: not of_project(project.path), 5)
+
+
+def test_a_check_that_finds_everything_pending_is_not_green(project: Project) -> None:
+    project.matrix('{recipes: {a: "while [ ! -e go ]; do sleep 0.1; done"}, nodes: [1], conditions: {c: {}}}')
+    assert project.pytester.runpytest("--cluster-launch").ret == 0
+    assert project.pytester.runpytest("--cluster-check").ret == 1
+    (project.path / "go").touch()
+    assert project.pytester.runpytest("--cluster-check", "--cluster-check-wait").ret == 0
+
+
+def test_a_launch_with_a_refused_cell_is_not_green(project: Project) -> None:
+    project.matrix('{recipes: {a: "true", b: refuse}, nodes: [1], conditions: {c: {}}}')
+    result = project.run("--cluster-launch")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(skipped=1, errors=1)
+
+
+def test_a_check_judges_by_what_was_expected_at_launch(project: Project) -> None:
+    project.matrix("{recipes: {a: exit 3}, nodes: [1], conditions: {c: {expect: {exit_code: 3}}}}")
+    project.pytester.runpytest("--cluster-launch")
+    project.matrix("{recipes: {a: exit 4}, nodes: [1], conditions: {c: {expect: {exit_code: 4}}}}")
+    project.pytester.runpytest("--cluster-check", "--cluster-check-wait").assert_outcomes(passed=1)
+
+
+def test_a_cell_that_the_run_does_not_have_is_not_run(project: Project) -> None:
+    project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
+    project.run("--cluster-launch")
+    project.matrix('{recipes: {a: "true", b: "true"}, nodes: [1], conditions: {c: {}}}')
+    result = project.pytester.runpytest("--cluster-check", "-rs")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*not run: not submitted in run *"])
+
+
+@pytest.mark.parametrize("on_crash", ["cancel", "keep"])
+def test_resume_after_kill_9(project: Project, on_crash: str) -> None:
+    project.matrix(MATRIX)
+    process = start(project, f"--cluster-on-crash={on_crash}")
+    out = project.path / ".clusterjobs"
+    until(lambda: any(p.read_text() for p in out.glob("runs/*/local/logs/*.log")) or ended(project), 30)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if on_crash == "cancel":
+        until(lambda: not of_project(project.path), 10)
+    (project.path / "go").touch()
+    result = project.pytester.runpytest("--cluster-resume")
+    result.assert_outcomes(passed=2, failed=1)
+    assert verdicts(project) == {"good": "passed", "bad": "failed", "later": "passed"}
+    attempts = {cell["key"].rpartition("-")[2]: cell["attempts"] for cell in project.report()["cells"]}
+    # What the reaper cancelled runs again; what had ended, or was kept, does not.
+    assert len(attempts["later"]) == (2 if on_crash == "cancel" else 1)
+    assert len(attempts["good"]) == len(attempts["bad"]) == 1
+    until(lambda: not of_project(project.path), 5)
+
+
+def ended(project: Project) -> bool:
+    journals = [path.read_text() for path in project.path.glob(".clusterjobs/runs/*/local/journal.jsonl")]
+    return any(text.count("\n") > 6 for text in journals)
+
+
+def test_resume_after_ctrl_c(project: Project) -> None:
+    project.matrix(MATRIX)
+    process = start(project)
+    until(lambda: ended(project), 30)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    (project.path / "go").touch()
+    project.pytester.runpytest("--cluster-resume").assert_outcomes(passed=2, failed=1)
+
+
+def test_a_run_that_is_at_work_is_left_to_its_owner(project: Project) -> None:
+    project.matrix(MATRIX)
+    process = start(project)
+    until(lambda: ended(project), 30)
+    for option in ("--cluster-check", "--cluster-resume"):
+        result = project.pytester.runpytest(option)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: run * is still at work in process *"])
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cluster-check"], "*--cluster-check: there are no runs in *"),
+        (["--cluster-launch", "--cluster-resume=x"], "*exclude each other*"),
+        (["--cluster-check-wait"], "*--cluster-check-wait goes with --cluster-check*"),
+        (["--cluster-launch", "-n2"], "*does not go with -n*"),
+        (["--cluster-check", "matrices"], "*paths stand before --cluster-check*"),
+    ],
+)
+def test_usage_errors(project: Project, arguments: list[str], message: str) -> None:
+    project.matrix(MATRIX)
+    result = project.pytester.runpytest(*arguments)
+    assert result.ret != 0
+    pytest.LineMatcher((result.stdout.str() + result.stderr.str()).splitlines()).fnmatch_lines([message])
+
+
+def test_a_run_by_the_beginning_of_its_id(project: Project) -> None:
+    project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
+    project.pytester.runpytest("--cluster-launch")
+    project.pytester.runpytest("--cluster-launch")
+    first = sorted(path.name for path in project.path.glob(".clusterjobs/runs/*"))[0]
+    project.pytester.runpytest(f"--cluster-check={first[:-2]}", "--cluster-check-wait").assert_outcomes(
+        passed=1
+    )
+    result = project.pytester.runpytest("--cluster-check=2")
+    pytest.LineMatcher((result.stdout.str() + result.stderr.str()).splitlines()).fnmatch_lines(
+        ["*'2' is the beginning of 2 runs*"]
+    )
