@@ -18,10 +18,18 @@ from .kill import kill
 from .logs import logs
 from .matrices import schema
 from .matrices import validate
+from .plan import plan
 from .project import find_project
+from .rejudge import rejudge
 from .report import report
 from .runs import runs
+from .sessions import check
+from .sessions import launch
+from .sessions import resume
 from .show import show
+from .sweep import gc
+from .sweep import sweep
+from .watch import watch
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -67,5 +75,11 @@ def app(context: click.Context, rootdir: Path | None) -> None:
     context.obj = find_project(rootdir)
 
 
-for command in (runs, show, logs, kill, report, validate, schema):
+for command in (
+    *(runs, show, logs, watch, kill),
+    *(report, rejudge),
+    *(validate, plan, schema),
+    *(sweep, gc),
+    *(launch, check, resume),
+):
     app.add_command(command)

@@ -61,20 +61,20 @@ def kill_jobs(run: OpenRun, backends: Backends, keys: Collection[str] | None, ti
     names = {entry.cell.backend for entry in run.registrations()}
     killer = Killer(run.ledger, run.run_id, backends, names, keys, WHY)
     interrupted = keys is None and _interrupt(run)
-    if keys is None and run.owner_alive is None and run.state != "ended":
-        note(f"clusterjobs: the session on {run.meta['owner']['host']} may still submit jobs")
+    if run.owner_alive is None:
+        note(f"clusterjobs: {run.state} may still submit jobs")
     killer.run(timeout, wait_for_more=_lives(run) if interrupted else lambda: False)
-    if not run.owner_alive:
+    if run.read_again().owner_alive is False:
         killer.settle()
     return killer
 
 
 def _interrupt(run: OpenRun) -> bool:
     """Tell the session that submits the jobs to stop; whether there is one."""
-    if not run.owner_alive or run.state == "ended":
+    if run.owner is None or not run.owner_alive:
         return False
     try:
-        descriptor = os.pidfd_open(run.meta["owner"]["pid"])
+        descriptor = os.pidfd_open(run.owner["pid"])
     except OSError:
         return False
     try:
@@ -89,7 +89,7 @@ def _interrupt(run: OpenRun) -> bool:
 
 
 def _lives(run: OpenRun) -> Callable[[], bool]:
-    return lambda: bool(run.owner_alive) and "ended" not in run.ledger.meta()
+    return lambda: bool(run.read_again().owner_alive)
 
 
 def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:

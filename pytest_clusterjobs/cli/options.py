@@ -26,9 +26,7 @@ def _project(context: click.Context) -> Project:
 
 
 def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    with suppress(Trouble):
-        return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
-    return []
+    return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
 
 
 def _cells(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

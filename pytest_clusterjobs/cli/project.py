@@ -21,11 +21,18 @@ from typing import TypeVar
 from ..backends.protocol import Backend
 from ..backends.registry import Site
 from ..engine.host import LEDGER
+from ..engine.host import Mode
+from ..engine.kill import unsettled
 from ..engine.ledger import Ledger
 from ..engine.ledger import LedgerError
 from ..engine.process import is_alive
 from ..engine.records import Attempt
 from ..engine.records import Registration
+from ..engine.runs import all_runs
+from ..engine.runs import find_run
+from ..engine.runs import LATEST
+from ..engine.runs import NoSuchRun
+from ..judge import printable
 from .errors import NotFound
 from .errors import Trouble
 
@@ -49,29 +56,15 @@ class Project:
         return self.rootdir / FOLDER
 
     def folders(self) -> list[Path]:
-        """The folders of all runs, the latest first. Raises Trouble."""
-        try:
-            found = [path for path in self.runs_dir.iterdir() if path.is_dir() and not path.is_symlink()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise Trouble(f"{self.runs_dir}: {error.strerror}") from error
-        return sorted(found, key=lambda path: path.name, reverse=True)
+        """The folders of all runs, the latest first."""
+        return all_runs(self.runs_dir)[::-1]
 
     def pick(self, name: str | None) -> Path:
-        """The run with this id or unique prefix, or the latest. Raises NotFound, Trouble."""
-        folders = self.folders()
-        if not folders:
-            raise NotFound(f"no runs in {self.runs_dir}")
-        if name is None or name == "latest":
-            return folders[0]
-        found = [path for path in folders if path.name.startswith(name)]
-        exact = [path for path in found if path.name == name]
-        if len(exact or found) == 1:
-            return (exact or found)[0]
-        if not found:
-            raise NotFound(f"no run {name!r}; the latest is {folders[0].name}")
-        raise NotFound(f"{name!r} may be {shortened([path.name for path in found])}; give more of the run id")
+        """The run with this id or unique prefix, or the latest. Raises NotFound."""
+        try:
+            return find_run(self.runs_dir, name or LATEST)
+        except NoSuchRun as error:
+            raise NotFound(str(error)) from error
 
 
 def find_project(rootdir: Path | None) -> Project:
@@ -102,21 +95,26 @@ class OpenRun:
         return str(self.meta["run_id"])
 
     @property
+    def owner(self) -> dict[str, Any] | None:
+        """The session that works on it; None if that ended in order."""
+        found: dict[str, Any] | None = self.meta.get("owner")
+        return found
+
+    @property
     def owner_alive(self) -> bool | None:
-        """Whether the session that runs it lives; None if nobody here can tell."""
-        owner = self.meta.get("owner")
-        return is_alive(owner) if owner else False
+        """Whether a session works on it; None if nobody here can tell."""
+        return is_alive(self.owner) if self.owner else False
 
     @property
     def state(self) -> str:
         """How the run is, in a few words."""
-        if self.owner_alive and "ended" not in self.meta:
-            return "running"
-        if "ended" in self.meta:
-            return "ended"
-        if self.owner_alive is None:
-            return f"owned on {self.meta['owner']['host']}"
-        return "session died"
+        if self.owner is not None:
+            alive = self.owner_alive
+            if alive is None:
+                return f"session on {printable(str(self.owner['host']), 80)}"
+            return "running" if alive else "session died"
+        left = self.meta.get("mode") in (Mode.LAUNCH, Mode.CHECK)
+        return "launched" if left and next(unsettled(self.ledger.attempts(live=True)), None) else "ended"
 
     def registrations(self) -> list[Registration]:
         """Its cells."""

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import redirect_stderr
 from contextlib import redirect_stdout
@@ -24,6 +25,9 @@ from ..jobs import Verdict
 from ..judge import failure_text
 from ..judge.text import one_line
 from .junit import properties_of
+
+StoredReport = tuple[str, str, str, dict[str, Any]]
+"""Key, phase, outcome and the report."""
 
 _OF_A_WORKER = ("node", "worker_id", "item_index")
 """What xdist puts on reports to tell workers apart; passed reports are stored without."""
@@ -98,7 +102,7 @@ class _Replay:
         config = session.config
         registrations = {entry.key: entry for _, entry in self._ledger.registrations()}
         results = self._ledger.results()
-        stored = self._ledger.reports()
+        stored = list(_last_of_each(self._ledger.reports()))
         for key, phase, _, data in stored:
             report = self._report(config, registrations[key], phase, data, results.get(key))
             config.hook.pytest_runtest_logreport(report=report)
@@ -194,3 +198,11 @@ class _Replay:
             failed = verdict is Verdict.FAILED
             yield self._built(entry, "call", result, duration=run, **(refused if failed else {}))  # type: ignore[arg-type]
         yield self._built(entry, "teardown", result)
+
+
+def _last_of_each(reports: Sequence[StoredReport]) -> Iterator[StoredReport]:
+    """Leave out what earlier sessions, or earlier tries, said of an item that was reported again."""
+    last = {key: place for place, (key, phase, *_) in enumerate(reports) if phase == "setup"}
+    for place, report in enumerate(reports):
+        if place >= last.get(report[0], 0):
+            yield report

@@ -1,0 +1,157 @@
+"""``clusterjobs rejudge``: a stored run, judged again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..backends.protocol import Backend
+from ..backends.protocol import BackendError
+from ..backends.registry import UnknownBackend
+from ..engine.records import Attempt
+from ..engine.records import Registration
+from ..engine.records import Result
+from ..engine.rejudge import rejudge as judge_again
+from ..engine.rejudge import Rejudged
+from ..jobs import Cell
+from ..jobs import Verdict
+from ..judge.text import one_line
+from ..matrix import load_matrix
+from ..matrix import MatrixErrors
+from .collection import settings_of_project
+from .errors import NOT_GREEN
+from .errors import Trouble
+from .options import as_json
+from .options import pass_project
+from .options import run_argument
+from .output import emit
+from .output import note
+from .output import row
+from .output import say
+from .output import table
+from .project import Backends
+from .project import open_run
+from .project import OpenRun
+from .project import Project
+from .show import COLOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A cell: its verdict then and now."""
+
+    key: str
+    was: str | None
+    now: Rejudged | None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict now."""
+        return None if self.now is None else str(self.now.judgement.verdict)
+
+    @property
+    def misses(self) -> list[dict[str, str]]:
+        """What is unmet now."""
+        found = self.now.judgement.misses if self.now is not None else ()
+        return [{"field": miss.field, "expected": miss.expected, "seen": miss.seen} for miss in found]
+
+
+@click.command()
+@run_argument
+@click.option("--with-todays-file", is_flag=True, help="By what the matrix says today, not by what it said.")
+@as_json
+@pass_project
+def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: bool) -> None:
+    """Judge a run's outcomes again, without running anything and without changing the run.
+
+    Checks of the session itself (fixtures, hooks, marks) take no part. Exit code 1 unless every cell
+    passes.
+    """
+    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+        cells = _todays(project, opened) if with_todays_file else None
+        lines = _lines(opened, backends, cells)
+    _tell(opened, lines, as_json)
+    if any(line.verdict != Verdict.PASSED for line in lines):
+        raise SystemExit(NOT_GREEN)
+
+
+def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
+    """Every cell that the run's matrices have today, by key. Raises Trouble."""
+    root = Path(run.meta["rootdir"])
+    _, site = settings_of_project(Project(root))
+    backend = (run.meta.get("environment") or {}).get("backend")
+    cells: dict[str, Cell] = {}
+    for path in dict.fromkeys(entry.path for entry in run.registrations()):
+        try:
+            matrix = load_matrix(root / path, rootdir=root, site=site, backend=backend)
+        except MatrixErrors as errors:
+            more = len(errors.problems) - 1
+            first = str(errors.problems[0]).splitlines()[0]
+            raise Trouble(f"{first}{f' (and {more} more mistakes)' if more else ''}") from errors
+        cells.update((f"{path}::{cell.id}", cell) for cell in matrix.cells)
+    return cells
+
+
+def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> list[Line]:
+    results = run.ledger.results()
+    attempts = {attempt.key: attempt for attempt in run.ledger.attempts()}
+    lines = []
+    for entry in run.registrations():
+        result, attempt = results.get(entry.key), attempts.get(entry.key)
+        cell = entry.cell if cells is None else cells.get(entry.key)
+        if result is None or attempt is None:
+            lines.append(Line(entry.key, None, None, "no outcome was recorded"))
+        elif cell is None:
+            verdict = result.judgement.verdict
+            lines.append(Line(entry.key, verdict, None, "the matrix has no such cell today"))
+        else:
+            lines.append(_line(entry, cell, attempt, result, backends))
+    return lines
+
+
+def _line(entry: Registration, cell: Cell, attempt: Attempt, result: Result, backends: Backends) -> Line:
+    backend: Backend | None = None
+    if cell.expect.needs_logs or cell.classify.needs_logs:
+        with suppress(BackendError, UnknownBackend):
+            backend = backends(entry.cell.backend)
+    now = judge_again(entry, cell, attempt, result, backend)
+    words = "its logs cannot be read to their end" if now.logs_missing else ""
+    return Line(entry.key, result.judgement.verdict, now, words)
+
+
+def _tell(run: OpenRun, lines: list[Line], as_json: bool) -> None:
+    if as_json:
+        emit([_as_dict(line) for line in lines])
+        return
+    table(["cell", "was", "is", "unmet"], [row(*_texts(line), colour=_colour(line)) for line in lines])
+    changed = sum(line.was != line.verdict for line in lines)
+    say(f"run {run.run_id}: {len(lines)} cells, {changed} changed")
+    for line in lines:
+        if line.note:
+            note(f"{line.key}: {line.note}")
+
+
+def _as_dict(line: Line) -> dict[str, Any]:
+    reason = line.now.outcome.reason if line.now is not None else None
+    return {
+        "key": line.key,
+        "was": line.was,
+        "is": line.verdict,
+        "reason": reason,
+        "misses": line.misses,
+        "note": line.note,
+    }
+
+
+def _texts(line: Line) -> tuple[object, ...]:
+    unmet = [f"{one_line(each['field'], 60)}: {one_line(each['seen'], 60)}" for each in line.misses]
+    return line.key.rpartition("::")[2], line.was, line.verdict, ", ".join(unmet) or None
+
+
+def _colour(line: Line) -> str:
+    return COLOURS.get(line.verdict, "") if line.verdict != line.was else ""

@@ -1,0 +1,51 @@
+"""``clusterjobs launch``, ``check`` and ``resume``: pytest, with the option that means it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from .options import pass_project
+from .options import run_option
+from .project import Project
+
+_AS_PYTEST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def _pytest(project: Project, *arguments: str) -> NoReturn:
+    """Become pytest, so that signals and exit codes are its own."""
+    root = () if not (project.rootdir / ".clusterjobs").is_dir() else (f"--rootdir={project.rootdir}",)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *root, *arguments])
+
+
+@click.command(context_settings=_AS_PYTEST)
+@click.argument("arguments", nargs=-1, metavar="PATHS... [PYTEST OPTIONS]")
+@pass_project
+def launch(project: Project, arguments: Sequence[str]) -> None:
+    """Submit all cells in PATHS and return; the jobs live on. Exit codes are pytest's."""
+    _pytest(project, "--cluster-launch", *arguments)
+
+
+@click.command(context_settings=_AS_PYTEST)
+@run_option
+@click.option("--wait", is_flag=True, help="Wait for jobs that have not ended.")
+@click.argument("arguments", nargs=-1, metavar="[PATHS...] [PYTEST OPTIONS]")
+@pass_project
+def check(project: Project, run: str | None, wait: bool, arguments: Sequence[str]) -> None:
+    """Judge what has ended of a launched run; the rest is pending. Exit codes are pytest's."""
+    waiting = ("--cluster-check-wait",) if wait else ()
+    _pytest(project, f"--cluster-check={run or 'latest'}", *waiting, *arguments)
+
+
+@click.command(context_settings=_AS_PYTEST)
+@run_option
+@click.argument("arguments", nargs=-1, metavar="[PATHS...] [PYTEST OPTIONS]")
+@pass_project
+def resume(project: Project, run: str | None, arguments: Sequence[str]) -> None:
+    """Go on with a run whose session ended early. Exit codes are pytest's."""
+    _pytest(project, f"--cluster-resume={run or 'latest'}", *arguments)

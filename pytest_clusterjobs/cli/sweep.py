@@ -1,0 +1,208 @@
+"""``clusterjobs sweep`` and ``gc``: jobs that nobody waits for, and runs that nobody needs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..backends.protocol import BackendError
+from ..backends.registry import UnknownBackend
+from ..engine.kill import Killer
+from ..engine.kill import unsettled
+from ..engine.ledger import LedgerError
+from ..judge.text import one_line
+from ..matrix.values import parse_duration
+from .errors import NOT_GREEN
+from .errors import Trouble
+from .options import as_json
+from .options import pass_project
+from .output import clock
+from .output import emit
+from .output import note
+from .output import row
+from .output import say
+from .output import table
+from .project import Backends
+from .project import open_run
+from .project import OpenRun
+from .project import Project
+
+KEEP = 20
+"""Runs that ``gc`` leaves, unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A job that runs although nobody waits for it."""
+
+    run: str
+    token: str
+    job_id: str | None
+    backend: str
+    why: str
+
+
+@click.command()
+@click.option("--kill", "end_them", is_flag=True, help="End them, and wait for it.")
+@click.option("--timeout", type=click.FloatRange(0), default=120.0, show_default=True, metavar="SECONDS")
+@as_json
+@pass_project
+def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> None:
+    """Find live jobs that no ledger counts as live, or that outlived their run.
+
+    Only jobs of runs that this project knows are looked for. Exit code 1 if there are any (with
+    --kill: if any survived), or if a cluster does not answer.
+    """
+    strays: list[Stray] = []
+    troubles: list[str] = []
+    left = 0
+    for folder in project.folders():
+        try:
+            with open_run(folder) as opened, Backends(opened) as backends:
+                found = list(_strays(opened, backends, troubles))
+                strays += found
+                left += _end(opened, backends, found, timeout) if end_them else len(found)
+        except (LedgerError, Trouble) as error:
+            troubles.append(error.message if isinstance(error, Trouble) else str(error))
+    _tell(strays, troubles, end_them, left, as_json)
+    if left or troubles:
+        raise SystemExit(NOT_GREEN)
+
+
+def _strays(run: OpenRun, backends: Backends, troubles: list[str]) -> Iterator[Stray]:
+    known = {attempt.token: attempt for attempt in run.ledger.attempts()}
+    state = run.state
+    for name in sorted({entry.cell.backend for entry in run.registrations()}):
+        try:
+            swept = backends(name).sweep(run.run_id)
+        except (BackendError, UnknownBackend) as error:
+            troubles.append(f"run {run.run_id}: {name} does not answer: {one_line(str(error))}")
+            continue
+        for token, handle in swept.items():
+            attempt = known.get(token)
+            if attempt is None:
+                why = "no ledger knows it"
+            elif attempt.outcome is not None:
+                why = "its ledger says that it has ended"
+            elif state == "ended" or (state == "session died" and run.meta.get("on_crash") == "cancel"):
+                why = "its run is over"
+            else:
+                continue
+            yield Stray(run.run_id, token, handle.job_id, name, why)
+
+
+def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) -> int:
+    """End them; how many survived."""
+    if not strays:
+        return 0
+    tokens = {stray.token for stray in strays}
+    keys = {attempt.key for attempt in run.ledger.attempts() if attempt.token in tokens}
+    names = {stray.backend for stray in strays}
+    # A job that the ledger does not know has no cell to name: then all of the run's are meant.
+    everything = any(stray.why == "no ledger knows it" for stray in strays) and run.owner_alive is False
+    killer = Killer(
+        run.ledger, run.run_id, backends, names, None if everything else keys, "clusterjobs sweep"
+    )
+    killer.run(timeout)
+    if run.owner_alive is False:
+        killer.settle()
+    return len({target.token for target in killer.survivors} & tokens)
+
+
+def _tell(strays: list[Stray], troubles: list[str], end_them: bool, left: int, as_json: bool) -> None:
+    if as_json:
+        jobs = [{name: getattr(stray, name) for name in Stray.__slots__} for stray in strays]
+        emit({"jobs": jobs, "survived": left if end_them else None, "troubles": troubles})
+        return
+    if strays:
+        rows = [row(each.run, each.job_id, each.backend, each.why, each.token) for each in strays]
+        table(["run", "job", "backend", "why", "token"], rows)
+    for trouble in troubles:
+        note(f"clusterjobs: {trouble}")
+    if end_them and strays:
+        say(f"{len(strays) - left} ended, {left or 'none'} survived")
+    else:
+        say(f"{len(strays) or 'no'} stray job{'' if len(strays) == 1 else 's'}")
+
+
+def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@click.option("--keep", type=click.IntRange(0), metavar="N", help=f"Keep the latest N.  [default: {KEEP}]")
+@click.option("--older-than", callback=_duration, metavar="DURATION", help="Only runs older than, say, 14d.")
+@click.option("--yes", is_flag=True, help="Remove them; without, say what would be removed.")
+@as_json
+@pass_project
+def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, as_json: bool) -> None:
+    """Remove old runs with their ledgers and logs; never one that has live jobs or a live session."""
+    count = keep if keep is not None else (0 if older_than is not None else KEEP)
+    entries = [_candidate(folder, older_than) for folder in project.folders()[count:]]
+    about = [entry for entry in entries if entry is not None]
+    for entry in about:
+        if yes and entry["kept"] is None:
+            entry["kept"] = _remove(Path(entry["folder"]))
+            entry["removed"] = entry["kept"] is None
+    if as_json:
+        emit(about)
+        return
+    word = "removed" if yes else "would be removed"
+    rows = [row(each["run"], clock(each["started"]), each["kept"] or word) for each in about]
+    if rows:
+        table(["run", "started", ""], rows)
+    gone = sum(each["kept"] is None for each in about)
+    say(
+        f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{'' if yes or not gone else '; say --yes to do it'}"
+    )
+
+
+def _candidate(folder: Path, older_than: float | None) -> dict[str, Any] | None:
+    """A run, and why it has to be kept; None if it is too young to be asked about."""
+    about: dict[str, Any] = {"run": folder.name, "folder": str(folder), "started": None, "removed": False}
+    try:
+        with open_run(folder) as run:
+            started = run.meta["started"]
+            if older_than is not None and time.time() - started < older_than:
+                return None
+            return {**about, "started": started, "kept": _why_kept(run)}
+    except (LedgerError, Trouble) as error:
+        words = error.message if isinstance(error, Trouble) else str(error)
+        return {**about, "kept": f"kept: {words}"}
+
+
+def _why_kept(run: OpenRun) -> str | None:
+    if run.owner_alive is not False:
+        return f"kept: {run.state}"
+    live = list(unsettled(run.ledger.attempts(live=True)))
+    with Backends(run) as backends:
+        for name in sorted({entry.cell.backend for entry in run.registrations()}):
+            try:
+                backend = backends(name)
+                if jobs := backend.sweep(run.run_id):
+                    return f"kept: {len(jobs)} live jobs on {name}"
+                settle = backend.capabilities.find_settle
+            except (BackendError, UnknownBackend) as error:
+                return f"kept: {name} does not say whether jobs live: {one_line(str(error))}"
+            if any(time.time() - attempt.intended < settle for attempt in live):
+                return f"kept: jobs that were just submitted to {name} may live"
+    return None
+
+
+def _remove(folder: Path) -> str | None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        return f"kept: {error.filename}: {error.strerror}"
+    return None

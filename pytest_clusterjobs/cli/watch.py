@@ -1,0 +1,199 @@
+"""``clusterjobs watch``: a run while it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import click
+
+from ..backends.protocol import BackendError
+from ..engine.kill import unsettled
+from ..engine.records import Attempt
+from ..jobs import Handle
+from ..jobs import Observation
+from ..jobs import Phase
+from ..judge.text import one_line
+from ..reports.sidecar import cell_lines
+from ..reports.sidecar import CellLine
+from ..reports.sidecar import summarise
+from ..reports.terminal import Row
+from .errors import NOT_GREEN
+from .options import as_json
+from .options import pass_project
+from .options import run_argument
+from .output import clock
+from .output import emit_line
+from .output import lay_out
+from .output import row
+from .output import say
+from .project import Backends
+from .project import open_run
+from .project import OpenRun
+from .project import Project
+from .runs import counted
+from .show import COLOURS
+
+PAUSE = 0.5
+"""Seconds between two looks, at least."""
+
+COST_SHARE = 10.0
+"""Looks are at least this many times their own cost apart."""
+
+HEADER = ["cell", "job", "state", "reason", "since", "the cluster says"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A cell at one moment."""
+
+    key: str
+    job: str | None
+    state: str
+    """A verdict, or else the phase of its job."""
+    reason: str | None
+    since: float | None
+    words: str
+    over: bool
+    """Whether nothing of it runs any more."""
+
+    @property
+    def shown(self) -> Row:
+        """As a row of the table."""
+        name = self.key.rpartition("::")[2]
+        colour = COLOURS.get(self.state, "")
+        return row(
+            name, self.job, self.state, self.reason, clock(self.since), self.words or None, colour=colour
+        )
+
+
+@click.command()
+@run_argument
+@as_json
+@pass_project
+def watch(project: Project, run: str | None, as_json: bool) -> None:
+    """Show a run's cells until all jobs have ended: a table on a terminal, else a line a change.
+
+    Exit code 1 unless every cell passed.
+    """
+    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+        screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
+        look = _Look(opened, backends)
+        while True:
+            begin = time.monotonic()
+            over = look.now()
+            screen.show(look.lines)
+            if over:
+                break
+            time.sleep(max(PAUSE, COST_SHARE * (time.monotonic() - begin)))
+        counts = summarise(cell_lines(opened.ledger))
+    if not as_json:
+        say(f"run {opened.run_id}: {counted(counts)}")
+    if counts["passed"] != counts["selected"]:
+        raise SystemExit(NOT_GREEN)
+
+
+class _Look:
+    """What the ledger says; and, where no session asks the cluster, what the cluster says."""
+
+    def __init__(self, run: OpenRun, backends: Backends) -> None:
+        self._run = run
+        self._backends = backends
+        self._seen: dict[str, Observation] = {}
+        self.lines: dict[str, Line] = {}
+
+    def now(self) -> bool:
+        """Look; whether it is all over."""
+        run = self._run.read_again()
+        attempts = run.ledger.attempts()
+        if run.owner_alive is False:
+            self._ask(attempts)
+        last = {attempt.key: attempt for attempt in attempts}
+        lines = [self._line(line, last.get(line.key)) for line in cell_lines(run.ledger)]
+        self.lines = {line.key: line for line in lines}
+        # A session that lives may have more to submit, and has the verdicts to write.
+        return run.owner_alive is False and all(line.over for line in lines)
+
+    def _ask(self, attempts: list[Attempt]) -> None:
+        """Poll what nobody else polls; what fails is asked again at the next look."""
+        names = {entry.key: entry.cell.backend for entry in self._run.registrations()}
+        by_name: dict[str, dict[str, Handle]] = {}
+        for attempt in unsettled(attempts):
+            known = self._seen.get(attempt.token)
+            if attempt.handle is not None and not (known and known.phase is Phase.ENDED):
+                by_name.setdefault(names[attempt.key], {})[attempt.token] = attempt.handle
+        for name, handles in by_name.items():
+            with suppress(BackendError):
+                self._seen.update(self._backends(name).poll(handles))
+
+    def _line(self, line: CellLine, attempt: Attempt | None) -> Line:
+        job = attempt.handle.job_id if attempt is not None and attempt.handle is not None else None
+        if line.result is not None or attempt is None:
+            outcome = json.loads(line.result)["outcome"] if line.result else {}
+            state = line.verdict or ("ended" if line.result else "not submitted")
+            ended = (outcome.get("times") or {}).get("ended")
+            return Line(line.key, job, state, outcome.get("reason"), ended, "", over=True)
+        seen = self._seen.get(attempt.token) or attempt.observation
+        if seen is None:
+            # Without a handle and without a session there is nobody who could ask.
+            over = attempt.handle is None
+            return Line(line.key, job, "submitted", None, attempt.submitted, "", over=over)
+        times = seen.times
+        since = times.ended or times.started or times.submitted
+        words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
+        return Line(line.key, job, str(seen.phase), None, since, words, over=seen.phase is Phase.ENDED)
+
+
+class _Screen:
+    """A table that is rewritten in place, or a line for each change."""
+
+    def __init__(self, *, live: bool, as_json: bool) -> None:
+        self._live = live
+        self._as_json = as_json
+        self._before: Mapping[str, Line] = {}
+        self._height = 0
+
+    def show(self, lines: Mapping[str, Line]) -> None:
+        """Show what there is now."""
+        if self._live:
+            self._rewrite(lines)
+            return
+        for key, line in lines.items():
+            if self._before.get(key) != line:
+                self._tell(line)
+        self._before = dict(lines)
+
+    def _tell(self, line: Line) -> None:
+        if self._as_json:
+            emit_line(
+                {
+                    "at": time.time(),
+                    "key": line.key,
+                    "job_id": line.job,
+                    "state": line.state,
+                    "reason": line.reason,
+                    "cluster": line.words,
+                }
+            )
+            return
+        words = [line.reason or "", line.words]
+        text = "  ".join([clock(time.time()), one_line(line.key), line.state, *filter(None, words)])
+        say(text, COLOURS.get(line.state, ""))
+
+    def _rewrite(self, lines: Mapping[str, Line]) -> None:
+        """What still runs comes first where the screen is too small."""
+        size = shutil.get_terminal_size()
+        order = sorted(lines.values(), key=lambda line: line.over)
+        room = max(1, size.lines - 3)
+        shown = list(lay_out(HEADER, [line.shown for line in order[:room]]))
+        if len(order) > room:
+            shown.append((f"... and {len(order) - room} more", ""))
+        click.echo(f"\x1b[{self._height}A\x1b[J" if self._height else "", nl=False, color=True)
+        for text, colour in shown:
+            say(text[: size.columns - 1], colour)
+        self._height = len(shown)

@@ -1,0 +1,62 @@
+"""Judging a stored run again: the same rules on what was recorded, with the same or another expectation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace
+
+from ..backends.protocol import Backend
+from ..jobs import Cell
+from ..jobs import Judgement
+from ..jobs import LogChunk
+from ..jobs import Outcome
+from ..jobs import Phase
+from ..judge import judge
+from ..judge import outcome as judge_outcome
+from .finish import LogReader
+from .job import Job
+from .records import Attempt
+from .records import Registration
+from .records import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudged:
+    """A cell with the verdict that it would get now."""
+
+    outcome: Outcome
+    judgement: Judgement
+    logs_missing: bool
+    """Whether a log that the verdict depends on could not be read to its end."""
+
+
+def rejudge(
+    entry: Registration, cell: Cell, attempt: Attempt, result: Result, backend: Backend | None
+) -> Rejudged:
+    """Judge the last attempt of ``entry`` by what ``cell`` says. Without a backend there are no logs."""
+    job = Job(entry, attempt.number, attempt.token, handle=attempt.handle)
+    logs = LogReader(backend, job) if backend is not None else None
+    whole = logs.whole if logs is not None else _no_log
+    outcome = _outcome(cell, attempt, result, whole)
+    judgement = judge(cell.expect, outcome, log=whole, nodes=entry.cell.spec.nodes)
+    needed = cell.expect.needs_logs or cell.classify.needs_logs
+    return Rejudged(outcome, judgement, needed and (logs is None or logs.missing))
+
+
+def _no_log(rank: int) -> LogChunk:
+    return LogChunk("", complete=False)
+
+
+def _outcome(cell: Cell, attempt: Attempt, result: Result, whole: object) -> Outcome:
+    """The outcome by the cell's own rules of reading it; as stored where no end was observed."""
+    stored, seen = result.outcome, attempt.observation
+    if seen is None or (seen.phase is not Phase.ENDED and stored.action is None):
+        return stored
+    return judge_outcome(
+        cell.spec,
+        replace(seen, nodes=stored.nodes, log_complete=stored.log_complete),
+        action=stored.action,
+        classification=cell.classify,
+        log=whole,  # type: ignore[arg-type]
+        submitted=attempt.submitted,
+    )
