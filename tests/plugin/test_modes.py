@@ -51,7 +51,7 @@ def test_launch_returns_and_check_judges(project: Project) -> None:
     assert verdicts(project) == {"good": "passed", "bad": "failed", "later": None}
 
     (project.path / "go").touch()
-    waited = project.pytester.runpytest("--cluster-check", "--cluster-check-wait", "--junitxml=r.xml")
+    waited = project.pytester.runpytest("--cluster-check", "--cluster-check-wait")
     waited.assert_outcomes(passed=2, failed=1)
     assert verdicts(project) == {"good": "passed", "bad": "failed", "later": "passed"}
     assert len(list(project.path.glob(".clusterjobs/runs/*"))) == 1
