@@ -6,13 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import pytest
-import yaml
-
-# pytester makes Python forget what an inner run imported; C extensions do not survive being imported
-# again, so they are imported out here.
-_ = (pydantic.BaseModel, yaml.__with_libyaml__)
 
 SPY = '''
 """A backend that notes each submission in a file, and whose jobs end as their scripts say, at once."""
