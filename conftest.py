@@ -15,6 +15,14 @@ _ = pytest_clusterjobs.matrix.expand
 pytest_plugins = ["pytester"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A user's own hook on cells, as an example: no GPU jobs on a machine that has none to give."""
+    for item in items:
+        cell = getattr(item, "cell", None)
+        if cell is not None and cell.backend == "local" and cell.spec.resources.gpus:
+            item.add_marker(pytest.mark.skip(reason="this machine has no GPUs to give"))
+
+
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], str]:
     """The path of a program; without it the test is skipped, or fails where CLUSTERJOBS_REQUIRE names it.
