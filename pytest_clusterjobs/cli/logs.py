@@ -95,7 +95,7 @@ def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:
     if as_json:
         emit_line({"text": text, "complete": complete})
     elif raw:
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, color=True)
     else:
         shown = split_lines_at_cr(strip_ansi(text))
         click.echo(printable(shown, ESCAPED * len(shown)), nl=False)

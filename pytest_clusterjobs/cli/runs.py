@@ -60,7 +60,7 @@ def describe(folder: Path) -> dict[str, Any]:
             "ended": None,
             "state": "unreadable",
             "summary": None,
-            "trouble": words,
+            "trouble": words.removeprefix(f"{folder}/"),
         }
 
 

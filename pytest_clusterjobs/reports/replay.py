@@ -49,14 +49,26 @@ def write_junit(ledger: Ledger, path: Path, *, family: str | None = None) -> Non
     options = [f"--override-ini={name}={_text(value)}" for name, value in ini.items()]
     options += [f"--junit-prefix={junit['prefix']}"] if junit["prefix"] else []
     replay = _Replay(ledger, meta, with_properties=ini.get("junit_family") != "xunit2")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Nothing of the project's configuration takes part: what mattered was stored with the run.
-    arguments = ["-c", os.devnull, f"--rootdir={meta['rootdir']}", f"--junitxml={path}", *options]
+    arguments = ["-c", os.devnull, f"--rootdir={meta['rootdir']}", f"--junitxml={draft}", *options]
+    try:
+        _show(replay, [*arguments, "-p", "no:cacheprovider", "--noconftest"])
+        os.replace(draft, path)
+    except OSError as error:
+        raise ReplayError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _show(replay: _Replay, arguments: list[str]) -> None:
+    """Let a pytest of its own show the reports to its writer. Raises OSError, ReplayError."""
     said = StringIO()
     with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
-        code = pytest.main([*arguments, "-p", "no:cacheprovider", "--noconftest"], plugins=[replay])
+        code = pytest.main(arguments, plugins=[replay])
     if not replay.done:
         lines = [line for line in said.getvalue().splitlines() if line.strip()]
-        raise ReplayError(f"cannot write {path}: {one_line(lines[-1]) if lines else f'pytest exits {code}'}")
+        raise ReplayError(f"pytest exits {code}: {one_line(lines[-1]) if lines else 'and says nothing'}")
 
 
 def _text(value: object) -> str:

@@ -70,7 +70,8 @@ def _reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
 def _verdict(judged: str | None, reported: str | None) -> str | None:
     """What pytest said where it has the last word (fixtures, hooks), else the judge's verdict."""
     if reported == "pending":
-        return None
+        # What was pending when pytest looked has a verdict only if it was killed since.
+        return judged if judged == Verdict.NOT_RUN else None
     if reported in ("failed", "error", "not run"):
         return reported
     if reported in ("passed", None):

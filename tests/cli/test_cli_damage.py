@@ -1,0 +1,144 @@
+"""What is missing, ambiguous, foreign, newer or read-only is told in one line, with the exit code that means it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Place
+
+
+@pytest.fixture
+def copy(ended: Place, place: Place) -> Place:
+    """The ended run, in a project of its own that tests may damage."""
+    without_socket = shutil.ignore_patterns("socket")
+    shutil.copytree(ended.path / ".clusterjobs", place.path / ".clusterjobs", ignore=without_socket)
+    return place
+
+
+def refused(place: Place, *arguments: str, code: int, prefix: tuple[str, ...] = ()) -> str:
+    done = place.command(*arguments, prefix=prefix)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("clusterjobs: ")
+    return line.removeprefix("clusterjobs: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["runs"], ["show", "x"], ["logs", "x"], ["report"], ["kill"], ["watch"]]
+)
+def test_no_runs(place: Place, arguments: list[str]) -> None:
+    assert "no runs in " in refused(place, *arguments, code=4)
+
+
+def test_an_unknown_run(copy: Place) -> None:
+    line = refused(copy, "report", "1999", code=4)
+    assert line.startswith("no run '1999'")
+    assert copy.folder.name in line
+
+
+def test_an_ambiguous_prefix(copy: Place) -> None:
+    shutil.copytree(copy.folder, copy.folder.with_name(f"{copy.folder.name}x"))
+    line = refused(copy, "report", copy.folder.name[:8], code=4)
+    assert line.count(copy.folder.name[:15]) == 2
+
+
+def test_an_unknown_cell(copy: Place) -> None:
+    assert refused(copy, "show", "nope", code=4).startswith("no cell matches 'nope' in run ")
+
+
+def test_an_ambiguous_cell(copy: Place) -> None:
+    assert "a-1n-bad or matrices/m.yaml::a-2n-bad" in refused(copy, "logs", "bad", code=4)
+
+
+def test_an_attempt_and_a_rank_that_are_not_there(copy: Place) -> None:
+    assert "has no attempt 2" in refused(copy, "logs", "a-1n-good", "--attempt", "2", code=4)
+    assert "has no rank 5, only 0 to 1" in refused(copy, "logs", "a-2n-good", "--node", "5", code=4)
+
+
+def foreign_text(path: Path) -> None:
+    path.write_text("no database at all, but text that somebody put there\n" * 20)
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute(statement)
+        db.commit()
+
+
+def foreign_database(path: Path) -> None:
+    path.unlink()
+    change(path, "CREATE TABLE songs (name TEXT)")
+
+
+def newer(path: Path) -> None:
+    change(path, "PRAGMA user_version = 99")
+
+
+def torn(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+
+
+def meaningless(path: Path) -> None:
+    change(path, "UPDATE cells SET registration = '{}'")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (foreign_text, "file is not a database"),
+        (foreign_database, "a SQLite file, but not a ledger of pytest-clusterjobs"),
+        (newer, "written by a newer pytest-clusterjobs (ledger version 99)"),
+        (torn, "malformed"),
+        (meaningless, "a ledger is damaged: Registration: "),
+    ],
+)
+def test_a_ledger_that_is_none(copy: Place, damage: Callable[[Path], None], words: str) -> None:
+    path = copy.folder / "ledger.sqlite"
+    damage(path)
+    before = path.read_bytes()
+    assert words in refused(copy, "show", "a-1n-good", code=3)
+    assert damage is meaningless or path.read_bytes() == before
+
+
+def test_a_damaged_run_does_not_hide_the_others(copy: Place) -> None:
+    shutil.copytree(copy.folder, copy.folder.with_name("19990101t000000-abcdef"))
+    foreign_text(copy.path / ".clusterjobs/runs/19990101t000000-abcdef/ledger.sqlite")
+    done = copy.command("runs")
+    assert done.returncode == 0
+    _, good, bad = done.stdout.splitlines()
+    assert "2 passed" in good
+    assert "unreadable" in bad
+    assert "file is not a database" in bad
+
+
+def test_a_folder_that_may_only_be_read(copy: Place, require: Callable[[str], str]) -> None:
+    copy.folder.chmod(0o555)
+    (copy.folder / "ledger.sqlite").chmod(0o444)
+    # Permissions mean something to root only without this capability.
+    as_user = (require("setpriv"), "--bounding-set=-dac_override,-dac_read_search")
+    assert copy.command("show", "a-1n-bad", prefix=as_user).returncode == 0
+    assert "8      2 passed" in copy.command("runs", prefix=as_user).stdout
+    target = str(copy.folder / "again")
+    assert refused(copy, "report", "--json", f"{target}.json", code=3, prefix=as_user).endswith(
+        "Permission denied"
+    )
+    line = refused(copy, "report", "--junit", f"{target}.xml", code=3, prefix=as_user)
+    assert line.startswith(f"cannot write {target}.xml: ")
+    copy.folder.chmod(0o755)
+
+
+def test_wrong_usage_is_told_by_the_command_itself(place: Place) -> None:
+    done = place.command("show")
+    assert done.returncode == 2
+    assert "Missing argument 'CELL'" in done.stderr

@@ -1,0 +1,36 @@
+"""launch, check and resume: thin, and with pytest's own exit codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Place
+
+MATRIX = """
+recipes: {a: "true"}
+nodes: [1]
+conditions: {good: {}, bad: {run: exit 3}}
+"""
+
+
+def test_launch_and_check(place: Place) -> None:
+    place.matrix(MATRIX)
+    launched = place.command("launch", "matrices", "-k", "good or bad")
+    assert launched.returncode == 0, launched.stdout
+    assert "2 pending" in launched.stdout
+    checked = place.command("check", "--wait", "matrices", "--junitxml=report.xml")
+    assert checked.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 failed, 1 passed" in checked.stdout
+    assert (place.path / "report.xml").exists()
+    named = place.command("check", "--run", place.folder.name[:18], "-k", "good")
+    assert named.returncode == 0
+
+
+def test_resume(place: Place) -> None:
+    place.matrix(MATRIX)
+    place.command("launch", "-k", "good")
+    resumed = place.command("resume")
+    assert "1 failed, 1 passed" in resumed.stdout
