@@ -20,10 +20,23 @@ def will_be_skipped(item: pytest.Item) -> bool:
         from _pytest.skipping import evaluate_xfail_marks
     except ImportError:
         return True
-    if evaluate_skip_marks(item) is not None:
+    try:
+        skipped, xfailed = evaluate_skip_marks(item), evaluate_xfail_marks(item)
+    except pytest.fail.Exception:
+        # A condition that cannot be evaluated is this item's error, which its own setup reports.
         return True
-    xfailed = evaluate_xfail_marks(item)
-    return xfailed is not None and not xfailed.run and not item.config.option.runxfail
+    run_anyway = getattr(item.config.option, "runxfail", False)
+    return skipped is not None or (xfailed is not None and not xfailed.run and not run_anyway)
+
+
+def keep_from_rerunning(item: pytest.Item) -> None:
+    """Tell pytest-rerunfailures that this item is run once, whatever the command line or a mark says.
+
+    It runs an item again at once, and would be shown the end of the same job each time: a job's second
+    chance is another job. The closest mark wins there over the option.
+    """
+    if item.config.pluginmanager.hasplugin("rerunfailures"):
+        item.add_marker(pytest.mark.flaky(reruns=0), append=False)
 
 
 def timeout_of(item: pytest.Item) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -12,10 +13,10 @@ class Remaining:
     """Items that are still to be reported, by the collector they belong to."""
 
     def __init__(self, items: Sequence[pytest.Item]) -> None:
-        self._by_parent: dict[pytest.Collector, dict[str, pytest.Item]] = {}
+        self._by_parent: dict[pytest.Collector, Counter[pytest.Item]] = {}
         for item in items:
             assert isinstance(item.parent, pytest.Collector)
-            self._by_parent.setdefault(item.parent, {})[item.nodeid] = item
+            self._by_parent.setdefault(item.parent, Counter())[item] += 1
         self._shared: dict[tuple[pytest.Collector, pytest.Collector], int] = {}
 
     def __bool__(self) -> bool:
@@ -23,13 +24,15 @@ class Remaining:
 
     def __iter__(self) -> Iterator[pytest.Item]:
         for items in self._by_parent.values():
-            yield from items.values()
+            yield from items.elements()
 
     def remove(self, item: pytest.Item) -> None:
         """Take out the item that is reported now."""
         assert isinstance(item.parent, pytest.Collector)
         siblings = self._by_parent[item.parent]
-        del siblings[item.nodeid]
+        siblings[item] -= 1
+        if not siblings[item]:
+            del siblings[item]
         if not siblings:
             del self._by_parent[item.parent]
 
@@ -44,7 +47,7 @@ class Remaining:
         if not self._by_parent:
             return None
         least = min(self._by_parent, key=lambda parent: self._shares(here, parent))
-        return next(iter(self._by_parent[least].values()))
+        return next(iter(self._by_parent[least]))
 
     def _shares(self, one: pytest.Collector, other: pytest.Collector) -> int:
         pair = (one, other)

@@ -20,6 +20,7 @@ from .engine.host import Run
 from .engine.host import RunPlan
 from .engine.host import start_run
 from .engine.ledger import LedgerError
+from .jobs import Verdict
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
 from .reports.environment import git_state
@@ -33,6 +34,8 @@ from .reports.terminal import write_summary
 from .session import NOT_RUN
 from .session import PENDING
 from .settings import Settings
+
+_RED = (Verdict.FAILED, Verdict.ERROR)
 
 # Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
 _encode = json.JSONEncoder(default=repr).encode
@@ -70,6 +73,8 @@ class Owner:
         self._retries = 0
         self._unknown = False
         """Whether a cell was reported as not run, in the run or not."""
+        self._unmet = False
+        """Whether a job of a new run failed, whatever else became of its item."""
 
     @property
     def follows_completion(self) -> bool:
@@ -101,12 +106,17 @@ class Owner:
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
         assert self._clerk is not None
-        self._left = run.stop()
-        lines = self._clerk.close()
-        self._rows = rows_of(lines)
+        try:
+            self._left = run.stop()
+        finally:
+            # Also after a second Ctrl-C, which is for the jobs, not for the reports.
+            lines = self._clerk.close()
+            self._rows = rows_of(lines)
+            self._counts = summarise(lines)
         if self._settings.mode is Mode.LAUNCH:
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
-        self._counts = summarise(lines)
+        if self._settings.mode.is_new:
+            self._unmet = any(line.verdict in _RED and line.reported != "xfailed" for line in lines)
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)
@@ -123,8 +133,10 @@ class Owner:
         if self._clerk is None or ".y" not in report.nodeid:
             return
         self._unknown = self._unknown or _word(report) == "not run"
-        key = report.nodeid.rpartition("@")[0] if "@" in report.nodeid else report.nodeid
-        if self._run is None or not self._run.engine.knows(key):
+        # xdist's loadgroup appends its group to the node id of the item's own.
+        names = (report.nodeid, report.nodeid.rpartition("@")[0])
+        key = next((name for name in names if self._run is not None and self._run.engine.knows(name)), None)
+        if key is None:
             return
         self._clerk.add_report(key, str(report.when), _word(report), self._serialised(report))
 
@@ -143,17 +155,19 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green; only a launch does not ask for one."""
-        without = self._counts.get("not_run", 0) + self._unknown
+        red = self._counts.get("not_run", 0) or self._unknown or self._unmet
         if self._settings.mode is not Mode.LAUNCH:
-            without += self._counts.get("pending", 0)
-        if exitstatus == pytest.ExitCode.OK and without:
+            red = red or self._counts.get("pending", 0)
+        # Nor is one whose report could not be written: what lies there may be last night's.
+        unwritten = self._clerk is not None and self._clerk.trouble is not None
+        if exitstatus == pytest.ExitCode.OK and (red or unwritten):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table of what ran, and where the whole story is."""
         if self._run is None or self._clerk is None:
             return
-        notes = [f"report: {location_of(self.sidecar)}"]
+        notes = [f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}"]
         if self._settings.mode is Mode.LAUNCH:
             notes += self._launch_notes()
         if self._left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
@@ -39,7 +40,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile
     from .collect import MatrixFile
 
     config.stash[_COLLECTED] = True
-    file: MatrixFile = MatrixFile.from_parent(parent, path=file_path)
+    # pytest gives every file outside of rootdir that is named by itself the same, empty node id.
+    outside = not file_path.is_relative_to(config.rootpath)
+    nodeid = Path(os.path.relpath(file_path, config.rootpath)).as_posix() if outside else None
+    file: MatrixFile = MatrixFile.from_parent(parent, path=file_path, nodeid=nodeid)
     return file
 
 

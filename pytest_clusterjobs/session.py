@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from .collect import CellItem
 from .collect import InfrastructureError
 from .collect import SESSION_KEY
 from .collect import UnmetExpectation
+from .compat import keep_from_rerunning
 from .engine.records import Result
 from .jobs import Verdict
 from .judge import failure_text
@@ -53,6 +55,7 @@ class CellSession:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the job before any timer, capture or debugger of this item starts."""
         if isinstance(item, CellItem) and item.will_run:
+            keep_from_rerunning(item)
             item.result = self._results.wait(item.key)
             if item.result is not None and self._with_properties:
                 item.user_properties.extend(properties_of(item.cell, item.result))
@@ -81,11 +84,15 @@ class CellSession:
             item.cell.expect,
             item.cell.spec,
             location=item.location_text,
-            rerun=f"{self._command} {shlex.quote(item.key)}",
+            rerun=f"{self._command} {shlex.quote(f'{self._path_of(item)}::{item.cell.id}')}",
             log_tails=result.logs,
             job_id=result.job_id,
             url=result.url,
         )
+
+    def _path_of(self, item: CellItem) -> str:
+        """The matrix as somebody names it who stands where pytest was started."""
+        return os.path.relpath(item.path, self._config.invocation_params.dir)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,7 +125,11 @@ def _json_path(config: pytest.Config) -> Path | None:
     if config.option.cluster_json:
         return Path(config.invocation_params.dir, config.option.cluster_json)
     xml = getattr(config.option, "xmlpath", None)
-    return Path(config.invocation_params.dir, xml).with_suffix(".json") if xml else None
+    if not xml:
+        return None
+    # As pytest reads it: no shell expands the ~ of --junitxml=~/report.xml.
+    xml = os.path.expanduser(os.path.expandvars(xml))
+    return Path(config.invocation_params.dir, xml).with_suffix(".json")
 
 
 def read_site(rootdir: Path) -> Site:

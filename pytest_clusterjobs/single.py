@@ -159,11 +159,14 @@ class CompletionLoop:
         for position, item in enumerate(ready):
             _run(session, item, next(iter([*ready[position + 1 : position + 2], *waiting[:1]]), None))
         stop_naming_files(session.config)
-        by_key = {item.key: item for item in waiting}
+        by_key: dict[str, list[CellItem]] = {}
+        for item in waiting:
+            # --keep-duplicates or a conftest may have the same cell twice: one job, told twice.
+            by_key.setdefault(item.key, []).append(item)
         while remaining:
-            item = by_key[self._next_end().key]
-            remaining.remove(item)
-            _run(session, item, remaining.next_after(item))
+            for item in by_key[self._next_end().key]:
+                remaining.remove(item)
+                _run(session, item, remaining.next_after(item))
         return True
 
     def _comes(self, item: CellItem) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from _thread import interrupt_main
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,6 +55,10 @@ class Controller:
         with self._stack:
             try:
                 return (yield)
+            except KeyboardInterrupt:
+                if self._run is not None and self._run.engine.core.broken is not None:
+                    raise self._run.engine.core.broken from None
+                raise
             finally:
                 self._over.set()
                 if self._run is not None:
@@ -75,6 +81,8 @@ class Controller:
         seen = 0
         try:
             while not self._over.is_set():
+                if run.engine.core.broken is not None:
+                    raise run.engine.core.broken
                 rows = run.ledger.registrations(after=seen)
                 if rows:
                     seen = rows[-1][0]
@@ -82,7 +90,9 @@ class Controller:
                 self._over.wait(PUMP_PAUSE)
         except Exception as error:
             run.engine.core.fail(error)
-            self._abort(run)
+            if not self._over.is_set():
+                # The main thread waits for workers, and those for rows that will never come.
+                interrupt_main(signal.SIGTERM)
 
     def _abort(self, run: Run) -> None:
         run.engine.stop()

@@ -144,9 +144,11 @@ class Run:
         """Stop, and leave what takes longer to the reaper."""
         left = self.stop()
         self.engine.close_backends()
-        self.ledger.set_meta(ended=time.time(), left_to_reaper=left, owner=None)
-        self._reaper.release(cancel=left > 0)
-        self.ledger.close()
+        try:
+            self.ledger.set_meta(ended=time.time(), left_to_reaper=left, owner=None)
+        finally:
+            self._reaper.release(cancel=left > 0)
+            self.ledger.close()
 
     def earlier(self, keys: Collection[str]) -> Earlier:
         """What the ledger knows of these cells from sessions before this one."""

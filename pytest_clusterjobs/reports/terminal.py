@@ -132,17 +132,17 @@ def write_summary(
     notes: list[str],
 ) -> None:
     """The table and where the whole story is; in quiet mode only the latter."""
-    if reporter.verbosity >= 0:
+    if reporter.verbosity >= 0 and rows:
         reporter.section("cluster jobs", sep="=")
         for row in _laid_out(rows):
             reporter.write_line(row[0], **({row[1]: True} if row[1] else {}))
-        hidden = counts["selected"] - len(rows)
-        if hidden:
+        hidden = counts.get("selected", 0) - len(rows)
+        if hidden > 0:
             reporter.write_line(f"... and {hidden} more")
     shown = ", ".join(
         _counted(name, number) for name, number in counts.items() if number and name != "selected"
     )
-    reporter.write_line(f"run {run_id}: {shown or 'no cells'}")
+    reporter.write_line(f"run {run_id}: {shown or ('no cells' if counts else 'cut short')}")
     for note in notes:
         reporter.write_line(note)
 
@@ -161,6 +161,6 @@ def _laid_out(rows: list[Row]) -> list[tuple[str, str]]:
     return lines
 
 
-def location_of(path: Path) -> str:
-    """``path`` as short as it can be shown."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def location_of(path: Path, start: Path) -> str:
+    """``path`` as short as it can be shown to somebody in ``start``."""
+    return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
