@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,45 @@ from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
 from ..engine.ledger import LedgerError
 from .errors import Trouble
-from .kill import kill
-from .logs import logs
-from .matrices import schema
-from .matrices import validate
-from .plan import plan
 from .project import find_project
-from .rejudge import rejudge
-from .report import report
-from .runs import runs
-from .sessions import check
-from .sessions import launch
-from .sessions import resume
-from .show import show
-from .sweep import gc
-from .sweep import sweep
-from .watch import watch
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+_MODULES = {
+    "runs": "runs",
+    "show": "show",
+    "logs": "logs",
+    "watch": "watch",
+    "kill": "kill",
+    "report": "report",
+    "rejudge": "rejudge",
+    "validate": "matrices",
+    "plan": "plan",
+    "schema": "matrices",
+    "sweep": "sweep",
+    "gc": "sweep",
+    "launch": "sessions",
+    "check": "sessions",
+    "resume": "sessions",
+}
+"""Each command and its module, in the order of the help text."""
+
+
 class Commands(click.Group):
-    """Commands whose troubles are told in one line."""
+    """Commands that are imported when they are used, and whose troubles are told in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one; None if there is none of that name."""
+        if cmd_name not in _MODULES:
+            return None
+        module = import_module(f".{_MODULES[cmd_name]}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -73,13 +91,3 @@ def app(context: click.Context, rootdir: Path | None) -> None:
     if os.environ.get("NO_COLOR"):
         context.color = False
     context.obj = find_project(rootdir)
-
-
-for command in (
-    *(runs, show, logs, watch, kill),
-    *(report, rejudge),
-    *(validate, plan, schema),
-    *(sweep, gc),
-    *(launch, check, resume),
-):
-    app.add_command(command)

@@ -7,15 +7,25 @@ import time
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from ..judge import printable
-from ..reports.terminal import Row
 
 WIDEST = 100
 """Characters of one field of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table."""
+
+    texts: tuple[str, ...]
+    colour: str
+    """One of pytest's names, or nothing."""
+
 
 _COLOURS = {"purple": "magenta", "": None}
 

@@ -22,7 +22,6 @@ from ..judge.text import one_line
 from ..reports.sidecar import cell_lines
 from ..reports.sidecar import CellLine
 from ..reports.sidecar import summarise
-from ..reports.terminal import Row
 from .errors import NOT_GREEN
 from .options import as_json
 from .options import pass_project
@@ -30,6 +29,7 @@ from .options import run_argument
 from .output import clock
 from .output import emit_line
 from .output import lay_out
+from .output import Row
 from .output import row
 from .output import say
 from .project import Backends
