@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 from functools import cache
 from pathlib import Path
 
@@ -88,10 +89,9 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"a number from 1 up is needed, not {text!r}")
+    return int(text)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from collections.abc import Collection
 from collections.abc import Iterator
@@ -110,6 +111,8 @@ class Run:
                 rootdir=str(plan.rootdir),
                 backends={name: dict(entry) for name, entry in plan.site.backends.items()},
                 started=time.time(),
+                # Where a backend of the project's own is found, by the reaper and by later commands.
+                path=[str(Path(entry or ".").absolute()) for entry in sys.path],
                 **about,
             )
         else:

@@ -117,7 +117,7 @@ def reap(ledger: Ledger, folder: Path) -> None:
     meta = ledger.meta()
     site = Site(backends=meta["backends"])
     rootdir = Path(meta["rootdir"])
-    sys.path[:0] = [str(rootdir)]
+    sys.path.extend([str(rootdir), *meta.get("path", [])])
     names = {entry.key: entry.cell.backend for _, entry in ledger.registrations()}
     by_backend: dict[str, list[Attempt]] = {}
     for attempt in ledger.attempts(live=True):

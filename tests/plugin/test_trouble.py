@@ -72,6 +72,21 @@ def test_kill_9_while_the_disk_is_full_leaves_no_process_either(project: Project
     until(lambda: not of_project(project.path), 5)
 
 
+def test_the_reaper_finds_a_backend_where_pytest_found_it(project: Project) -> None:
+    (project.path / "src").mkdir()
+    (project.path / "src" / "clusterjobs_own.py").write_text(
+        "from pytest_clusterjobs.backends.local import TYPE as TYPE"
+    )
+    project.pytester.makeini("[pytest]\npythonpath = src\n")
+    project.pytester.makepyprojecttoml('[tool.clusterjobs.backends.own]\ntype = "clusterjobs_own:TYPE"\n')
+    project.matrix(SLEEPERS)
+    process = start(project, "--cluster-backend=own")
+    until(lambda: jobs_run(project.path), 30)
+    process.kill()
+    process.communicate()
+    until(lambda: not of_project(project.path), 5)
+
+
 @pytest.mark.parametrize("arguments", [[], ["-n1"]])
 def test_a_cluster_that_cannot_be_reached_is_said_in_one_line(project: Project, arguments: list[str]) -> None:
     project.pytester.makepyfile(
