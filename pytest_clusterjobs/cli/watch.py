@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import click
 
 from ..backends.protocol import BackendError
+from ..engine.kill import poll_all
 from ..engine.kill import unsettled
 from ..engine.records import Attempt
 from ..jobs import Handle
@@ -129,7 +130,7 @@ class _Look:
                 by_name.setdefault(names[attempt.key], {})[attempt.token] = attempt.handle
         for name, handles in by_name.items():
             with suppress(BackendError):
-                self._seen.update(self._backends(name).poll(handles))
+                self._seen.update(poll_all(self._backends(name), handles))
 
     def _line(self, line: CellLine, attempt: Attempt | None) -> Line:
         job = attempt.handle.job_id if attempt is not None and attempt.handle is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
@@ -22,6 +22,8 @@ from ..jobs import Observation
 from ..jobs import OwnAction
 from ..jobs import Phase
 from ..jobs.token import Token
+from .clock import Clock
+from .clock import SystemClock
 from .finish import finish
 from .job import Job
 from .ledger import Ledger
@@ -35,6 +37,9 @@ PAUSE = 0.2
 """Seconds between two looks at jobs that are to end, at first."""
 
 SLOWEST = 10.0
+
+ABSENT_FOR = 15.0
+"""Seconds of unbroken absence, in polls and in lists, after which a cancelled job counts as ended."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,8 @@ class Target:
     acted: bool = False
     asked_at: float | None = None
     """Monotonic seconds of the last request."""
+    absent_at: float | None = None
+    """Monotonic seconds since when the scheduler has not known it."""
     never_submitted: bool = False
     trouble: str = ""
     """What the cluster answered instead of an answer."""
@@ -72,24 +79,30 @@ class Killer:
     keys: Collection[str] | None
     """The cells whose jobs are to end; None for all that the run has."""
     why: str
+    clock: Clock = field(default_factory=SystemClock)
     targets: dict[str, Target] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
     """What backends answered last instead of an answer, by NAME."""
 
     def run(self, patience: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
         """Cancel, and wait at most ``patience`` seconds; ``wait_for_more()``: somebody may still submit."""
-        until = time.monotonic() + patience
+        until = self.clock.monotonic() + patience
         pause = PAUSE
         while True:
             more = wait_for_more()
             self._look()
-            if not more and not self.troubles and all(each.ended for each in self.targets.values()):
+            if not more and not self.troubles and not self.survivors:
                 return
-            left = until - time.monotonic()
+            left = until - self.clock.monotonic()
             if left <= 0:
                 return
-            time.sleep(min(pause, left))
+            self._sleep(min(pause, left))
             pause = min(SLOWEST, pause * 1.3)
+
+    def _sleep(self, seconds: float) -> None:
+        condition = threading.Condition()
+        with condition:
+            self.clock.wait(condition, seconds)
 
     @property
     def survivors(self) -> list[Target]:
@@ -109,7 +122,7 @@ class Killer:
             result = finish(job, target.seen, None)
             ended.append((target.token, result.outcome))
             results.append(result)
-        self.ledger.observe(time.time(), ended=ended, results=results)
+        self.ledger.observe(self.clock.time(), ended=ended, results=results)
 
     # One look.
 
@@ -143,8 +156,7 @@ class Killer:
             if target.handle is None:
                 self._find(target, backend)
         handles = {each.token: each.handle for each in mine if each.handle is not None}
-        seen = backend.poll(handles) if handles else {}
-        self._take_in(seen, swept, backend.capabilities.find_settle)
+        self._take_in(poll_all(backend, handles), swept, backend.capabilities.find_settle)
         self._cancel([each for each in mine if each.handle is not None and not each.ended], backend)
 
     def _wanted(self, token: str) -> bool:
@@ -159,7 +171,7 @@ class Killer:
     def _find(self, target: Target, backend: Backend) -> None:
         """Ask after a submission of which nobody recorded the answer."""
         intended = target.attempt.intended if target.attempt is not None else 0.0
-        if time.time() - intended < backend.capabilities.find_settle:
+        if self.clock.time() - intended < backend.capabilities.find_settle:
             return
         answer = backend.find(target.token)
         if isinstance(answer, Found):
@@ -172,26 +184,34 @@ class Killer:
     def _take_in(self, seen: Mapping[str, Observation], swept: Mapping[str, Handle], settle: float) -> None:
         changed = []
         for token, answer in seen.items():
-            observation = answer
             target = self.targets[token]
-            if observation.phase is Phase.ABSENT:
-                # Only a job that no list shows either, long after its submission, is one that has ended.
-                begun = (target.attempt.submitted or target.attempt.intended) if target.attempt else 0.0
-                if token in swept or time.time() - begun < settle:
-                    continue
-                observation = _gone(target, observation)
-            target.seen = observation
-            if observation.phase is Phase.ENDED and target.attempt is not None:
-                changed.append((token, observation, None))
+            if answer.phase is Phase.ABSENT:
+                target.seen = self._absent(target, answer, listed=token in swept, settle=settle)
+            else:
+                target.seen, target.absent_at = answer, None
+            if target.ended and target.attempt is not None and target.seen is not None:
+                changed.append((token, target.seen, None))
         if changed:
-            self.ledger.observe(time.time(), changed=changed)
+            self.ledger.observe(self.clock.time(), changed=changed)
+
+    def _absent(self, target: Target, answer: Observation, *, listed: bool, settle: float) -> Observation:
+        """What absence is worth: an end, if the job was told to end and stays away."""
+        now = self.clock.monotonic()
+        submitted = (target.attempt.submitted or target.attempt.intended) if target.attempt else 0.0
+        if listed or self.clock.time() - submitted < settle:
+            target.absent_at = None
+        elif target.absent_at is None:
+            target.absent_at = now
+        elif target.acted and now - target.absent_at >= ABSENT_FOR:
+            return _gone(answer)
+        return answer
 
     def _cancel(self, targets: Sequence[Target], backend: Backend) -> None:
-        now = time.monotonic()
+        now = self.clock.monotonic()
         due = [each for each in targets if each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN]
         new = [each.token for each in due if not each.acted and each.attempt is not None]
         if new:
-            self.ledger.act(OwnAction(ActionKind.CANCEL, self.why, time.time()), new)
+            self.ledger.act(OwnAction(ActionKind.CANCEL, self.why, self.clock.time()), new)
         handles = {each.token: each.handle for each in due if each.handle is not None}
         if handles:
             backend.cancel(handles)
@@ -199,13 +219,23 @@ class Killer:
             target.acted, target.asked_at = True, now
 
 
-def _gone(target: Target, observation: Observation) -> Observation:
-    """The scheduler has forgotten a job that it was told to end: nothing of it runs."""
+def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Observation]:
+    """Poll any number of jobs, as many at once as the cluster takes. Raises BackendError."""
+    tokens = list(handles)
+    size = backend.capabilities.ids_per_poll
+    seen: dict[str, Observation] = {}
+    for start in range(0, len(tokens), size):
+        seen.update(backend.poll({token: handles[token] for token in tokens[start : start + size]}))
+    return seen
+
+
+def _gone(answer: Observation) -> Observation:
+    """The end of a job that the scheduler has forgotten after it was told to end it."""
     return Observation(
         Phase.ENDED,
-        observation.times,
-        observation.native_state or "ABSENT",
-        observation.native_reason or "the scheduler does not know this job any more",
+        answer.times,
+        answer.native_state or "ABSENT",
+        answer.native_reason or "the scheduler does not know this job any more",
     )
 
 

@@ -1,0 +1,145 @@
+"""Killing a run's jobs from outside: what counts as a confirmed end, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.engine.kill import ABSENT_FOR
+from pytest_clusterjobs.engine.kill import Killer
+from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.jobs import ActionKind
+from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.testing import ManualClock
+from pytest_clusterjobs.testing import ScriptedBackend
+from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.testing.rig import RUN
+from pytest_clusterjobs.testing.scripts import absent
+from pytest_clusterjobs.testing.scripts import Cancelling
+from pytest_clusterjobs.testing.scripts import ended
+from pytest_clusterjobs.testing.scripts import running
+from pytest_clusterjobs.testing.scripts import Script
+from pytest_clusterjobs.testing.scripts import script
+
+
+class Rig:
+    """A run without a session, on a scripted cluster."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.clock = ManualClock()
+
+    def begin(self, scripts: dict[str, Script], **capabilities: float) -> None:
+        """Submit a job a script, as a session would have."""
+        kind = Capabilities(min_poll_interval=1.0, **capabilities)  # type: ignore[arg-type]
+        self.backend = ScriptedBackend(self.clock, scripts, capabilities=kind)
+        for name in scripts:
+            cell = entry(name)
+            token = str(Token.of(RUN, cell.key, 1))
+            self.ledger.register([cell])
+            attempt = Attempt(token, cell.key, 1, self.clock.time())
+            self.ledger.record(intended=[attempt])
+            handle = self.backend.submit(cell.cell.spec, token)
+            self.ledger.record(
+                submitted=[Attempt(token, cell.key, 1, attempt.intended, self.clock.time(), handle)]
+            )
+
+    def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Killer:
+        killer = Killer(
+            self.ledger, RUN, lambda name: self.backend, ["scripted"], keys, "clusterjobs kill", self.clock
+        )
+        with self.clock.auto():
+            killer.run(patience)
+        killer.settle()
+        return killer
+
+    def verdicts(self) -> dict[str, Verdict]:
+        return {
+            key.rpartition("::")[2]: each.judgement.verdict for key, each in self.ledger.results().items()
+        }
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield Rig(ledger)
+    ledger.close()
+
+
+def test_a_kill_lasts_until_the_cluster_confirms_it(rig: Rig) -> None:
+    rig.begin({"slow": script(running(), cancelling=Cancelling(after=40.0))})
+    assert not rig.kill().survivors
+    assert rig.clock.monotonic() >= 40
+    assert rig.verdicts() == {"slow": Verdict.NOT_RUN}
+
+
+def test_a_job_that_does_not_end_survives_and_gets_no_verdict(rig: Rig) -> None:
+    rig.begin({"stubborn": script(running(), cancelling=Cancelling(after=None))})
+    (survivor,) = rig.kill().survivors
+    assert rig.backend.calls.cancels[survivor.token] > 1
+    assert rig.verdicts() == {}
+
+
+def test_what_ended_by_itself_is_neither_cancelled_nor_judged(rig: Rig) -> None:
+    rig.begin({"done": script(ended(3)), "live": script(running())})
+    assert not rig.kill().survivors
+    assert set(rig.backend.calls.cancels) == {str(Token.of(RUN, "m.yaml::live", 1))}
+    assert rig.verdicts() == {"live": Verdict.NOT_RUN}
+
+
+def test_the_action_is_recorded_before_the_cluster_is_asked(rig: Rig) -> None:
+    rig.begin({"a": script(running())})
+    rig.backend.fail_next("cancel")
+    rig.kill(0.0)
+    (attempt,) = rig.ledger.attempts()
+    assert attempt.action is not None
+    assert attempt.action.kind is ActionKind.CANCEL
+    assert attempt.outcome is None
+
+
+def test_an_error_of_the_api_is_no_end(rig: Rig) -> None:
+    rig.begin({"a": script(running())})
+    rig.backend.outage(0, 500, calls=("poll", "sweep"))
+    killer = rig.kill()
+    assert len(killer.survivors) == 1
+    assert killer.troubles == {"scripted": "503 Service Unavailable"}
+    assert not rig.kill(600.0).survivors
+
+
+def test_a_moment_of_absence_is_no_end(rig: Rig) -> None:
+    flapping = script(running(), (1, absent()), (5, running()), cancelling=Cancelling(after=None))
+    rig.begin({"a": flapping})
+    rig.clock.advance(2)
+    assert len(rig.kill(60.0).survivors) == 1
+
+
+def test_a_cancelled_job_that_stays_away_has_ended(rig: Rig) -> None:
+    rig.begin({"a": script(running())})
+    rig.backend.jobs.clear()
+    assert not rig.kill().survivors
+    assert rig.clock.monotonic() >= ABSENT_FOR
+    assert rig.verdicts() == {"a": Verdict.NOT_RUN}
+
+
+def test_absence_is_no_end_while_a_list_shows_the_job(rig: Rig) -> None:
+    rig.begin({"a": script(running(), (1, absent()), cancelling=Cancelling(after=1, then=absent()))})
+    assert len(rig.kill().survivors) == 1
+
+
+def test_a_large_run_is_polled_in_pieces(rig: Rig) -> None:
+    rig.begin({f"j{number}": script(running()) for number in range(7)}, ids_per_poll=3)
+    assert not rig.kill().survivors
+    assert max(len(poll.tokens) for poll in rig.backend.calls.polls) == 3
+
+
+def test_only_the_cells_that_are_meant(rig: Rig) -> None:
+    rig.begin({"a": script(running()), "b": script(running())})
+    rig.kill(keys={"m.yaml::a"})
+    assert rig.verdicts() == {"a": Verdict.NOT_RUN}
+    assert len(rig.backend.live()) == 1
