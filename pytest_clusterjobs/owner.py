@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,11 +16,11 @@ import pytest
 from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
 from .engine.host import Mode
-from .engine.host import new_run_id
 from .engine.host import Run
 from .engine.host import RunPlan
 from .engine.host import start_run
 from .engine.ledger import LedgerError
+from .engine.runs import new_run_id
 from .jobs import Verdict
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
@@ -41,9 +42,9 @@ _RED = (Verdict.FAILED, Verdict.ERROR)
 _encode = json.JSONEncoder(default=repr).encode
 
 
-def plan_run(settings: Settings) -> RunPlan:
-    """The run of this session: a new one, or the earlier one that its mode is about."""
-    folder = settings.run or settings.runs_dir / new_run_id()
+def plan_run(settings: Settings, folder: Path | None = None) -> RunPlan:
+    """The run of this session: the earlier one that its mode is about, or a new one (in ``folder``)."""
+    folder = settings.run or folder or settings.runs_dir / new_run_id()
     return RunPlan(
         run_id=folder.name,
         folder=folder,

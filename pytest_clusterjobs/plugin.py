@@ -70,11 +70,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the run will be."""
-    from .xdist import Controller
+    from .controller import Controller
 
-    manager = node.config.pluginmanager
+    config = node.config
+    manager = config.pluginmanager
     controller = manager.get_plugin("clusterjobs-controller")
     if controller is None:
-        controller = Controller(node.config)
+        option = config.option
+        if option.cluster_launch or option.cluster_check is not None or option.cluster_resume is not None:
+            from .settings import settings_of
+
+            settings_of(config)
+        controller = Controller(config)
         manager.register(controller, "clusterjobs-controller")
-    node.workerinput["clusterjobs_folder"] = str(controller.plan.folder)
+    node.workerinput["clusterjobs_folder"] = str(controller.folder)

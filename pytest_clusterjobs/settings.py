@@ -17,6 +17,7 @@ from .backends.registry import UnknownBackend
 from .engine.host import Mode
 from .engine.runs import find_run
 from .engine.runs import NoSuchRun
+from .engine.runs import runs_dir
 from .options import DEFAULT_MAX_JOBS
 
 
@@ -114,11 +115,6 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
             else ""
         )
         raise pytest.UsageError(f"--cluster-{mode}: {error}{hint}") from error
-
-
-def runs_dir(rootdir: Path) -> Path:
-    """Where the runs of a project are kept."""
-    return rootdir / ".clusterjobs" / "runs"
 
 
 def _json_path(config: pytest.Config) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from collections.abc import Collection
@@ -27,11 +26,6 @@ from .run import Earlier
 from .run import Engine
 
 LEDGER = "ledger.sqlite"
-
-
-def new_run_id() -> str:
-    """A run id: the time in UTC, so that they sort, and a few random digits."""
-    return f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
 class Mode(StrEnum):

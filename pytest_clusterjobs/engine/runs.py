@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 LATEST = "latest"
+
+
+def runs_dir(rootdir: Path) -> Path:
+    """Where the runs of a project are kept."""
+    return rootdir / ".clusterjobs" / "runs"
+
+
+def new_run_id() -> str:
+    """A run id: the time in UTC, so that they sort, and a few random digits."""
+    return f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
 
 
 class NoSuchRun(ValueError):
