@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -57,15 +58,21 @@ def collect(project: Project, arguments: Sequence[str]) -> Collected:
     found = Collected()
     said = StringIO()
     root = [f"--rootdir={project_root(project)}"]
-    with redirect_stdout(said):
+    with redirect_stdout(said), redirect_stderr(said):
         code = pytest.main(
             ["--collect-only", "-q", "-p", "no:cacheprovider", *root, *arguments], plugins=[found]
         )
-    if code == pytest.ExitCode.USAGE_ERROR or code == pytest.ExitCode.INTERNAL_ERROR:
-        lines = [line for line in said.getvalue().splitlines() if line.strip()]
-        raise Trouble(f"pytest cannot collect: {lines[-1] if lines else 'see its message above'}")
+    if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
+        raise Trouble(f"pytest cannot collect: {_main_line(said.getvalue())}")
     found.errors = [printable(text, 20_000) for text in found.errors]
     return found
+
+
+def _main_line(said: str) -> str:
+    """The line that says what is wrong, of all that pytest says then."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    marked = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (marked or lines[-1:] or ["it does not say why"])[0]
 
 
 def matrices_in(project: Project, folder: Path) -> list[Path]:

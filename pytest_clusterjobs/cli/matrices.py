@@ -76,7 +76,9 @@ def _tell(good: list[Matrix], bad: list[MatrixErrors], as_json: bool) -> None:
             f"{problems} mistake{'s' if problems > 1 else ''} in {len(bad)} of {len(good) + len(bad)} matrices"
         )
     else:
-        say(f"{cells} cells in {len(good)} {'matrix' if len(good) == 1 else 'matrices'}")
+        say(
+            f"{cells} cell{'' if cells == 1 else 's'} in {len(good)} {'matrix' if len(good) == 1 else 'matrices'}"
+        )
 
 
 def _problems(bad: list[MatrixErrors]) -> Iterator[dict[str, Any]]:

@@ -95,7 +95,10 @@ def test_plan_of_a_matrix_with_mistakes(place: Place) -> None:
 def test_plan_of_nothing(place: Place) -> None:
     place.matrix(GOOD)
     assert place.command("plan", "-k", "nothing").returncode == 4
-    assert place.command("plan", "no-such-folder").returncode == 3
+    missing = place.command("plan", "no-such-folder")
+    assert missing.returncode == 3
+    (line,) = missing.stderr.splitlines()
+    assert line.startswith("clusterjobs: pytest cannot collect: file or directory not found: ")
 
 
 def test_plan_reads_the_marks_of_the_project(place: Place) -> None:
