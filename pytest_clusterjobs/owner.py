@@ -112,6 +112,8 @@ class Owner:
         finally:
             # Also after a second Ctrl-C, which is for the jobs, not for the reports.
             lines = self._clerk.close()
+            # The report has the whole run; what this session says and answers for is what it selected.
+            lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._counts = summarise(lines)
         if self._settings.mode is Mode.LAUNCH:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -39,7 +38,6 @@ class Core:
     """No more submissions; everything in flight is left to itself."""
     broken: BaseException | None = None
     """A bug in one of the threads, to be raised where somebody waits."""
-    on_result: Callable[[Result], None] | None = None
 
     @property
     def nodes_in_flight(self) -> int:

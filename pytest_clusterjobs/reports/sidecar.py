@@ -74,6 +74,9 @@ def _verdict(judged: str | None, reported: str | None) -> str | None:
         return judged if judged == Verdict.NOT_RUN else None
     if reported in ("failed", "error", "not run"):
         return reported
+    if reported in ("xfailed", "xpassed"):
+        # Expected by a mark, and so as it should be; ``reported`` says which.
+        return Verdict.PASSED.value
     if reported in ("passed", None):
         return judged
     return judged or Verdict.NOT_RUN.value

@@ -86,7 +86,7 @@ def test_xfail_covers_the_product_only(project: Project) -> None:
     result = project.run("-rxX")
     result.assert_outcomes(xfailed=1, failed=1, errors=1)
     verdicts = project.verdicts()
-    assert verdicts == {"a-1n-bad": "failed", "a-1n-good": "failed", "a-1n-infra": "error"}
+    assert verdicts == {"a-1n-bad": "passed", "a-1n-good": "failed", "a-1n-infra": "error"}
 
 
 def test_cancelled_by_somebody_else_is_an_error(project: Project) -> None:
