@@ -161,7 +161,7 @@ def test_watch_rewrites_a_table_on_a_terminal(ended: Place) -> None:
         text=True,
     )
     assert "cell" in done.stdout.splitlines()[0]
-    assert "2 passed, 4 failed, 2 error" in done.stdout
+    assert "4 passed, 2 failed, 2 error" in done.stdout
 
 
 def test_gc_keeps_runs_with_live_jobs(launched: Place) -> None:

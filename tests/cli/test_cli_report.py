@@ -50,7 +50,7 @@ def test_the_json_report_is_the_same_but_for_times_of_writing(ended: Place, tmp_
 
 
 def test_the_json_report_is_printed_where_no_path_is_given(ended: Place) -> None:
-    assert json.loads(ended.command("report").stdout)["summary"]["failed"] == 4
+    assert json.loads(ended.command("report").stdout)["summary"]["failed"] == 2
 
 
 def test_the_junit_report_is_the_same_case_by_case(ended: Place, tmp_path: Path) -> None:
