@@ -109,7 +109,8 @@ def start_up(base: Path, rounds: int) -> str:
 
     def difference(figure: str) -> float:
         pairs = zip(ours, peer, strict=True)
-        return 1000 * median(getattr(a, figure) - getattr(b, figure) for a, b in pairs)
+        differences: list[float] = [getattr(a, figure) - getattr(b, figure) for a, b in pairs]
+        return 1000 * median(differences)
 
     return f"{line('one Python test, with / without the plugin', ours, peer)}\n\nThe plugin costs {difference('wall'):.1f} ms wall, {difference('cpu'):.1f} ms CPU (medians of {rounds} differences)."
 

@@ -50,7 +50,8 @@ def in_turns(
 
 def ratio(ours: list[Cost], theirs: list[Cost], figure: str) -> float:
     """The median of the pairs' ratios."""
-    return median(getattr(a, figure) / getattr(b, figure) for a, b in zip(ours, theirs, strict=True))
+    ratios: list[float] = [getattr(a, figure) / getattr(b, figure) for a, b in zip(ours, theirs, strict=True)]
+    return median(ratios)
 
 
 def line(name: str, ours: list[Cost], theirs: list[Cost]) -> str:

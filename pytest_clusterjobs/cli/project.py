@@ -197,7 +197,7 @@ class Backends:
 
     def __enter__(self) -> Self:
         """Make what the project defines importable, as for its own session."""
-        sys.path[:0] = [self._run.meta["rootdir"]]
+        sys.path.extend([self._run.meta["rootdir"], *self._run.meta.get("path", [])])
         return self
 
     def __exit__(self, *_: object) -> None:
