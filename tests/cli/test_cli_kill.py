@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -153,7 +154,7 @@ def test_watch_follows_a_session_to_its_verdicts(place: Place) -> None:
 
 def test_watch_rewrites_a_table_on_a_terminal(ended: Place) -> None:
     done = subprocess.run(
-        ["script", "-qec", f"{' '.join(COMMAND)} watch", "/dev/null"],
+        ["script", "-qec", f"{shlex.join(COMMAND)} watch", "/dev/null"],
         check=False,
         cwd=ended.path,
         env=environment(),

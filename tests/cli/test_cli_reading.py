@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,7 @@ def test_following_a_log_ends_with_the_job(place: Place) -> None:
 
 def test_a_reader_that_closes_early_is_no_error(ended: Place) -> None:
     done = subprocess.run(
-        f"{' '.join(COMMAND)} show 'a-*' | head -n 1",
+        f"{shlex.join(COMMAND)} show 'a-*' | head -n 1",
         shell=True,
         check=False,
         cwd=ended.path,
@@ -127,7 +128,7 @@ def test_a_reader_that_closes_early_is_no_error(ended: Place) -> None:
 
 def test_colours_are_for_terminals_that_want_them(ended: Place) -> None:
     def on_a_terminal(**variables: str) -> str:
-        prefix = ("script", "-qec", f"{' '.join(COMMAND)} runs", "/dev/null")
+        prefix = ("script", "-qec", f"{shlex.join(COMMAND)} runs", "/dev/null")
         done = subprocess.run(
             prefix,
             check=False,

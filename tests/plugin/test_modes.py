@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,12 @@ conditions:
   bad: {run: exit 3}
   later: {run: "while [ ! -e go ]; do sleep 0.1; done"}
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_ever(project: Project) -> Iterator[None]:
+    yield
+    (project.path / "go").touch()
 
 
 def verdicts(project: Project) -> dict[str, str | None]:
