@@ -56,7 +56,9 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Start with the first worker that has cells."""
-        if self._run is None and any(".yaml::" in name or ".yml::" in name for name in ids):
+        # The ids of Python tests may hold anything, but after their file.
+        files = {name.partition("::")[0] for name in ids}
+        if self._run is None and any(name.endswith((".yaml", ".yml")) for name in files):
             self._run = self._start()
             pump = Thread(target=self._pump, args=[self._run], name="clusterjobs-pump", daemon=True)
             self._stack.callback(pump.join)

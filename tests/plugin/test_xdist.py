@@ -100,3 +100,15 @@ def test_nothing_is_submitted_after_errors_in_collection(project: Project) -> No
     project.matrix("recipes: {", "matrices/broken.yaml")
     assert project.run("-n2").ret != 0
     assert not project.submitted()
+
+
+def test_a_python_test_whose_id_looks_like_a_cell_starts_no_run(project: Project) -> None:
+    project.pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.parametrize("name", ["m.yaml::a"])
+        def test_it(name): pass
+        """
+    )
+    project.run("-n1").assert_outcomes(passed=1)
+    assert not (project.path / ".clusterjobs").exists()
