@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from ...jobs import Reason
@@ -48,7 +50,7 @@ class NodeTests(Suite):
 
     def test_ranks_reach_the_master_address(self, cluster: Cluster) -> None:
         need_nodes(cluster, 3)
-        job = cluster.submit(f"{cluster.harness.python} -c '{_MEET}'", nodes=3)
+        job = cluster.submit(f"{shlex.quote(cluster.harness.python)} -c '{_MEET}'", nodes=3)
         outcome = cluster.end(job, seconds=60.0)
         assert outcome.reason == Reason.JOB_COMPLETED, outcome.detail
         assert "met [b'rank 1', b'rank 2']" in cluster.printed(job)
