@@ -131,9 +131,9 @@ def main(rounds: int) -> None:
             print(sleepers(base, jobs, rounds), flush=True)
         head = "| what | wall | CPU | memory |\n|---|---|---|---|"
         print(f"\n## Jobs that do nothing, on the local backend\n\n{head}")
-        print("\n".join(true_jobs(base, 1000, 32, max(3, rounds // 2))), flush=True)
+        print("\n".join(true_jobs(base, 1000, 32, max(1, rounds // 2))), flush=True)
         print(f"\n## Cells against plain tests\n\n{head}")
-        print("\n".join(many_cells(base, 10_000, max(3, rounds // 2))), flush=True)
+        print("\n".join(many_cells(base, 10_000, max(1, rounds // 2))), flush=True)
         print(f"\n## Start-up without a matrix\n\n{head}\n{start_up(base, 4 * rounds)}")
 
 

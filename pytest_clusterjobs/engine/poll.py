@@ -62,7 +62,7 @@ class Round:
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
-    done: list[Job] = field(default_factory=list)
+    done: set[Job] = field(default_factory=set)
     to_cancel: list[Job] = field(default_factory=list)
     first_words: bool = False
     """Whether a job was heard of for the first time, which somebody may wait for."""
@@ -247,7 +247,7 @@ class Poller:
     def _finish(self, job: Job, observation: Observation, logs: LogReader | None, notes: Round) -> None:
         result = finish(job, observation, logs)
         notes.ended.append((job.token, result.outcome))
-        notes.done.append(job)
+        notes.done.add(job)
         if not self._retry(job, result):
             notes.results.append(result)
 

@@ -34,6 +34,8 @@ from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import Job
 
+pytestmark = pytest.mark.alone
+
 
 class Local(Cluster):
     """A run of the local backend whose processes can be looked at."""

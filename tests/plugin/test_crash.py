@@ -23,6 +23,8 @@ from tests.plugin.test_leaks import until
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
+pytestmark = pytest.mark.alone
+
 MATRIX = """
 recipes: {a: "true", b: sleep 0.3}
 nodes: [1, 2]

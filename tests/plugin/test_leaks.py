@@ -19,6 +19,8 @@ from pytest_clusterjobs.jobs import Reason
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
+pytestmark = pytest.mark.alone
+
 SLEEPERS = """
 recipes: {a: "echo $$ > pid-$CLUSTERJOBS_CELL-$CLUSTERJOBS_NODE_RANK; exec sleep 300"}
 nodes: [1, 2]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
+
+pytestmark = pytest.mark.alone
 
 STAGGERED = """
 recipes: {a: "true"}
