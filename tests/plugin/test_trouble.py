@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_ends_the_run_its_jobs_and_says_so_in_one_line(
     assert "\nERROR: " in output and "ledger.sqlite: database or disk is full" in output
     assert "cut short" in output
     assert "INTERNALERROR" not in output and "Traceback" not in output
-    until(lambda: not of_project(project.path), 5)
+    until(lambda: not of_project(project.path), 30)
 
 
 def test_kill_9_while_the_disk_is_full_leaves_no_process_either(project: Project) -> None:
@@ -71,7 +71,7 @@ def test_kill_9_while_the_disk_is_full_leaves_no_process_either(project: Project
     fill_the_disk(project)
     process.kill()
     process.communicate()
-    until(lambda: not of_project(project.path), 5)
+    until(lambda: not of_project(project.path), 30)
 
 
 def test_the_reaper_finds_a_backend_where_pytest_found_it(project: Project) -> None:
@@ -86,7 +86,7 @@ def test_the_reaper_finds_a_backend_where_pytest_found_it(project: Project) -> N
     until(lambda: jobs_run(project.path), 30)
     process.kill()
     process.communicate()
-    until(lambda: not of_project(project.path), 5)
+    until(lambda: not of_project(project.path), 30)
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n1"]])
@@ -118,7 +118,7 @@ def test_impatient_ctrl_c_leaves_no_job_and_a_whole_report(project: Project, pau
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert "Traceback" not in output
     assert project.report()["summary"]["not_run"] == 4
-    until(lambda: not of_project(project.path), 15)
+    until(lambda: not of_project(project.path), 40)
 
 
 def test_the_same_cell_twice_is_one_job_told_twice(project: Project) -> None:
