@@ -105,11 +105,6 @@ class Poller:
             self._closed = True
             self._core.changed.notify_all()
 
-    @property
-    def live(self) -> int:
-        """How many jobs have not ended."""
-        return len(self._jobs)
-
     def _woken(self, tokens: Collection[str]) -> None:
         now = self._core.clock.monotonic()
         with self._core.changed:
