@@ -24,27 +24,10 @@ from .codec import load
 from .records import Attempt
 from .records import Registration
 from .records import Result
-
-APPLICATION_ID = 0x434A4C31
-"""Marks a SQLite file as a ledger (``CJL1``)."""
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE cells (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, registration TEXT NOT NULL);
-CREATE TABLE attempts (
-    token TEXT PRIMARY KEY, key TEXT NOT NULL, number INTEGER NOT NULL, intended REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE submissions (token TEXT PRIMARY KEY, submitted REAL, handle TEXT) WITHOUT ROWID;
-CREATE TABLE actions (token TEXT PRIMARY KEY, action TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE observations (token TEXT PRIMARY KEY, observation TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE outcomes (token TEXT PRIMARY KEY, outcome TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE results (key TEXT PRIMARY KEY, verdict TEXT NOT NULL, result TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE history (token TEXT NOT NULL, at REAL NOT NULL, observation TEXT NOT NULL);
-CREATE TABLE reports (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, data TEXT NOT NULL);
-"""
-# One table a fact: facts are only ever added or replaced, many at a time, by the same statement.
+from .schema import check
+from .schema import NotOurs
+from .schema import SCHEMA_VERSION
+from .schema import upgrade
 
 _ATTEMPTS = """
 SELECT token, key, number, intended, submitted, handle, observation, action, outcome
@@ -69,33 +52,32 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        try:
+        with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._prepare()
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerError(f"{path}: {error}") from error
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, NotOurs) as error:
+            raise LedgerError(f"{self.path}: {error}") from error
 
     def _prepare(self) -> None:
-        (found,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables and found != APPLICATION_ID:
-            raise LedgerError(f"{self.path}: a SQLite file, but not a ledger of pytest-clusterjobs")
-        if version > SCHEMA_VERSION:
-            raise LedgerError(
-                f"{self.path}: written by a newer pytest-clusterjobs (ledger version {version})"
-            )
+        with self._transaction("DEFERRED") as db:
+            version = check(db)
         self._journal()
         # NORMAL survives the death of this process at any instant; a host's power cut may take the
         # last transactions, which the jobs' tokens bring back.
         self._db.execute("PRAGMA synchronous = NORMAL")
-        if not tables:
+        if version < SCHEMA_VERSION:
             with self._transaction() as db:
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                upgrade(db)
 
     def _journal(self) -> None:
         (mode,) = self._db.execute("PRAGMA journal_mode").fetchone()
@@ -110,27 +92,21 @@ class Ledger:
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        with self._lock, self._telling():
+            self._db.execute(f"BEGIN {kind}")
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    # A full disk makes SQLite roll back by itself; its own error is the one to tell.
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as error:
-                raise LedgerError(f"{self.path}: {error}") from error
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A full disk makes SQLite roll back by itself; its own error is the one to tell.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._db.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
-                raise LedgerError(f"{self.path}: {error}") from error
+        with self._lock, self._telling():
+            return self._db.execute(sql, values).fetchall()
 
     def close(self) -> None:
         """Close the file; the ledger cannot be used any more."""
@@ -249,6 +225,21 @@ class Ledger:
         """Every report in the order in which pytest made them."""
         rows = self._rows("SELECT key, phase, outcome, data FROM reports ORDER BY id")
         return [(key, phase, outcome, json.loads(data)) for key, phase, outcome, data in rows]
+
+    # What users' hooks have to say of cells.
+
+    def add_notes(self, rows: Iterable[tuple[str, str, Any]]) -> None:
+        """Store JSON values as ``(key, name, value)``; the last one of a name stays. Raises TypeError, ValueError."""
+        notes = [(key, name, json.dumps(value, allow_nan=False)) for key, name, value in rows]
+        with self._transaction() as db:
+            _insert(db, "INSERT OR REPLACE INTO notes (key, name, value)", notes)
+
+    def notes(self) -> dict[str, dict[str, Any]]:
+        """Everything that ``add_notes`` stored: by key of the cell, then by name."""
+        found: dict[str, dict[str, Any]] = {}
+        for key, name, value in self._rows("SELECT key, name, value FROM notes ORDER BY key, name"):
+            found.setdefault(key, {})[name] = json.loads(value)
+        return found
 
     # For reports, which pass JSON text on without taking it apart.
 

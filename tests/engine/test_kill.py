@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,8 @@ class Rig:
             attempt = Attempt(token, cell.key, 1, self.clock.time())
             self.ledger.record(intended=[attempt])
             handle = self.backend.submit(cell.cell.spec, token)
-            self.ledger.record(
-                submitted=[Attempt(token, cell.key, 1, attempt.intended, self.clock.time(), handle)]
-            )
+            landed = replace(attempt, submitted=self.clock.time(), handle=handle)
+            self.ledger.record(submitted=[landed])
 
     def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Killer:
         killer = Killer(

@@ -50,7 +50,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
     attempt = Attempt("t", "m.yaml::a", 1, 1.0)
     ledger.record(intended=[attempt])
     handle = Handle("17", {"where": ["x", 1]}, "https://example.invalid")
-    ledger.record(submitted=[Attempt("t", "m.yaml::a", 1, 1.0, 2.0, handle)])
+    ledger.record(submitted=[Attempt("t", "m.yaml::a", 1, 1.0, submitted=2.0, handle=handle)])
     running = Observation(Phase.RUNNING, native_state="R")
     ledger.observe(3.0, changed=[("t", running, None)])
     ledger.observe(4.0, changed=[("t", Observation(Phase.ENDED), Handle("18"))])
@@ -140,16 +140,6 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> N
     with pytest.raises(LedgerError, match=r"text\.sqlite: file is not a database"):
         Ledger(text)
     assert text.read_text().startswith("this is text")
-
-
-def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    Ledger(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(LedgerError, match="newer pytest-clusterjobs"):
-        Ledger(path)
 
 
 def test_the_reaper_ends_with_a_run_that_is_closed_in_order(tmp_path: Path) -> None:
