@@ -18,6 +18,7 @@ from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
 from ..jobs import Phase
+from . import journal
 from .codec import dump
 from .codec import dump_result
 from .codec import load
@@ -54,6 +55,7 @@ class Ledger:
         self._lock = threading.RLock()
         with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._kind = journal.file_system(path.parent)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
@@ -69,27 +71,18 @@ class Ledger:
             raise LedgerError(f"{self.path}: {error}") from error
 
     def _prepare(self) -> None:
+        is_local = self._kind in journal.LOCAL
+        if not is_local:
+            journal.share_no_memory(self._db)
         with self._transaction("DEFERRED") as db:
             version = check(db)
-        self._journal()
-        # NORMAL survives the death of this process at any instant; a host's power cut may take the
-        # last transactions, which the jobs' tokens bring back.
-        self._db.execute("PRAGMA synchronous = NORMAL")
+        if is_local:
+            journal.use_write_ahead_log(self._db)
+        else:
+            journal.use_rollback_journal(self._db)
         if version < SCHEMA_VERSION:
             with self._transaction() as db:
                 upgrade(db)
-
-    def _journal(self) -> None:
-        (mode,) = self._db.execute("PRAGMA journal_mode").fetchone()
-        if mode == "wal":
-            return
-        try:
-            (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError:
-            mode = None
-        if mode != "wal":
-            # A file system without shared memory between processes, such as NFS.
-            self._db.execute("PRAGMA journal_mode = TRUNCATE")
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,58 @@
+"""File systems of a test's own: small ones, read-only ones, and one that is not of this host. They take root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def mounted(folder: Path, *command: str) -> Iterator[Path]:
+    """Mount something on ``folder`` with this command; skips where that is not allowed.
+
+    It fails instead where CLUSTERJOBS_REQUIRE names the program, as for the ``require`` fixture.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done = None
+    if shutil.which(command[0]):
+        done = subprocess.run([*command, str(folder)], check=False, capture_output=True, text=True)
+    if done is None or done.returncode:
+        why = f"cannot {' '.join(command[:3])}: {done.stderr.strip() if done else 'not installed'}"
+        if command[0] in os.environ.get("CLUSTERJOBS_REQUIRE", "").split(","):
+            pytest.fail(why)
+        pytest.skip(why)
+    try:
+        yield folder
+    finally:
+        # Lazily: a process that has not quite ended must not make the test fail for it.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def small(folder: Path, kilobytes: int) -> AbstractContextManager[Path]:
+    """A file system that is soon full."""
+    return mounted(folder, "mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs")
+
+
+def elsewhere(folder: Path) -> AbstractContextManager[Path]:
+    """A file system that is not known to be of this host alone: FUSE, with a folder beside it as its disk."""
+    disk = folder.with_name(f"{folder.name}-disk")
+    disk.mkdir()
+    return mounted(folder, "bindfs", str(disk))
+
+
+def read_only(folder: Path) -> AbstractContextManager[Path]:
+    """What is in a folder, behind a mount that nobody can write to, root included."""
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True)
+    return mounted(folder, "mount", "-o", "remount,bind,ro")
+
+
+def remount(folder: Path, options: str) -> None:
+    """Change a file system while it is in use."""
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
