@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .jobs import CELL_ID
 from .matrix import load_matrix
 from .matrix import MatrixErrors
 from .settings import settings_of
@@ -64,7 +66,7 @@ class MatrixFile(pytest.Module):
         for warning in matrix.warnings:
             self.warn(MatrixWarning(warning))
         shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
-        for cell in matrix.cells:
+        for cell in self._modified(matrix.cells):
             function, info = shared.get(cell.fixtures) or (_function_using(cell.fixtures), None)
             item: CellItem = CellItem.from_parent(
                 self, name=cell.id, callobj=function, fixtureinfo=info, cell=cell
@@ -72,6 +74,22 @@ class MatrixFile(pytest.Module):
             if cell.fixtures not in shared:
                 shared[cell.fixtures] = (function, item._fixtureinfo)
             yield item
+
+    def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells after the user's hooks. Raises pytest.UsageError for ids that cannot be."""
+        hook = self.ihook.pytest_clusterjobs_modify_cells
+        changed = list(cells)
+        hook(config=self.config, path=self.path, cells=changed)
+        seen: set[str] = set()
+        for cell in changed:
+            if cell.id in seen or not CELL_ID.fullmatch(cell.id):
+                what = "a second cell" if cell.id in seen else "a cell"
+                raise pytest.UsageError(
+                    f"{self.nodeid}: pytest_clusterjobs_modify_cells left {what} with the id {cell.id!r};"
+                    " ids are unique and within [A-Za-z0-9._+-]"
+                )
+            seen.add(cell.id)
+        return changed
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A matrix's mistakes are the author's, settings the user's: no trace."""

@@ -33,10 +33,28 @@ def keep_from_rerunning(item: pytest.Item) -> None:
     """Tell pytest-rerunfailures that this item is run once, whatever the command line or a mark says.
 
     It runs an item again at once, and would be shown the end of the same job each time: a job's second
-    chance is another job. The closest mark wins there over the option.
+    chance is another job, which the engine submits (see ``reruns_of``). The closest mark wins over the option.
     """
     if item.config.pluginmanager.hasplugin("rerunfailures"):
         item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+
+
+def reruns_of(item: pytest.Item) -> int:
+    """How often a ``flaky`` mark of pytest-rerunfailures wants this item run again.
+
+    The mark has to be the item's own: ``--reruns`` is said of tests that cost nothing. Marks with a
+    condition or with filters on exceptions count as none, since they are about what a test raises.
+    """
+    mark = item.get_closest_marker("flaky")
+    if mark is None or not item.config.pluginmanager.hasplugin("rerunfailures"):
+        return 0
+    if {"only_rerun", "rerun_except", "condition"} & mark.kwargs.keys():
+        return 0
+    try:
+        from pytest_rerunfailures import get_reruns_count
+    except ImportError:
+        return 0
+    return max(0, get_reruns_count(item) or 0)
 
 
 def timeout_of(item: pytest.Item) -> float | None:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,7 @@ from .engine.host import RunPlan
 from .engine.host import start_run
 from .engine.ledger import LedgerError
 from .engine.runs import new_run_id
+from .hooks import HookCalls
 from .jobs import Verdict
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
@@ -64,7 +66,8 @@ class Owner:
     def __init__(self, config: pytest.Config, settings: Settings, plan: RunPlan) -> None:
         self._config = config
         self._settings = settings
-        self.plan = plan
+        self._hooks = HookCalls(config)
+        self.plan = replace(plan, extensions=self._hooks)
         self.sidecar = settings.json_path or plan.folder / "report.json"
         self._run: Run | None = None
         self._clerk: Clerk | None = None
@@ -177,6 +180,7 @@ class Owner:
             notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
+        notes += self._hooks.troubles
         write_summary(terminalreporter, self._rows, self._counts, self.plan.run_id, notes)
 
     def _launch_notes(self) -> list[str]:

@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer hooks to users."""
+    from . import newhooks
+
+    pluginmanager.add_hookspecs(newhooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the ``timeout`` mark where pytest-timeout does not."""
     if not config.pluginmanager.hasplugin("timeout"):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from .collect import CellItem
+from .compat import reruns_of
 from .compat import stop_naming_files
 from .compat import timeout_of
 from .compat import will_be_skipped
@@ -53,7 +54,9 @@ def register(items: Sequence[CellItem]) -> list[Registration]:
     found: dict[str, Registration] = {}
     for item in items:
         assert item.parent is not None
-        found.setdefault(item.key, Registration(item.key, item.parent.nodeid, item.cell, timeout_of(item)))
+        if item.key not in found:
+            entry = Registration(item.key, item.parent.nodeid, item.cell, timeout_of(item), reruns_of(item))
+            found[item.key] = entry
     return list(found.values())
 
 

@@ -97,7 +97,9 @@ class Backend(Protocol):
         """Say of each token how its job is now, in as few calls as the cluster allows.
 
         A token missing from the answer was not seen this time and keeps its last state; a job that
-        the scheduler definitely does not know is ``absent``. Raises BackendError, Throttled.
+        the scheduler definitely does not know is ``absent``. A pending job with a ``reason_hint`` can
+        never start (``dependency_failed``, or ``rejected`` for all else), by the scheduler's own word: if
+        that word lasts, the engine ends the job. Raises BackendError, Throttled.
         """
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:

@@ -42,6 +42,7 @@ def dump_result(result: Result, outcome: str | None) -> str:
         "job_id": json.dumps(result.job_id),
         "url": json.dumps(result.url),
         "logs": json.dumps(dict(result.logs)),
+        "fields": json.dumps(dict(result.fields)),
     }
     return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from .clock import Clock
+from .extensions import Extensions
+from .extensions import NoExtensions
 from .job import Job
 from .ledger import Ledger
 from .records import Result
@@ -22,6 +24,7 @@ class Core:
     clock: Clock
     max_jobs: int | None = None
     max_nodes: int | None = None
+    extensions: Extensions = field(default_factory=NoExtensions)
     changed: threading.Condition = field(default_factory=threading.Condition)
     queue: deque[Job] = field(default_factory=deque)
     """Waiting to be submitted, first come first served."""

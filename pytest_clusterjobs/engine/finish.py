@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..backends import sentinel
@@ -17,7 +18,10 @@ from ..jobs import Verdict
 from ..jobs.token import nonce
 from ..judge import judge
 from ..judge import outcome as judge_outcome
+from .extensions import Extensions
+from .extensions import NoExtensions
 from .job import Job
+from .records import Field
 from .records import Result
 from .redact import redact
 
@@ -109,20 +113,28 @@ def needs_time(job: Job, observation: Observation, logs: LogReader) -> bool:
     return logs.missing or not observation.log_complete
 
 
-def finish(job: Job, observation: Observation, logs: LogReader | None) -> Result:
+_ANSWERS = (Verdict.PASSED, Verdict.FAILED)
+
+
+def finish(
+    job: Job, observation: Observation, logs: LogReader | None, extensions: Extensions | None = None
+) -> Result:
     """Judge a job that has ended or that this run has given up on."""
+    extensions = extensions or NoExtensions()
     cell = job.registration.cell
     whole: Callable[[int], LogChunk] | None = logs.whole if logs is not None else None
     ended = judge_outcome(
-        cell.spec,
+        job.spec,
         observation,
         action=job.action,
         classification=cell.classify,
         log=whole,
         submitted=job.submitted,
     )
-    judgement = judge(cell.expect, ended, log=whole, nodes=cell.spec.nodes)
-    return Result(
+    judgement = judge(cell.expect, ended, log=whole, nodes=job.spec.nodes)
+    if logs is not None and judgement.verdict in _ANSWERS:
+        judgement = _checked(judgement, job, ended, logs, extensions)
+    result = Result(
         key=job.key,
         outcome=ended,
         judgement=judgement,
@@ -131,6 +143,29 @@ def finish(job: Job, observation: Observation, logs: LogReader | None) -> Result
         url=job.handle.url if job.handle else None,
         logs=_excerpts(job, ended, judgement, logs),
     )
+    return replace(result, fields=_redacted(extensions.fields(cell, result), job))
+
+
+def _checked(
+    judgement: Judgement, job: Job, ended: Outcome, logs: LogReader, extensions: Extensions
+) -> Judgement:
+    """The judgement with what the user's own checks find wrong."""
+
+    def log(rank: int) -> str:
+        return logs.whole(rank).text
+
+    misses = tuple(extensions.check(job.registration.cell, ended, log))
+    if not misses:
+        return judgement
+    redacted = tuple(replace(miss, seen=redact(miss.seen, job.spec.secrets)) for miss in misses)
+    return replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, *redacted))
+
+
+def _redacted(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:
+    return {
+        name: redact(value, job.spec.secrets) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def _excerpts(job: Job, ended: Outcome, judgement: Judgement, logs: LogReader | None) -> dict[int, str]:

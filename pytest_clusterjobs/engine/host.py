@@ -16,6 +16,7 @@ from typing import Literal
 from ..backends.protocol import Backend
 from ..backends.registry import Site
 from .clock import Clock
+from .extensions import Extensions
 from .ledger import Ledger
 from .ledger import LedgerError
 from .process import is_alive
@@ -67,6 +68,8 @@ class RunPlan:
     patience: float = 1.5
     """Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
     clock: Clock | None = None
+    extensions: Extensions | None = None
+    """What the user's own code adds."""
 
     @property
     def ledger_path(self) -> Path:
@@ -125,6 +128,7 @@ class Run:
             max_jobs=plan.max_jobs,
             max_nodes=plan.max_nodes,
             clock=plan.clock,
+            extensions=plan.extensions,
         )
         self._left: int | None = None
 

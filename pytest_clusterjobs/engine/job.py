@@ -11,6 +11,7 @@ from ..jobs import JobSpec
 from ..jobs import Observation
 from ..jobs import OwnAction
 from ..jobs import Phase
+from ..jobs import Reason
 from .clock import Clock
 from .records import Attempt
 from .records import Registration
@@ -29,6 +30,10 @@ RUNTIME_MARGIN = 60.0
 CANCEL_PATIENCE = 600.0
 """Seconds after which a cancel that no poll confirmed is given up on, and said so."""
 
+STUCK_FOR = 60.0
+"""Seconds for which a cluster has to say, without a break, that a pending job can never start: it may say so
+while it is scaling up, or while somebody mends its configuration."""
+
 CANCEL_AGAIN = 30.0
 """Seconds between two requests to cancel the same job."""
 
@@ -40,6 +45,8 @@ class Job:
     registration: Registration
     number: int
     token: str
+    prepared: JobSpec | None = None
+    """What runs in place of the cell's own spec, where a hook changed it."""
     intended: float = 0.0
     submitted: float | None = None
     submitted_at: float = 0.0
@@ -53,6 +60,8 @@ class Job:
     """When the cluster last said anything about it."""
     running_at: float | None = None
     absent_at: float | None = None
+    stuck_at: float | None = None
+    """Since when the cluster has said that it can never start."""
     ended_at: float | None = None
     cancelled_at: float | None = None
     """When the cluster was last asked to end it."""
@@ -61,6 +70,8 @@ class Job:
     """Whether this process has had a word about it from the cluster."""
     again: bool = False
     """Whether it is submitted again once it has ended: it was cancelled because its session ended."""
+    reruns: int = 0
+    """How many attempts before it failed and were rerun."""
     submissions: int = 0
     why: str = ""
     """The last error of its submission."""
@@ -73,7 +84,7 @@ class Job:
     @property
     def spec(self) -> JobSpec:
         """What it runs."""
-        return self.registration.cell.spec
+        return self.prepared or self.registration.cell.spec
 
     def attempt(self) -> Attempt:
         """The attempt as the ledger keeps it."""
@@ -82,6 +93,7 @@ class Job:
             key=self.key,
             number=self.number,
             intended=self.intended,
+            spec=self.prepared,
             submitted=self.submitted,
             handle=self.handle,
         )
@@ -111,6 +123,8 @@ class Job:
             self.observation = self.observation or seen
             return newly
         self.absent_at = None
+        stuck = seen.phase is Phase.PENDING and seen.reason_hint is not None
+        self.stuck_at = (self.stuck_at if self.stuck_at is not None else now) if stuck else None
         if seen.phase is Phase.RUNNING and self.running_at is None:
             self.running_at = now
         if seen.phase is Phase.ENDED and self.ended_at is None:
@@ -130,6 +144,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
         entry,
         attempt.number,
         attempt.token,
+        prepared=attempt.spec,
         intended=attempt.intended,
         submitted=submitted,
         submitted_at=now - max(0.0, at - submitted),
@@ -157,6 +172,8 @@ def due_action(job: Job, now: float, at: float) -> OwnAction | None:
     if job.observation is None or job.observation.phase is Phase.ENDED:
         return None
     if job.observation.phase is Phase.PENDING:
+        if job.stuck_at is not None and now - job.stuck_at >= STUCK_FOR:
+            return _give_up(job.observation, at)
         waited = now - job.submitted_at
         if waited > spec.queue_timeout:
             words = job.observation.native_reason or job.observation.native_state
@@ -164,6 +181,12 @@ def due_action(job: Job, now: float, at: float) -> OwnAction | None:
             return OwnAction(ActionKind.QUEUE_TIMEOUT, why, at)
         return None
     return _run_limit(job, now, at)
+
+
+def _give_up(seen: Observation, at: float) -> OwnAction:
+    dependency = seen.reason_hint is Reason.DEPENDENCY_FAILED
+    kind = ActionKind.DEPENDENCY_FAILED if dependency else ActionKind.REJECTED
+    return OwnAction(kind, f"it can never start: {seen.native_reason or seen.native_state}", at)
 
 
 def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
@@ -184,7 +207,8 @@ def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
 def next_deadline(job: Job) -> float | None:
     """When ``due_action`` could next find something by itself, in monotonic seconds."""
     if job.observation is not None and job.observation.phase is Phase.PENDING:
-        return job.submitted_at + job.spec.queue_timeout
+        limit = job.submitted_at + job.spec.queue_timeout
+        return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_FOR)
     if job.running_at is not None and job.registration.test_timeout is not None:
         return job.running_at + job.registration.test_timeout
     return None

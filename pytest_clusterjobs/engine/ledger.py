@@ -14,6 +14,7 @@ from typing import Any
 from typing import NamedTuple
 
 from ..jobs import Handle
+from ..jobs import JobSpec
 from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
@@ -31,8 +32,8 @@ from .schema import SCHEMA_VERSION
 from .schema import upgrade
 
 _ATTEMPTS = """
-SELECT token, key, number, intended, submitted, handle, observation, action, outcome
-FROM attempts LEFT JOIN submissions USING (token) LEFT JOIN observations USING (token)
+SELECT token, key, number, intended, spec, submitted, handle, observation, action, outcome
+FROM attempts LEFT JOIN specs USING (token) LEFT JOIN submissions USING (token) LEFT JOIN observations USING (token)
 LEFT JOIN actions USING (token) LEFT JOIN outcomes USING (token)
 """
 
@@ -146,10 +147,13 @@ class Ledger:
     def record(self, *, submitted: Iterable[Attempt] = (), intended: Iterable[Attempt] = ()) -> None:
         """Note attempts that were submitted and others that are about to be, in one transaction."""
         handles = [(a.token, a.submitted, dump(a.handle) if a.handle else None) for a in submitted]
-        intents = [(a.token, a.key, a.number, a.intended) for a in intended]
+        new = list(intended)
+        intents = [(a.token, a.key, a.number, a.intended) for a in new]
+        specs = [(a.token, dump(a.spec)) for a in new if a.spec is not None]
         with self._transaction() as db:
             _insert(db, "INSERT OR REPLACE INTO submissions", handles)
             _insert(db, "INSERT OR IGNORE INTO attempts", intents)
+            _insert(db, "INSERT OR IGNORE INTO specs", specs)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Take back intents that were not acted on."""
@@ -202,6 +206,11 @@ class Ledger:
         where = "WHERE outcome IS NULL" if live else ""
         return [_attempt(row) for row in self._rows(f"{_ATTEMPTS} {where} ORDER BY key, number")]
 
+    def last_attempt(self, key: str) -> Attempt | None:
+        """The last attempt of one cell, if it has one."""
+        rows = self._rows(f"{_ATTEMPTS} WHERE key = ? ORDER BY number DESC LIMIT 1", key)
+        return _attempt(rows[0]) if rows else None
+
     def history(self, token: str) -> list[tuple[float, Observation]]:
         """What was seen of an attempt before its end, and when (seconds since the epoch)."""
         rows = self._rows("SELECT at, observation FROM history WHERE token = ? ORDER BY at", token)
@@ -219,20 +228,18 @@ class Ledger:
         rows = self._rows("SELECT key, phase, outcome, data FROM reports ORDER BY id")
         return [(key, phase, outcome, json.loads(data)) for key, phase, outcome, data in rows]
 
-    # What users' hooks have to say of cells.
+    # What other processes of the session want of the one that owns the run.
 
-    def add_notes(self, rows: Iterable[tuple[str, str, Any]]) -> None:
-        """Store JSON values as ``(key, name, value)``; the last one of a name stays. Raises TypeError, ValueError."""
-        notes = [(key, name, json.dumps(value, allow_nan=False)) for key, name, value in rows]
+    def wish_end(self, key: str, why: str) -> None:
+        """Ask the owner to end a cell's job."""
         with self._transaction() as db:
-            _insert(db, "INSERT OR REPLACE INTO notes (key, name, value)", notes)
+            _insert(db, "INSERT INTO wishes (key, why)", [(key, why)])
 
-    def notes(self) -> dict[str, dict[str, Any]]:
-        """Everything that ``add_notes`` stored: by key of the cell, then by name."""
-        found: dict[str, dict[str, Any]] = {}
-        for key, name, value in self._rows("SELECT key, name, value FROM notes ORDER BY key, name"):
-            found.setdefault(key, {})[name] = json.loads(value)
-        return found
+    def wishes(self, after: int = 0) -> list[tuple[int, str, str]]:
+        """Number, key and why of each wish with a number above ``after``."""
+        return [
+            (number, key, why) for number, key, why in self._rows("SELECT * FROM wishes WHERE id > ?", after)
+        ]
 
     # For reports, which pass JSON text on without taking it apart.
 
@@ -258,6 +265,7 @@ class AttemptTexts(NamedTuple):
     key: str
     number: int
     intended: float
+    spec: str | None
     submitted: float | None
     handle: str | None
     observation: str | None
@@ -283,12 +291,13 @@ def _insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], 
 
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:
-    token, key, number, intended, submitted, handle, observation, action, outcome = row
+    token, key, number, intended, spec, submitted, handle, observation, action, outcome = row
     return Attempt(
         token=token,
         key=key,
         number=number,
         intended=intended,
+        spec=load(JobSpec, spec) if spec else None,
         submitted=submitted,
         handle=load(Handle, handle) if handle else None,
         observation=load(Observation, observation) if observation else None,

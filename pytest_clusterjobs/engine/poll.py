@@ -62,6 +62,8 @@ class Round:
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    told: list[tuple[Job, Result]] = field(default_factory=list)
+    """Attempts that ended, for those who want to be told."""
     done: set[Job] = field(default_factory=set)
     to_cancel: list[Job] = field(default_factory=list)
     first_words: bool = False
@@ -240,7 +242,8 @@ class Poller:
         self._finish(job, observation, logs, notes)
 
     def _finish(self, job: Job, observation: Observation, logs: LogReader | None, notes: Round) -> None:
-        result = finish(job, observation, logs)
+        result = finish(job, observation, logs, self._core.extensions)
+        notes.told.append((job, result))
         notes.ended.append((job.token, result.outcome))
         notes.done.add(job)
         if not self._retry(job, result):
@@ -310,6 +313,8 @@ class Poller:
                 self._core.complete(result)
             if notes.done or notes.first_words:
                 self._core.changed.notify_all()
+        for job, result in notes.told:
+            self._core.extensions.ended(job.registration.cell, result)
 
     # Trouble.
 

@@ -8,10 +8,14 @@ from dataclasses import field
 
 from ..jobs import Cell
 from ..jobs import Handle
+from ..jobs import JobSpec
 from ..jobs import Judgement
 from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
+
+Field = str | int | float | bool
+"""A value that a user's hook adds to reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,10 @@ class Registration:
     cell: Cell
     test_timeout: float | None = None
     """pytest-timeout's limit in seconds, counted from the job's start."""
+    reruns: int = 0
+    """pytest-rerunfailures' count: how often a cell that failed gets another attempt."""
+    test: str | None = None
+    """The node id of the Python test that submitted it by hand; None for a cell of a matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,8 @@ class Attempt:
     """Counted from 1."""
     intended: float
     """Seconds since the epoch, as all times here; written before the submission."""
+    spec: JobSpec | None = None
+    """What was submitted, where a hook changed it; None for the cell's own spec."""
     submitted: float | None = None
     handle: Handle | None = None
     observation: Observation | None = None
@@ -62,3 +72,5 @@ class Result:
     url: str | None = None
     logs: Mapping[int, str] = field(default_factory=dict)
     """The end of a few ranks' logs, secrets taken out; empty for a cell that passed."""
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    """What user hooks add to the reports."""

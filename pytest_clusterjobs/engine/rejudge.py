@@ -34,11 +34,11 @@ def rejudge(
     entry: Registration, cell: Cell, attempt: Attempt, result: Result, backend: Backend | None
 ) -> Rejudged:
     """Judge the last attempt of ``entry`` by what ``cell`` says. Without a backend there are no logs."""
-    job = Job(entry, attempt.number, attempt.token, handle=attempt.handle)
+    job = Job(entry, attempt.number, attempt.token, prepared=attempt.spec, handle=attempt.handle)
     logs = LogReader(backend, job) if backend is not None else None
     whole = logs.whole if logs is not None else _no_log
     outcome = _outcome(cell, attempt, result, whole)
-    judgement = judge(cell.expect, outcome, log=whole, nodes=entry.cell.spec.nodes)
+    judgement = judge(cell.expect, outcome, log=whole, nodes=job.spec.nodes)
     needed = cell.expect.needs_logs or cell.classify.needs_logs
     return Rejudged(outcome, judgement, needed and (logs is None or logs.missing))
 
@@ -53,7 +53,7 @@ def _outcome(cell: Cell, attempt: Attempt, result: Result, whole: object) -> Out
     if seen is None or (seen.phase is not Phase.ENDED and stored.action is None):
         return stored
     return judge_outcome(
-        cell.spec,
+        attempt.spec or cell.spec,
         replace(seen, nodes=stored.nodes, log_complete=stored.log_complete),
         action=stored.action,
         classification=cell.classify,

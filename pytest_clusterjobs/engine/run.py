@@ -13,11 +13,14 @@ from ..jobs import ActionKind
 from ..jobs import OwnAction
 from ..jobs import Phase
 from ..jobs import Reason
+from ..jobs import ReasonClass
 from ..jobs import Verdict
 from ..jobs.token import Token
 from .clock import Clock
 from .clock import SystemClock
 from .core import Core
+from .extensions import Extensions
+from .extensions import NoExtensions
 from .job import adopted
 from .job import Job
 from .ledger import Ledger
@@ -39,6 +42,10 @@ class Earlier:
     """By key, in order."""
 
 
+def _failed(attempt: Attempt) -> bool:
+    return attempt.outcome is not None and attempt.outcome.reason_class is ReasonClass.PRODUCT
+
+
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
 
@@ -58,8 +65,16 @@ class Engine:
         max_jobs: int | None = None,
         max_nodes: int | None = None,
         clock: Clock | None = None,
+        extensions: Extensions | None = None,
     ) -> None:
-        self.core = Core(run_id, ledger, clock or SystemClock(), max_jobs=max_jobs, max_nodes=max_nodes)
+        self.core = Core(
+            run_id,
+            ledger,
+            clock or SystemClock(),
+            max_jobs=max_jobs,
+            max_nodes=max_nodes,
+            extensions=extensions or NoExtensions(),
+        )
         self._open = open_backend
         self._backends: dict[str, Backend] = {}
         self._pollers: dict[str, Poller] = {}
@@ -108,6 +123,7 @@ class Engine:
                 self._ready(entry.cell.backend)
                 job = adopted(entry, attempts[-1], self.core.clock)
                 job.again = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
+                job.reruns = sum(_failed(attempt) for attempt in attempts[:-1])
                 with self.core.changed:
                     self.core.in_flight.add(job)
                 self._adopt(job)
@@ -138,14 +154,16 @@ class Engine:
         self._pollers[job.registration.cell.backend].adopt(job)
 
     def _retry(self, job: Job, result: Result) -> bool:
-        """Queue another attempt after an infrastructure failure, if the cell wants one."""
-        cell = job.registration.cell
-        wanted = job.again or (result.outcome.reason in RETRIED and job.number <= cell.infra_retries)
+        """Queue another attempt after an infrastructure failure, or a failure that is to be rerun."""
+        entry = job.registration
+        retry = result.outcome.reason in RETRIED and job.number - job.reruns <= entry.cell.infra_retries
+        rerun = result.judgement.verdict is Verdict.FAILED and job.reruns < entry.reruns
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
-        if not wanted or not confirmed or self.core.stopping:
+        if not (job.again or retry or rerun) or not confirmed or self.core.stopping:
             return False
-        again = self._job(job.registration, job.number + 1)
-        pause = 0.0 if job.again else RETRY_PAUSE * 2.0 ** (job.number - 1)
+        again = self._job(entry, job.number + 1)
+        again.reruns = job.reruns + (rerun and not job.again)
+        pause = RETRY_PAUSE * 2.0 ** (job.number - 1) if retry and not job.again else 0.0
         again.due_at = self.core.clock.monotonic() + pause
         with self.core.changed:
             self.core.delayed.append(again)

@@ -24,8 +24,8 @@ _STEPS = (
         id INTEGER PRIMARY KEY, key TEXT NOT NULL, phase TEXT NOT NULL, outcome TEXT NOT NULL, data TEXT NOT NULL);
     """,
     """
-    CREATE TABLE notes (
-        key TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key, name)) WITHOUT ROWID;
+    CREATE TABLE specs (token TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE wishes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, why TEXT NOT NULL);
     """,
 )
 """Statements that make version 1 of nothing, version 2 of version 1, and so on. Released steps never change."""

@@ -16,6 +16,7 @@ from ..jobs import Phase
 from ..jobs import Reason
 from ..jobs import Times
 from .core import Core
+from .extensions import Vetoed
 from .finish import finish
 from .job import Job
 from .records import Attempt
@@ -58,15 +59,31 @@ class Submitter:
         try:
             submitted: list[Attempt] = []
             while True:
-                jobs = self._take(block=not submitted)
+                taken = self._take(block=not submitted)
+                jobs = [job for job in taken if self._prepare(job)]
                 # What was just submitted and what comes next are one transaction: half the commits.
                 if submitted or jobs:
                     self._core.ledger.record(submitted=submitted, intended=[job.attempt() for job in jobs])
-                if not jobs and not submitted:
+                if not taken and not submitted:
                     return
                 submitted = self._submit_all(jobs)
         except BaseException as error:
             self._core.fail(error)
+
+    def _prepare(self, job: Job) -> bool:
+        """Let the user's hooks change what is submitted, once an attempt; whether they let it be."""
+        if job.submissions:
+            return True
+        cell = job.registration.cell
+        try:
+            spec = self._core.extensions.prepare(cell, job.number)
+        except Vetoed as error:
+            self._core.ledger.record(intended=[job.attempt()])
+            job.submitted = self._core.clock.time()
+            reject(self._core, job, str(error), by_this_run=True)
+            return False
+        job.prepared = None if spec is cell.spec else spec
+        return True
 
     def _submit_all(self, jobs: list[Job]) -> list[Attempt]:
         """Submit what was intended; whatever the cluster is slow about is recorded meanwhile."""
@@ -177,7 +194,7 @@ def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None
         job.action = OwnAction(ActionKind.REJECTED, why, now)
     elif job.action is None:
         seen = Observation(Phase.ENDED, Times(now, None, now), "REJECTED", why, Reason.REJECTED)
-    result = finish(job, seen, None)
+    result = finish(job, seen, None, core.extensions)
     core.ledger.record(submitted=[job.attempt()])
     if job.action is not None:
         core.ledger.act(job.action, [job.token])
@@ -185,3 +202,4 @@ def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None
     with core.changed:
         core.in_flight.discard(job)
         core.complete(result)
+    core.extensions.ended(job.registration.cell, result)

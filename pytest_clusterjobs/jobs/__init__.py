@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cell import Cell
+from .cell import CELL_ID
 from .cell import Mark
 from .expectation import Classification
 from .expectation import ClassifyRule
@@ -34,6 +35,7 @@ from .states import SentinelWord
 from .states import Times
 
 __all__ = [
+    "CELL_ID",
     "COMMAND_ENDED",
     "REASON_CLASSES",
     "ActionKind",

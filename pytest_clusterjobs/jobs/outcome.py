@@ -47,7 +47,9 @@ class ActionKind(StrEnum):
     LOST = "lost"
     """Absent, without a break, for ``lost_after``."""
     REJECTED = "rejected"
-    """The backend refused the submission, or this run did."""
+    """The backend refused the submission, or this run did; or a pending job can never start."""
+    DEPENDENCY_FAILED = "dependency_failed"
+    """A pending job can never start, because one that it depends on failed."""
     STOP_REST = "stop_rest"
     """A rank had failed, so this run stopped the others; how the ranks ended decides the reason."""
 

@@ -9,6 +9,9 @@ from ..judge import printable
 PREFIX = "clusterjobs."
 """What the names of all our properties start with."""
 
+FIELDS = "fields"
+"""What stands before the names of properties that come from users' hooks."""
+
 
 def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
     """``clusterjobs.*`` properties of a finished cell; what is not known is left out."""
@@ -29,7 +32,8 @@ def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
         "url": _safe(result.url),
         **{axis: value for axis, value in cell.axes.items() if axis != "nodes"},
     }
-    return [(f"{PREFIX}{name}", value) for name, value in values.items() if value is not None]
+    known = [(f"{PREFIX}{name}", value) for name, value in values.items() if value is not None]
+    return [*known, *((f"{PREFIX}{FIELDS}.{name}", value) for name, value in result.fields.items())]
 
 
 def _safe(text: str | None) -> str | None:

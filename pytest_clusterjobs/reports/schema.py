@@ -15,6 +15,7 @@ from typing import Literal
 from ..engine.records import Registration
 from ..engine.records import Result
 from ..jobs import Handle
+from ..jobs import JobSpec
 from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
@@ -89,6 +90,8 @@ class AttemptPart:
     token: str
     number: int
     intended: float
+    spec: JobSpec | None
+    """What was submitted, where a hook changed it."""
     submitted: float | None
     handle: Handle | None
     observation: Observation | None

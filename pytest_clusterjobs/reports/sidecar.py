@@ -129,6 +129,7 @@ def _attempt(attempt: AttemptTexts) -> str:
         "token": json.dumps(attempt.token),
         "number": str(attempt.number),
         "intended": json.dumps(attempt.intended),
+        "spec": attempt.spec or "null",
         "submitted": json.dumps(attempt.submitted),
         "handle": attempt.handle or "null",
         "observation": attempt.observation or "null",

@@ -94,6 +94,9 @@ def _row(line: CellLine) -> Row:
     outcome = result.get("outcome") or {}
     times = outcome.get("times") or {}
     status = line.reported if line.reported in ("xfailed", "xpassed") else line.verdict or "pending"
+    colour = _colour(status, outcome.get("reason") or "-")
+    if result.get("attempt", 1) > 1:
+        status += f", attempt {result['attempt']}"
     texts = (
         result.get("job_id") or "-",
         axes["recipe"],
@@ -106,7 +109,7 @@ def _row(line: CellLine) -> Row:
         _seconds(times.get("submitted"), times.get("started") or times.get("ended")),
         _seconds(times.get("started"), times.get("ended")),
     )
-    return Row(tuple(printable(text, 40) for text in texts), _colour(status, texts[5]))
+    return Row(tuple(printable(text, 40) for text in texts), colour)
 
 
 def _number(value: int | None) -> str:

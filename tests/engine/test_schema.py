@@ -46,8 +46,8 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_everythin
     assert [entry.cell.id for _, entry in ledger.registrations()] == ["a-1n-good", "a-1n-bad"]
     assert [attempt.handle is not None for attempt in ledger.attempts()] == [True, True]
     assert len(ledger.reports()) == 6
-    ledger.add_notes([("matrices/m.yaml::a-1n-bad", "owner", "team")])
-    assert ledger.notes() == {"matrices/m.yaml::a-1n-bad": {"owner": "team"}}
+    ledger.wish_end("matrices/m.yaml::a-1n-bad", "its test ended")
+    assert ledger.wishes() == [(1, "matrices/m.yaml::a-1n-bad", "its test ended")]
     ledger.close()
 
     assert _version(path) == schema.SCHEMA_VERSION
@@ -122,15 +122,3 @@ def test_processes_that_open_it_at_the_same_moment_do_not_get_in_each_others_way
         said.append((process.returncode, errors))
     assert said == [(0, "")] * 6
     assert _version(path) == schema.SCHEMA_VERSION
-
-
-def test_notes_are_json_and_the_last_word_stays(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.add_notes([("a", "n", 1), ("b", "n", ["x", None])])
-    ledger.add_notes([("a", "n", {"k": 'quo"te\n'})])
-    assert ledger.notes() == {"a": {"n": {"k": 'quo"te\n'}}, "b": {"n": ["x", None]}}
-    with pytest.raises(TypeError):
-        ledger.add_notes([("a", "n", {1, 2})])
-    with pytest.raises(ValueError, match="JSON compliant"):
-        ledger.add_notes([("a", "n", float("nan"))])
-    ledger.close()

@@ -1,0 +1,126 @@
+"""The user's hooks as the engine's extensions: what they answer is checked, what they raise is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import pytest
+
+from .engine.extensions import Vetoed
+from .engine.records import Field
+from .engine.records import Result
+from .jobs import Cell
+from .jobs import JobSpec
+from .jobs import Miss
+from .jobs import Outcome
+from .judge.text import one_line
+from .judge.text import printable
+
+PREFIX = "pytest_clusterjobs_"
+
+MOST_FIELDS = 50
+"""Fields that hooks may add to one cell."""
+
+LONGEST_FIELD = 1000
+"""Characters of a text in a field."""
+
+
+class HookCalls:
+    """Calls the hooks of ``newhooks`` for the engine. Safe to use from several threads."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._troubles: dict[str, int] = {}
+
+    @property
+    def troubles(self) -> list[str]:
+        """What hooks raised where nothing else could tell: a line each, with how often."""
+        with self._lock:
+            return [
+                f"{words} ({count} times)" if count > 1 else words for words, count in self._troubles.items()
+            ]
+
+    def prepare(self, cell: Cell, attempt: int) -> JobSpec:
+        """What a hook wants to be submitted. Raises Vetoed, also for a hook that fails."""
+        name = "before_submit"
+        if not self._has(name):
+            return cell.spec
+        try:
+            answer = self._call(name, cell=cell, attempt=attempt)
+        except Exception as error:
+            raise Vetoed(_raised(name, error)) from error
+        if answer is None:
+            return cell.spec
+        if isinstance(answer, JobSpec):
+            return answer
+        if isinstance(answer, str):
+            raise Vetoed(one_line(answer))
+        raise Vetoed(f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a JobSpec or a text")
+
+    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterator[Miss]:
+        """What hooks find wrong: their texts, their failed assertions, their exceptions."""
+        name = "check"
+        if not self._has(name):
+            return
+        try:
+            answers = self._call(name, cell=cell, outcome=outcome, log=log)
+        except Exception as error:
+            yield Miss(name, "no complaint", _raised(name, error))
+            return
+        for answer in answers:
+            wrong = f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a text"
+            words = answer if isinstance(answer, str) else wrong
+            if words:
+                yield Miss(name, "no complaint", one_line(words))
+
+    def fields(self, cell: Cell, result: Result) -> Mapping[str, Field]:
+        """The fields of all hooks; of two with one name, the one that pluggy asks first has it."""
+        name = "report_fields"
+        if not self._has(name):
+            return {}
+        found: dict[str, Field] = {}
+        try:
+            for answer in self._call(name, cell=cell, result=result):
+                for field, value in dict(answer).items():
+                    found.setdefault(one_line(str(field), 80), _plain(value))
+        except Exception as error:
+            self._note(_raised(name, error))
+        return dict(list(found.items())[:MOST_FIELDS])
+
+    def ended(self, cell: Cell, result: Result) -> None:
+        """Tell the hooks."""
+        name = "job_ended"
+        if self._has(name):
+            try:
+                self._call(name, cell=cell, result=result)
+            except Exception as error:
+                self._note(_raised(name, error))
+
+    def _has(self, name: str) -> bool:
+        # At 10,000 cells calls for nobody would cost as much as the rest of the engine.
+        return bool(getattr(self._config.hook, PREFIX + name).get_hookimpls())
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        return getattr(self._config.hook, PREFIX + name)(config=self._config, **arguments)
+
+    def _note(self, words: str) -> None:
+        with self._lock:
+            self._troubles[words] = self._troubles.get(words, 0) + 1
+
+
+def _raised(name: str, error: Exception) -> str:
+    if isinstance(error, AssertionError) and str(error):
+        return one_line(str(error))
+    return one_line(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
+
+
+def _plain(value: object) -> Field:
+    if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return printable(str(value), LONGEST_FIELD)
