@@ -36,6 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """With --cluster-kill there is no session, only an end to another one's jobs."""
+    if config.option.cluster_kill is None:
+        return None
+    from .killing import kill
+
+    return kill(config)
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile | None:
     """Claim YAML files that are matrices by pattern, or that are named on the command line."""
     if file_path.suffix not in (".yaml", ".yml"):

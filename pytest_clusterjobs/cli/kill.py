@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,9 @@ from .project import Project
 
 WHY = "clusterjobs kill"
 
+TIMEOUT = 120.0
+"""Seconds to wait for confirmed ends."""
+
 
 @click.command()
 @run_argument
@@ -36,7 +40,7 @@ WHY = "clusterjobs kill"
 @click.option(
     "--timeout",
     type=click.FloatRange(0),
-    default=120.0,
+    default=TIMEOUT,
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for confirmed ends.",
@@ -52,14 +56,28 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
         killer = kill_jobs(opened, backends, keys, timeout)
     _tell(opened, killer, as_json)
-    if killer.survivors or killer.troubles:
+    if not _clean(killer):
         raise SystemExit(NOT_GREEN)
 
 
-def kill_jobs(run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float) -> Killer:
+def kill_run(folder: Path, why: str) -> bool:
+    """Kill all of a run and say how it went; whether nothing survived. Raises what opening it raises."""
+    with open_run(folder) as opened, Backends(opened) as backends:
+        killer = kill_jobs(opened, backends, None, TIMEOUT, why)
+    _tell(opened, killer, as_json=False)
+    return _clean(killer)
+
+
+def _clean(killer: Killer) -> bool:
+    return not killer.survivors and not killer.troubles
+
+
+def kill_jobs(
+    run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float, why: str = WHY
+) -> Killer:
     """Kill all of a run (``keys``: None) with its session, or the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
-    killer = Killer(run.ledger, run.run_id, backends, names, keys, WHY)
+    killer = Killer(run.ledger, run.run_id, backends, names, keys, why)
     interrupted = keys is None and _interrupt(run)
     if run.owner_alive is None:
         note(f"clusterjobs: {run.state} may still submit jobs")

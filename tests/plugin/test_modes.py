@@ -144,9 +144,37 @@ def test_a_run_that_is_at_work_is_left_to_its_owner(project: Project) -> None:
     process.communicate()
 
 
+def test_kill_ends_the_jobs_of_a_launch(project: Project) -> None:
+    project.matrix(MATRIX)
+    project.pytester.runpytest("--cluster-launch")
+    killed = project.pytester.runpytest_subprocess("--cluster-kill")
+    assert killed.ret == pytest.ExitCode.OK
+    killed.stdout.fnmatch_lines(["a-1n-later * ended *", "run *: * ended, none survived"])
+    until(lambda: not of_project(project.path), 5)
+    assert project.pytester.runpytest("--cluster-check").parseoutcomes() == {
+        "passed": 1,
+        "failed": 1,
+        "skipped": 1,
+    }
+    assert "no live jobs" in project.pytester.runpytest_subprocess("--cluster-kill").stdout.str()
+
+
+def test_last_failed_after_a_launch_is_what_the_check_found(project: Project) -> None:
+    project.matrix(MATRIX)
+    (project.path / "go").touch()
+    project.pytester.runpytest("--cluster-launch").assert_outcomes(skipped=3)
+    checked = project.pytester.runpytest("--cluster-check", "--cluster-check-wait")
+    checked.assert_outcomes(passed=2, failed=1)
+    again = project.pytester.runpytest("--lf", "-v")
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["matrices/m.yaml::a-1n-bad FAILED*"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--cluster-kill"], "*--cluster-kill: there are no runs in *"),
+        (["--cluster-kill", "--cluster-launch"], "*--cluster-kill and --cluster-launch exclude each other*"),
         (["--cluster-check"], "*--cluster-check: there are no runs in *"),
         (["--cluster-launch", "--cluster-resume=x"], "*exclude each other*"),
         (["--cluster-check-wait"], "*--cluster-check-wait goes with --cluster-check*"),
