@@ -1,0 +1,263 @@
+"""A real Slurm on this machine: start it, do harm to it, stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .client import find_program
+from .client import SlurmClient
+from .client import wait_until
+from .config import free_ports
+from .config import Layout
+from .config import LONGEST
+from .config import loopback
+from .config import memory_limits_here
+from .config import node_names
+from .daemons import Daemons
+from .errors import SlurmError
+from .errors import TimedOut
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "scontrol", "sinfo", "sbatch")
+ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacct")
+PATIENCE = 120.0
+"""Seconds that a step of the start may take; all of it takes one or two when nothing else runs."""
+
+
+class SlurmCluster(SlurmClient):
+    """A Slurm of its own, in a folder of its own, as a context manager.
+
+    slurmctld, a slurmd for each node, munged, and with ``accounting`` slurmdbd and MariaDB run as this user. They listen
+    on the loopback interface alone, provided that this host's name is a loopback address. Everything ends with
+    the context, and with this process, however that ends.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        nodes: int = 8,
+        accounting: bool = True,
+        cpus: int = 16,
+        memory: int = 4096,
+        gpus: int = 4,
+        min_job_age: int = 300,
+        node_timeout: int = 15,
+        time_zone: str | None = None,
+        extra: str = "",
+    ) -> None:
+        """Plan it. Raises Missing, and SlurmError for a folder that Slurm cannot live in.
+
+        ``folder`` must be empty or absent; without one a temporary one is used, and removed at the end. ``cpus``,
+        ``memory`` (MiB) and ``gpus`` are what each node pretends to have. ``min_job_age`` are the seconds for which
+        slurmctld remembers a job that has ended, ``node_timeout`` those after which a silent node counts as lost.
+        ``time_zone`` is the daemons' TZ, and ``extra`` are lines at the end of slurm.conf.
+        """
+        self.programs = {
+            name: find_program(name) for name in (*PROGRAMS, *(ACCOUNTING_PROGRAMS if accounting else ()))
+        }
+        self._temporary = folder is None
+        address = loopback()
+        super().__init__(
+            Layout(
+                folder=_own(folder or Path(tempfile.mkdtemp(prefix="clusterjobs-slurm-"))),
+                nodes=node_names(nodes),
+                ports=free_ports(nodes + 2, address),
+                address=address,
+                accounting=accounting,
+                memory_limits=memory_limits_here(),
+                cpus=cpus,
+                memory=memory,
+                gpus=gpus,
+                min_job_age=min_job_age,
+                node_timeout=node_timeout,
+                extra=extra,
+            )
+        )
+        self._time_zone = time_zone
+        self._daemons: Daemons | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything; return when all nodes are idle. Raises SlurmError, and leaves nothing then."""
+        self.layout.write()
+        self._daemons = Daemons(self.folder, self._environment(), remove=self._temporary)
+        try:
+            self._start_munged()
+            if self.accounting:
+                self._start_database()
+                self.start_accounting()
+            self._start_controller()
+            for name in self.nodes:
+                self.start_node(name)
+            self._wait(self.is_idle, "all nodes to be idle", "slurmctld")
+            (self.folder / "cluster.json").write_text(json.dumps(self.layout.as_json()))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End every daemon, job and step at once; a second time does nothing. Raises SlurmError if one stays."""
+        daemons, self._daemons = self._daemons, None
+        if daemons is not None:
+            daemons.close()
+
+    @property
+    def daemons(self) -> Daemons:
+        """The daemons by name. Raises SlurmError if the cluster does not run."""
+        if self._daemons is None:
+            raise SlurmError("the cluster does not run")
+        return self._daemons
+
+    def stop_controller(self) -> None:
+        """Stop slurmctld; jobs run on."""
+        self.daemons.stop("slurmctld")
+
+    def kill_controller(self) -> None:
+        """SIGKILL slurmctld: what it has not written down is lost."""
+        self.daemons.kill("slurmctld")
+
+    def start_controller(self) -> None:
+        """Start slurmctld; return when it answers."""
+        self._start_controller()
+        self._wait(self._answers, "slurmctld to answer", "slurmctld")
+
+    def kill_node(self, name: str) -> None:
+        """Lose a node: its slurmd, its steps and every process of its jobs get SIGKILL at once."""
+        self.daemons.kill(name)
+
+    def start_node(self, name: str) -> None:
+        """Start a node's slurmd."""
+        cgroup = f"slurm_{name}" if self.memory_limits else None
+        self.daemons.start(name, [self.programs["slurmd"], "-D", "-N", name], cgroup=cgroup)
+
+    def stop_accounting(self) -> None:
+        """Stop slurmdbd."""
+        self.daemons.stop("slurmdbd")
+
+    def start_accounting(self) -> None:
+        """Start slurmdbd; return when it listens."""
+        where = {"MYSQL_UNIX_PORT": str(self.layout.mysql_socket)}
+        self.daemons.start("slurmdbd", [self.programs["slurmdbd"], "-D"], where)
+        address = (self.layout.address or "127.0.0.1", self.layout.ports[1])
+        self._wait(lambda: _listens(socket.AF_INET, address), "slurmdbd to listen", "slurmdbd")
+
+    def set_partition(self, state: str, partition: str = "debug") -> None:
+        """Set a partition UP, DOWN, DRAIN or INACTIVE."""
+        self.run("scontrol", "update", f"PartitionName={partition}", f"State={state}")
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
+        zone = {"TZ": self._time_zone} if self._time_zone else {}
+        return {**kept, **zone, **self.environment}
+
+    def _start_munged(self) -> None:
+        socket_path, run = self.layout.munge_socket, self.folder / "run"
+        options = [
+            f"--key-file={self.folder / 'etc' / 'munge.key'}",
+            f"--socket={socket_path}",
+            f"--pid-file={run / 'munged.pid'}",
+            f"--log-file={self.folder / 'log' / 'munged.log'}",
+            f"--seed-file={run / 'munged.seed'}",
+        ]
+        # Forced, or it would object to a folder in /tmp, which others may write to.
+        self.daemons.start("munged", [self.programs["munged"], "--foreground", "--force", *options])
+        self._wait(lambda: _listens(socket.AF_UNIX, str(socket_path)), "munged to listen", "munged")
+
+    def _start_database(self) -> None:
+        data, user = self.folder / "mysql", f"--user={self._user}"
+        small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=64M"]
+        install = [self.programs["mariadb-install-db"], "--no-defaults", user, f"--datadir={data}"]
+        self.daemons.start("mariadb-install-db", [*install, *small, *INSTALL_OPTIONS])
+        wait_until(lambda: "mariadb-install-db" in self.daemons.dead(), "a database", PATIENCE)
+        where, path = self.layout.mysql_socket, self.programs["mariadbd"]
+        options = [user, f"--datadir={data}", f"--socket={where}", f"--pid-file={where}.pid"]
+        self.daemons.start("mariadbd", [path, "--no-defaults", *options, *small, *DATABASE_OPTIONS])
+        self._wait(lambda: _listens(socket.AF_UNIX, str(where)), "MariaDB to listen", "mariadbd")
+
+    @property
+    def _user(self) -> str:
+        import pwd
+
+        return pwd.getpwuid(os.geteuid()).pw_name
+
+    def _start_controller(self) -> None:
+        self.daemons.start("slurmctld", [self.programs["slurmctld"], "-D"])
+
+    def _answers(self) -> bool:
+        try:
+            return "UP" in self.run("scontrol", "ping")
+        except SlurmError:
+            return False
+
+    def _wait(self, condition: Callable[[], bool], what: str, name: str) -> None:
+        """Wait for something that the daemon ``name`` does, unless a daemon ends meanwhile. Raises SlurmError."""
+
+        def there() -> bool:
+            if dead := self.daemons.dead():
+                raise SlurmError(f"{dead[0]} ended: {self._last_error(dead[0])}")
+            return condition()
+
+        try:
+            wait_until(there, what, PATIENCE)
+        except TimedOut as error:
+            raise SlurmError(f"{error}: {self._last_error(name)}") from error
+
+    def _last_error(self, name: str) -> str:
+        """The last error line of a daemon's log, and where it is."""
+        for path in (self.folder / "log" / f"{name}.log", self.folder / "log" / f"{name}.out"):
+            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+            errors = [line for line in lines if re.search(r"fatal|error", line, re.IGNORECASE)]
+            if errors:
+                return f"{errors[-1][:400]} (in {path})"
+        return f"its logs are in {self.folder / 'log'}"
+
+
+def _own(folder: Path) -> Path:
+    """The folder, made. Raises SlurmError if Slurm cannot live in it."""
+    folder = folder.absolute()
+    # Slurm's configuration knows no quotes, and takes % for a field.
+    if not re.fullmatch(r"[\w./+-]+", str(folder), re.ASCII):
+        raise SlurmError(f"{folder}: Slurm needs a folder whose path has only letters, digits and ./+-_")
+    if len(str(folder)) > LONGEST:
+        raise SlurmError(f"{folder}: the path is too long for Unix sockets below it (at most {LONGEST})")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise SlurmError(f"{folder} is not empty")
+    return folder
+
+
+def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as probe:
+        try:
+            probe.connect(address)
+        except OSError:
+            return False
+    return True
+
+
+INSTALL_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")
+DATABASE_OPTIONS = (
+    "--skip-networking",
+    "--skip-log-bin",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-lock-wait-timeout=900",
+)

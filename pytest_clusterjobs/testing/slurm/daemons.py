@@ -1,0 +1,130 @@
+"""The owner's end of the keeper: start and end the daemons of one cluster."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import SlurmError
+
+KEEPER = Path(__file__).with_name("keeper.py")
+PATIENCE = 60.0
+"""Seconds for an answer, and for the end of everything."""
+
+
+class Lifeline:
+    """What keeps a cluster alive: held by each process that uses it, and let go at the latest when that dies."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take hold of the cluster in a folder. Raises SlurmError if none runs there."""
+        self._fifo = folder / "run" / "lifeline"
+        try:
+            self.descriptor = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise SlurmError(f"no cluster runs in {folder}") from error
+        os.set_blocking(self.descriptor, True)
+        self._users = os.open(folder / "run" / "users", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        """Let go; the last to do so returns when everything is gone. Raises SlurmError if something stays."""
+        os.close(self.descriptor)
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(self._users)
+        deadline = time.monotonic() + PATIENCE
+        while self._has_reader():
+            if time.monotonic() > deadline:
+                raise SlurmError(f"the cluster in {self._fifo.parents[1]} does not end")
+            time.sleep(0.01)
+
+    def _has_reader(self) -> bool:
+        try:
+            os.close(os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENOENT):
+                return False
+            raise
+        return True
+
+
+class Daemons:
+    """The daemons of a cluster, each of them a name, started and ended by the keeper."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, remove: bool) -> None:
+        """Start the keeper; with ``remove`` it removes the folder at its own end."""
+        self._folder = folder
+        self._environment = dict(environment)
+        fifo = folder / "run" / "lifeline"
+        os.mkfifo(fifo, 0o600)
+        # To open a FIFO waits for its other end. Neither side is there yet, so this one is both for a moment.
+        both = os.open(fifo, os.O_RDWR)
+        answers, theirs = os.pipe()
+        self._pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", str(KEEPER), *([str(folder)] if remove else [])],
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, str(fifo), os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, theirs, 1),
+                (os.POSIX_SPAWN_OPEN, 2, str(folder / "log" / "keeper.out"), os.O_WRONLY | os.O_CREAT, 0o600),
+            ],
+            setsid=True,
+        )
+        self._lifeline = Lifeline(folder)
+        os.close(both)
+        os.close(theirs)
+        self._answers = os.fdopen(answers, "rb")
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        cgroup: str | None = None,
+    ) -> None:
+        """Start a program in the foreground; ``cgroup`` is what it leaves behind in /sys/fs/cgroup."""
+        env = {**self._environment, **(environment or {})}
+        log = str(self._folder / "log" / f"{name}.out")
+        self._ask("start", name=name, argv=list(argv), env=env, log=log, cgroup=cgroup)
+
+    def stop(self, name: str) -> None:
+        """Tell a daemon to end; return when it and all that descends from it is gone."""
+        self._ask("end", name=name, how="T")
+
+    def kill(self, name: str) -> None:
+        """Kill a daemon and all that descends from it; return when they are gone."""
+        self._ask("end", name=name, how="K")
+
+    def dead(self) -> list[str]:
+        """The daemons that ended by themselves since they were last asked for."""
+        found: list[str] = self._ask("dead")
+        return found
+
+    def close(self) -> None:
+        """Let go of the cluster: everything ends, unless other processes use it."""
+        self._answers.close()
+        self._lifeline.release()
+        os.waitpid(self._pid, os.WNOHANG)
+
+    def _ask(self, order: str, **arguments: Any) -> Any:
+        line = json.dumps({"do": order, **arguments}).encode() + b"\n"
+        os.write(self._lifeline.descriptor, line)
+        answer = b""
+        if select.select([self._answers], [], [], PATIENCE)[0]:
+            answer = self._answers.readline()
+        if not answer:
+            raise SlurmError(f"the keeper does not answer; see {self._folder / 'log' / 'keeper.out'}")
+        return json.loads(answer)

@@ -1,0 +1,36 @@
+"""What keeps a cluster from running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+PACKAGES = (
+    "slurm-wlm slurm-client slurm-wlm-basic-plugins munge slurmdbd slurm-wlm-mysql-plugin mariadb-server"
+)
+
+
+class SlurmError(Exception):
+    """A cluster, or a command on it, failed; the message is one line."""
+
+
+class TimedOut(SlurmError):
+    """Something did not come to pass in time."""
+
+
+class Missing(SlurmError):
+    """A program is not installed here."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(
+            f"{program} is not installed; on Debian: apt-get install --no-install-recommends {PACKAGES}"
+        )
+        self.program = program
+
+
+class CommandFailed(SlurmError):
+    """A command of Slurm did not end with 0."""
+
+    def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:
+        super().__init__(f"{' '.join(argv)} ended with {code}: {' '.join(stderr.split())[:400]}")
+        self.code = code
+        self.stderr = stderr

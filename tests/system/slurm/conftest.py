@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.testing.slurm import Missing
+from pytest_clusterjobs.testing.slurm import shared_cluster
+from pytest_clusterjobs.testing.slurm import SlurmClient
+from pytest_clusterjobs.testing.slurm import SlurmCluster
+
+
+@contextmanager
+def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
+    """Skip where a program is missing, or fail where CLUSTERJOBS_REQUIRE names it."""
+    try:
+        yield
+    except Missing as missing:
+        require(missing.program)
+        raise
+
+
+@pytest.fixture(scope="session")
+def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClient]:
+    """A cluster of 8 nodes with accounting that all workers of this session share: do it no harm."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "slurm"
+    with ExitStack() as stack:
+        with skipped_without(require):
+            cluster = stack.enter_context(shared_cluster(folder))
+        yield cluster
+
+
+@pytest.fixture
+def fresh_slurm(require: Callable[[str], str]) -> Iterator[Callable[..., SlurmCluster]]:
+    """Start a cluster of the test's own, to be harmed; options are SlurmCluster's (2 nodes, no accounting)."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> SlurmCluster:
+            with skipped_without(require):
+                cluster = SlurmCluster(**{"nodes": 2, "accounting": False, **options})
+            return stack.enter_context(cluster)
+
+        yield start
