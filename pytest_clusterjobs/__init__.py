@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backends.protocol import Backend as Backend
-    from .backends.registry import open_backend as open_backend
+    from .by_hand.jobs import Job as Job
+    from .by_hand.jobs import Jobs as Jobs
+    from .by_hand.session import open_backend as open_backend
+    from .jobs import Cell as Cell
+    from .jobs import Expectation as Expectation
     from .jobs import JobSpec as JobSpec
     from .jobs import Outcome as Outcome
     from .jobs import Reason as Reason
@@ -17,13 +21,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Backend": ".backends.protocol",
+    "Cell": ".jobs",
+    "Expectation": ".jobs",
+    "Job": ".by_hand.jobs",
+    "Jobs": ".by_hand.jobs",
     "JobSpec": ".jobs",
     "Outcome": ".jobs",
     "Reason": ".jobs",
-    "open_backend": ".backends.registry",
+    "open_backend": ".by_hand.session",
 }
 
-__all__ = ["Backend", "JobSpec", "Outcome", "Reason", "open_backend"]
+__all__ = ["JobSpec", "Job", "Jobs", "Outcome", "Reason", "Expectation", "Cell", "Backend", "open_backend"]
 
 
 def __getattr__(name: str) -> Any:

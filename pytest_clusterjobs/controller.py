@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 READY = "ready"
 """A file in the run's folder that says that its ledger can be opened."""
 
+WANTED = "wanted"
+"""A file in the run's folder by which a worker says that its Python tests submit jobs by hand."""
+
 PUMP_PAUSE = 0.1
 """Seconds between two looks for cells that workers registered."""
 
@@ -58,7 +61,8 @@ class Controller:
         """Start with the first worker that has cells."""
         # The ids of Python tests may hold anything, but after their file.
         files = {name.partition("::")[0] for name in ids}
-        if self._run is None and any(name.endswith((".yaml", ".yml")) for name in files):
+        wanted = any(name.endswith((".yaml", ".yml")) for name in files) or (self.folder / WANTED).exists()
+        if self._run is None and wanted:
             self._run = self._start()
             pump = Thread(target=self._pump, args=[self._run], name="clusterjobs-pump", daemon=True)
             self._stack.callback(pump.join)
@@ -80,7 +84,7 @@ class Controller:
 
     def _pump(self, run: Run) -> None:
         """Hand the cells that workers register to the engine."""
-        seen = 0
+        seen = heard = 0
         try:
             while not self._over.is_set():
                 if run.engine.core.broken is not None:
@@ -89,6 +93,9 @@ class Controller:
                 if rows:
                     seen = rows[-1][0]
                     run.engine.add([entry for _, entry in rows], registered=True)
+                for number, key, why in run.ledger.wishes(after=heard):
+                    heard = number
+                    run.engine.cancel([key], why)
                 self._over.wait(PUMP_PAUSE)
         except Exception as error:
             run.engine.core.fail(error)

@@ -73,6 +73,8 @@ class Owner:
         self._clerk: Clerk | None = None
         self._rows: list[Row] = []
         self._counts: dict[str, int] = {}
+        self._of_cells: dict[str, int] = {}
+        """The same of the cells of matrices."""
         self._left = 0
         self._retries = 0
         self._unknown = False
@@ -119,6 +121,8 @@ class Owner:
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._counts = summarise(lines)
+            # A job that its own test cancelled is no gap in the night.
+            self._of_cells = summarise(line for line in lines if not run.engine.is_by_hand(line.key))
         if self._settings.mode is Mode.LAUNCH:
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
         if self._settings.mode.is_new:
@@ -136,15 +140,20 @@ class Owner:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the reports of cells, as pytest serialises them."""
-        if self._clerk is None or ".y" not in report.nodeid:
+        if self._clerk is None or self._run is None:
+            return
+        engine = self._run.engine
+        for job in engine.of_test(report.nodeid):
+            # The test stands in JUnit by itself; here its word is its jobs'.
+            self._clerk.add_report(job, str(report.when), _word(report), "{}")
+        if ".y" not in report.nodeid:
             return
         self._unknown = self._unknown or _word(report) == "not run"
         # xdist's loadgroup appends its group to the node id of the item's own.
         names = (report.nodeid, report.nodeid.rpartition("@")[0])
-        key = next((name for name in names if self._run is not None and self._run.engine.knows(name)), None)
-        if key is None:
-            return
-        self._clerk.add_report(key, str(report.when), _word(report), self._serialised(report))
+        key = next((name for name in names if engine.knows(name)), None)
+        if key is not None:
+            self._clerk.add_report(key, str(report.when), _word(report), self._serialised(report))
 
     def _serialised(self, report: pytest.TestReport) -> str:
         """The report as JSON text, in the form that ``reports.replay`` reads back."""
@@ -161,9 +170,9 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green; only a launch does not ask for one."""
-        red = self._counts.get("not_run", 0) or self._unknown or self._unmet
+        red = self._of_cells.get("not_run", 0) or self._unknown or self._unmet
         if self._settings.mode is not Mode.LAUNCH:
-            red = red or self._counts.get("pending", 0)
+            red = red or self._of_cells.get("pending", 0)
         # Nor is one whose report could not be written: what lies there may be last night's.
         unwritten = self._clerk is not None and self._clerk.trouble is not None
         if exitstatus == pytest.ExitCode.OK and (red or unwritten):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
 import pytest
 
+from .by_hand import uses_jobs
 from .options import add_options
 from .options import is_matrix
 
 if TYPE_CHECKING:
+    from .by_hand.jobs import Jobs
     from .collect import MatrixFile
 
 _COLLECTED = pytest.StashKey[bool]()
@@ -64,16 +67,33 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile
     return file
 
 
+@pytest.fixture
+def clusterjobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
+    """Submit job specs from a Python test: ``job = clusterjobs.submit("nvidia-smi", nodes=2)``, ``job.wait()``.
+
+    A job that the test does not wait for is cancelled when the test ends.
+    """
+    from .by_hand.fixture import jobs_of
+
+    with jobs_of(request) as jobs:
+        yield jobs
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Add what runs cells, if there are any."""
+    """Add what runs jobs, if there are any; before xdist tells its controller of the collection."""
     config = session.config
-    if not config.stash.get(_COLLECTED, False):
+    by_hand = uses_jobs(session)
+    if not by_hand and not config.stash.get(_COLLECTED, False):
         return
     manager = config.pluginmanager
     folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
     if folder is not None:
+        from .xdist import want_run
         from .xdist import Worker
 
+        if by_hand:
+            want_run(Path(folder))
         manager.register(Worker(config, Path(folder)), "clusterjobs-worker")
         return
     from .settings import settings_of

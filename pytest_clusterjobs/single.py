@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from .by_hand import uses_jobs
+from .by_hand.fixture import LINK_KEY
+from .by_hand.links import EngineLink
 from .collect import CellItem
 from .compat import reruns_of
 from .compat import stop_naming_files
@@ -35,12 +38,22 @@ TURN = 0.5
 """Seconds between two looks at Ctrl-C and the status line while nothing ends."""
 
 
-def select(session: pytest.Session) -> list[CellItem]:
-    """The cells of this session that will run, in order; none if the session is only for show."""
+def _is_for_show(session: pytest.Session) -> bool:
+    """Whether pytest will run nothing of what it has collected."""
     option = session.config.option
     if option.collectonly or getattr(option, "setuponly", False):
-        return []
-    if session.testsfailed and not option.continue_on_collection_errors:
+        return True
+    return bool(session.testsfailed) and not option.continue_on_collection_errors
+
+
+def has_jobs_by_hand(session: pytest.Session) -> bool:
+    """Whether a test of this session wants to submit jobs itself, and will run."""
+    return not _is_for_show(session) and uses_jobs(session)
+
+
+def select(session: pytest.Session) -> list[CellItem]:
+    """The cells of this session that will run, in order; none if the session is only for show."""
+    if _is_for_show(session):
         return []
     cells = [item for item in session.items if isinstance(item, CellItem)]
     chosen = [item for item in cells if not will_be_skipped(item)]
@@ -71,13 +84,14 @@ class SingleProcess:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Submit everything ahead, and leave nothing running behind, however the loop ends."""
         items = select(session)
-        if not items:
+        if not items and not has_jobs_by_hand(session):
             return (yield)
         owner = Owner(self._config, self._settings, plan_run(self._settings))
         manager = self._config.pluginmanager
         with owner.running() as run:
             manager.register(owner, "clusterjobs-owner")
             manager.register(CellSession(self._config, self._results(run, owner)), "clusterjobs-session")
+            self._config.stash[LINK_KEY] = EngineLink(run)
             self._begin(run, items)
             self._loop.begin(run.engine, owner)
             return (yield)
@@ -167,7 +181,8 @@ class CompletionLoop:
             # --keep-duplicates or a conftest may have the same cell twice: one job, told twice.
             by_key.setdefault(item.key, []).append(item)
         while remaining:
-            for item in by_key[self._next_end().key]:
+            # Jobs that tests submitted by hand end here too, and have no item of their own.
+            for item in by_key.get(self._next_end().key, ()):
                 remaining.remove(item)
                 _run(session, item, remaining.next_after(item))
         return True

@@ -8,17 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from .backends.protocol import Backend
+from .by_hand.fixture import LINK_KEY
+from .by_hand.links import LedgerLink
 from .controller import READY
+from .controller import WANTED
 from .engine.host import LEDGER
 from .engine.ledger import Ledger
 from .engine.records import Result
 from .session import CellSession
 from .session import Waiting
+from .settings import settings_of
+from .single import has_jobs_by_hand
 from .single import register
 from .single import select
 
 FASTEST, SLOWEST = 0.05, 0.5
 """Seconds between two looks at a cell's row."""
+
+
+def want_run(folder: Path) -> None:
+    """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WANTED).touch()
 
 
 class Worker:
@@ -32,7 +44,7 @@ class Worker:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Say which cells this session has; the controller submits each of them once."""
         items = select(session)
-        if not items:
+        if not items and not has_jobs_by_hand(session):
             return (yield)
         self._wait_until_ready()
         ledger = Ledger(self._folder / LEDGER)
@@ -40,11 +52,17 @@ class Worker:
         self._config.pluginmanager.register(
             CellSession(self._config, Waiting(rows.wait_a_moment, rows.stopped)), "clusterjobs-session"
         )
+        self._config.stash[LINK_KEY] = LedgerLink(ledger, self._open_backend)
         ledger.register(register(items))
         try:
             return (yield)
         finally:
             ledger.close()
+
+    def _open_backend(self, name: str) -> Backend:
+        settings = settings_of(self._config)
+        run_id, root = self._folder.name, settings.rootdir
+        return settings.site.open(name, run_id=run_id, run_dir=self._folder, rootdir=root)
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + 60

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from difflib import get_close_matches
@@ -103,22 +99,3 @@ class Site:
             not_after=not_after,
         )
         return self.type(name).open(context)
-
-
-@contextmanager
-def open_backend(name: str = "local", **settings: Any) -> Iterator[Backend]:
-    """Open a backend outside of a test run, with a folder of its own that is removed at the end.
-
-    Jobs that still run when the block is left are cancelled. Raises UnknownBackend, BackendError.
-    """
-    site = Site(backends={name: settings} if settings else {}, source="open_backend()")
-    with tempfile.TemporaryDirectory(prefix="clusterjobs-") as folder:
-        run_id = time.strftime("%Y%m%dt%H%M%S", time.gmtime())
-        backend = site.open(name, run_id=run_id, run_dir=Path(folder), rootdir=Path.cwd())
-        try:
-            yield backend
-        finally:
-            live = backend.sweep(run_id)
-            if live:
-                backend.cancel(live)
-            backend.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +45,10 @@ _VARIABLES = 900
 
 class LedgerError(Exception):
     """The ledger cannot be read or written; one line that names the file."""
+
+
+class Superseded(Exception):
+    """A later session has begun on the run: what is left to do is its business."""
 
 
 class Ledger:
@@ -111,13 +117,37 @@ class Ledger:
 
     def set_meta(self, **values: Any) -> None:
         """Store JSON values by name."""
+        with self._transaction():
+            self._store(values)
+
+    def _store(self, values: Mapping[str, Any]) -> None:
         rows = [(name, json.dumps(value)) for name, value in values.items()]
-        with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def meta(self) -> dict[str, Any]:
         """Everything that ``set_meta`` stored."""
         return {name: json.loads(value) for name, value in self._rows("SELECT name, value FROM meta")}
+
+    # Whose run it is.
+
+    def take_over(self, may: Callable[[dict[str, Any] | None], bool], **values: Any) -> dict[str, Any] | None:
+        """Begin a session: count it and store ``values``, the new ``owner`` among them, as ``set_meta`` does.
+
+        ``may`` is told the last owner (None if it let go in order); where it says no, nothing is
+        changed and that owner is returned. Of two processes that try at once one gets the run.
+        """
+        with self._transaction():
+            meta = self.meta()
+            last: dict[str, Any] | None = meta.get("owner")
+            if not may(last):
+                return last
+            self._store({**values, "session": meta.get("session", 0) + 1})
+        return None
+
+    def check_session(self, session: int | None) -> None:
+        """Raise Superseded if a later session than this one has begun; None never was one."""
+        if session is not None and session != self.meta().get("session", 0):
+            raise Superseded(f"{self.path}: a later session has begun")
 
     # Cells.
 
@@ -131,6 +161,10 @@ class Ledger:
         """Cells with a number above ``after``, with their numbers, in the order of registration."""
         rows = self._rows("SELECT id, registration FROM cells WHERE id > ? ORDER BY id", after)
         return [(number, load(Registration, text)) for number, text in rows]
+
+    def knows(self, key: str) -> bool:
+        """Whether a cell was registered."""
+        return bool(self._rows("SELECT 1 FROM cells WHERE key = ?", key))
 
     def result(self, key: str) -> Result | None:
         """The result of one cell, if it has one."""
@@ -160,10 +194,14 @@ class Ledger:
         with self._transaction() as db:
             db.executemany("DELETE FROM attempts WHERE token = ?", [(token,) for token in tokens])
 
-    def act(self, action: OwnAction, tokens: Iterable[str]) -> None:
-        """Note what this run is about to do to jobs. The first action on a job stays."""
+    def act(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
+        """Note what this run is about to do to jobs. The first action on a job stays.
+
+        Raises Superseded, and notes nothing, if ``session`` is given and is not the last one.
+        """
         text = dump(action)
         with self._transaction() as db:
+            self.check_session(session)
             _insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
 
     def observe(

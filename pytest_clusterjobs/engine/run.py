@@ -29,6 +29,7 @@ from .records import Attempt
 from .records import Registration
 from .records import Result
 from .submit import Submitter
+from .submit import withdraw
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Engine:
         self._submitter = Submitter(self.core, self._backends, self._adopt)
         self._taken: set[str] = set()
         self._expected: set[str] = set()
+        self._by_test: dict[str, list[str]] = {}
+        self._by_hand: set[str] = set()
 
     # Work.
 
@@ -96,6 +99,9 @@ class Engine:
         self._expected.update(entry.key for entry in new)
         for entry in new:
             self._ready(entry.cell.backend)
+            if entry.test is not None:
+                self._by_test.setdefault(entry.test, []).append(entry.key)
+                self._by_hand.add(entry.key)
         if not registered:
             self.core.ledger.register(new)
         with self.core.changed:
@@ -174,6 +180,14 @@ class Engine:
         """Whether this cell was added."""
         return key in self._taken
 
+    def of_test(self, nodeid: str) -> Sequence[str]:
+        """The keys of the jobs that this Python test submitted by hand."""
+        return self._by_test.get(nodeid, ())
+
+    def is_by_hand(self, key: str) -> bool:
+        """Whether a test submitted this job, rather than a matrix."""
+        return key in self._by_hand
+
     def expects(self, key: str) -> bool:
         """Whether this cell has a result, or will get one."""
         return key in self._expected
@@ -228,16 +242,19 @@ class Engine:
     # The end.
 
     def cancel(self, keys: Iterable[str], why: str) -> None:
-        """End some cells' jobs; those not submitted yet never will be."""
+        """End some cells' jobs; those not submitted yet never will be, and have their result at once."""
         wanted = set(keys)
+        action = OwnAction(ActionKind.CANCEL, why, self.core.clock.time())
         with self.core.changed:
+            waiting = [job for job in (*self.core.queue, *self.core.delayed) if job.key in wanted]
             self.core.queue = type(self.core.queue)(j for j in self.core.queue if j.key not in wanted)
             self.core.delayed = [job for job in self.core.delayed if job.key not in wanted]
-            at = self.core.clock.time()
             for job in self.core.in_flight:
                 if job.key in wanted and job.request is None:
-                    job.request = OwnAction(ActionKind.CANCEL, why, at)
+                    job.request = action
             self.core.changed.notify_all()
+        for job in waiting:
+            withdraw(self.core, job, action)
 
     def stop(self) -> None:
         """Submit no more and ask for the end of everything in flight; returns at once."""

@@ -186,6 +186,15 @@ class Submitter:
         return None
 
 
+def withdraw(core: Core, job: Job, action: OwnAction) -> None:
+    """End a job that waited for its submission."""
+    job.action = action
+    result = finish(job, Observation(Phase.ABSENT), None, core.extensions)
+    core.ledger.observe(core.clock.time(), results=[result])
+    with core.changed:
+        core.complete(result)
+
+
 def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None:
     """End a job that was not accepted."""
     now = core.clock.time()

@@ -112,9 +112,11 @@ class _Replay:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Show every report to whoever listens, in the order in which pytest made them."""
         config = session.config
-        registrations = {entry.key: entry for _, entry in self._ledger.registrations()}
+        # A job by hand is told by the test that submitted it, which is in no ledger.
+        every = [entry for _, entry in self._ledger.registrations()]
+        registrations = {entry.key: entry for entry in every if entry.test is None}
         results = self._ledger.results()
-        stored = list(_last_of_each(self._ledger.reports()))
+        stored = [row for row in _last_of_each(self._ledger.reports()) if row[0] in registrations]
         for key, phase, _, data in stored:
             report = self._report(config, registrations[key], phase, data, results.get(key))
             config.hook.pytest_runtest_logreport(report=report)

@@ -1,0 +1,15 @@
+"""Jobs that Python code submits one by one: the same engine, ledger, reaper and reports as cells have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+FIXTURE = "clusterjobs"
+
+
+def uses_jobs(session: pytest.Session) -> bool:
+    """Whether a selected test asks for the fixture ``clusterjobs``, itself or by another one."""
+    return any(FIXTURE in getattr(item, "fixturenames", ()) for item in session.items)

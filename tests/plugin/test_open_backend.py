@@ -1,0 +1,75 @@
+"""``open_backend``: the same run without pytest, as a script has it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_clusterjobs import JobSpec
+from pytest_clusterjobs import open_backend
+from pytest_clusterjobs import Reason
+from pytest_clusterjobs.backends.registry import UnknownBackend
+from tests.plugin.test_leaks import of_project
+from tests.plugin.test_leaks import until
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import Project
+
+
+def test_submit_wait_and_a_report(tmp_path: Path) -> None:
+    with open_backend("local", rootdir=tmp_path, slots=2) as backend:
+        first, second = backend.submit("echo one"), backend.submit(JobSpec("exit 4", nodes=2))
+        assert second.wait(30).exit_code == 4
+        assert first.wait(30).reason == Reason.JOB_COMPLETED
+        assert first.logs().startswith("one\n")
+        left = backend.submit("sleep 600")
+    assert left.key == "open_backend(local)::job.3"
+    (report,) = tmp_path.glob(".clusterjobs/runs/*/report.json")
+    cells = json.loads(report.read_text())["cells"]
+    assert [cell["verdict"] for cell in cells] == ["passed", "passed", "not run"]
+    until(lambda: not of_project(tmp_path), 10)
+
+
+def test_names_and_settings_are_the_projects(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.clusterjobs.backends.mine]\ntype = "local"\nslots = 1\n')
+    with open_backend("mine", rootdir=tmp_path) as backend:
+        with pytest.raises(ValueError, match="2 nodes"):
+            backend.submit("true", nodes=2)
+        assert backend.run("true", timeout=30).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("lokal", {}, "unknown backend 'lokal', did you mean 'local'?"),
+        ("local", {"slot": 3}, r"open_backend\('local'\).*unknown setting 'slot', did you mean 'slots'?"),
+    ],
+)
+def test_what_cannot_be_opened(tmp_path: Path, name: str, settings: dict[str, int], words: str) -> None:
+    with pytest.raises(UnknownBackend, match=words), open_backend(name, rootdir=tmp_path, **settings):
+        pass
+    assert not (tmp_path / ".clusterjobs").exists()
+
+
+SCRIPT = """
+from pytest_clusterjobs import open_backend
+with open_backend() as backend:
+    job = backend.submit("echo up; exec sleep 600", grace_period=1)
+    job.wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_script_that_dies_leaves_nothing_running(project: Project, number: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=project.path, stderr=subprocess.DEVNULL)
+    logs = project.path / ".clusterjobs"
+    until(lambda: any("up" in path.read_text() for path in logs.glob("runs/*/local/logs/*.log")), 30)
+    process.send_signal(number)
+    process.wait(30)
+    until(lambda: not of_project(project.path), 10)
