@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -25,10 +26,30 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["running.md", "reports.md"])
+@pytest.mark.parametrize("name", ["running.md", "reports.md", "hooks.md"])
 def test_python_examples_run(name: str) -> None:
     for text in blocks(ROOT / "docs" / name, "python"):
         exec(compile(text, name, "exec"), {})
+
+
+def test_the_examples_of_hooks_are_hooks(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("\n".join(blocks(ROOT / "docs" / "hooks.md", "python")))
+    pytester.mkdir("matrices").joinpath("nightly.yaml").write_text(
+        'recipes: {a: "true"}\nnodes: [1]\nconditions: {c: {max_runtime: 2h}}\n'
+    )
+    pytester.runpytest("matrices").assert_outcomes(passed=1)
+    assert (pytester.path / "ends.log").read_text() == "a-1n-c 1 job_completed passed\n"
+    (report,) = pytester.path.glob(".clusterjobs/runs/*/report.json")
+    (cell,) = json.loads(report.read_text())["cells"]
+    assert cell["registration"]["cell"]["spec"]["max_runtime"] == 3600
+    assert cell["result"]["fields"]["owner"] == "team-training"
+
+
+def test_the_examples_of_jobs_from_python_run(pytester: pytest.Pytester) -> None:
+    tests, script = blocks(ROOT / "docs" / "python.md", "python")
+    pytester.makepyfile(tests)
+    pytester.runpytest().assert_outcomes(passed=2)
+    assert pytester.runpython(pytester.makepyfile(script=script)).outlines[:1] == ["job_completed hello"]
 
 
 def test_the_matrix_of_the_readme_loads(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ PATIENCE = 60.0
 
 @contextmanager
 def open_backend(name: str = "local", *, rootdir: Path | None = None, **settings: Any) -> Iterator[Jobs]:
-    """Open a backend to submit jobs to, one by one: ``with open_backend() as backend: backend.run("true")``.
+    """Submit jobs without pytest, one by one: ``with ... as backend: backend.submit("true").wait()``.
 
     NAME and its settings are those of the project in ``rootdir`` (the current folder), and ``settings``
     go on top. It is a run like pytest's: it has a ledger and a report in ``.clusterjobs/runs``, the
