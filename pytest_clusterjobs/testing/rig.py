@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.protocol import Capabilities
+from ..engine.extensions import Extensions
 from ..engine.ledger import Ledger
 from ..engine.records import Registration
 from ..engine.records import Result
@@ -30,6 +31,7 @@ def entry(
     expect: Expectation | None = None,
     infra_retries: int = 0,
     test_timeout: float | None = None,
+    reruns: int = 0,
     **spec: Any,
 ) -> Registration:
     """A cell called ``name`` for the scripted cluster; further fields are the job spec's."""
@@ -42,7 +44,7 @@ def entry(
         expect=expect or Expectation(),
         infra_retries=infra_retries,
     )
-    return Registration(f"m.yaml::{name}", "m.yaml", cell, test_timeout)
+    return Registration(f"m.yaml::{name}", "m.yaml", cell, test_timeout, reruns)
 
 
 class EngineRig:
@@ -56,6 +58,7 @@ class EngineRig:
         capabilities: Capabilities | None = None,
         max_jobs: int | None = None,
         max_nodes: int | None = None,
+        extensions: Extensions | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.ledger = Ledger(path)
@@ -67,6 +70,7 @@ class EngineRig:
             max_jobs=max_jobs,
             max_nodes=max_nodes,
             clock=self.clock,
+            extensions=extensions,
         )
 
     def until_live(self, jobs: int) -> None:

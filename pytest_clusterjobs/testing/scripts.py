@@ -39,6 +39,11 @@ def pending(native_reason: str = "", native_state: str = "PENDING") -> State:
     return State(Phase.PENDING, native_state, native_reason)
 
 
+def stuck(native_reason: str = "BadConstraints", hint: Reason = Reason.REJECTED) -> State:
+    """Pending, and by the cluster's word for ever."""
+    return State(Phase.PENDING, "PENDING", native_reason, hint)
+
+
 def running(native_state: str = "RUNNING") -> State:
     """The command runs."""
     return State(Phase.RUNNING, native_state)
