@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -62,7 +63,7 @@ def show(project: Project, cell: str, run: str | None, as_json: bool) -> None:
             mine = [attempt for attempt in attempts if attempt.key == entry.key]
             _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
             for attempt in mine:
-                _show_attempt(opened, attempt)
+                _show_attempt(opened, entry, attempt)
 
 
 def _json(run: OpenRun, line: CellLine, attempts: list[Attempt]) -> dict[str, Any]:
@@ -114,16 +115,26 @@ def _judged(result: Result | None) -> Iterator[tuple[str, str]]:
         yield "unmet", f"{miss.field}: expected {one_line(miss.expected) or '-'}, got {one_line(miss.seen)}"
     for name, value in result.judgement.metrics.items():
         yield "metric", f"{one_line(name, 80)} = {value:g}"
+    for name, added in result.fields.items():
+        yield "field", f"{one_line(name, 80)} = {one_line(str(added))}"
 
 
-def _show_attempt(run: OpenRun, attempt: Attempt) -> None:
+def _show_attempt(run: OpenRun, entry: Registration, attempt: Attempt) -> None:
     handle = attempt.handle
     job = f"  job {one_line(handle.job_id, 80)}" if handle is not None and handle.job_id else ""
     say()
     say(f"  attempt {attempt.number}{job}  {attempt.token}")
-    facts(_told(attempt), "    ")
+    facts([*_changed(entry, attempt), *_told(attempt)], "    ")
     say("    timeline")
     facts(_timeline(run, attempt), "      ")
+
+
+def _changed(entry: Registration, attempt: Attempt) -> Iterator[tuple[str, str]]:
+    """What a hook submitted in place of the cell's own spec."""
+    for field in fields(attempt.spec) if attempt.spec is not None else ():
+        value = getattr(attempt.spec, field.name)
+        if value != getattr(entry.cell.spec, field.name):
+            yield "by a hook", f"{field.name}: {one_line(str(value))}"
 
 
 def _told(attempt: Attempt) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import xml.etree.ElementTree as ET
 from typing import Any
 from typing import TYPE_CHECKING
@@ -74,6 +75,8 @@ def test_a_submission_is_changed_and_the_change_is_kept(two: Project, arguments:
     assert attempts["a-1n-c"]["spec"] is None
     assert attempts["b-1n-c"]["spec"]["run"] == "exit 3"
     assert attempts["b-1n-c"]["spec"]["env"] == {"ATTEMPT": "1"}
+    shown = two.pytester.run(sys.executable, "-m", "pytest_clusterjobs.cli", "show", "b-1n-c")
+    shown.stdout.fnmatch_lines(["*by a hook*run: exit 3"])
 
 
 @pytest.mark.parametrize(
