@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -20,6 +21,7 @@ from .extensions import Extensions
 from .ledger import Ledger
 from .ledger import LedgerError
 from .process import is_alive
+from .process import is_free
 from .process import this_process
 from .reaper import start_reaper
 from .records import Attempt
@@ -112,25 +114,40 @@ class Run:
                 path=[str(Path(entry or ".").absolute()) for entry in sys.path],
                 **about,
             )
-        else:
-            owner = self.ledger.meta().get("owner")
-            if owner and is_alive(owner):
-                self.ledger.close()
-                raise RunBusy(f"run {plan.run_id} is still at work in process {owner['pid']}")
-        on_crash = "keep" if plan.mode.leaves_jobs else plan.on_crash
-        self.ledger.set_meta(owner=this_process(), on_crash=on_crash, mode=plan.mode, ended=None)
+        self._take_over()
         # Before the first submission: from here on the death of this process is somebody's business.
-        self._reaper = start_reaper(plan.folder)
+        try:
+            self._reaper = start_reaper(plan.folder, self.ledger.meta())
+        except OSError as error:
+            raise LedgerError(f"{plan.folder}: cannot start the reaper: {error.strerror}") from error
         self.engine = Engine(
             plan.run_id,
             self.ledger,
-            plan.open_backend,
+            self._open_backend,
             max_jobs=plan.max_jobs,
             max_nodes=plan.max_nodes,
             clock=plan.clock,
             extensions=plan.extensions,
         )
         self._left: int | None = None
+
+    def _take_over(self) -> None:
+        plan = self.plan
+        owner = self.ledger.take_over(
+            partial(is_free, plan.folder),
+            owner=this_process(),
+            on_crash="keep" if plan.mode.leaves_jobs else plan.on_crash,
+            mode=plan.mode,
+            ended=None,
+        )
+        if owner is not None:
+            self.ledger.close()
+            where = "" if is_alive(owner) else f" on {owner['host']}"
+            raise RunBusy(f"run {plan.run_id} is still at work in process {owner['pid']}{where}")
+
+    def _open_backend(self, name: str) -> Backend:
+        self._reaper.uses(name)
+        return self.plan.open_backend(name)
 
     def stop(self) -> int:
         """End or leave what is live, as the mode says; how many cancelled jobs are left to the reaper."""

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
+from ..backends.registry import UnknownBackend
 from ..jobs import ActionKind
 from ..jobs import Handle
 from ..jobs import Observation
@@ -25,10 +29,13 @@ from ..jobs.token import Token
 from .clock import Clock
 from .clock import SystemClock
 from .finish import finish
-from .job import Job
+from .job import adopted
 from .ledger import Ledger
+from .ledger import LedgerError
+from .ledger import Superseded
 from .records import Attempt
-from .records import Registration
+
+R = TypeVar("R")
 
 CANCEL_AGAIN = 15.0
 """Seconds between two requests to end the same job."""
@@ -69,7 +76,11 @@ class Target:
 
 @dataclass(slots=True)
 class Killer:
-    """Cancels jobs of one run and polls until their ends are confirmed."""
+    """Cancels jobs of one run and polls until their ends are confirmed.
+
+    Whatever is in the way, of a cluster, an adapter or the ledger's disk, is noted and got round: the
+    jobs are still there.
+    """
 
     ledger: Ledger
     run_id: str
@@ -80,18 +91,33 @@ class Killer:
     """The cells whose jobs are to end; None for all that the run has."""
     why: str
     clock: Clock = field(default_factory=SystemClock)
+    session: int | None = None
+    """The session whose jobs are meant, by its number in the ledger; None if it does not matter."""
     targets: dict[str, Target] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
     """What backends answered last instead of an answer, by NAME."""
+    hopeless: set[str] = field(default_factory=set)
+    """Backends that cannot be had at all; their jobs are not waited for."""
+    unwritten: str = ""
+    """Why the ledger could not be read or written, if it could not."""
+    _alone_at: float | None = None
+    """Monotonic seconds since when nobody has been submitting any more."""
+    _registered: int = -1
+    _backend_of: dict[str, str] = field(default_factory=dict)
 
     def run(self, patience: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
-        """Cancel, and wait at most ``patience`` seconds; ``wait_for_more()``: somebody may still submit."""
+        """Cancel, and wait at most ``patience`` seconds; ``wait_for_more()``: somebody may still submit.
+
+        Raises Superseded when a later session has begun, LedgerError if nothing can be read from the start.
+        """
         until = self.clock.monotonic() + patience
         pause = PAUSE
         while True:
             more = wait_for_more()
+            now = self.clock.monotonic()
+            self._alone_at = None if more else now if self._alone_at is None else self._alone_at
             self._look()
-            if not more and not self.troubles and not self.survivors:
+            if not more and not self._unfinished:
                 return
             left = until - self.clock.monotonic()
             if left <= 0:
@@ -109,6 +135,11 @@ class Killer:
         """Those whose end nobody has confirmed."""
         return [target for target in self.targets.values() if not target.ended]
 
+    @property
+    def _unfinished(self) -> bool:
+        waiting = {*self.troubles, *(target.backend for target in self.survivors)}
+        return not waiting <= self.hopeless
+
     def settle(self) -> None:
         """Give the killed jobs their verdict; for a run whose session is no more."""
         entries = {entry.key: entry for _, entry in self.ledger.registrations()}
@@ -118,7 +149,8 @@ class Killer:
             action = actions.get(target.token)
             if target.attempt is None or target.seen is None or not target.ended or action is None:
                 continue
-            job = _job(entries[target.attempt.key], target, action)
+            known = replace(target.attempt, handle=target.handle, observation=target.seen, action=action)
+            job = adopted(entries[known.key], known, self.clock)
             result = finish(job, target.seen, None)
             ended.append((target.token, result.outcome))
             results.append(result)
@@ -127,37 +159,75 @@ class Killer:
     # One look.
 
     def _look(self) -> None:
-        entries = {entry.key: entry for _, entry in self.ledger.registrations()}
-        live = [
-            each for each in self.ledger.attempts(live=True) if self.keys is None or each.key in self.keys
-        ]
+        self._read()
+        for name in sorted({*self.names, *self._backend_of.values()} - self.hopeless):
+            self.troubles.pop(name, None)
+            backend = self._try(name, partial(self.backends, name))
+            if backend is not None:
+                self._ask(name, backend)
+
+    def _read(self) -> None:
+        """Bring what the ledger knows of the jobs up to date."""
+        first = self._registered < 0
+        try:
+            live = self.ledger.attempts(live=True)
+            for number, entry in self.ledger.registrations(after=max(0, self._registered)):
+                self._registered = number
+                self._backend_of[entry.key] = entry.cell.backend
+            self._registered = max(0, self._registered)
+            # After the attempts were read: those of a later session are not among them then.
+            self.ledger.check_session(self.session)
+        except LedgerError as error:
+            self.unwritten = str(error)
+            if first:
+                raise
+            return
         for attempt in live:
-            name = entries[attempt.key].cell.backend
+            if self.keys is not None and attempt.key not in self.keys:
+                continue
             target = self.targets.setdefault(
-                attempt.token, Target(attempt.token, name, attempt, attempt.handle)
+                attempt.token, Target(attempt.token, self._backend_of[attempt.key], attempt, attempt.handle)
             )
-            target.handle = target.handle or attempt.handle
-        for name in sorted({*self.names, *(entry.cell.backend for entry in entries.values())}):
-            try:
-                self._ask(name, self.backends(name))
-                self.troubles.pop(name, None)
-            except BackendError as error:
-                self.troubles[name] = str(error)
+            self._learn(target, attempt.handle)
+
+    def _learn(self, target: Target, handle: Handle | None) -> None:
+        if handle is not None:
+            target.handle = target.handle or handle
+            # Whoever submitted it was slower than the cluster's answer that there is no such job.
+            target.never_submitted = False
+
+    def _try(self, name: str, ask: Callable[[], R]) -> R | None:
+        """An answer; None for an error, which is noted."""
+        try:
+            return ask()
+        except Superseded:
+            raise
+        except UnknownBackend as error:
+            self.hopeless.add(name)
+            self.troubles[name] = str(error)
+        except Exception as error:
+            self.troubles[name] = str(error) if isinstance(error, BackendError) else repr(error)
+        return None
 
     def _ask(self, name: str, backend: Backend) -> None:
         """Bring what is known of one backend's jobs up to date, and cancel what has not ended."""
-        swept = backend.sweep(self.run_id)
-        for token, handle in swept.items():
+        swept = self._try(name, partial(backend.sweep, self.run_id))
+        for token, handle in (swept or {}).items():
             if self._wanted(token):
-                target = self.targets.setdefault(token, Target(token, name, None))
-                target.handle = target.handle or handle
+                self._learn(self.targets.setdefault(token, Target(token, name, None)), handle)
         mine = [each for each in self.targets.values() if each.backend == name and not each.ended]
-        for target in mine:
-            if target.handle is None:
-                self._find(target, backend)
-        handles = {each.token: each.handle for each in mine if each.handle is not None}
-        self._take_in(poll_all(backend, handles), swept, backend.capabilities.find_settle)
-        self._cancel([each for each in mine if each.handle is not None and not each.ended], backend)
+        settled = self._is_settled(backend)
+        if settled:
+            self._try(name, partial(self._find, mine, backend))
+        listed = None if swept is None or not settled else swept.keys()
+        self._take_in(self._poll(name, mine, backend), listed)
+        # A cluster that does not answer may still listen.
+        self._try(name, partial(self._cancel, mine, backend))
+
+    def _is_settled(self, backend: Backend) -> bool:
+        """Whether everything that was submitted can be seen by now: not before it is known who submits no more."""
+        settle = backend.capabilities.find_settle
+        return self._alone_at is not None and self.clock.monotonic() - self._alone_at >= settle
 
     def _wanted(self, token: str) -> bool:
         """Whether a job that the cluster tells of is one of the cells that are meant."""
@@ -168,37 +238,48 @@ class Killer:
             return any(Token.of(self.run_id, key, 1).cell == cell for key in self.keys)
         return False
 
-    def _find(self, target: Target, backend: Backend) -> None:
-        """Ask after a submission of which nobody recorded the answer."""
-        intended = target.attempt.intended if target.attempt is not None else 0.0
-        if self.clock.time() - intended < backend.capabilities.find_settle:
-            return
-        answer = backend.find(target.token)
-        if isinstance(answer, Found):
-            target.handle = answer.handle
-        elif isinstance(answer, NotSubmitted):
-            target.never_submitted = True
-        else:
-            target.trouble = answer.why
+    def _find(self, targets: Sequence[Target], backend: Backend) -> None:
+        """Ask after submissions of which nobody recorded the answer."""
+        for target in targets:
+            if target.handle is not None:
+                continue
+            answer = backend.find(target.token)
+            if isinstance(answer, Found):
+                target.handle = answer.handle
+            elif isinstance(answer, NotSubmitted):
+                target.never_submitted = True
+            else:
+                target.trouble = answer.why
 
-    def _take_in(self, seen: Mapping[str, Observation], swept: Mapping[str, Handle], settle: float) -> None:
+    def _poll(self, name: str, targets: Sequence[Target], backend: Backend) -> dict[str, Observation]:
+        handles = {each.token: each.handle for each in targets if each.handle is not None}
+        seen: dict[str, Observation] = {}
+        for batch in batches(handles, backend.capabilities.ids_per_poll):
+            answer = self._try(name, partial(backend.poll, batch))
+            if answer is None:
+                break
+            seen.update(answer)
+        return seen
+
+    def _take_in(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
+        """Note what was seen; ``listed``: what the cluster lists, where that proves anything."""
         changed = []
         for token, answer in seen.items():
             target = self.targets[token]
             if answer.phase is Phase.ABSENT:
-                target.seen = self._absent(target, answer, listed=token in swept, settle=settle)
+                known = listed is None or token in listed
+                target.seen = self._absent(target, answer, known=known)
             else:
                 target.seen, target.absent_at = answer, None
             if target.ended and target.attempt is not None and target.seen is not None:
                 changed.append((token, target.seen, None))
         if changed:
-            self.ledger.observe(self.clock.time(), changed=changed)
+            self._write(partial(self.ledger.observe, self.clock.time(), changed=changed))
 
-    def _absent(self, target: Target, answer: Observation, *, listed: bool, settle: float) -> Observation:
+    def _absent(self, target: Target, answer: Observation, *, known: bool) -> Observation:
         """What absence is worth: an end, if the job was told to end and stays away."""
         now = self.clock.monotonic()
-        submitted = (target.attempt.submitted or target.attempt.intended) if target.attempt else 0.0
-        if listed or self.clock.time() - submitted < settle:
+        if known:
             target.absent_at = None
         elif target.absent_at is None:
             target.absent_at = now
@@ -208,24 +289,43 @@ class Killer:
 
     def _cancel(self, targets: Sequence[Target], backend: Backend) -> None:
         now = self.clock.monotonic()
-        due = [each for each in targets if each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN]
+        due = [
+            each
+            for each in targets
+            if each.handle is not None
+            and not each.ended
+            and (each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN)
+        ]
         new = [each.token for each in due if not each.acted and each.attempt is not None]
-        if new:
-            self.ledger.act(OwnAction(ActionKind.CANCEL, self.why, self.clock.time()), new)
-        handles = {each.token: each.handle for each in due if each.handle is not None}
-        if handles:
-            backend.cancel(handles)
+        if due:
+            # Also without new ones: it is what stops this process when a later session has begun, whose
+            # jobs are not among these, since they were found before.
+            action = OwnAction(ActionKind.CANCEL, self.why, self.clock.time())
+            self._write(partial(self.ledger.act, action, new, session=self.session))
+            backend.cancel({each.token: each.handle for each in due if each.handle is not None})
         for target in due:
             target.acted, target.asked_at = True, now
+
+    def _write(self, note: Callable[[], None]) -> None:
+        """What cannot be noted, on a full disk, is done all the same."""
+        try:
+            note()
+        except LedgerError as error:
+            self.unwritten = str(error)
+
+
+def batches(handles: Mapping[str, Handle], size: int) -> Iterator[dict[str, Handle]]:
+    """Handles in as few pieces as a cluster takes that answers for ``size`` at once."""
+    tokens = list(handles)
+    for start in range(0, len(tokens), size):
+        yield {token: handles[token] for token in tokens[start : start + size]}
 
 
 def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Observation]:
     """Poll any number of jobs, as many at once as the cluster takes. Raises BackendError."""
-    tokens = list(handles)
-    size = backend.capabilities.ids_per_poll
     seen: dict[str, Observation] = {}
-    for start in range(0, len(tokens), size):
-        seen.update(backend.poll({token: handles[token] for token in tokens[start : start + size]}))
+    for batch in batches(handles, backend.capabilities.ids_per_poll):
+        seen.update(backend.poll(batch))
     return seen
 
 
@@ -236,20 +336,6 @@ def _gone(answer: Observation) -> Observation:
         answer.times,
         answer.native_state or "ABSENT",
         answer.native_reason or "the scheduler does not know this job any more",
-    )
-
-
-def _job(entry: Registration, target: Target, action: OwnAction) -> Job:
-    assert target.attempt is not None
-    return Job(
-        entry,
-        target.attempt.number,
-        target.token,
-        intended=target.attempt.intended,
-        submitted=target.attempt.submitted,
-        handle=target.handle,
-        observation=target.seen,
-        action=action,
     )
 
 

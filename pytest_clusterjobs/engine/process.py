@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .beat import silence
+from .beat import STALE
+
 _STATE, _START = 0, 19
 """Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from behind the command's name."""
 
@@ -25,6 +28,18 @@ def is_alive(owner: Mapping[str, Any]) -> bool | None:
         return None
     found = _stat(int(owner["pid"]))
     return found is not None and found[0] not in "ZX" and found[1] == owner.get("started")
+
+
+def is_free(folder: Path, owner: Mapping[str, Any] | None) -> bool:
+    """Whether a session may begin on the run in ``folder`` whose last owner is this; None: it let go in order.
+
+    A process of another host cannot be asked; as long as there are signs of its life it is left alone.
+    """
+    alive = owner is not None and is_alive(owner)
+    if alive is None:
+        quiet = silence(folder)
+        return quiet is None or quiet > STALE
+    return not alive
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

@@ -2,39 +2,34 @@
 
 ``kill -9``, ``os._exit`` and a crash of the interpreter skip every hook of pytest. The reaper watches
 the owner's pidfd, which the kernel makes readable at the owner's death, at whatever instant. It
-imports nothing of ours until then.
+imports nothing heavy until then, and is told beforehand what it has to know of the run: the ledger
+may be out of reach by then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import socket
 import subprocess
 import sys
-import time
-import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..backends.protocol import Backend
-    from ..jobs import Handle
-    from .ledger import Ledger
-    from .records import Attempt
+from .beat import beat
+from .beat import EVERY
 
-RELEASE = b"r"
+FACTS = ("run_id", "rootdir", "backends", "path", "on_crash", "session")
+"""What it is told of the run, by the ledger's names."""
+
+RELEASE = "release"
 """The owner closed the run in order; nothing is left."""
 
-CANCEL = b"c"
+CANCEL = "cancel"
 """The owner leaves jobs whose cancellation takes long."""
-
-PATIENCE = 900.0
-"""Seconds for which a reaper insists on the end of jobs."""
-
-PAUSE = 0.2
-"""Seconds between two looks at jobs that are being cancelled, at first."""
 
 
 class Reaper:
@@ -44,10 +39,13 @@ class Reaper:
         self._process = process
         self._line = line
 
+    def uses(self, backend: str) -> None:
+        """Say that jobs are about to be submitted to this NAME."""
+        self._say(uses=backend)
+
     def release(self, *, cancel: bool) -> None:
-        """Let go: with ``cancel`` it ends what the ledger says is live, else it ends itself at once."""
-        with contextlib.suppress(OSError):
-            self._line.send(CANCEL if cancel else RELEASE)
+        """Let go: with ``cancel`` it ends what is live of the run, else it ends itself at once."""
+        self._say(word=CANCEL if cancel else RELEASE)
         self._line.close()
         if not cancel:
             self._process.wait()
@@ -55,9 +53,14 @@ class Reaper:
             # It is meant to outlive us; nobody waits for it any more.
             self._process.returncode = 0
 
+    def _say(self, **words: Any) -> None:
+        # Somebody may have killed it: no reason to end the session, whose own end still ends its jobs.
+        with contextlib.suppress(OSError):
+            self._line.sendall(json.dumps(words).encode() + b"\n")
 
-def start_reaper(folder: Path) -> Reaper:
-    """Start the reaper of the run in ``folder``."""
+
+def start_reaper(folder: Path, meta: Mapping[str, Any]) -> Reaper:
+    """Start the reaper of the run in ``folder``, of which the ledger says ``meta``. Raises OSError."""
     ours, theirs = socket.socketpair()
     module = "pytest_clusterjobs.engine.reaper"
     command = [sys.executable, "-m", module, str(folder), str(theirs.fileno()), str(os.getpid())]
@@ -71,136 +74,57 @@ def start_reaper(folder: Path) -> Reaper:
             start_new_session=True,
             cwd="/",
         )
-    return Reaper(process, ours)
+    reaper = Reaper(process, ours)
+    reaper._say(facts={name: meta[name] for name in FACTS if name in meta})
+    return reaper
 
 
 def main(folder: str, descriptor: str, owner: str) -> None:
     """Wait for the owner's end or its word, then do what is left to do."""
     with socket.socket(fileno=int(descriptor)) as line:
-        said = _last_word(line, int(owner))
-    if said == RELEASE:
+        said = _listen(line, int(owner), Path(folder))
+    word = next((each["word"] for each in said if "word" in each), None)
+    if word == RELEASE:
         return
-    from .ledger import Ledger
-    from .ledger import LedgerError
+    from .reap import reap
 
-    ledger = Ledger(Path(folder, "ledger.sqlite"))
-    if said != CANCEL:
-        # What cannot be noted, on a full disk, is done all the same.
-        with contextlib.suppress(LedgerError):
-            ledger.set_meta(owner_died=time.time())
-        if ledger.meta().get("on_crash") == "keep":
-            return
-    reap(ledger, Path(folder))
+    facts: dict[str, Any] = next((each["facts"] for each in said if "facts" in each), {})
+    names = {each["uses"] for each in said if "uses" in each}
+    reap(Path(folder), facts, names, died=word != CANCEL)
 
 
-def _last_word(line: socket.socket, owner: int) -> bytes:
-    """What the owner said before it let go; empty if it died without a word."""
-    waiting: list[int] = [line.fileno()]
-    try:
+def _listen(line: socket.socket, owner: int, folder: Path) -> list[dict[str, Any]]:
+    """All that the owner says until its last word or its death."""
+    heard = b""
+    waiting = [line.fileno()]
+    with contextlib.suppress(OSError):
         # Children that the owner forked may hold its end of the socket; its pidfd is its own.
         waiting.append(os.pidfd_open(owner))
-    except OSError:
-        return b""
-    if os.getppid() != owner:
-        return b""
-    select.select(waiting, [], [])
-    try:
-        return line.recv(1, socket.MSG_DONTWAIT)
-    except OSError:
-        return b""
-
-
-def reap(ledger: Ledger, folder: Path) -> None:
-    """Cancel every live job of a run, on every backend that it used."""
-    from ..backends.registry import Site
-
-    meta = ledger.meta()
-    site = Site(backends=meta["backends"])
-    rootdir = Path(meta["rootdir"])
-    sys.path.extend([str(rootdir), *meta.get("path", [])])
-    names = {entry.key: entry.cell.backend for _, entry in ledger.registrations()}
-    by_backend: dict[str, list[Attempt]] = {}
-    for attempt in ledger.attempts(live=True):
-        by_backend.setdefault(names[attempt.key], []).append(attempt)
-    for name, attempts in by_backend.items():
-        try:
-            backend = site.open(name, run_id=meta["run_id"], run_dir=folder, rootdir=rootdir)
-            _reap_backend(backend, ledger, meta["run_id"], attempts)
-            backend.close()
-        except Exception:
-            # The jobs of the other backends are not to pay for it.
-            traceback.print_exc()
-
-
-def _reap_backend(backend: Backend, ledger: Ledger, run_id: str, attempts: list[Attempt]) -> None:
-    from ..jobs import ActionKind
-    from ..jobs import OwnAction
-    from .ledger import LedgerError
-
-    why = "pytest ended before the job did; the reaper cancelled it"
-    begin = time.monotonic()
-    pause = PAUSE
-    handles: dict[str, Handle] = {}
     while True:
-        # What was submitted just now may not be listed yet: its absence proves nothing before that time.
-        settled = time.monotonic() - begin >= backend.capabilities.find_settle
-        try:
-            handles = _handles(backend, run_id, attempts, handles)
-            # What has ended by itself is not cancelled: a later session judges it.
-            ended = _ended(backend, ledger, handles, settled=settled)
-            handles = {token: handle for token, handle in handles.items() if token not in ended}
-            attempts = [attempt for attempt in attempts if attempt.token not in ended]
-            if settled and not attempts and not handles:
-                return
-            with contextlib.suppress(LedgerError):
-                ledger.act(OwnAction(ActionKind.CANCEL, why, time.time()), handles)
-            backend.cancel(handles)
-        except Exception as error:
-            # Whatever it is, of the cluster or of the adapter: the jobs are still there.
-            print(f"asked again: {error!r}", flush=True)
-        if time.monotonic() - begin > PATIENCE:
-            print(f"gave up on {len(attempts)} jobs: {', '.join(a.token for a in attempts)}", flush=True)
-            return
-        time.sleep(pause)
-        pause = min(pause * 1.5, 30.0)
+        over = len(waiting) == 1 or os.getppid() != owner
+        if not over:
+            beat(folder)
+            ready, _, _ = select.select(waiting, [], [], EVERY)
+            over = waiting[1] in ready
+        piece, closed = _received(line)
+        heard += piece
+        # What comes last was cut off by the owner's death, or is empty.
+        said: list[dict[str, Any]] = [json.loads(text) for text in heard.split(b"\n")[:-1]]
+        if over or closed or any("word" in each for each in said):
+            return said
 
 
-def _handles(
-    backend: Backend, run_id: str, attempts: list[Attempt], known: dict[str, Handle]
-) -> dict[str, Handle]:
-    """Handles of these attempts, asking the cluster for those whose submission was never recorded."""
-    from ..backends.protocol import Found
-    from ..backends.protocol import NotSubmitted
-
-    handles = dict(backend.sweep(run_id))
-    for attempt in list(attempts):
-        handle = known.get(attempt.token) or attempt.handle or handles.get(attempt.token)
-        if handle is None:
-            answer = backend.find(attempt.token)
-            if isinstance(answer, NotSubmitted):
-                attempts.remove(attempt)
-            handle = answer.handle if isinstance(answer, Found) else None
-        if handle is not None:
-            handles[attempt.token] = handle
-    return handles
-
-
-def _ended(backend: Backend, ledger: Ledger, handles: dict[str, Handle], *, settled: bool) -> set[str]:
-    """The tokens whose jobs have ended; how is noted for a later look at the run."""
-    from ..jobs import Phase
-    from .ledger import LedgerError
-
-    over = (Phase.ENDED, Phase.ABSENT) if settled else (Phase.ENDED,)
+def _received(line: socket.socket) -> tuple[bytes, bool]:
+    """What has arrived, and whether nothing more can."""
+    pieces = []
     try:
-        seen = backend.poll(handles) if handles else {}
-    except Exception as error:
-        # A cluster that does not answer may still listen.
-        print(f"asked again: {error!r}", flush=True)
-        return set()
-    ended = {token: o for token, o in seen.items() if o.phase in over}
-    with contextlib.suppress(LedgerError):
-        ledger.observe(time.time(), changed=[(token, o, None) for token, o in ended.items()])
-    return set(ended)
+        while piece := line.recv(1 << 16, socket.MSG_DONTWAIT):
+            pieces.append(piece)
+    except BlockingIOError:
+        return b"".join(pieces), False
+    except OSError:
+        pass
+    return b"".join(pieces), True
 
 
 if __name__ == "__main__":

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +14,6 @@ from pytest_clusterjobs.engine.codec import dump_result
 from pytest_clusterjobs.engine.codec import load
 from pytest_clusterjobs.engine.ledger import Ledger
 from pytest_clusterjobs.engine.ledger import LedgerError
-from pytest_clusterjobs.engine.reaper import reap
 from pytest_clusterjobs.engine.records import Attempt
 from pytest_clusterjobs.engine.records import Registration
 from pytest_clusterjobs.engine.records import Result
@@ -34,7 +29,6 @@ from pytest_clusterjobs.jobs import ReasonClass
 from pytest_clusterjobs.jobs import Source
 from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.testing.rig import entry
-from pytest_clusterjobs.testing.rig import RUN
 
 OUTCOME = Outcome("job_failed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=3)
 RESULT = Result(
@@ -105,7 +99,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.reaper import reap
+from pytest_clusterjobs.engine.reap import reap
 from pytest_clusterjobs.engine.records import Attempt
 ledger = Ledger(Path({str(path)!r}))
 number = 0
@@ -142,50 +136,6 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> N
     assert text.read_text().startswith("this is text")
 
 
-def test_the_reaper_ends_with_a_run_that_is_closed_in_order(tmp_path: Path) -> None:
-    from pytest_clusterjobs.engine.reaper import start_reaper
-
-    reaper = start_reaper(tmp_path)
-    reaper.release(cancel=False)
-    assert (tmp_path / "reaper.log").read_text() == ""
-    assert not (tmp_path / "ledger.sqlite").exists(), "a reaper with nothing to do opens nothing"
-
-
-def test_the_reaper_notices_the_owners_death_even_if_a_child_holds_its_socket(tmp_path: Path) -> None:
-    """multiprocessing's fork copies every descriptor; the owner's pidfd is the owner's."""
-    script = f"""
-import os, time
-from dataclasses import replace
-from pathlib import Path
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.reaper import start_reaper
-folder = Path({str(tmp_path)!r})
-ledger = Ledger(folder / "ledger.sqlite")
-ledger.set_meta(run_id="r", rootdir=str(folder), backends={{}}, on_crash="cancel")
-reaper = start_reaper(folder)
-child = os.fork()
-if child == 0:
-    time.sleep(60)
-print(child, flush=True)
-time.sleep(60)
-"""
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    try:
-        ledger = Ledger(tmp_path / "ledger.sqlite")
-        until = time.monotonic() + 10
-        while "owner_died" not in ledger.meta():
-            assert time.monotonic() < until, "the reaper did not notice"
-            time.sleep(0.02)
-        ledger.close()
-    finally:
-        os.kill(child, signal.SIGKILL)
-
-
 def test_registrations_are_read_on_from_a_number(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.register([entry("a")])
@@ -210,65 +160,4 @@ def test_a_full_disk_is_told_in_sqlites_own_words_and_blocks_nothing(tmp_path: P
         ledger.set_meta(a=1)
     ledger.set_meta(b=2)
     assert ledger.meta() == {"b": 2}
-    ledger.close()
-
-
-STUBBORN = '''
-"""A cluster that lists a new job late, refuses every other question, and dies by being cancelled."""
-
-from pytest_clusterjobs.backends.protocol import BackendType
-from pytest_clusterjobs.backends.protocol import Capabilities
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-
-
-class Stubborn:
-    capabilities = Capabilities(find_settle=2.0)
-
-    def __init__(self, folder):
-        self.cancelled = folder / "cancelled.txt"
-        self.calls = 0
-
-    def poll(self, handles):
-        self.calls += 1
-        if not self.cancelled.exists() and self.calls > 1:
-            raise ConnectionResetError("an error that is no BackendError")
-        return {token: Observation(Phase.ABSENT) for token in handles}
-
-    def cancel(self, handles):
-        if self.calls > 1:
-            self.cancelled.write_text(" ".join(handles))
-
-    def sweep(self, run_id):
-        return {}
-
-    def close(self):
-        pass
-
-
-TYPE = BackendType("stubborn", lambda context: Stubborn(context.run_dir))
-'''
-
-
-def test_the_reaper_needs_neither_a_writable_ledger_nor_a_cluster_in_good_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "clusterjobs_stubborn.py").write_text(STUBBORN)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    ledger = Ledger(tmp_path / "ledger.sqlite")
-    backends = {"broken": {"type": "no_such_module:TYPE"}, "scripted": {"type": "clusterjobs_stubborn:TYPE"}}
-    ledger.set_meta(run_id=RUN, rootdir=str(tmp_path), backends=backends)
-    broken = replace(entry("b").cell, backend="broken")
-    ledger.register([replace(entry("b"), cell=broken), entry("a")])
-    attempts = [Attempt("t-b", "m.yaml::b", 1, 1.0), Attempt("t-a", "m.yaml::a", 1, 1.0)]
-    ledger.record(intended=attempts, submitted=[replace(a, handle=Handle(a.token, {})) for a in attempts])
-    other = sqlite3.connect(ledger.path)
-    for table in ("meta", "actions", "observations"):
-        other.execute(
-            f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table}"
-            " BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
-        )
-    other.close()
-    reap(ledger, tmp_path)
-    assert (tmp_path / "cancelled.txt").read_text() == "t-a"
     ledger.close()

@@ -1,0 +1,34 @@
+"""A sign of life in a run's folder, for hosts from which nobody can ask whether its session's process lives."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+FILE = "alive"
+
+EVERY = 15.0
+"""Seconds between two signs."""
+
+STALE = 150.0
+"""Seconds after which a session is taken for dead; network file systems tell a change a minute late."""
+
+
+def beat(folder: Path) -> None:
+    """Leave a sign of life. A folder that cannot be written to gets none."""
+    with suppress(OSError):
+        (folder / FILE).touch()
+
+
+def silence(folder: Path) -> float | None:
+    """Seconds since the last sign of life, by the file server's clock; None if there never was one."""
+    probe = folder / f"{FILE}.{os.getpid()}"
+    try:
+        last = (folder / FILE).stat().st_mtime
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:
+        return None
+    return max(0.0, now - last)

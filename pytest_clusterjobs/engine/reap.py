@@ -1,0 +1,100 @@
+"""What the reaper does when it is needed: end the jobs of a run, in whatever state its ledger is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
+from contextlib import closing
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..backends.protocol import Backend
+from ..backends.registry import Site
+from .clock import Clock
+from .clock import SystemClock
+from .kill import Killer
+from .ledger import Ledger
+from .ledger import LedgerError
+from .ledger import Superseded
+
+PATIENCE = 900.0
+"""Seconds for which a reaper insists on the end of jobs."""
+
+FIRST_LOOK = 1.0
+"""Seconds that are taken before it is known how long the clusters' lists need."""
+
+WHY = "pytest ended before the job did; the reaper cancelled it"
+
+
+def reap(
+    folder: Path,
+    facts: Mapping[str, Any],
+    names: Collection[str],
+    *,
+    died: bool,
+    clock: Clock | None = None,
+) -> None:
+    """Cancel every live job of the run in ``folder``, unless it is to be kept or was taken over by now.
+
+    What has ended by itself is left for a later session to judge. ``facts`` and ``names`` (of
+    backends) are what the owner said; ``died``: it did not ask for this.
+    """
+    clock = clock or SystemClock()
+    try:
+        with closing(Ledger(folder / "ledger.sqlite")) as ledger:
+            if died:
+                # What cannot be noted, on a full disk, is done all the same.
+                with suppress(LedgerError):
+                    ledger.set_meta(owner_died=time.time())
+            known = {**ledger.meta(), **facts}
+            if not died or known.get("on_crash") != "keep":
+                _kill(ledger, folder, known, names, clock, known.get("session"))
+    except Superseded as error:
+        print(error, flush=True)
+    except LedgerError as error:
+        print(error, flush=True)
+        if facts and not (died and facts.get("on_crash") == "keep"):
+            # All that is left to go by is what the clusters list.
+            with closing(Ledger(Path(":memory:"))) as nothing:
+                _kill(nothing, folder, facts, names, clock, None)
+
+
+def _kill(
+    ledger: Ledger,
+    folder: Path,
+    known: Mapping[str, Any],
+    names: Collection[str],
+    clock: Clock,
+    session: int | None,
+) -> None:
+    run_id, rootdir = known["run_id"], Path(known["rootdir"])
+    sys.path.extend([str(rootdir), *known.get("path", [])])
+    site = Site(backends=known["backends"], source="the ledger")
+    opened: dict[str, Backend] = {}
+
+    def open_backend(name: str) -> Backend:
+        if name not in opened:
+            opened[name] = site.open(name, run_id=run_id, run_dir=folder, rootdir=rootdir)
+        return opened[name]
+
+    killer = Killer(ledger, run_id, open_backend, names, None, WHY, clock, session)
+    killer.run(PATIENCE, wait_for_more=_unlisted(opened, clock) if session is None else lambda: False)
+    for backend in opened.values():
+        backend.close()
+    for target in killer.survivors:
+        print(f"gave up on {target.token}", flush=True)
+    for name, trouble in killer.troubles.items():
+        print(f"{name}: {trouble}", flush=True)
+
+
+def _unlisted(opened: Mapping[str, Backend], clock: Clock) -> Callable[[], bool]:
+    """Whether a job that no ledger tells of may be missing from the clusters' lists yet."""
+    begin = clock.monotonic()
+    return lambda: (
+        clock.monotonic() - begin
+        < max((backend.capabilities.find_settle for backend in opened.values()), default=0.0)
+    )
