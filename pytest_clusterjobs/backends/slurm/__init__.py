@@ -1,0 +1,55 @@
+"""The Slurm backend: jobs by sbatch, watched by squeue and sacct, with a folder each that the nodes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+from typing import TYPE_CHECKING
+
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import BackendType
+from .options import EXTRA
+from .options import OPTIONS
+from .options import OWN
+from .settings import SETTINGS
+
+if TYPE_CHECKING:
+    from ...jobs import JobSpec
+    from .client import SlurmBackend
+
+
+def open_slurm(context: BackendContext) -> SlurmBackend:
+    """Open the backend; Slurm is not asked anything yet. Raises BackendError."""
+    from .client import SlurmBackend
+    from .settings import settings_of
+
+    return SlurmBackend(context, settings_of(context.settings))
+
+
+def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
+    """What of a spec cannot be had here."""
+    from .options import problems
+    from .settings import settings_of
+
+    try:
+        settings_of(settings)
+    except BackendError as error:
+        yield f"site settings: {error}"
+    if spec.image is not None:
+        yield (
+            "image: plain Slurm runs no containers; with the plugin pyxis use"
+            " options.slurm.container-image, else start the container in run"
+        )
+    wanted = {"cpus": spec.resources.cpus, "memory": spec.resources.memory, "gpus": spec.resources.gpus}
+    yield from problems(spec.options, {name: value for name, value in wanted.items() if value is not None})
+
+
+TYPE = BackendType(
+    name="slurm",
+    open=open_slurm,
+    settings=SETTINGS,
+    options=OPTIONS | OWN.keys() | {EXTRA},
+    check=check,
+)

@@ -1,0 +1,278 @@
+"""The Slurm backend as the engine sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...jobs import Handle
+from ...jobs import JobSpec
+from ...jobs import LogChunk
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs.token import Token
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import Capabilities
+from ..protocol import FindAnswer
+from ..protocol import Found
+from ..protocol import NotSubmitted
+from ..protocol import SubmissionRejected
+from ..protocol import Throttled
+from ..protocol import Unknown
+from . import commands
+from . import queue
+from .commands import NoAccounting
+from .logs import read_log
+from .observe import from_record
+from .observe import Known
+from .observe import observe
+from .places import checked
+from .places import JobFolder
+from .places import secrets_of
+from .places import write
+from .queue import Row
+from .records import read_record
+from .script import shape_of
+from .script import Submission
+from .script import submission
+from .settings import Settings
+
+CANCELS = 500
+"""Jobs in one call of scancel."""
+
+SETTLE = 5.0
+"""Seconds after an end for which files may be late on the shared file system."""
+
+LONG_AGO = 60.0
+"""Seconds after which an end needs no time to settle."""
+
+OUTAGE = 10.0
+"""Seconds for which a controller that did not answer is not asked after further tokens."""
+
+
+class SlurmBackend:
+    """Jobs of one cluster."""
+
+    capabilities = Capabilities(
+        ids_per_poll=1000, submit_threads=4, min_poll_interval=2.0, find_settle=10.0, log_settle=SETTLE
+    )
+
+    def __init__(self, context: BackendContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+        root = context.run_dir / context.name if settings.folder is None else settings.folder / context.run_id
+        self._folder = checked(root)
+        self._ended: dict[str, float] = {}
+        """Tokens whose end was seen, and when, in monotonic seconds."""
+        self._accounting = True
+        """Until sacct says otherwise."""
+        self._outage: tuple[float, str] | None = None
+        """When the controller last failed to answer for a token, and what was said instead."""
+
+    # Submitting.
+
+    def preview(self, spec: JobSpec, token: str) -> str:
+        """See :class:`Previewing`."""
+        return str(self._submission(spec, token))
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        """See :class:`Backend`."""
+        folder = self._job_folder(token)
+        known = folder.path.exists() and self._id_of(token, folder)
+        if known:
+            return self._handle(token, known)
+        secrets = secrets_of(spec)
+        order = self._submission(spec, token)
+        try:
+            write(folder, order.script, secrets)
+        except OSError as error:
+            raise SubmissionRejected(f"cannot write {error.filename}: {error.strerror}") from error
+        try:
+            job_id = commands.sbatch(order.command, secrets=spec.secrets, folder=self._context.rootdir)
+        except (SubmissionRejected, Throttled):
+            folder.secrets.unlink(missing_ok=True)
+            raise
+        with suppress(OSError):
+            # Without it Slurm is asked by name.
+            folder.job_id.write_text(f"{job_id}\n")
+        return self._handle(token, job_id)
+
+    def _submission(self, spec: JobSpec, token: str) -> Submission:
+        return submission(
+            spec,
+            token,
+            settings=self._settings,
+            folder=self._job_folder(token),
+            rootdir=self._context.rootdir,
+            not_after=self._context.not_after,
+        )
+
+    def _job_folder(self, token: str) -> JobFolder:
+        return JobFolder(self._folder / token)
+
+    def _handle(self, token: str, job_id: str) -> Handle:
+        folder = self._job_folder(token)
+        ranks, restarts = shape_of(folder.script)
+        return Handle(
+            job_id, {"folder": str(folder.path), "token": token, "nodes": ranks, "restarts": restarts}
+        )
+
+    # Watching.
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        """See :class:`Backend`. A job is the one that its name says, not any that has its number."""
+        if not handles:
+            return {}
+        numbers = _numbers(handles)
+        rows = _named(numbers, queue.by_ids(numbers.values()))
+        missing = {token: number for token, number in numbers.items() if token not in rows}
+        accounted = self._accounted(missing) if missing else {}
+        rows.update(accounted or {})
+        seen = {}
+        for token, handle in handles.items():
+            found = self._observe(token, handle, rows.get(token), answered=accounted is not None)
+            if found is not None:
+                seen[token] = found
+        return seen
+
+    def _observe(self, token: str, handle: Handle, row: Row | None, *, answered: bool) -> Observation | None:
+        job = _known(token, handle)
+        if row is not None and row.phase is not Phase.ENDED:
+            return observe(job, row)
+        record = read_record(job.folder)
+        if record.owner not in (None, handle.job_id):
+            # Submitted twice, against all care: the other one has the token.
+            return Observation(Phase.PENDING, handle=replace(handle, job_id=record.owner))
+        found = observe(job, row) if row is not None else from_record(job, record)
+        if found is None:
+            return Observation(Phase.ABSENT, native_reason=self._absence()) if answered else None
+        job.folder.secrets.unlink(missing_ok=True)
+        whole = record.ended is not None or self._has_settled(token, row)
+        return replace(found, log_complete=whole)
+
+    def _has_settled(self, token: str, row: Row | None) -> bool:
+        """Whether an end without a last word of the batch script is so old that no file will turn up any more."""
+        now = time.monotonic()
+        if now - self._ended.setdefault(token, now) >= SETTLE - 1.0:
+            return True
+        return row is not None and (not row.nodes or time.time() - (row.ended or 0.0) >= LONG_AGO)
+
+    def _accounted(self, missing: Mapping[str, str]) -> dict[str, Row] | None:
+        """Those of these jobs that are in the accounts; ``None`` if the accounts do not answer now."""
+        try:
+            rows = queue.accounted(missing.values())
+        except NoAccounting:
+            self._accounting = False
+            return {}
+        except BackendError:
+            return None
+        self._accounting = True
+        return _named(missing, rows)
+
+    def _absence(self) -> str:
+        accounts = "nor does sacct" if self._accounting else "and this cluster keeps no accounts"
+        return f"squeue does not know the job, {accounts}"
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
+        token = handle.data["token"]
+        folder = _known(token, handle).folder
+        # Before reading, or the end might be missed.
+        ended = read_record(folder).ended is not None or self._is_over(token, handle)
+        return read_log(
+            folder,
+            node=node,
+            restart=restart,
+            cursor=cursor,
+            tail=tail,
+            last=read_record(folder).restarts,
+            ended=ended,
+        )
+
+    def _is_over(self, token: str, handle: Handle) -> bool:
+        """Whether a job without a last word of its own has ended, and its files have come."""
+        if token not in self._ended:
+            with suppress(BackendError):
+                seen = self.poll({token: handle}).get(token)
+                return seen is not None and seen.phase is Phase.ENDED and seen.log_complete
+        return self._has_settled(token, None)
+
+    # Ending.
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        """See :class:`Backend`. Slurm sends TERM at once, and KILL after its ``KillWait``."""
+        numbers = _numbers(handles)
+        rows = _named(numbers, queue.by_ids(numbers.values())) if numbers else {}
+        live = [row.job_id for row in rows.values() if row.phase is not Phase.ENDED]
+        for start in range(0, len(live), CANCELS):
+            commands.scancel(live[start : start + CANCELS])
+
+    # Finding.
+
+    def find(self, token: str) -> FindAnswer:
+        """See :class:`Backend`."""
+        if self._outage is not None and time.monotonic() - self._outage[0] < OUTAGE:
+            return Unknown(self._outage[1])
+        try:
+            job_id = self._id_of(token, self._job_folder(token))
+        except BackendError as error:
+            self._outage = (time.monotonic(), str(error))
+            return Unknown(str(error))
+        return NotSubmitted() if job_id is None else Found(self._handle(token, job_id))
+
+    def _id_of(self, token: str, folder: JobFolder) -> str | None:
+        """The id of a token's job; ``None`` if there is none. Raises BackendError if that cannot be told now."""
+        with suppress(OSError):
+            if (told := folder.job_id.read_text().strip()).isdecimal():
+                return told
+        owner = read_record(folder).owner
+        if owner is not None:
+            return owner
+        rows = queue.by_name(token)
+        if not rows and folder.script.exists():
+            with suppress(NoAccounting):
+                rows = queue.accounted_by_name(token, since=folder.script.stat().st_mtime - 3600.0)
+        return min(rows, key=int, default=None)
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """See :class:`Backend`."""
+        live = (row for row in queue.mine().values() if row.phase is not Phase.ENDED)
+        return {row.name: self._handle(row.name, row.job_id) for row in live if _run_of(row.name) == run_id}
+
+    def close(self) -> None:
+        """See :class:`Backend`."""
+
+
+def _known(token: str, handle: Handle) -> Known:
+    data = handle.data
+    return Known(token, JobFolder(Path(data["folder"])), data["nodes"], data["restarts"] > 0)
+
+
+def _numbers(handles: Mapping[str, Handle]) -> dict[str, str]:
+    return {token: handle.job_id for token, handle in handles.items() if handle.job_id is not None}
+
+
+def _named(numbers: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, Row]:
+    """The rows by token, of those jobs whose name is the token: numbers are given out again."""
+    found = {token: rows[number] for token, number in numbers.items() if number in rows}
+    return {token: row for token, row in found.items() if row.name == token}
+
+
+def _run_of(name: str) -> str | None:
+    try:
+        return Token.parse(name).run_id
+    except ValueError:
+        return None

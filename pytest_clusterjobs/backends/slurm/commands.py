@@ -1,0 +1,145 @@
+"""Running Slurm's own commands: in a clean environment, with an end in sight, their errors read and classed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..environment import inherited
+from ..protocol import BackendError
+from ..protocol import SubmissionRejected
+from ..protocol import Throttled
+
+TIMEOUT = 60.0
+"""Seconds for a command. Slurm's own patience with a controller that does not answer is shorter by default."""
+
+LONGEST = 500
+"""Characters of a command's words that are kept."""
+
+_SLURM = ("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SALLOC_", "SRUN_", "PMI_", "PMIX_")
+_KEPT = frozenset({"SLURM_CONF", "SLURM_JWT"})
+"""By which the commands find their cluster, and say who they are to it."""
+
+_BUSY = re.compile(
+    r"temporarily unable to accept job|Resource temporarily unavailable|MaxJobCount|(?:Assoc|QOS)\w*Submit\w*",
+    re.IGNORECASE,
+)
+"""Refusals that pass when other jobs have ended."""
+_LOST = re.compile(
+    r"Unable to contact slurm|Socket timed out|Zero Bytes were transmitted|Connection (?:refused|reset|timed out)"
+    r"|Communication connection failure|Unexpected message received|fatal: |Protocol authentication error"
+    r"|Slurmctld is currently in standby|backup controller|Munge|Insane message length|No route to host",
+    re.IGNORECASE,
+)
+NO_ACCOUNTING = "accounting storage is disabled"
+_UNKNOWN_JOB = "Invalid job id specified"
+_NOTHING_TO_END = re.compile(rf"{_UNKNOWN_JOB}|already completing or completed", re.IGNORECASE)
+
+
+class NoAccounting(BackendError):
+    """The cluster keeps no accounts, so that sacct knows nothing."""
+
+
+def environment(names: Iterable[str] = ()) -> dict[str, str]:
+    """What a job may inherit of this process's environment, without the secrets ``names``.
+
+    Nothing by which a caller's own job or defaults would change it is in there.
+    """
+    hidden = set(names)
+    return {
+        name: value
+        for name, value in inherited(os.environ).items()
+        if name not in hidden and (name in _KEPT or not name.startswith(_SLURM))
+    }
+
+
+def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> str:
+    """Submit from ``folder``; the id of the job.
+
+    Raises SubmissionRejected, Throttled where it is refused for now, BackendError if the answer is lost.
+    """
+    done = _run(command, environment(secrets), folder)
+    job_id = done.stdout.strip().partition(";")[0]
+    if done.returncode == 0 and job_id.isdecimal():
+        return job_id
+    words = _words(done.stderr or done.stdout)
+    if _BUSY.search(words):
+        raise Throttled(words)
+    if done.returncode == 0 or _LOST.search(words) or not words:
+        raise BackendError(words or f"sbatch ended with {done.returncode} and without a word")
+    raise SubmissionRejected(words)
+
+
+def squeue(*arguments: str) -> list[str]:
+    """Lines of squeue; none if it knows none of the jobs. Raises BackendError."""
+    done = _run(["squeue", "--noheader", *arguments], _reading())
+    if done.returncode != 0 and _UNKNOWN_JOB not in done.stderr:
+        raise BackendError(f"squeue: {_words(done.stderr)}")
+    return done.stdout.splitlines()
+
+
+def sacct(*arguments: str) -> list[str]:
+    """Lines of sacct. Raises NoAccounting, BackendError."""
+    done = _run(["sacct", "--noheader", "--parsable2", *arguments], _reading())
+    if NO_ACCOUNTING in done.stderr:
+        raise NoAccounting(_words(done.stderr))
+    if done.returncode != 0:
+        raise BackendError(f"sacct: {_words(done.stderr)}")
+    return done.stdout.splitlines()
+
+
+def scancel(job_ids: Sequence[str]) -> None:
+    """Ask for the end of jobs; that one has ended is no error. Raises BackendError."""
+    done = _run(["scancel", *job_ids], _reading())
+    trouble = [line for line in done.stderr.splitlines() if line and not _NOTHING_TO_END.search(line)]
+    if trouble:
+        raise BackendError(f"scancel: {_words(trouble[0])}")
+
+
+def _reading() -> Mapping[str, str]:
+    """Times come as seconds since the epoch, or in UTC from a Slurm that does not know that."""
+    return {**environment(), "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}
+
+
+def _run(
+    command: Sequence[str], env: Mapping[str, str], folder: Path = Path("/")
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=env,
+            cwd=folder,
+            timeout=TIMEOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else ""
+        words = _words(said)
+        if _BUSY.search(words):
+            raise Throttled(words) from None
+        raise BackendError(
+            f"{command[0]} gave no answer in {TIMEOUT:.0f} s{': ' if words else ''}{words}"
+        ) from None
+    except FileNotFoundError:
+        raise BackendError(
+            f"{command[0]} is not on PATH: run this on a machine that has Slurm's commands"
+        ) from None
+    except OSError as error:
+        raise BackendError(f"{command[0]}: {error.strerror}") from None
+
+
+def _words(text: str) -> str:
+    """What a command said, without its own name, on one line."""
+    lines = (
+        re.sub(r"^(?:sbatch|squeue|sacct|scancel): (?:error: )?", "", line) for line in text.splitlines()
+    )
+    return "; ".join(line.strip() for line in lines if line.strip())[:LONGEST]

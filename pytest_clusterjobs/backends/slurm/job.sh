@@ -1,0 +1,89 @@
+# The batch script of a job, in pieces that script.py puts together around what is the job's own.
+# dir is the job's folder, max how often it may be started again, ranks how many nodes it has.
+
+## head
+n=0 how=itself child= home=
+say() { echo "clusterjobs: $*" >&2; }
+
+# finish CODE HOW: the last word. Whoever reads it may rely on all logs being written.
+finish() {
+trap '' TERM
+[ -z "$home" ] || rm -rf "$home"
+rm -f "$dir/secrets"
+echo "$1 $2" >"$dir/ended"
+exit "$1"
+}
+
+# A token that was submitted twice runs once.
+set -C
+{ echo "$SLURM_JOB_ID" >"$dir/job"; } 2>/dev/null
+set +C
+read -r owner <"$dir/job"
+[ "$owner" = "$SLURM_JOB_ID" ] || { say "job $owner has this token already"; exit 125; }
+# What has ended does not begin again, whoever requeues it.
+[ -e "$dir/ended" ] && exit 0
+while [ -e "$dir/start.$n" ]; do n=$((n+1)); done
+[ "$n" -le "$max" ] || { say "started again by Slurm more often than max_restarts allows"; finish 125 over; }
+unset SLURM_JWT
+trap 'how=stopped; [ -z "$child" ] || kill -TERM "$child"' TERM
+
+## again
+# Whether it may start again: something failed by itself, no limit struck, nobody asked us to stop.
+again() {
+[ "$n" -lt "$max" ] && [ "$how" = itself ] || return
+rank=0 failed=
+while [ "$rank" -lt "$ranks" ]; do
+log=$dir/log.$n.$rank rank=$((rank+1))
+[ -e "$log" ] || continue
+case $(tail -c 4096 "$log" | tr -d '\r\0' | LC_ALL=C grep '^\[clusterjobs NONCE ') in
+*' exited exit_code=0 '* | *' stopped exit_code='*) ;;
+*' exited exit_code='* | '') failed=x ;;
+*) return 1 ;;
+esac
+done
+[ "$failed" ]
+}
+
+## direct
+# Checkpoints may lie beside the heartbeat file: the folder outlives a start.
+tmp=${TMPDIR:-/tmp}
+[ -d "$tmp" ] || tmp=/tmp
+home=$tmp/clusterjobs.$SLURM_JOB_ID
+mkdir -m 700 "$home" 2>/dev/null || { [ -O "$home" ] && [ ! -h "$home" ]; } || home=$(mktemp -d)
+echo "$SLURM_JOB_NODELIST" >"$dir/hosts"
+
+## step
+srun=$(command -v srun) || { say "no srun on this node"; finish 127 broken; }
+scontrol show hostnames "$SLURM_JOB_NODELIST" >"$dir/hosts"
+read -r address <"$dir/hosts"
+getent hosts "$address" >/dev/null || address=
+
+## loop
+while :; do
+echo "$SLURM_JOB_ID $SLURM_JOB_NODELIST" >"$dir/start.$n"
+say "start $n"
+launch &
+child=$!
+wait "$child"
+code=$?
+while kill -0 "$child" 2>/dev/null; do
+wait "$child"
+code=$?
+done
+child=
+[ "$code" != 0 ] && again || break
+n=$((n+1))
+done
+finish "$code" "$how"
+
+## node
+# Runs on every node before the sentinel, whose names it must not use.
+exec 2>&1
+export CLUSTERJOBS_NODE_RANK="$SLURM_PROCID"
+export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-$SLURM_LAUNCH_NODE_IPADDR}"
+cj_home=${TMPDIR:-/tmp}
+[ -d "$cj_home" ] || cj_home=/tmp
+cj_home=$cj_home/clusterjobs.$SLURM_JOB_ID.$SLURM_PROCID
+mkdir -m 700 "$cj_home" 2>/dev/null || { [ -O "$cj_home" ] && [ ! -h "$cj_home" ]; } || cj_home=$(mktemp -d)
+export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat"
+trap '{ [ $? != 0 ] && [ "$CLUSTERJOBS_RESTARTS" -lt MAX ]; } || rm -rf "$cj_home"' EXIT

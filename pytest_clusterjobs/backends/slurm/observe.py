@@ -1,0 +1,175 @@
+"""From what Slurm shows and what lies in a job's folder to one observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+
+from ...jobs import Handle
+from ...jobs import NodeState
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs import Reason
+from ...jobs import SentinelWord
+from ...jobs import Times
+from .places import JobFolder
+from .queue import Row
+from .records import last_words
+from .records import nodes_of
+from .records import read_record
+from .records import Record
+from .states import end_hint
+from .states import pending_hint
+
+SKEW = 5.0
+"""Seconds by which the clocks of Slurm's controller and of the file system may differ before the former is taken."""
+
+_GONE = "Slurm has forgotten the job; this is from its own record"
+_BEGUN_TOO_OFTEN = "started again by Slurm more often than max_restarts allows"
+_NO_FOLDER = "the batch script could not be started: is the job's folder there, and writable, on the node?"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a handle says of a job."""
+
+    token: str
+    folder: JobFolder
+    nodes: int
+    may_restart: bool
+
+
+def known_of(handle: Handle, token: str) -> Known:
+    """What is needed of a handle."""
+    data = handle.data
+    return Known(token, JobFolder(Path(data["folder"])), int(data["nodes"]), bool(data["restarts"]))
+
+
+def observe(job: Known, row: Row) -> Observation:
+    """What Slurm says of a job, with what only its folder knows."""
+    if row.phase is Phase.ENDED:
+        return _end(job, row, read_record(job.folder))
+    if not (job.may_restart or row.restarts):
+        # The common case reads no file.
+        return _live(row, Times(row.submitted, row.started), 0)
+    record = read_record(job.folder)
+    return _live(row, _times(job, row, record), record.restarts)
+
+
+def from_record(job: Known, record: Record) -> Observation | None:
+    """The end of a job that Slurm has forgotten, if its batch script left one."""
+    if record.ended is None:
+        return None
+    nodes = nodes_of(job.folder, job.token, job.nodes, record)
+    return Observation(
+        Phase.ENDED,
+        Times(_submitted(job), next(iter(record.starts), None), record.ended.at),
+        "FORGOTTEN",
+        _reason(_GONE, job, nodes),
+        _own_hint(job, record, nodes),
+        record.ended.code,
+        nodes,
+        record.restarts,
+    )
+
+
+def _live(row: Row, times: Times, restarts: int) -> Observation:
+    pending = row.phase is Phase.PENDING
+    words = f"restarted, {restarts} so far" if restarts and not row.reason else row.reason
+    return Observation(
+        row.phase,
+        times,
+        row.state,
+        words,
+        pending_hint(row.reason) if pending else None,
+        restarts=restarts,
+    )
+
+
+def _end(job: Known, row: Row, record: Record) -> Observation:
+    nodes = nodes_of(job.folder, job.token, job.nodes, record)
+    hint = end_hint(row.state, row.reason, row.status, row.derived, started=bool(row.nodes))
+    code = None if row.status is None else row.status.exit_code
+    reason = row.reason
+    if hint is Reason.START_FAILED:
+        reason = f"{reason}: {_NO_FOLDER}"
+    elif _stands(hint, record, nodes):
+        hint, code = _own_hint(job, record, nodes), record.ended.code if record.ended is not None else code
+    if record.ended is not None and record.ended.how == "over":
+        reason = _BEGUN_TOO_OFTEN
+    return Observation(
+        Phase.ENDED,
+        _times(job, row, record),
+        row.state,
+        _reason(reason, job, nodes),
+        hint,
+        code,
+        nodes,
+        record.restarts,
+    )
+
+
+def _stands(hint: Reason | None, record: Record, nodes: tuple[NodeState, ...]) -> bool:
+    """Whether the job's own end stands, because the batch script had come to it when Slurm's word fell.
+
+    A cancel, a limit or a lost node that came too late for it changes nothing. A kill for memory does, unless
+    it was in an earlier start: Slurm counts over the whole job.
+    """
+    if record.ended is None or record.ended.how == "stopped":
+        return False
+    if hint is Reason.OUT_OF_MEMORY:
+        return record.restarts > 0 and bool(nodes) and all(_completed(node) for node in nodes)
+    return True
+
+
+def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...]) -> Reason | None:
+    """What the batch script itself says beyond the ends of the ranks."""
+    how = record.ended.how if record.ended is not None else ""
+    if how == "over":
+        return Reason.NODE_FAILED
+    nobody_began = how == "itself" and not nodes and record.ended is not None and record.ended.code != 0
+    return Reason.START_FAILED if how == "broken" or nobody_began else None
+
+
+def _completed(node: NodeState) -> bool:
+    report = node.report
+    return report is not None and report.word is SentinelWord.EXITED and report.exit_code == 0
+
+
+def _reason(text: str, job: Known, nodes: tuple[NodeState, ...]) -> str:
+    """Slurm's reason; with the last words of its daemons where a rank of a job that began said nothing."""
+    silent = sum(node.report is not None for node in nodes) < job.nodes
+    words = last_words(job.folder) if silent else ""
+    return "; ".join(part for part in (text, words) if part)
+
+
+def _times(job: Known, row: Row, record: Record) -> Times:
+    """Slurm's times are whole seconds; the folder's are finer, and know the first start of several."""
+    submitted, started, ended = row.submitted, row.started, row.ended
+    if row.restarts:
+        submitted = _submitted(job) or submitted
+        started = record.starts[0] if record.starts else started
+    elif record.starts and started is not None and abs(record.starts[0] - started) < SKEW:
+        started = record.starts[0]
+    if row.phase is not Phase.ENDED:
+        return Times(submitted, started)
+    if record.ended is not None and ended is not None and abs(record.ended.at - ended) < SKEW:
+        ended = record.ended.at
+    return _in_order(Times(submitted, started, ended))
+
+
+def _in_order(times: Times) -> Times:
+    started, ended = times.started, times.ended
+    if started is not None and times.submitted is not None:
+        started = max(started, times.submitted)
+    if ended is not None:
+        ended = max(ended, started or ended, times.submitted or ended)
+    return replace(times, started=started, ended=ended)
+
+
+def _submitted(job: Known) -> float | None:
+    try:
+        return job.folder.script.stat().st_mtime
+    except OSError:
+        return None

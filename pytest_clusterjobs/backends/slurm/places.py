@@ -1,0 +1,95 @@
+"""What lies where in the folder of a job, which its nodes and whoever watches it both see."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...jobs import JobSpec
+from ..protocol import BackendError
+from ..protocol import SubmissionRejected
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """One job's folder, readable by its owner alone. The batch script writes what is not said to be ours."""
+
+    path: Path
+
+    @property
+    def script(self) -> Path:
+        """The batch script as it was submitted. Ours."""
+        return self.path / "job.sh"
+
+    @property
+    def job_id(self) -> Path:
+        """The id that sbatch answered. Ours, written once the answer was read."""
+        return self.path / "id"
+
+    @property
+    def secrets(self) -> Path:
+        """The values of the job's secrets, until it has read them for the last time. Ours."""
+        return self.path / "secrets"
+
+    @property
+    def owner(self) -> Path:
+        """The id of the Slurm job that runs this token: the first to claim it."""
+        return self.path / "job"
+
+    @property
+    def ended(self) -> Path:
+        """The batch script's last word: its code, and ``itself``, ``stopped``, ``over`` or ``broken``."""
+        return self.path / "ended"
+
+    @property
+    def hosts(self) -> Path:
+        """The hosts of the last start by rank, one a line."""
+        return self.path / "hosts"
+
+    @property
+    def output(self) -> Path:
+        """What the batch script, srun and Slurm's own daemons print."""
+        return self.path / "slurm.out"
+
+    def start(self, restart: int) -> Path:
+        """Made when a start begins."""
+        return self.path / f"start.{restart}"
+
+    def log(self, rank: int, restart: int) -> Path:
+        """What one node prints in one start."""
+        return self.path / f"log.{restart}.{rank}"
+
+
+def checked(folder: Path) -> Path:
+    """A folder that Slurm's file name patterns can name. Raises BackendError."""
+    text = str(folder)
+    if "\\" in text or not text.isprintable():
+        raise BackendError(f"Slurm cannot write to a folder with such a name: {text!r}")
+    return folder
+
+
+def pattern(path: Path | str) -> str:
+    """A path as Slurm's options want it, where ``%`` begins a replacement."""
+    return str(path).replace("%", "%%")
+
+
+def secrets_of(spec: JobSpec) -> dict[str, str]:
+    """The values of the job's secrets, from this process's environment. Raises SubmissionRejected."""
+    missing = [name for name in spec.secrets if name not in os.environ]
+    if missing:
+        raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
+    return {name: os.environ[name] for name in spec.secrets}
+
+
+def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
+    """Put a job's folder in place, for its owner's eyes alone. Raises OSError."""
+    folder.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.path.mkdir(mode=0o700, exist_ok=True)
+    folder.script.write_text(script, encoding="utf-8", errors="surrogateescape", newline="")
+    if secrets:
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
+        with os.fdopen(os.open(folder.secrets, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write("".join(lines).encode(errors="surrogateescape"))

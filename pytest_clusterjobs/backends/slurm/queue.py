@@ -1,0 +1,172 @@
+"""What Slurm says of jobs: squeue for those that its controller remembers, sacct for those that it has forgotten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import UTC
+
+from ...jobs import Phase
+from . import commands
+from .states import phase_of
+from .states import Status
+from .states import status_of
+
+_SQUEUE = (
+    "JobID",
+    "ArrayJobID",
+    "State",
+    "exit_code",
+    "DerivedEC",
+    "RestartCnt",
+    "SubmitTime",
+    "StartTime",
+    "EndTime",
+    "NodeList",
+    "Name",
+    "Reason",
+)
+_SACCT = "JobIDRaw,JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,NodeList,JobName,Reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job as Slurm shows it. Times are seconds since the epoch."""
+
+    job_id: str
+    """That of the whole array, for a task of one."""
+    name: str
+    state: str
+    reason: str = ""
+    status: Status | None = None
+    derived: Status | None = None
+    """The worst of its steps."""
+    restarts: int = 0
+    submitted: float | None = None
+    started: float | None = None
+    """Of the last start by Slurm itself."""
+    ended: float | None = None
+    nodes: str = ""
+    """The nodes that it has or had, in Slurm's short form; empty if it never had any."""
+
+    @property
+    def phase(self) -> Phase:
+        """Where it is."""
+        return phase_of(self.state, on_nodes=bool(self.nodes))
+
+
+def by_ids(job_ids: Iterable[str]) -> dict[str, Row]:
+    """The jobs with these ids that the controller remembers. Raises BackendError."""
+    return _by_id(_squeue(f"--jobs={','.join(job_ids)}"))
+
+
+def by_name(name: str) -> dict[str, Row]:
+    """The user's own jobs of a name that the controller remembers. Raises BackendError."""
+    return _by_id(_squeue(f"--user={os.getuid()}", f"--name={name}"))
+
+
+def mine() -> dict[str, Row]:
+    """All jobs of this user that the controller remembers. Raises BackendError."""
+    return _by_id(_squeue(f"--user={os.getuid()}"))
+
+
+def accounted(job_ids: Iterable[str]) -> dict[str, Row]:
+    """The jobs with these ids that are in the accounts. Raises NoAccounting, BackendError."""
+    return _by_id(_sacct(f"--jobs={','.join(job_ids)}"))
+
+
+def accounted_by_name(name: str, since: float) -> dict[str, Row]:
+    """The user's own jobs of a name in the accounts since then (seconds since the epoch).
+
+    Raises NoAccounting, BackendError.
+    """
+    begin = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return _by_id(_sacct(f"--user={os.getuid()}", f"--name={name}", f"--starttime={begin}"))
+
+
+def _squeue(*which: str) -> Iterator[Row]:
+    fields = ",".join(f"{name}:|" for name in _SQUEUE)
+    for line in commands.squeue("--states=all", *which, f"--Format={fields}"):
+        row = squeue_row(line)
+        if row is not None:
+            yield row
+
+
+def _sacct(*which: str) -> Iterator[Row]:
+    for line in commands.sacct("--allocations", *which, f"--format={_SACCT}"):
+        row = sacct_row(line)
+        if row is not None:
+            yield row
+
+
+def _by_id(rows: Iterable[Row]) -> dict[str, Row]:
+    """Rows by id. The tasks of an array are one job: it has ended when all of them have."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        known = found.get(row.job_id)
+        if known is None or known.phase is Phase.ENDED:
+            found[row.job_id] = row
+    return found
+
+
+def squeue_row(line: str) -> Row | None:
+    """One line of squeue; ``None`` if it is none of ours (a name with a line break in it)."""
+    fields = line.split("|", len(_SQUEUE) - 1)
+    if len(fields) < len(_SQUEUE) or not fields[0].strip().isdecimal():
+        return None
+    job_id, array, state, status, derived, restarts, submitted, started, ended, nodes, name, reason = fields
+    on_nodes = _said(nodes)
+    return Row(
+        job_id=array if array.isdecimal() else job_id,
+        name=name,
+        state=state,
+        reason=_said(reason.removesuffix("|")),
+        status=status_of(status),
+        derived=status_of(derived),
+        restarts=int(restarts) if restarts.isdecimal() else 0,
+        submitted=moment(submitted),
+        started=moment(started) if on_nodes else None,
+        ended=moment(ended),
+        nodes=on_nodes,
+    )
+
+
+def sacct_row(line: str) -> Row | None:
+    """One line of sacct; ``None`` if it is none of ours."""
+    fields = line.split("|", _SACCT.count(","))
+    if len(fields) <= _SACCT.count(",") or not fields[0].isdecimal():
+        return None
+    raw, job_id, state, status, derived, submitted, started, ended, nodes, name, reason = fields
+    on_nodes = _said(nodes)
+    return Row(
+        job_id=job_id.partition("_")[0] if "_" in job_id else raw,
+        name=name,
+        state=state,
+        reason=_said(reason),
+        status=status_of(status),
+        derived=status_of(derived),
+        submitted=moment(submitted),
+        started=moment(started) if on_nodes else None,
+        ended=moment(ended),
+        nodes=on_nodes,
+    )
+
+
+def moment(text: str) -> float | None:
+    """A time in seconds since the epoch, or in UTC; ``None`` if it has not come or is not known."""
+    text = text.strip()
+    if text.isdecimal():
+        return float(text) or None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _said(text: str) -> str:
+    """What a field says, empty for the words by which Slurm says nothing."""
+    text = text.strip()
+    return "" if text in {"None", "(null)", "None assigned", "n/a", "N/A"} else text

@@ -1,0 +1,179 @@
+"""What the batch script of a job has left in its folder, and what its ranks have."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+
+from ...jobs import NodeState
+from ...jobs.token import nonce
+from .. import sentinel
+from .places import JobFolder
+
+TAIL_BYTES = 16_384
+"""Bytes of a log's end in which the sentinel's line is looked for."""
+
+LONGEST_WORDS = 300
+
+START_MARK = "clusterjobs: start "
+"""What the batch script prints before each start."""
+
+_TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
+_CODE = re.compile(r"Exited with exit code ([0-9]+)")
+_SIGNALS = {signal.strsignal(number): 128 + number for number in signal.valid_signals()}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last word of a batch script."""
+
+    code: int
+    how: str
+    """``itself``, ``stopped`` (somebody sent it TERM), ``over`` (Slurm began it once too often) or ``broken``."""
+    at: float
+    """Seconds since the epoch, by the clock of the file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known from the folder. All of it may be late where the file system is slow to tell."""
+
+    owner: str | None
+    """The Slurm job that has the token."""
+    starts: tuple[float, ...]
+    """When each start began, in seconds since the epoch, by the clock of the file system."""
+    ended: Ended | None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return max(0, len(self.starts) - 1)
+
+
+def read_record(folder: JobFolder) -> Record:
+    """Read it; a folder that is not there has nothing."""
+    names = _names(folder.path)
+    starts: list[float | None] = []
+    while folder.start(len(starts)).name in names:
+        starts.append(_changed(folder.start(len(starts))))
+    return Record(
+        owner=(_text(folder.owner).strip() or None) if folder.owner.name in names else None,
+        starts=tuple(moment for moment in starts if moment is not None),
+        ended=_ended(folder.ended) if folder.ended.name in names else None,
+    )
+
+
+def nodes_of(folder: JobFolder, token: str, ranks: int, record: Record) -> tuple[NodeState, ...]:
+    """How each rank of the last start ended: by its log, or by what its parent saw of one that said nothing."""
+    hosts = _text(folder.hosts).split()
+    names = _names(folder.path)
+    logs = {rank: folder.log(rank, record.restarts) for rank in range(ranks)}
+    nodes = [
+        _node(log, token, rank, hosts[rank] if rank < len(hosts) else None)
+        for rank, log in logs.items()
+        if log.name in names
+    ]
+    if all(node.report is not None for node in nodes):
+        return tuple(nodes)
+    return tuple(_with_codes(nodes, _codes(folder, ranks, record), record))
+
+
+def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: Record) -> list[NodeState]:
+    """The silent ranks with their codes. When they ended is known by who was seen to end after them."""
+    by_rank = {node.rank: node for node in nodes}
+    latest = record.ended.at if record.ended is not None else None
+    for rank in reversed([rank for rank in codes if rank in by_rank]):
+        node = by_rank[rank]
+        if node.report is None:
+            by_rank[rank] = replace(node, exit_code=codes[rank], ended=latest)
+        elif node.ended is not None:
+            latest = node.ended if latest is None else min(latest, node.ended)
+    return list(by_rank.values())
+
+
+def last_words(folder: JobFolder) -> str:
+    """The end of what the batch script, srun and Slurm's daemons printed, on one line."""
+    lines = [line.strip() for line in _text(folder.output, TAIL_BYTES).splitlines() if line.strip()]
+    return "; ".join(lines)[-LONGEST_WORDS:]
+
+
+def tail(path: Path, size: int) -> bytes:
+    """The last ``size`` bytes of a file; none of one that is not there."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _codes(folder: JobFolder, ranks: int, record: Record) -> dict[int, int]:
+    """The codes of ranks as the batch script, or srun, saw them, in the order of their ends."""
+    if ranks == 1 and record.ended is not None and record.ended.how in ("itself", "stopped"):
+        return {0: record.ended.code}
+    last_start = _text(folder.output, TAIL_BYTES).rpartition(START_MARK)[2]
+    codes = {}
+    for line in last_start.splitlines():
+        match = _TASKS.match(line)
+        code = _code_of(match[2].strip()) if match else None
+        if match and code is not None:
+            codes.update(dict.fromkeys(_numbers(match[1]), code))
+    return codes
+
+
+def _code_of(words: str) -> int | None:
+    match = _CODE.match(words)
+    return int(match[1]) if match else _SIGNALS.get(words.removesuffix(" (core dumped)"))
+
+
+def _numbers(text: str) -> Iterator[int]:
+    """The numbers of ``0,2-4``."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            yield from range(int(first), min(int(last or first), int(first) + 100_000) + 1)
+
+
+def _node(log: Path, token: str, rank: int, host: str | None) -> NodeState:
+    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token))
+    return NodeState(
+        rank=rank,
+        ended=_changed(log) if report is not None else None,
+        report=report if report is not None and report.node == rank else None,
+        host=host,
+        log=str(log),
+    )
+
+
+def _ended(path: Path) -> Ended | None:
+    """The last word, once it is whole."""
+    text = _text(path)
+    code, _, how = text.strip().partition(" ")
+    if not (text.endswith("\n") and code.isdecimal()):
+        return None
+    return Ended(int(code), how, _changed(path) or 0.0)
+
+
+def _names(path: Path) -> frozenset[str]:
+    """The names in a folder. Opening it makes NFS look again, which a stat of a missing file does not."""
+    try:
+        return frozenset(os.listdir(path))
+    except OSError:
+        return frozenset()
+
+
+def _text(path: Path, size: int = 1 << 20) -> str:
+    return tail(path, size).decode(errors="replace")
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,222 @@
+"""The batch script of a job: a pure function of what is to run, and the command line that submits it."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...jobs import JobSpec
+from ...jobs.token import nonce
+from .. import sentinel
+from ..environment import job_variables
+from ..environment import master_port
+from .options import arguments
+from .options import BY_RESOURCE
+from .options import is_for_steps
+from .places import JobFolder
+from .places import pattern
+from .settings import Settings
+
+MARGIN = 60.0
+"""Seconds that Slurm's time limit gives a start on top of what the sentinel allows it."""
+
+MIB = 1 << 20
+
+_SHAPE = re.compile(r"^dir=.* max=(?P<max>[0-9]+) ranks=(?P<ranks>[0-9]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """All that Slurm is given."""
+
+    command: tuple[str, ...]
+    """The command line of sbatch."""
+    script: str
+    """What the last argument names."""
+
+    def __str__(self) -> str:
+        return f"{shlex.join(self.command)}\n{self.script}"
+
+
+def submission(
+    spec: JobSpec,
+    token: str,
+    *,
+    settings: Settings,
+    folder: JobFolder,
+    rootdir: Path,
+    not_after: float | None = None,
+) -> Submission:
+    """What is submitted for ``spec``; nothing is read or written. ``not_after`` is in seconds since the epoch."""
+    given = _options(spec, settings)
+    steps = [argument for argument in given if is_for_steps(argument)]
+    command = [
+        "sbatch",
+        "--parsable",
+        f"--job-name={token}",
+        f"--comment={spec.name} {token}",
+        f"--chdir={folder.path}",
+        f"--output={pattern(folder.output)}",
+        "--open-mode=append",
+        "--requeue" if spec.max_restarts else "--no-requeue",
+        f"--nodes={spec.nodes}",
+        "--ntasks-per-node=1",
+        f"--time={_minutes(spec)}",
+        *_resources(spec, settings),
+        *(argument for argument in given if argument not in steps),
+        str(folder.script),
+    ]
+    wraps = sentinel.argv(
+        spec,
+        token,
+        not_after=not_after,
+        workdir=str(rootdir / (spec.workdir or "")),
+        prelude=_prelude(spec) if spec.nodes > 1 or steps else "",
+    )
+    return Submission(tuple(command), _script(spec, token, folder, wraps, steps))
+
+
+def shape_of(script: Path) -> tuple[int, int]:
+    """From a script that was written before: how many ranks it has, and how often it may be started again.
+
+    One that is gone had one, and may have been restarted.
+    """
+    with suppress(OSError), open(script, encoding="utf-8", errors="replace") as file:
+        match = _SHAPE.search(file.read(1 << 16))
+        if match:
+            return int(match["ranks"]), int(match["max"])
+    return 1, 1
+
+
+def quote(text: str) -> str:
+    """``text`` as one word of sh, without CR: sbatch takes no script in which one ends a line."""
+    return shlex.quote(text).replace("\r", "'\"$cr\"'")
+
+
+# The command line.
+
+
+def _minutes(spec: JobSpec) -> int:
+    """The dead man's switch: it strikes when the job's own side has not kept any of its limits."""
+    each = spec.max_runtime + spec.grace_period + MARGIN
+    return math.ceil(each * (spec.max_restarts + 1) / 60)
+
+
+def _resources(spec: JobSpec, settings: Settings) -> list[str]:
+    wanted = spec.resources
+    found = []
+    if wanted.cpus is not None:
+        found.append(f"--cpus-per-task={wanted.cpus}")
+    if wanted.memory is not None:
+        found.append(f"--mem={-(-wanted.memory // MIB)}M")
+    if wanted.gpus is not None:
+        found.append(
+            f"--gres=gpu:{wanted.gpus}" if settings.gpus_as == "gres" else f"--gpus-per-node={wanted.gpus}"
+        )
+    return found
+
+
+def _options(spec: JobSpec, settings: Settings) -> list[str]:
+    """The site's defaults with the job's own options on top."""
+    wanted = {"cpus": spec.resources.cpus, "memory": spec.resources.memory, "gpus": spec.resources.gpus}
+    replaced = {
+        name for resource, names in BY_RESOURCE.items() if wanted[resource] is not None for name in names
+    }
+    defaults: Mapping[str, Any] = {
+        name: value for name, value in settings.options.items() if name not in replaced
+    }
+    return arguments({**defaults, **spec.options})
+
+
+# The script. Only what it needs is in it, and it starts as few processes as it can: a thousand jobs of a
+# second each are common.
+
+
+def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
+    several = spec.nodes > 1 or bool(steps)
+    parts = [
+        "#!/bin/sh",
+        f"# {spec.name}: {token}, written by pytest-clusterjobs. The options of sbatch are on its command line.",
+        "cr=$(printf '\\r')" if any("\r" in word for word in [*wraps, *spec.env.values()]) else "",
+        f"dir={quote(str(folder.path))} max={spec.max_restarts} ranks={spec.nodes}",
+        _part("head"),
+        _part("again").replace("NONCE", nonce(token)) if spec.max_restarts else "again() { false; }",
+        _secrets(spec),
+        _part("step" if several else "direct"),
+        "launch() {",
+        _launch(spec, token, folder, wraps, steps) if several else _direct(spec, token, wraps),
+        "}",
+        _part("loop"),
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _direct(spec: JobSpec, token: str, wraps: Sequence[str]) -> str:
+    """One node: the sentinel is the batch script's child, so that a kill for memory is the job's own."""
+    variables = [
+        *_job_words(spec, token),
+        "CLUSTERJOBS_NODE_RANK=0",
+        "CLUSTERJOBS_MASTER_ADDR=127.0.0.1",
+        '"CLUSTERJOBS_HEARTBEAT_FILE=$home/beat"',
+    ]
+    command = " ".join(quote(word) for word in ["/bin/sh", *wraps[1:]])
+    return f'exec /usr/bin/env {" ".join(variables)} \\\n{command} >>"$dir/log.$n.0" 2>&1'
+
+
+def _launch(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
+    """Several nodes: one sentinel each, by srun, which stops the others when one fails."""
+    srun = [
+        '"$srun"',
+        f"--nodes={spec.nodes}",
+        f"--ntasks={spec.nodes}",
+        "--ntasks-per-node=1",
+        "--kill-on-bad-exit=1",
+        "--wait=0",
+        "--export=ALL",
+        *([f"--cpus-per-task={spec.resources.cpus}"] if spec.resources.cpus is not None else []),
+        quote(f"--output={pattern(folder.path)}/") + '"log.$n.%t"',
+        quote(f"--error={pattern(folder.output)}"),
+        "--open-mode=append",
+        *map(quote, steps),
+    ]
+    variables = [*_job_words(spec, token), '"CLUSTERJOBS_MASTER_ADDR=$address"']
+    command = " ".join(quote(word) for word in ["/bin/sh", *wraps[1:]])
+    return f"exec /usr/bin/env {' '.join(variables)} \\\n{' '.join(srun)} \\\n{command}"
+
+
+def _job_words(spec: JobSpec, token: str) -> list[str]:
+    """Assignments as env takes them: it does not mind names that mean something to a shell."""
+    fixed = {**job_variables(spec, token), "CLUSTERJOBS_MASTER_PORT": str(master_port(token))}
+    return [
+        *(quote(f"{name}={value}") for name, value in fixed.items()),
+        '"CLUSTERJOBS_RESTARTS=$n"',
+        '"CLUSTERJOBS_HOSTFILE=$dir/hosts"',
+    ]
+
+
+def _secrets(spec: JobSpec) -> str:
+    """Read the secrets; the file stays only where Slurm itself may start the script again."""
+    if not spec.secrets:
+        return ""
+    remove = "" if spec.max_restarts else ' && rm -f "$dir/secrets"'
+    return f'. "$dir/secrets"{remove}'
+
+
+def _prelude(spec: JobSpec) -> str:
+    lines = _part("node").replace("MAX", str(spec.max_restarts)).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+@cache
+def _part(name: str) -> str:
+    """A piece of ``job.sh``."""
+    source = Path(__file__).with_name("job.sh").read_text(encoding="ascii")
+    return source.partition(f"## {name}\n")[2].partition("\n## ")[0].strip("\n")

@@ -1,0 +1,46 @@
+"""The site settings of a Slurm backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from ..protocol import BackendError
+from .options import EXTRA
+from .options import OPTIONS
+from .options import problems
+
+GPUS = ("gpus-per-node", "gres")
+"""How ``resources.gpus`` can be asked for."""
+
+OWN_SETTINGS = frozenset({"folder", "gpus-as"})
+"""Settings besides the options of sbatch, which are defaults for all jobs."""
+
+SETTINGS = OWN_SETTINGS | OPTIONS | {EXTRA}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a site has decided."""
+
+    folder: Path | None = None
+    """Where jobs have their folders, on a file system that all nodes share; ``None``: in the run's folder."""
+    gpus_as: str = GPUS[0]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults for the options of all jobs."""
+
+
+def settings_of(raw: Mapping[str, Any]) -> Settings:
+    """Read the settings. Raises BackendError with one line that says what is wrong."""
+    folder, gpus_as = raw.get("folder"), raw.get("gpus-as", GPUS[0])
+    if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
+        raise BackendError(f"folder must be an absolute path that all nodes share, not {folder!r:.60}")
+    if gpus_as not in GPUS:
+        raise BackendError(f"gpus-as must be one of {', '.join(GPUS)}, not {gpus_as!r:.60}")
+    options = {name: value for name, value in raw.items() if name not in OWN_SETTINGS}
+    for problem in problems(options, {}):
+        raise BackendError(problem)
+    return Settings(None if folder is None else Path(folder), gpus_as, options)

@@ -1,0 +1,137 @@
+"""Every state and pending reason of Slurm in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...jobs import Phase
+from ...jobs import Reason
+
+PHASES: Mapping[str, Phase] = {
+    # Waiting, for the first time or again.
+    "PENDING": Phase.PENDING,
+    "CONFIGURING": Phase.PENDING,
+    "POWER_UP_NODE": Phase.PENDING,
+    "REQUEUED": Phase.PENDING,
+    "REQUEUE_FED": Phase.PENDING,
+    "REQUEUE_HOLD": Phase.PENDING,
+    "RESV_DEL_HOLD": Phase.PENDING,
+    "SPECIAL_EXIT": Phase.PENDING,
+    "EXPEDITING": Phase.PENDING,
+    # On its nodes, or about to leave them.
+    "RUNNING": Phase.RUNNING,
+    "COMPLETING": Phase.RUNNING,
+    "RESIZING": Phase.RUNNING,
+    "SIGNALING": Phase.RUNNING,
+    "STAGE_OUT": Phase.RUNNING,
+    "STOPPED": Phase.RUNNING,
+    "SUSPENDED": Phase.RUNNING,
+    "UPDATE_DB": Phase.RUNNING,
+    # Over.
+    "BOOT_FAIL": Phase.ENDED,
+    "CANCELLED": Phase.ENDED,
+    "COMPLETED": Phase.ENDED,
+    "DEADLINE": Phase.ENDED,
+    "FAILED": Phase.ENDED,
+    "LAUNCH_FAILED": Phase.ENDED,
+    "NODE_FAIL": Phase.ENDED,
+    "OUT_OF_MEMORY": Phase.ENDED,
+    "PREEMPTED": Phase.ENDED,
+    "RECONFIG_FAIL": Phase.ENDED,
+    "REVOKED": Phase.ENDED,
+    "TIMEOUT": Phase.ENDED,
+}
+"""What each state says of where a job is."""
+
+HINTS: Mapping[str, Reason] = {
+    "BOOT_FAIL": Reason.NODE_FAILED,
+    "CANCELLED": Reason.CANCELLED,
+    "LAUNCH_FAILED": Reason.START_FAILED,
+    "NODE_FAIL": Reason.NODE_FAILED,
+    "OUT_OF_MEMORY": Reason.OUT_OF_MEMORY,
+    "PREEMPTED": Reason.PREEMPTED,
+    "RECONFIG_FAIL": Reason.NODE_FAILED,
+    "REVOKED": Reason.CANCELLED,
+    "TIMEOUT": Reason.MAX_RUNTIME_REACHED,
+}
+"""Hard facts among the ends. ``COMPLETED`` and ``FAILED`` are none: they tell of the batch script only."""
+
+_HOPELESS = re.compile(
+    r"AccountNotAllowed|BadConstraints|InvalidAccount|InvalidQOS|MaxMemPerLimit|PartitionConfig|PartitionNodeLimit"
+    r"|PartitionTimeLimit|QOSNotAllowed|ReservationDeleted|ReservationInvalid"
+    r"|(?:Assoc|QOS)Max\w+Per(?:Job|Node)(?:Limit)?|QOSMin\w+"
+)
+_LAUNCH_FAILED = 53
+"""Slurm's "signal" for a batch script that could not be started: its output file cannot be opened, for one."""
+_OUT_OF_MEMORY = 125
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How Slurm says that a process ended: its code, or the signal that it died of."""
+
+    code: int = 0
+    signal: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell would say it: 128+n for signal n."""
+        return 128 + self.signal if self.signal else self.code
+
+    @property
+    def says_out_of_memory(self) -> bool:
+        """Whether it was killed for memory; no signal has this number."""
+        return self.signal == _OUT_OF_MEMORY
+
+    @property
+    def says_launch_failed(self) -> bool:
+        """Whether the batch script was never begun."""
+        return self.signal == _LAUNCH_FAILED
+
+
+def status_of(text: str) -> Status | None:
+    """Read ``CODE:SIGNAL``, or the number that wait(2) gives, which squeue shows; ``None`` if it is neither."""
+    code, colon, signal = text.partition(":")
+    if not code.isdecimal() or (colon and not signal.isdecimal()):
+        return None
+    if colon:
+        return Status(int(code), int(signal))
+    return Status(int(code) >> 8 & 0xFF, int(code) & 0x7F)
+
+
+def phase_of(state: str, *, on_nodes: bool) -> Phase:
+    """Where a job is. A word that we do not know is no end; ``on_nodes`` says whether it has nodes."""
+    return PHASES.get(_word(state), Phase.RUNNING if on_nodes else Phase.PENDING)
+
+
+def pending_hint(reason: str) -> Reason | None:
+    """What a pending job's reason says of one that can never start."""
+    word = _word(reason)
+    if word == "DependencyNeverSatisfied":
+        return Reason.DEPENDENCY_FAILED
+    return Reason.REJECTED if _HOPELESS.fullmatch(word) else None
+
+
+def end_hint(
+    state: str, reason: str, status: Status | None, derived: Status | None, *, started: bool
+) -> Reason | None:
+    """The hard fact in how Slurm says that a job ended, ``None`` where only the command's own end speaks."""
+    word = _word(state)
+    if any(each is not None and each.says_out_of_memory for each in (status, derived)):
+        return Reason.OUT_OF_MEMORY
+    if word == "CANCELLED" and _word(reason) == "DependencyNeverSatisfied":
+        return Reason.DEPENDENCY_FAILED
+    if word == "DEADLINE":
+        return Reason.MAX_RUNTIME_REACHED if started else Reason.QUEUE_TIMEOUT
+    if word == "FAILED" and status is not None and status.says_launch_failed:
+        return Reason.START_FAILED
+    if word == "FAILED" and not started and pending_hint(reason) is not None:
+        return pending_hint(reason)
+    return HINTS.get(word)
+
+
+def _word(text: str) -> str:
+    """The first word: ``CANCELLED by 1000`` and ``ReqNodeNotAvail, UnavailableNodes:n1`` say more."""
+    return text.partition(" ")[0].rstrip("+,")
