@@ -58,15 +58,18 @@ OUTAGE = 10.0
 class SlurmBackend:
     """Jobs of one cluster."""
 
-    capabilities = Capabilities(
-        ids_per_poll=1000, submit_threads=4, min_poll_interval=2.0, find_settle=10.0, log_settle=SETTLE
-    )
-
     def __init__(self, context: BackendContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
         root = context.run_dir / context.name if settings.folder is None else settings.folder / context.run_id
         self._folder = checked(root)
+        self.capabilities = Capabilities(
+            ids_per_poll=1000,
+            submit_threads=4,
+            min_poll_interval=settings.poll_interval,
+            find_settle=10.0,
+            log_settle=SETTLE,
+        )
         self._ended: dict[str, float] = {}
         """Tokens whose end was seen, and when, in monotonic seconds."""
         self._accounting = True

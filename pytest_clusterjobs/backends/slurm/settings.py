@@ -16,7 +16,9 @@ from .options import problems
 GPUS = ("gpus-per-node", "gres")
 """How ``resources.gpus`` can be asked for."""
 
-OWN_SETTINGS = frozenset({"folder", "gpus-as"})
+POLL_INTERVAL = 2.0
+
+OWN_SETTINGS = frozenset({"folder", "gpus-as", "poll-interval"})
 """Settings besides the options of sbatch, which are defaults for all jobs."""
 
 SETTINGS = OWN_SETTINGS | OPTIONS | {EXTRA}
@@ -29,6 +31,8 @@ class Settings:
     folder: Path | None = None
     """Where jobs have their folders, on a file system that all nodes share; ``None``: in the run's folder."""
     gpus_as: str = GPUS[0]
+    poll_interval: float = POLL_INTERVAL
+    """Seconds between two questions to Slurm, at least."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Defaults for the options of all jobs."""
 
@@ -40,7 +44,10 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         raise BackendError(f"folder must be an absolute path that all nodes share, not {folder!r:.60}")
     if gpus_as not in GPUS:
         raise BackendError(f"gpus-as must be one of {', '.join(GPUS)}, not {gpus_as!r:.60}")
+    interval = raw.get("poll-interval", POLL_INTERVAL)
+    if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0.1 <= interval <= 60:
+        raise BackendError(f"poll-interval must be 0.1 to 60 seconds, not {interval!r:.60}")
     options = {name: value for name, value in raw.items() if name not in OWN_SETTINGS}
     for problem in problems(options, {}):
         raise BackendError(problem)
-    return Settings(None if folder is None else Path(folder), gpus_as, options)
+    return Settings(None if folder is None else Path(folder), gpus_as, float(interval), options)
