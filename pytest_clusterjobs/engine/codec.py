@@ -47,7 +47,23 @@ def dump_result(result: Result, outcome: str | None) -> str:
     return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
 
 
+class Damaged(ValueError):
+    """Text that does not say what it should; one line that does not quote it."""
+
+
 def load(kind: type[T], text: str) -> T:
-    """The inverse of ``dump``. Raises ValueError for text that is not a ``kind``."""
-    value: T = _adapter(kind).validate_json(text)
+    """The inverse of ``dump``. Raises Damaged for text that is not a ``kind``."""
+    try:
+        value: T = _adapter(kind).validate_json(text)
+    except ValueError as error:
+        (first, *_) = error.errors() if hasattr(error, "errors") else ({"msg": "not text"},)
+        raise Damaged(f"damaged: {kind.__name__}: {first['msg']}") from error
     return value
+
+
+def load_plain(text: str) -> Any:
+    """A JSON value. Raises Damaged."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Damaged(f"damaged: {error}") from error

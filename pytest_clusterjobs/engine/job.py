@@ -20,6 +20,9 @@ from .redact import redact
 LOST_AFTER = 300.0
 """Seconds of unbroken absence after which a job is ``lost``."""
 
+ABSENCE_GAP = 90.0
+"""Seconds between two answers after which nobody can say that the absence was unbroken; polls are less than half apart."""
+
 SILENCE_LIMIT = 3600.0
 """Seconds without any answer about a job after which it is ``lost``: an API that fails for minutes
 is no job's death, one that fails for an hour must not cost the night its verdict."""
@@ -103,6 +106,7 @@ class Job:
 
         An end is final: schedulers contradict themselves, and a verdict must not.
         """
+        silent = now - self.answered_at
         self.answered_at = now
         self.asked = True
         if self.spec.secrets:
@@ -115,10 +119,11 @@ class Job:
             complete = self.observation.log_complete or (seen.phase is Phase.ENDED and seen.log_complete)
             self.observation = replace(self.observation, log_complete=complete)
             return False
+        completed = seen.handle is not None and seen.handle != self.handle
         if seen.handle is not None:
             self.handle = seen.handle
         if seen.phase is Phase.ABSENT:
-            newly = self.absent_at is None
+            newly = self.absent_at is None or silent > ABSENCE_GAP
             self.absent_at = now if newly else self.absent_at
             self.observation = self.observation or seen
             return newly
@@ -130,7 +135,7 @@ class Job:
         if seen.phase is Phase.ENDED and self.ended_at is None:
             self.ended_at = now
         known = seen if seen.handle is None else replace(seen, handle=None)
-        changed = known != self.observation
+        changed = completed or known != self.observation
         self.observation = known
         return changed
 
@@ -139,6 +144,8 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
     """The job of an attempt that another process began."""
     now, at = clock.monotonic(), clock.time()
     submitted = attempt.submitted if attempt.submitted is not None else attempt.intended
+    # An intent may be much older than the submission, which may have been under way a moment ago.
+    age = max(0.0, at - submitted) if attempt.handle is not None else 0.0
     started = attempt.observation.times.started if attempt.observation is not None else None
     return Job(
         entry,
@@ -147,7 +154,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
         prepared=attempt.spec,
         intended=attempt.intended,
         submitted=submitted,
-        submitted_at=now - max(0.0, at - submitted),
+        submitted_at=now - age,
         handle=attempt.handle,
         observation=attempt.observation,
         action=attempt.action,

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
@@ -21,17 +17,16 @@ from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
 from ..jobs import Phase
-from . import journal
 from .codec import dump
 from .codec import dump_result
 from .codec import load
+from .codec import load_plain
+from .database import Database
+from .database import insert
+from .database import LedgerError as LedgerError
 from .records import Attempt
 from .records import Registration
 from .records import Result
-from .schema import check
-from .schema import NotOurs
-from .schema import SCHEMA_VERSION
-from .schema import upgrade
 
 _ATTEMPTS = """
 SELECT token, key, number, intended, spec, submitted, handle, observation, action, outcome
@@ -39,79 +34,16 @@ FROM attempts LEFT JOIN specs USING (token) LEFT JOIN submissions USING (token) 
 LEFT JOIN actions USING (token) LEFT JOIN outcomes USING (token)
 """
 
-_VARIABLES = 900
-"""Values in one statement; SQLite before 3.32 takes 999."""
-
-
-class LedgerError(Exception):
-    """The ledger cannot be read or written; one line that names the file."""
-
 
 class Superseded(Exception):
     """A later session has begun on the run: what is left to do is its business."""
 
 
-class Ledger:
+class Ledger(Database):
     """A run's ledger, open in this process. Every method may be called from any thread.
 
     Raises LedgerError wherever the file cannot be read or written.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        with self._telling():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._kind = journal.file_system(path.parent)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError, NotOurs) as error:
-            raise LedgerError(f"{self.path}: {error}") from error
-
-    def _prepare(self) -> None:
-        is_local = self._kind in journal.LOCAL
-        if not is_local:
-            journal.share_no_memory(self._db)
-        with self._transaction("DEFERRED") as db:
-            version = check(db)
-        if is_local:
-            journal.use_write_ahead_log(self._db)
-        else:
-            journal.use_rollback_journal(self._db)
-        if version < SCHEMA_VERSION:
-            with self._transaction() as db:
-                upgrade(db)
-
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        with self._lock, self._telling():
-            self._db.execute(f"BEGIN {kind}")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk makes SQLite roll back by itself; its own error is the one to tell.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock, self._telling():
-            return self._db.execute(sql, values).fetchall()
-
-    def close(self) -> None:
-        """Close the file; the ledger cannot be used any more."""
-        with self._lock:
-            self._db.close()
 
     # What is true of the whole run.
 
@@ -126,7 +58,7 @@ class Ledger:
 
     def meta(self) -> dict[str, Any]:
         """Everything that ``set_meta`` stored."""
-        return {name: json.loads(value) for name, value in self._rows("SELECT name, value FROM meta")}
+        return dict(self._read(lambda name, text: (name, load_plain(text)), "SELECT name, value FROM meta"))
 
     # Whose run it is.
 
@@ -155,12 +87,12 @@ class Ledger:
         """Add cells; one that is there already is left as it is."""
         rows = [(entry.key, dump(entry)) for entry in registrations]
         with self._transaction() as db:
-            _insert(db, "INSERT OR IGNORE INTO cells (key, registration)", rows)
+            insert(db, "INSERT OR IGNORE INTO cells (key, registration)", rows)
 
     def registrations(self, after: int = 0) -> list[tuple[int, Registration]]:
         """Cells with a number above ``after``, with their numbers, in the order of registration."""
-        rows = self._rows("SELECT id, registration FROM cells WHERE id > ? ORDER BY id", after)
-        return [(number, load(Registration, text)) for number, text in rows]
+        sql = "SELECT id, registration FROM cells WHERE id > ? ORDER BY id"
+        return self._read(lambda number, text: (number, load(Registration, text)), sql, after)
 
     def knows(self, key: str) -> bool:
         """Whether a cell was registered."""
@@ -168,13 +100,14 @@ class Ledger:
 
     def result(self, key: str) -> Result | None:
         """The result of one cell, if it has one."""
-        rows = self._rows("SELECT result FROM results WHERE key = ?", key)
-        return load(Result, rows[0][0]) if rows else None
+        found = self._read(partial(load, Result), "SELECT result FROM results WHERE key = ?", key)
+        return found[0] if found else None
 
     def results(self) -> dict[str, Result]:
         """Every result by key."""
-        rows = self._rows("SELECT key, result FROM results")
-        return {key: load(Result, text) for key, text in rows}
+        return dict(
+            self._read(lambda key, text: (key, load(Result, text)), "SELECT key, result FROM results")
+        )
 
     # Attempts.
 
@@ -185,14 +118,23 @@ class Ledger:
         intents = [(a.token, a.key, a.number, a.intended) for a in new]
         specs = [(a.token, dump(a.spec)) for a in new if a.spec is not None]
         with self._transaction() as db:
-            _insert(db, "INSERT OR REPLACE INTO submissions", handles)
-            _insert(db, "INSERT OR IGNORE INTO attempts", intents)
-            _insert(db, "INSERT OR IGNORE INTO specs", specs)
+            # A poll may have brought a more complete handle by now.
+            insert(
+                db,
+                "INSERT INTO submissions (token, submitted, handle)",
+                handles,
+                "ON CONFLICT (token) DO UPDATE SET submitted = excluded.submitted,"
+                " handle = coalesce(handle, excluded.handle)",
+            )
+            insert(db, "INSERT OR IGNORE INTO attempts", intents)
+            insert(db, "INSERT OR IGNORE INTO specs", specs)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Take back intents that were not acted on."""
         with self._transaction() as db:
-            db.executemany("DELETE FROM attempts WHERE token = ?", [(token,) for token in tokens])
+            for token in tokens:
+                db.execute("DELETE FROM attempts WHERE token = ?", (token,))
+                db.execute("DELETE FROM specs WHERE token = ?", (token,))
 
     def act(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
         """Note what this run is about to do to jobs. The first action on a job stays.
@@ -202,7 +144,7 @@ class Ledger:
         text = dump(action)
         with self._transaction() as db:
             self.check_session(session)
-            _insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
+            insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
 
     def observe(
         self,
@@ -228,50 +170,50 @@ class Ledger:
             _, known = outcomes.get(id(result.outcome), (None, None))
             done.append((result.key, result.judgement.verdict.value, dump_result(result, known)))
         with self._transaction() as db:
-            _insert(db, "INSERT OR REPLACE INTO observations", seen)
-            _insert(
+            insert(db, "INSERT OR REPLACE INTO observations", seen)
+            insert(
                 db,
                 "INSERT INTO submissions (token, handle)",
                 handles,
                 "ON CONFLICT (token) DO UPDATE SET handle = excluded.handle",
             )
-            _insert(db, "INSERT INTO history", history)
-            _insert(db, "INSERT OR REPLACE INTO outcomes", list(outcomes.values()))
-            _insert(db, "INSERT OR REPLACE INTO results", done)
+            insert(db, "INSERT INTO history", history)
+            insert(db, "INSERT OR REPLACE INTO outcomes", list(outcomes.values()))
+            insert(db, "INSERT OR REPLACE INTO results", done)
 
     def attempts(self, *, live: bool = False) -> list[Attempt]:
         """All attempts by key and number; with ``live`` only those that have no outcome."""
         where = "WHERE outcome IS NULL" if live else ""
-        return [_attempt(row) for row in self._rows(f"{_ATTEMPTS} {where} ORDER BY key, number")]
+        return self._read(_attempt, f"{_ATTEMPTS} {where} ORDER BY key, number")
 
     def last_attempt(self, key: str) -> Attempt | None:
         """The last attempt of one cell, if it has one."""
-        rows = self._rows(f"{_ATTEMPTS} WHERE key = ? ORDER BY number DESC LIMIT 1", key)
-        return _attempt(rows[0]) if rows else None
+        found = self._read(_attempt, f"{_ATTEMPTS} WHERE key = ? ORDER BY number DESC LIMIT 1", key)
+        return found[0] if found else None
 
     def history(self, token: str) -> list[tuple[float, Observation]]:
         """What was seen of an attempt before its end, and when (seconds since the epoch)."""
-        rows = self._rows("SELECT at, observation FROM history WHERE token = ? ORDER BY at", token)
-        return [(at, load(Observation, text)) for at, text in rows]
+        sql = "SELECT at, observation FROM history WHERE token = ? ORDER BY at"
+        return self._read(lambda at, text: (at, load(Observation, text)), sql, token)
 
     # pytest's reports.
 
     def add_reports(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
         """Append reports as ``(key, phase, outcome, JSON text)``."""
         with self._transaction() as db:
-            _insert(db, "INSERT INTO reports (key, phase, outcome, data)", list(rows))
+            insert(db, "INSERT INTO reports (key, phase, outcome, data)", list(rows))
 
     def reports(self) -> list[tuple[str, str, str, dict[str, Any]]]:
         """Every report in the order in which pytest made them."""
-        rows = self._rows("SELECT key, phase, outcome, data FROM reports ORDER BY id")
-        return [(key, phase, outcome, json.loads(data)) for key, phase, outcome, data in rows]
+        sql = "SELECT key, phase, outcome, data FROM reports ORDER BY id"
+        return self._read(lambda *row: (*row[:3], load_plain(row[3])), sql)
 
     # What other processes of the session want of the one that owns the run.
 
     def wish_end(self, key: str, why: str) -> None:
         """Ask the owner to end a cell's job."""
         with self._transaction() as db:
-            _insert(db, "INSERT INTO wishes (key, why)", [(key, why)])
+            insert(db, "INSERT INTO wishes (key, why)", [(key, why)])
 
     def wishes(self, after: int = 0) -> list[tuple[int, str, str]]:
         """Number, key and why of each wish with a number above ``after``."""
@@ -311,24 +253,7 @@ class AttemptTexts(NamedTuple):
     outcome: str | None
 
 
-def _insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
-    """Insert rows by as few statements as possible.
-
-    Each statement lets go of Python's lock and has to get it back from the tests that run meanwhile;
-    a statement a row would cost more than everything else that the engine does.
-    """
-    if not rows:
-        return
-    width = len(rows[0])
-    mark = f"({', '.join('?' * width)})"
-    size = _VARIABLES // width
-    for start in range(0, len(rows), size):
-        piece = rows[start : start + size]
-        marks = ", ".join([mark] * len(piece))
-        db.execute(f"{head} VALUES {marks} {tail}", [value for row in piece for value in row])
-
-
-def _attempt(row: tuple[Any, ...]) -> Attempt:
+def _attempt(*row: Any) -> Attempt:
     token, key, number, intended, spec, submitted, handle, observation, action, outcome = row
     return Attempt(
         token=token,

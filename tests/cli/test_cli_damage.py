@@ -100,7 +100,7 @@ def meaningless(path: Path) -> None:
         (foreign_database, "a SQLite file, but not a ledger of pytest-clusterjobs"),
         (newer, "written by a newer pytest-clusterjobs (ledger version 99)"),
         (torn, "malformed"),
-        (meaningless, "a ledger is damaged: Registration: "),
+        (meaningless, "damaged: Registration: Field required"),
     ],
 )
 def test_a_ledger_that_is_none(copy: Place, damage: Callable[[Path], None], words: str) -> None:

@@ -108,6 +108,39 @@ def test_absence_with_breaks_is_no_loss(tmp_path: Path) -> None:
         assert rig.finish(entry("a"))["a"].judgement.verdict is Verdict.PASSED
 
 
+def test_absence_that_nobody_watched_is_not_unbroken(tmp_path: Path) -> None:
+    """A scheduler that comes back from an outage may not have read its state yet."""
+    scripts = {"a": script(running(), (60, absent()), (2000, running()), (2100, ended(0)))}
+    with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
+        rig.backend.outage(90, 1850, calls=("poll", "find", "sweep", "logs"))
+        assert rig.finish(entry("a"))["a"].judgement.verdict is Verdict.PASSED
+
+
+def test_after_an_outage_absence_takes_five_minutes_again(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(running(), (60, absent()))}) as rig:
+        rig.backend.outage(90, 1850, calls=("poll", "find", "sweep", "logs"))
+        result = rig.finish(entry("a"))["a"]
+        assert result.outcome.reason == Reason.LOST
+        assert result.judgement.verdict is Verdict.ERROR
+        assert rig.clock.monotonic() >= 1940 + 300
+
+
+def test_half_a_list_makes_no_verdict_of_the_other_half(tmp_path: Path) -> None:
+    halves = script(running(), (10, missing()), (900, absent()), (1000, running()), (1600, ended(0)))
+    scripts = {
+        "a": halves,
+        "b": script(running(), (1700, ended(0))),
+        "gone": script(running(), (10, absent())),
+    }
+    with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
+        results = rig.finish(entry("a"), entry("b"), entry("gone"))
+        assert {name: result.outcome.reason for name, result in results.items()} == {
+            "gone": Reason.LOST,
+            "a": Reason.JOB_COMPLETED,
+            "b": Reason.JOB_COMPLETED,
+        }
+
+
 def test_half_an_answer_changes_nothing(tmp_path: Path) -> None:
     scripts = {"a": script(running(), (10, missing()), (1500, running()), (1600, ended(0)))}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,7 @@ def test_an_intent_survives_the_death_of_its_process(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     script = f"""
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from pytest_clusterjobs.engine.ledger import Ledger
@@ -160,4 +163,49 @@ def test_a_full_disk_is_told_in_sqlites_own_words_and_blocks_nothing(tmp_path: P
         ledger.set_meta(a=1)
     ledger.set_meta(b=2)
     assert ledger.meta() == {"b": 2}
+    ledger.close()
+
+
+def test_a_poll_that_was_faster_than_the_record_keeps_its_handle(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    attempt = Attempt("t", "m.yaml::a", 1, 1.0)
+    ledger.record(intended=[attempt])
+    ledger.observe(2.0, changed=[("t", Observation(Phase.RUNNING), Handle("17", {"complete": True}))])
+    ledger.record(submitted=[replace(attempt, submitted=1.5, handle=Handle(None, {}))])
+    (found,) = ledger.attempts()
+    assert (found.submitted, found.handle) == (1.5, Handle("17", {"complete": True}))
+    ledger.close()
+
+
+def test_an_intent_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    first, second = (entry("a", env={"TRY": number}).cell.spec for number in "12")
+    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0, spec=first)])
+    ledger.forget(["t"])
+    assert ledger.attempts() == []
+    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 2.0, spec=second)])
+    assert ledger.attempts()[0].spec == second
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE cells SET registration = '{}'", "damaged: Registration: Field required"),
+        ("UPDATE cells SET registration = '\\x00'", "damaged: Registration: Invalid JSON"),
+        ("UPDATE meta SET value = '{'", "damaged: Expecting property name"),
+        ("DROP TABLE cells", "no such table: cells"),
+    ],
+)
+def test_rows_that_make_no_sense_are_told_in_one_line(tmp_path: Path, statement: str, words: str) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.register([entry("a")])
+    ledger.set_meta(run_id="r")
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+        other.execute(statement)
+    with pytest.raises(LedgerError) as raised:
+        ledger.registrations()
+        ledger.meta()
+    assert str(raised.value).startswith(f"{ledger.path}: {words}")
+    assert "\n" not in str(raised.value)
     ledger.close()

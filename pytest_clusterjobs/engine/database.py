@@ -1,0 +1,123 @@
+"""The file behind a ledger: opened as its file system allows, checked, upgraded, and every error told in one line."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import contextmanager
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from typing import TypeVar
+
+from . import journal
+from .codec import Damaged
+from .schema import check
+from .schema import NotOurs
+from .schema import SCHEMA_VERSION
+from .schema import upgrade
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds to wait for another process that has locked the file."""
+
+_VARIABLES = 900
+"""Values in one statement; SQLite before 3.32 takes 999."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written; one line that names the file."""
+
+
+class Database:
+    """A ledger's file, open in this process. Every method may be called from any thread.
+
+    Raises LedgerError wherever the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kind: str | None = None
+        self._lock = threading.RLock()
+        with self._telling():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._kind = journal.file_system(path.parent)
+            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, NotOurs, Damaged) as error:
+            # What a network file system cannot do is its administrator's business: name it.
+            where = "" if self._kind in (None, *journal.LOCAL) else f" (on a {self._kind} file system)"
+            words = getattr(error, "strerror", None) or error
+            raise LedgerError(f"{self.path}: {words}{where}") from error
+
+    def _prepare(self) -> None:
+        is_local = self._kind in journal.LOCAL
+        if not is_local:
+            journal.share_no_memory(self._db)
+        with self._transaction("DEFERRED") as db:
+            version = check(db)
+        if is_local:
+            journal.use_write_ahead_log(self._db)
+        else:
+            journal.use_rollback_journal(self._db)
+        if version < SCHEMA_VERSION:
+            with self._transaction() as db:
+                upgrade(db)
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        with self._lock, self._telling():
+            self._db.execute(f"BEGIN {kind}")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A full disk makes SQLite roll back by itself; its own error is the one to tell.
+                if self._db.in_transaction:
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                raise
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock, self._telling():
+            return self._db.execute(sql, values).fetchall()
+
+    def _read(self, convert: Callable[..., T], sql: str, *values: Any) -> list[T]:
+        rows = self._rows(sql, *values)
+        with self._telling():
+            return [convert(*row) for row in rows]
+
+    def close(self) -> None:
+        """Close the file; the ledger cannot be used any more."""
+        with self._lock:
+            self._db.close()
+
+
+def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
+    """Insert rows by as few statements as possible.
+
+    Each statement lets go of Python's lock and has to get it back from the tests that run meanwhile;
+    a statement a row would cost more than everything else that the engine does.
+    """
+    if not rows:
+        return
+    width = len(rows[0])
+    mark = f"({', '.join('?' * width)})"
+    size = _VARIABLES // width
+    for start in range(0, len(rows), size):
+        piece = rows[start : start + size]
+        marks = ", ".join([mark] * len(piece))
+        db.execute(f"{head} VALUES {marks} {tail}", [value for row in piece for value in row])

@@ -1,0 +1,136 @@
+"""Whose run it is: one session at a time, and none of another host that may still be at work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.engine.beat import beat
+from pytest_clusterjobs.engine.beat import silence
+from pytest_clusterjobs.engine.beat import STALE
+from pytest_clusterjobs.engine.host import Mode
+from pytest_clusterjobs.engine.host import Run
+from pytest_clusterjobs.engine.host import RunBusy
+from pytest_clusterjobs.engine.host import RunPlan
+from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.engine.ledger import Superseded
+from pytest_clusterjobs.engine.process import is_free
+from pytest_clusterjobs.engine.process import this_process
+from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.engine.run import Earlier
+from pytest_clusterjobs.jobs import ActionKind
+from pytest_clusterjobs.jobs import OwnAction
+from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.testing.rig import engine_rig
+from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.testing.rig import RUN
+from pytest_clusterjobs.testing.scripts import ended
+from pytest_clusterjobs.testing.scripts import running
+from pytest_clusterjobs.testing.scripts import script
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as found:
+        yield found
+
+
+def test_a_session_takes_the_run_over_from_one_that_is_no_more(ledger: Ledger) -> None:
+    assert ledger.take_over(lambda owner: owner is None, owner={"pid": 1}, mode="run") is None
+    assert ledger.take_over(lambda owner: False, owner={"pid": 2}) == {"pid": 1}
+    assert ledger.meta() == {"owner": {"pid": 1}, "mode": "run", "session": 1}
+    assert ledger.take_over(lambda owner: True, owner={"pid": 2}) is None
+    assert ledger.meta() == {"owner": {"pid": 2}, "mode": "run", "session": 2}
+
+
+def test_nothing_is_noted_for_a_session_that_was_superseded(ledger: Ledger) -> None:
+    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
+    ledger.take_over(lambda owner: True, owner={})
+    ledger.take_over(lambda owner: True, owner={})
+    with pytest.raises(Superseded):
+        ledger.act(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=1)
+    assert ledger.attempts()[0].action is None
+    ledger.act(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=2)
+    assert ledger.attempts()[0].action is not None
+
+
+TAKE = """
+import os, sys
+from pathlib import Path
+from pytest_clusterjobs.engine.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+sys.stdin.read(1)
+print(ledger.take_over(lambda owner: owner is None, owner={"pid": os.getpid()}))
+"""
+
+
+def test_of_processes_that_try_at_once_one_gets_it(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.sqlite").close()
+    command = [sys.executable, "-c", TAKE, str(tmp_path / "ledger.sqlite")]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("g")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert said.count("None") == 1
+    assert {text for text in said if text != "None"} == {f"{{'pid': {processes[said.index('None')].pid}}}"}
+
+
+def test_an_owner_of_this_host_is_asked_itself(tmp_path: Path) -> None:
+    assert is_free(tmp_path, None)
+    assert not is_free(tmp_path, this_process())
+    assert is_free(tmp_path, {**this_process(), "started": 1}), "another process with its number"
+
+
+def test_an_owner_of_another_host_is_free_when_it_gives_no_sign_of_life(tmp_path: Path) -> None:
+    there = {"pid": 1, "started": 1, "host": f"not-{platform.node()}"}
+    assert is_free(tmp_path, there), "an older version gave none at all"
+    beat(tmp_path)
+    assert not is_free(tmp_path, there)
+    quiet = (tmp_path / "alive").stat().st_mtime - STALE - 5
+    os.utime(tmp_path / "alive", (quiet, quiet))
+    found = silence(tmp_path)
+    assert found is not None and found > STALE
+    assert is_free(tmp_path, there)
+    assert [path.name for path in tmp_path.iterdir()] == ["alive"]
+
+
+def test_a_run_that_is_at_work_elsewhere_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / ".clusterjobs" / "runs" / RUN
+    with closing(Ledger(folder / "ledger.sqlite")) as ledger:
+        ledger.take_over(lambda owner: True, owner={"pid": 7, "started": 1, "host": "elsewhere"})
+    beat(folder)
+    plan = RunPlan(RUN, folder, tmp_path, Site(backends={}), mode=Mode.RESUME)
+    with pytest.raises(RunBusy, match=rf"^run {RUN} is still at work in process 7 on elsewhere$"):
+        Run(plan, {})
+
+
+def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Path) -> None:
+    """Its intent is old and the cluster slow: asked at once, it would say that there is no such job."""
+    scripts = {"a": script(running(), (100, ended(0)), visible_after=15.0)}
+    capabilities = Capabilities(min_poll_interval=1.0, find_settle=20.0)
+    with engine_rig(tmp_path / "l.sqlite", scripts, capabilities=capabilities) as rig:
+        cell = entry("a")
+        token = str(Token.of(RUN, cell.key, 1))
+        rig.ledger.register([cell])
+        rig.ledger.record(intended=[Attempt(token, cell.key, 1, rig.clock.time() - 3600.0)])
+        rig.backend.submit(cell.cell.spec, token)
+        earlier = Earlier([cell], {}, {cell.key: rig.ledger.attempts()})
+        with rig.clock.auto():
+            rig.engine.go_on(earlier, submit=True)
+            result = rig.engine.next_result(86400.0)
+            rig.engine.close(60.0)
+        assert result is not None and result.judgement.verdict is Verdict.PASSED
+        assert rig.backend.calls.submits[token] == 1, "by the first session"
