@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.protocol import FindAnswer
+from pytest_clusterjobs.backends.protocol import Found
+from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.registry import Site
 from pytest_clusterjobs.engine.beat import beat
 from pytest_clusterjobs.engine.beat import silence
@@ -127,6 +130,14 @@ def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Pa
         rig.ledger.register([cell])
         rig.ledger.record(intended=[Attempt(token, cell.key, 1, rig.clock.time() - 3600.0)])
         rig.backend.submit(cell.cell.spec, token)
+        ordinary = rig.backend.find
+
+        def find(token: str) -> FindAnswer:
+            """A cluster that has no idea when somebody submitted what."""
+            answer = ordinary(token)
+            return answer if isinstance(answer, Found) else NotSubmitted()
+
+        rig.backend.find = find  # type: ignore[method-assign]
         earlier = Earlier([cell], {}, {cell.key: rig.ledger.attempts()})
         with rig.clock.auto():
             rig.engine.go_on(earlier, submit=True)
