@@ -73,6 +73,8 @@ class Job:
     """Whether this process has had a word about it from the cluster."""
     again: bool = False
     """Whether it is submitted again once it has ended: it was cancelled because its session ended."""
+    retries: int = 0
+    """How many attempts before it the infrastructure failed; those that a dead session cancelled are none."""
     reruns: int = 0
     """How many attempts before it failed and were rerun."""
     submissions: int = 0

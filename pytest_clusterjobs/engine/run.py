@@ -43,15 +43,18 @@ class Earlier:
     """By key, in order."""
 
 
-def _failed(attempt: Attempt) -> bool:
-    return attempt.outcome is not None and attempt.outcome.reason_class is ReasonClass.PRODUCT
-
-
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
 
 RETRY_PAUSE = 5.0
 """Seconds before the first retry; doubled for each further one."""
+
+
+def _count(job: Job, earlier: Sequence[Attempt]) -> None:
+    """Take over what of its budgets was used up: what a dead session cancelled costs nothing."""
+    outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
+    job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
+    job.reruns = sum(outcome.reason_class is ReasonClass.PRODUCT for outcome in outcomes)
 
 
 class Engine:
@@ -129,13 +132,15 @@ class Engine:
                 self._ready(entry.cell.backend)
                 job = adopted(entry, attempts[-1], self.core.clock)
                 job.again = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
-                job.reruns = sum(_failed(attempt) for attempt in attempts[:-1])
+                _count(job, attempts[:-1])
                 with self.core.changed:
                     self.core.in_flight.add(job)
                 self._adopt(job)
             elif submit:
                 self._ready(entry.cell.backend)
-                waiting.append(self._job(entry, attempts[-1].number + 1 if attempts else 1))
+                job = self._job(entry, attempts[-1].number + 1 if attempts else 1)
+                _count(job, attempts)
+                waiting.append(job)
             else:
                 self._expected.discard(entry.key)
         if waiting:
@@ -162,14 +167,15 @@ class Engine:
     def _retry(self, job: Job, result: Result) -> bool:
         """Queue another attempt after an infrastructure failure, or a failure that is to be rerun."""
         entry = job.registration
-        retry = result.outcome.reason in RETRIED and job.number - job.reruns <= entry.cell.infra_retries
+        retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
         rerun = result.judgement.verdict is Verdict.FAILED and job.reruns < entry.reruns
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
         if not (job.again or retry or rerun) or not confirmed or self.core.stopping:
             return False
         again = self._job(entry, job.number + 1)
+        again.retries = job.retries + (retry and not job.again)
         again.reruns = job.reruns + (rerun and not job.again)
-        pause = RETRY_PAUSE * 2.0 ** (job.number - 1) if retry and not job.again else 0.0
+        pause = RETRY_PAUSE * 2.0**job.retries if retry and not job.again else 0.0
         again.due_at = self.core.clock.monotonic() + pause
         with self.core.changed:
             self.core.delayed.append(again)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,16 @@ from pytest_clusterjobs.engine.process import is_free
 from pytest_clusterjobs.engine.process import this_process
 from pytest_clusterjobs.engine.records import Attempt
 from pytest_clusterjobs.engine.run import Earlier
+from pytest_clusterjobs.engine.run import Engine
 from pytest_clusterjobs.jobs import ActionKind
 from pytest_clusterjobs.jobs import OwnAction
+from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.jobs.token import Token
 from pytest_clusterjobs.testing.rig import engine_rig
 from pytest_clusterjobs.testing.rig import entry
 from pytest_clusterjobs.testing.rig import RUN
+from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
@@ -145,3 +149,34 @@ def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Pa
             rig.engine.close(60.0)
         assert result is not None and result.judgement.verdict is Verdict.PASSED
         assert rig.backend.calls.submits[token] == 1, "by the first session"
+
+
+@pytest.mark.parametrize(("reason", "reruns", "retries"), [("preempted", 0, 1), ("job_failed", 1, 0)])
+def test_what_a_dead_session_cancelled_costs_no_retry_and_frees_none(
+    tmp_path: Path, reason: str, reruns: int, retries: int
+) -> None:
+    """Attempts: failed before the crash, cancelled by it, failed after it. One more would be too many."""
+    failing = script(running(), (10, ended(3)))
+    if reason == "preempted":
+        failing = script(running(), (10, ended(None, hint=Reason.PREEMPTED, word=None)))
+    live = script(running(), cancelling=Cancelling())
+    with engine_rig(tmp_path / "l.sqlite", {"a": [failing, live, failing, script(ended(0))]}) as rig:
+        cell = replace(entry("a", infra_retries=retries), reruns=reruns)
+        with rig.clock.auto():
+            rig.engine.add([cell])
+            while not (rig.ledger.attempts() and rig.ledger.attempts()[-1].number == 2):
+                rig.engine.next_result(1.0)
+            rig.until_live(1)
+            (*_, second) = rig.ledger.attempts()
+            rig.ledger.act(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
+            rig.engine.detach()
+            again = Engine(RUN, rig.ledger, lambda name: rig.backend, clock=rig.clock)
+            again.go_on(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}), submit=True)
+            result = again.next_result(86400.0)
+            again.close(60.0)
+        assert result is not None
+        assert [attempt.outcome and attempt.outcome.reason for attempt in rig.ledger.attempts()] == [
+            reason,
+            "cancelled",
+            reason,
+        ]
