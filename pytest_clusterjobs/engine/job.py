@@ -70,7 +70,7 @@ class Job:
     """When the cluster was last asked to end it."""
     cancel_since: float | None = None
     asked: bool = False
-    """Whether this process has had a word about it from the cluster."""
+    """Whether this process has had a word about it from the cluster, and made of it what there is to make."""
     again: bool = False
     """Whether it is submitted again once it has ended: it was cancelled because its session ended."""
     retries: int = 0
@@ -110,7 +110,6 @@ class Job:
         """
         silent = now - self.answered_at
         self.answered_at = now
-        self.asked = True
         if self.spec.secrets:
             seen = replace(
                 seen,

@@ -66,8 +66,8 @@ class Round:
     """Attempts that ended, for those who want to be told."""
     done: set[Job] = field(default_factory=set)
     to_cancel: list[Job] = field(default_factory=list)
-    first_words: bool = False
-    """Whether a job was heard of for the first time, which somebody may wait for."""
+    heard: set[Job] = field(default_factory=set)
+    """Jobs that were heard of for the first time, which somebody may wait for."""
 
 
 class Poller:
@@ -209,7 +209,8 @@ class Poller:
 
     def _take_in(self, job: Job, seen: Observation, notes: Round) -> None:
         now = self._core.clock.monotonic()
-        notes.first_words = notes.first_words or not job.asked
+        if not job.asked:
+            notes.heard.add(job)
         if job.see(seen, now) and job.observation is not None:
             notes.changed.append((job.token, job.observation, seen.handle))
         observation = job.observation
@@ -311,7 +312,9 @@ class Poller:
                 self._core.in_flight.discard(job)
             for result in notes.results:
                 self._core.complete(result)
-            if notes.done or notes.first_words:
+            for job in notes.heard:
+                job.asked = True
+            if notes.done or notes.heard:
                 self._core.changed.notify_all()
         for job, result in notes.told:
             self._core.extensions.ended(job.registration.cell, result)

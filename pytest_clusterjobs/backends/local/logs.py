@@ -20,8 +20,10 @@ def read_log(
     """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or the cursor's and on from there)."""
     at, offset = cursor if cursor is not None else (record.restarts if restart is None else restart, None)
     final = record.over or at < record.restarts
-    data, offset = _bytes(places, record.token, node, at, offset, tail)
-    end = final and len(data) < PIECE
+    found = _bytes(places, record.token, node, at, offset, tail)
+    data, offset = found if found is not None else (b"", offset or 0)
+    # A job that began has a log; one that somebody removed is not an empty one.
+    end = final and len(data) < PIECE and (found is not None or record.started is None)
     text, used = codecs.utf_8_decode(data, "replace", end)
     if end and restart is None and at < record.restarts:
         return LogChunk(text, [at + 1, 0], False)
@@ -30,7 +32,8 @@ def read_log(
 
 def _bytes(
     places: Places, token: str, node: int, restart: int, offset: int | None, tail: int | None
-) -> tuple[bytes, int]:
+) -> tuple[bytes, int] | None:
+    """What is there from ``offset`` on, and where it begins; None where there is no file."""
     try:
         with open(places.log(token, node, restart), "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -39,4 +42,4 @@ def _bytes(
             file.seek(offset)
             return file.read(PIECE), offset
     except FileNotFoundError:
-        return b"", offset or 0
+        return None
