@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,6 +159,33 @@ def test_kill_ends_the_jobs_of_a_launch(project: Project) -> None:
         "skipped": 1,
     }
     assert "no live jobs" in project.pytester.runpytest_subprocess("--cluster-kill").stdout.str()
+
+
+def junit(path: Path) -> dict[str | None, list[tuple[str, str | None]]]:
+    """What each case of a JUnit file says, but for times and numbers of jobs."""
+    cases = ET.parse(path).iter("testcase")
+    return {case.get("name"): [(child.tag, child.get("message")) for child in case] for case in cases}
+
+
+def test_launch_and_check_give_the_verdicts_of_a_plain_run(project: Project) -> None:
+    project.matrix(
+        """
+        recipes: {a: "true", b: exit 4}
+        nodes: [1, 2]
+        conditions:
+          good: {}
+          bad: {expect: {exit_code: 4}}
+          slow: {run: sleep 60, max_runtime: 1s, grace_period: 1s, expect: {reason: max_runtime_reached}}
+        """
+    )
+    plain = project.pytester.runpytest_subprocess("--junitxml=plain.xml")
+    assert project.pytester.runpytest_subprocess("--cluster-launch").ret == pytest.ExitCode.OK
+    checked = project.pytester.runpytest_subprocess(
+        "--cluster-check", "--cluster-check-wait", "--junitxml=checked.xml"
+    )
+    assert plain.ret == checked.ret == pytest.ExitCode.TESTS_FAILED
+    assert plain.parseoutcomes() == checked.parseoutcomes() == {"passed": 8, "failed": 4}
+    assert junit(project.path / "plain.xml") == junit(project.path / "checked.xml")
 
 
 def test_last_failed_after_a_launch_is_what_the_check_found(project: Project) -> None:
