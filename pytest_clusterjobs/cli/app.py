@@ -36,6 +36,7 @@ _MODULES = {
     "launch": "sessions",
     "check": "sessions",
     "resume": "sessions",
+    "dev": "dev",
 }
 """Each command and its module, in the order of the help text."""
 

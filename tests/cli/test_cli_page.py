@@ -16,7 +16,7 @@ def test_every_command_and_option_is_documented() -> None:
     assert isinstance(app, click.Group)
     context = click.Context(app)
     names = app.list_commands(context)
-    assert len(names) == 15
+    assert len(names) == 16
     for name in names:
         command = app.get_command(context, name)
         assert command is not None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
+import secrets
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,11 +50,11 @@ class SlurmCluster(SlurmClient):
         memory: int = 4096,
         gpus: int = 4,
         min_job_age: int = 300,
-        node_timeout: int = 15,
+        node_timeout: int = 30,
         time_zone: str | None = None,
         extra: str = "",
     ) -> None:
-        """Plan it. Raises Missing, and SlurmError for a folder that Slurm cannot live in.
+        """Plan it; nothing happens yet. Raises Missing.
 
         ``folder`` must be empty or absent; without one a temporary one is used, and removed at the end. ``cpus``,
         ``memory`` (MiB) and ``gpus`` are what each node pretends to have. ``min_job_age`` are the seconds for which
@@ -67,7 +68,7 @@ class SlurmCluster(SlurmClient):
         address = loopback()
         super().__init__(
             Layout(
-                folder=_own(folder or Path(tempfile.mkdtemp(prefix="clusterjobs-slurm-"))),
+                folder=(folder or _temporary_folder()).absolute(),
                 nodes=node_names(nodes),
                 ports=free_ports(nodes + 2, address),
                 address=address,
@@ -97,28 +98,42 @@ class SlurmCluster(SlurmClient):
         self.stop()
 
     def start(self) -> None:
-        """Start everything; return when all nodes are idle. Raises SlurmError, and leaves nothing then."""
+        """Start everything; return when all nodes are idle. Raises SlurmError, and leaves nothing but logs then."""
+        _take(self.folder)
         self.layout.write()
-        self._daemons = Daemons(self.folder, self._environment(), remove=self._temporary)
+        database = self.folder / "mysql"
+        self._daemons = Daemons(self.folder, self._environment())
         try:
-            self._start_munged()
-            if self.accounting:
-                self._start_database()
-                self.start_accounting()
-            self._start_controller()
-            for name in self.nodes:
-                self.start_node(name)
-            self._wait(self.is_idle, "all nodes to be idle", "slurmctld")
-            (self.folder / "cluster.json").write_text(json.dumps(self.layout.as_json()))
-        except BaseException:
+            self._daemons.remove_at_end(self.folder if self._temporary else database)
+            self._start_all()
+        except BaseException as error:
+            if isinstance(error, SlurmError):
+                with suppress(SlurmError):
+                    self._daemons.remove_at_end(database)
             self.stop()
             raise
+
+    def _start_all(self) -> None:
+        self._start_munged()
+        if self.accounting:
+            self._start_database()
+            self.start_accounting()
+        self._start_controller()
+        for name in self.nodes:
+            self.start_node(name)
+        self._wait(self.is_idle, "all nodes to be idle", "slurmctld")
+        (self.folder / "cluster.json").write_text(json.dumps(self.layout.as_json()))
 
     def stop(self) -> None:
         """End every daemon, job and step at once; a second time does nothing. Raises SlurmError if one stays."""
         daemons, self._daemons = self._daemons, None
         if daemons is not None:
             daemons.close()
+
+    def check(self) -> None:
+        """Raise SlurmError if a daemon has ended by itself."""
+        if dead := self.daemons.dead():
+            raise SlurmError(f"{dead[0]} ended: {self._last_error(dead[0])}")
 
     @property
     def daemons(self) -> Daemons:
@@ -157,8 +172,7 @@ class SlurmCluster(SlurmClient):
         """Start slurmdbd; return when it listens."""
         where = {"MYSQL_UNIX_PORT": str(self.layout.mysql_socket)}
         self.daemons.start("slurmdbd", [self.programs["slurmdbd"], "-D"], where)
-        address = (self.layout.address or "127.0.0.1", self.layout.ports[1])
-        self._wait(lambda: _listens(socket.AF_INET, address), "slurmdbd to listen", "slurmdbd")
+        self._wait(lambda: _listens(self.layout.ports[1]), "slurmdbd to listen", "slurmdbd")
 
     def set_partition(self, state: str, partition: str = "debug") -> None:
         """Set a partition UP, DOWN, DRAIN or INACTIVE."""
@@ -180,7 +194,7 @@ class SlurmCluster(SlurmClient):
         ]
         # Forced, or it would object to a folder in /tmp, which others may write to.
         self.daemons.start("munged", [self.programs["munged"], "--foreground", "--force", *options])
-        self._wait(lambda: _listens(socket.AF_UNIX, str(socket_path)), "munged to listen", "munged")
+        self._wait(socket_path.exists, "munged to listen", "munged")
 
     def _start_database(self) -> None:
         data, user = self.folder / "mysql", f"--user={self._user}"
@@ -191,7 +205,7 @@ class SlurmCluster(SlurmClient):
         where, path = self.layout.mysql_socket, self.programs["mariadbd"]
         options = [user, f"--datadir={data}", f"--socket={where}", f"--pid-file={where}.pid"]
         self.daemons.start("mariadbd", [path, "--no-defaults", *options, *small, *DATABASE_OPTIONS])
-        self._wait(lambda: _listens(socket.AF_UNIX, str(where)), "MariaDB to listen", "mariadbd")
+        self._wait(where.exists, "MariaDB to listen", "mariadbd")
 
     @property
     def _user(self) -> str:
@@ -201,6 +215,8 @@ class SlurmCluster(SlurmClient):
 
     def _start_controller(self) -> None:
         self.daemons.start("slurmctld", [self.programs["slurmctld"], "-D"])
+        # Whoever finds nobody there waits for a second before it tries again.
+        self._wait(lambda: _listens(self.layout.ports[0]), "slurmctld to listen", "slurmctld")
 
     def _answers(self) -> bool:
         try:
@@ -212,8 +228,7 @@ class SlurmCluster(SlurmClient):
         """Wait for something that the daemon ``name`` does, unless a daemon ends meanwhile. Raises SlurmError."""
 
         def there() -> bool:
-            if dead := self.daemons.dead():
-                raise SlurmError(f"{dead[0]} ended: {self._last_error(dead[0])}")
+            self.check()
             return condition()
 
         try:
@@ -222,36 +237,39 @@ class SlurmCluster(SlurmClient):
             raise SlurmError(f"{error}: {self._last_error(name)}") from error
 
     def _last_error(self, name: str) -> str:
-        """The last error line of a daemon's log, and where it is."""
-        for path in (self.folder / "log" / f"{name}.log", self.folder / "log" / f"{name}.out"):
-            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-            errors = [line for line in lines if re.search(r"fatal|error", line, re.IGNORECASE)]
-            if errors:
-                return f"{errors[-1][:400]} (in {path})"
-        return f"its logs are in {self.folder / 'log'}"
+        """The last error lines of a daemon, and where they are: the very last may only say that there was one."""
+        path = self.folder / "log" / f"{name}.out"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        errors = [line.strip()[:300] for line in lines if re.search(r"fatal|error", line, re.IGNORECASE)]
+        return f"{'; '.join(errors[-2:]) or 'it does not say why'} (in {path})"
 
 
-def _own(folder: Path) -> Path:
-    """The folder, made. Raises SlurmError if Slurm cannot live in it."""
-    folder = folder.absolute()
+def _temporary_folder() -> Path:
+    return Path(tempfile.gettempdir(), f"clusterjobs-slurm-{secrets.token_hex(4)}")
+
+
+def _take(folder: Path) -> None:
+    """Make the folder. Raises SlurmError if Slurm cannot live in it."""
     # Slurm's configuration knows no quotes, and takes % for a field.
     if not re.fullmatch(r"[\w./+-]+", str(folder), re.ASCII):
         raise SlurmError(f"{folder}: Slurm needs a folder whose path has only letters, digits and ./+-_")
     if len(str(folder)) > LONGEST:
-        raise SlurmError(f"{folder}: the path is too long for Unix sockets below it (at most {LONGEST})")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+        raise SlurmError(
+            f"{folder}: too long a path for the Unix sockets below it; at most {LONGEST} characters"
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise SlurmError(f"{folder}: {error.strerror}") from error
+    if not empty:
         raise SlurmError(f"{folder} is not empty")
-    return folder
 
 
-def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
-    with socket.socket(family) as probe:
-        try:
-            probe.connect(address)
-        except OSError:
-            return False
-    return True
+def _listens(port: int) -> bool:
+    """Whether somebody listens on a port; to connect would be noise in the daemon's log."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(words[1].endswith(f":{port:04X}") and words[3] == "0A" for words in map(str.split, lines))
 
 
 INSTALL_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db")

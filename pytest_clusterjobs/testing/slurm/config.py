@@ -135,6 +135,9 @@ def slurm_conf(layout: Layout) -> str:
         "user": user,
         "address": layout.address or "127.0.0.1",
         "socket": layout.munge_socket,
+        # slurmctld insists that long on a node that refuses connections, before it counts as silent.
+        "message_timeout": min(10, layout.node_timeout),
+        "memory_per_cpu": layout.memory // layout.cpus,
         "ctld": ctld,
         "dbd": dbd,
     }
@@ -199,7 +202,7 @@ KillWait=2
 MinJobAge={min_job_age}
 MaxJobCount=60000
 MaxArraySize=20001
-MessageTimeout=30
+MessageTimeout={message_timeout}
 JobRequeue=1
 MailProg=/bin/true
 PropagateResourceLimits=NONE
@@ -233,7 +236,7 @@ JobAcctGatherType=jobacct_gather/linux
 """
 
 DEFAULTS = """\
-DefMemPerCPU=128
+DefMemPerCPU={memory_per_cpu}
 NodeName=DEFAULT CPUs={cpus} Sockets=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory} Gres=gpu:{gpus}
 """
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,13 @@ class Lifeline:
         self._users = os.open(folder / "run" / "users", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
-    def release(self) -> None:
-        """Let go; the last to do so returns when everything is gone. Raises SlurmError if something stays."""
+    def release(self) -> bool:
+        """Let go; the last to do so returns ``True`` when everything is gone. Raises SlurmError if something stays."""
         os.close(self.descriptor)
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return
+            return False
         finally:
             os.close(self._users)
         deadline = time.monotonic() + PATIENCE
@@ -49,6 +50,7 @@ class Lifeline:
             if time.monotonic() > deadline:
                 raise SlurmError(f"the cluster in {self._fifo.parents[1]} does not end")
             time.sleep(0.01)
+        return True
 
     def _has_reader(self) -> bool:
         try:
@@ -63,8 +65,8 @@ class Lifeline:
 class Daemons:
     """The daemons of a cluster, each of them a name, started and ended by the keeper."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, remove: bool) -> None:
-        """Start the keeper; with ``remove`` it removes the folder at its own end."""
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Start the keeper."""
         self._folder = folder
         self._environment = dict(environment)
         fifo = folder / "run" / "lifeline"
@@ -74,7 +76,7 @@ class Daemons:
         answers, theirs = os.pipe()
         self._pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", str(KEEPER), *([str(folder)] if remove else [])],
+            [sys.executable, "-I", "-S", str(KEEPER)],
             {},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, str(fifo), os.O_RDONLY, 0),
@@ -101,12 +103,20 @@ class Daemons:
         self._ask("start", name=name, argv=list(argv), env=env, log=log, cgroup=cgroup)
 
     def stop(self, name: str) -> None:
-        """Tell a daemon to end; return when it and all that descends from it is gone."""
-        self._ask("end", name=name, how="T")
+        """Tell a daemon to end; return when it and all that descends from it is gone. Raises SlurmError."""
+        self._end(name, "T")
 
     def kill(self, name: str) -> None:
-        """Kill a daemon and all that descends from it; return when they are gone."""
-        self._ask("end", name=name, how="K")
+        """Kill a daemon and all that descends from it; return when they are gone. Raises SlurmError."""
+        self._end(name, "K")
+
+    def _end(self, name: str, how: str) -> None:
+        if not self._ask("end", name=name, how=how):
+            raise SlurmError(f"{name} does not run")
+
+    def remove_at_end(self, folder: Path) -> None:
+        """Have the keeper remove this folder, and only this, when all has ended."""
+        self._ask("remove", folders=[str(folder)])
 
     def dead(self) -> list[str]:
         """The daemons that ended by themselves since they were last asked for."""
@@ -116,13 +126,14 @@ class Daemons:
     def close(self) -> None:
         """Let go of the cluster: everything ends, unless other processes use it."""
         self._answers.close()
-        self._lifeline.release()
-        os.waitpid(self._pid, os.WNOHANG)
+        if self._lifeline.release():
+            os.waitpid(self._pid, 0)
 
     def _ask(self, order: str, **arguments: Any) -> Any:
         line = json.dumps({"do": order, **arguments}).encode() + b"\n"
-        os.write(self._lifeline.descriptor, line)
         answer = b""
+        with suppress(BrokenPipeError):
+            os.write(self._lifeline.descriptor, line)
         if select.select([self._answers], [], [], PATIENCE)[0]:
             answer = self._answers.readline()
         if not answer:

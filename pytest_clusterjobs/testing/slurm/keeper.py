@@ -36,6 +36,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.guards: dict[str, tuple[int, int]] = {}
+        self.folders: list[str] = []
 
     def start(self, name: str, **daemon: Any) -> None:
         """Start a daemon."""
@@ -48,13 +49,16 @@ class Keeper:
         os.close(listen)
         self.guards[name] = (pid, orders)
 
-    def end(self, name: str, how: str) -> None:
-        """End a daemon and all that descends from it; return when it is gone."""
+    def end(self, name: str, how: str) -> bool:
+        """End a daemon and all that descends from it; return when it is gone, or ``False`` if there is none."""
+        if name not in self.guards:
+            return False
         pid, orders = self.guards.pop(name)
         with contextlib.suppress(BrokenPipeError):
             os.write(orders, how.encode())
         os.close(orders)
         os.waitpid(pid, 0)
+        return True
 
     def dead(self) -> list[str]:
         """The daemons that ended by themselves since they were asked for."""
@@ -63,6 +67,10 @@ class Keeper:
             os.close(self.guards.pop(name)[1])
         return gone
 
+    def remove(self, folders: list[str]) -> None:
+        """What is to be removed at the end."""
+        self.folders = folders
+
     def close(self) -> None:
         """End all, at once."""
         for _, orders in self.guards.values():
@@ -70,6 +78,11 @@ class Keeper:
         for pid, _ in self.guards.values():
             os.waitpid(pid, 0)
         _end_descendants(time.monotonic() + PATIENCE)
+        if self.folders:
+            import shutil
+
+            for folder in self.folders:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
@@ -87,8 +100,6 @@ def main() -> None:
                 os.write(1, json.dumps(answer).encode() + b"\n")
     finally:
         keeper.close()
-        for folder in sys.argv[1:]:
-            _remove_folder(folder)
 
 
 def _guard(orders: int, argv: list[str], env: dict[str, str], log: str, cgroup: str | None) -> NoReturn:
@@ -103,6 +114,8 @@ def _guard(orders: int, argv: list[str], env: dict[str, str], log: str, cgroup: 
         _thaw(cgroup)
         _end_descendants(time.monotonic() + PATIENCE)
         _remove(cgroup)
+    except OSError as error:
+        os.write(2, f"fatal: {error}\n".encode())
     finally:
         os._exit(0)
 
@@ -193,12 +206,6 @@ def _remove(cgroup: str | None) -> None:
             for folder, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
-
-
-def _remove_folder(folder: str) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

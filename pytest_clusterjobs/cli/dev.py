@@ -1,0 +1,102 @@
+"""``clusterjobs dev``: real cluster systems on this machine, to develop matrices and backends against."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from .errors import Trouble
+from .output import note
+from .output import say
+
+if TYPE_CHECKING:
+    from ..testing.slurm import SlurmCluster
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PAUSE = 1.0
+"""Seconds between two looks at the daemons."""
+
+
+@click.group()
+def dev() -> None:
+    """Start a real cluster system on this machine, until Ctrl-C."""
+
+
+@dev.command()
+@click.option("--nodes", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N")
+@click.option(
+    "--accounting/--no-accounting",
+    default=True,
+    show_default=True,
+    help="With slurmdbd and MariaDB, for sacct.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where its files and logs go; must be empty or absent.  [default: a temporary one]",
+)
+def slurm(nodes: int, accounting: bool, folder: Path | None) -> None:
+    """Start a Slurm cluster of N nodes, each a slurmd on this machine; needs Slurm installed, but not root.
+
+    What to export is printed once it runs. SIGTERM and Ctrl-C stop it with every job on it.
+    """
+    from ..testing.slurm import SlurmCluster
+    from ..testing.slurm import SlurmError
+
+    try:
+        with _until_told(), SlurmCluster(folder, nodes=nodes, accounting=accounting) as cluster:
+            _introduce(cluster)
+            while True:
+                time.sleep(PAUSE)
+                cluster.check()
+    except SlurmError as error:
+        raise Trouble(str(error)) from error
+
+
+def _introduce(cluster: SlurmCluster) -> None:
+    """What a shell can read: the environment, and the rest as comments."""
+    layout = cluster.layout
+    say(
+        f"# Slurm runs: {len(cluster.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB; logs are in {cluster.folder / 'log'}"
+    )
+    if not cluster.memory_limits:
+        say("# Memory limits are not enforced: that needs root, and cgroup v1")
+    if not layout.address:
+        say("# It listens on every address, as this host's name has no loopback address; munge guards it")
+    for name, value in cluster.environment.items():
+        say(f"export {name}={value}")
+    say("# Then: pytest matrices/ --cluster-backend slurm")
+    say("# Ctrl-C stops the cluster and all of its jobs")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _until_told() -> Iterator[None]:
+    """Let the signals that ask for an end be one."""
+    before = {number: signal.signal(number, _end) for number in ENDS}
+    try:
+        yield
+    except _Told:
+        note("clusterjobs: stopped")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Told(BaseException):
+    """Somebody asked for the end."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # Once is enough: whoever is impatient must not keep the cluster from ending.
+    for each in ENDS:
+        signal.signal(each, signal.SIG_IGN)
+    raise _Told
