@@ -1,0 +1,111 @@
+"""Trouble on demand: errors, lost answers, throttling; and how often what was called."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from . import texts
+from .model import Json
+
+DROP = 0
+"""As a status: the connection ends without an answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """What some of the next calls get instead of an answer."""
+
+    operation: str
+    """In lower case, such as ``describejobs``; ``*`` is all of Batch and CloudWatch Logs."""
+    status: int
+    code: str
+    message: str
+    times: int
+    key: str | None = None
+    """Only for callers with this access key."""
+    after: bool = False
+    """The operation is carried out; only its answer is lost."""
+
+    def meets(self, operation: str, key: str) -> bool:
+        """Whether a call is one of those."""
+        return self.times > 0 and self.operation in ("*", operation) and self.key in (None, key)
+
+
+class Limit:
+    """So many calls a second, and as many at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._left = per_second
+        self._at = time.monotonic()
+
+    def allows(self) -> bool:
+        """Count a call; False if it is one too many."""
+        now = time.monotonic()
+        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Faults:
+    """All that is to go wrong."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._limits: dict[str, Limit] = {}
+        self._calls: Counter[str] = Counter()
+        self._throttled: Counter[str] = Counter()
+
+    def add(self, fault: Fault) -> None:
+        """Let something go wrong."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def limit(self, operation: str, per_second: float | None) -> None:
+        """Answer 429 to what is above a rate; ``None`` lifts the limit."""
+        with self._lock:
+            self._limits.pop(operation, None)
+            if per_second is not None:
+                self._limits[operation] = Limit(per_second)
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        with self._lock:
+            self._faults.clear()
+            self._limits.clear()
+
+    def next(self, operation: str, key: str) -> Fault | None:
+        """Count a call: what goes wrong with it."""
+        with self._lock:
+            self._calls[operation] += 1
+            limit = self._limits.get(operation)
+            if limit is not None and not limit.allows():
+                self._throttled[operation] += 1
+                return throttled(operation)
+            for fault in self._faults:
+                if fault.meets(operation, key):
+                    fault.times -= 1
+                    self._throttled[operation] += fault.status == 429
+                    return fault
+            return None
+
+    def counts(self) -> Json:
+        """How often what was called, and refused with 429, since the start."""
+        with self._lock:
+            return {
+                name: {"calls": count, "throttled": self._throttled[name]}
+                for name, count in self._calls.items()
+            }
+
+
+def throttled(operation: str) -> Fault:
+    """What the service says to those who ask too often."""
+    code, message = "TooManyRequestsException", texts.TOO_MANY_REQUESTS
+    return Fault(operation=operation, status=429, code=code, message=message, times=1)

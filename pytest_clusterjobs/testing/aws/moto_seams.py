@@ -1,0 +1,103 @@
+"""All that is used of moto, in one place: its server application, its public API, and its CloudWatch Logs from within.
+
+moto promises none of this to outsiders, hence the narrow pin in pyproject.toml and the canary among the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from moto.core.models import DEFAULT_ACCOUNT_ID as DEFAULT_ACCOUNT_ID
+from moto.logs.models import logs_backends
+from moto.moto_server.werkzeug_app import create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from werkzeug.test import EnvironBuilder
+from werkzeug.test import run_wsgi_app
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+ACCOUNT_HEADER = "x-moto-account-id"
+RESET = "/moto-api/reset"
+"""Where moto is told to forget everything."""
+
+
+def application() -> Application:
+    """The server of moto as a WSGI application."""
+    made: Application = DomainDispatcherApplication(create_backend_app)
+    return made
+
+
+class Control:
+    """moto's services, called through its own front door, but without a network."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    def call(
+        self, account: str, region: str, service: str, path: str, body: dict[str, Any], target: str = ""
+    ) -> dict[str, Any]:
+        """The answer of a JSON service. Raises LookupError with the service's message."""
+        headers = {"Content-Type": "application/x-amz-json-1.1", ACCOUNT_HEADER: account}
+        if target:
+            headers["X-Amz-Target"] = target
+        found: dict[str, Any] = json.loads(
+            self._post(region, service, path, json.dumps(body), headers) or "{}"
+        )
+        return found
+
+    def create_role(self, account: str, region: str, name: str) -> None:
+        """Make a role that everybody may assume. Raises LookupError with the service's message."""
+        form = {"Action": "CreateRole", "Version": "2010-05-08", "RoleName": name}
+        form["AssumeRolePolicyDocument"] = '{"Version": "2012-10-17", "Statement": []}'
+        headers = {"Content-Type": "application/x-www-form-urlencoded", ACCOUNT_HEADER: account}
+        self._post(region, "iam", "/", urlencode(form), headers)
+
+    def _post(self, region: str, service: str, path: str, data: str, headers: dict[str, str]) -> str:
+        scope = f"Credential=local/20200101/{region}/{service}/aws4_request"
+        signed = {**headers, "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
+        builder = EnvironBuilder(path=path, method="POST", data=data, headers=list(signed.items()))
+        try:
+            answer, status, _ = run_wsgi_app(self._app, builder.get_environ(), buffered=True)
+        finally:
+            builder.close()
+        text = b"".join(answer).decode()
+        if not status.startswith("2"):
+            raise LookupError(_message(text))
+        return text
+
+
+def _message(text: str) -> str:
+    try:
+        answer = json.loads(text)
+        return str(answer.get("message") or answer.get("Message") or text)
+    except ValueError:
+        return text
+
+
+class Logs:
+    """CloudWatch Logs, written to directly: through the front door it would cost more than the job."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def open(self, account: str, region: str, group: str, stream: str) -> None:
+        """Make a stream, and its group where there is none."""
+        backend = logs_backends[account][region]
+        with self._lock:
+            backend.ensure_log_group(group)
+            if stream not in backend.groups[group].streams:
+                backend.create_log_stream(group, stream)
+
+    def put(
+        self, account: str, region: str, group: str, stream: str, events: Sequence[tuple[int, str]]
+    ) -> None:
+        """Append (milliseconds, message) to a stream."""
+        made = [{"timestamp": at, "message": message} for at, message in events]
+        with self._lock:
+            logs_backends[account][region].put_log_events(group, stream, made)
