@@ -1,0 +1,54 @@
+"""The AWS Batch backend: jobs by SubmitJob, watched by DescribeJobs, with their logs in CloudWatch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+from typing import TYPE_CHECKING
+
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import BackendType
+from .options import OPTIONS
+from .options import REFUSED
+from .settings import SETTINGS
+
+if TYPE_CHECKING:
+    from ...jobs import JobSpec
+    from .client import BatchBackend
+
+NO_BOTO3 = "the backend aws-batch needs boto3: pip install 'pytest-clusterjobs[aws]'"
+
+
+def open_batch(context: BackendContext) -> BatchBackend:
+    """Open the backend; AWS is not asked anything yet. Raises BackendError."""
+    if find_spec("boto3") is None:
+        raise BackendError(NO_BOTO3)
+    from .client import BatchBackend
+    from .settings import settings_of
+
+    return BatchBackend(context, settings_of(context.settings))
+
+
+def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
+    """What of a spec cannot be had here."""
+    from .checks import problems
+    from .settings import settings_of
+
+    try:
+        site = settings_of(settings)
+    except BackendError as error:
+        yield f"site settings: {error}"
+        return
+    yield from problems(spec, site)
+
+
+TYPE = BackendType(
+    name="aws-batch",
+    open=open_batch,
+    settings=SETTINGS,
+    options=OPTIONS | REFUSED.keys(),
+    check=check,
+)

@@ -1,0 +1,88 @@
+"""What can be known to be wrong with a job before anything is submitted. boto3 itself checks no range of this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ...jobs import JobSpec
+from .options import problems as option_problems
+from .request import definition_of
+from .request import MAX_OVERRIDES
+from .request import MAX_REQUEST
+from .request import overrides
+from .request import request
+from .request import RESERVED
+from .request import size
+from .request import STAND_IN
+from .settings import Settings
+
+MAX_ATTEMPTS = 10
+MAX_TAGS = 50
+MIN_MEMORY = 4 << 20
+"""Bytes."""
+
+_TAG = re.compile(r"[\w .:/=+@-]*")
+
+
+def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
+    """What of this spec AWS Batch would refuse, or could not do, one line each."""
+    wrong = list(option_problems(spec.options, nodes=spec.nodes))
+    yield from wrong
+    yield from _definition(spec, settings)
+    yield from _ranges(spec)
+    yield from _secrets(spec, settings)
+    if not wrong:
+        yield from _sizes(spec, settings)
+
+
+def _definition(spec: JobSpec, settings: Settings) -> Iterator[str]:
+    if definition_of(spec, settings):
+        return
+    if spec.nodes > 1:
+        yield f"nodes: {spec.nodes} nodes need multinode_job_definition in the site settings"
+    elif not settings.container:
+        yield "nodes: one node needs job_definition in the site settings"
+    elif spec.image is None:
+        yield "image: is needed, the site settings have no job_definition"
+
+
+def _ranges(spec: JobSpec) -> Iterator[str]:
+    if spec.max_restarts >= MAX_ATTEMPTS:
+        yield f"max_restarts: AWS Batch starts a job at most {MAX_ATTEMPTS} times, so it is {MAX_ATTEMPTS - 1} at most"
+    memory = spec.resources.memory
+    if memory is not None and memory < MIN_MEMORY:
+        yield "resources.memory: AWS Batch wants at least 4MiB"
+    for name in spec.env:
+        if name.startswith("AWS_BATCH"):
+            yield f"env: {name}: names that begin with AWS_BATCH are AWS's own"
+
+
+def _secrets(spec: JobSpec, settings: Settings) -> Iterator[str]:
+    for name in spec.secrets:
+        if name not in settings.secrets:
+            yield (
+                f"secrets: {name} has no ARN under secrets in the site settings; a value in the request"
+                " could be read by everybody who may describe jobs"
+            )
+        if name in spec.env:
+            yield f"secrets: {name} stands under env as well"
+
+
+def _sizes(spec: JobSpec, settings: Settings) -> Iterator[str]:
+    arguments = request(spec, STAND_IN, settings=settings, not_after=1e10)
+    room = MAX_OVERRIDES - RESERVED
+    needed = size(overrides(arguments))
+    if needed > room:
+        yield (
+            f"run, args, setup and env together take {needed} bytes of the {room} that AWS Batch's limit"
+            f" ({MAX_OVERRIDES}) leaves: put what is long into the image, or fetch it in setup"
+        )
+    elif size(arguments) > MAX_REQUEST:
+        yield f"the request takes {size(arguments)} bytes, AWS Batch takes {MAX_REQUEST}: fewer tags or parameters"
+    tags = arguments["tags"]
+    if len(tags) > MAX_TAGS:
+        yield f"tags: there are {len(tags)}, a job has {MAX_TAGS} at most (3 of them are ours)"
+    for name, value in tags.items():
+        if not (0 < len(name) <= 128 and len(value) <= 256 and _TAG.fullmatch(name + value)):
+            yield f"tags: {name!r:.60}: letters, digits, spaces and _.:/=+-@ only, 128 and 256 characters"

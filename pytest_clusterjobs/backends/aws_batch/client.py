@@ -1,0 +1,241 @@
+"""The AWS Batch backend as the engine sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ...jobs import Handle
+from ...jobs import JobSpec
+from ...jobs import LogChunk
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs.token import run_prefix
+from ...jobs.token import Token
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import Capabilities
+from ..protocol import FindAnswer
+from ..protocol import Found
+from ..protocol import NotSubmitted
+from .api import Api
+from .api import SUBMIT_THREADS
+from .definitions import Definition
+from .detail import ENDED
+from .detail import Stream
+from .errors import NoSuchCall
+from .links import job_page
+from .lookup import IDS
+from .lookup import Lookup
+from .lookup import pieces
+from .observe import Job
+from .observe import observe
+from .observe import Told
+from .reader import Reader
+from .reader import streams_of
+from .request import request
+from .settings import Settings
+from .site import Gate
+
+BULK = 50
+"""Jobs in one call of TerminateJobs."""
+
+READERS = 8
+"""Logs of ended jobs that are looked into at once."""
+
+SLACK = 5.0
+"""Seconds that a poll may come after CloudWatch's time to settle is over."""
+
+
+class BatchBackend:
+    """Jobs of one account and region."""
+
+    def __init__(self, context: BackendContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+        self._api = Api(settings)
+        self._gate = Gate(self._api, settings, context.run_dir / context.name / "queues")
+        self._lookup = Lookup(self._api)
+        self._reader = Reader(self._api, settings.log_group, settings.log_settle)
+        self._submitted: dict[str, Handle] = {}
+        self._has_bulk = True
+        """Until the service says otherwise."""
+        self.capabilities = Capabilities(
+            ids_per_poll=IDS,
+            submissions_per_second=settings.submissions_per_second,
+            submit_threads=SUBMIT_THREADS,
+            min_poll_interval=settings.poll_interval,
+            find_settle=settings.find_settle,
+            log_settle=settings.log_settle + 2 * settings.poll_interval + SLACK,
+            max_nodes=None,
+        )
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How often each operation of AWS's API was asked for so far."""
+        return dict(self._api.calls)
+
+    # Submitting.
+
+    def preview(self, spec: JobSpec, token: str) -> str:
+        """See :class:`Previewing`. What is looked up in AWS is not in it: a definition for ``image`` or ``secrets``."""
+        return json.dumps(self._request(spec, token), indent=2, ensure_ascii=False)
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        """See :class:`Backend`."""
+
+        def how(definition: Definition) -> str:
+            return self._api.submit(
+                self._request(spec, token, definition=definition.name, targets=definition.targets)
+            )
+
+        if token not in self._submitted:
+            self._submitted[token] = self._handle(self._gate.submit(spec, how))
+        return self._submitted[token]
+
+    def _request(self, spec: JobSpec, token: str, **found: Any) -> dict[str, Any]:
+        return request(spec, token, settings=self._settings, not_after=self._context.not_after, **found)
+
+    def _handle(self, job_id: str) -> Handle:
+        region = self._api.region
+        return Handle(job_id, {"region": region}, job_page(self._api.partition, region, job_id))
+
+    # Watching.
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        """See :class:`Backend`."""
+        seen: dict[str, Observation] = {}
+        for region, by_id in _by_region(handles).items():
+            jobs = self._lookup.jobs(by_id, region)
+            told = self._last_words([job for job in jobs.values() if job.detail.is_over])
+            for job_id, token in by_id.items():
+                job = jobs.get(job_id)
+                found = Observation(Phase.ABSENT) if job is None else observe(job, told.get(job_id, {}))
+                seen[token] = replace(found, handle=self._completed(handles[token], job))
+        return seen
+
+    def _last_words(self, jobs: Sequence[Job]) -> dict[str, Mapping[int, Told]]:
+        """What the logs of ended jobs say at their ends, several read at once."""
+        if not jobs:
+            return {}
+        with ThreadPoolExecutor(min(READERS, len(jobs))) as pool:
+            told = list(pool.map(self._reader.last_words, jobs))
+        return {job.detail.job_id: words for job, words in zip(jobs, told, strict=True)}
+
+    def _completed(self, handle: Handle, job: Job | None) -> Handle | None:
+        """The handle with the places of the logs, so that these are found when AWS Batch has forgotten the job."""
+        streams = {} if job is None else streams_of(job, self._settings.log_group)
+        if not streams or streams == handle.data.get("streams"):
+            return None
+        return replace(handle, data={**handle.data, "streams": streams})
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
+        job = self._lookup.job(_id(handle), handle.data.get("region", ""))
+        if job is None:
+            known = handle.data.get("streams", {}).get(str(node))
+            if known is None:
+                # It has just been submitted, or it was forgotten before anybody had seen it run.
+                return LogChunk("", cursor)
+            return self._reader.read_stream(Stream(*known), cursor=cursor, tail=tail)
+        detail = job.ranks.get(node)
+        if detail is None:
+            return LogChunk("", cursor, job.detail.is_over)
+        return self._reader.read(detail, restart=restart, cursor=cursor, tail=tail)
+
+    # Ending.
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        """See :class:`Backend`. TerminateJob covers every state; CancelJob silently leaves out what has begun."""
+        reason = f"cancelled by pytest-clusterjobs, run {self._context.run_id}"
+        for region, by_id in _by_region(handles).items():
+            for piece in pieces(list(by_id), BULK):
+                self._terminate(piece, region, reason)
+
+    def _terminate(self, ids: Sequence[str], region: str, reason: str) -> None:
+        if len(ids) > 1 and self._has_bulk and self._api.can("terminate_jobs"):
+            try:
+                answer = self._api.batch("terminate_jobs", region, jobs=list(ids), reason=reason)
+            except NoSuchCall:
+                self._has_bulk = False
+            else:
+                failed = answer.get("errors", ())
+                if failed:
+                    what = failed[0].get("message") or failed[0].get("code")
+                    raise BackendError(f"TerminateJobs: {len(failed)} of {len(ids)} failed: {what}")
+                return
+        for job_id in ids:
+            self._api.batch("terminate_job", region, jobId=job_id, reason=reason)
+
+    # Finding.
+
+    def find(self, token: str) -> FindAnswer:
+        """See :class:`Backend`. Should a token have two jobs after all, the younger ones are ended."""
+        jobs = sorted(
+            (each for each in self._listed(token) if each["jobName"] == token),
+            key=lambda each: (each.get("createdAt", 0), each["jobId"]),
+        )
+        if not jobs:
+            return NotSubmitted()
+        first, *twins = (str(each["jobId"]) for each in jobs)
+        if twins:
+            self._terminate(twins, "", f"a twin of {first}: one token is one job")
+        return Found(self._submitted.setdefault(token, self._handle(first)))
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """See :class:`Backend`."""
+        live = (each for each in self._listed(f"{run_prefix(run_id)}*") if each.get("status") not in ENDED)
+        return {
+            each["jobName"]: self._handle(each["jobId"])
+            for each in live
+            if _run_of(each["jobName"]) == run_id
+        }
+
+    def _listed(self, name: str) -> Iterable[Mapping[str, Any]]:
+        """The jobs of a name, or of what it begins with, in all queues of the run. Raises BackendError."""
+        for queue in self._gate.queues():
+            yield from self._api.pages(
+                "list_jobs",
+                "jobSummaryList",
+                jobQueue=queue,
+                filters=[{"name": "JOB_NAME", "values": [name]}],
+            )
+
+    def close(self) -> None:
+        """See :class:`Backend`."""
+        self._api.close()
+
+
+def _by_region(handles: Mapping[str, Handle]) -> dict[str, dict[str, str]]:
+    """Tokens by id, by region: a handle may come from another environment."""
+    found: dict[str, dict[str, str]] = {}
+    for token, handle in handles.items():
+        if handle.job_id is not None:
+            found.setdefault(handle.data.get("region", ""), {})[handle.job_id] = token
+    return found
+
+
+def _id(handle: Handle) -> str:
+    if handle.job_id is None:
+        raise BackendError("the job has no id yet")
+    return handle.job_id
+
+
+def _run_of(name: str) -> str | None:
+    with suppress(ValueError):
+        return Token.parse(name).run_id
+    return None

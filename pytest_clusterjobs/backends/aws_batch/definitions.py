@@ -1,0 +1,138 @@
+"""Job definitions: the site's, looked at once, and those that ``image`` and ``secrets`` need, registered once.
+
+A definition of ours is named by a hash of all that is in it, so that any number of processes and runs find the same
+one, and nothing is ever changed behind a job's back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from ...jobs import JobSpec
+from .api import Api
+from .errors import Denied
+from .errors import Unusable
+from .request import definition_of
+from .settings import Settings
+
+PREFIX = "clusterjobs-"
+
+READABLE = "awslogs"
+"""The only log driver whose logs can be read; without them no end can be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What is submitted with."""
+
+    name: str
+    targets: tuple[str, ...] = ("0:",)
+    """The node ranges of a multi-node definition, which overrides must name as they are."""
+
+
+class Definitions:
+    """What is known of job definitions. Any thread may ask."""
+
+    def __init__(self, api: Api, settings: Settings) -> None:
+        self._api = api
+        self._settings = settings
+        self._known: dict[str, Definition] = {}
+        self._lock = threading.Lock()
+
+    def of(self, spec: JobSpec) -> Definition:
+        """The definition to submit a job with. Raises Unusable, SubmissionRejected, BackendError."""
+        base = definition_of(spec, self._settings)
+        key = json.dumps([base, spec.nodes > 1, spec.image, sorted(spec.secrets)])
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = self._find(spec, base)
+            return self._known[key]
+
+    def _find(self, spec: JobSpec, base: str) -> Definition:
+        derived = spec.image is not None or bool(spec.secrets)
+        try:
+            found = self._look_up(base) if base else {"type": "container", "containerProperties": {}}
+        except Denied:
+            if derived:
+                raise
+            # Whoever may not look may still submit; the service then finds what is wrong.
+            return Definition(base)
+        _check(found, base, spec.nodes)
+        if not derived:
+            return Definition(base, _targets(found))
+        return Definition(self._register(self._derived(found, spec)), _targets(found))
+
+    def _look_up(self, name: str) -> Mapping[str, Any]:
+        """The newest active revision of a name, or the one that ``name`` says. Raises Unusable."""
+        exact = ":" in name.rpartition("/")[2]
+        which: dict[str, Any] = {"jobDefinitions": [name]} if exact else {"jobDefinitionName": name}
+        pages = self._api.pages("describe_job_definitions", "jobDefinitions", status="ACTIVE", **which)
+        newest = max(pages, key=lambda each: int(each.get("revision", 0)), default=None)
+        if newest is None:
+            raise Unusable(f"there is no active job definition {name!r} in {self._api.region}")
+        return newest
+
+    def _derived(self, base: Mapping[str, Any], spec: JobSpec) -> dict[str, Any]:
+        """The base with the job's image and secrets, without its name."""
+        kept = self._api.takes("RegisterJobDefinition") - {"jobDefinitionName"}
+        body = {name: deepcopy(value) for name, value in base.items() if name in kept}
+        for container in _containers(body):
+            container.update(deepcopy(dict(self._settings.container)))
+            if spec.image is not None:
+                container["image"] = spec.image
+            if spec.secrets:
+                container["secrets"] = self._secrets(container.get("secrets", ()), spec)
+        return body
+
+    def _secrets(self, given: Any, spec: JobSpec) -> list[dict[str, str]]:
+        ours = {name: self._settings.secrets[name] for name in sorted(spec.secrets)}
+        others = [each for each in given if each.get("name") not in ours]
+        return [*others, *({"name": name, "valueFrom": arn} for name, arn in ours.items())]
+
+    def _register(self, body: Mapping[str, Any]) -> str:
+        """The ``name:revision`` of a definition with this content, made if there is none."""
+        content = json.dumps(body, sort_keys=True, default=str).encode()
+        name = PREFIX + hashlib.sha256(content).hexdigest()[:20]
+        found = self._api.batch("describe_job_definitions", jobDefinitionName=name, status="ACTIVE")
+        newest = max((int(each["revision"]) for each in found.get("jobDefinitions", ())), default=None)
+        if newest is None:
+            made = self._api.batch("register_job_definition", jobDefinitionName=name, **body)
+            newest = int(made["revision"])
+        return f"{name}:{newest}"
+
+
+def _containers(body: dict[str, Any]) -> list[dict[str, Any]]:
+    if "nodeProperties" in body:
+        ranges: list[dict[str, Any]] = body["nodeProperties"]["nodeRangeProperties"]
+        return [each.setdefault("container", {}) for each in ranges]
+    return [body.setdefault("containerProperties", {})]
+
+
+def _targets(found: Mapping[str, Any]) -> tuple[str, ...]:
+    ranges = (found.get("nodeProperties") or {}).get("nodeRangeProperties") or ()
+    return tuple(str(each["targetNodes"]) for each in ranges) or ("0:",)
+
+
+def _check(found: Mapping[str, Any], name: str, nodes: int) -> None:
+    """Refuse what could not be judged. Raises Unusable."""
+    kind = found.get("type", "container")
+    wanted = "multinode" if nodes > 1 else "container"
+    if kind != wanted:
+        raise Unusable(f"job definition {name!r} is of type {kind}, {nodes} node(s) need {wanted}")
+    if found.get("eksProperties") or found.get("ecsProperties"):
+        raise Unusable(f"job definition {name!r}: only definitions of one container on ECS can be used")
+    main = (found.get("nodeProperties") or {}).get("mainNode", 0)
+    if main != 0:
+        raise Unusable(f"job definition {name!r}: its main node is {main}, it must be 0")
+    for container in _containers(deepcopy(dict(found))):
+        driver = (container.get("logConfiguration") or {}).get("logDriver", READABLE)
+        if driver != READABLE:
+            raise Unusable(
+                f"job definition {name!r} logs by {driver!r}: only {READABLE} can be read, and without logs no end is judged"
+            )

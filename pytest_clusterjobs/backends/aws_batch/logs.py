@@ -1,0 +1,83 @@
+"""Reading a log stream of CloudWatch: a piece from where one stopped, or its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .api import Api
+from .detail import Stream
+
+PIECES = 4
+"""Pages (of 1 MB at most) that one call reads."""
+
+SHORTEST_LINE = 24
+"""Bytes of a line, as guessed for a tail; where lines are shorter, further pages are read."""
+
+MAX_EVENTS = 10_000
+
+ROOMY = 500_000
+"""Bytes; a page with fewer lines than were asked for and less than this is taken to have all that there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some lines, and where they end."""
+
+    text: str
+    token: str | None
+    """Goes on from here; ``None`` if the stream is not there yet."""
+    at_end: bool
+    """Whether there is no more of it now."""
+
+
+def read_on(api: Api, stream: Stream, token: str | None) -> Piece:
+    """The next lines after ``token``, or the first. An empty page is not the end; a token that stays the same is."""
+    pieces: list[str] = []
+    for _ in range(PIECES):
+        page = _page(api, stream, token, startFromHead=True)
+        if page is None:
+            return Piece("".join(pieces), token, at_end=True)
+        pieces.append(_text(page["events"]))
+        if page["nextForwardToken"] == token:
+            return Piece("".join(pieces), token, at_end=True)
+        token = page["nextForwardToken"]
+    return Piece("".join(pieces), token, at_end=False)
+
+
+def read_tail(api: Api, stream: Stream, size: int) -> Piece:
+    """The last ``size`` bytes at most, as far as whole characters go."""
+    text, token, forward = "", None, None
+    limit = min(MAX_EVENTS, max(20, size // SHORTEST_LINE))
+    while len(text.encode()) < size:
+        page = _page(api, stream, token, startFromHead=False, limit=limit)
+        if page is None:
+            break
+        piece = _text(page["events"])
+        text, forward = piece + text, forward or page["nextForwardToken"]
+        if page["nextBackwardToken"] == token or (0 < len(page["events"]) < limit and len(piece) < ROOMY):
+            break
+        token = page["nextBackwardToken"]
+    return Piece(text.encode()[-size:].decode("utf-8", "ignore"), forward, at_end=True)
+
+
+def _page(
+    api: Api, stream: Stream, token: str | None, *, startFromHead: bool, **more: Any
+) -> Mapping[str, Any] | None:
+    if token is not None:
+        more["nextToken"] = token
+    return api.logs(
+        "get_log_events",
+        stream.region,
+        logGroupName=stream.group,
+        logStreamName=stream.name,
+        startFromHead=startFromHead,
+        **more,
+    )
+
+
+def _text(events: Sequence[Mapping[str, Any]]) -> str:
+    """Each event is a line."""
+    return "".join(f"{event['message']}\n" for event in events)

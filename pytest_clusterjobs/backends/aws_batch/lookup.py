@@ -1,0 +1,72 @@
+"""Asking AWS Batch about jobs: a hundred ids a call, nodes only where they matter, ends only once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from .api import Api
+from .detail import Detail
+from .detail import SEPARATOR
+from .observe import Job
+
+IDS = 100
+"""Jobs in one call of DescribeJobs."""
+
+_WITH_NODES = frozenset({"RUNNING", "SUCCEEDED", "FAILED"})
+
+
+class Lookup:
+    """What AWS Batch shows of jobs. What has ended is kept, since nothing of it will change."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._over: dict[str, Job] = {}
+
+    def jobs(self, ids: Iterable[str], region: str) -> dict[str, Job]:
+        """The jobs that it knows, by id; the nodes of multi-node jobs with them. Raises BackendError."""
+        wanted = list(dict.fromkeys(ids))
+        asked = [each for each in wanted if each not in self._over]
+        details = self._details(asked, region)
+        nodes = self._details(_node_ids(details.values()), region)
+        for job_id, detail in details.items():
+            job = Job(detail, _nodes_of(detail, nodes))
+            if not detail.is_over or len(job.nodes) < detail.nodes * detail.is_multinode:
+                continue
+            if all(node.is_over for node in job.nodes.values()):
+                self._over[job_id] = job
+        fresh = {job_id: Job(detail, _nodes_of(detail, nodes)) for job_id, detail in details.items()}
+        return fresh | {each: self._over[each] for each in wanted if each in self._over}
+
+    def job(self, job_id: str, region: str) -> Job | None:
+        """One job; ``None`` if AWS Batch does not know it (yet, or any more). Raises BackendError."""
+        return self.jobs([job_id], region).get(job_id)
+
+    def _details(self, ids: Sequence[str], region: str) -> dict[str, Detail]:
+        found: dict[str, Detail] = {}
+        for piece in pieces(ids, IDS):
+            answer = self._api.batch("describe_jobs", region, jobs=piece)
+            found.update((raw["jobId"], Detail(raw)) for raw in answer.get("jobs", ()))
+        return found
+
+
+def pieces(items: Sequence[str], size: int) -> Iterator[list[str]]:
+    """Items in as few lists as a call takes that takes ``size`` of them."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _node_ids(details: Iterable[Detail]) -> list[str]:
+    return [
+        f"{detail.job_id}{SEPARATOR}{rank}"
+        for detail in details
+        if detail.is_multinode and detail.status in _WITH_NODES
+        for rank in range(detail.nodes)
+    ]
+
+
+def _nodes_of(detail: Detail, nodes: Mapping[str, Detail]) -> dict[int, Detail]:
+    known = ((rank, nodes.get(f"{detail.job_id}{SEPARATOR}{rank}")) for rank in range(detail.nodes))
+    return {rank: node for rank, node in known if node is not None}

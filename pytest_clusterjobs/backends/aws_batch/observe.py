@@ -1,0 +1,192 @@
+"""From what DescribeJobs shows of a job and its nodes to one observation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from ...jobs import NodeState
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs import Reason
+from ...jobs import SentinelReport
+from ...jobs import Times
+from .catalogue import at_end
+from .catalogue import Row
+from .catalogue import while_waiting
+from .detail import Detail
+
+PHASES: Mapping[str, Phase] = {
+    "SUBMITTED": Phase.PENDING,
+    "PENDING": Phase.PENDING,
+    "RUNNABLE": Phase.PENDING,
+    "SCHEDULED": Phase.PENDING,
+    "STARTING": Phase.PENDING,
+    "RUNNING": Phase.RUNNING,
+    "SUCCEEDED": Phase.ENDED,
+    "FAILED": Phase.ENDED,
+}
+
+SWALLOWED = (
+    "the log is complete and has no word of ours: the command may never have run"
+    " (an image's ENTRYPOINT that swallows it, or no sh in the image?)"
+)
+
+_STOPS = frozenset({137, 143})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the log of one rank's last start says."""
+
+    report: SentinelReport | None = None
+    complete: bool = False
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job and its nodes as they were described together."""
+
+    detail: Detail
+    nodes: Mapping[int, Detail] = field(default_factory=dict)
+    """By rank; of a multi-node job only, and only once it runs."""
+
+    @property
+    def ranks(self) -> Mapping[int, Detail]:
+        """What is known of each rank."""
+        return self.nodes if self.detail.is_multinode else {0: self.detail}
+
+
+def observe(job: Job, told: Mapping[int, Told]) -> Observation:
+    """What AWS says of the job; ``told`` has the words of the ranks' logs, where they were read."""
+    detail = job.detail
+    phase = PHASES.get(detail.status, Phase.PENDING)
+    if phase is not Phase.ENDED:
+        return _live(job, phase)
+    nodes = tuple(_node(job, rank, told.get(rank, Told())) for rank in sorted(job.ranks))
+    row = _row(job, nodes)
+    complete = all(told.get(rank, Told()).complete for rank in job.ranks)
+    swallowed = row is None and complete and _was_swallowed(nodes)
+    hint = None if row is None else row.reason
+    return Observation(
+        Phase.ENDED,
+        Times(detail.created, detail.started, detail.stopped),
+        detail.status,
+        words(job, SWALLOWED if swallowed else ""),
+        Reason.START_FAILED if swallowed else hint,
+        detail.last.exit_code,
+        nodes,
+        detail.restarts,
+        log_complete=complete,
+    )
+
+
+def words(job: Job, more: str = "") -> str:
+    """AWS's own words on a job and its nodes, each once."""
+    texts = [job.detail.status_reason, *job.detail.last.reasons]
+    for node in job.nodes.values():
+        texts += [*node.last.reasons, node.last.status_reason]
+    return "; ".join(dict.fromkeys(text.strip() for text in [*texts, more] if text.strip()))
+
+
+def end_row(detail: Detail) -> Row | None:
+    """The hard fact in how a job, or a node, ended; ``None`` where only exit codes speak.
+
+    A flag of a job that had succeeded came too late.
+    """
+    last, succeeded = detail.last, detail.status == "SUCCEEDED"
+    row = at_end(
+        terminated=detail.terminated and not succeeded,
+        cancelled=detail.cancelled and not succeeded,
+        status_reason=detail.status_reason or last.status_reason,
+        container_reasons=last.reasons,
+    )
+    return None if row is None or row.reason is None else row
+
+
+def failed(job: Job) -> list[NodeState]:
+    """Ranks of a live multi-node job that failed in its present start, which AWS Batch does not mind."""
+    if job.detail.status != "RUNNING":
+        return []
+    return [
+        NodeState(rank, node.last.exit_code, _stopped(node), host=node.last.instance or None)
+        for rank, node in sorted(job.nodes.items())
+        if node.status == "FAILED" and _is_of_this_start(job, node)
+    ]
+
+
+def _live(job: Job, phase: Phase) -> Observation:
+    detail = job.detail
+    waiting = while_waiting(detail.status_reason) if detail.status == "RUNNABLE" else None
+    return Observation(
+        phase,
+        Times(detail.created, detail.started),
+        detail.status,
+        detail.status_reason,
+        None if waiting is None else waiting.reason,
+        nodes=tuple(failed(job)),
+        restarts=detail.restarts,
+    )
+
+
+def _is_of_this_start(job: Job, node: Detail) -> bool:
+    """Whether what is shown of a node is not left over from an earlier start of the job."""
+    finished = job.detail.finished
+    before = finished[-1].stopped if finished else None
+    began = node.last.started or _stopped(node)
+    return before is None or (began is not None and began > before)
+
+
+def _row(job: Job, nodes: Sequence[NodeState]) -> Row | None:
+    """The hard fact of a job: its own, or else that of the rank that failed first.
+
+    That somebody ended the job does not outweigh what a rank had come to before.
+    """
+    own = end_row(job.detail)
+    bad = [node for node in nodes if node.exit_code != 0 and not node.stopped_by_cluster]
+    first = min(bad, key=lambda node: (node.ended is None, node.ended, node.rank), default=None)
+    if not job.nodes or first is None or not (own is None or own.reason is Reason.CANCELLED):
+        return own
+    row = end_row(job.nodes[first.rank])
+    return row if row is not None and row.reason is not Reason.CANCELLED else own
+
+
+def _node(job: Job, rank: int, told: Told) -> NodeState:
+    detail = job.ranks[rank]
+    return NodeState(
+        rank,
+        detail.last.exit_code,
+        _stopped(detail),
+        told.report,
+        stopped_by_cluster=_was_stopped(job, rank, detail),
+        host=detail.last.instance or None,
+        log=told.page,
+    )
+
+
+def _was_stopped(job: Job, rank: int, detail: Detail) -> bool:
+    """Whether AWS Batch stopped this rank because the main node had ended cleanly: not if it was over by then."""
+    main = job.ranks.get(0)
+    if rank == 0 or main is None or main.last.exit_code != 0:
+        return False
+    row = end_row(detail)
+    if detail.last.exit_code not in {None, *_STOPS} or (
+        row is not None and row.reason is not Reason.CANCELLED
+    ):
+        return False
+    stopped, end = _stopped(detail), _stopped(main)
+    return stopped is None or end is None or stopped >= end
+
+
+def _was_swallowed(nodes: Sequence[NodeState]) -> bool:
+    """Whether every rank failed without a word of its sentinel and not by a kill, which would explain that."""
+    return bool(nodes) and all(
+        node.report is None and node.exit_code and node.exit_code not in _STOPS for node in nodes
+    )
+
+
+def _stopped(detail: Detail) -> float | None:
+    return detail.last.stopped or detail.stopped

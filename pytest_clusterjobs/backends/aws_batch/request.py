@@ -1,0 +1,211 @@
+"""What is submitted for a job: a pure function, which is the dry run as well."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...jobs import JobSpec
+from ...jobs.token import Token
+from .. import sentinel
+from ..environment import job_variables
+from ..environment import master_port
+from .settings import Settings
+
+MARGIN = 60.0
+"""Seconds that the service's own time limit gives a start on top of what the sentinel allows it."""
+
+SHORTEST = 60
+"""Seconds; the service takes no shorter limit."""
+
+MAX_OVERRIDES = 8192
+"""Bytes of a node's overrides: command, environment and resources, as JSON."""
+
+RESERVED = 768
+"""Bytes of them that AWS Batch's own variables take (``AWS_BATCH_*``, with the longest names of queues there can be)."""
+
+MAX_REQUEST = 30 * 1024
+
+MIB = 1 << 20
+
+LONGEST_TAG = 256
+
+FINAL_CODES = (124, 125)
+"""What a sentinel exits with when a limit struck or it was too late: never started again."""
+
+NOT_STARTED = ("Cannot*", "ResourceInitializationError*")
+"""Container reasons of a start that failed before the command began."""
+
+TAG_RUN, TAG_TOKEN, TAG_CELL = "clusterjobs-run", "clusterjobs-token", "clusterjobs-cell"
+
+STAND_IN = "cj-20260101t000000-000000-0000000000-a1"
+"""A token, for what is checked before there is one."""
+
+
+def request(
+    spec: JobSpec,
+    token: str,
+    *,
+    settings: Settings,
+    not_after: float | None = None,
+    definition: str = "",
+    targets: Sequence[str] = ("0:",),
+) -> dict[str, Any]:
+    """The arguments of ``submit_job``; nothing is read, written or asked.
+
+    ``definition`` is the one to use (empty: the site's), ``targets`` the node ranges that a multi-node one has.
+    ``not_after`` is in seconds since the epoch.
+    """
+    given = {name: value for name, value in spec.options.items() if name not in _OURS}
+    limit = spec.max_runtime + spec.grace_period + MARGIN + _linger(spec, settings)
+    return {
+        "jobName": token,
+        "jobQueue": settings.queue,
+        "jobDefinition": definition or definition_of(spec, settings),
+        **_share(settings),
+        **given,
+        **_overrides(spec, token, settings, not_after, targets),
+        "retryStrategy": _retries(spec),
+        "timeout": {"attemptDurationSeconds": max(SHORTEST, math.ceil(limit))},
+        "tags": {**settings.tags, **spec.options.get("tags", {}), **_tags(spec, token)},
+        "propagateTags": spec.options.get("propagateTags", settings.propagate_tags),
+    }
+
+
+def definition_of(spec: JobSpec, settings: Settings) -> str:
+    """The job definition that a spec asks for; empty if there is none."""
+    if "jobDefinition" in spec.options:
+        return str(spec.options["jobDefinition"])
+    return settings.multinode_job_definition if spec.nodes > 1 else settings.job_definition
+
+
+def queue_of(spec: JobSpec, settings: Settings) -> str:
+    """The queue that a spec asks for."""
+    return str(spec.options.get("jobQueue", settings.queue))
+
+
+def size(value: Any) -> int:
+    """Bytes of a value as JSON."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def overrides(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The container overrides of a request; they are the same for all nodes."""
+    if "containerOverrides" in arguments:
+        found: Mapping[str, Any] = arguments["containerOverrides"]
+    else:
+        found = arguments["nodeOverrides"]["nodePropertyOverrides"][0]["containerOverrides"]
+    return found
+
+
+_OURS = frozenset(
+    {
+        "jobDefinition",
+        "containerOverrides",
+        "instanceTypes",
+        "consumableResourcePropertiesOverride",
+        "tags",
+        "propagateTags",
+    }
+)
+"""Options that go elsewhere in the request than where they stand, or are merged."""
+
+
+def _share(settings: Settings) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if settings.share_identifier:
+        found["shareIdentifier"] = settings.share_identifier
+    if settings.scheduling_priority is not None:
+        found["schedulingPriorityOverride"] = settings.scheduling_priority
+    return found
+
+
+def _overrides(
+    spec: JobSpec, token: str, settings: Settings, not_after: float | None, targets: Sequence[str]
+) -> dict[str, Any]:
+    consumable = {
+        name: value for name, value in spec.options.items() if name == "consumableResourcePropertiesOverride"
+    }
+    container = _container(spec, token, settings, not_after)
+    if spec.nodes == 1:
+        return {"containerOverrides": container, **consumable}
+    types = {name: value for name, value in spec.options.items() if name == "instanceTypes"}
+    each = {"containerOverrides": container, **types, **consumable}
+    return {
+        "nodeOverrides": {
+            "numNodes": spec.nodes,
+            "nodePropertyOverrides": [{"targetNodes": target, **each} for target in targets],
+        }
+    }
+
+
+def _container(spec: JobSpec, token: str, settings: Settings, not_after: float | None) -> dict[str, Any]:
+    given = dict(spec.options.get("containerOverrides", {}))
+    resources = [*given.pop("resourceRequirements", []), *_resources(spec)]
+    if resources:
+        given["resourceRequirements"] = resources
+    command = sentinel.argv(
+        spec, token, not_after=not_after, workdir=spec.workdir or "", prelude=_prelude(spec, settings)
+    )
+    variables = _environment(spec, token)
+    return {
+        "command": command,
+        "environment": [{"name": name, "value": value} for name, value in variables.items()],
+        **given,
+    }
+
+
+def _environment(spec: JobSpec, token: str) -> dict[str, str]:
+    fixed = {**job_variables(spec, token), "CLUSTERJOBS_MASTER_PORT": str(master_port(token))}
+    alone = {"CLUSTERJOBS_NODE_RANK": "0", "CLUSTERJOBS_MASTER_ADDR": "127.0.0.1"}
+    return {**fixed, **alone} if spec.nodes == 1 else fixed
+
+
+def _resources(spec: JobSpec) -> list[dict[str, str]]:
+    wanted = spec.resources
+    memory = None if wanted.memory is None else -(-wanted.memory // MIB)
+    values = {"VCPU": wanted.cpus, "MEMORY": memory, "GPU": wanted.gpus}
+    # No GPU is said by saying nothing.
+    return [{"type": name, "value": str(value)} for name, value in values.items() if value]
+
+
+def _retries(spec: JobSpec) -> dict[str, Any]:
+    """How often the service starts it again; what no rule is about is started again."""
+    if not spec.max_restarts:
+        # Said all the same: the job definition may have a retry strategy of its own.
+        return {"attempts": 1}
+    rules = [{"onExitCode": str(code), "action": "EXIT"} for code in FINAL_CODES]
+    rules += [{"onReason": pattern, "action": "EXIT"} for pattern in NOT_STARTED]
+    return {"attempts": spec.max_restarts + 1, "evaluateOnExit": rules}
+
+
+def _tags(spec: JobSpec, token: str) -> dict[str, str]:
+    return {
+        TAG_RUN: Token.parse(token).run_id,
+        TAG_TOKEN: token,
+        TAG_CELL: spec.name[:LONGEST_TAG],
+    }
+
+
+def _linger(spec: JobSpec, settings: Settings) -> float:
+    return settings.linger if spec.nodes > 1 else 0.0
+
+
+def _prelude(spec: JobSpec, settings: Settings) -> str:
+    if spec.nodes == 1:
+        return f"{_part('start')}\n{_part('one')}"
+    several = _part("several").replace("LINGER", sentinel.seconds(settings.linger))
+    return f"{_part('start')}\n{several}"
+
+
+@cache
+def _part(name: str) -> str:
+    """A piece of ``node.sh``, as it is delivered."""
+    source = Path(__file__).with_name("node.sh").read_text(encoding="ascii")
+    lines = source.partition(f"## {name}\n")[2].partition("\n## ")[0].splitlines()
+    return "\n".join(line for line in lines if line and not line.startswith("#"))

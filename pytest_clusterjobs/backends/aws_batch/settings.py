@@ -1,0 +1,106 @@
+"""The site settings of an AWS Batch backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from typing import Any
+
+from ..protocol import BackendError
+
+LOG_GROUP = "/aws/batch/job"
+"""Where AWS Batch puts the logs of jobs whose definition does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
+
+    queue: str = ""
+    job_definition: str = ""
+    """For jobs of one node: a name, ``name:revision`` or an ARN. Empty if ``container`` says it all."""
+    multinode_job_definition: str = ""
+    """For jobs of several nodes; empty if there are none."""
+    region: str = ""
+    """Empty: from the usual AWS environment."""
+    profile: str = ""
+    container: Mapping[str, Any] = field(default_factory=dict)
+    """Container properties of the definitions that are registered for ``image`` and ``secrets``."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """The ARN, in Secrets Manager or Parameter Store, that a matrix's secret stands for."""
+    share_identifier: str = ""
+    scheduling_priority: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    propagate_tags: bool = True
+    log_group: str = LOG_GROUP
+    """Where logs are if the job definition does not say."""
+    submissions_per_second: float = 40.0
+    """The service allows 50 an account and region."""
+    poll_interval: float = 3.0
+    """Seconds between two polls of a job, at least."""
+    find_settle: float = 60.0
+    """Seconds after which a submission whose answer was lost is in the list of jobs, if there is one."""
+    log_settle: float = 30.0
+    """Seconds after a job's end for which CloudWatch may still be missing lines."""
+    linger: float = 5.0
+    """Seconds that a main node waits, once its command has ended well, for the other nodes to end by themselves."""
+
+
+SETTINGS = frozenset(each.name for each in fields(Settings))
+
+_TEXT = {
+    "queue",
+    "job_definition",
+    "multinode_job_definition",
+    "region",
+    "profile",
+    "share_identifier",
+    "log_group",
+}
+_SECONDS = {"poll_interval", "find_settle", "log_settle", "linger"}
+
+
+def settings_of(raw: Mapping[str, Any]) -> Settings:
+    """Read the settings. Raises BackendError with one line that says what is wrong."""
+    for name, value in raw.items():
+        wanted = _fault(name, value)
+        if wanted:
+            raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
+    settings = Settings(**raw)
+    if not settings.queue:
+        raise BackendError("queue is missing: the name or ARN of a job queue")
+    if not (settings.job_definition or settings.container or settings.multinode_job_definition):
+        raise BackendError("job_definition is missing: the name or ARN of a job definition")
+    for name, arn in settings.secrets.items():
+        if not arn.startswith("arn:"):
+            # The value itself must not be in an error.
+            raise BackendError(f"secrets.{name} must be the ARN of a secret or parameter, not a value")
+    return settings
+
+
+def _fault(name: str, value: Any) -> str:
+    """What a setting should be, if it is something else."""
+    if name in _TEXT:
+        return "" if isinstance(value, str) and value.isprintable() else "text"
+    if name in _SECONDS:
+        return "" if _is_number(value) and 0 <= value <= 3600 else "seconds, 0 to 3600"
+    if name == "submissions_per_second":
+        return "" if _is_number(value) and 0 < value <= 1000 else "a number above 0"
+    if name == "scheduling_priority":
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return "" if whole and 0 <= value <= 9999 else "a whole number, 0 to 9999"
+    if name == "propagate_tags":
+        return "" if isinstance(value, bool) else "true or false"
+    if name == "container":
+        return "" if isinstance(value, Mapping) else "a table of container properties, named as in AWS's API"
+    return "" if _is_table_of_text(value) else "a table of text"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_table_of_text(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
