@@ -104,7 +104,8 @@ class Run:
         except OSError as error:
             raise LedgerError(f"{error.filename}: {error.strerror}") from error
         self.ledger = Ledger(plan.ledger_path)
-        if plan.mode.is_new:
+        # Its first session may have died before it had said anything.
+        if plan.mode.is_new or "run_id" not in self.ledger.meta():
             self.ledger.set_meta(
                 run_id=plan.run_id,
                 rootdir=str(plan.rootdir),

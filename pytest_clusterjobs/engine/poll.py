@@ -62,6 +62,8 @@ class Round:
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    again: list[Job] = field(default_factory=list)
+    """New attempts that follow."""
     told: list[tuple[Job, Result]] = field(default_factory=list)
     """Attempts that ended, for those who want to be told."""
     done: set[Job] = field(default_factory=set)
@@ -73,7 +75,9 @@ class Round:
 class Poller:
     """The thread that asks one backend how its jobs are, and tells it to end them."""
 
-    def __init__(self, core: Core, name: str, backend: Backend, retry: Callable[[Job, Result], bool]) -> None:
+    def __init__(
+        self, core: Core, name: str, backend: Backend, retry: Callable[[Job, Result], Job | None]
+    ) -> None:
         self._core = core
         self._backend = backend
         self._capabilities = backend.capabilities
@@ -247,8 +251,11 @@ class Poller:
         notes.told.append((job, result))
         notes.ended.append((job.token, result.outcome))
         notes.done.add(job)
-        if not self._retry(job, result):
+        again = self._retry(job, result)
+        if again is None:
             notes.results.append(result)
+        else:
+            notes.again.append(again)
 
     def _act(self, job: Job, action: OwnAction, notes: Round) -> None:
         """Do something to a job: noted first, then asked of the cluster, confirmed by later polls."""
@@ -310,6 +317,9 @@ class Poller:
                 self._jobs.pop(job.token, None)
                 self._woken_up.discard(job.token)
                 self._core.in_flight.discard(job)
+            if not self._core.stopping:
+                # Not before the last attempt's end is written down: a crash must not find two of them live.
+                self._core.delayed.extend(notes.again)
             for result in notes.results:
                 self._core.complete(result)
             for job in notes.heard:

@@ -164,23 +164,20 @@ class Engine:
     def _adopt(self, job: Job) -> None:
         self._pollers[job.registration.cell.backend].adopt(job)
 
-    def _retry(self, job: Job, result: Result) -> bool:
-        """Queue another attempt after an infrastructure failure, or a failure that is to be rerun."""
+    def _retry(self, job: Job, result: Result) -> Job | None:
+        """Another attempt after an infrastructure failure, or a failure that is to be rerun."""
         entry = job.registration
         retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
         rerun = result.judgement.verdict is Verdict.FAILED and job.reruns < entry.reruns
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
         if not (job.again or retry or rerun) or not confirmed or self.core.stopping:
-            return False
+            return None
         again = self._job(entry, job.number + 1)
         again.retries = job.retries + (retry and not job.again)
         again.reruns = job.reruns + (rerun and not job.again)
         pause = RETRY_PAUSE * 2.0**job.retries if retry and not job.again else 0.0
         again.due_at = self.core.clock.monotonic() + pause
-        with self.core.changed:
-            self.core.delayed.append(again)
-            self.core.changed.notify_all()
-        return True
+        return again
 
     def knows(self, key: str) -> bool:
         """Whether this cell was added."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -226,6 +227,23 @@ def test_infrastructure_is_tried_again_and_every_attempt_is_kept(tmp_path: Path)
         assert result.attempt == 3
         reasons = [attempt.outcome.reason for attempt in rig.ledger.attempts() if attempt.outcome]
         assert reasons == [Reason.PREEMPTED, Reason.PREEMPTED, Reason.JOB_COMPLETED]
+
+
+def test_a_new_attempt_is_not_intended_before_the_last_ones_end_is_written_down(tmp_path: Path) -> None:
+    """Else a crash in between leaves two live attempts of one cell."""
+    preempted = script(running(), (10, ended(None, hint=Reason.PREEMPTED, word=None)))
+    scripts = {"a": [preempted, script(ended(0))], "b": script(running(), (10, ended(0)))}
+    with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
+        ordinary = rig.ledger.observe
+
+        def observe(*args: Any, **kwargs: Any) -> None:
+            with rig.engine.core.changed:
+                assert not any(job.number > 1 for job in rig.engine.core.delayed)
+            ordinary(*args, **kwargs)
+
+        rig.ledger.observe = observe  # type: ignore[method-assign]
+        results = rig.finish(entry("a", infra_retries=1), entry("b"))
+        assert results["a"].attempt == 2
 
 
 @pytest.mark.parametrize("hint", [None, Reason.OUT_OF_MEMORY, Reason.CANCELLED])

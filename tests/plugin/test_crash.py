@@ -1,22 +1,29 @@
 """Exactly once: a session is killed at every step of its work, then resumed.
 
-CLUSTERJOBS_KILLS says how many kills at random instants are tried on top of those at named steps.
+CLUSTERJOBS_KILLS says how many kills at random are tried on top of those at named steps; from 100 on,
+every named step is tried with every fate of the jobs, and CLUSTERJOBS_KILLS_LOG names a file that
+gets a line for each kill.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.crasher import STEPS
 from tests.plugin.test_leaks import of_project
 from tests.plugin.test_leaks import until
 
@@ -25,114 +32,267 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.alone
 
+KILLS = int(os.environ.get("CLUSTERJOBS_KILLS", "3"))
+
+# Every start of every rank leaves a line; the flaky cell's first one that gets so far fails to start.
 MATRIX = """
+defaults: {setup: 'echo "$CLUSTERJOBS_CELL $CLUSTERJOBS_ATTEMPT $CLUSTERJOBS_NODE_RANK" >> starts'}
 recipes: {a: "true", b: sleep 0.3}
 nodes: [1, 2]
-conditions: {good: {}, bad: {run: exit 3, expect: {exit_code: 3}}, worse: {run: exit 4}}
+conditions:
+  good: {}
+  bad: {run: exit 3, expect: {exit_code: 3}}
+  worse: {run: exit 4}
+  flaky:
+    only: {recipe: a, nodes: 1}
+    infra_retries: 1
+    setup: |
+      echo "$CLUSTERJOBS_CELL $CLUSTERJOBS_ATTEMPT $CLUSTERJOBS_NODE_RANK" >> starts
+      mkdir once && exit 1 || true
 """
 
-EXPECTED = {"good": "passed", "bad": "passed", "worse": "failed"}
+EXPECTED = {"good": "passed", "bad": "passed", "worse": "failed", "flaky": "passed"}
 
-# Kills its own process right before or after the nth call of a step.
-CRASHER = """
-import os, signal
-from pytest_clusterjobs.backends.local.client import LocalBackend
-from pytest_clusterjobs.engine.ledger import Ledger
+CANCEL, KEEP, NOBODY = "cancel", "keep", "nobody"
+"""What becomes of the jobs: the reaper ends them, it leaves them, or it was killed too."""
 
-when, step, count = os.environ.get("CRASH_AT", "never-none-0").split("-")
-owner = {"record": Ledger, "register": Ledger, "observe": Ledger, "submit": LocalBackend, "poll": LocalBackend}.get(step)
-if owner is not None:
-    ordinary, calls = getattr(owner, step), []
+POINTS = [
+    "before-set_meta-1",
+    "after-set_meta-1",
+    "inside-take_over-1",
+    "after-take_over-1",
+    "before-register-1",
+    "inside-register-1",
+    "after-register-1",
+    "before-record-1",
+    "inside-record-1",
+    "after-record-1",
+    "before-submit-1",
+    "inside-submit-1",
+    "after-submit-1",
+    "inside-submit-5",
+    "after-submit-9",
+    "before-adopt-1",
+    "after-adopt-1",
+    "before-record-3",
+    "inside-record-3",
+    "after-record-3",
+    "before-poll-1",
+    "inside-poll-1",
+    "after-poll-1",
+    "before-observe-1",
+    "inside-observe-1",
+    "after-observe-1",
+    "inside-observe-3",
+    "before-complete-1",
+    "after-complete-1",
+    "before-_retry-1",
+    "inside-add_reports-1",
+    "before-release-1",
+    "after-release-1",
+]
 
-    def crashing(self, *args, **kwargs):
-        calls.append(1)
-        its_turn = len(calls) == int(count)
-        if when == "before" and its_turn:
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = ordinary(self, *args, **kwargs)
-        if when == "after" and its_turn:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+RESUMED = [
+    ("inside-submit-1", "before-find-1"),
+    ("after-submit-3", "after-find-1"),
+    ("after-submit-3", "inside-record-1"),
+    ("inside-record-1", "inside-take_over-1"),
+    ("after-observe-1", "before-submit-1"),
+]
+"""A session dies, and so does the one that resumes it."""
 
-    setattr(owner, step, crashing)
-"""
+STOPPED = [
+    "before-act-1",
+    "inside-act-1",
+    "after-act-1",
+    "before-cancel-1",
+    "inside-cancel-1",
+    "after-cancel-1",
+]
+"""A session that was told to stop at the first failure dies while it cancels the rest."""
 
 
-def session(project: Project, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", *arguments],
-        cwd=project.path,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+PATH = [
+    "take_over",
+    "register",
+    *["record"] * 3,
+    *["submit"] * 4,
+    "adopt",
+    "find",
+    "poll",
+    "observe",
+    "complete",
+]
+"""The steps of the submission path, the ones that matter most the most often."""
+
+
+def with_fates(points: list[str]) -> list[tuple[str, str]]:
+    """Each point with each fate in a long run, and with one of them otherwise."""
+    fates = (CANCEL, KEEP, NOBODY)
+    if KILLS >= 100:
+        return [(point, fate) for point in points for fate in fates]
+    return [(point, fates[number % len(fates)]) for number, point in enumerate(points)]
 
 
 def kill_reaper(folder: Path) -> None:
     for line in of_project(folder):
         if "engine.reaper" in line:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
 
 
-def resume_and_check(project: Project) -> None:
-    """The resumed run has every verdict of an undisturbed one, no twin, and leaves nothing behind."""
-    resumed = session(project, "--cluster-resume", "--cluster-json=report.json")
-    output, _ = resumed.communicate(timeout=60)
-    assert resumed.returncode == pytest.ExitCode.TESTS_FAILED, output.decode()
-    report = project.report("report.json")
-    assert {c["key"].rpartition("-")[2]: c["verdict"] for c in report["cells"]} == EXPECTED
-    assert len(report["cells"]) == 12
-    for cell in report["cells"]:
-        # Only what was cancelled because its session died runs again.
-        *earlier, last = cell["attempts"]
-        assert last["outcome"]["reason"] in ("job_completed", "job_failed")
-        assert all(attempt["outcome"]["reason"] == "cancelled" for attempt in earlier), cell["key"]
-    logs = [path.name.split(".")[0] for path in project.path.glob(".clusterjobs/runs/*/local/logs/*.0.0.log")]
-    assert max(Counter(logs).values()) == 1
-    assert len(logs) <= sum(len(cell["attempts"]) for cell in report["cells"])
-    until(lambda: not of_project(project.path), 10)
+class Crash:
+    """A project whose sessions die, and what is true of it whenever one of them does not."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.path = project.path
+        project.matrix(MATRIX)
+        project.pytester.makeconftest(Path(__file__).with_name("crasher.py").read_text())
+
+    def session(self, *arguments: str, fate: str = CANCEL, **environment: str) -> subprocess.Popen[bytes]:
+        """Start pytest, as light as it can be: it starts a thousand times in a long run."""
+        ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CRASH_TRACE": str(self.path / "trace")}
+        if fate == NOBODY:
+            ours["CRASH_REAPER"] = "1"
+        light = ["-q", "-p", "pytest_clusterjobs.plugin", "-p", "no:cacheprovider"]
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                *light,
+                f"--cluster-on-crash={KEEP if fate == KEEP else CANCEL}",
+                *arguments,
+            ],
+            cwd=self.path,
+            env={**os.environ, **ours, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def dies(self, point: str, *arguments: str, fate: str) -> None:
+        """Run a session that dies at ``point``."""
+        process = self.session(*arguments, fate=fate, CRASH_AT=point)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, output.decode()
+        self.log(point, fate)
+
+    def at_random(self, chance: random.Random, *arguments: str, fate: str) -> bool:
+        """Kill a session at any step or at any instant; whether it came to that."""
+        slow = chance.choice([0.0, 0.01, 0.05])
+        point = (
+            f"{chance.choice(['before', 'inside', 'after'])}-{chance.choice(PATH)}-{chance.randint(1, 13)}"
+        )
+        by_time = chance.random() < 0.5
+        trace = self.path / "trace"
+        trace.unlink(missing_ok=True)
+        variables = {"CRASH_SLOW": str(slow)} if by_time else {"CRASH_SLOW": str(slow), "CRASH_AT": point}
+        process = self.session(*arguments, fate=fate, **variables)
+        if by_time:
+            until(trace.exists, 60)
+            time.sleep(chance.uniform(0.0, 1.2 + 30 * slow))
+            if fate == NOBODY:
+                kill_reaper(self.path)
+            process.kill()
+        process.communicate(timeout=120)
+        died = process.returncode == -signal.SIGKILL
+        self.log(("any instant" if by_time else point) if died else "too late", fate)
+        return died
+
+    def under_way(self) -> list[str]:
+        """The steps in the middle of which the last session died."""
+        trace = self.path / "trace"
+        counts = trace.read_bytes() if trace.exists() else b""
+        return [name for name, count in zip(STEPS, counts, strict=False) if count]
+
+    def rows(self) -> dict[str, int]:
+        """How far the last session got, by its ledger."""
+        tables = ("cells", "attempts", "submissions", "actions", "outcomes", "results")
+        (path,) = self.path.glob(".clusterjobs/runs/*/ledger.sqlite")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+            there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            return {
+                table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in tables
+                if table in there
+            }
+
+    def log(self, point: str, fate: str) -> None:
+        """Note a kill for whoever counts them."""
+        if name := os.environ.get("CLUSTERJOBS_KILLS_LOG"):
+            known = {"rows": self.rows(), "under_way": self.under_way()}
+            line = json.dumps({"point": point, "fate": fate, **known})
+            with open(name, "a") as notes:
+                notes.write(line + "\n")
+
+    def resume_and_check(self) -> None:
+        """The resumed run has every verdict of an undisturbed one, no twin, and leaves nothing behind."""
+        resumed = self.session("--cluster-resume", "--cluster-json=report.json")
+        output, _ = resumed.communicate(timeout=120)
+        assert resumed.returncode == pytest.ExitCode.TESTS_FAILED, output.decode()
+        cells = self.project.report("report.json")["cells"]
+        assert len(cells) == 13
+        assert {cell["key"].rpartition("-")[2]: cell["verdict"] for cell in cells} == EXPECTED
+        for cell in cells:
+            # Only what was cancelled because its session died runs again, and the flaky one.
+            *earlier, last = (attempt["outcome"]["reason"] for attempt in cell["attempts"])
+            assert last in ("job_completed", "job_failed")
+            assert set(earlier) <= {"cancelled", "start_failed"}, cell["key"]
+            assert earlier.count("start_failed") <= cell["key"].endswith("flaky"), cell["key"]
+        self.each_start_was_the_only_one(cells)
+        until(lambda: not of_project(self.path), 30)
+
+    def each_start_was_the_only_one(self, cells: list[dict[str, object]]) -> None:
+        """No attempt ran twice, and none ran that the ledger does not know."""
+        starts = Counter((self.path / "starts").read_text().splitlines())
+        assert set(starts.values()) == {1}, starts
+        known = {
+            f"{cell['registration']['cell']['id']} {attempt['number']}"  # type: ignore[index]
+            for cell in cells
+            for attempt in cell["attempts"]  # type: ignore[attr-defined]
+        }
+        assert {line.rpartition(" ")[0] for line in starts} <= known
 
 
-@pytest.mark.parametrize("on_crash", ["cancel", "keep"])
+@pytest.fixture
+def crash(project: Project) -> Crash:
+    return Crash(project)
+
+
+@pytest.mark.parametrize(("point", "fate"), with_fates(POINTS))
+def test_a_kill_at_each_step(crash: Crash, point: str, fate: str) -> None:
+    crash.dies(point, fate=fate)
+    crash.resume_and_check()
+
+
 @pytest.mark.parametrize(
-    "point",
-    [
-        "after-register-1",
-        "before-record-1",
-        "after-record-1",
-        "before-submit-1",
-        "after-submit-1",
-        "after-submit-5",
-        "before-record-3",
-        "before-poll-1",
-        "before-observe-1",
-        "after-observe-1",
-    ],
+    ("point", "then", "fate"), [(*pair, fate) for pair in RESUMED for fate in (KEEP, NOBODY)]
 )
-def test_a_kill_at_each_step(project: Project, point: str, on_crash: str) -> None:
-    project.matrix(MATRIX)
-    project.pytester.makeconftest(CRASHER)
-    crashed = session(project, f"--cluster-on-crash={on_crash}", CRASH_AT=point)
-    crashed.communicate(timeout=60)
-    assert crashed.returncode == -signal.SIGKILL
-    if on_crash == "cancel":
-        until(lambda: not of_project(project.path), 10)
-    resume_and_check(project)
+def test_a_kill_of_the_session_that_resumes(crash: Crash, point: str, then: str, fate: str) -> None:
+    crash.dies(point, fate=fate)
+    crash.dies(then, "--cluster-resume", fate=fate)
+    crash.resume_and_check()
 
 
-@pytest.mark.parametrize("number", range(int(os.environ.get("CLUSTERJOBS_KILLS", "3"))))
-def test_a_kill_at_any_instant(project: Project, number: int) -> None:
+@pytest.mark.parametrize(("point", "fate"), with_fates(STOPPED))
+def test_a_kill_while_jobs_are_cancelled(crash: Crash, point: str, fate: str) -> None:
+    crash.project.matrix(MATRIX.replace("sleep 0.3", "sleep 2"))
+    crash.dies(point, "-x", fate=fate)
+    crash.resume_and_check()
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_kill_at_any_instant(crash: Crash, number: int) -> None:
     chance = random.Random(number)
-    project.matrix(MATRIX)
-    on_crash = chance.choice(["cancel", "keep"])
-    crashed = session(project, f"--cluster-on-crash={on_crash}")
-    until(lambda: any(project.path.glob(".clusterjobs/runs/*/ledger.sqlite")), 30)
-    time.sleep(chance.uniform(0.0, 1.5))
-    if chance.random() < 0.3:
-        kill_reaper(project.path)
-    if crashed.poll() is not None:
-        crashed.communicate()
+    kills = 0
+    while kills < 3 and (not kills or chance.random() < 0.3):
+        fate = chance.choice([CANCEL, KEEP, NOBODY])
+        resume = ["--cluster-resume"] if kills else []
+        died = crash.at_random(chance, *resume, fate=fate)
+        if not died:
+            break
+        kills += 1
+    if not kills:
         pytest.skip("it was done before it was killed")
-    crashed.kill()
-    crashed.communicate()
-    resume_and_check(project)
+    crash.resume_and_check()
