@@ -24,6 +24,7 @@ from .model import Json
 from .moto_seams import ACCOUNT_HEADER
 from .moto_seams import Application
 from .moto_seams import DEFAULT_ACCOUNT_ID
+from .moto_seams import MOTO
 from .queues import Queues
 from .service import Service
 
@@ -69,6 +70,10 @@ class Gateway:
         if not hmac.compare_digest(caller.key[: len(self._key)].encode(), self._key.encode()):
             return _error(respond, 403, "UnrecognizedClientException", "The security token is invalid.")
         path = environ["PATH_INFO"]
+        if path.startswith(MOTO):
+            return _error(
+                respond, 403, "AccessDeniedException", "moto is not to be reset under running jobs."
+            )
         if path.startswith(LOCAL):
             return self._control(path.removeprefix(LOCAL), environ, respond)
         operation = _operation(caller, environ)

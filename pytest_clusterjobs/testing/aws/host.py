@@ -66,6 +66,23 @@ class Host:
         except NoSecret as error:
             attempt.reason = texts.SECRET_FAILED.format(why=error)[:255]
             return None
+        argv = [*image.entrypoint, *node.spec.get("command", ())]
+        if (why := _not_executable(argv, env["PATH"])) is not None:
+            attempt.reason = texts.START_FAILED.format(program=argv[0] if argv else "", why=why)[:255]
+            attempt.exit_code = 127
+            return None
+        return self._run(job, node, attempt, argv, env, log_delay, on_end)
+
+    def _run(
+        self,
+        job: Job,
+        node: Node,
+        attempt: Attempt,
+        argv: list[str],
+        env: dict[str, str],
+        log_delay: float,
+        on_end: Callable[[Exit], None],
+    ) -> int:
         folder = self._folder / attempt.task_arn.rsplit("/", 1)[1]
         (folder / "tmp").mkdir(parents=True, mode=0o700)
         env |= {"HOME": str(folder), "TMPDIR": str(folder / "tmp")}
@@ -76,13 +93,12 @@ class Host:
             if stream is not None:
                 stream.close()
             shutil.rmtree(folder, ignore_errors=True)
-            on_end(_explained(how, argv))
+            on_end(how)
 
         def printed(data: bytes) -> None:
             if stream is not None:
                 stream.write(data)
 
-        argv = [*image.entrypoint, *node.spec.get("command", ())] or ["true"]
         return self._runtime.run(argv, env, folder, memory(node.spec), printed, ended)
 
     def signal(self, container: int, how: int) -> None:
@@ -136,7 +152,13 @@ def memory(spec: Json) -> int | None:
     return int(float(wanted[0]) * MIB) if wanted else None
 
 
-def _explained(how: Exit, argv: list[str]) -> Exit:
-    if how.refused is None:
-        return how
-    return Exit(refused=texts.START_FAILED.format(program=argv[0], why=how.refused))
+def _not_executable(argv: list[str], path: str) -> str | None:
+    """Why a command cannot be started, as runc says it."""
+    if not argv:
+        return "no command specified"
+    if shutil.which(argv[0], path=path) is not None:
+        return None
+    if "/" not in argv[0]:
+        return "executable file not found in $PATH"
+    exists = os.path.exists(argv[0])
+    return f"stat {argv[0]}: {'permission denied' if exists else 'no such file or directory'}"

@@ -23,8 +23,8 @@ from werkzeug.test import run_wsgi_app
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 ACCOUNT_HEADER = "x-moto-account-id"
-RESET = "/moto-api/reset"
-"""Where moto is told to forget everything."""
+MOTO = "/moto-api/"
+"""Where moto itself is looked at, and told to forget everything."""
 
 
 def application() -> Application:
@@ -99,5 +99,8 @@ class Logs:
     ) -> None:
         """Append (milliseconds, message) to a stream."""
         made = [{"timestamp": at, "message": message} for at, message in events]
+        backend = logs_backends[account][region]
         with self._lock:
-            logs_backends[account][region].put_log_events(group, stream, made)
+            # Somebody may have deleted it; what a job prints is lost then.
+            if group in backend.groups and stream in backend.groups[group].streams:
+                backend.put_log_events(group, stream, made)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -129,7 +130,7 @@ class Runtime:
         running = self._running[number]
         data = os.read(running.output, READ)
         if data:
-            running.on_output(data)
+            _safely(lambda: running.on_output(data))
             return
         self._selector.unregister(running.output)
         os.close(running.output)
@@ -141,4 +142,13 @@ class Runtime:
         if running.exit is not None and running.silent:
             with self._lock:
                 del self._running[number]
-            running.on_exit(running.exit)
+            how = running.exit
+            _safely(lambda: running.on_exit(how))
+
+
+def _safely(call: Callable[[], None]) -> None:
+    """A bug in what becomes of one container must not be the end of the others."""
+    try:
+        call()
+    except Exception:
+        traceback.print_exc()

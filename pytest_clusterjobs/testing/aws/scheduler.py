@@ -68,7 +68,10 @@ class Scheduler:
     def fail(self, job: Job, reason: str) -> None:
         """End a job that was never to start."""
         with self.lock:
-            self._finish(job, "FAILED", reason)
+            for child in job.children:
+                self._finish(child, "FAILED", reason)
+            if not job.ended:
+                self._finish(job, "FAILED", reason)
 
     def cancel(self, job: Job, reason: str) -> None:
         """As CancelJob: what has begun to start is left alone."""

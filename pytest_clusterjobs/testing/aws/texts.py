@@ -21,9 +21,8 @@ PULL_FAILED = (
     "failed to resolve ref {image}: {image}: not found"
 )
 START_FAILED = (
-    "CannotStartContainerError: Error response from daemon: failed to create task for container: "
-    "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
-    'process: exec: "{program}": {why}: unknown'
+    "CannotStartContainerError: Error response from daemon: failed to create shim task: OCI runtime create "
+    'failed: runc create failed: unable to start container process: exec: "{program}": {why}: unknown'
 )
 SECRET_FAILED = (
     "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
