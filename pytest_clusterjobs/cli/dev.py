@@ -70,7 +70,7 @@ def _introduce(cluster: SlurmCluster) -> None:
     if not cluster.memory_limits:
         say("# Memory limits are not enforced: that needs root, and cgroup v1")
     if not layout.address:
-        say("# It listens on every address, as this host's name has no loopback address; munge guards it")
+        say("# It listens on every address, as this host's name is not 127.0.0.1; munge guards it")
     for name, value in cluster.environment.items():
         say(f"export {name}={value}")
     say("# Then: pytest matrices/ --cluster-backend slurm")

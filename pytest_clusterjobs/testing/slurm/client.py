@@ -43,16 +43,19 @@ class SlurmClient:
         return {"SLURM_CONF": str(self.layout.conf)}
 
     def run(self, *argv: str, timeout: float = 60.0) -> str:
-        """Run a program on the cluster, such as ``scontrol``: what it prints. Raises CommandFailed."""
-        done = subprocess.run(
-            [find_program(argv[0]), *argv[1:]],
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        """Run a program on the cluster, such as ``scontrol``: what it prints. Raises CommandFailed and TimedOut."""
+        try:
+            done = subprocess.run(
+                [find_program(argv[0]), *argv[1:]],
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimedOut(f"{' '.join(argv)} took longer than {timeout:.0f} s") from error
         if done.returncode:
             raise CommandFailed(argv, done.returncode, done.stderr)
         return done.stdout

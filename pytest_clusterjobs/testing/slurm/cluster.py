@@ -36,8 +36,8 @@ class SlurmCluster(SlurmClient):
     """A Slurm of its own, in a folder of its own, as a context manager.
 
     slurmctld, a slurmd for each node, munged, and with ``accounting`` slurmdbd and MariaDB run as this user. They listen
-    on the loopback interface alone, provided that this host's name is a loopback address. Everything ends with
-    the context, and with this process, however that ends.
+    on the loopback interface alone, provided that this host's name means 127.0.0.1. Everything ends with the
+    context, and with this process, however that ends.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SlurmCluster(SlurmClient):
         time_zone: str | None = None,
         extra: str = "",
     ) -> None:
-        """Plan it; nothing happens yet. Raises Missing.
+        """Plan it; nothing happens yet. Raises Missing, and SlurmError for a user whom Slurm would not let in.
 
         ``folder`` must be empty or absent; without one a temporary one is used, and removed at the end. ``cpus``,
         ``memory`` (MiB) and ``gpus`` are what each node pretends to have. ``min_job_age`` are the seconds for which
@@ -189,7 +189,6 @@ class SlurmCluster(SlurmClient):
             f"--key-file={self.folder / 'etc' / 'munge.key'}",
             f"--socket={socket_path}",
             f"--pid-file={run / 'munged.pid'}",
-            f"--log-file={self.folder / 'log' / 'munged.log'}",
             f"--seed-file={run / 'munged.seed'}",
         ]
         # Forced, or it would object to a folder in /tmp, which others may write to.
@@ -197,7 +196,7 @@ class SlurmCluster(SlurmClient):
         self._wait(socket_path.exists, "munged to listen", "munged")
 
     def _start_database(self) -> None:
-        data, user = self.folder / "mysql", f"--user={self._user}"
+        data, user = self.folder / "mysql", f"--user={self.layout.user}"
         small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=64M"]
         install = [self.programs["mariadb-install-db"], "--no-defaults", user, f"--datadir={data}"]
         self.daemons.start("mariadb-install-db", [*install, *small, *INSTALL_OPTIONS])
@@ -206,12 +205,6 @@ class SlurmCluster(SlurmClient):
         options = [user, f"--datadir={data}", f"--socket={where}", f"--pid-file={where}.pid"]
         self.daemons.start("mariadbd", [path, "--no-defaults", *options, *small, *DATABASE_OPTIONS])
         self._wait(where.exists, "MariaDB to listen", "mariadbd")
-
-    @property
-    def _user(self) -> str:
-        import pwd
-
-        return pwd.getpwuid(os.geteuid()).pw_name
 
     def _start_controller(self) -> None:
         self.daemons.start("slurmctld", [self.programs["slurmctld"], "-D"])

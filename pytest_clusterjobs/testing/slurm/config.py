@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import socket
 from dataclasses import asdict
@@ -12,12 +13,23 @@ from pathlib import Path
 from random import sample
 from typing import Any
 
+from .errors import SlurmError
+
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "freezer", "cpuacct")
 PORTS = range(10000, 20000)
 """Below the ports that the kernel gives to outgoing connections, and beside those of jobs."""
 LONGEST = 60
 """Characters of the folder: it holds Unix sockets, whose paths end at 107."""
+
+
+def _user_name() -> str:
+    """Who we are. Raises SlurmError for a user without a name, whom Slurm does not let in."""
+    user = os.geteuid()
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError as error:
+        raise SlurmError(f"user {user} has no name on this machine, and Slurm wants one") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,7 @@ class Layout:
     ports: tuple[int, ...]
     """Of slurmctld, slurmdbd, then one a node."""
     address: str
-    """Where the daemons listen; empty for everywhere, as this host's name is no loopback address."""
+    """Where the daemons listen; empty for everywhere, as this host's name is not 127.0.0.1."""
     accounting: bool
     memory_limits: bool
     cpus: int
@@ -38,6 +50,7 @@ class Layout:
     min_job_age: int
     node_timeout: int
     extra: str = ""
+    user: str = field(default_factory=_user_name)
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
 
     @property
@@ -58,7 +71,7 @@ class Layout:
     def write(self) -> None:
         """Make the folders and the files."""
         for name in ("etc", "run", "log", "state", "work", *(f"spool/{node}" for node in self.nodes)):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in range(1, self.gpus + 1):
             (self.folder / "run" / f"gpu{number}").symlink_to("/dev/null")
         _write(self.folder / "etc" / "munge.key", secrets.token_bytes(128))
@@ -91,15 +104,16 @@ def node_names(count: int) -> tuple[str, ...]:
 
 
 def loopback() -> str:
-    """The address that this host's name has, if it is a loopback one, else nothing.
+    """127.0.0.1 if this host's name means that, else nothing.
 
-    Slurm binds to all addresses, or to the one of the host's name.
+    Slurm binds to every address, or to the one of the host's name. With another loopback address srun
+    would not hear of its tasks: they connect to where it seems to come from, which is 127.0.0.1.
     """
     try:
         address = socket.gethostbyname(socket.gethostname())
     except OSError:
         return ""
-    return address if address.startswith("127.") else ""
+    return address if address == "127.0.0.1" else ""
 
 
 def free_ports(count: int, address: str) -> tuple[int, ...]:
@@ -125,14 +139,12 @@ def memory_limits_here() -> bool:
 
 def slurm_conf(layout: Layout) -> str:
     """slurm.conf: a cluster that decides at once and forgets soon."""
-    user = _user()
     plugins = CGROUP_PLUGINS if layout.memory_limits else PLAIN_PLUGINS
     accounting = ACCOUNTING if layout.accounting else "AccountingStorageType=accounting_storage/none\n"
     bind = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n" if layout.address else ""
     ctld, dbd, *slurmd = layout.ports
     facts = {
         **asdict(layout),
-        "user": user,
         "address": layout.address or "127.0.0.1",
         "socket": layout.munge_socket,
         # slurmctld insists that long on a node that refuses connections, before it counts as silent.
@@ -160,19 +172,13 @@ def slurmdbd_conf(layout: Layout) -> str:
     bind = "CommunicationParameters=NoInAddrAny\n" if layout.address else ""
     facts = {
         "folder": layout.folder,
-        "user": _user(),
+        "user": layout.user,
         "host": layout.host,
         "address": layout.address or "127.0.0.1",
         "socket": layout.munge_socket,
         "dbd": layout.ports[1],
     }
     return (SLURMDBD + bind).format_map(facts)
-
-
-def _user() -> str:
-    import pwd
-
-    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 MAIN = """\

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from contextlib import ExitStack
 from datetime import datetime
 from datetime import UTC
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+import pytest_clusterjobs
 from pytest_clusterjobs.testing.slurm import client
 from pytest_clusterjobs.testing.slurm import CommandFailed
 from pytest_clusterjobs.testing.slurm import Missing
@@ -32,6 +35,13 @@ Fresh = Callable[..., SlurmCluster]
 ENDS = ("COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL")
 STRAYS = "sleep 600 & setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600' &); srun sleep 600"
 SLEEP = "sleep\x00600"
+AS_NOBODY = """
+from pytest_clusterjobs.testing.slurm import SlurmCluster
+with SlurmCluster(nodes=2, accounting=False) as cluster:
+    job = cluster.submit("srun true; exit 3", "--nodes=2", "--chdir=/")
+    seen = cluster.wait_for(job, "COMPLETED", "FAILED")
+print(seen["ExitCode"], seen["UserId"], cluster.folder.exists())
+"""
 EATER = f"exec {sys.executable} -c 'bytearray(300 << 20)'"
 
 
@@ -94,7 +104,7 @@ def test_the_daemons_listen_on_the_loopback_interface_alone(
     slurm: SlurmClient, require: Callable[[str], str]
 ) -> None:
     if not slurm.layout.address:
-        pytest.skip("this host's name is no loopback address")
+        pytest.skip("this host's name is not 127.0.0.1")
     lines = subprocess.check_output([require("ss"), "-Hltn"], text=True).splitlines()
     addresses = dict(line.split()[3].rsplit(":", 1)[::-1] for line in lines)
     assert {addresses[str(port)] for port in slurm.layout.ports} == {slurm.layout.address}
@@ -126,15 +136,15 @@ def test_a_lost_node_takes_its_jobs_with_it(fresh_slurm: Fresh) -> None:
     job = stray_job(cluster, f"--nodelist={lost}", "--no-requeue")
     frozen = stray_job(cluster, f"--nodelist={lost}", "--no-requeue")
     cluster.run("scontrol", "suspend", frozen)
-    untouched = cluster.submit("sleep 600", f"--nodelist={other}")
-    cluster.wait_for(untouched, "RUNNING")
+    cluster.wait_for(cluster.submit("exec sleep 600", f"--nodelist={other}"), "RUNNING")
+    until(lambda: len(processes(cluster.folder, f"SLURMD_NODENAME={other}", SLEEP)) == 1)
     cluster.kill_node(lost)
     assert not processes(cluster.folder, f"SLURMD_NODENAME={lost}")
     assert not cgroups(lost)
+    assert len(processes(cluster.folder, f"SLURMD_NODENAME={other}", SLEEP)) == 1
     with pytest.raises(SlurmError, match="does not run"):
         cluster.kill_node(lost)
     assert {cluster.wait_for(each, *ENDS)["JobState"] for each in (job, frozen)} == {"NODE_FAIL"}
-    assert cluster.job(untouched)["JobState"] == "RUNNING"
     cluster.start_node(lost)
     assert cluster.wait_for(cluster.submit("true", f"--nodelist={lost}"), *ENDS)["JobState"] == "COMPLETED"
 
@@ -189,6 +199,30 @@ def test_a_failed_start_says_where_and_why_and_leaves_nothing(
         fresh_slurm(folder=tmp_path)
     with pytest.raises(SlurmError, match="letters, digits"):
         fresh_slurm(folder=tmp_path / "a b")
+
+
+def test_an_ordinary_user_may_have_one(require: Callable[[str], str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    require("slurmctld")
+    nobody = [
+        require("setpriv"),
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "/usr/bin/python3",
+        "-B",
+    ]
+    if subprocess.run(
+        [*nobody, "-c", "from typing import Self"], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("no Python that everybody can use")
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        shutil.copytree(Path(pytest_clusterjobs.__file__).parent, Path(folder, "pytest_clusterjobs"))
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": folder}
+        said = subprocess.check_output([*nobody, "-c", AS_NOBODY], env=environment, text=True, timeout=120)
+    assert said == "3:0 nobody(65534) False\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
