@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.testing.aws.fixture import local_batch as local_batch
+
+
+@pytest.fixture
+def aws(local_batch: BatchClient, worker: str, monkeypatch: pytest.MonkeyPatch) -> BatchClient:
+    """The local AWS Batch, and an environment in which boto3 finds it."""
+    for name, value in local_batch.environment_of(worker).items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return local_batch
+
+
+@pytest.fixture
+def worker(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A name by which faults are meant for this test alone."""
+    return "".join(each for each in f"{tmp_path.parent.name}{tmp_path.name}" if each.isalnum())[-40:]
+
+
+@pytest.fixture
+def queue(aws: BatchClient, worker: str) -> Callable[..., str]:
+    """Make a queue of the test's own, with the local AWS Batch's rules for it."""
+
+    def make(**rules: Any) -> str:
+        return aws.create_queue(f"q-{worker}", **rules)
+
+    return make
+
+
+@pytest.fixture
+def batch(aws: BatchClient) -> Any:
+    """A client of AWS Batch as anybody may have one."""
+    return boto3.client("batch")
+
+
+@pytest.fixture
+def site(aws: BatchClient) -> dict[str, Any]:
+    """Site settings for the local AWS Batch, where nothing takes long."""
+    return {
+        "queue": aws.queue,
+        "job_definition": aws.definition,
+        "multinode_job_definition": aws.parallel_definition,
+        "poll_interval": 0.25,
+        "find_settle": 1.0,
+        "log_settle": 1.0,
+        "linger": 3.0,
+    }

@@ -1,0 +1,127 @@
+"""The AWS Batch backend proves itself on the local AWS Batch, as any other backend does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.testing import BackendConformance
+from pytest_clusterjobs.testing import Cluster
+from pytest_clusterjobs.testing import Harness
+from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.testing.aws import LocalBatch
+from pytest_clusterjobs.testing.conformance.base import Suite
+from pytest_clusterjobs.testing.conformance.control import ControlTests
+from pytest_clusterjobs.testing.conformance.submission import SubmissionTests
+
+BACKEND = "pytest_clusterjobs.backends.aws_batch:TYPE"
+SECRET = "s3cr3t 'quoted' $(echo x) äö\nsecond line"
+"""What the suite has in its environment, and here is in Secrets Manager."""
+PENDING = "test_a_pending_job_has_no_log_and_that_is_no_error"
+"""Here jobs start at once, which may be before the first log is read: for this test they wait a little."""
+NO_RESTART = "AWS Batch starts a multi-node job again only if its main node failed"
+
+
+def started(cluster: Cluster) -> Job:
+    job = cluster.submit("sleep 600")
+    cluster.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
+    return job
+
+
+@pytest.fixture
+def secret(aws: BatchClient, worker: str) -> str:
+    """The ARN of a secret with the suite's value."""
+    made = boto3.client("secretsmanager").create_secret(Name=f"suite-{worker}", SecretString=SECRET)
+    return str(made["ARN"])
+
+
+@pytest.fixture
+def provoke(
+    aws: BatchClient, queue: Callable[..., str], batch: Any
+) -> dict[Reason, Callable[[Cluster], Job]]:
+    def cancelled_by_hand(cluster: Cluster) -> Job:
+        job = started(cluster)
+        batch.terminate_job(jobId=job.handle.job_id, reason="somebody does not want it")
+        return job
+
+    def depends_on_a_failure(cluster: Cluster) -> Job:
+        failed = cluster.submit("sleep 1; exit 1")
+        return cluster.submit("true", options={"dependsOn": [{"jobId": failed.handle.job_id}]})
+
+    def too_large(cluster: Cluster) -> Job:
+        run = f"{cluster.harness.python} -c 'kept = bytearray(400 << 20); __import__(\"time\").sleep(60)'"
+        return cluster.submit(run, resources=Resources(memory=64 << 20))
+
+    def too_long(cluster: Cluster) -> Job:
+        return cluster.submit("sleep 600", options={"jobQueue": queue(time_scale=0.003)})
+
+    def reclaimed(cluster: Cluster) -> Job:
+        job = started(cluster)
+        aws.reclaim(str(job.handle.job_id), fargate=True)
+        return job
+
+    def host_lost(cluster: Cluster) -> Job:
+        job = started(cluster)
+        aws.reclaim(str(job.handle.job_id))
+        return job
+
+    return {
+        Reason.CANCELLED: cancelled_by_hand,
+        Reason.DEPENDENCY_FAILED: depends_on_a_failure,
+        Reason.OUT_OF_MEMORY: too_large,
+        Reason.MAX_RUNTIME_REACHED: too_long,
+        Reason.PREEMPTED: reclaimed,
+        Reason.NODE_FAILED: host_lost,
+    }
+
+
+class TestBatch(BackendConformance):
+    @pytest.fixture
+    def harness(
+        self,
+        site: dict[str, Any],
+        secret: str,
+        provoke: dict[Reason, Callable[[Cluster], Job]],
+        tmp_path: Path,
+        queue: Callable[..., str],
+        request: pytest.FixtureRequest,
+    ) -> Harness:
+        shared = tmp_path / "shared"
+        shared.mkdir()
+        if request.node.name == PENDING:
+            site = {**site, "queue": queue(step=1.0)}
+        return Harness(
+            backend=BACKEND,
+            settings={**site, "secrets": {"CONFORMANCE_SECRET": secret}},
+            many=100,
+            start_seconds=30.0,
+            refused={"options": {"jobQueue": "no-such-queue"}},
+            shared=shared,
+            same_host=True,
+            silence="kill -9 $PPID",
+            provoke=provoke,
+            lacks={"test_every_node_starts_again": NO_RESTART},
+        )
+
+
+class TestAFullQueue(Suite):
+    """What needs a cluster without a free place has one of its own."""
+
+    @pytest.fixture
+    def harness(self, monkeypatch: pytest.MonkeyPatch, site: dict[str, Any]) -> Iterator[Harness]:
+        with LocalBatch(slots=2) as small:
+            for name, value in small.environment.items():
+                monkeypatch.setenv(name, value)
+            yield Harness(backend=BACKEND, settings=site, slots=2, max_nodes=1, start_seconds=30.0)
+
+    test_a_job_without_a_place_is_pending = SubmissionTests.test_a_job_without_a_place_is_pending
+    test_a_waiting_job_is_cancelled = ControlTests.test_a_waiting_job_is_cancelled_and_never_starts
