@@ -140,21 +140,25 @@ class BatchClient:
         ``caller`` it happens to that one alone (see ``environment_of``).
         """
         about: dict[str, Any] = {"operation": operation, "status": status, "times": times, "after": after}
-        told = {"code": code, "message": message, "key": None if caller is None else self.access_key(caller)}
+        told = {"code": code, "message": message, "key": self._key(caller)}
         self._order("fault", **about, **{name: value for name, value in told.items() if value is not None})
 
-    def limit(self, operation: str, per_second: float | None) -> None:
+    def limit(self, operation: str, per_second: float | None, *, caller: str | None = None) -> None:
         """Answer 429 to calls of an operation above a rate; ``None`` lifts the limit."""
-        self._order("limit", operation=operation, per_second=per_second)
+        self._order("limit", operation=operation, per_second=per_second, key=self._key(caller))
 
-    def clear_faults(self) -> None:
-        """Let nothing go wrong any more, for nobody."""
-        self._order("clear")
+    def clear_faults(self, *, caller: str | None = None) -> None:
+        """Let no fault happen and no limit hold any more: those meant for one caller, or all."""
+        self._order("clear", key=self._key(caller))
 
-    def calls(self) -> dict[str, dict[str, int]]:
-        """How many calls of each operation (in lower case) came since the start, and got a 429."""
-        found: dict[str, dict[str, int]] = self._order("calls")
+    def calls(self, *, caller: str | None = None) -> dict[str, dict[str, int]]:
+        """How many ``calls`` of each operation (in lower case) came since the start, and how many were ``throttled``."""
+        found: dict[str, dict[str, int]] = self._order("calls", key=self._key(caller))
         return found
+
+    def page_logs(self, most: int = 10_000, *, empty: bool = False, caller: str = "") -> None:
+        """Let a page of GetLogEvents hold so many events at most; with ``empty`` an empty page precedes each."""
+        self._order("pages", key=self.access_key(caller), most=most, empty=empty)
 
     def reclaim(self, job_id: str, *, fargate: bool = False, code: int | None = None) -> None:
         """Take the machine away from a running job or node (``id#N``), as happens to spot instances.
@@ -162,6 +166,9 @@ class BatchClient:
         With ``fargate`` in Fargate's words. ``code`` is the exit code that is seen all the same.
         """
         self._order("reclaim", job_id=job_id, fargate=fargate, code=code)
+
+    def _key(self, caller: str | None) -> str | None:
+        return None if caller is None else self.access_key(caller)
 
     def _order(self, order: str, /, **request: Any) -> Any:
         """Have the server do something. Raises BatchError."""

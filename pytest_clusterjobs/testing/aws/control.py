@@ -17,6 +17,8 @@ from .faults import throttled
 from .model import Image
 from .model import Json
 from .model import Rules
+from .pages import Pages
+from .pages import Paging
 from .queues import Queues
 from .scheduler import Scheduler
 from .service import Service
@@ -42,6 +44,7 @@ class Controls:
         scheduler: Scheduler,
         queues: Queues,
         faults: Faults,
+        pages: Pages,
         services: Callable[[str, str], Service],
         home: tuple[str, str],
     ) -> None:
@@ -49,6 +52,7 @@ class Controls:
         self._scheduler = scheduler
         self._queues = queues
         self._faults = faults
+        self._pages = pages
         self._services = services
         self._home = home
 
@@ -68,6 +72,7 @@ class Controls:
             "limit": self.limit,
             "clear": self.clear,
             "calls": self.calls,
+            "pages": self.pages,
             "queue": self.queue,
             "image": self.image,
             "reclaim": self.reclaim,
@@ -85,19 +90,24 @@ class Controls:
         self._faults.add(replace(usual, operation=operation.lower(), status=status, **about))
         return {}
 
-    def limit(self, *, operation: str, per_second: float | None) -> Json:
+    def limit(self, *, operation: str, per_second: float | None, key: str | None) -> Json:
         """Limit the rate of an operation."""
-        self._faults.limit(operation.lower(), per_second)
+        self._faults.limit(operation.lower(), per_second, key)
         return {}
 
-    def clear(self) -> Json:
+    def clear(self, *, key: str | None) -> Json:
         """Forget faults and limits."""
-        self._faults.clear()
+        self._faults.clear(key)
         return {}
 
-    def calls(self) -> Json:
+    def calls(self, *, key: str | None) -> Json:
         """How often what was called."""
-        return self._faults.counts()
+        return self._faults.counts(key)
+
+    def pages(self, *, key: str, most: int, empty: bool) -> Json:
+        """Say what a page of logs holds."""
+        self._pages.set(key, Paging(most, empty))
+        return {}
 
     def queue(self, *, name: str, **rules: Any) -> Json:
         """Make a queue, if there is none, and set its rules."""

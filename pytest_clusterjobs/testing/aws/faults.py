@@ -59,50 +59,54 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
-        self._limits: dict[str, Limit] = {}
-        self._calls: Counter[str] = Counter()
-        self._throttled: Counter[str] = Counter()
+        self._limits: dict[tuple[str, str | None], Limit] = {}
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._throttled: Counter[tuple[str, str]] = Counter()
 
     def add(self, fault: Fault) -> None:
         """Let something go wrong."""
         with self._lock:
             self._faults.append(fault)
 
-    def limit(self, operation: str, per_second: float | None) -> None:
+    def limit(self, operation: str, per_second: float | None, key: str | None) -> None:
         """Answer 429 to what is above a rate; ``None`` lifts the limit."""
         with self._lock:
-            self._limits.pop(operation, None)
+            self._limits.pop((operation, key), None)
             if per_second is not None:
-                self._limits[operation] = Limit(per_second)
+                self._limits[operation, key] = Limit(per_second)
 
-    def clear(self) -> None:
-        """Let nothing go wrong any more."""
+    def clear(self, key: str | None) -> None:
+        """Let nothing go wrong any more, for one caller or for all."""
         with self._lock:
-            self._faults.clear()
-            self._limits.clear()
+            self._faults = [each for each in self._faults if key not in (None, each.key)]
+            for each in [each for each in self._limits if key in (None, each[1])]:
+                del self._limits[each]
 
     def next(self, operation: str, key: str) -> Fault | None:
         """Count a call: what goes wrong with it."""
         with self._lock:
-            self._calls[operation] += 1
-            limit = self._limits.get(operation)
-            if limit is not None and not limit.allows():
-                self._throttled[operation] += 1
+            self._calls[operation, key] += 1
+            limits = [self._limits.get((operation, each)) for each in (key, None)]
+            if not all(limit.allows() for limit in limits if limit is not None):
+                self._throttled[operation, key] += 1
                 return throttled(operation)
             for fault in self._faults:
                 if fault.meets(operation, key):
                     fault.times -= 1
-                    self._throttled[operation] += fault.status == 429
+                    self._throttled[operation, key] += fault.status == 429
                     return fault
             return None
 
-    def counts(self) -> Json:
-        """How often what was called, and refused with 429, since the start."""
+    def counts(self, key: str | None) -> Json:
+        """How often what was called, by one caller or by all, and refused with 429."""
+        found: Json = {}
         with self._lock:
-            return {
-                name: {"calls": count, "throttled": self._throttled[name]}
-                for name, count in self._calls.items()
-            }
+            for (operation, each), count in self._calls.items():
+                if key in (None, each):
+                    sums = found.setdefault(operation, {"calls": 0, "throttled": 0})
+                    sums["calls"] += count
+                    sums["throttled"] += self._throttled[operation, each]
+        return found
 
 
 def throttled(operation: str) -> Fault:

@@ -25,6 +25,7 @@ from .moto_seams import ACCOUNT_HEADER
 from .moto_seams import Application
 from .moto_seams import DEFAULT_ACCOUNT_ID
 from .moto_seams import MOTO
+from .pages import Pages
 from .queues import Queues
 from .service import Service
 
@@ -54,6 +55,7 @@ class Gateway:
         services: Callable[[str, str], Service],
         queues: Queues,
         faults: Faults,
+        pages: Pages,
         controls: Controls,
     ) -> None:
         """``key`` is what every access key must begin with: jobs run as this user, whom others here must not be."""
@@ -62,6 +64,7 @@ class Gateway:
         self._services = services
         self._queues = queues
         self._faults = faults
+        self._pages = pages
         self._controls = controls
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
@@ -99,6 +102,9 @@ class Gateway:
                 return _called(lambda: _tag(tagged, environ), respond)
             if "jobqueue" in operation and not operation.startswith("describe"):
                 self._queues.forget()
+        if operation == "getlogevents":
+            status, page = self._pages.answer(caller.key, environ, _body(environ))
+            return _send(respond, int(status[:3]), page)
         return self._moto(environ, respond)
 
     def _control(self, name: str, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:

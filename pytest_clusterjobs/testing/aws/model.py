@@ -141,6 +141,8 @@ class Job:
     waits_for: list[Job] = field(default_factory=list)
     dependents: list[Job] = field(default_factory=list)
     children: list[Job] = field(default_factory=list)
+    children_left: int = 0
+    """Those that have not ended."""
     parent: Job | None = None
     index: int | None = None
     history: list[tuple[float, Json]] = field(default_factory=list)

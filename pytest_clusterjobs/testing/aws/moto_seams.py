@@ -104,3 +104,13 @@ class Logs:
             # Somebody may have deleted it; what a job prints is lost then.
             if group in backend.groups and stream in backend.groups[group].streams:
                 backend.put_log_events(group, stream, made)
+
+
+def place_of(token: str) -> int:
+    """The number of the event that a token of GetLogEvents names."""
+    return int(token[2:])
+
+
+def token_of(direction: str, place: int) -> str:
+    """A token of GetLogEvents; ``direction`` is ``f`` or ``b``."""
+    return f"{direction}/{place:056d}"

@@ -282,8 +282,9 @@ class Scheduler:
             self._child_ended(job.parent)
 
     def _child_ended(self, parent: Job) -> None:
+        parent.children_left -= 1
         self._show(parent)
-        if parent.ended or not all(child.ended for child in parent.children):
+        if parent.children_left:
             return
         bad = any(child.status == "FAILED" for child in parent.children)
         self._finish(parent, "FAILED" if bad else "SUCCEEDED", texts.CHILD_FAILED if bad else None)

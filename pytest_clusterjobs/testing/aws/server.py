@@ -20,6 +20,7 @@ from .moto_seams import application
 from .moto_seams import Control
 from .moto_seams import DEFAULT_ACCOUNT_ID
 from .moto_seams import Logs
+from .pages import Pages
 from .queues import Queues
 from .runtime import Runtime
 from .scheduler import Place
@@ -75,8 +76,9 @@ def build(folder: Path, key: str, options: dict[str, object]) -> tuple[Gateway, 
                 )
             return made[account, region]
 
-    controls = Controls(scheduler, queues, faults, services, (DEFAULT_ACCOUNT_ID, region))
-    return Gateway(key, moto, services, queues, faults, controls), controls
+    pages = Pages(moto)
+    controls = Controls(scheduler, queues, faults, pages, services, (DEFAULT_ACCOUNT_ID, region))
+    return Gateway(key, moto, services, queues, faults, pages, controls), controls
 
 
 if __name__ == "__main__":

@@ -217,6 +217,7 @@ class Service:
             if job.is_parallel:
                 raise Refused("Multi-node parallel jobs can not be array jobs")
             job.children = [one(index, job) for index in range(request["arrayProperties"]["size"])]
+            job.children_left = len(job.children)
             job.nodes = []
         return job
 
