@@ -52,6 +52,9 @@ class Capabilities:
     """Seconds after an end before a log that is still incomplete is called so."""
     restarts: bool = True
     """Whether ``max_restarts`` works."""
+    stops_rest: bool = True
+    """Whether a rank that fails ends its job. If not, ``poll`` tells of a running job's failed ranks, with the time
+    of their end, and the engine ends the rest."""
     max_nodes: int | None = None
     """Nodes that one job may have; 1 for a backend without multi-node jobs, ``None`` for no known limit."""
 

@@ -37,6 +37,9 @@ STUCK_FOR = 60.0
 """Seconds for which a cluster has to say, without a break, that a pending job can never start: it may say so
 while it is scaling up, or while somebody mends its configuration."""
 
+REST_PATIENCE = 60.0
+"""Seconds that the other ranks have to fail too, once one has: on some clusters that is what has a job started again."""
+
 CANCEL_AGAIN = 30.0
 """Seconds between two requests to cancel the same job."""
 
@@ -62,6 +65,12 @@ class Job:
     answered_at: float = 0.0
     """When the cluster last said anything about it."""
     running_at: float | None = None
+    waiting_at: float | None = None
+    """Since when it has waited to be started again."""
+    waited: float = 0.0
+    """Seconds that it waited for that altogether, earlier."""
+    rank_failed_at: float | None = None
+    """Since when a rank has failed while others run."""
     absent_at: float | None = None
     stuck_at: float | None = None
     """Since when the cluster has said that it can never start."""
@@ -117,9 +126,7 @@ class Job:
                 native_reason=redact(seen.native_reason, self.spec.secrets),
             )
         if self.observation is not None and self.observation.phase is Phase.ENDED:
-            complete = self.observation.log_complete or (seen.phase is Phase.ENDED and seen.log_complete)
-            self.observation = replace(self.observation, log_complete=complete)
-            return False
+            return self._see_more(seen)
         completed = seen.handle is not None and seen.handle != self.handle
         if seen.handle is not None:
             self.handle = seen.handle
@@ -131,14 +138,39 @@ class Job:
         self.absent_at = None
         stuck = seen.phase is Phase.PENDING and seen.reason_hint is not None
         self.stuck_at = (self.stuck_at if self.stuck_at is not None else now) if stuck else None
-        if seen.phase is Phase.RUNNING and self.running_at is None:
-            self.running_at = now
+        self._clock(seen, now)
         if seen.phase is Phase.ENDED and self.ended_at is None:
             self.ended_at = now
         known = seen if seen.handle is None else replace(seen, handle=None)
         changed = completed or known != self.observation
         self.observation = known
         return changed
+
+    def _see_more(self, seen: Observation) -> bool:
+        """What is said of an end while its logs settle: a fact where there was none is taken, none is changed."""
+        assert self.observation is not None
+        if seen.phase is not Phase.ENDED:
+            return False
+        complete = self.observation.log_complete or seen.log_complete
+        known = replace(self.observation, log_complete=complete)
+        if known.reason_hint is None and seen.reason_hint is not None:
+            known = replace(known, reason_hint=seen.reason_hint, native_reason=seen.native_reason)
+        new = known.reason_hint is not self.observation.reason_hint
+        self.observation = known
+        return new
+
+    def _clock(self, seen: Observation, now: float) -> None:
+        """Note since when it runs, waits to be started again, and has a rank that failed."""
+        if seen.phase is Phase.RUNNING:
+            self.running_at = now if self.running_at is None else self.running_at
+            if self.waiting_at is not None:
+                self.waited += now - self.waiting_at
+                self.waiting_at = None
+        elif seen.phase is Phase.PENDING and self.running_at is not None and self.waiting_at is None:
+            self.waiting_at = now
+        failed = seen.phase is Phase.RUNNING and _failed_ranks(seen)
+        since = now if self.rank_failed_at is None else self.rank_failed_at
+        self.rank_failed_at = since if failed else None
 
 
 def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
@@ -147,7 +179,11 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
     submitted = attempt.submitted if attempt.submitted is not None else attempt.intended
     # An intent may be much older than the submission, which may have been under way a moment ago.
     age = max(0.0, at - submitted) if attempt.handle is not None else 0.0
-    started = attempt.observation.times.started if attempt.observation is not None else None
+    seen = attempt.observation
+    started = seen.times.started if seen is not None else None
+    # How long it waited between two starts, nobody knows any more.
+    again = seen is not None and (seen.restarts > 0 or seen.phase is Phase.PENDING)
+    ran = 0.0 if started is None or again else max(0.0, at - started)
     return Job(
         entry,
         attempt.number,
@@ -160,7 +196,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
         observation=attempt.observation,
         action=attempt.action,
         answered_at=now,
-        running_at=None if started is None else now - max(0.0, at - started),
+        running_at=None if started is None else now - ran,
         submissions=1,
     )
 
@@ -182,13 +218,31 @@ def due_action(job: Job, now: float, at: float) -> OwnAction | None:
     if job.observation.phase is Phase.PENDING:
         if job.stuck_at is not None and now - job.stuck_at >= STUCK_FOR:
             return _give_up(job.observation, at)
-        waited = now - job.submitted_at
+        waited = now - (job.submitted_at if job.waiting_at is None else job.waiting_at)
         if waited > spec.queue_timeout:
             words = job.observation.native_reason or job.observation.native_state
             why = f"still pending after queue_timeout ({spec.queue_timeout:g} s): {words}"
             return OwnAction(ActionKind.QUEUE_TIMEOUT, why, at)
         return None
     return _run_limit(job, now, at)
+
+
+def rest_to_stop(job: Job, now: float, at: float) -> OwnAction | None:
+    """What is to be done to a job of which a rank has failed, on a cluster that lets the others run on.
+
+    Where it may be started again, the others have time to fail as well: a job that this run ends is not.
+    """
+    if job.rank_failed_at is None or job.observation is None:
+        return None
+    may_restart = job.observation.restarts < job.spec.max_restarts
+    if may_restart and now - job.rank_failed_at < REST_PATIENCE:
+        return None
+    ranks = ", ".join(map(str, _failed_ranks(job.observation)))
+    return OwnAction(ActionKind.STOP_REST, f"rank {ranks} has failed, the others still run", at)
+
+
+def _failed_ranks(seen: Observation) -> list[int]:
+    return [node.rank for node in seen.nodes if node.ended is not None and node.exit_code != 0]
 
 
 def _give_up(seen: Observation, at: float) -> OwnAction:
@@ -206,6 +260,7 @@ def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
         return OwnAction(ActionKind.TEST_TIMEOUT, f"Timeout (>{limit:g}s) from job start", at)
     starts = job.observation.restarts + 1
     longest = job.spec.max_runtime * starts + job.spec.grace_period + RUNTIME_MARGIN
+    ran -= job.waited
     if ran > longest:
         why = f"ran {ran:.0f} s, max_runtime is {job.spec.max_runtime:g} s a start, and its own side did not end it"
         return OwnAction(ActionKind.MAX_RUNTIME, why, at)
@@ -215,8 +270,11 @@ def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
 def next_deadline(job: Job) -> float | None:
     """When ``due_action`` could next find something by itself, in monotonic seconds."""
     if job.observation is not None and job.observation.phase is Phase.PENDING:
-        limit = job.submitted_at + job.spec.queue_timeout
+        limit = (job.submitted_at if job.waiting_at is None else job.waiting_at) + job.spec.queue_timeout
         return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_FOR)
+    limits = []
     if job.running_at is not None and job.registration.test_timeout is not None:
-        return job.running_at + job.registration.test_timeout
-    return None
+        limits.append(job.running_at + job.registration.test_timeout)
+    if job.rank_failed_at is not None:
+        limits.append(job.rank_failed_at + REST_PATIENCE)
+    return min(limits, default=None)

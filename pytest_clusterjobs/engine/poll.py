@@ -36,6 +36,7 @@ from .job import due_action
 from .job import Job
 from .job import LOST_AFTER
 from .job import next_deadline
+from .job import rest_to_stop
 from .job import SILENCE_LIMIT
 from .records import Result
 from .submit import MAX_SUBMISSIONS
@@ -225,6 +226,8 @@ class Poller:
             self._end(job, observation, notes)
             return
         action = due_action(job, now, self._core.clock.time())
+        if action is None and not self._capabilities.stops_rest:
+            action = rest_to_stop(job, now, self._core.clock.time())
         if action is not None and job.action is None:
             if action.kind is ActionKind.LOST and (found := self._records_of(job)) is not None:
                 self._end(job, found, notes)

@@ -73,7 +73,7 @@ class BatchBackend:
             min_poll_interval=settings.poll_interval,
             find_settle=settings.find_settle,
             log_settle=settings.log_settle + 2 * settings.poll_interval + SLACK,
-            max_nodes=None,
+            stops_rest=False,
         )
 
     @property
