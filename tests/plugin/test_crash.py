@@ -190,7 +190,7 @@ class Crash:
         variables = {"CRASH_SLOW": str(slow)} if by_time else {"CRASH_SLOW": str(slow), "CRASH_AT": point}
         process = self.session(*arguments, fate=fate, **variables)
         if by_time:
-            until(trace.exists, 60)
+            until(lambda: trace.exists() and bool(self.ledgers()), 60)
             time.sleep(chance.uniform(0.0, 1.2 + 30 * slow))
             if fate == NOBODY:
                 kill_reaper(self.path)
@@ -206,10 +206,14 @@ class Crash:
         counts = trace.read_bytes() if trace.exists() else b""
         return [name for name, count in zip(STEPS, counts, strict=False) if count]
 
+    def ledgers(self) -> list[Path]:
+        """The ledger, once there is one."""
+        return list(self.path.glob(".clusterjobs/runs/*/ledger.sqlite"))
+
     def rows(self) -> dict[str, int]:
         """How far the last session got, by its ledger."""
         tables = ("cells", "attempts", "submissions", "actions", "outcomes", "results")
-        (path,) = self.path.glob(".clusterjobs/runs/*/ledger.sqlite")
+        (path,) = self.ledgers()
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
             there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
             return {
