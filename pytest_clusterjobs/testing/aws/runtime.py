@@ -45,7 +45,10 @@ class _Running:
 
 
 class Runtime:
-    """All containers of one server. Callbacks come from a thread of its own, one at a time."""
+    """All containers of one server. Callbacks come from a thread of its own, one at a time.
+
+    They end with this process, and it ends with their host.
+    """
 
     def __init__(self) -> None:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -95,18 +98,15 @@ class Runtime:
         with contextlib.suppress(OSError):
             self._channel.send(json.dumps({"do": "signal", "number": number, "how": int(how)}).encode())
 
-    def close(self) -> None:
-        """End all containers, at once."""
-        self._channel.shutdown(socket.SHUT_RDWR)
-        self._host.wait()
-
     def _listen(self) -> None:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is self._channel:
                     data = self._channel.recv(READ)
                     if not data:
-                        return
+                        # All containers have ended with it, and none can be started any more.
+                        print("the containers' host is gone", flush=True)
+                        os._exit(1)
                     self._hear(json.loads(data))
                 elif key.fileobj == self._wake:
                     os.read(self._wake, READ)

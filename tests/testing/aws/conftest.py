@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.testing.aws.fixture import local_batch as local_batch
+from tests.testing.aws.shop import clients
+from tests.testing.aws.shop import Shop
+
+CALLER = os.environ.get("PYTEST_XDIST_WORKER", "alone") + "kit"
+
+
+@pytest.fixture(scope="session")
+def made(local_batch: BatchClient) -> dict[str, Any]:
+    return clients(local_batch, CALLER)
+
+
+@pytest.fixture
+def shop(local_batch: BatchClient, made: dict[str, Any]) -> Iterator[Shop]:
+    """A user of the shared local AWS Batch, whose faults are its own."""
+    yield Shop(local_batch, CALLER, made)
+    local_batch.clear_faults(caller=CALLER)
+
+
+@pytest.fixture
+def queue(local_batch: BatchClient, request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Make a queue of the test's own, or change its rules."""
+    name = f"{CALLER}-{request.node.name.split('[')[0]}"[:100]
+
+    def make(**rules: Any) -> str:
+        return local_batch.create_queue(name, **rules)
+
+    return make

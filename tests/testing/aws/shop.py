@@ -1,0 +1,108 @@
+"""What the tests of the local AWS Batch do with it, through boto3 as everybody does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+
+from pytest_clusterjobs.testing.aws import BatchClient
+
+Json = dict[str, Any]
+ENDED = ("SUCCEEDED", "FAILED")
+PATIENCE = 120.0
+
+
+def clients(local: BatchClient, caller: str, **options: Any) -> dict[str, Any]:
+    """boto3's clients for one caller, whatever the environment says."""
+    session = boto3.Session(
+        aws_access_key_id=local.access_key(caller), aws_secret_access_key="x", region_name=local.region
+    )
+    names = ("batch", "logs", "secretsmanager", "ssm")
+    return {name: session.client(name, endpoint_url=local.url, **options) for name in names}
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """What the condition gives once it is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+    return found
+
+
+class Shop:
+    """Submits jobs, waits for them, reads their logs."""
+
+    def __init__(self, local: BatchClient, caller: str, made: dict[str, Any]) -> None:
+        self.local = local
+        self.caller = caller
+        self.batch = made["batch"]
+        self.logs = made["logs"]
+        self.secrets = made["secretsmanager"]
+        self.parameters = made["ssm"]
+
+    def submit(self, *command: str, **about: Any) -> str:
+        """Submit a job that runs ``command``: its id. A single word is a script."""
+        argv = ["sh", "-c", *command] if len(command) == 1 else list(command)
+        overrides = {"command": argv, **about.pop("overrides", {})} if command else {}
+        if "nodes" in about:
+            about.setdefault("jobDefinition", self.local.parallel_definition)
+            about["nodeOverrides"] = nodes(about.pop("nodes"), overrides)
+        elif overrides:
+            about["containerOverrides"] = overrides
+        request = {"jobName": "job", "jobQueue": self.local.queue, "jobDefinition": self.local.definition}
+        answer: Json = self.batch.submit_job(**{**request, **about})
+        return str(answer["jobId"])
+
+    def look(self, job_id: str) -> Json:
+        """What DescribeJobs says of a job; nothing if it does not know it."""
+        jobs: list[Json] = self.batch.describe_jobs(jobs=[job_id])["jobs"]
+        return jobs[0] if jobs else {}
+
+    def wait(self, job_id: str, *statuses: str) -> Json:
+        """Wait until a job has a status; without any, until it has ended."""
+        wanted: Sequence[str] = statuses or ENDED
+
+        def there() -> Json | None:
+            seen = self.look(job_id)
+            return seen if seen.get("status") in wanted else None
+
+        found: Json = wait_until(there, f"{job_id} to be {' or '.join(wanted)}: {self.look(job_id)}")
+        return found
+
+    def run(self, *command: str, **about: Any) -> Json:
+        """Submit, and wait for the end."""
+        return self.wait(self.submit(*command, **about))
+
+    def log(self, container: Json, group: str = "/aws/batch/job") -> list[str]:
+        """The lines of a container's log."""
+        found = self.logs.get_log_events(
+            logGroupName=group, logStreamName=container["logStreamName"], startFromHead=True
+        )
+        return [event["message"] for event in found["events"]]
+
+    def wait_for_log(self, job_id: str, line: str) -> Json:
+        """Wait until a job has printed a line: what DescribeJobs says then."""
+        seen = self.wait(job_id, "RUNNING", *ENDED)
+        wait_until(lambda: line in self.log(seen["container"]), f"{line!r} in the log of {job_id}")
+        return seen
+
+    def define(self, name: str, *, type: str = "container", **about: Any) -> str:
+        """Register a definition: its ARN. What is said is about its container."""
+        more = {key: about.pop(key) for key in ("retryStrategy", "timeout") if key in about}
+        resources = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+        container = {"image": "local", "command": ["true"], "resourceRequirements": resources, **about}
+        answer: Json = self.batch.register_job_definition(
+            jobDefinitionName=name, type=type, containerProperties=container, **more
+        )
+        return str(answer["jobDefinitionArn"])
+
+
+def nodes(count: int, overrides: Json) -> Json:
+    """Overrides of all nodes of a multi-node job."""
+    each = [{"targetNodes": "0:", "containerOverrides": overrides}] if overrides else []
+    return {"numNodes": count, "nodePropertyOverrides": each}

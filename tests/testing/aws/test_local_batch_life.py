@@ -1,0 +1,167 @@
+"""Nothing of a local AWS Batch outlives those who use it, and nobody else can reach it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.testing.aws import BatchError
+from pytest_clusterjobs.testing.aws import LocalBatch
+from pytest_clusterjobs.testing.aws import shared_batch
+from pytest_clusterjobs.testing.aws.client import Facts
+from tests.testing.aws.shop import clients
+from tests.testing.aws.shop import Shop
+from tests.testing.aws.shop import wait_until
+
+STUBBORN = "setsid sh -c \"trap '' TERM HUP; sleep {mark}; :\" & trap '' TERM; echo up; sleep {mark}; :"
+"""Ends for nobody who asks, and leaves its session too."""
+
+
+def mark(folder: Path) -> str:
+    """Seconds to sleep that only the processes of one test have on their command line."""
+    return f"6{abs(hash(str(folder))) % 10**8}"
+
+
+def processes(word: str) -> list[str]:
+    """The command lines that hold a word."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if word in line and int(name) != os.getpid():
+            found.append(f"{name} {line}")
+    return found
+
+
+def pid_of(word: str) -> int:
+    """The process that has a word on its command line, and its own program before it."""
+    (line,) = [each for each in processes(word) if "testing.aws.server" in each]
+    return int(line.split()[0])
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path) -> Iterator[tuple[LocalBatch, str]]:
+    """A local AWS Batch with a job that heeds nothing, and the word that its processes have."""
+    word = mark(tmp_path)
+    batch = LocalBatch(tmp_path / "aws")
+    with batch:
+        shop = Shop(batch, "", clients(batch, ""))
+        shop.wait_for_log(shop.submit(STUBBORN.format(mark=word)), "up")
+        assert len(processes(f"sleep {word}")) >= 2
+        yield batch, word
+
+
+def test_jobs_end_with_the_context(stubborn: tuple[LocalBatch, str]) -> None:
+    batch, word = stubborn
+    folder = str(batch.folder)
+    batch.stop()
+    assert processes(word) == []
+    assert processes(folder) == []
+    batch.stop()
+
+
+def test_jobs_end_with_a_server_that_is_killed(stubborn: tuple[LocalBatch, str]) -> None:
+    batch, word = stubborn
+    os.kill(pid_of(str(batch.folder)), signal.SIGKILL)
+    wait_until(lambda: not processes(word), "the jobs to end")
+    assert "the server ended" in wait_until(lambda: complaint(batch), "a complaint")
+
+
+def complaint(batch: LocalBatch) -> str:
+    """What the owner is told once its keeper has noticed."""
+    try:
+        batch.check()
+    except BatchError as error:
+        return str(error)
+    return ""
+
+
+def test_jobs_end_with_their_host(stubborn: tuple[LocalBatch, str]) -> None:
+    batch, word = stubborn
+    server = pid_of(str(batch.folder))
+    (host,) = [line for line in processes("containers.py") if parent(int(line.split()[0])) == server]
+    os.kill(int(host.split()[0]), signal.SIGKILL)
+    wait_until(lambda: not processes(word), "the jobs to end")
+    wait_until(lambda: not processes(str(batch.folder)), "the server, which is of no use any more, to end")
+    assert "the server ended: the containers' host is gone" in wait_until(
+        lambda: complaint(batch), "a complaint"
+    )
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+OWNER = """
+import time
+from pytest_clusterjobs.testing.aws import LocalBatch
+batch = LocalBatch()
+batch.start()
+print(batch.folder, flush=True)
+time.sleep(600)
+"""
+
+
+def test_everything_ends_with_an_owner_that_is_killed(tmp_path: Path) -> None:
+    word = mark(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        folder = owner.stdout.readline().strip()
+        batch = BatchClient(Path(folder), Facts.read(Path(folder)))
+        shop = Shop(batch, "", clients(batch, ""))
+        shop.wait_for_log(shop.submit(STUBBORN.format(mark=word)), "up")
+        owner.kill()
+    wait_until(lambda: not processes(word), "the jobs to end")
+    wait_until(lambda: not processes(folder), "the server to end")
+    wait_until(lambda: not Path(folder).exists(), "the temporary folder to vanish")
+
+
+def test_it_listens_on_the_loopback_interface_alone(shop: Shop) -> None:
+    port = int(shop.local.url.rsplit(":", 1)[1])
+    tables = [Path("/proc/net/tcp").read_text(), Path("/proc/net/tcp6").read_text()]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    listening = {row[1] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+    assert listening == {f"0100007F:{port:04X}"}
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    with pytest.raises(BatchError, match="is not empty"):
+        LocalBatch(tmp_path)
+
+
+def test_a_port_in_use_is_one_line(shop: Shop, tmp_path: Path) -> None:
+    port = int(shop.local.url.rsplit(":", 1)[1])
+    batch = LocalBatch(tmp_path / "aws", port=port)
+    with pytest.raises(BatchError, match=r"the server ended: .*in use") as caught:
+        batch.start()
+    assert "\n" not in str(caught.value)
+
+
+def test_who_shares_one_keeps_it(shop: Shop, tmp_path: Path) -> None:
+    with shared_batch(tmp_path / "shared") as first:
+        with shared_batch(tmp_path / "shared") as second:
+            assert second.url == first.url
+        assert first.calls() == {}
+    with pytest.raises(BatchError, match="does not answer"):
+        first.calls()
+
+
+def test_the_persons_own_aws_is_out_of_sight(shop: Shop) -> None:
+    given = shop.local.environment
+    assert given["AWS_CONFIG_FILE"] == given["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+    assert {given[name] for name in given if name.startswith("AWS_ENDPOINT_URL")} == {shop.local.url}
+
+
+def test_nothing_of_a_jobs_folder_stays(shop: Shop) -> None:
+    seen = shop.run('touch "$HOME/mine" "$TMPDIR/mine"; echo "$HOME"')
+    assert not Path(shop.log(seen["container"])[0]).exists()

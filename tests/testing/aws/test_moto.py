@@ -1,0 +1,99 @@
+"""A canary: what the local AWS Batch uses of moto without a promise. If this fails, moto has changed; see moto_seams.py."""
+
+from __future__ import annotations
+
+import time
+from importlib import metadata
+
+import pytest
+
+from pytest_clusterjobs.testing.aws import moto_seams
+
+CHANGED = (
+    "moto {version} is not what pytest_clusterjobs/testing/aws/moto_seams.py was built on (5.2): {what}. "
+    "Keep the pin in pyproject.toml, or mend that module and this test."
+)
+PLACE = (moto_seams.DEFAULT_ACCOUNT_ID, "us-east-1")
+
+
+def changed(what: str) -> str:
+    return CHANGED.format(version=metadata.version("moto"), what=what)
+
+
+@pytest.fixture(scope="module")
+def control() -> moto_seams.Control:
+    return moto_seams.Control(moto_seams.application())
+
+
+def test_motos_version_is_the_one_that_was_built_on() -> None:
+    assert metadata.version("moto").startswith("5.2."), changed("another version is installed")
+
+
+def test_queues_and_environments(control: moto_seams.Control) -> None:
+    what = changed("its front door makes no job queues as it did")
+    control.create_role(*PLACE, "canary")
+    environment = {"computeEnvironmentName": "canary", "type": "UNMANAGED", "state": "ENABLED"}
+    role = f"arn:aws:iam::{moto_seams.DEFAULT_ACCOUNT_ID}:role/canary"
+    made = control.call(*PLACE, "batch", "/v1/createcomputeenvironment", {**environment, "serviceRole": role})
+    order = [{"order": 1, "computeEnvironment": made["computeEnvironmentArn"]}]
+    queue = {"jobQueueName": "canary", "state": "ENABLED", "priority": 1, "computeEnvironmentOrder": order}
+    control.call(*PLACE, "batch", "/v1/createjobqueue", queue)
+    (found,) = control.call(*PLACE, "batch", "/v1/describejobqueues", {"jobQueues": ["canary"]})["jobQueues"]
+    assert found["state"] == "ENABLED", what
+    assert found["jobQueueArn"].endswith(":job-queue/canary"), what
+
+
+def test_logs_written_from_within_are_read_through_the_front_door(control: moto_seams.Control) -> None:
+    what = changed("what is put into its logs backend is not what GetLogEvents answers")
+    logs = moto_seams.Logs()
+    logs.open(*PLACE, "canary", "stream")
+    logs.open(*PLACE, "canary", "stream")
+    now = int(time.time() * 1000)
+    logs.put(*PLACE, "canary", "stream", [(now, "one"), (now, "two"), (now + 1, "three")])
+    logs.put(*PLACE, "canary", "no such stream", [(now, "lost")])
+    name = {"logGroupName": "canary", "logStreamName": "stream"}
+
+    def page(**about: object) -> dict[str, object]:
+        return control.call(*PLACE, "logs", "/", {**name, **about}, "Logs_20140328.GetLogEvents")
+
+    events = page(startFromHead=True)["events"]
+    assert isinstance(events, list)
+    assert [(event["timestamp"], event["message"]) for event in events] == [
+        (now, "one"),
+        (now, "two"),
+        (now + 1, "three"),
+    ], what
+    token = changed("its tokens are not places of events any more")
+    first = page(startFromHead=True, limit=2)
+    assert moto_seams.place_of(str(first["nextForwardToken"])) == 1, token
+    assert first["nextForwardToken"] == moto_seams.token_of("f", 1), token
+    assert first["nextBackwardToken"] == moto_seams.token_of("b", 0), token
+    second = page(nextToken=first["nextForwardToken"])
+    assert second["events"] == events[2:], token
+    assert page(nextToken=second["nextForwardToken"])["nextForwardToken"] == second["nextForwardToken"], token
+
+
+def test_secrets(control: moto_seams.Control) -> None:
+    what = changed("its Secrets Manager or Parameter Store answers otherwise")
+    made = control.call(
+        *PLACE,
+        "secretsmanager",
+        "/",
+        {"Name": "canary", "SecretString": "x"},
+        "secretsmanager.CreateSecret",
+    )
+    body = {"SecretId": made["ARN"]}
+    found = control.call(*PLACE, "secretsmanager", "/", body, "secretsmanager.GetSecretValue")
+    assert found["SecretString"] == "x", what
+    with pytest.raises(LookupError):
+        control.call(*PLACE, "ssm", "/", {"Name": "none"}, "AmazonSSM.GetParameter")
+
+
+def test_accounts_are_apart(control: moto_seams.Control) -> None:
+    what = changed(f"the header {moto_seams.ACCOUNT_HEADER} does not choose an account any more")
+    logs = moto_seams.Logs()
+    logs.open("210987654321", "us-east-1", "theirs", "stream")
+    target, body = "Logs_20140328.DescribeLogGroups", {"logGroupNamePrefix": "theirs"}
+    assert control.call(*PLACE, "logs", "/", body, target)["logGroups"] == [], what
+    theirs = control.call("210987654321", "us-east-1", "logs", "/", body, target)["logGroups"]
+    assert [group["logGroupName"] for group in theirs] == ["theirs"], what
