@@ -137,6 +137,26 @@ class Notifying(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a cluster tells of one of its jobs, whoever submitted it."""
+
+    handle: Handle
+    """For ``logs``."""
+    observation: Observation
+    facts: tuple[tuple[str, str], ...] = ()
+    """Names and values for people, in order; untrusted text."""
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    """The cluster's own answer, JSON-serialisable, without the values of environment variables."""
+
+
+class Inspecting(Protocol):
+    """A backend that can tell of jobs that no run of ours has submitted."""
+
+    def inspect(self, job_id: str) -> Inspection | None:
+        """What the cluster tells of the job that it calls ``job_id``; ``None`` if it does not know it. Raises BackendError."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendContext:
     """What a backend is opened with."""
 

@@ -21,6 +21,8 @@ from ..judge.text import strip_ansi
 from .errors import NOT_GREEN
 from .errors import NotFound
 from .errors import Trouble
+from .foreign import foreign_job
+from .foreign import JobLog
 from .options import as_json
 from .options import cell_argument
 from .options import pass_project
@@ -76,8 +78,17 @@ def logs(
 ) -> None:
     """Print the log of one node of CELL's job; with --json a line a piece.
 
+    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whoever submitted it.
     Exit code 1 if the log is not complete although its job has ended.
     """
+    with foreign_job(project, cell) as job:
+        if job is not None:
+            log = JobLog(job, node=node or 0, restart=restart, tail=tail)
+            complete = True
+            for text, complete in log.pieces(follow=follow):
+                _print(text, raw, as_json, complete)
+            _complain(ended=log.ended and tail is None, complete=complete)
+            return
     which = Which(attempt, node, restart, tail)
     with open_run(project.pick(run)) as opened, Backends(opened) as backends:
         entry = opened.cell(cell)
@@ -85,10 +96,13 @@ def logs(
         complete = True
         for text, complete in reader.pieces(follow=follow):
             _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
-        ended = reader.attempt.outcome is not None
-        if ended and not complete and tail is None:
-            note("clusterjobs: the cluster has no more of this log, but it is not complete")
-            raise SystemExit(NOT_GREEN)
+        _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
+
+
+def _complain(*, ended: bool, complete: bool) -> None:
+    if ended and not complete:
+        note("clusterjobs: the cluster has no more of this log, but it is not complete")
+        raise SystemExit(NOT_GREEN)
 
 
 def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:

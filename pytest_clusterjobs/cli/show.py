@@ -23,6 +23,8 @@ from ..judge.text import one_line
 from ..judge.text import quoted
 from ..reports.sidecar import cell_lines
 from ..reports.sidecar import CellLine
+from .foreign import foreign_job
+from .foreign import show_job
 from .options import as_json
 from .options import cell_argument
 from .options import pass_project
@@ -45,10 +47,20 @@ COLOURS = {"passed": "green", "failed": "red", "error": "purple", None: "yellow"
 @click.command()
 @cell_argument
 @run_option
+@click.option("--follow", "-f", is_flag=True, help="Of a job: tell every change until it has ended.")
 @as_json
 @pass_project
-def show(project: Project, cell: str, run: str | None, as_json: bool) -> None:
-    """Tell all that is known of the cells that CELL names: every attempt, and who said what when."""
+def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bool) -> None:
+    """Tell all that is known of the cells that CELL names: every attempt, and who said what when.
+
+    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whoever submitted it.
+    """
+    with foreign_job(project, cell) as job:
+        if job is not None:
+            show_job(job, follow=follow, as_json=as_json)
+            return
+    if follow:
+        raise click.UsageError("--follow goes with NAME:JOBID; `clusterjobs watch` follows a run")
     with open_run(project.pick(run)) as opened:
         wanted = opened.cells(cell)
         keys = {entry.key for entry in wanted}

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,11 +20,15 @@ from ..engine.records import Attempt
 from ..jobs import Handle
 from ..jobs import Observation
 from ..jobs import Phase
+from ..jobs import Reason
 from ..judge.text import one_line
 from ..reports.sidecar import cell_lines
 from ..reports.sidecar import CellLine
 from ..reports.sidecar import summarise
 from .errors import NOT_GREEN
+from .foreign import completed
+from .foreign import foreign_job
+from .foreign import ForeignJob
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -80,8 +85,13 @@ class Line:
 def watch(project: Project, run: str | None, as_json: bool) -> None:
     """Show a run's cells until all jobs have ended: a table on a terminal, else a line a change.
 
-    Exit code 1 unless every cell passed.
+    NAME:JOBID in place of RUN names a job of the backend NAME by the cluster's own id, whoever submitted it.
+    Exit code 1 unless every cell passed, or the job ended well.
     """
+    with foreign_job(project, run or "") as job:
+        if job is not None:
+            _watch_job(job, as_json)
+            return
     with open_run(project.pick(run)) as opened, Backends(opened) as backends:
         screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
         look = _Look(opened, backends)
@@ -97,6 +107,33 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
         say(f"run {opened.run_id}: {counted(counts)}")
     if counts["passed"] != counts["selected"]:
         raise SystemExit(NOT_GREEN)
+
+
+def _watch_job(job: ForeignJob, as_json: bool) -> None:
+    screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
+    for seen in job.looks():
+        screen.show({line.key: line for line in _lines(job, seen.observation)})
+    if not completed(seen.observation):
+        raise SystemExit(NOT_GREEN)
+
+
+def _lines(job: ForeignJob, seen: Observation) -> Iterator[Line]:
+    times, over = seen.times, seen.phase is Phase.ENDED
+    since = times.ended or times.started or times.submitted
+    words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
+    yield Line(f"{job.name}:{job.job_id}", job.job_id, str(seen.phase), _reason(seen), since, words, over)
+    for node in seen.nodes if len(seen.nodes) > 1 or not over else ():
+        code = "" if node.exit_code is None else f"exit code {node.exit_code}"
+        ended = "running" if node.ended is None else "ended"
+        yield Line(
+            f"rank {node.rank}", job.job_id, ended, None, node.ended, code, over=node.ended is not None
+        )
+
+
+def _reason(seen: Observation) -> str | None:
+    if completed(seen):
+        return Reason.JOB_COMPLETED
+    return seen.reason_hint or (f"exit code {seen.exit_code}" if seen.exit_code else None)
 
 
 class _Look:

@@ -15,6 +15,7 @@ from .request import request
 from .request import RESERVED
 from .request import size
 from .request import STAND_IN
+from .settings import missing
 from .settings import Settings
 
 MAX_ATTEMPTS = 10
@@ -27,6 +28,9 @@ _TAG = re.compile(r"[\w .:/=+@-]*")
 
 def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
     """What of this spec AWS Batch would refuse, or could not do, one line each."""
+    if incomplete := missing(settings):
+        yield f"site settings: {incomplete}"
+        return
     wrong = list(option_problems(spec.options, nodes=spec.nodes))
     yield from wrong
     yield from _definition(spec, settings)

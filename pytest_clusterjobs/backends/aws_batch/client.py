@@ -16,6 +16,7 @@ from ...jobs import JobSpec
 from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
+from ...jobs import Reason
 from ...jobs.token import run_prefix
 from ...jobs.token import Token
 from ..protocol import BackendContext
@@ -23,13 +24,18 @@ from ..protocol import BackendError
 from ..protocol import Capabilities
 from ..protocol import FindAnswer
 from ..protocol import Found
+from ..protocol import Inspection
 from ..protocol import NotSubmitted
+from ..protocol import SubmissionRejected
 from .api import Api
 from .api import SUBMIT_THREADS
+from .checks import problems
 from .definitions import Definition
 from .detail import ENDED
 from .detail import Stream
 from .errors import NoSuchCall
+from .inspect import facts
+from .inspect import shown
 from .links import job_page
 from .lookup import IDS
 from .lookup import Lookup
@@ -89,6 +95,9 @@ class BatchBackend:
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
+        if wrong := next(iter(problems(spec, self._settings)), None):
+            # Of a job that no matrix has, or that a hook has changed: the service might take it, and never run it.
+            raise SubmissionRejected(wrong)
 
         def how(definition: Definition) -> str:
             return self._api.submit(
@@ -156,6 +165,26 @@ class BatchBackend:
         if detail is None:
             return LogChunk("", cursor, job.detail.is_over)
         return self._reader.read(detail, restart=restart, cursor=cursor, tail=tail)
+
+    def inspect(self, job_id: str) -> Inspection | None:
+        """See :class:`Inspecting`. A node of a multi-node job is ``JOB#2``, a job of an array ``JOB:2``."""
+        job = self._lookup.job(job_id, "")
+        if job is None:
+            return None
+        told = self._reader.last_words(job) if job.detail.is_over else {}
+        handle = self._handle(job_id)
+        seen = observe(job, told)
+        if job.detail.status == "FAILED" and seen.reason_hint is None and not seen.exit_code:
+            # Such as an array, of which nothing but its jobs has exit codes.
+            seen = replace(seen, reason_hint=Reason.UNKNOWN)
+        return Inspection(
+            handle=replace(
+                handle, data={**handle.data, "streams": streams_of(job, self._settings.log_group)}
+            ),
+            observation=seen,
+            facts=tuple(facts(job, self._reader, handle.url)),
+            raw=shown(job),
+        )
 
     # Ending.
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ...jobs.token import Token
 from .settings import LOG_GROUP
 
 ENDED = frozenset({"SUCCEEDED", "FAILED"})
@@ -54,6 +56,18 @@ class Detail:
     def job_id(self) -> str:
         """Its id: of a node ``JOB#2``, of an array's job ``JOB:2``."""
         return str(self.raw["jobId"])
+
+    @property
+    def name(self) -> str:
+        """The job's name: of ours, its token."""
+        return str(self.raw.get("jobName", ""))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a run of ours submitted it, so that its command has a sentinel."""
+        with suppress(ValueError):
+            return bool(Token.parse(self.name))
+        return False
 
     @property
     def status(self) -> str:

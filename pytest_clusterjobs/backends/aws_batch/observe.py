@@ -69,7 +69,7 @@ def observe(job: Job, told: Mapping[int, Told]) -> Observation:
     nodes = tuple(_node(job, rank, told.get(rank, Told())) for rank in sorted(job.ranks))
     row = _row(job, nodes)
     complete = all(told.get(rank, Told()).complete for rank in job.ranks)
-    swallowed = row is None and complete and _was_swallowed(nodes)
+    swallowed = detail.is_ours and row is None and complete and _was_swallowed(nodes)
     hint = None if row is None else row.reason
     return Observation(
         Phase.ENDED,

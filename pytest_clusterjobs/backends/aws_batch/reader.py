@@ -98,4 +98,4 @@ def streams_of(job: Job, group: str) -> dict[str, list[str]]:
 
 def _nonce(detail: Detail) -> str:
     """The mark of the sentinel's lines: the job's name is its token."""
-    return nonce(str(detail.raw.get("jobName", "")))
+    return nonce(detail.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import cache
@@ -150,7 +151,7 @@ def _container(spec: JobSpec, token: str, settings: Settings, not_after: float |
     if resources:
         given["resourceRequirements"] = resources
     command = sentinel.argv(
-        spec, token, not_after=not_after, workdir=spec.workdir or "", prelude=_prelude(spec, settings)
+        spec, token, not_after=not_after, workdir=_workdir(spec, settings), prelude=_prelude(spec, settings)
     )
     variables = _environment(spec, token)
     return {
@@ -158,6 +159,10 @@ def _container(spec: JobSpec, token: str, settings: Settings, not_after: float |
         "environment": [{"name": name, "value": value} for name, value in variables.items()],
         **given,
     }
+
+
+def _workdir(spec: JobSpec, settings: Settings) -> str:
+    return posixpath.join(settings.workdir, spec.workdir or "").rstrip("/")
 
 
 def _environment(spec: JobSpec, token: str) -> dict[str, str]:

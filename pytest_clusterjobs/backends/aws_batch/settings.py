@@ -34,6 +34,8 @@ class Settings:
     scheduling_priority: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     propagate_tags: bool = True
+    workdir: str = ""
+    """Where jobs run in their containers, and what a relative ``workdir`` is below; empty: where the image says."""
     log_group: str = LOG_GROUP
     """Where logs are if the job definition does not say."""
     submissions_per_second: float = 40.0
@@ -58,6 +60,7 @@ _TEXT = {
     "profile",
     "share_identifier",
     "log_group",
+    "workdir",
 }
 _SECONDS = {"poll_interval", "find_settle", "log_settle", "linger"}
 
@@ -69,15 +72,20 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         if wanted:
             raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
     settings = Settings(**raw)
-    if not settings.queue:
-        raise BackendError("queue is missing: the name or ARN of a job queue")
-    if not (settings.job_definition or settings.container or settings.multinode_job_definition):
-        raise BackendError("job_definition is missing: the name or ARN of a job definition")
     for name, arn in settings.secrets.items():
         if not arn.startswith("arn:"):
             # The value itself must not be in an error.
             raise BackendError(f"secrets.{name} must be the ARN of a secret or parameter, not a value")
     return settings
+
+
+def missing(settings: Settings) -> str:
+    """What is needed to submit and is not there; empty if it is complete. To look at jobs, nothing is."""
+    if not settings.queue:
+        return "queue is missing: the name or ARN of a job queue"
+    if not (settings.job_definition or settings.container or settings.multinode_job_definition):
+        return "job_definition is missing: the name or ARN of a job definition"
+    return ""
 
 
 def _fault(name: str, value: Any) -> str:
