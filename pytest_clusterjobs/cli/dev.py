@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from .output import note
 from .output import say
 
 if TYPE_CHECKING:
+    from ..testing.aws import LocalBatch
     from ..testing.slurm import SlurmCluster
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -75,6 +77,56 @@ def _introduce(cluster: SlurmCluster) -> None:
         say(f"export {name}={value}")
     say("# Then: pytest matrices/ --cluster-backend slurm")
     say("# Ctrl-C stops the cluster and all of its jobs")
+    sys.stdout.flush()
+
+
+@dev.command("aws-batch")
+@click.option("--region", default="us-east-1", show_default=True, metavar="NAME")
+@click.option("--slots", type=click.IntRange(1, 10000), default=64, show_default=True, metavar="N")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="[default: any]")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where its files and its log go; must be empty or absent.  [default: a temporary one]",
+)
+def aws_batch(region: str, slots: int, port: int, folder: Path | None) -> None:
+    """Start an AWS Batch on this machine: moto's server, with jobs as real local processes, N at once.
+
+    Jobs run as you, WITHOUT ANY ISOLATION: their images are names, and their files are yours. What to
+    export is printed once it runs. SIGTERM and Ctrl-C stop it with every job on it.
+    """
+    from ..testing.aws import BatchError
+    from ..testing.aws import LocalBatch
+
+    try:
+        with _until_told(), LocalBatch(folder, region=region, slots=slots, port=port) as batch:
+            _introduce_batch(batch)
+            while True:
+                time.sleep(PAUSE)
+                batch.check()
+    except BatchError as error:
+        raise Trouble(str(error)) from error
+
+
+def _introduce_batch(batch: LocalBatch) -> None:
+    """What a shell can read: the environment, and the rest as comments."""
+    from ..testing.aws.client import IN_THE_WAY
+
+    say(f"# AWS Batch and CloudWatch Logs run at {batch.url}; the log is in {batch.folder / 'log'}")
+    say(
+        "# Jobs are processes of this user, without any isolation: run nothing that you would not run in this shell"
+    )
+    say(f"unset {' '.join(IN_THE_WAY)}")
+    for name, value in batch.environment.items():
+        say(f"export {name}={shlex.quote(value)}")
+    say("# In pyproject.toml:")
+    say("#   [tool.clusterjobs.backends.aws-here]")
+    say('#   type = "aws-batch"')
+    say(f'#   queue = "{batch.queue}"')
+    say(f'#   job_definition = "{batch.definition}"')
+    say(f'#   multinode_job_definition = "{batch.parallel_definition}"')
+    say("# Then: pytest matrices/ --cluster-backend aws-here")
+    say("# Ctrl-C stops it and all of its jobs")
     sys.stdout.flush()
 
 

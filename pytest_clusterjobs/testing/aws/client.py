@@ -41,6 +41,14 @@ class BatchClient:
         self.folder = folder
         self._facts = facts
 
+    @classmethod
+    def at(cls, folder: Path) -> BatchClient:
+        """The one that runs in a folder, perhaps another process's. Raises BatchError if there is none."""
+        try:
+            return BatchClient(folder, Facts.read(folder))
+        except (OSError, ValueError, TypeError) as error:
+            raise BatchError(f"no local AWS Batch runs in {folder}") from error
+
     @property
     def url(self) -> str:
         """Where it is reached."""

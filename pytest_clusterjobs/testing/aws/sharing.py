@@ -13,7 +13,6 @@ from typing import Any
 from ..slurm.daemons import Lifeline
 from ..slurm.errors import SlurmError
 from .client import BatchClient
-from .client import Facts
 from .local_batch import LocalBatch
 
 
@@ -50,7 +49,7 @@ def _join(folder: Path) -> tuple[BatchClient, Callable[[], object]] | None:
             lifeline = Lifeline(ready.parent)
         except SlurmError:
             continue
-        return BatchClient(ready.parent, Facts.read(ready.parent)), lifeline.release
+        return BatchClient.at(ready.parent), lifeline.release
     return None
 
 

@@ -15,8 +15,8 @@ from pytest_clusterjobs.testing.aws import BatchClient
 from pytest_clusterjobs.testing.aws import BatchError
 from pytest_clusterjobs.testing.aws import LocalBatch
 from pytest_clusterjobs.testing.aws import shared_batch
-from pytest_clusterjobs.testing.aws.client import Facts
 from tests.testing.aws.shop import clients
+from tests.testing.aws.shop import processes
 from tests.testing.aws.shop import Shop
 from tests.testing.aws.shop import wait_until
 
@@ -27,19 +27,6 @@ STUBBORN = "setsid sh -c \"trap '' TERM HUP; sleep {mark}; :\" & trap '' TERM; e
 def mark(folder: Path) -> str:
     """Seconds to sleep that only the processes of one test have on their command line."""
     return f"6{abs(hash(str(folder))) % 10**8}"
-
-
-def processes(word: str) -> list[str]:
-    """The command lines that hold a word."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            line = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if word in line and int(name) != os.getpid():
-            found.append(f"{name} {line}")
-    return found
 
 
 def pid_of(word: str) -> int:
@@ -116,7 +103,7 @@ def test_everything_ends_with_an_owner_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         folder = owner.stdout.readline().strip()
-        batch = BatchClient(Path(folder), Facts.read(Path(folder)))
+        batch = BatchClient.at(Path(folder))
         shop = Shop(batch, "", clients(batch, ""))
         shop.wait_for_log(shop.submit(STUBBORN.format(mark=word)), "up")
         owner.kill()
