@@ -79,7 +79,7 @@ def _sizes(spec: JobSpec, settings: Settings) -> Iterator[str]:
     needed = size(overrides(arguments))
     if needed > room:
         yield (
-            f"run, args, setup and env together take {needed} bytes of the {room} that AWS Batch's limit"
+            f"command (run, args, setup, and the sentinel) and env take {needed} bytes of the {room} that AWS Batch's limit"
             f" ({MAX_OVERRIDES}) leaves: put what is long into the image, or fetch it in setup"
         )
     elif size(arguments) > MAX_REQUEST:

@@ -107,6 +107,16 @@ def end_row(detail: Detail) -> Row | None:
     return None if row is None or row.reason is None else row
 
 
+def _node_row(detail: Detail) -> Row | None:
+    """The hard fact in how a node ended. A flag is the whole job's; its text may be on each node, and is anybody's."""
+    flagged = detail.terminated or detail.cancelled
+    status_reason = "" if flagged else detail.status_reason or detail.last.status_reason
+    row = at_end(
+        terminated=False, cancelled=False, status_reason=status_reason, container_reasons=detail.last.reasons
+    )
+    return None if row is None or row.reason is None else row
+
+
 def failed(job: Job) -> list[NodeState]:
     """Ranks of a live multi-node job that failed in its present start, which AWS Batch does not mind."""
     if job.detail.status != "RUNNING":
@@ -150,8 +160,7 @@ def _row(job: Job, nodes: Sequence[NodeState]) -> Row | None:
     first = min(bad, key=lambda node: (node.ended is None, node.ended, node.rank), default=None)
     if not job.nodes or first is None or not (own is None or own.reason is Reason.CANCELLED):
         return own
-    row = end_row(job.nodes[first.rank])
-    return row if row is not None and row.reason is not Reason.CANCELLED else own
+    return _node_row(job.nodes[first.rank]) or own
 
 
 def _node(job: Job, rank: int, told: Told) -> NodeState:

@@ -1,0 +1,137 @@
+"""Mistakes that are told at collection, since boto3 would let them through and AWS Batch would say it too late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.aws_batch import TYPE
+from pytest_clusterjobs.backends.aws_batch.request import MAX_OVERRIDES
+from pytest_clusterjobs.backends.aws_batch.request import overrides
+from pytest_clusterjobs.backends.aws_batch.request import request
+from pytest_clusterjobs.backends.aws_batch.request import size
+from pytest_clusterjobs.backends.aws_batch.request import STAND_IN
+from pytest_clusterjobs.backends.aws_batch.settings import settings_of
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Resources
+
+SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}
+
+
+def problems(spec: JobSpec, **settings: Any) -> list[str]:
+    return list(TYPE.check(spec, {**SITE, **settings}))
+
+
+def options(**options: Any) -> list[str]:
+    return problems(JobSpec("true", options=options))
+
+
+def test_a_plain_job_has_none() -> None:
+    assert problems(JobSpec("true")) == problems(JobSpec("true", nodes=8)) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"queue": 3}, "queue must be text, not 3"),
+        ({"region": "a\nb"}, "region must be text"),
+        ({"linger": -1}, "linger must be seconds"),
+        ({"find_settle": True}, "find_settle must be seconds"),
+        ({"submissions_per_second": 0}, "submissions_per_second must be a number above 0"),
+        ({"scheduling_priority": 10_000}, "scheduling_priority must be a whole number, 0 to 9999"),
+        ({"propagate_tags": "yes"}, "propagate_tags must be true or false"),
+        ({"container": []}, "container must be a table"),
+        ({"tags": {"a": 1}}, "tags must be a table of text"),
+        ({"secrets": {"TOKEN": "hunter2"}}, "secrets.TOKEN must be the ARN"),
+    ],
+)
+def test_site_settings(raw: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(BackendError, match=words) as caught:
+        settings_of({**SITE, **raw})
+    assert "hunter2" not in str(caught.value)
+    assert any(words.split()[0] in each for each in problems(JobSpec("true"), **raw))
+
+
+def test_site_settings_that_are_missing() -> None:
+    assert ["queue is missing" in each for each in TYPE.check(JobSpec("true"), {})] == [True]
+    assert ["job_definition is missing" in each for each in TYPE.check(JobSpec("true"), {"queue": "q"})] == [
+        True
+    ]
+    only_several = {"queue": "q", "multinode_job_definition": "mn"}
+    assert ["one node needs" in each for each in TYPE.check(JobSpec("true"), only_several)] == [True]
+    only_one = {"queue": "q", "job_definition": "jd"}
+    assert ["2 nodes need" in each for each in TYPE.check(JobSpec("true", nodes=2), only_one)] == [True]
+    only_roles = {"queue": "q", "container": {"executionRoleArn": "arn:aws:iam::1:role/x"}}
+    assert ["image: is needed" in each for each in TYPE.check(JobSpec("true"), only_roles)] == [True]
+    assert list(TYPE.check(JobSpec("true", image="python:3"), only_roles)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("arrayProperties", {"size": 3}, "use an axis"),
+        ("jobName", "mine", "by which it is found again"),
+        ("retryStrategy", {"attempts": 3}, "use max_restarts"),
+        ("timeout", {"attemptDurationSeconds": 60}, "use max_runtime"),
+        ("nodeOverrides", {}, "use nodes"),
+        ("eksPropertiesOverride", {}, "one container on ECS"),
+        ("ecsPropertiesOverride", {}, "one container on ECS"),
+        ("schedulingPriorityOverride", -1, "0 to 9999"),
+        ("schedulingPriorityOverride", True, "0 to 9999"),
+        ("dependsOn", [{"jobId": "x"}] * 21, "at most 20"),
+        ("dependsOn", ["x"], "of {jobId"),
+        ("dependsOn", [{"jobId": "x", "type": "MAYBE"}], "of {jobId"),
+        ("tags", {"a": 1}, "a mapping of text"),
+        ("jobQueue", "", "must be text"),
+        ("propagateTags", 1, "true or false"),
+        ("instanceTypes", ["p5.48xlarge"], "for jobs of several nodes"),
+        ("containerOverrides", {"command": ["x"]}, "use run"),
+        ("containerOverrides", {"environment": []}, "use env"),
+        ("containerOverrides", {"vcpus": 3}, "use resources.cpus"),
+        ("containerOverrides", {"sidecar": 3}, "there are instanceType"),
+    ],
+)
+def test_options(name: str, value: Any, words: str) -> None:
+    found = options(**{name: value})
+    assert len(found) == 1 and words in found[0] and name in found[0]
+    assert name in TYPE.options
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (JobSpec("true", max_restarts=10), "it is 9 at most"),
+        (JobSpec("true", resources=Resources(memory=1 << 20)), "at least 4MiB"),
+        (JobSpec("true", env={"AWS_BATCH_JOB_ID": "x"}), "AWS's own"),
+        (JobSpec("true", secrets=("TOKEN",)), "has no ARN"),
+        (JobSpec("x" * 9000), "leaves: put what is long into the image"),
+        (JobSpec("true", args=("ä" * 2000,)), "put what is long"),
+        (JobSpec("true", options={"tags": {f"t{n}": "" for n in range(48)}}), "a job has 50 at most"),
+        (JobSpec("true", options={"tags": {"a": "100%"}}), "letters, digits, spaces"),
+        (JobSpec("true", options={"parameters": {"a": "x" * 30_000}}), "the request takes"),
+    ],
+)
+def test_ranges(spec: JobSpec, words: str) -> None:
+    found = problems(spec)
+    assert len(found) == 1 and words in found[0]
+
+
+def test_a_secret_needs_an_arn_and_its_name_for_itself() -> None:
+    arns = {"TOKEN": "arn:aws:secretsmanager:eu-west-1:1:secret:t"}
+    assert problems(JobSpec("true", secrets=("TOKEN",)), secrets=arns) == []
+    assert problems(JobSpec("true", secrets=("TOKEN",), env={"TOKEN": "x"}), secrets=arns)
+
+
+@pytest.mark.parametrize("nodes", [1, 4])
+def test_the_longest_script_that_fits_is_let_through_and_fits(nodes: int) -> None:
+    low, high = 0, MAX_OVERRIDES
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if problems(JobSpec("x" * middle, nodes=nodes)) else (middle, high)
+    arguments = request(JobSpec("x" * low, nodes=nodes), STAND_IN, settings=settings_of(SITE), not_after=1e10)
+    assert size(overrides(arguments)) <= MAX_OVERRIDES - 512
+    # What is left to people.
+    assert low > 2500

@@ -1,0 +1,263 @@
+"""Every shape in which DescribeJobs shows a job. The answers are made by hand, in the shapes of AWS's API model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.aws_batch.detail import Detail
+from pytest_clusterjobs.backends.aws_batch.detail import Stream
+from pytest_clusterjobs.backends.aws_batch.inspect import shown
+from pytest_clusterjobs.backends.aws_batch.observe import Job
+from pytest_clusterjobs.backends.aws_batch.observe import observe
+from pytest_clusterjobs.backends.aws_batch.observe import Told
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
+
+TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
+ENDED = "Essential container in task exited"
+COMPLETE = Told(complete=True)
+
+
+def raw(status: str, **more: Any) -> dict[str, Any]:
+    return {"jobId": "j", "jobName": TOKEN, "status": status, "createdAt": 1_000_000, **more}
+
+
+def attempt(
+    code: int | None, at: int = 2_000, reason: str = "", stream: str = "s1", **more: Any
+) -> dict[str, Any]:
+    container = {"logStreamName": stream, "exitCode": code, "reason": reason or None}
+    shown = {name: value for name, value in container.items() if value is not None}
+    return {
+        "container": shown,
+        "startedAt": at * 1000,
+        "stoppedAt": (at + 10) * 1000,
+        "statusReason": ENDED,
+        **more,
+    }
+
+
+def seen(found: dict[str, Any], told: Told = COMPLETE) -> Observation:
+    return observe(Job(Detail(found)), {0: told})
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("SUBMITTED", Phase.PENDING),
+        ("PENDING", Phase.PENDING),
+        ("RUNNABLE", Phase.PENDING),
+        ("SCHEDULED", Phase.PENDING),
+        ("STARTING", Phase.PENDING),
+        ("RUNNING", Phase.RUNNING),
+        ("SUCCEEDED", Phase.ENDED),
+        ("FAILED", Phase.ENDED),
+        ("A_NEW_ONE", Phase.PENDING),
+    ],
+)
+def test_statuses(status: str, phase: Phase) -> None:
+    assert seen(raw(status)).phase is phase
+    assert seen(raw(status)).native_state == status
+
+
+def test_an_answer_with_nothing_in_it_is_survived() -> None:
+    assert seen({"jobId": "j"}).phase is Phase.PENDING
+    assert seen({"jobId": "j", "status": "FAILED", "container": None, "attempts": None}).phase is Phase.ENDED
+
+
+def test_a_job_that_ended() -> None:
+    found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED))
+    assert (found.exit_code, found.restarts, found.reason_hint) == (3, 0, Reason.START_FAILED)
+    told = Told(SentinelReport(SentinelWord.EXITED, 0, 3), complete=True)
+    found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED), told)
+    assert (found.exit_code, found.reason_hint, found.native_reason) == (3, None, ENDED)
+    assert (found.times.submitted, found.times.started, found.times.ended) == (1000.0, 2000.0, 2010.0)
+
+
+def test_every_attempt_counts_and_the_last_decides() -> None:
+    attempts = [
+        attempt(None, 2_000, stream="s1", statusReason="Host EC2 (instance i-1) terminated."),
+        attempt(137, 3_000, "OutOfMemoryError: Container killed due to memory usage", stream="s2"),
+        attempt(0, 4_000, stream="s3"),
+    ]
+    found = seen(raw("SUCCEEDED", attempts=attempts, stoppedAt=4_010_000, statusReason=ENDED))
+    assert (found.restarts, found.exit_code, found.reason_hint) == (2, 0, None)
+    assert found.times.started == 2000.0
+    detail = Detail(raw("SUCCEEDED", attempts=attempts))
+    assert [str(stream.name) for n in range(3) if (stream := detail.stream(n))] == ["s1", "s2", "s3"]
+    assert detail.stream(3) is None
+
+
+def test_restarts_of_a_job_that_runs_again_or_waits_for_it() -> None:
+    running = raw("RUNNING", attempts=[attempt(3)], startedAt=3_000_000, container={"logStreamName": "s2"})
+    assert (seen(running).restarts, seen(running).times.started) == (1, 2000.0)
+    assert Detail(running).stream(1) == Stream("/aws/batch/job", "s2", "")
+    # A list that has the attempt under way as well says the same.
+    current = {"container": {"logStreamName": "s2"}, "startedAt": 3_000_000}
+    assert seen({**running, "attempts": [attempt(3), current]}).restarts == 1
+    waiting = raw("RUNNABLE", attempts=[attempt(3)], container={"logStreamName": "s1", "exitCode": 3})
+    assert (seen(waiting).restarts, len(Detail(waiting).starts)) == (1, 1)
+
+
+def test_a_job_that_waits_says_why() -> None:
+    stuck = seen(raw("RUNNABLE", statusReason="MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too much"))
+    assert (stuck.phase, stuck.reason_hint) == (Phase.PENDING, Reason.REJECTED)
+    assert stuck.native_reason.startswith("MISCONFIGURATION:")
+    full = seen(raw("RUNNABLE", statusReason="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - none"))
+    assert full.reason_hint is None and full.native_reason.startswith("CAPACITY:")
+
+
+def test_a_job_that_never_started() -> None:
+    failed = raw("FAILED", statusReason="Dependent Job failed", stoppedAt=5_000_000)
+    found = seen(failed)
+    assert (found.reason_hint, found.restarts, found.times.started) == (Reason.DEPENDENCY_FAILED, 0, None)
+    pulled = attempt(
+        None, reason="CannotPullContainerError: no such image", statusReason="Task failed to start"
+    )
+    del pulled["startedAt"], pulled["container"]["logStreamName"]
+    found = seen(raw("FAILED", statusReason="Task failed to start", attempts=[pulled]))
+    assert (found.reason_hint, found.exit_code, found.times.started) == (Reason.START_FAILED, None, None)
+    assert found.native_reason == "Task failed to start; CannotPullContainerError: no such image"
+
+
+@pytest.mark.parametrize(
+    ("code", "swallowed"), [(1, True), (2, True), (127, True), (0, False), (137, False), (143, False)]
+)
+def test_a_command_that_the_image_swallowed(code: int, swallowed: bool) -> None:
+    status = "FAILED" if code else "SUCCEEDED"
+    ended = raw(status, attempts=[attempt(code)], statusReason=ENDED)
+    found = seen(ended)
+    assert (found.reason_hint is Reason.START_FAILED) is swallowed
+    assert ("ENTRYPOINT" in found.native_reason) is swallowed
+    # Nothing is said as long as the log may still come, of a job with a word, or of somebody else's job.
+    assert seen(ended, Told()).reason_hint is None
+    assert seen(ended, Told(SentinelReport(SentinelWord.EXITED, 0, code), complete=True)).reason_hint is None
+    assert seen({**ended, "jobName": "theirs"}).reason_hint is None
+
+
+def test_several_containers() -> None:
+    """The container is empty then, and the codes are with the tasks."""
+    containers = [
+        {"name": "sidecar", "exitCode": 0, "logStreamName": "side"},
+        {
+            "name": "main",
+            "exitCode": 4,
+            "reason": "OutOfMemoryError: Container killed",
+            "logStreamName": "main",
+        },
+    ]
+    ended = {**attempt(None), "container": {}, "taskProperties": [{"containers": containers}]}
+    found = seen(raw("FAILED", attempts=[ended], container={}, ecsProperties={"taskProperties": []}))
+    assert (found.exit_code, found.reason_hint) == (4, Reason.OUT_OF_MEMORY)
+
+
+def test_kubernetes() -> None:
+    pod = {
+        "podName": "p",
+        "nodeName": "ip-10-0-0-1.ec2.internal",
+        "startedAt": 2_000_000,
+        "stoppedAt": 2_010_000,
+        "statusReason": "",
+        "initContainers": [{"name": "init", "exitCode": 0}],
+        "containers": [{"name": "main", "exitCode": 137, "reason": "OOMKilled"}],
+    }
+    found = seen(raw("FAILED", eksAttempts=[pod], eksProperties={"podProperties": {"containers": []}}))
+    assert (found.exit_code, found.reason_hint, found.restarts) == (137, Reason.OUT_OF_MEMORY, 0)
+    assert found.nodes[0].host == "ip-10-0-0-1.ec2.internal"
+    assert Detail(raw("FAILED", eksAttempts=[pod])).stream(0) is None
+
+
+def test_the_log_is_where_the_definition_says() -> None:
+    options = {"awslogs-group": "/team", "awslogs-region": "eu-west-1"}
+    logging = {"logConfiguration": {"logDriver": "awslogs", "options": options}, "logStreamName": "s"}
+    assert Detail(raw("RUNNING", container=logging)).stream(0) == Stream("/team", "s", "eu-west-1")
+    plain = Detail(raw("RUNNING", container={"logStreamName": "s"}))
+    assert plain.stream(0, "/site") == Stream("/site", "s", "")
+
+
+# Multi-node jobs.
+
+
+def node(rank: int, status: str, *attempts: dict[str, Any], **more: Any) -> Detail:
+    about = {"nodeDetails": {"nodeIndex": rank, "isMainNode": rank == 0}, "attempts": list(attempts)}
+    return Detail({**raw(status, **about, **more), "jobId": f"j#{rank}"})
+
+
+def parallel(status: str, nodes: list[Detail], *attempts: dict[str, Any], **more: Any) -> Job:
+    about = {"nodeProperties": {"numNodes": len(nodes), "mainNode": 0}, "attempts": list(attempts)}
+    return Job(Detail(raw(status, **about, **more)), dict(enumerate(nodes)))
+
+
+def told(*words: SentinelReport | None) -> dict[int, Told]:
+    return {rank: Told(word, complete=True) for rank, word in enumerate(words)}
+
+
+def exited(rank: int, code: int) -> SentinelReport:
+    return SentinelReport(SentinelWord.EXITED, rank, code)
+
+
+def test_a_child_that_fails_is_told_while_the_others_run() -> None:
+    job = parallel(
+        "RUNNING", [node(0, "RUNNING"), node(1, "FAILED", attempt(5)), node(2, "SUCCEEDED", attempt(0))]
+    )
+    found = observe(job, {})
+    assert [(each.rank, each.exit_code, each.ended) for each in found.nodes] == [(1, 5, 2010.0)]
+    assert (found.phase, found.reason_hint) == (Phase.RUNNING, None)
+
+
+def test_a_child_that_never_started_is_told_as_well() -> None:
+    dead = attempt(None, reason="CannotPullContainerError: x")
+    del dead["startedAt"]
+    found = observe(parallel("RUNNING", [node(0, "RUNNING"), node(1, "FAILED", dead)]), {})
+    assert [(each.rank, each.exit_code) for each in found.nodes] == [(1, None)]
+
+
+def test_a_failure_of_an_earlier_start_is_not_one_of_this() -> None:
+    before = attempt(75, 2_000)
+    nodes = [node(0, "RUNNING", before), node(1, "FAILED", attempt(5, 2_000, stoppedAt=2_011_000))]
+    again = parallel("RUNNING", nodes, before, startedAt=3_000_000)
+    assert observe(again, {}).nodes == ()
+    assert observe(again, {}).restarts == 1
+
+
+def test_ranks_that_were_stopped_because_the_main_node_had_ended() -> None:
+    main = node(0, "SUCCEEDED", attempt(0))
+    stopped = node(1, "FAILED", attempt(143, stoppedAt=2_011_000), statusReason="Main node exited")
+    never = node(2, "FAILED", statusReason="Main node exited")
+    failed = node(3, "FAILED", attempt(5, stoppedAt=2_005_000))
+    killed = node(4, "FAILED", attempt(137, stoppedAt=2_005_000))
+    memory = node(5, "FAILED", attempt(137, 2_000, "OutOfMemoryError: x", stoppedAt=2_012_000))
+    job = parallel("SUCCEEDED", [main, stopped, never, failed, killed, memory], attempt(0))
+    found = observe(job, told(exited(0, 0), *[None] * 5))
+    assert [each.stopped_by_cluster for each in found.nodes] == [False, True, True, False, False, False]
+
+
+def test_no_rank_was_stopped_by_a_main_node_that_failed() -> None:
+    main, other = node(0, "FAILED", attempt(3)), node(1, "FAILED", attempt(143, stoppedAt=2_011_000))
+    found = observe(parallel("FAILED", [main, other], attempt(3)), told(exited(0, 3), None))
+    assert not any(each.stopped_by_cluster for each in found.nodes)
+
+
+def test_the_rank_that_failed_first_has_the_hard_fact() -> None:
+    """Although this run, or somebody, ended the job after that."""
+    main = node(0, "FAILED", attempt(143, stoppedAt=2_020_000), isTerminated=True)
+    child = node(1, "FAILED", attempt(137, 2_000, "OutOfMemoryError: Container killed"), isTerminated=True)
+    job = parallel("FAILED", [main, child], attempt(143), isTerminated=True, statusReason="enough")
+    assert observe(job, told(None, None)).reason_hint is Reason.OUT_OF_MEMORY
+
+
+def test_a_cancelled_job_of_several_is_cancelled() -> None:
+    nodes = [node(rank, "FAILED", attempt(143), isTerminated=True) for rank in range(2)]
+    job = parallel("FAILED", nodes, attempt(143), isTerminated=True, statusReason="enough")
+    assert observe(job, told(None, None)).reason_hint is Reason.CANCELLED
+
+
+def test_values_of_variables_are_not_shown() -> None:
+    container = {"environment": [{"name": "TOKEN", "value": "hunter2"}], "command": ["true"]}
+    nodes = [Detail({**raw("RUNNING", container=container), "jobId": "j#0"})]
+    text = repr(shown(parallel("RUNNING", nodes, container=container)))
+    assert "TOKEN" in text and "hunter2" not in text
