@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from contextlib import contextmanager
@@ -53,6 +54,20 @@ def read_only(folder: Path) -> AbstractContextManager[Path]:
     return mounted(folder, "mount", "-o", "remount,bind,ro")
 
 
-def remount(folder: Path, options: str) -> None:
-    """Change a file system while it is in use."""
-    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+@contextmanager
+def that_breaks(folder: Path) -> Iterator[Callable[[], None]]:
+    """A disk of its own, and a function after which it may only be read, as after an error of the hardware."""
+    image = folder.with_name(f"{folder.name}-image")
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=False, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot mkfs.ext4: {made.stderr}")
+    with mounted(folder, "mount", "-o", "loop,errors=remount-ro", str(image)):
+        device = os.stat(folder).st_dev
+        name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
+
+        def break_it() -> None:
+            Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("a test")
+
+        yield break_it

@@ -36,17 +36,23 @@ class LedgerError(Exception):
 class Database:
     """A ledger's file, open in this process. Every method may be called from any thread.
 
-    Raises LedgerError wherever the file cannot be read or written.
+    ``patience``: seconds to wait for a process that has locked it (PATIENCE). Raises LedgerError wherever the
+    file cannot be read or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float | None = None) -> None:
         self.path = path
         self._kind: str | None = None
         self._lock = threading.RLock()
         with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._kind = journal.file_system(path.parent)
-            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                path,
+                timeout=PATIENCE if patience is None else patience,
+                isolation_level=None,
+                check_same_thread=False,
+            )
             try:
                 self._prepare()
             except BaseException:

@@ -80,6 +80,7 @@ class Poller:
         self, core: Core, name: str, backend: Backend, retry: Callable[[Job, Result], Job | None]
     ) -> None:
         self._core = core
+        self._name = name
         self._backend = backend
         self._capabilities = backend.capabilities
         self._retry = retry
@@ -191,7 +192,7 @@ class Poller:
             if known:
                 self._ask(known, notes)
             self._failures = 0
-            self.trouble = ""
+            self._note("")
         except BackendError as error:
             self._back_off(error)
         now = self._core.clock.monotonic()
@@ -360,8 +361,14 @@ class Poller:
         if not again:
             reject(self._core, job, f"submitted {job.submissions} times, never accepted: {job.why}")
 
+    def _note(self, trouble: str) -> None:
+        """Say what the API answers, in the ledger too: what keeps a cluster from answering may be its own disk."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._core.ledger.set_meta(**{f"trouble.{self._name}": trouble or None})
+
     def _back_off(self, error: BackendError) -> None:
-        self.trouble = str(error)
+        self._note(str(error))
         self._failures += 1
         base = self._capabilities.min_poll_interval * (4.0 if isinstance(error, Throttled) else 1.0)
         pause = min(SLOWEST, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))

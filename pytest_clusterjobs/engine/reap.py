@@ -24,6 +24,9 @@ from .ledger import Superseded
 PATIENCE = 900.0
 """Seconds for which a reaper insists on the end of jobs."""
 
+HURRY = 3.0
+"""Seconds to wait for a process that has locked the ledger: jobs matter more than notes."""
+
 FIRST_LOOK = 1.0
 """Seconds that are taken before it is known how long the clusters' lists need."""
 
@@ -45,7 +48,7 @@ def reap(
     """
     clock = clock or SystemClock()
     try:
-        with closing(Ledger(folder / "ledger.sqlite")) as ledger:
+        with closing(_open(folder / "ledger.sqlite", facts)) as ledger:
             if died:
                 # What cannot be noted, on a full disk, is done all the same.
                 with suppress(LedgerError):
@@ -61,6 +64,18 @@ def reap(
             # All that is left to go by is what the clusters list.
             with closing(Ledger(Path(":memory:"))) as nothing:
                 _kill(nothing, folder, facts, names, clock, None)
+
+
+def _open(path: Path, facts: Mapping[str, Any]) -> Ledger:
+    """The run's own ledger; none that somebody put in its place. Raises LedgerError."""
+    if not path.exists():
+        raise LedgerError(f"{path}: no such file")
+    ledger = Ledger(path, HURRY)
+    run_id = ledger.meta().get("run_id")
+    if run_id != facts.get("run_id", run_id):
+        ledger.close()
+        raise LedgerError(f"{path}: not the ledger of run {facts['run_id']}")
+    return ledger
 
 
 def _kill(
