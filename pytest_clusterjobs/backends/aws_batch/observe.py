@@ -181,10 +181,7 @@ def _was_stopped(job: Job, rank: int, detail: Detail) -> bool:
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:
         return False
-    row = end_row(detail)
-    if detail.last.exit_code not in {None, *_STOPS} or (
-        row is not None and row.reason is not Reason.CANCELLED
-    ):
+    if detail.last.exit_code not in {None, *_STOPS} or _node_row(detail) is not None:
         return False
     stopped, end = _stopped(detail), _stopped(main)
     return stopped is None or end is None or stopped >= end

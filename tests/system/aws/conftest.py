@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from pytest_clusterjobs.testing.aws import BatchClient
 from pytest_clusterjobs.testing.aws.fixture import local_batch as local_batch
+from tests.system.aws.project import Project
+from tests.system.aws.run import Run
 
 
 @pytest.fixture
@@ -55,3 +58,28 @@ def site(aws: BatchClient) -> dict[str, Any]:
         "log_settle": 1.0,
         "linger": 3.0,
     }
+
+
+@pytest.fixture
+def project(tmp_path: Path, site: dict[str, Any]) -> Project:
+    """A project on the local AWS Batch."""
+    return Project(tmp_path / "project", site)
+
+
+@pytest.fixture
+def run(tmp_path: Path, site: dict[str, Any], worker: str) -> Iterator[Run]:
+    """A run of the test's own."""
+    found = Run(tmp_path, f"t{worker.lower()}"[:40], site)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def trouble(aws: BatchClient, worker: str) -> Iterator[Callable[..., None]]:
+    """Let calls of this test fail."""
+
+    def inject(operation: str, **how: Any) -> None:
+        aws.inject_fault(operation, caller=worker, **how)
+
+    yield inject
+    aws.clear_faults(caller=worker)

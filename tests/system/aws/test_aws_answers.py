@@ -1,0 +1,114 @@
+"""AWS's answers that are lost, late, or refusals to answer: no twin, no loss, no false verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.engine.records import Result
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.testing.aws import BatchClient
+from tests.system.aws.run import Run
+
+
+def reason(result: Result) -> str:
+    return result.outcome.reason
+
+
+def test_an_answer_that_was_lost_makes_no_twin(run: Run, trouble: Callable[..., None], batch: Any) -> None:
+    trouble("SubmitJob", status=0, after=True)
+    [result] = run.finish(JobSpec("exit 3"))
+    assert result.outcome.exit_code == 3
+    assert len(run.listed()) == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 0])
+def test_a_submission_that_did_not_arrive_is_made_again(
+    run: Run, trouble: Callable[..., None], batch: Any, status: int
+) -> None:
+    trouble("SubmitJob", status=status)
+    [result] = run.finish(JobSpec("exit 3"))
+    assert result.outcome.exit_code == 3
+    assert len(run.listed()) == 1
+
+
+def test_a_submission_that_is_throttled_is_made_again_at_once(
+    run: Run, trouble: Callable[..., None], aws: BatchClient, worker: str
+) -> None:
+    trouble("SubmitJob", status=429, times=2)
+    handle = run.open().submit(JobSpec("true"), run.token())
+    assert handle.job_id
+    assert aws.calls(caller=worker)["submitjob"] == {"calls": 3, "throttled": 2}
+
+
+def test_a_twin_is_ended_when_it_is_found(run: Run, batch: Any) -> None:
+    backend = run.open()
+    first = backend.submit(JobSpec("sleep 600"), run.token())
+    twin = run.open().submit(JobSpec("sleep 600"), run.token())
+    assert twin.job_id != first.job_id
+    found = run.open().find(run.token())
+    assert getattr(found, "handle", None) == first
+    shown = {job["jobId"]: job for job in batch.describe_jobs(jobs=[first.job_id, twin.job_id])["jobs"]}
+    assert shown[twin.job_id].get("isTerminated") and not shown[first.job_id].get("isTerminated")
+    backend.cancel({run.token(): first})
+
+
+def test_bursts_of_refusals_and_errors_while_polling(run: Run, trouble: Callable[..., None]) -> None:
+    trouble("DescribeJobs", status=429, times=2)
+    trouble("DescribeJobs", status=500, times=2)
+    trouble("GetLogEvents", status=429)
+    [result] = run.finish(JobSpec("exit 3"))
+    assert (reason(result), result.outcome.exit_code) == (Reason.JOB_FAILED, 3)
+
+
+def test_answers_that_are_behind(run: Run, queue: Callable[..., str]) -> None:
+    """A job is unknown at first, and each state is told late."""
+    results = run.finish(JobSpec("exit 3"), JobSpec("true"), queue=queue(lag=1.5), find_settle=3)
+    assert [result.outcome.exit_code for result in results] == [3, 0]
+
+
+def test_a_lost_answer_while_lists_are_behind(
+    run: Run, queue: Callable[..., str], trouble: Callable[..., None], batch: Any
+) -> None:
+    name = queue(lag=1.0)
+    trouble("SubmitJob", status=0, after=True)
+    [result] = run.finish(JobSpec("exit 3"), queue=name, find_settle=2.5)
+    assert result.outcome.exit_code == 3
+    assert len(run.listed(name)) == 1
+
+
+def test_logs_that_come_late(run: Run, queue: Callable[..., str]) -> None:
+    results = run.finish(JobSpec("exit 3"), JobSpec("true"), queue=queue(log_delay=2.0), log_settle=20)
+    assert [result.outcome.exit_code for result in results] == [3, 0]
+    assert all(result.outcome.log_complete for result in results)
+
+
+def test_logs_that_never_come_are_no_success(run: Run, queue: Callable[..., str]) -> None:
+    [result] = run.finish(JobSpec("true"), queue=queue(log_delay=600), log_settle=0.5)
+    assert result.judgement.verdict is Verdict.ERROR
+    assert reason(result) == Reason.UNKNOWN
+
+
+def test_more_than_a_hundred_are_asked_about_a_hundred_at_a_time(
+    run: Run, aws: BatchClient, worker: str
+) -> None:
+    backend = run.open()
+    handles = {run.token(str(n)): backend.submit(JobSpec("true"), run.token(str(n))) for n in range(150)}
+    before = aws.calls(caller=worker).get("describejobs", {"calls": 0})["calls"]
+    assert len(backend.poll(handles)) == 150
+    assert aws.calls(caller=worker)["describejobs"]["calls"] - before == 2
+
+
+def test_an_id_that_is_missing_from_an_answer_is_absent_and_no_error(run: Run) -> None:
+    backend = run.open()
+    known, unknown = run.token("a"), run.token("b")
+    handle = backend.submit(JobSpec("sleep 600"), known)
+    other = type(handle)("00000000-0000-0000-0000-000000000000", dict(handle.data))
+    seen = backend.poll({known: handle, unknown: other})
+    assert seen[unknown].phase is Phase.ABSENT and seen[known].phase is not Phase.ABSENT
+    backend.cancel({known: handle})

@@ -1,0 +1,186 @@
+"""Credentials, region, queues, definitions: one clear line each, before a second job is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.engine.records import Result
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.testing.aws import BatchClient
+from tests.system.aws.run import Run
+from tests.system.aws.run import until
+
+
+def reason(result: Result) -> str:
+    return result.outcome.reason
+
+
+def submitted(aws: BatchClient, worker: str) -> int:
+    return aws.calls(caller=worker).get("submitjob", {"calls": 0})["calls"]
+
+
+def refusals(run: Run, jobs: int = 5, options: dict[str, Any] | None = None, **site: Any) -> set[str]:
+    """What is said of each of several jobs."""
+    results = run.finish(*[JobSpec("true", options=options or {}) for _ in range(jobs)], **site)
+    assert {reason(result) for result in results} == {Reason.REJECTED}
+    assert {result.judgement.verdict for result in results} == {Verdict.ERROR}
+    return {result.outcome.native_reason for result in results}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"queue": "nowhere"}, "there is no job queue 'nowhere' in us-east-1"),
+        ({"job_definition": "nothing"}, "there is no active job definition 'nothing' in us-east-1"),
+        ({"job_definition": "local:99"}, "there is no active job definition 'local:99'"),
+        ({"job_definition": "local-parallel"}, "is of type multinode"),
+        ({"profile": "nobody"}, "AWS profile: The config profile (nobody) could not be found"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_before_anything_is_submitted(
+    run: Run, aws: BatchClient, worker: str, wrong: dict[str, Any], words: str
+) -> None:
+    [said] = refusals(run, **wrong)
+    assert words in said and "\n" not in said
+    assert submitted(aws, worker) == 0
+
+
+def test_a_wrong_queue_of_one_cell_is_that_cell_s_alone(run: Run) -> None:
+    wrong, right = run.finish(JobSpec("true", options={"jobQueue": "nowhere"}), JobSpec("exit 3"))
+    assert (reason(wrong), right.outcome.exit_code) == (Reason.REJECTED, 3)
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "AWS credentials: Unable to locate credentials"),
+        (("AWS_SECRET_ACCESS_KEY",), "AWS credentials: Partial credentials"),
+        (("AWS_DEFAULT_REGION", "AWS_REGION"), "AWS region: none is set"),
+    ],
+)
+def test_credentials_or_region_that_are_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...], words: str
+) -> None:
+    for name in gone:
+        monkeypatch.delenv(name)
+    [said] = refusals(run)
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "words"),
+    [
+        (
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+            "has expired",
+        ),
+        (
+            403,
+            "UnrecognizedClientException",
+            "The security token is invalid.",
+            "does not know this access key",
+        ),
+        (403, "InvalidSignatureException", "The Canonical String: x-amz-security-token:SECRET", "secret key"),
+    ],
+)
+def test_credentials_that_are_refused_are_told_once(
+    run: Run,
+    trouble: Callable[..., None],
+    aws: BatchClient,
+    worker: str,
+    status: int,
+    code: str,
+    message: str,
+    words: str,
+) -> None:
+    trouble("*", status=status, code=code, message=message, times=1000)
+    [said] = refusals(run)
+    assert words in said and "SECRET" not in said
+    assert sum(each["calls"] for each in aws.calls(caller=worker).values()) <= 2
+
+
+def test_a_denied_submission_is_told_once(
+    run: Run, trouble: Callable[..., None], aws: BatchClient, worker: str
+) -> None:
+    message = "User: arn:aws:iam::1:user/ci is not authorized to perform: batch:SubmitJob"
+    trouble("SubmitJob", status=403, code="AccessDeniedException", message=message, times=1000)
+    [said] = refusals(run)
+    assert "AWS denies SubmitJob" in said and "batch:SubmitJob" in said
+    assert submitted(aws, worker) == 1
+
+
+def test_whoever_may_submit_but_not_look_may_submit(run: Run, trouble: Callable[..., None]) -> None:
+    for operation in ("DescribeJobQueues", "DescribeJobDefinitions"):
+        trouble(operation, status=403, code="AccessDeniedException", message="no", times=1000)
+    [result] = run.finish(JobSpec("exit 3"))
+    assert result.outcome.exit_code == 3
+
+
+def test_a_token_that_expires_on_the_way_costs_no_running_job_its_verdict(
+    run: Run, trouble: Callable[..., None]
+) -> None:
+    trouble("DescribeJobs", status=403, code="ExpiredTokenException", message="expired", times=3)
+    [result] = run.finish(JobSpec("exit 3"))
+    assert result.outcome.exit_code == 3
+
+
+def test_logs_in_another_group(run: Run, batch: Any, worker: str, tmp_path: Path) -> None:
+    container = {
+        "image": "local",
+        "command": ["true"],
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
+    }
+    logging = {"logDriver": "awslogs", "options": {"awslogs-group": f"/team/{worker}"}}
+    batch.register_job_definition(
+        jobDefinitionName=f"g-{worker}",
+        type="container",
+        containerProperties={**container, "logConfiguration": logging},
+    )
+    [result] = run.finish(JobSpec("exit 3"), job_definition=f"g-{worker}")
+    assert result.outcome.exit_code == 3
+    assert f"$252Fteam$252F{worker}" in str(result.outcome.nodes[0].log)
+    batch.register_job_definition(
+        jobDefinitionName=f"s-{worker}",
+        type="container",
+        containerProperties={**container, "logConfiguration": {"logDriver": "splunk"}},
+    )
+    [said] = refusals(run, job_definition=f"s-{worker}")
+    assert "logs by 'splunk'" in said
+
+
+def test_logs_outlive_what_aws_batch_remembers(run: Run) -> None:
+    backend = run.open()
+    name = run.token()
+    handle = backend.submit(JobSpec("echo hello; exit 3"), name)
+    until(lambda: backend.poll({name: handle})[name].phase is Phase.ENDED)
+    full = backend.poll({name: handle})[name].handle
+    assert full is not None
+    forgotten = type(full)("00000000-0000-0000-0000-000000000000", dict(full.data))
+    chunk = run.open().logs(forgotten)
+    assert "hello" in chunk.text and chunk.complete
+
+
+def test_a_secret_comes_from_where_the_site_says(
+    run: Run, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = boto3.client("secretsmanager").create_secret(Name=f"t-{worker}", SecretString="hunter2")["ARN"]
+    monkeypatch.setenv("TOKEN", "hunter2")
+    spec = JobSpec('[ "$TOKEN" = hunter2 ]', secrets=("TOKEN",))
+    [result] = run.finish(spec, secrets={"TOKEN": arn})
+    assert reason(result) == Reason.JOB_COMPLETED
+
+
+def test_a_job_that_no_matrix_has_is_checked_as_well(run: Run) -> None:
+    with pytest.raises(SubmissionRejected, match="put what is long into the image"):
+        run.open().submit(JobSpec("x" * 9000), run.token())
