@@ -89,7 +89,13 @@ def _introduce(cluster: SlurmCluster) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where its files and its log go; must be empty or absent.  [default: a temporary one]",
 )
-def aws_batch(region: str, slots: int, port: int, folder: Path | None) -> None:
+@click.option(
+    "--workdir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Where jobs begin, as if it were what their images have.  [default: the current folder]",
+)
+def aws_batch(region: str, slots: int, port: int, folder: Path | None, workdir: Path) -> None:
     """Start an AWS Batch on this machine: moto's server, with jobs as real local processes, N at once.
 
     Jobs run as you, WITHOUT ANY ISOLATION: their images are names, and their files are yours. What to
@@ -99,7 +105,8 @@ def aws_batch(region: str, slots: int, port: int, folder: Path | None) -> None:
     from ..testing.aws import LocalBatch
 
     try:
-        with _until_told(), LocalBatch(folder, region=region, slots=slots, port=port) as batch:
+        batch = LocalBatch(folder, region=region, slots=slots, port=port, workdir=workdir)
+        with _until_told(), batch:
             _introduce_batch(batch)
             while True:
                 time.sleep(PAUSE)

@@ -120,15 +120,17 @@ class BatchClient:
         name: str,
         *,
         entrypoint: tuple[str, ...] = (),
+        workdir: Path | None = None,
         fails: str | None = None,
         code: int | None = None,
     ) -> str:
         """Say what an image does, all others being this machine with no entrypoint: its name.
 
-        ``entrypoint`` is put before the command. With ``fails`` its containers do not start, for that reason and with
-        exit code ``code``. Images of a host that ends in ``.invalid`` cannot be pulled.
+        ``entrypoint`` is put before the command, which begins in ``workdir``. With ``fails`` its containers do not start,
+        for that reason and with exit code ``code``. Images of a host that ends in ``.invalid`` cannot be pulled.
         """
-        self._order("image", name=name, entrypoint=list(entrypoint), fails=fails, code=code)
+        where = {} if workdir is None else {"workdir": str(workdir)}
+        self._order("image", name=name, entrypoint=list(entrypoint), fails=fails, code=code, **where)
         return name
 
     def inject_fault(

@@ -14,7 +14,6 @@ from .errors import Refused
 from .faults import Fault
 from .faults import Faults
 from .faults import throttled
-from .model import Image
 from .model import Json
 from .model import Rules
 from .pages import Pages
@@ -120,9 +119,10 @@ class Controls:
         self._scheduler.changed_rules()
         return {}
 
-    def image(self, *, name: str, entrypoint: list[str], fails: str | None, code: int | None) -> Json:
+    def image(self, *, name: str, entrypoint: list[str], **about: Any) -> Json:
         """Say what an image does."""
-        self._scheduler.place.images[name] = Image(entrypoint=tuple(entrypoint), fails=fails, code=code)
+        place = self._scheduler.place
+        place.images[name] = replace(place.image, entrypoint=tuple(entrypoint), **about)
         return {}
 
     def reclaim(self, *, job_id: str, fargate: bool = False, code: int | None = None) -> Json:

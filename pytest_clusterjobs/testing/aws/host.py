@@ -71,7 +71,7 @@ class Host:
             attempt.reason = texts.START_FAILED.format(program=argv[0] if argv else "", why=why)[:255]
             attempt.exit_code = 127
             return None
-        return self._run(job, node, attempt, argv, env, log_delay, on_end)
+        return self._run(job, node, attempt, argv, env, image.workdir, log_delay, on_end)
 
     def _run(
         self,
@@ -80,6 +80,7 @@ class Host:
         attempt: Attempt,
         argv: list[str],
         env: dict[str, str],
+        workdir: str | None,
         log_delay: float,
         on_end: Callable[[Exit], None],
     ) -> int:
@@ -99,7 +100,7 @@ class Host:
             if stream is not None:
                 stream.write(data)
 
-        return self._runtime.run(argv, env, folder, memory(node.spec), printed, ended)
+        return self._runtime.run(argv, env, workdir or str(folder), memory(node.spec), printed, ended)
 
     def signal(self, container: int, how: int) -> None:
         """Signal a container."""

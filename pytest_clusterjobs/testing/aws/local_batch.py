@@ -41,17 +41,20 @@ class LocalBatch(BatchClient):
         queue: str = "local",
         slots: int = 64,
         port: int = 0,
+        workdir: Path | None = None,
     ) -> None:
         """Plan it. Raises Missing, and BatchError for a folder that is not empty.
 
         Without a ``folder`` a temporary one is used, and removed at the end. ``slots`` is how many containers run
-        at once. ``port`` 0 is any that is free.
+        at once. ``port`` 0 is any that is free. ``workdir`` is where jobs begin, as if all images had been made of
+        what is there; without it each begins in an empty folder of its own.
         """
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
             raise Missing
         self._temporary = folder is None
         self.folder = _own(folder or Path(tempfile.mkdtemp(prefix="clusterjobs-aws-")))
-        self._options = {"region": region, "queue": queue, "slots": slots, "port": port}
+        begin = None if workdir is None else str(workdir.absolute())
+        self._options = {"region": region, "queue": queue, "slots": slots, "port": port, "workdir": begin}
         self._daemons: Daemons | None = None
 
     def __enter__(self) -> Self:

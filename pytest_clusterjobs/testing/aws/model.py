@@ -47,6 +47,8 @@ class Image:
 
     entrypoint: tuple[str, ...] = ()
     """Put before the command, as Docker does."""
+    workdir: str | None = None
+    """Where the command begins, as WORKDIR says; a folder of the container's own if nothing is said."""
     fails: str | None = None
     """The container's reason for not starting."""
     code: int | None = None

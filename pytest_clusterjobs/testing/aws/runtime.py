@@ -74,7 +74,7 @@ class Runtime:
         self,
         argv: Sequence[str],
         env: Mapping[str, str],
-        cwd: Path,
+        cwd: str,
         memory: int | None,
         on_output: Callable[[bytes], None],
         on_exit: Callable[[Exit], None],
@@ -86,7 +86,7 @@ class Runtime:
             number = self._count
             self._running[number] = _Running(on_output, on_exit, listen)
             self._fresh.append(number)
-        order = {"do": "run", "number": number, "argv": list(argv), "env": dict(env), "cwd": str(cwd)}
+        order = {"do": "run", "number": number, "argv": list(argv), "env": dict(env), "cwd": cwd}
         message = json.dumps({**order, "memory": memory}).encode()
         socket.send_fds(self._channel, [message], [output])
         os.close(output)

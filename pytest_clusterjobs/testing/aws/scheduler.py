@@ -34,6 +34,8 @@ class Place:
 
     slots: int
     """Containers that may run at once."""
+    image: Image
+    """What an image is that nothing is known of."""
     defaults: Rules = field(default_factory=Rules)
     queues: dict[str, Rules] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
@@ -202,7 +204,7 @@ class Scheduler:
             with self.lock:
                 self._ended(job, node, how)
 
-        image = self.place.images.get(node.spec.get("image", ""), Image())
+        image = self.place.images.get(node.spec.get("image", ""), self.place.image)
         delay = self.place.rules(job).log_delay
         node.container = self._host.start(job, node, attempt, image, delay, ended)
         if node.container is None:

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
@@ -15,7 +16,7 @@ from .control import Controls
 from .faults import Faults
 from .gateway import Gateway
 from .host import Host
-from .model import Rules
+from .model import Image
 from .moto_seams import application
 from .moto_seams import Control
 from .moto_seams import DEFAULT_ACCOUNT_ID
@@ -55,7 +56,7 @@ def main() -> None:
     server.serve_forever()
 
 
-def build(folder: Path, key: str, options: dict[str, object]) -> tuple[Gateway, Controls]:
+def build(folder: Path, key: str, options: dict[str, Any]) -> tuple[Gateway, Controls]:
     """The application, and what controls it."""
     # moto looks at these, and would else at the person's own.
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
@@ -63,9 +64,8 @@ def build(folder: Path, key: str, options: dict[str, object]) -> tuple[Gateway, 
     control = Control(moto)
     timers, faults, queues = Timers(), Faults(), Queues(control)
     host = Host(folder / "containers", Runtime(), timers, Logs(), Secrets(control))
-    slots, region = options["slots"], options["region"]
-    assert isinstance(slots, int) and isinstance(region, str)
-    scheduler = Scheduler(Place(slots, Rules()), host, timers)
+    slots, region, workdir = options["slots"], options["region"], options["workdir"]
+    scheduler = Scheduler(Place(slots, Image(workdir=workdir)), host, timers)
     made: dict[tuple[str, str], Service] = {}
 
     def services(account: str, region: str) -> Service:

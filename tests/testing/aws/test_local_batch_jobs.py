@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +162,14 @@ def test_an_image_that_fails_as_told(shop: Shop) -> None:
     image = shop.local.add_image("slow-docker", fails=reason, code=1)
     seen = shop.run(jobDefinition=shop.define("slow-docker", image=image))
     assert (seen["container"]["reason"], seen["container"]["exitCode"]) == (reason, 1)
+
+
+def test_an_image_may_have_a_working_directory(shop: Shop, tmp_path: Path) -> None:
+    image = shop.local.add_image("worked-in", workdir=tmp_path)
+    seen = shop.run("pwd; echo $HOME", jobDefinition=shop.define("worked-in", image=image))
+    where, home = shop.log(seen["container"])
+    assert where == str(tmp_path)
+    assert home != where
 
 
 def test_an_entrypoint_may_swallow_the_command(shop: Shop) -> None:
