@@ -30,7 +30,8 @@ from .commands import NoAccounting
 from .logs import read_log
 from .observe import from_record
 from .observe import Known
-from .observe import observe
+from .observe import observe_end
+from .observe import observe_live
 from .places import checked
 from .places import JobFolder
 from .places import secrets_of
@@ -146,15 +147,16 @@ class SlurmBackend:
     def _observe(self, token: str, handle: Handle, row: Row | None, *, answered: bool) -> Observation | None:
         job = _known(token, handle)
         if row is not None and row.phase is not Phase.ENDED:
-            return observe(job, row)
+            return observe_live(job, row)
         record = read_record(job.folder)
         if record.owner not in (None, handle.job_id):
             # Submitted twice, against all care: the other one has the token.
             return Observation(Phase.PENDING, handle=replace(handle, job_id=record.owner))
-        found = observe(job, row) if row is not None else from_record(job, record)
+        found = observe_end(job, row, record) if row is not None else from_record(job, record)
         if found is None:
             return Observation(Phase.ABSENT, native_reason=self._absence()) if answered else None
-        job.folder.secrets.unlink(missing_ok=True)
+        if job.folder.secrets.name in record.names:
+            job.folder.secrets.unlink(missing_ok=True)
         whole = record.ended is not None or self._has_settled(token, row)
         return replace(found, log_complete=whole)
 

@@ -2,14 +2,14 @@
 # dir is the job's folder, max how often it may be started again, ranks how many nodes it has.
 
 ## head
-n=0 how=itself child= home=
+n=0 how=itself child= away=
 say() { echo "clusterjobs: $*" >&2; }
 
 # finish CODE HOW: the last word. Whoever reads it may rely on all logs being written.
 finish() {
 trap '' TERM
-[ -z "$home" ] || rm -rf "$home"
-rm -f "$dir/secrets"
+[ -z "$away" ] || rm -rf "$away"
+forget
 echo "$1 $2" >"$dir/ended"
 exit "$1"
 }
@@ -45,12 +45,18 @@ done
 }
 
 ## direct
-# Checkpoints may lie beside the heartbeat file: the folder outlives a start.
-tmp=${TMPDIR:-/tmp}
-[ -d "$tmp" ] || tmp=/tmp
-home=$tmp/clusterjobs.$SLURM_JOB_ID
-mkdir -m 700 "$home" 2>/dev/null || { [ -O "$home" ] && [ ! -h "$home" ]; } || home=$(mktemp -d)
 echo "$SLURM_JOB_NODELIST" >"$dir/hosts"
+# bash makes process groups by itself, dash needs the help of four programs.
+sh=/bin/bash
+[ -x "$sh" ] || sh=/bin/sh
+
+## home
+# A folder on the node for the heartbeat, which is looked at all the time. It outlives a start.
+home=${TMPDIR:-/tmp}
+[ -d "$home" ] || home=/tmp
+home=$home/clusterjobs.$SLURM_JOB_ID
+mkdir -m 700 "$home" 2>/dev/null || { [ -O "$home" ] && [ ! -h "$home" ]; } || home=$(mktemp -d)
+away=$home
 
 ## step
 srun=$(command -v srun) || { say "no srun on this node"; finish 127 broken; }
@@ -60,7 +66,7 @@ getent hosts "$address" >/dev/null || address=
 
 ## loop
 while :; do
-echo "$SLURM_JOB_ID $SLURM_JOB_NODELIST" >"$dir/start.$n"
+echo "$SLURM_JOB_ID" >"$dir/start.$n"
 say "start $n"
 launch &
 child=$!

@@ -46,15 +46,37 @@ def known_of(handle: Handle, token: str) -> Known:
     return Known(token, JobFolder(Path(data["folder"])), int(data["nodes"]), bool(data["restarts"]))
 
 
-def observe(job: Known, row: Row) -> Observation:
-    """What Slurm says of a job, with what only its folder knows."""
-    if row.phase is Phase.ENDED:
-        return _end(job, row, read_record(job.folder))
+def observe_live(job: Known, row: Row) -> Observation:
+    """What Slurm says of a job that has not ended, with what only its folder knows."""
     if not (job.may_restart or row.restarts):
         # The common case reads no file.
         return _live(row, Times(row.submitted, row.started), 0)
     record = read_record(job.folder)
     return _live(row, _times(job, row, record), record.restarts)
+
+
+def observe_end(job: Known, row: Row, record: Record) -> Observation:
+    """How a job ended, by Slurm, its batch script and the sentinels of its ranks."""
+    nodes = nodes_of(job.folder, job.token, job.nodes, record)
+    hint = end_hint(row.state, row.reason, row.status, row.derived, started=bool(row.nodes))
+    code = None if row.status is None else row.status.exit_code
+    reason = row.reason
+    if hint is Reason.START_FAILED:
+        reason = f"{reason}: {_NO_FOLDER}"
+    elif _stands(hint, record, nodes):
+        hint, code = _own_hint(job, record, nodes), record.ended.code if record.ended is not None else code
+    if record.ended is not None and record.ended.how == "over":
+        reason = _BEGUN_TOO_OFTEN
+    return Observation(
+        Phase.ENDED,
+        _times(job, row, record),
+        row.state,
+        _reason(reason, job, nodes),
+        hint,
+        code,
+        nodes,
+        record.restarts,
+    )
 
 
 def from_record(job: Known, record: Record) -> Observation | None:
@@ -84,29 +106,6 @@ def _live(row: Row, times: Times, restarts: int) -> Observation:
         words,
         pending_hint(row.reason) if pending else None,
         restarts=restarts,
-    )
-
-
-def _end(job: Known, row: Row, record: Record) -> Observation:
-    nodes = nodes_of(job.folder, job.token, job.nodes, record)
-    hint = end_hint(row.state, row.reason, row.status, row.derived, started=bool(row.nodes))
-    code = None if row.status is None else row.status.exit_code
-    reason = row.reason
-    if hint is Reason.START_FAILED:
-        reason = f"{reason}: {_NO_FOLDER}"
-    elif _stands(hint, record, nodes):
-        hint, code = _own_hint(job, record, nodes), record.ended.code if record.ended is not None else code
-    if record.ended is not None and record.ended.how == "over":
-        reason = _BEGUN_TOO_OFTEN
-    return Observation(
-        Phase.ENDED,
-        _times(job, row, record),
-        row.state,
-        _reason(reason, job, nodes),
-        hint,
-        code,
-        nodes,
-        record.restarts,
     )
 
 

@@ -44,6 +44,8 @@ class Ended:
 class Record:
     """What is known from the folder. All of it may be late where the file system is slow to tell."""
 
+    names: frozenset[str]
+    """All names in the folder."""
     owner: str | None
     """The Slurm job that has the token."""
     starts: tuple[float, ...]
@@ -63,6 +65,7 @@ def read_record(folder: JobFolder) -> Record:
     while folder.start(len(starts)).name in names:
         starts.append(_changed(folder.start(len(starts))))
     return Record(
+        names=names,
         owner=(_text(folder.owner).strip() or None) if folder.owner.name in names else None,
         starts=tuple(moment for moment in starts if moment is not None),
         ended=_ended(folder.ended) if folder.ended.name in names else None,
@@ -72,12 +75,11 @@ def read_record(folder: JobFolder) -> Record:
 def nodes_of(folder: JobFolder, token: str, ranks: int, record: Record) -> tuple[NodeState, ...]:
     """How each rank of the last start ended: by its log, or by what its parent saw of one that said nothing."""
     hosts = _text(folder.hosts).split()
-    names = _names(folder.path)
     logs = {rank: folder.log(rank, record.restarts) for rank in range(ranks)}
     nodes = [
         _node(log, token, rank, hosts[rank] if rank < len(hosts) else None)
         for rank, log in logs.items()
-        if log.name in names
+        if log.name in record.names
     ]
     if all(node.report is not None for node in nodes):
         return tuple(nodes)

@@ -149,10 +149,11 @@ def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], 
         f"dir={quote(str(folder.path))} max={spec.max_restarts} ranks={spec.nodes}",
         _part("head"),
         _part("again").replace("NONCE", nonce(token)) if spec.max_restarts else "again() { false; }",
-        _secrets(spec),
+        *_secrets(spec),
         _part("step" if several else "direct"),
+        "" if several else _home(spec),
         "launch() {",
-        _launch(spec, token, folder, wraps, steps) if several else _direct(spec, token, wraps),
+        _by_srun(spec, token, folder, wraps, steps) if several else _direct(spec, token, wraps),
         "}",
         _part("loop"),
     ]
@@ -161,20 +162,19 @@ def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], 
 
 def _direct(spec: JobSpec, token: str, wraps: Sequence[str]) -> str:
     """One node: the sentinel is the batch script's child, so that a kill for memory is the job's own."""
-    variables = [
-        *_job_words(spec, token),
-        "CLUSTERJOBS_NODE_RANK=0",
-        "CLUSTERJOBS_MASTER_ADDR=127.0.0.1",
-        '"CLUSTERJOBS_HEARTBEAT_FILE=$home/beat"',
-    ]
-    command = " ".join(quote(word) for word in ["/bin/sh", *wraps[1:]])
-    return f'exec /usr/bin/env {" ".join(variables)} \\\n{command} >>"$dir/log.$n.0" 2>&1'
+    variables = _assignments(
+        spec,
+        token,
+        CLUSTERJOBS_NODE_RANK="0",
+        CLUSTERJOBS_MASTER_ADDR="127.0.0.1",
+        CLUSTERJOBS_HEARTBEAT_FILE="$home/beat",
+    )
+    return f'{variables} exec \\\n"$sh" {_words(wraps[1:])} >>"$dir/log.$n.0" 2>&1'
 
 
-def _launch(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
+def _by_srun(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
     """Several nodes: one sentinel each, by srun, which stops the others when one fails."""
     srun = [
-        '"$srun"',
         f"--nodes={spec.nodes}",
         f"--ntasks={spec.nodes}",
         "--ntasks-per-node=1",
@@ -182,32 +182,43 @@ def _launch(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], 
         "--wait=0",
         "--export=ALL",
         *([f"--cpus-per-task={spec.resources.cpus}"] if spec.resources.cpus is not None else []),
-        quote(f"--output={pattern(folder.path)}/") + '"log.$n.%t"',
+        quote(f"--output={pattern(folder.path)}/log.") + "$n.%t",
         quote(f"--error={pattern(folder.output)}"),
         "--open-mode=append",
         *map(quote, steps),
     ]
-    variables = [*_job_words(spec, token), '"CLUSTERJOBS_MASTER_ADDR=$address"']
-    command = " ".join(quote(word) for word in ["/bin/sh", *wraps[1:]])
-    return f"exec /usr/bin/env {' '.join(variables)} \\\n{' '.join(srun)} \\\n{command}"
+    variables = _assignments(spec, token, CLUSTERJOBS_MASTER_ADDR="$address")
+    return f'{variables} exec \\\n"$srun" {" ".join(srun)} \\\n/bin/sh {_words(wraps[1:])}'
 
 
-def _job_words(spec: JobSpec, token: str) -> list[str]:
-    """Assignments as env takes them: it does not mind names that mean something to a shell."""
+def _words(words: Sequence[str]) -> str:
+    return " ".join(map(quote, words))
+
+
+def _assignments(spec: JobSpec, token: str, **here: str) -> str:
+    """What the command finds in its environment, as assignments before a command.
+
+    Those that the script knows come first: what follows may be called as one of its own variables.
+    """
+    here = {"CLUSTERJOBS_RESTARTS": "$n", "CLUSTERJOBS_HOSTFILE": "$dir/hosts", **here}
     fixed = {**job_variables(spec, token), "CLUSTERJOBS_MASTER_PORT": str(master_port(token))}
-    return [
-        *(quote(f"{name}={value}") for name, value in fixed.items()),
-        '"CLUSTERJOBS_RESTARTS=$n"',
-        '"CLUSTERJOBS_HOSTFILE=$dir/hosts"',
-    ]
+    words = [f"{name}={text}" for name, text in here.items()]
+    words += [f"{name}={quote(value)}" for name, value in fixed.items() if name not in here]
+    return " ".join(words)
 
 
-def _secrets(spec: JobSpec) -> str:
+def _secrets(spec: JobSpec) -> list[str]:
     """Read the secrets; the file stays only where Slurm itself may start the script again."""
     if not spec.secrets:
-        return ""
-    remove = "" if spec.max_restarts else ' && rm -f "$dir/secrets"'
-    return f'. "$dir/secrets"{remove}'
+        return ["forget() { :; }"]
+    read = '. "$dir/secrets"'
+    forget = 'forget() { rm -f "$dir/secrets"; }'
+    return [read, forget] if spec.max_restarts else [read, forget, "forget"]
+
+
+def _home(spec: JobSpec) -> str:
+    """Where the heartbeat file lies: on the node where it is looked at all the time, else in the job's folder."""
+    return _part("home") if spec.heartbeat_timeout is not None else "home=$dir"
 
 
 def _prelude(spec: JobSpec) -> str:
