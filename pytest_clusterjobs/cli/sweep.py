@@ -13,6 +13,7 @@ import click
 
 from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
+from ..engine.host import LEDGER
 from ..engine.kill import Killer
 from ..engine.kill import unsettled
 from ..engine.ledger import LedgerError
@@ -179,7 +180,7 @@ def _candidate(folder: Path, older_than: float | None) -> dict[str, Any] | None:
             return {**about, "started": started, "kept": _why_kept(run)}
     except (LedgerError, Trouble) as error:
         words = error.message if isinstance(error, Trouble) else str(error)
-        return {**about, "kept": f"kept: {words}"}
+        return {**about, "kept": f"kept: {words.removeprefix(f'{folder / LEDGER}: ')}"}
 
 
 def _why_kept(run: OpenRun) -> str | None:

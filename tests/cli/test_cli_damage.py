@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.engine.test_schema import version_1
+from tests.mounts import read_only
+from tests.mounts import small
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Place
@@ -93,22 +99,81 @@ def meaningless(path: Path) -> None:
     change(path, "UPDATE cells SET registration = '{}'")
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (foreign_text, "file is not a database"),
-        (foreign_database, "a SQLite file, but not a ledger of pytest-clusterjobs"),
-        (newer, "written by a newer pytest-clusterjobs (ledger version 99)"),
-        (torn, "malformed"),
-        (meaningless, "damaged: Registration: Field required"),
-    ],
-)
+DAMAGES = [
+    (foreign_text, "file is not a database"),
+    (foreign_database, "a SQLite file, but not a ledger of pytest-clusterjobs"),
+    (newer, "written by a newer pytest-clusterjobs (ledger version 99)"),
+    (torn, "malformed"),
+    (meaningless, "damaged: Registration: Field required"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES)
 def test_a_ledger_that_is_none(copy: Place, damage: Callable[[Path], None], words: str) -> None:
     path = copy.folder / "ledger.sqlite"
     damage(path)
     before = path.read_bytes()
     assert words in refused(copy, "show", "a-1n-good", code=3)
     assert damage is meaningless or path.read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [["logs", "a-1n-good"], ["report"], ["rejudge"], ["watch"], ["kill"]])
+def test_every_command_refuses_it(copy: Place, arguments: list[str]) -> None:
+    torn(copy.folder / "ledger.sqlite")
+    assert "malformed" in refused(copy, *arguments, code=3)
+
+
+@pytest.mark.parametrize("arguments", [["logs", "a-1n-good"], ["rejudge"], ["watch"], ["kill"]])
+def test_every_command_that_has_to_understand_it_says_that_it_does_not(
+    copy: Place, arguments: list[str]
+) -> None:
+    meaningless(copy.folder / "ledger.sqlite")
+    assert "damaged: Registration: Field required" in refused(copy, *arguments, code=3)
+
+
+@pytest.mark.parametrize("arguments", [["sweep"], ["gc", "--keep", "0"]])
+def test_a_damaged_ledger_is_named_by_what_looks_at_all_runs(copy: Place, arguments: list[str]) -> None:
+    torn(copy.folder / "ledger.sqlite")
+    done = copy.command(*arguments)
+    assert "malformed" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_may_only_be_read(copy: Place) -> None:
+    with read_only(copy.folder):
+        assert copy.command("show", "a-1n-bad").returncode == 0
+        assert "8      4 passed" in copy.command("runs").stdout
+        target = str(copy.folder / "again.json")
+        assert refused(copy, "report", "--json", target, code=3).endswith("Read-only file system")
+
+
+def test_a_disk_that_is_full(copy: Place) -> None:
+    runs = copy.path / ".clusterjobs" / "runs"
+    name = copy.folder.name
+    shutil.move(runs / name, copy.path / "kept")
+    with small(runs, 1024):
+        shutil.move(copy.path / "kept", runs / name)
+        with (runs / "filling").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        for arguments in (["runs"], ["show", "a-1n-bad"], ["kill"]):
+            done = copy.command(*arguments)
+            assert "Traceback" not in done.stderr
+            assert done.returncode == 0 or (
+                done.returncode == 3
+                and done.stderr.startswith("clusterjobs: ")
+                and done.stderr.count("\n") == 1
+            )
+
+
+def test_a_ledger_of_the_first_version_is_read(place: Place) -> None:
+    folder = place.path / ".clusterjobs" / "runs" / "20261124t053124-e147b8"
+    folder.mkdir(parents=True)
+    version_1(folder / "ledger.sqlite", place.path)
+    assert "1 passed, 1 failed" in place.command("runs").stdout
+    assert "a-1n-bad  failed" in place.command("show", "a-1n-bad").stdout
+    assert json.loads(place.command("report").stdout)["summary"]["failed"] == 1
+    assert place.command("kill").returncode == 0
 
 
 def test_a_damaged_run_does_not_hide_the_others(copy: Place) -> None:
