@@ -1,0 +1,147 @@
+"""The shipped matrix of exit conditions, unchanged, on a real Slurm; and sessions there that are killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.testing.slurm import SlurmClient
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[3]
+MINUTES = 300
+
+
+class Session:
+    """pytest on the shared cluster, as real processes in a project of its own."""
+
+    def __init__(self, path: Path, slurm: SlurmClient) -> None:
+        self.path = path
+        self.slurm = slurm
+        (path / "pytest.ini").write_text("[pytest]\n")
+        (path / "pyproject.toml").write_text("[tool.clusterjobs.backends.slurm]\npoll-interval = 0.5\n")
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start pytest."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--cluster-backend=slurm", *arguments],
+            cwd=self.path,
+            env={**kept, **self.slurm.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The cells of the latest run's report."""
+        latest = max(self.path.glob(".clusterjobs/runs/*/report.json"))
+        found: list[dict[str, Any]] = json.loads(latest.read_text())["cells"]
+        return found
+
+    def live(self) -> list[str]:
+        """Names of this project's jobs that Slurm still has."""
+        runs = [path.name for path in self.path.glob(".clusterjobs/runs/*")]
+        names = self.slurm.run("squeue", "--noheader", "--format=%j").split()
+        return [name for name in names if any(run in name for run in runs)]
+
+
+@pytest.fixture
+def session(tmp_path: Path, slurm: SlurmClient) -> Session:
+    return Session(tmp_path, slurm)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(("cells", "arguments"), [(40, []), (20, ["-n3", "-k", "arena"])])
+def test_exit_conditions_end_as_they_do_everywhere(
+    session: Session, cells: int, arguments: list[str]
+) -> None:
+    (session.path / "matrices").symlink_to(ROOT / "matrices")
+    # As many processes at once as a small machine can start within the two seconds that the matrix gives a heartbeat.
+    process = session.start("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
+    said, _ = process.communicate(timeout=MINUTES)
+    assert f"{cells} passed" in said, said
+    assert {cell["verdict"] for cell in session.cells()} == {"passed"}
+    assert not session.live()
+
+
+MATRIX = """
+defaults: {setup: 'echo "$CLUSTERJOBS_CELL $CLUSTERJOBS_ATTEMPT" >>@PATH@/starts'}
+recipes: {a: sleep 0.5, b: "true", c: sleep 2}
+nodes: [1]
+conditions: {good: {}, bad: {run: "sleep 0.5; exit 3", expect: {exit_code: 3}}}
+"""
+
+CRASHER = """
+import os, signal
+from pytest_clusterjobs.backends.slurm.client import SlurmBackend
+from pytest_clusterjobs.engine.ledger import Ledger
+
+when, step, count = os.environ.get("CRASH_AT", "never-none-0").split("-")
+owner = {"record": Ledger, "observe": Ledger, "submit": SlurmBackend, "poll": SlurmBackend}.get(step)
+if owner is not None:
+    ordinary, calls = getattr(owner, step), []
+
+    def crashing(self, *args, **kwargs):
+        calls.append(1)
+        its_turn = len(calls) == int(count)
+        if when == "before" and its_turn:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = ordinary(self, *args, **kwargs)
+        if when == "after" and its_turn:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    setattr(owner, step, crashing)
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "on_crash"),
+    [
+        ("after-record-1", "cancel"),
+        ("after-submit-1", "cancel"),
+        ("after-submit-4", "keep"),
+        ("before-poll-1", "keep"),
+        ("after-observe-1", "cancel"),
+    ],
+)
+def test_a_session_killed_at_any_step_is_resumed_without_loss_or_twin(
+    session: Session, point: str, on_crash: str
+) -> None:
+    (session.path / "conftest.py").write_text(CRASHER)
+    (session.path / "m.yaml").write_text(MATRIX.replace("@PATH@", str(session.path)))
+    crashed = session.start("m.yaml", f"--cluster-on-crash={on_crash}", CRASH_AT=point)
+    crashed.communicate(timeout=MINUTES)
+    assert crashed.returncode == -signal.SIGKILL
+    if on_crash == "cancel":
+        until(lambda: not session.live())
+    resumed = session.start("m.yaml", "--cluster-resume")
+    said, _ = resumed.communicate(timeout=MINUTES)
+    assert resumed.returncode == pytest.ExitCode.OK, said
+    cells = session.cells()
+    assert [cell["verdict"] for cell in cells] == ["passed"] * 6
+    starts = Counter((session.path / "starts").read_text().splitlines())
+    assert max(starts.values()) == 1, "an attempt ran twice"
+    for cell in cells:
+        *earlier, _ = cell["attempts"]
+        assert all(attempt["outcome"]["reason"] == "cancelled" for attempt in earlier), cell["key"]
+    until(lambda: not session.live())
