@@ -95,7 +95,15 @@ def _introduce(cluster: SlurmCluster) -> None:
     default=Path(),
     help="Where jobs begin, as if it were what their images have.  [default: the current folder]",
 )
-def aws_batch(region: str, slots: int, port: int, folder: Path | None, workdir: Path) -> None:
+@click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What its job definitions give their jobs; may be repeated.",
+)
+def aws_batch(
+    region: str, slots: int, port: int, folder: Path | None, workdir: Path, env: tuple[str, ...]
+) -> None:
     """Start an AWS Batch on this machine: moto's server, with jobs as real local processes, N at once.
 
     Jobs run as you, WITHOUT ANY ISOLATION: their images are names, and their files are yours. What to
@@ -105,7 +113,10 @@ def aws_batch(region: str, slots: int, port: int, folder: Path | None, workdir: 
     from ..testing.aws import LocalBatch
 
     try:
-        batch = LocalBatch(folder, region=region, slots=slots, port=port, workdir=workdir)
+        variables = dict(map(_variable, env))
+        batch = LocalBatch(
+            folder, region=region, slots=slots, port=port, workdir=workdir, environment=variables
+        )
         with _until_told(), batch:
             _introduce_batch(batch)
             while True:
@@ -113,6 +124,13 @@ def aws_batch(region: str, slots: int, port: int, folder: Path | None, workdir: 
                 batch.check()
     except BatchError as error:
         raise Trouble(str(error)) from error
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--env")
+    return name, value
 
 
 def _introduce_batch(batch: LocalBatch) -> None:

@@ -20,7 +20,8 @@ USER = """
 import boto3
 batch = boto3.client("batch")
 job = batch.submit_job(jobName="mine", jobQueue="local", jobDefinition="local")["jobId"]
-print(batch.describe_jobs(jobs=[job])["jobs"][0]["jobName"])
+(seen,) = batch.describe_jobs(jobs=[job])["jobs"]
+print(seen["jobName"], seen["container"]["environment"])
 """
 
 
@@ -41,14 +42,17 @@ def test_what_it_prints_is_all_that_a_shell_needs(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "the-persons-own")
     folder = tmp_path / "its own"
-    argv = [*COMMAND, "--folder", str(folder)]
+    argv = [*COMMAND, "--folder", str(folder), "--env", "CHECKPOINT_DIR=/shared"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
         said = introduction(command)
         (tmp_path / "user.py").write_text(USER)
         script = f'{said}\nexec "$0" "$1"'
         user = ["sh", "-euc", script, sys.executable, str(tmp_path / "user.py")]
         done = subprocess.run(user, capture_output=True, text=True, timeout=120, check=False)
-        assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
+        assert (done.returncode, done.stdout) == (
+            0,
+            "mine [{'name': 'CHECKPOINT_DIR', 'value': '/shared'}]\n",
+        ), done.stderr
         command.send_signal(number)
         assert command.wait(60) == 0
     assert "without any isolation" in said

@@ -108,7 +108,7 @@ class Host:
             return
         children = family()
         for number, limit in list(self.limits.items()):
-            if sum(map(resident, descendants(self.guards[number][0], children))) > limit:
+            if sum(map(memory_of, descendants(self.guards[number][0], children))) > limit:
                 self._tell(number, OUT_OF_MEMORY)
                 del self.limits[number]
         took = time.monotonic() - started
@@ -238,10 +238,11 @@ def descendants(pid: int, children: dict[int, list[int]]) -> Iterable[int]:
         queue.extend(children.get(each, ()))
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 if it is gone."""
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process has for itself, without files that it maps; 0 if it is gone."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        _, resident, shared, *_ = map(int, file.read().split())
+        return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 

@@ -28,11 +28,7 @@ CONTAINER: Json = {
     "command": ["true"],
     "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
 }
-NODES: Json = {
-    "numNodes": 2,
-    "mainNode": 0,
-    "nodeRangeProperties": [{"targetNodes": "0:", "container": CONTAINER}],
-}
+NODES: Json = {"numNodes": 2, "mainNode": 0}
 
 
 class Controls:
@@ -55,12 +51,15 @@ class Controls:
         self._services = services
         self._home = home
 
-    def equip(self, queue: str) -> None:
+    def equip(self, queue: str, environment: dict[str, str]) -> None:
         """Make what everybody needs: a queue, and job definitions for one node and for several."""
         self.queue(name=queue)
         service = self._services(*self._home)
-        one = {"jobDefinitionName": DEFINITION, "type": "container", "containerProperties": CONTAINER}
-        several = {"jobDefinitionName": PARALLEL_DEFINITION, "type": "multinode", "nodeProperties": NODES}
+        given = [{"name": name, "value": value} for name, value in environment.items()]
+        container = {**CONTAINER, "environment": given}
+        nodes = {**NODES, "nodeRangeProperties": [{"targetNodes": "0:", "container": container}]}
+        one = {"jobDefinitionName": DEFINITION, "type": "container", "containerProperties": container}
+        several = {"jobDefinitionName": PARALLEL_DEFINITION, "type": "multinode", "nodeProperties": nodes}
         for each in (one, several):
             service.register(each, 0)
 

@@ -112,8 +112,9 @@ class Host:
             each["name"]: self._secrets.value(job.account, job.region, each["valueFrom"])
             for each in node.spec.get("secrets", ())
         }
-        path = {"PATH": os.environ.get("PATH", os.defpath)}
-        return {**path, **given, **secret, **batch_variables(job, node)}
+        # A job must not find the credentials of the machine that this may be.
+        ours = {"PATH": os.environ.get("PATH", os.defpath), "AWS_EC2_METADATA_DISABLED": "true"}
+        return {**ours, **given, **secret, **batch_variables(job, node)}
 
     def _stream(self, job: Job, node: Node, attempt: Attempt, delay: float) -> Stream | None:
         configuration = node.spec.get("logConfiguration", {})

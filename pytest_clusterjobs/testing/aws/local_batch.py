@@ -8,6 +8,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,19 +45,28 @@ class LocalBatch(BatchClient):
         slots: int = 64,
         port: int = 0,
         workdir: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Plan it. Raises Missing, and BatchError for a folder that is not empty.
 
         Without a ``folder`` a temporary one is used, and removed at the end. ``slots`` is how many containers run
         at once. ``port`` 0 is any that is free. ``workdir`` is where jobs begin, as if all images had been made of
-        what is there; without it each begins in an empty folder of its own.
+        what is there; without it each begins in an empty folder of its own. ``environment`` is what the job
+        definitions that are there from the start give their jobs.
         """
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
             raise Missing
         self._temporary = folder is None
         self.folder = _own(folder or Path(tempfile.mkdtemp(prefix="clusterjobs-aws-")))
         begin = None if workdir is None else str(workdir.absolute())
-        self._options = {"region": region, "queue": queue, "slots": slots, "port": port, "workdir": begin}
+        self._options: dict[str, Any] = {
+            "region": region,
+            "queue": queue,
+            "slots": slots,
+            "port": port,
+            "workdir": begin,
+        }
+        self._options["environment"] = dict(environment or {})
         self._daemons: Daemons | None = None
 
     def __enter__(self) -> Self:
@@ -74,29 +86,32 @@ class LocalBatch(BatchClient):
         for name in ("run", "log", "containers"):
             (self.folder / name).mkdir()
         (self.folder / "options.json").write_text(json.dumps(self._options))
-        self._daemons = Daemons(self.folder, _environment())
         try:
-            if self._temporary:
-                self._daemons.remove_at_end(self.folder)
-            argv = [sys.executable, "-m", SERVER, str(self.folder)]
-            self._daemons.start("server", argv)
+            with _as_batch_errors():
+                self._start_server()
             super().__init__(self.folder, self._facts_when_ready())
         except BaseException:
             self.stop()
             raise
 
+    def _start_server(self) -> None:
+        self._daemons = Daemons(self.folder, _environment())
+        if self._temporary:
+            self._daemons.remove_at_end(self.folder)
+        self._daemons.start("server", [sys.executable, "-m", SERVER, str(self.folder)])
+
     def stop(self) -> None:
         """End the server and every job at once; a second time does nothing. Raises BatchError if something stays."""
         daemons, self._daemons = self._daemons, None
         if daemons is not None:
-            try:
+            with _as_batch_errors():
                 daemons.close()
-            except SlurmError as error:
-                raise BatchError(str(error)) from error
 
     def check(self) -> None:
         """Raise BatchError if the server has ended by itself."""
-        if self._daemons is not None and self._daemons.dead():
+        with _as_batch_errors():
+            dead = self._daemons.dead() if self._daemons is not None else []
+        if dead:
             raise BatchError(f"the server ended: {self._last_words()}")
 
     def _facts_when_ready(self) -> Facts:
@@ -113,6 +128,15 @@ class LocalBatch(BatchClient):
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
         said = [line for line in lines if line.strip()]
         return f"{said[-1][:400] if said else 'it said nothing'} (in {log})"
+
+
+@contextmanager
+def _as_batch_errors() -> Iterator[None]:
+    """The keeper of daemons is the same as for Slurm, and so are its errors."""
+    try:
+        yield
+    except SlurmError as error:
+        raise BatchError(str(error)) from error
 
 
 def _own(folder: Path) -> Path:

@@ -40,7 +40,7 @@ def test_a_job_sees_what_batch_gives_it_and_nothing_else(shop: Shop, monkeypatch
     assert found["AWS_BATCH_JOB_ATTEMPT"] == "1"
     assert found["AWS_BATCH_JQ_NAME"] == shop.local.queue
     batch = {name for name in found if name.startswith("AWS_BATCH_")}
-    assert set(found) - batch == {"GIVEN", "PATH", "HOME", "TMPDIR", "PWD"}
+    assert set(found) - batch == {"GIVEN", "PATH", "HOME", "TMPDIR", "PWD", "AWS_EC2_METADATA_DISABLED"}
     assert found["HOME"] == lines[-1], "a folder of its own"
 
 
