@@ -60,7 +60,12 @@ def read_tail(api: Api, stream: Stream, size: int) -> Piece:
         if page["nextBackwardToken"] == token or (0 < len(page["events"]) < limit and len(piece) < ROOMY):
             break
         token = page["nextBackwardToken"]
-    return Piece(text.encode()[-size:].decode("utf-8", "ignore"), forward, at_end=True)
+    return Piece(last_bytes(text, size), forward, at_end=True)
+
+
+def last_bytes(text: str, size: int) -> str:
+    """The end of a text, at most so many bytes of it, as far as whole characters go."""
+    return text.encode()[-size:].decode("utf-8", "ignore")
 
 
 def _page(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...jobs import LogChunk
@@ -15,6 +17,7 @@ from .detail import Detail
 from .detail import Start
 from .detail import Stream
 from .links import log_page
+from .logs import last_bytes
 from .logs import read_on
 from .logs import read_tail
 from .observe import Job
@@ -22,6 +25,9 @@ from .observe import Told
 
 REPORT_TAIL = 16_384
 """Bytes of a log's end in which the sentinel's line is looked for."""
+
+KEPT = 256
+"""Ends of complete logs that are kept: whoever asked how a job ended may want to show its last lines."""
 
 
 class Reader:
@@ -33,6 +39,9 @@ class Reader:
         self._group = group
         self._settle = settle
         self._now = now
+        self._ends: dict[str, LogChunk] = {}
+        """By the id of a job or node that has ended."""
+        self._lock = threading.Lock()
 
     def last_words(self, job: Job) -> dict[int, Told]:
         """What the log of each rank of an ended job says at its end. Raises BackendError."""
@@ -40,6 +49,14 @@ class Reader:
 
     def read(self, detail: Detail, *, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
         """A piece of one start's log (``None``: the last, or the cursor's and on from there). Raises BackendError."""
+        if restart is None and cursor is None and tail is not None and tail <= REPORT_TAIL:
+            with self._lock:
+                kept = self._ends.get(detail.job_id)
+            if kept is not None:
+                return replace(kept, text=last_bytes(kept.text, tail))
+        return self._ask(detail, restart, cursor, tail)
+
+    def _ask(self, detail: Detail, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
         last = max(0, len(detail.starts) - 1)
         at, token, told = cursor or [last if restart is None else restart, None, False]
         stream = detail.stream(at, self._group)
@@ -74,7 +91,15 @@ class Reader:
         except BackendError:
             # Its end is known all the same; whoever needs the log asks again.
             return Told(page=page)
+        if chunk.complete:
+            self._keep(detail.job_id, chunk)
         return Told(sentinel.parse(chunk.text, _nonce(detail)), chunk.complete, page)
+
+    def _keep(self, job_id: str, chunk: LogChunk) -> None:
+        with self._lock:
+            self._ends[job_id] = chunk
+            while len(self._ends) > KEPT:
+                del self._ends[next(iter(self._ends))]
 
     def _is_settled(self, detail: Detail, at: int) -> bool:
         """Whether whatever a start printed must be there by now. What never began prints nothing."""

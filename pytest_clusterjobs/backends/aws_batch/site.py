@@ -34,6 +34,8 @@ class Gate:
         self._settings = settings
         self._notes = notes
         self._definitions = Definitions(api, settings)
+        self._checked: set[str] = set()
+        """Queues that are there."""
         self._cleared: set[Place] = set()
         self._refused: dict[Place | None, SubmissionRejected] = {}
         """``None``: everywhere."""
@@ -75,6 +77,8 @@ class Gate:
 
     def _check_queue(self, name: str) -> None:
         """Raises Unusable, SiteTrouble, BackendError."""
+        if name in self._checked:
+            return
         self._note(name)
         try:
             found = self._api.batch("describe_job_queues", jobQueues=[name]).get("jobQueues", [])
@@ -91,6 +95,7 @@ class Gate:
             raise Unusable(f"job queue {name!r} is disabled")
         if queue.get("status") in ("INVALID", "DELETING", "DELETED"):
             raise Unusable(f"job queue {name!r} is {queue['status']}: {queue.get('statusReason', '')}")
+        self._checked.add(name)
 
     def _note(self, name: str) -> None:
         if name in self.queues():

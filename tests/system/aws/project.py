@@ -47,9 +47,13 @@ class Project:
 
     def command(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         """The exit code of ``clusterjobs``, what it prints, and its remarks."""
-        process = self._start([*COMMAND, *arguments], environ, stderr=subprocess.PIPE)
+        process = self.start_command(*arguments, **environ)
         out, err = process.communicate(timeout=MINUTES)
         return process.returncode, out, err
+
+    def start_command(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """Start ``clusterjobs``."""
+        return self._start([*COMMAND, *arguments], environ, stderr=subprocess.PIPE)
 
     def report(self) -> dict[str, Any]:
         """The report of the latest run."""
