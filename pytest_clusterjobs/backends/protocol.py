@@ -136,6 +136,13 @@ class Notifying(Protocol):
         """Call ``changed(tokens)`` from any thread when these jobs are worth a poll now."""
 
 
+class Previewing(Protocol):
+    """A backend that can show what it would give to the cluster."""
+
+    def preview(self, spec: JobSpec, token: str) -> str:
+        """The exact text that ``submit`` would submit, secrets left out; nothing is read from the cluster or written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What a cluster tells of one of its jobs, whoever submitted it."""

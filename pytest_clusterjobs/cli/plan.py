@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import closing
+from contextlib import ExitStack
 from typing import Any
+from typing import cast
 
 import click
 
 from ..backends import sentinel
+from ..backends.protocol import Backend
+from ..backends.protocol import BackendError
+from ..backends.protocol import Previewing
+from ..backends.registry import UnknownBackend
 from ..collect import CellItem
 from ..compat import timeout_of
 from ..compat import will_be_skipped
 from ..jobs import JobSpec
+from ..jobs.token import Token
 from ..judge import printable
 from ..judge.text import one_line
+from ..settings import settings_of
 from .collection import collect
 from .errors import NOT_GREEN
 from .errors import NotFound
+from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .output import emit
@@ -31,6 +42,11 @@ _SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
 LONGEST = 4000
 """Characters of a script."""
 
+LONGEST_SUBMISSION = 1_000_000
+
+RUN_ID = "plan"
+"""Stands for the id of the run in what would be submitted."""
+
 TOKEN = "cj-plan-0000000000-a1"
 """Stands for the token that a job gets when it is submitted."""
 
@@ -40,6 +56,7 @@ TOKEN = "cj-plan-0000000000-a1"
 @click.option("-k", "keyword", metavar="EXPR", help="As pytest's -k.")
 @click.option("-m", "marks", metavar="EXPR", help="As pytest's -m.")
 @click.option("--backend", metavar="NAME", help="As pytest's --cluster-backend.")
+@click.option("--script", is_flag=True, help="Also the text that the cluster would be given, word for word.")
 @as_json
 @pass_project
 def plan(
@@ -48,11 +65,12 @@ def plan(
     keyword: str | None,
     marks: str | None,
     backend: str | None,
+    script: bool,
     as_json: bool,
 ) -> None:
     """Tell what pytest would submit for PATHS, files, folders or node ids; nothing is submitted.
 
-    Environment variables are told by name only. Exit code 1 for a matrix with mistakes.
+    Environment variables are told by name only, but for --script. Exit code 1 for a matrix with mistakes.
     """
     chosen = {"-k": keyword, "-m": marks, "--cluster-backend": backend}
     options = [text for name, value in chosen.items() if value for text in (name, value)]
@@ -62,18 +80,22 @@ def plan(
     if found.errors:
         raise SystemExit(NOT_GREEN)
     items = [item for item in found.items if not will_be_skipped(item)]
+    texts = scripts(items) if script else {}
     if as_json:
-        emit({"cells": [_as_dict(item) for item in items], "totals": _totals(items)})
+        emit({"cells": [_as_dict(item, texts) for item in items], "totals": _totals(items)})
     elif not items:
         raise NotFound("nothing would be submitted")
     else:
-        _tell(items)
+        _tell(items, texts)
 
 
-def _tell(items: list[CellItem]) -> None:
+def _tell(items: list[CellItem], texts: Mapping[str, str]) -> None:
     for item in items:
         say(item.key)
         facts(_told(item))
+        if item.key in texts:
+            say()
+            say(printable(texts[item.key], LONGEST_SUBMISSION))
         say()
     totals = _totals(items)
     by_backend = ", ".join(f"{n} on {name}" for name, n in totals["backends"].items())
@@ -124,7 +146,7 @@ def _resources(spec: JobSpec) -> dict[str, int | None]:
     return {"gpus": wanted.gpus, "cpus": wanted.cpus, "memory": wanted.memory}
 
 
-def _as_dict(item: CellItem) -> dict[str, Any]:
+def _as_dict(item: CellItem, texts: Mapping[str, str]) -> dict[str, Any]:
     cell, spec = item.cell, item.cell.spec
     return {
         "key": item.key,
@@ -144,6 +166,7 @@ def _as_dict(item: CellItem) -> dict[str, Any]:
         "limits": _limits(item),
         "max_restarts": spec.max_restarts,
         "infra_retries": cell.infra_retries,
+        **({"submission": texts[item.key]} if item.key in texts else {}),
     }
 
 
@@ -158,3 +181,31 @@ def _totals(items: list[CellItem]) -> dict[str, Any]:
         "node_hours": round(worst / 3600, 3),
         "backends": {name: names.count(name) for name in sorted(set(names))},
     }
+
+
+def scripts(items: list[CellItem]) -> dict[str, str]:
+    """What each cell's backend would submit, by the cell's key, where the backend can tell. Raises Trouble."""
+    opened: dict[str, Backend] = {}
+    texts = {}
+    with ExitStack() as stack:
+        for item in items:
+            name = item.cell.backend
+            try:
+                if name not in opened:
+                    opened[name] = stack.enter_context(closing(_opened(item)))
+                if hasattr(opened[name], "preview"):
+                    token = str(Token.of(RUN_ID, item.key, 1))
+                    texts[item.key] = cast(Previewing, opened[name]).preview(item.cell.spec, token)
+            except (BackendError, UnknownBackend) as error:
+                raise Trouble(f"backend {name}: {error}") from error
+    return texts
+
+
+def _opened(item: CellItem) -> Backend:
+    settings = settings_of(item.config)
+    return settings.site.open(
+        item.cell.backend,
+        run_id=RUN_ID,
+        run_dir=settings.runs_dir / RUN_ID,
+        rootdir=settings.rootdir,
+    )

@@ -3,6 +3,7 @@
 
 ## head
 n=0 how=itself child= away=
+forget() { rm -f "$dir/secrets"; }
 say() { echo "clusterjobs: $*" >&2; }
 
 # finish CODE HOW: the last word. Whoever reads it may rely on all logs being written.
@@ -25,7 +26,6 @@ read -r owner <"$dir/job"
 while [ -e "$dir/start.$n" ]; do n=$((n+1)); done
 [ "$n" -le "$max" ] || { say "started again by Slurm more often than max_restarts allows"; finish 125 over; }
 unset SLURM_JWT
-trap 'how=stopped; [ -z "$child" ] || kill -TERM "$child"' TERM
 
 ## again
 # Whether it may start again: something failed by itself, no limit struck, nobody asked us to stop.
@@ -46,6 +46,9 @@ done
 
 ## direct
 echo "$SLURM_JOB_NODELIST" >"$dir/hosts"
+trap 'how=stopped; [ -z "$child" ] || kill -TERM "$child"' TERM
+begin() { launch & child=$!; }
+end() { :; }
 # bash makes process groups by itself, dash needs the help of four programs.
 sh=/bin/bash
 [ -x "$sh" ] || sh=/bin/sh
@@ -63,13 +66,30 @@ srun=$(command -v srun) || { say "no srun on this node"; finish 127 broken; }
 scontrol show hostnames "$SLURM_JOB_NODELIST" >"$dir/hosts"
 read -r address <"$dir/hosts"
 getent hosts "$address" >/dev/null || address=
+# A TERM is not passed on: srun would kill its tasks at once, where Slurm itself lets them end.
+trap how=stopped TERM
+begin() {
+launch & child=$!
+dismiss & dismisser=$!
+}
+end() {
+kill "$dismisser" 2>/dev/null
+[ ! -e "$dir/dismissed.$n" ] || [ "$code" != 143 ] || code=0
+}
+# When the main rank has ended well, the others have ten seconds to follow it.
+dismiss() {
+until [ -e "$dir/main.$n" ]; do sleep 2; done
+sleep 10
+read -r step <"$dir/main.$n"
+echo >"$dir/dismissed.$n"
+scancel --signal=TERM "$SLURM_JOB_ID.$step"
+}
 
 ## loop
 while :; do
 echo "$SLURM_JOB_ID" >"$dir/start.$n"
 say "start $n"
-launch &
-child=$!
+begin
 wait "$child"
 code=$?
 while kill -0 "$child" 2>/dev/null; do
@@ -77,6 +97,7 @@ wait "$child"
 code=$?
 done
 child=
+end
 [ "$code" != 0 ] && again || break
 n=$((n+1))
 done
@@ -92,4 +113,8 @@ cj_home=${TMPDIR:-/tmp}
 cj_home=$cj_home/clusterjobs.$SLURM_JOB_ID.$SLURM_PROCID
 mkdir -m 700 "$cj_home" 2>/dev/null || { [ -O "$cj_home" ] && [ ! -h "$cj_home" ]; } || cj_home=$(mktemp -d)
 export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat"
-trap '{ [ $? != 0 ] && [ "$CLUSTERJOBS_RESTARTS" -lt MAX ]; } || rm -rf "$cj_home"' EXIT
+cj_end() {
+[ "$1$SLURM_PROCID" != 00 ] || echo "$SLURM_STEP_ID" >"${CLUSTERJOBS_HOSTFILE%hosts}main.$CLUSTERJOBS_RESTARTS"
+{ [ "$1" != 0 ] && [ "$CLUSTERJOBS_RESTARTS" -lt MAX ]; } || rm -rf "$cj_home"
+}
+trap 'cj_end $?' EXIT

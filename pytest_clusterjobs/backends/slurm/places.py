@@ -58,6 +58,10 @@ class JobFolder:
         """Made when a start begins."""
         return self.path / f"start.{restart}"
 
+    def dismissed(self, restart: int) -> Path:
+        """Made when ranks are stopped because the main one has ended well."""
+        return self.path / f"dismissed.{restart}"
+
     def log(self, rank: int, restart: int) -> Path:
         """What one node prints in one start."""
         return self.path / f"log.{restart}.{rank}"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...jobs import NodeState
+from ...jobs import SentinelWord
 from ...jobs.token import nonce
 from .. import sentinel
 from .places import JobFolder
@@ -81,9 +82,17 @@ def nodes_of(folder: JobFolder, token: str, ranks: int, record: Record) -> tuple
         for rank, log in logs.items()
         if log.name in record.names
     ]
+    if folder.dismissed(record.restarts).name in record.names:
+        nodes = [_dismissed(node) for node in nodes]
     if all(node.report is not None for node in nodes):
         return tuple(nodes)
     return tuple(_with_codes(nodes, _codes(folder, ranks, record), record))
+
+
+def _dismissed(node: NodeState) -> NodeState:
+    """A rank that was stopped because the main rank had ended well, if it was stopped at all."""
+    stopped = node.report is not None and node.report.word is SentinelWord.STOPPED
+    return replace(node, stopped_by_cluster=stopped)
 
 
 def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: Record) -> list[NodeState]:

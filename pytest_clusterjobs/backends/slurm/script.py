@@ -147,7 +147,7 @@ def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], 
         f"# {spec.name}: {token}, written by pytest-clusterjobs. The options of sbatch are on its command line.",
         "cr=$(printf '\\r')" if any("\r" in word for word in [*wraps, *spec.env.values()]) else "",
         f"dir={quote(str(folder.path))} max={spec.max_restarts} ranks={spec.nodes}",
-        _part("head"),
+        _head(spec),
         _part("again").replace("NONCE", nonce(token)) if spec.max_restarts else "again() { false; }",
         *_secrets(spec),
         _part("step" if several else "direct"),
@@ -207,13 +207,17 @@ def _assignments(spec: JobSpec, token: str, **here: str) -> str:
     return " ".join(words)
 
 
+def _head(spec: JobSpec) -> str:
+    """How every script begins; without secrets there is nothing to forget, and no process to start for it."""
+    head = _part("head")
+    return head if spec.secrets else head.replace('forget() { rm -f "$dir/secrets"; }', "forget() { :; }")
+
+
 def _secrets(spec: JobSpec) -> list[str]:
     """Read the secrets; the file stays only where Slurm itself may start the script again."""
     if not spec.secrets:
-        return ["forget() { :; }"]
-    read = '. "$dir/secrets"'
-    forget = 'forget() { rm -f "$dir/secrets"; }'
-    return [read, forget] if spec.max_restarts else [read, forget, "forget"]
+        return []
+    return ['. "$dir/secrets"'] if spec.max_restarts else ['. "$dir/secrets"', "forget"]
 
 
 def _home(spec: JobSpec) -> str:
