@@ -55,6 +55,8 @@ class Capabilities:
     stops_rest: bool = True
     """Whether a rank that fails ends its job. If not, ``poll`` tells of a running job's failed ranks, with the time
     of their end, and the engine ends the rest."""
+    knows_secrets: bool = False
+    """Whether it has the values of secrets from elsewhere, so that this process's environment need not have them."""
     max_nodes: int | None = None
     """Nodes that one job may have; 1 for a backend without multi-node jobs, ``None`` for no known limit."""
 

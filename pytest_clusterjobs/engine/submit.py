@@ -156,7 +156,7 @@ class Submitter:
 
     def _submit(self, job: Job) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
-        own_refusal = self._refusal(job)
+        own_refusal = self._refusal(job, backend)
         refusal = own_refusal
         job.submissions += 1
         if own_refusal is None:
@@ -176,9 +176,9 @@ class Submitter:
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
 
-    def _refusal(self, job: Job) -> str | None:
+    def _refusal(self, job: Job, backend: Backend) -> str | None:
         missing = [name for name in job.spec.secrets if name not in os.environ]
-        if missing:
+        if missing and not backend.capabilities.knows_secrets:
             return f"secret {missing[0]} is not in the environment of this process"
         limit = self._core.max_nodes
         if limit is not None and job.spec.nodes > limit:

@@ -22,8 +22,11 @@ from .errors import SiteTrouble
 from .errors import translated
 from .settings import Settings
 
-TRIES = 10
-"""Calls in all, for one answer."""
+TRIES = 5
+"""Calls in all, for one answer: about 8 s of pauses. The engine backs off by itself after that, and a poll that
+takes a minute would keep a cancel waiting."""
+
+SUBMIT_TRIES = 10
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 
@@ -81,12 +84,12 @@ class Api:
 
     def submit(self, arguments: Mapping[str, Any]) -> str:
         """The id of a new job. Raises SubmissionRejected; BackendError if the answer is lost."""
-        for attempt in range(TRIES):
+        for attempt in range(SUBMIT_TRIES):
             try:
                 answer = self._call("batch", "submit_job", "", dict(arguments), retried=False)
                 return str(answer["jobId"])
             except Throttled:
-                if attempt == TRIES - 1:
+                if attempt == SUBMIT_TRIES - 1:
                     raise
             time.sleep(random.uniform(0.1, 1.0) * min(2.0**attempt, LONGEST_PAUSE))
         raise AssertionError("not reached")

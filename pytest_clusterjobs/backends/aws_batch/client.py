@@ -80,6 +80,7 @@ class BatchBackend:
             find_settle=settings.find_settle,
             log_settle=settings.log_settle + 2 * settings.poll_interval + SLACK,
             stops_rest=False,
+            knows_secrets=True,
         )
 
     @property
@@ -90,8 +91,14 @@ class BatchBackend:
     # Submitting.
 
     def preview(self, spec: JobSpec, token: str) -> str:
-        """See :class:`Previewing`. What is looked up in AWS is not in it: a definition for ``image`` or ``secrets``."""
-        return json.dumps(self._request(spec, token), indent=2, ensure_ascii=False)
+        """See :class:`Previewing`. A definition that is registered for ``image`` or ``secrets`` is told in words."""
+        arguments = self._request(spec, token)
+        if spec.image is not None or spec.secrets:
+            changes = [f"image {spec.image}"] if spec.image is not None else []
+            changes += [f"secret {name}" for name in spec.secrets]
+            base = arguments["jobDefinition"] or "the site's container"
+            arguments["jobDefinition"] = f"({base} with {', '.join(changes)})"
+        return json.dumps(arguments, indent=2, ensure_ascii=False)
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
