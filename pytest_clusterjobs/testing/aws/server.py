@@ -46,8 +46,8 @@ def main() -> None:
     options = json.loads((folder / "options.json").read_text())
     key = f"LOCAL{secrets.token_hex(16).upper()}"
     gateway, controls = build(folder, key, options)
-    controls.equip(options["queue"], options["environment"])
     server = make_server(ADDRESS, options["port"], gateway, threaded=True, request_handler=Quiet)
+    controls.equip(options["queue"], options["environment"])
     facts = {"port": server.server_port, "key": key, "region": options["region"], "queue": options["queue"]}
     draft = folder / "server.draft"
     draft.touch(mode=0o600)
