@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -57,7 +58,8 @@ class LocalBatch(BatchClient):
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
             raise Missing
         self._temporary = folder is None
-        self.folder = _own(folder or Path(tempfile.mkdtemp(prefix="clusterjobs-aws-")))
+        if folder is not None:
+            self.folder = _own(folder)
         begin = None if workdir is None else str(workdir.absolute())
         self._options: dict[str, Any] = {
             "region": region,
@@ -65,8 +67,8 @@ class LocalBatch(BatchClient):
             "slots": slots,
             "port": port,
             "workdir": begin,
+            "environment": dict(environment or {}),
         }
-        self._options["environment"] = dict(environment or {})
         self._daemons: Daemons | None = None
 
     def __enter__(self) -> Self:
@@ -83,18 +85,23 @@ class LocalBatch(BatchClient):
 
     def start(self) -> None:
         """Start everything; return when it answers. Raises BatchError, and leaves nothing then."""
-        for name in ("run", "log", "containers"):
-            (self.folder / name).mkdir()
-        (self.folder / "options.json").write_text(json.dumps(self._options))
+        if self._temporary:
+            self.folder = Path(tempfile.mkdtemp(prefix="clusterjobs-aws-"))
         try:
             with _as_batch_errors():
                 self._start_server()
             super().__init__(self.folder, self._facts_when_ready())
         except BaseException:
             self.stop()
+            if self._temporary:
+                # There may not have been a keeper to do it.
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
     def _start_server(self) -> None:
+        for name in ("run", "log", "containers"):
+            (self.folder / name).mkdir()
+        (self.folder / "options.json").write_text(json.dumps(self._options))
         self._daemons = Daemons(self.folder, _environment())
         if self._temporary:
             self._daemons.remove_at_end(self.folder)
@@ -127,7 +134,8 @@ class LocalBatch(BatchClient):
         log = self.folder / "log" / "server.out"
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
         said = [line for line in lines if line.strip()]
-        return f"{said[-1][:400] if said else 'it said nothing'} (in {log})"
+        where = "" if self._temporary else f" (in {log})"
+        return f"{said[-1][:400] if said else 'it said nothing'}{where}"
 
 
 @contextmanager
