@@ -10,7 +10,8 @@ say() { echo "clusterjobs: $*" >&2; }
 finish() {
 trap '' TERM
 [ -z "$away" ] || rm -rf "$away"
-forget
+# Whoever stops it may be about to requeue it.
+{ [ "$2" = stopped ] && [ "$n" -lt "$max" ]; } || forget
 echo "$1 $2" >"$dir/ended"
 exit "$1"
 }
@@ -21,8 +22,12 @@ set -C
 set +C
 read -r owner <"$dir/job"
 [ "$owner" = "$SLURM_JOB_ID" ] || { say "job $owner has this token already"; exit 125; }
-# What has ended does not begin again, whoever requeues it.
-[ -e "$dir/ended" ] && exit 0
+# What has ended by itself does not begin again, whoever requeues it; what was stopped may have been for that.
+if [ -e "$dir/ended" ]; then
+read -r code was <"$dir/ended"
+[ "$was" = stopped ] || exit 0
+rm -f "$dir/ended"
+fi
 while [ -e "$dir/start.$n" ]; do n=$((n+1)); done
 [ "$n" -le "$max" ] || { say "started again by Slurm more often than max_restarts allows"; finish 125 over; }
 unset SLURM_JWT

@@ -17,6 +17,7 @@ from .places import JobFolder
 from .queue import Row
 from .records import last_words
 from .records import nodes_of
+from .records import out_of_memory
 from .records import read_record
 from .records import Record
 from .states import end_hint
@@ -127,6 +128,8 @@ def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...]) -> Reaso
     how = record.ended.how if record.ended is not None else ""
     if how == "over":
         return Reason.NODE_FAILED
+    if job.nodes > 1 and how == "itself" and out_of_memory(job.folder):
+        return Reason.OUT_OF_MEMORY
     nobody_began = how == "itself" and not nodes and record.ended is not None and record.ended.code != 0
     return Reason.START_FAILED if how == "broken" or nobody_began else None
 

@@ -25,6 +25,7 @@ LONGEST_WORDS = 300
 START_MARK = "clusterjobs: start "
 """What the batch script prints before each start."""
 
+_OUT_OF_MEMORY = re.compile(r"slurmstepd-?\S*: error: Detected [0-9]+ oom[-_]kill event", re.IGNORECASE)
 _TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
 _CODE = re.compile(r"Exited with exit code ([0-9]+)")
 _SIGNALS = {signal.strsignal(number): 128 + number for number in signal.valid_signals()}
@@ -114,6 +115,18 @@ def last_words(folder: JobFolder) -> str:
     return "; ".join(lines)[-LONGEST_WORDS:]
 
 
+def out_of_memory(folder: JobFolder) -> bool:
+    """Whether Slurm's daemon on a node says that something of the last start was killed for memory.
+
+    Of a step it is told here only, where there are no accounts: the sentinel ends with the command's code.
+    """
+    return _OUT_OF_MEMORY.search(_last_start(folder)) is not None
+
+
+def _last_start(folder: JobFolder) -> str:
+    return _text(folder.output, TAIL_BYTES).rpartition(START_MARK)[2]
+
+
 def tail(path: Path, size: int) -> bytes:
     """The last ``size`` bytes of a file; none of one that is not there."""
     try:
@@ -128,9 +141,8 @@ def _codes(folder: JobFolder, ranks: int, record: Record) -> dict[int, int]:
     """The codes of ranks as the batch script, or srun, saw them, in the order of their ends."""
     if ranks == 1 and record.ended is not None and record.ended.how in ("itself", "stopped"):
         return {0: record.ended.code}
-    last_start = _text(folder.output, TAIL_BYTES).rpartition(START_MARK)[2]
     codes = {}
-    for line in last_start.splitlines():
+    for line in _last_start(folder).splitlines():
         match = _TASKS.match(line)
         code = _code_of(match[2].strip()) if match else None
         if match and code is not None:
