@@ -78,8 +78,14 @@ launch & child=$!
 dismiss & dismisser=$!
 }
 end() {
+first=
 kill "$dismisser" 2>/dev/null
 [ ! -e "$dir/dismissed.$n" ] || [ "$code" != 143 ] || code=0
+# The largest code of all ranks is that of those which were stopped: the first to fail is to be shown.
+[ "$code" -le 128 ] || first=$(awk '/^clusterjobs: start /{c=""}
+c=="" && /^srun: error: .* Exited with exit code/ && $NF<129 {c=$NF}
+END{print c}' "$dir/slurm.out")
+code=${first:-$code}
 }
 # When the main rank has ended well, the others have ten seconds to follow it.
 dismiss() {
