@@ -146,9 +146,14 @@ class SlurmBackend:
 
     def _observe(self, token: str, handle: Handle, row: Row | None, *, answered: bool) -> Observation | None:
         job = _known(token, handle)
-        if row is not None and row.phase is not Phase.ENDED:
+        if row is not None and not (row.phase is Phase.ENDED or _may_be_queued_for_nothing(row)):
             return observe_live(job, row)
         record = read_record(job.folder)
+        if row is not None and row.phase is not Phase.ENDED:
+            if not record.has_ended:
+                return observe_live(job, row)
+            self._drop(row.job_id)
+            row = None
         if record.owner not in (None, handle.job_id):
             # Submitted twice, against all care: the other one has the token.
             return Observation(Phase.PENDING, handle=replace(handle, job_id=record.owner))
@@ -156,9 +161,15 @@ class SlurmBackend:
         if found is None:
             return Observation(Phase.ABSENT, native_reason=self._absence()) if answered else None
         if job.folder.secrets.name in record.names:
-            job.folder.secrets.unlink(missing_ok=True)
+            with suppress(OSError):
+                job.folder.secrets.unlink()
         whole = record.ended is not None or self._has_settled(token, row)
         return replace(found, log_complete=whole)
+
+    def _drop(self, job_id: str) -> None:
+        """Take a job that has come to its end out of the queue, where the site's RequeueExit has put it again."""
+        with suppress(BackendError):
+            commands.scancel([job_id])
 
     def _has_settled(self, token: str, row: Row | None) -> bool:
         """Whether an end without a last word of the batch script is so old that no file will turn up any more."""
@@ -264,6 +275,10 @@ class SlurmBackend:
 def _known(token: str, handle: Handle) -> Known:
     data = handle.data
     return Known(token, JobFolder(Path(data["folder"])), data["nodes"], data["restarts"] > 0)
+
+
+def _may_be_queued_for_nothing(row: Row) -> bool:
+    return row.phase is Phase.PENDING and row.restarts > 0
 
 
 def _numbers(handles: Mapping[str, Handle]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from .states import pending_hint
 SKEW = 5.0
 """Seconds by which the clocks of Slurm's controller and of the file system may differ before the former is taken."""
 
-_GONE = "Slurm has forgotten the job; this is from its own record"
+_OWN_RECORD = "by the batch script's own record"
 _BEGUN_TOO_OFTEN = "started again by Slurm more often than max_restarts allows"
 _NO_FOLDER = "the batch script could not be started: is the job's folder there, and writable, on the node?"
 
@@ -81,15 +81,15 @@ def observe_end(job: Known, row: Row, record: Record) -> Observation:
 
 
 def from_record(job: Known, record: Record) -> Observation | None:
-    """The end of a job that Slurm has forgotten, if its batch script left one."""
+    """The end of a job that Slurm has forgotten or queued again for nothing, if its batch script left one."""
     if record.ended is None:
         return None
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
     return Observation(
         Phase.ENDED,
         Times(_submitted(job), next(iter(record.starts), None), record.ended.at),
-        "FORGOTTEN",
-        _reason(_GONE, job, nodes),
+        "ENDED",
+        _reason(_OWN_RECORD, job, nodes),
         _own_hint(job, record, nodes),
         record.ended.code,
         nodes,

@@ -59,6 +59,11 @@ class Record:
         """How often it was started again."""
         return max(0, len(self.starts) - 1)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the batch script came to its end. One that was stopped may have been stopped to be queued again."""
+        return self.ended is not None and self.ended.how != "stopped"
+
 
 def read_record(folder: JobFolder) -> Record:
     """Read it; a folder that is not there has nothing."""
