@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pytest_clusterjobs.jobs import Source
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing.slurm import CommandFailed
 from pytest_clusterjobs.testing.slurm import SlurmCluster
 from pytest_clusterjobs.testing.slurm.client import wait_until
 
@@ -101,8 +103,9 @@ def requeued(slurm: SlurmCluster, job: Job) -> None:
     wait_until(lambda: slurm.job(job_id)["Restarts"] == "1", "a requeue", 90)
     deadline = time.monotonic() + 60
     # While the job is completing, Slurm sets the time of its next start anew.
-    while slurm.job(job_id)["JobState"] == "PENDING" and time.monotonic() < deadline:
-        slurm.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
+    while slurm.job(job_id)["JobState"] not in ("RUNNING", "COMPLETED") and time.monotonic() < deadline:
+        with suppress(CommandFailed):
+            slurm.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
         time.sleep(1)
 
 
