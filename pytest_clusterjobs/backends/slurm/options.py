@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-EXTRA = "extra-options"
+EXTRA = "extra_options"
 """A key whose mapping has options that are not named here: those of a site's plugins, or of a newer Slurm."""
 
 _SBATCH = """
@@ -88,7 +88,7 @@ def problems(options: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterat
 
 
 def flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options by name, those of ``extra-options`` among them."""
+    """All options by name, those of ``extra_options`` among them."""
     extra = options.get(EXTRA)
     named = {name: value for name, value in options.items() if name != EXTRA}
     return {**named, **extra} if isinstance(extra, Mapping) else named

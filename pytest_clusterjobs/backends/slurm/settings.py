@@ -18,7 +18,7 @@ GPUS = ("gpus-per-node", "gres")
 
 POLL_INTERVAL = 2.0
 
-OWN_SETTINGS = frozenset({"folder", "gpus-as", "poll-interval"})
+OWN_SETTINGS = frozenset({"folder", "gpus_as", "poll_interval"})
 """Settings besides the options of sbatch, which are defaults for all jobs."""
 
 SETTINGS = OWN_SETTINGS | OPTIONS | {EXTRA}
@@ -39,14 +39,14 @@ class Settings:
 
 def settings_of(raw: Mapping[str, Any]) -> Settings:
     """Read the settings. Raises BackendError with one line that says what is wrong."""
-    folder, gpus_as = raw.get("folder"), raw.get("gpus-as", GPUS[0])
+    folder, gpus_as = raw.get("folder"), raw.get("gpus_as", GPUS[0])
     if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
         raise BackendError(f"folder must be an absolute path that all nodes share, not {folder!r:.60}")
     if gpus_as not in GPUS:
-        raise BackendError(f"gpus-as must be one of {', '.join(GPUS)}, not {gpus_as!r:.60}")
-    interval = raw.get("poll-interval", POLL_INTERVAL)
+        raise BackendError(f"gpus_as must be one of {', '.join(GPUS)}, not {gpus_as!r:.60}")
+    interval = raw.get("poll_interval", POLL_INTERVAL)
     if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0.1 <= interval <= 60:
-        raise BackendError(f"poll-interval must be 0.1 to 60 seconds, not {interval!r:.60}")
+        raise BackendError(f"poll_interval must be 0.1 to 60 seconds, not {interval!r:.60}")
     options = {name: value for name, value in raw.items() if name not in OWN_SETTINGS}
     for problem in problems(options, {}):
         raise BackendError(problem)

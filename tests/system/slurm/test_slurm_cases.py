@@ -40,7 +40,7 @@ def place(
             monkeypatch.setenv(name, value)
         harness = Harness(
             backend="pytest_clusterjobs.backends.slurm:TYPE",
-            settings={"poll-interval": 0.25},
+            settings={"poll_interval": 0.25},
             start_seconds=60.0,
         )
         runs.append(Cluster(harness, tmp_path / str(len(runs))))

@@ -22,7 +22,7 @@ from pytest_clusterjobs.testing.slurm import SlurmCluster
 pytestmark = pytest.mark.system
 
 BACKEND = "pytest_clusterjobs.backends.slurm:TYPE"
-SETTINGS = {"poll-interval": 0.25}
+SETTINGS = {"poll_interval": 0.25}
 
 
 def started(cluster: Cluster) -> Job:

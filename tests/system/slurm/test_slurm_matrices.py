@@ -30,7 +30,7 @@ class Session:
         self.path = path
         self.slurm = slurm
         (path / "pytest.ini").write_text("[pytest]\n")
-        (path / "pyproject.toml").write_text("[tool.clusterjobs.backends.slurm]\npoll-interval = 0.5\n")
+        (path / "pyproject.toml").write_text("[tool.clusterjobs.backends.slurm]\npoll_interval = 0.5\n")
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start pytest."""
