@@ -33,6 +33,7 @@ from pytest_clusterjobs.testing.scripts import pending
 from pytest_clusterjobs.testing.scripts import rank
 from pytest_clusterjobs.testing.scripts import reject
 from pytest_clusterjobs.testing.scripts import running
+from pytest_clusterjobs.testing.scripts import Script
 from pytest_clusterjobs.testing.scripts import script
 from pytest_clusterjobs.testing.scripts import THROTTLE
 
@@ -232,7 +233,8 @@ def test_infrastructure_is_tried_again_and_every_attempt_is_kept(tmp_path: Path)
 def test_a_new_attempt_is_not_intended_before_the_last_ones_end_is_written_down(tmp_path: Path) -> None:
     """Else a crash in between leaves two live attempts of one cell."""
     preempted = script(running(), (10, ended(None, hint=Reason.PREEMPTED, word=None)))
-    scripts = {"a": [preempted, script(ended(0))], "b": script(running(), (10, ended(0)))}
+    other = script(running(), (10, ended(0)))
+    scripts: dict[str, Script | list[Script]] = {"a": [preempted, script(ended(0))], "b": other}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
         ordinary = rig.ledger.observe
 
