@@ -1,0 +1,174 @@
+"""Slurm's commands: whose environment they get, and what their errors mean. The words are those of a real Slurm 22.05."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.backends.protocol import Throttled
+from pytest_clusterjobs.backends.slurm import commands
+
+Fake = Callable[[str, str], None]
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Put a program on PATH that does as its script says."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def make(name: str, script: str) -> None:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    return make
+
+
+def submit(tmp_path: Path) -> str:
+    return commands.sbatch(["sbatch", "job.sh"], secrets=["TOKEN"], folder=tmp_path)
+
+
+def test_the_id_of_a_job(fake: Fake, tmp_path: Path) -> None:
+    fake("sbatch", "echo 41")
+    assert submit(tmp_path) == "41"
+    fake("sbatch", "echo '42;cluster'; echo 'sbatch: a note of a plugin' >&2")
+    assert submit(tmp_path) == "42"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Batch job submission failed: Invalid partition name specified", SubmissionRejected),
+        (
+            "Batch job submission failed: Invalid account or account/partition combination specified",
+            SubmissionRejected,
+        ),
+        ("Batch job submission failed: Invalid qos specification", SubmissionRejected),
+        ("Batch job submission failed: Invalid feature specification", SubmissionRejected),
+        ("Batch job submission failed: Requested node configuration is not available", SubmissionRejected),
+        ("Batch job submission failed: Requested reservation is invalid", SubmissionRejected),
+        ("Invalid generic resource (gres) specification", SubmissionRejected),
+        (
+            "Batch job submission failed: Required partition not available (inactive or drain)",
+            SubmissionRejected,
+        ),
+        (
+            "QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy"
+            " (job submit limit, user's size and/or time limits)",
+            SubmissionRejected,
+        ),
+        (
+            "QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy"
+            " (job submit limit, user's size and/or time limits)",
+            Throttled,
+        ),
+        (
+            "AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy"
+            " (job submit limit, user's size and/or time limits)",
+            Throttled,
+        ),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", Throttled),
+        ("Batch job submission failed: Unable to contact slurm controller (connect failure)", BackendError),
+        ("Batch job submission failed: Socket timed out on send/recv operation", BackendError),
+        ("Batch job submission failed: Zero Bytes were transmitted or received", BackendError),
+    ],
+)
+def test_an_error_is_classed(fake: Fake, tmp_path: Path, words: str, kind: type[Exception]) -> None:
+    fake("sbatch", f"cat >&2 <<'END'\nsbatch: error: {words}\nEND\nexit 1")
+    with pytest.raises(BackendError) as caught:
+        submit(tmp_path)
+    assert type(caught.value) is kind
+    assert words.split("\n")[0] in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("script", ["exit 0", "exit 1", "echo what", "kill -9 $$"])
+def test_an_answer_that_is_none_may_have_been_a_submission(fake: Fake, tmp_path: Path, script: str) -> None:
+    fake("sbatch", script)
+    with pytest.raises(BackendError) as caught:
+        submit(tmp_path)
+    assert type(caught.value) is BackendError
+
+
+@pytest.mark.parametrize(
+    "said", ["", "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"]
+)
+def test_a_command_that_takes_too_long(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr(commands, "TIMEOUT", 1.0)
+    fake("sbatch", f"echo '{said}' >&2; exec sleep 60")
+    with pytest.raises(BackendError) as caught:
+        submit(tmp_path)
+    assert type(caught.value) is (Throttled if said else BackendError)
+
+
+def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        BackendError, match="squeue is not on PATH: run this on a machine that has Slurm's commands"
+    ):
+        commands.squeue()
+
+
+def test_unknown_ids_are_no_error(fake: Fake) -> None:
+    fake("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert commands.squeue("--jobs=1") == []
+    fake(
+        "squeue",
+        "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1",
+    )
+    with pytest.raises(BackendError, match=r"squeue: .*Unable to contact"):
+        commands.squeue("--jobs=1")
+
+
+def test_a_cluster_without_accounts_is_told_from_one_whose_accounts_are_away(fake: Fake) -> None:
+    fake("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    with pytest.raises(commands.NoAccounting):
+        commands.sacct()
+    fake("sacct", "echo 'sacct: error: Problem talking to the database: Connection refused' >&2; exit 1")
+    with pytest.raises(BackendError) as caught:
+        commands.sacct()
+    assert type(caught.value) is BackendError
+
+
+def test_a_cancel_of_what_has_ended_is_no_error(fake: Fake) -> None:
+    fake("scancel", "echo 'scancel: error: Kill job error on job id 5: Invalid job id specified' >&2; exit 1")
+    commands.scancel(["5"])
+    fake(
+        "scancel",
+        "echo 'scancel: error: Kill job error on job id 3: Unable to contact slurm controller' >&2; exit 8",
+    )
+    with pytest.raises(BackendError, match=r"scancel: .*Unable to contact"):
+        commands.scancel(["3"])
+
+
+def test_a_job_inherits_nothing_of_its_callers_job_defaults_or_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        "SBATCH_PARTITION",
+        "SLURM_JOB_ID",
+        "SLURMD_NODENAME",
+        "SQUEUE_FORMAT",
+        "SACCT_FORMAT",
+        "PMI_RANK",
+    ):
+        monkeypatch.setenv(name, "x")
+    for name in ("SLURM_CLUSTERS", "SRUN_CPUS_PER_TASK", "PYTEST_ADDOPTS", "API_KEY", "SLURM_CONF", "MINE"):
+        monkeypatch.setenv(name, "y")
+    seen = commands.environment(["API_KEY"])
+    assert {name for name, value in seen.items() if value in ("x", "y")} == {"SLURM_CONF", "MINE"}
+
+
+def test_questions_are_asked_in_one_zone_and_language(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    monkeypatch.setenv("SQUEUE_FORMAT", "%A")
+    fake("squeue", 'echo "$TZ|$LC_ALL|$SLURM_TIME_FORMAT|$SQUEUE_FORMAT|$*"')
+    assert commands.squeue("--me") == ["UTC|C|%s||--noheader --me"]

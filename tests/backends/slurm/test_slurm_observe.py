@@ -1,0 +1,286 @@
+"""What Slurm shows and what a job's folder holds, put together: who is believed, and when."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends import sentinel
+from pytest_clusterjobs.backends.slurm.observe import from_record
+from pytest_clusterjobs.backends.slurm.observe import Known
+from pytest_clusterjobs.backends.slurm.observe import observe_end
+from pytest_clusterjobs.backends.slurm.observe import observe_live
+from pytest_clusterjobs.backends.slurm.places import JobFolder
+from pytest_clusterjobs.backends.slurm.queue import Row
+from pytest_clusterjobs.backends.slurm.records import nodes_of
+from pytest_clusterjobs.backends.slurm.records import read_record
+from pytest_clusterjobs.backends.slurm.states import Status
+from pytest_clusterjobs.jobs import Classification
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Outcome
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.judge import outcome
+
+TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
+AT = 1_800_000_000.0
+ROW = Row("7", TOKEN, "COMPLETED", "", Status(0), Status(0), 0, AT, AT + 10, AT + 20, "node1")
+
+EXITED, STOPPED = SentinelWord.EXITED, SentinelWord.STOPPED
+
+
+class Folder:
+    """A job's folder as the batch script and the sentinels would leave it."""
+
+    def __init__(self, path: Path, ranks: int) -> None:
+        self.job = Known(TOKEN, JobFolder(path), ranks, may_restart=False)
+        self.path = path
+
+    def put(self, name: str, text: str, at: float) -> None:
+        path = self.path / name
+        path.write_text(text)
+        os.utime(path, (at, at))
+
+    def rank(
+        self,
+        rank: int,
+        word: SentinelWord | None,
+        code: int | None = None,
+        at: float = AT + 15,
+        start: int = 0,
+    ) -> None:
+        report = "" if word is None else sentinel.line(TOKEN, SentinelReport(word, rank, code, start))
+        self.put(f"log.{start}.{rank}", f"some output\n{report}\n", at)
+
+    def start(self, number: int = 0, at: float = AT + 10.3) -> None:
+        self.put("job", "7\n", at)
+        self.put(f"start.{number}", "7\n", at)
+        self.put("hosts", "".join(f"node{rank}\n" for rank in range(self.job.nodes)), at)
+
+    def end(self, code: int, how: str = "itself", at: float = AT + 20.4) -> None:
+        self.put("ended", f"{code} {how}\n", at)
+
+    def prints(self, text: str) -> None:
+        self.put("slurm.out", text, AT)
+
+    def see(self, **row: object) -> Observation:
+        return observe_end(self.job, replace(ROW, **row), read_record(self.job.folder))  # type: ignore[arg-type]
+
+    def judge(self, **row: object) -> Outcome:
+        return outcome(
+            JobSpec("true", nodes=self.job.nodes),
+            self.see(**row),
+            action=None,
+            classification=Classification(),
+            log=None,
+        )
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path, 1)
+    folder.start()
+    return folder
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path, 3)
+    folder.start()
+    return folder
+
+
+def test_a_live_job_without_restarts_needs_no_file(tmp_path: Path) -> None:
+    job = Known(TOKEN, JobFolder(tmp_path / "none"), 1, may_restart=False)
+    seen = observe_live(job, replace(ROW, state="RUNNING", ended=AT + 600))
+    assert (seen.phase, seen.times.started, seen.times.ended, seen.restarts) == (
+        Phase.RUNNING,
+        AT + 10,
+        None,
+        0,
+    )
+
+
+def test_restarts_of_a_live_job_are_counted(one: Folder) -> None:
+    one.start(1, AT + 30)
+    seen = observe_live(replace(one.job, may_restart=True), replace(ROW, state="RUNNING"))
+    assert (seen.restarts, seen.native_reason) == (1, "restarted, 1 so far")
+    assert seen.times.started == AT + 10.3
+
+
+def test_times_are_finer_than_slurm_s_unless_clocks_disagree(one: Folder) -> None:
+    one.rank(0, EXITED, 0)
+    one.end(0)
+    assert one.see().times.started == AT + 10.3
+    assert one.see().times.ended == AT + 20.4
+    far = one.see(submitted=AT + 1000, started=AT + 1010, ended=AT + 1020)
+    assert (far.times.started, far.times.ended) == (AT + 1010, AT + 1020)
+
+
+def test_a_requeued_job_started_when_it_first_did(one: Folder) -> None:
+    one.put("job.sh", "", AT)
+    one.start(1, AT + 200)
+    one.rank(0, EXITED, 0, start=1)
+    one.end(0, at=AT + 210.5)
+    seen = one.see(restarts=1, submitted=AT + 150, started=AT + 200, ended=AT + 210)
+    assert (seen.times.submitted, seen.times.started, seen.times.ended) == (AT, AT + 10.3, AT + 210.5)
+
+
+def test_absence_of_words_is_never_success(one: Folder) -> None:
+    assert one.judge().reason == Reason.UNKNOWN
+    one.end(0)
+    assert one.judge().reason == Reason.UNKNOWN
+    one.rank(0, None)
+    assert one.judge().reason == Reason.UNKNOWN
+    one.rank(0, EXITED, 0)
+    assert one.judge().reason == Reason.JOB_COMPLETED
+
+
+def test_a_silent_sentinel_s_code_is_what_the_batch_script_saw(one: Folder) -> None:
+    one.rank(0, None)
+    one.end(137)
+    node = one.see(state="FAILED", status=Status(137)).nodes[0]
+    assert (node.report, node.exit_code, node.host) == (None, 137, "node0")
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"])
+def test_what_came_too_late_changes_nothing(one: Folder, state: str) -> None:
+    one.rank(0, EXITED, 3)
+    one.end(3)
+    found = one.judge(state=state, status=Status(0, 15))
+    assert (found.reason, found.exit_code) == (Reason.JOB_FAILED, 3)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("CANCELLED", Reason.CANCELLED),
+        ("TIMEOUT", Reason.MAX_RUNTIME_REACHED),
+        ("NODE_FAIL", Reason.NODE_FAILED),
+        ("PREEMPTED", Reason.PREEMPTED),
+    ],
+)
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_stopped_it_is_the_reason(one: Folder, state: str, reason: Reason, ended: bool) -> None:
+    # A command that ends with 0 when it is told to stop has not completed.
+    one.rank(0, EXITED, 0)
+    if ended:
+        one.end(0, "stopped")
+    assert one.judge(state=state, status=Status(0, 15)).reason == reason
+
+
+def test_memory_in_an_earlier_start_is_not_the_end_s(one: Folder) -> None:
+    one.rank(0, EXITED, 137)
+    one.end(0)
+    row = {"state": "OUT_OF_MEMORY", "status": Status(0, 125)}
+    assert one.judge(**row).reason == Reason.OUT_OF_MEMORY
+    one.start(1)
+    one.rank(0, EXITED, 0, start=1)
+    found = one.judge(**row)
+    assert (found.reason, found.exit_code, found.restarts) == (Reason.JOB_COMPLETED, 0, 1)
+    one.rank(0, EXITED, 1, start=1)
+    assert one.judge(**row).reason == Reason.OUT_OF_MEMORY
+
+
+OOM = (
+    "slurmstepd-node2: error: Detected 1 oom-kill event(s) in StepId=11.0. Some of your processes may have been"
+    " killed by the cgroup out-of-memory handler.\n"
+)
+
+
+def test_memory_in_a_step_is_told_by_its_daemon(three: Folder) -> None:
+    for rank in range(3):
+        three.rank(rank, EXITED, 137)
+    three.end(137)
+    row = {"state": "FAILED", "status": Status(137)}
+    assert three.judge(**row).reason == Reason.KILLED_BY_SIGNAL
+    three.prints(f"clusterjobs: start 0\n{OOM}")
+    assert three.judge(**row).reason == Reason.OUT_OF_MEMORY
+    three.prints(f"{OOM}clusterjobs: start 1\n")
+    assert three.judge(**row).reason == Reason.KILLED_BY_SIGNAL
+
+
+def test_ends_of_ranks_as_srun_saw_them(three: Folder) -> None:
+    three.rank(0, STOPPED, at=AT + 16)
+    three.rank(1, None, at=AT + 10)
+    three.rank(2, None, at=AT + 10)
+    three.end(143)
+    three.prints(
+        "srun: error: node0: task 0: Exited with exit code 9\n"
+        "clusterjobs: start 0\n"
+        "srun: error: node2: task 2: Killed\n"
+        "srun: launch/slurm: _step_signal: Terminating StepId=10.1\n"
+        "srun: error: node[0-1]: tasks 0-1: Terminated\n"
+    )
+    nodes = nodes_of(three.job.folder, TOKEN, 3, read_record(three.job.folder))
+    assert [node.exit_code for node in nodes] == [None, 143, 137]
+    assert nodes[2].ended is not None and nodes[2].ended <= AT + 16
+
+
+def test_the_rank_that_failed_first_decides(three: Folder) -> None:
+    three.rank(0, EXITED, 1, at=AT + 16)
+    three.rank(1, EXITED, 5, at=AT + 15)
+    three.rank(2, STOPPED, at=AT + 17)
+    three.end(143)
+    found = three.judge(state="FAILED", status=Status(143))
+    assert (found.reason, found.exit_code, found.first_failing_node) == (Reason.JOB_FAILED, 5, 1)
+
+
+def test_dismissed_ranks_are_no_failure(three: Folder) -> None:
+    three.rank(0, EXITED, 0)
+    three.rank(1, EXITED, 0)
+    three.rank(2, STOPPED)
+    three.end(0)
+    assert three.judge().reason == Reason.UNKNOWN
+    three.put("dismissed.0", "\n", AT + 16)
+    assert three.judge().reason == Reason.JOB_COMPLETED
+    three.rank(1, EXITED, 7)
+    assert three.judge().exit_code == 7
+
+
+def test_a_step_that_never_began_is_a_failed_start(three: Folder) -> None:
+    three.end(1)
+    three.prints(
+        "clusterjobs: start 0\nsrun: error: Unable to create step for job 7: Memory required is not available\n"
+    )
+    found = three.judge(state="FAILED", status=Status(1))
+    assert found.reason == Reason.START_FAILED
+    assert "Unable to create step" in found.native_reason
+
+
+def test_a_folder_that_the_node_does_not_have(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "gone", 1)
+    found = folder.judge(state="FAILED", reason="JobLaunchFailure", status=Status(0, 53))
+    assert found.reason == Reason.START_FAILED
+    assert "is the job's folder there, and writable, on the node?" in found.native_reason
+
+
+def test_begun_once_too_often(one: Folder) -> None:
+    one.end(125, "over")
+    found = one.judge(state="FAILED", status=Status(125))
+    assert found.reason == Reason.NODE_FAILED
+    assert "more often than max_restarts allows" in found.native_reason
+
+
+def test_a_forgotten_job_has_its_own_record(one: Folder) -> None:
+    assert from_record(one.job, read_record(one.job.folder)) is None
+    one.put("ended", "0 its", AT)
+    assert from_record(one.job, read_record(one.job.folder)) is None, "it is not whole yet"
+    one.rank(0, EXITED, 3)
+    one.end(3)
+    seen = from_record(one.job, read_record(one.job.folder))
+    assert seen is not None and (seen.phase, seen.exit_code) == (Phase.ENDED, 3)
+    assert seen.nodes[0].report is not None and seen.nodes[0].report.exit_code == 3
+
+
+def test_a_line_of_another_rank_is_no_word(three: Folder) -> None:
+    three.put("log.0.1", sentinel.line(TOKEN, SentinelReport(EXITED, 0, 0)), AT + 15)
+    (node,) = three.see().nodes
+    assert node.report is None

@@ -1,0 +1,125 @@
+"""Options of sbatch and site settings: what is passed on, what is refused at collection and with which advice."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.slurm import TYPE
+from pytest_clusterjobs.backends.slurm.options import arguments
+from pytest_clusterjobs.backends.slurm.options import OPTIONS
+from pytest_clusterjobs.backends.slurm.options import OWN
+from pytest_clusterjobs.backends.slurm.settings import settings_of
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.matrix import MatrixErrors
+
+
+def problems(**fields: Any) -> list[str]:
+    return list(TYPE.check(JobSpec("true", **fields), {}))
+
+
+def test_values_become_arguments() -> None:
+    options = {
+        "partition": ["a", "b"],
+        "exclusive": True,
+        "contiguous": False,
+        "nice": 5,
+        "extra_options": {"our-plugin": "x y"},
+    }
+    assert arguments(options) == ["--partition=a,b", "--exclusive", "--nice=5", "--our-plugin=x y"]
+
+
+def test_a_plain_job_has_no_problems() -> None:
+    assert problems() == []
+    assert problems(options={"partition": "big", "qos": "high", "exclusive": True}) == []
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_what_the_backend_sets_itself_is_refused_with_what_to_use_instead(name: str) -> None:
+    (problem,) = problems(options={name: "x"})
+    assert problem == f"options.slurm: {name} is set by the backend: {OWN[name]}"
+    assert "\n" not in problem and len(OWN[name]) > 5
+
+
+def test_extra_options_are_no_way_around() -> None:
+    assert problems(options={"extra_options": {"output": "/x"}}) == problems(options={"output": "/x"})
+    assert "must be a mapping" in problems(options={"extra_options": "x"})[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("a\nb", "control character"), ({"a": 1}, "must be text"), (None, "must be text")]
+)
+def test_values_that_cannot_be_passed_on(value: Any, words: str) -> None:
+    (problem,) = problems(options={"constraint": value})
+    assert words in problem and "\n" not in problem
+
+
+def test_one_thing_is_said_once() -> None:
+    (problem,) = problems(options={"mem": "4G"}, resources=Resources(memory=1 << 30))
+    assert problem == "options.slurm: mem and resources.memory say the same: leave one out"
+
+
+def test_an_image_is_refused_with_advice() -> None:
+    (problem,) = problems(image="ubuntu")
+    assert "container-image" in problem and "pyxis" in problem
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"folder": "relative"}, "folder must be an absolute path"),
+        ({"folder": 3}, "folder must be an absolute path"),
+        ({"gpus_as": "magic"}, "gpus_as must be one of gpus-per-node, gres"),
+        ({"poll_interval": 0}, "poll_interval must be 0.1 to 60 seconds"),
+        ({"poll_interval": True}, "poll_interval must be 0.1 to 60 seconds"),
+        ({"output": "/x"}, "output is set by the backend"),
+    ],
+)
+def test_wrong_settings_are_one_line(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(BackendError, match=words):
+        settings_of(settings)
+    assert any(words in line for line in TYPE.check(JobSpec("true"), settings))
+
+
+def test_a_matrix_says_where_its_mistake_is(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "backend: slurm\n"
+        "recipes: {a: 'true'}\n"
+        "nodes: [1]\n"
+        "conditions: {c: {options: {slurm: {partiton: x}}}, d: {options: {slurm: {time: '10'}}}}\n"
+    )
+    with pytest.raises(MatrixErrors) as caught:
+        load_matrix(path, rootdir=tmp_path, site=Site())
+    text = str(caught.value)
+    assert "options.slurm: unknown option 'partiton', did you mean 'partition'?" in text
+    path.write_text(path.read_text().replace("partiton", "partition"))
+    with pytest.raises(MatrixErrors, match=r"m\.yaml:4:.* time is set by the backend: use max_runtime"):
+        load_matrix(path, rootdir=tmp_path, site=Site())
+
+
+@pytest.mark.system
+def test_every_long_option_of_the_sbatch_here_is_known(require: Callable[[str], str], tmp_path: Path) -> None:
+    sbatch = require("sbatch")
+    conf = tmp_path / "slurm.conf"
+    conf.write_text("ClusterName=x\nSlurmctldHost=localhost\nNodeName=n\nPartitionName=p Nodes=n\n")
+    text = subprocess.run(
+        [sbatch, "--help"],
+        env={"SLURM_CONF": str(conf), "PATH": str(Path(sbatch).parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = {word.split("=")[0].split("[")[0].lstrip("-") for word in text.split() if word.startswith("--")}
+    about_sbatch = {"help", "usage", "version", "verbose", "quiet", "export-file", "ignore-pbs"}
+    mentioned = {word for word in found if word and word.isascii()}
+    assert len(mentioned) > 90
+    assert mentioned - OPTIONS - OWN.keys() - about_sbatch == set()

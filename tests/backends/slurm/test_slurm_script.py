@@ -1,0 +1,347 @@
+"""The batch script: what is submitted, and how it behaves under every shell that may be a node's /bin/sh."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends import sentinel
+from pytest_clusterjobs.backends.slurm.places import JobFolder
+from pytest_clusterjobs.backends.slurm.places import write
+from pytest_clusterjobs.backends.slurm.records import Ended
+from pytest_clusterjobs.backends.slurm.records import read_record
+from pytest_clusterjobs.backends.slurm.script import quote
+from pytest_clusterjobs.backends.slurm.script import shape_of
+from pytest_clusterjobs.backends.slurm.script import Submission
+from pytest_clusterjobs.backends.slurm.script import submission
+from pytest_clusterjobs.backends.slurm.settings import Settings
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs.token import nonce
+from pytest_clusterjobs.jobs.token import Token
+
+TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "ash"]}
+
+
+def order(spec: JobSpec, folder: Path = Path("/shared/job"), **settings: Any) -> Submission:
+    site = Settings(**settings)
+    return submission(spec, TOKEN, settings=site, folder=JobFolder(folder), rootdir=Path("/project"))
+
+
+def options(spec: JobSpec, **settings: Any) -> list[str]:
+    return list(order(spec, **settings).command[1:-1])
+
+
+# What is submitted.
+
+
+def test_the_command_line_of_a_plain_job() -> None:
+    assert order(JobSpec("true", name="a-1n-c", max_runtime=600)).command == (
+        "sbatch",
+        "--parsable",
+        f"--job-name={TOKEN}",
+        f"--comment=a-1n-c {TOKEN}",
+        "--chdir=/shared/job",
+        "--output=/shared/job/slurm.out",
+        "--open-mode=append",
+        "--no-requeue",
+        "--nodes=1",
+        "--ntasks-per-node=1",
+        "--time=12",
+        "/shared/job/job.sh",
+    )
+
+
+def test_resources_are_asked_for_by_node() -> None:
+    spec = JobSpec("true", nodes=4, resources=Resources(gpus=2, cpus=8, memory=(1 << 30) + 1))
+    assert {"--nodes=4", "--gpus-per-node=2", "--cpus-per-task=8", "--mem=1025M"} <= set(options(spec))
+    assert "--gres=gpu:2" in options(spec, gpus_as="gres")
+    assert "--cpus-per-task=8" in order(spec).script, "srun does not take it from the job"
+
+
+def test_the_time_limit_is_a_dead_mans_switch() -> None:
+    spec = JobSpec("true", max_runtime=3600.0, grace_period=30.0)
+    assert "--time=62" in options(spec)
+    assert "--time=123" in options(replace(spec, max_restarts=1))
+    assert "--time=2" in options(replace(spec, max_runtime=0.5, grace_period=1.0))
+
+
+def test_slurm_may_start_it_again_only_where_the_matrix_allows_it() -> None:
+    assert "--no-requeue" in options(JobSpec("true"))
+    assert "--requeue" in options(JobSpec("true", max_restarts=1))
+
+
+def test_the_matrix_wins_over_the_site_and_resources_over_defaults() -> None:
+    site = {"options": {"partition": "site", "qos": "low", "mem": "1G", "mem-per-cpu": "2G"}}
+    spec = JobSpec("true", options={"partition": "matrix"}, resources=Resources(memory=1 << 20))
+    assert [each for each in options(spec, **site) if each.startswith(("--partition", "--qos", "--mem"))] == [
+        "--mem=1M",
+        "--partition=matrix",
+        "--qos=low",
+    ]
+
+
+def test_the_containers_of_pyxis_are_srun_s() -> None:
+    found = order(JobSpec("true", options={"container-image": "a b", "no-container-mount-home": True}))
+    assert not any("container" in each for each in found.command)
+    assert "--container-image=a b" in shlex.split(found.script)
+    assert "--no-container-mount-home" in shlex.split(found.script)
+
+
+def test_a_folder_s_percent_signs_are_no_pattern() -> None:
+    found = order(JobSpec("true", nodes=2), Path("/shared/100%j"))
+    assert "--output=/shared/100%%j/slurm.out" in found.command
+    assert "--output=/shared/100%%j/log.$n.%t" in shlex.split(found.script)
+
+
+def test_secrets_are_nowhere_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "hunter2")
+    assert "hunter2" not in str(order(JobSpec("true", secrets=("API_KEY",))))
+
+
+def test_no_line_ends_with_cr_since_sbatch_refuses_such_scripts() -> None:
+    found = order(JobSpec("echo a\r\necho b", args=("x\r\n",), env={"E": "\r\n"}, setup="true\r\n"))
+    assert "\r" not in found.script
+
+
+def test_nothing_but_comments_comes_before_the_first_command_and_no_option_is_in_them() -> None:
+    script = order(JobSpec("#SBATCH --nodes=99\ntrue", name="a")).script
+    head = [line for line in script.partition("\ndir=")[0].splitlines()]
+    assert head[0] == "#!/bin/sh"
+    assert not any(line.startswith(("#SBATCH", "#PBS", "#BSUB")) for line in head)
+
+
+@pytest.mark.parametrize(("nodes", "restarts"), [(1, 0), (7, 3)])
+def test_a_script_tells_its_shape(tmp_path: Path, nodes: int, restarts: int) -> None:
+    spec = JobSpec("echo 'dir=x max=9 ranks=9'", nodes=nodes, max_restarts=restarts)
+    path = tmp_path / "job.sh"
+    path.write_text(order(spec, Path("/a b/it's")).script)
+    assert shape_of(path) == (nodes, restarts)
+    assert shape_of(tmp_path / "none") == (1, 1)
+
+
+# How it behaves.
+
+
+class Node:
+    """A node on which the batch script runs under one shell."""
+
+    def __init__(self, shell: list[str], folder: Path) -> None:
+        self.shell = shell
+        self.folder = JobFolder(folder)
+        self.tmp = folder.parent / "tmp"
+        self.tmp.mkdir()
+
+    def submit(self, run: str, secrets: dict[str, str] | None = None, **fields: Any) -> None:
+        given = {"grace_period": 1.0, "max_runtime": 60.0, "secrets": tuple(secrets or ()), **fields}
+        found = submission(
+            JobSpec(run, **given),
+            TOKEN,
+            settings=Settings(),
+            folder=self.folder,
+            rootdir=self.folder.path.parent,
+        )
+        write(self.folder, found.script, secrets or {})
+
+    def start(self, job_id: str = "7", **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.shell, str(self.folder.script)],
+            env={
+                "PATH": os.environ["PATH"],
+                "SLURM_JOB_ID": job_id,
+                "SLURM_JOB_NODELIST": "node1",
+                "TMPDIR": str(self.tmp),
+                **environ,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, job_id: str = "7", **environ: str) -> int:
+        process = self.start(job_id, **environ)
+        self.said, _ = process.communicate(timeout=60)
+        return process.returncode
+
+    def log(self, restart: int = 0) -> str:
+        return self.folder.log(0, restart).read_text()
+
+    def report(self, restart: int = 0) -> SentinelReport | None:
+        return sentinel.parse(self.log(restart), nonce(TOKEN))
+
+    def ended(self) -> Ended | None:
+        return read_record(self.folder).ended
+
+
+@pytest.fixture(params=SHELLS)
+def node(request: pytest.FixtureRequest, tmp_path: Path, require: Callable[[str], str]) -> Node:
+    program, *rest = SHELLS[request.param]
+    return Node([require(program), *rest], tmp_path / "it's a job")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("code", [0, 3, 124, 255])
+def test_the_code_is_the_command_s_and_on_record(node: Node, code: int) -> None:
+    node.submit(f"echo out; echo err >&2; exit {code}")
+    assert node.run() == code
+    ended = node.ended()
+    assert ended is not None and (ended.code, ended.how) == (code, "itself")
+    report = node.report()
+    assert report is not None and report.exit_code == code
+    assert node.log().startswith("out\nerr\n")
+    record = read_record(node.folder)
+    assert (record.owner, record.restarts, len(record.starts)) == ("7", 0, 1)
+
+
+def test_arguments_and_values_arrive_as_they_are(node: Node) -> None:
+    hostile = ["", "a b", "it's", '"', "$(echo x)", "`x`", "\\", "\r\n", "\t", "ä€😀", "*", "-n", "n=5"]
+    node.submit(
+        'for each in "$@" "$V"; do printf "<%s>" "$each"; done', args=tuple(hostile), env={"V": "\r'$n\n"}
+    )
+    assert node.run() == 0
+    text = node.folder.log(0, 0).read_bytes().decode()
+    assert text.startswith("".join(f"<{each}>" for each in [*hostile, "\r'$n\n"]))
+
+
+def test_variables_called_as_those_of_the_script_do_no_harm(node: Node) -> None:
+    env = {**dict.fromkeys(("n", "home", "how", "sh", "address"), "x"), "PATH": "/usr/bin:/bin"}
+    node.submit('echo "$n $home $how $CLUSTERJOBS_RESTARTS"', env=env)
+    assert node.run(dir="/nowhere", n="5", home="/none", how="?") == 0
+    assert node.log().startswith("x x x 0\n")
+
+
+def test_what_it_is_started_again_for_and_how_often(node: Node) -> None:
+    node.submit('echo "start $CLUSTERJOBS_RESTARTS"; exit 4', max_restarts=2)
+    assert node.run() == 4
+    assert [node.log(n).splitlines()[0] for n in range(3)] == ["start 0", "start 1", "start 2"]
+    assert read_record(node.folder).restarts == 2
+
+
+@pytest.mark.parametrize(
+    ("run", "fields"),
+    [
+        ("true", {}),
+        ("sleep 60", {"max_runtime": 0.5}),
+        ("sleep 60", {"heartbeat_timeout": 0.5}),
+        ("true", {"setup": "exit 5"}),
+        ("true", {"workdir": "/no/such/folder"}),
+    ],
+)
+def test_what_it_is_not_started_again_for(node: Node, run: str, fields: dict[str, Any]) -> None:
+    node.submit(run, max_restarts=3, **fields)
+    node.run()
+    assert read_record(node.folder).restarts == 0
+
+
+def test_a_killed_sentinel_is_started_again(node: Node) -> None:
+    node.submit('[ "$CLUSTERJOBS_RESTARTS" = 1 ] || kill -9 $PPID', max_restarts=1)
+    assert node.run() == 0
+    assert read_record(node.folder).restarts == 1
+
+
+def test_a_stop_from_outside_is_no_reason_to_start_again(node: Node) -> None:
+    node.submit("sleep 60", max_restarts=3)
+    process = node.start()
+    until(lambda: node.folder.log(0, 0).exists())
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    ended = node.ended()
+    assert ended is not None and (ended.code, ended.how) == (143, "stopped")
+    assert not read_record(node.folder).has_ended, "it may have been stopped to be requeued"
+    assert read_record(node.folder).restarts == 0
+
+
+def test_a_requeued_job_goes_on_counting(node: Node) -> None:
+    node.submit('echo "start $CLUSTERJOBS_RESTARTS"; sleep 60', max_restarts=1)
+    process = node.start()
+    until(lambda: node.folder.log(0, 0).exists())
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    node.submit('echo "start $CLUSTERJOBS_RESTARTS"', max_restarts=1)
+    assert node.run() == 0
+    assert node.log(1).startswith("start 1\n")
+    assert read_record(node.folder).restarts == 1
+
+
+def test_a_job_that_slurm_begins_once_too_often_does_nothing(node: Node) -> None:
+    node.submit("echo reached")
+    node.folder.start(0).write_text("7\n")
+    assert node.run() == 125
+    ended = node.ended()
+    assert ended is not None and ended.how == "over"
+    assert not node.folder.log(0, 1).exists()
+
+
+def test_what_has_ended_does_not_begin_again(node: Node) -> None:
+    node.submit("exit 3", max_restarts=0)
+    assert node.run() == 3
+    before = node.ended()
+    assert node.run() == 0
+    assert node.ended() == before and read_record(node.folder).restarts == 0
+
+
+def test_a_token_that_was_submitted_twice_runs_once(node: Node) -> None:
+    node.submit("echo reached")
+    assert node.run("7") == 0
+    assert node.run("8") == 125
+    assert "job 7 has this token already" in node.said
+    assert read_record(node.folder).owner == "7"
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_secrets_arrive_and_do_not_stay(node: Node, restarts: int) -> None:
+    value = "it's $(echo x)\r\n ä"
+    node.submit(
+        "printf '<%s>' \"$KEY\"; [ ! -e secrets ] || echo still there; exit 1",
+        secrets={"KEY": value},
+        max_restarts=restarts,
+        workdir=str(node.folder.path),
+    )
+    assert node.folder.secrets.stat().st_mode & 0o777 == 0o600
+    assert node.run() == 1
+    text = node.folder.log(0, 0).read_bytes().decode()
+    assert f"<{value}>" in text
+    assert ("still there" in text) == (restarts > 0), "Slurm may requeue it, and the file is needed again"
+    assert not node.folder.secrets.exists()
+
+
+def test_the_heartbeat_is_on_the_node_and_leaves_nothing(node: Node) -> None:
+    run = 'touch "$CLUSTERJOBS_HEARTBEAT_FILE"; ls -d "${CLUSTERJOBS_HEARTBEAT_FILE%/*}"'
+    node.submit(run, heartbeat_timeout=5.0)
+    assert node.run() == 0
+    assert node.log().startswith(f"{node.tmp}/clusterjobs.7\n")
+    assert list(node.tmp.iterdir()) == []
+
+
+def test_the_variables_of_the_submitting_session_are_not_the_job_s(node: Node) -> None:
+    node.submit('echo "<${SLURM_JWT-none}>"')
+    assert node.run(SLURM_JWT="hunter2") == 0
+    assert node.log().startswith("<none>")
+
+
+def test_quoting() -> None:
+    for text in ("", "a", "a b", "it's", "\r", "a\rb'c\r\n", "$cr"):
+        done = subprocess.run(
+            ["sh", "-c", f"cr=$(printf '\\r'); printf '%s' {quote(text)}"], capture_output=True, check=True
+        )
+        assert done.stdout.decode() == text
