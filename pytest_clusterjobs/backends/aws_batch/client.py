@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ from .links import job_page
 from .lookup import IDS
 from .lookup import Lookup
 from .lookup import pieces
+from .observe import is_stopping
 from .observe import Job
 from .observe import observe
 from .observe import Told
@@ -129,10 +131,15 @@ class BatchBackend:
         seen: dict[str, Observation] = {}
         for region, by_id in _by_region(handles).items():
             jobs = self._lookup.jobs(by_id, region)
-            told = self._last_words([job for job in jobs.values() if job.detail.is_over])
+            now = time.time()
+            over = [job for job in jobs.values() if job.detail.is_over and not is_stopping(job, now)]
+            told = self._last_words(over)
             for job_id, token in by_id.items():
                 job = jobs.get(job_id)
-                found = Observation(Phase.ABSENT) if job is None else observe(job, told.get(job_id, {}))
+                if job is None:
+                    seen[token] = Observation(Phase.ABSENT)
+                    continue
+                found = observe(job, told.get(job_id, {}), now=now)
                 seen[token] = replace(found, handle=self._completed(handles[token], job))
         return seen
 
@@ -144,9 +151,9 @@ class BatchBackend:
             told = list(pool.map(self._reader.last_words, jobs))
         return {job.detail.job_id: words for job, words in zip(jobs, told, strict=True)}
 
-    def _completed(self, handle: Handle, job: Job | None) -> Handle | None:
+    def _completed(self, handle: Handle, job: Job) -> Handle | None:
         """The handle with the places of the logs, so that these are found when AWS Batch has forgotten the job."""
-        streams = {} if job is None else streams_of(job, self._settings.log_group)
+        streams = streams_of(job, self._settings.log_group)
         if not streams or streams == handle.data.get("streams"):
             return None
         return replace(handle, data={**handle.data, "streams": streams})

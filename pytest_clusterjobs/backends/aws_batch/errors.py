@@ -31,6 +31,12 @@ _THROTTLED = frozenset(
         "LimitExceededException",
     }
 )
+_UNREACHABLE = (
+    boto.EndpointConnectionError,
+    boto.ConnectTimeoutError,
+    boto.ProxyConnectionError,
+    boto.SSLError,
+)
 _NOT_THERE = re.compile(
     r"(?:job ?queue|job ?definition)\b.*\b(?:not found|not exist|not valid|not in VALID|disabled)",
     re.IGNORECASE,
@@ -47,6 +53,10 @@ class Unusable(SubmissionRejected):
 
 class Denied(Unusable):
     """Whoever these credentials are may not do it."""
+
+
+class Unreachable(BackendError):
+    """Nobody answers at the service's address."""
 
 
 class NotThere(BackendError):
@@ -75,7 +85,8 @@ def translated(error: Exception, doing: str) -> BackendError:
         return SiteTrouble(f"AWS credentials: {_line(str(error))} (log in again: aws sso login)")
     if isinstance(error, boto.ParamValidationError | boto.UnknownRegionError | boto.InvalidRegionError):
         return SubmissionRejected(f"{doing}: {_line(str(error))}")
-    return BackendError(f"{doing}: {_line(str(error)) or type(error).__name__}")
+    words = f"{doing}: {_line(str(error)) or type(error).__name__}"
+    return Unreachable(words) if isinstance(error, _UNREACHABLE) else BackendError(words)
 
 
 def _answered(error: boto.ClientError, doing: str) -> BackendError:

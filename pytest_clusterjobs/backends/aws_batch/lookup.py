@@ -15,6 +15,9 @@ from .observe import Job
 IDS = 100
 """Jobs in one call of DescribeJobs."""
 
+KEPT = 2000
+"""Ended jobs that are kept; each takes some kilobytes."""
+
 _WITH_NODES = frozenset({"RUNNING", "SUCCEEDED", "FAILED"})
 
 
@@ -31,14 +34,19 @@ class Lookup:
         asked = [each for each in wanted if each not in self._over]
         details = self._details(asked, region)
         nodes = self._details(_node_ids(details.values()), region)
+        found = {each: self._over[each] for each in wanted if each in self._over}
         for job_id, detail in details.items():
-            job = Job(detail, _nodes_of(detail, nodes))
-            if not detail.is_over or len(job.nodes) < detail.nodes * detail.is_multinode:
-                continue
-            if all(node.is_over for node in job.nodes.values()):
-                self._over[job_id] = job
-        fresh = {job_id: Job(detail, _nodes_of(detail, nodes)) for job_id, detail in details.items()}
-        return fresh | {each: self._over[each] for each in wanted if each in self._over}
+            found[job_id] = Job(detail, _nodes_of(detail, nodes))
+            self._keep(found[job_id])
+        return found
+
+    def _keep(self, job: Job) -> None:
+        nodes = job.detail.nodes if job.detail.is_multinode else 0
+        if not job.detail.is_over or len(job.nodes) < nodes or not all(n.is_over for n in job.nodes.values()):
+            return
+        self._over[job.detail.job_id] = job
+        while len(self._over) > KEPT:
+            self._over.pop(next(iter(self._over)), None)
 
     def job(self, job_id: str, region: str) -> Job | None:
         """One job; ``None`` if AWS Batch does not know it (yet, or any more). Raises BackendError."""

@@ -34,6 +34,9 @@ SWALLOWED = (
     " (an image's ENTRYPOINT that swallows it, or no sh in the image?)"
 )
 
+STOPPING_FOR = 60.0
+"""Seconds after the end of the main node that the others have to be shown as ended; AWS kills them after 30."""
+
 _STOPS = frozenset({137, 143})
 
 
@@ -60,10 +63,15 @@ class Job:
         return self.nodes if self.detail.is_multinode else {0: self.detail}
 
 
-def observe(job: Job, told: Mapping[int, Told]) -> Observation:
-    """What AWS says of the job; ``told`` has the words of the ranks' logs, where they were read."""
+def observe(job: Job, told: Mapping[int, Told], *, now: float | None = None) -> Observation:
+    """What AWS says of the job; ``told`` has the words of the ranks' logs, where they were read.
+
+    With ``now`` (seconds since the epoch) a job is not called ended while nodes of it are being stopped.
+    """
     detail = job.detail
     phase = PHASES.get(detail.status, Phase.PENDING)
+    if now is not None and is_stopping(job, now):
+        return _live(job, Phase.RUNNING)
     if phase is not Phase.ENDED:
         return _live(job, phase)
     nodes = tuple(_node(job, rank, told.get(rank, Told())) for rank in sorted(job.ranks))
@@ -82,6 +90,13 @@ def observe(job: Job, told: Mapping[int, Told]) -> Observation:
         detail.restarts,
         log_complete=complete,
     )
+
+
+def is_stopping(job: Job, now: float) -> bool:
+    """Whether the job has ended, by its main node, and the others not yet: how they end is not known then."""
+    stopped = job.detail.stopped
+    recent = stopped is not None and now - stopped < STOPPING_FOR
+    return job.detail.is_over and recent and not all(node.is_over for node in job.nodes.values())
 
 
 def words(job: Job, more: str = "") -> str:

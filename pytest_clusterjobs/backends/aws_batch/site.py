@@ -14,6 +14,7 @@ from .definitions import Definition
 from .definitions import Definitions
 from .errors import Denied
 from .errors import SiteTrouble
+from .errors import Unreachable
 from .errors import Unusable
 from .request import definition_of
 from .request import queue_of
@@ -88,6 +89,10 @@ class Gate:
         except SiteTrouble as error:
             self._refused[None] = error
             raise
+        except Unreachable as error:
+            # Nothing was submitted yet: a wrong region or endpoint is more likely than an outage of hours.
+            self._refused[None] = SiteTrouble(str(error))
+            raise self._refused[None] from error
         if not found:
             raise Unusable(f"there is no job queue {name!r} in {self._api.region}")
         queue = found[0]

@@ -10,6 +10,7 @@ from pytest_clusterjobs.backends.aws_batch.errors import NoSuchCall
 from pytest_clusterjobs.backends.aws_batch.errors import NotThere
 from pytest_clusterjobs.backends.aws_batch.errors import SiteTrouble
 from pytest_clusterjobs.backends.aws_batch.errors import translated
+from pytest_clusterjobs.backends.aws_batch.errors import Unreachable
 from pytest_clusterjobs.backends.aws_batch.errors import Unusable
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
@@ -52,7 +53,7 @@ def answered(code: str, status: int, message: str = "words") -> boto.ClientError
         (answered("ServerException", 500), BackendError, "HTTP 500"),
         (answered("404", 404), NoSuchCall, "does not know this call"),
         (answered("ResourceNotFoundException", 400), NotThere, "words"),
-        (boto.EndpointConnectionError(endpoint_url="https://x"), BackendError, "https://x"),
+        (boto.EndpointConnectionError(endpoint_url="https://x"), Unreachable, "https://x"),
         (boto.ReadTimeoutError(endpoint_url="https://x"), BackendError, "timeout"),
         (boto.ParamValidationError(report="Unknown parameter"), SubmissionRejected, "Unknown parameter"),
         (OSError("no route"), BackendError, "no route"),

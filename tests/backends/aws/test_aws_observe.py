@@ -236,6 +236,14 @@ def test_ranks_that_were_stopped_because_the_main_node_had_ended() -> None:
     assert [each.stopped_by_cluster for each in found.nodes] == [False, True, True, False, False, False]
 
 
+def test_a_job_has_not_ended_while_its_nodes_are_being_stopped() -> None:
+    nodes = [node(0, "FAILED", attempt(3)), node(1, "RUNNING")]
+    job = parallel("FAILED", nodes, attempt(3), stoppedAt=2_010_000)
+    assert observe(job, told(exited(0, 3), None), now=2020.0).phase is Phase.RUNNING
+    # Not for ever: AWS may never show an end of theirs.
+    assert observe(job, told(exited(0, 3), None), now=2100.0).phase is Phase.ENDED
+
+
 def test_no_rank_was_stopped_by_a_main_node_that_failed() -> None:
     main, other = node(0, "FAILED", attempt(3)), node(1, "FAILED", attempt(143, stoppedAt=2_011_000))
     found = observe(parallel("FAILED", [main, other], attempt(3)), told(exited(0, 3), None))

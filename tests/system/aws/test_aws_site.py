@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def test_credentials_that_are_refused_are_told_once(
     [said] = refusals(run)
     assert words in said and "SECRET" not in said
     assert sum(each["calls"] for each in aws.calls(caller=worker).values()) <= 2
+
+
+def test_an_address_where_nobody_is_is_told_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        [said] = refusals(run)
+    assert "Could not connect to the endpoint URL" in said
 
 
 def test_a_denied_submission_is_told_once(
