@@ -7,6 +7,7 @@ from pathlib import Path
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.jobs import ActionKind
 from pytest_clusterjobs.jobs import Expectation
+from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.jobs.token import Token
@@ -177,3 +178,16 @@ def test_missing_secrets_refuse_the_submission_by_name(tmp_path: Path) -> None:
         assert result.outcome.reason == Reason.REJECTED
         assert "CLUSTERJOBS_TEST_NO_SUCH_SECRET" in result.outcome.detail
         assert not rig.backend.calls.submits
+
+
+def test_what_is_seen_is_kept_when_it_changes_not_at_every_poll(tmp_path: Path) -> None:
+    """Half a day of a job is a few rows, however often somebody asked."""
+    life = script(pending("Resources"), (3600, running()), (43200, ended(0)))
+    with engine_rig(tmp_path / "l.sqlite", {"a": life}) as rig:
+        rig.finish(entry("a", max_runtime=86400.0))
+        polls = len(rig.backend.calls.polls)
+        token = rig.ledger.attempts()[0].token
+        assert polls > 1000
+        assert [seen.phase for _, seen in rig.ledger.history(token)] == [Phase.PENDING, Phase.RUNNING]
+        size = sum(path.stat().st_size for path in tmp_path.iterdir())
+        assert size < 1 << 20
