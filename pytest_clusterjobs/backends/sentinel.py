@@ -12,6 +12,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 from shutil import which
+from string import ascii_letters
 
 from ..jobs import JobSpec
 from ..jobs import SentinelReport
@@ -21,6 +22,7 @@ from ..jobs.token import nonce
 MAX_BYTES = 3072
 """What the delivered script may take: AWS Batch caps all overrides of a job at 8192 bytes."""
 
+_NAME = re.compile(r"\bcj_[a-z]+\b")
 _SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\-_])")
 _LINE = re.compile(
@@ -33,10 +35,12 @@ _LINE = re.compile(
 
 @cache
 def script() -> str:
-    """The script as it is delivered: without comments and empty lines."""
+    """The script as it is delivered: without comments and empty lines, and with short names."""
     source = Path(__file__).with_name("sentinel.sh").read_text(encoding="ascii")
-    lines = (line for line in source.splitlines() if line and not line.startswith("#"))
-    return "\n".join(lines)
+    text = "\n".join(line for line in source.splitlines() if line and not line.startswith("#"))
+    names = sorted(set(_NAME.findall(text)))
+    short = dict(zip(names, ascii_letters, strict=False))
+    return _NAME.sub(lambda match: f"cj{short[match[0]]}", text)
 
 
 def argv(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,17 @@ def test_rank_and_restarts_come_from_the_environment_or_a_prelude(node: Node) ->
     assert (end.report.node, end.report.restarts) == (3, 2)
     end = node.run("exit $CLUSTERJOBS_NODE_RANK", prelude="export CLUSTERJOBS_NODE_RANK=$((3+4))")
     assert (end.report.node, end.status) == (7, 7)
+
+
+def test_a_job_s_own_variables_are_its_own_whatever_they_are_called(node: Node) -> None:
+    source = Path(sentinel.__file__).with_name("sentinel.sh").read_text()
+    names = sorted(set(re.findall(r"\bcj_([a-z]+)", source)))
+    assert len(names) > 20
+    print_all = "; ".join(f'echo "{name}=${name}"' for name in names)
+    environ = dict.fromkeys(names, "its own")
+    end = node.run(f"{print_all}; exit 3", environ=environ, setup="true", heartbeat_timeout=20.0)
+    assert end.text.splitlines()[: len(names)] == [f"{name}=its own" for name in names]
+    assert (end.word, end.report.exit_code) == (SentinelWord.EXITED, 3)
 
 
 def test_standard_input_is_empty(node: Node) -> None:
