@@ -303,3 +303,18 @@ def test_a_kill_at_any_instant(crash: Crash, number: int) -> None:
     if not kills:
         pytest.skip("it was done before it was killed")
     crash.resume_and_check()
+
+
+@pytest.mark.parametrize("number", range(max(1, KILLS // 10)))
+def test_a_kill_of_the_controller_under_xdist(crash: Crash, number: int) -> None:
+    chance = random.Random(number)
+    fate = chance.choice([CANCEL, KEEP])
+    process = crash.session("-p", "xdist", "-n2", fate=fate)
+    until(lambda: bool(crash.ledgers()), 60)
+    time.sleep(chance.uniform(0.0, 1.5))
+    process.kill()
+    process.communicate(timeout=120)
+    if process.returncode != -signal.SIGKILL:
+        pytest.skip("it was done before it was killed")
+    crash.log("any instant under xdist", fate)
+    crash.resume_and_check()
