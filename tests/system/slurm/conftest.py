@@ -5,10 +5,13 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.testing import Cluster
+from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing.slurm import Missing
 from pytest_clusterjobs.testing.slurm import shared_cluster
 from pytest_clusterjobs.testing.slurm import SlurmClient
@@ -47,3 +50,38 @@ def fresh_slurm(require: Callable[[str], str]) -> Iterator[Callable[..., SlurmCl
             return stack.enter_context(cluster)
 
         yield start
+
+
+@pytest.fixture
+def place(
+    fresh_slurm: Callable[..., SlurmCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[SlurmCluster, Cluster]]:
+    """Start a cluster of the test's own, and a run on it."""
+    runs: list[Cluster] = []
+
+    def start(**options: Any) -> tuple[SlurmCluster, Cluster]:
+        slurm = fresh_slurm(**options)
+        for name, value in slurm.environment.items():
+            monkeypatch.setenv(name, value)
+        runs.append(_run(tmp_path / str(len(runs))))
+        return slurm, runs[-1]
+
+    return start
+
+
+@pytest.fixture
+def run(slurm: SlurmClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A run on the cluster that all tests share."""
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    with _run(tmp_path) as run:
+        yield run
+
+
+def _run(folder: Path) -> Cluster:
+    harness = Harness(
+        backend="pytest_clusterjobs.backends.slurm:TYPE",
+        settings={"poll_interval": 0.25},
+        start_seconds=60.0,
+    )
+    return Cluster(harness, folder)

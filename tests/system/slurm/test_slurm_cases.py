@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.jobs import Source
 from pytest_clusterjobs.testing import Cluster
-from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import Job
 from pytest_clusterjobs.testing.slurm import CommandFailed
 from pytest_clusterjobs.testing.slurm import SlurmCluster
@@ -25,28 +23,6 @@ from pytest_clusterjobs.testing.slurm.client import wait_until
 pytestmark = pytest.mark.system
 
 Place = tuple[SlurmCluster, Cluster]
-
-
-@pytest.fixture
-def place(
-    fresh_slurm: Callable[..., SlurmCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Place]:
-    """Start a cluster of the test's own, and a run on it."""
-    runs: list[Cluster] = []
-
-    def start(**options: Any) -> Place:
-        slurm = fresh_slurm(**options)
-        for name, value in slurm.environment.items():
-            monkeypatch.setenv(name, value)
-        harness = Harness(
-            backend="pytest_clusterjobs.backends.slurm:TYPE",
-            settings={"poll_interval": 0.25},
-            start_seconds=60.0,
-        )
-        runs.append(Cluster(harness, tmp_path / str(len(runs))))
-        return slurm, runs[-1]
-
-    return start
 
 
 def running(seen: Observation) -> bool:
@@ -97,13 +73,16 @@ def test_a_lost_node_is_a_restart_where_one_is_allowed(place: Callable[..., Plac
     assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1)
 
 
-def requeued(slurm: SlurmCluster, job: Job) -> None:
+def requeued(slurm: SlurmCluster, job: Job, times: int = 1) -> None:
     """Wait until Slurm has queued a job again, and spare the two minutes for which it lets it wait."""
     job_id = str(job.handle.job_id)
-    wait_until(lambda: slurm.job(job_id)["Restarts"] == "1", "a requeue", 90)
+    wait_until(lambda: slurm.job(job_id)["Restarts"] == str(times), "a requeue", 90)
     deadline = time.monotonic() + 60
     # While the job is completing, Slurm sets the time of its next start anew.
-    while slurm.job(job_id)["JobState"] not in ("RUNNING", "COMPLETED") and time.monotonic() < deadline:
+    while (
+        slurm.job(job_id)["JobState"] not in ("RUNNING", "COMPLETED", "FAILED")
+        and time.monotonic() < deadline
+    ):
         with suppress(CommandFailed):
             slurm.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
         time.sleep(1)

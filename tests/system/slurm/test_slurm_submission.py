@@ -1,0 +1,284 @@
+"""What a real Slurm is given, what it refuses and how that is taken, and submissions whose answer gets lost."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import Backend
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import Found
+from pytest_clusterjobs.backends.protocol import NotSubmitted
+from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.backends.protocol import Throttled
+from pytest_clusterjobs.backends.protocol import Unknown
+from pytest_clusterjobs.backends.slurm import commands
+from pytest_clusterjobs.backends.slurm.client import SlurmBackend
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.testing import Cluster
+from pytest_clusterjobs.testing import Harness
+from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing.slurm import SlurmClient
+from pytest_clusterjobs.testing.slurm import SlurmCluster
+from tests.system.slurm.test_slurm_cases import started
+
+pytestmark = pytest.mark.system
+
+Place = tuple[SlurmCluster, Cluster]
+
+
+def slurm_backend(backend: Backend) -> SlurmBackend:
+    assert isinstance(backend, SlurmBackend)
+    return backend
+
+
+# What it is given.
+
+
+def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) -> None:
+    spec = run.spec("exit 3", nodes=2, args=("a b", "it's"), env={"X": "$y"}, options={"nice": 3})
+    token = run.token()
+    shown = slurm_backend(run.backend).preview(spec, token)
+    handle = run.backend.submit(spec, token)
+    command, _, script = shown.partition("\n")
+    path = Path(shlex.split(command)[-1])
+    assert path.read_text() == script
+    kept = path.parent / "kept.sh"
+    slurm.run("scontrol", "write", "batch_script", str(handle.job_id), str(kept))
+    assert kept.read_text() == script
+    assert slurm.job(str(handle.job_id))["JobName"] == token
+    assert run.end(Job(spec, token, handle, run.backend)).exit_code == 3
+
+
+def test_a_preview_writes_nothing_and_asks_nobody(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list(run.folder.rglob("*"))
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", "/nonexistent")
+        assert "sbatch" in slurm_backend(run.backend).preview(run.spec("true"), run.token())
+    assert list(run.folder.rglob("*")) == before
+
+
+def test_clusterjobs_plan_shows_the_same_but_for_the_run(run: Cluster) -> None:
+    project = run.folder / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")
+    (project / "m.yaml").write_text(
+        "backend: slurm\nrecipes: {a: 'echo hi'}\nnodes: [1]\nconditions: {c: {max_runtime: 10m}}\n"
+    )
+    command = [sys.executable, "-m", "pytest_clusterjobs.cli", "plan", "m.yaml", "--script"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    shown = done.stdout.partition("sbatch ")[2]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    session = [sys.executable, "-m", "pytest", "-q", "m.yaml"]
+    subprocess.run(session, cwd=project, env=environ, capture_output=True, check=True)
+    (path,) = project.glob(".clusterjobs/runs/*/slurm/*/job.sh")
+    run_id = path.parents[2].name
+    submitted = path.read_text().replace(run_id, "plan")
+    # The port and the mark of the sentinel come from the token, the last moment from the launch.
+    varying = re.compile(r"(MASTER_PORT=|sentinel )\w+| [0-9]{10}(?= )| ''(?= )")
+    assert varying.sub("", submitted) in varying.sub("", shown)
+
+
+def test_resources_arrive(run: Cluster, slurm: SlurmClient) -> None:
+    wanted = Resources(gpus=2, cpus=3, memory=96 << 20)
+    job = started(run, "sleep 60", nodes=2, resources=wanted, max_runtime=600.0)
+    seen = slurm.job(str(job.handle.job_id))
+    assert (seen["NumNodes"], seen["CPUs/Task"], seen["MinMemoryNode"]) == ("2", "3", "96M")
+    assert seen["TimeLimit"] == "00:12:00"
+    assert "gpu:2" in seen["TresPerNode"]
+
+
+def test_the_scheduler_sees_no_secret(
+    run: Cluster, slurm: SlurmClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "hunter2")
+    monkeypatch.setenv("SLURM_JOB_ID", "4242")
+    monkeypatch.setenv("SBATCH_PARTITION", "no-such-partition")
+    job = started(
+        run,
+        'test "$API_KEY" = "hunter$N"; env; sleep 3',
+        env={"N": "2"},
+        secrets=("API_KEY",),
+        max_restarts=1,
+    )
+    job_id = str(job.handle.job_id)
+    kept = run.folder / "kept.sh"
+    slurm.run("scontrol", "write", "batch_script", job_id, str(kept))
+    told = slurm.run("scontrol", "show", "job", "-dd", job_id) + kept.read_text()
+    told += slurm.run("sacct", "--jobs", job_id, "--format=ALL", "--parsable")
+    assert "hunter2" not in told
+    # What slurmctld keeps of a live job is its environment and its script, on disk.
+    state = [path for path in (slurm.folder / "state").rglob("*") if path.is_file()]
+    assert state and not [path for path in state if b"hunter2" in path.read_bytes()]
+    assert run.end(job).reason == Reason.JOB_COMPLETED
+    assert "4242" not in run.log(job)
+    assert not (Path(job.handle.data["folder"]) / "secrets").exists()
+
+
+def test_another_folder_for_the_jobs(run: Cluster) -> None:
+    folder = run.folder / "a shared 100%j folder"
+    harness = Harness(
+        backend=run.harness.backend,
+        settings={**run.harness.settings, "folder": str(folder)},
+        start_seconds=60.0,
+    )
+    with Cluster(harness, run.folder, f"{run.run_id}-folder") as other:
+        for nodes in (1, 2):
+            job = other.submit("echo here; exit 4", nodes=nodes)
+            assert other.end(job).exit_code == 4
+            assert "here" in other.printed(job, node=nodes - 1)
+            assert Path(job.handle.data["folder"]).parent == folder / other.run_id
+
+
+def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
+    """The nodes are this machine, so the folder is taken away while the job waits."""
+    job = run.submit("true", options={"hold": True})
+    run.wait(job, until=lambda seen: "Held" in seen.native_reason)
+    folder = Path(job.handle.data["folder"])
+    folder.rename(folder.with_name("gone"))
+    subprocess.run(["scontrol", "release", str(job.handle.job_id)], check=True)
+    outcome = run.end(job)
+    assert outcome.reason == Reason.START_FAILED
+    assert "is the job's folder there, and writable, on the node?" in outcome.native_reason
+
+
+# What it refuses.
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"options": {"partition": "nosuch"}}, "Invalid partition name specified"),
+        ({"options": {"constraint": "nosuch"}}, "Invalid feature specification"),
+        ({"options": {"reservation": "nosuch"}}, "reservation is invalid"),
+        ({"options": {"gres": "nosuch:1"}}, "gres"),
+        ({"resources": Resources(memory=1 << 50)}, "Memory specification can not be satisfied"),
+        ({"options": {"extra_options": {"no-such-option": "x"}}}, "no-such-option"),
+    ],
+)
+def test_a_refusal_is_for_good_and_has_slurm_s_words(
+    run: Cluster, fields: dict[str, object], words: str
+) -> None:
+    token = run.token()
+    with pytest.raises(SubmissionRejected, match=words):
+        run.backend.submit(run.spec("true", **fields), token)
+    answer = run.backend.find(token)
+    if isinstance(answer, Found):
+        # Slurm lists some of what it refused, as failed.
+        job = Job(run.spec("true"), token, answer.handle, run.backend)
+        assert run.end(job).reason == Reason.REJECTED
+    else:
+        assert isinstance(answer, NotSubmitted)
+
+
+def test_a_limit_on_submissions_passes(place: Callable[..., Place]) -> None:
+    slurm, run = place(accounting=True, extra="AccountingStorageEnforce=associations,limits,qos")
+    user = ["-i", "modify", "user", getpass.getuser(), "set"]
+    slurm.run("sacctmgr", *user, "maxsubmitjobs=1")
+    job = run.submit("true", options={"hold": True})
+    with pytest.raises(Throttled, match="AssocMaxSubmitJobLimit"):
+        run.backend.submit(run.spec("true"), run.token())
+    slurm.run("scancel", str(job.handle.job_id))
+    run.wait(job)
+    assert run.run("exit 5").exit_code == 5
+
+
+# Answers that get lost.
+
+
+def test_a_submission_without_an_answer_is_found(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch is killed at its time limit when Slurm has the job already."""
+    bin_folder = run.folder / "bin"
+    bin_folder.mkdir()
+    real = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
+    slow = bin_folder / "sbatch"
+    slow.write_text(f'#!/bin/sh\n{real} "$@" >/dev/null\nexec sleep 60\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(commands, "TIMEOUT", 3.0)
+    token = run.token()
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
+        with pytest.raises(BackendError, match="no answer"):
+            run.backend.submit(run.spec("exit 6"), token)
+    answer = run.open().find(token)
+    assert isinstance(answer, Found)
+    again = run.submit("exit 6", token=token)
+    assert again.handle.job_id == answer.handle.job_id
+    assert run.end(again).exit_code == 6
+
+
+def test_a_twin_does_not_run_and_whoever_watches_it_sees_the_other(run: Cluster) -> None:
+    starts = run.folder / "starts"
+    token = run.token()
+    first = started(run, f"echo x >>{shlex.quote(str(starts))}; sleep 2; exit 7", token=token)
+    folder = Path(first.handle.data["folder"])
+    command = shlex.split(slurm_backend(run.backend).preview(first.spec, token).partition("\n")[0])
+    job_id = commands.sbatch(command, secrets=(), folder=folder)
+    twin = Job(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
+    assert run.end(twin).exit_code == 7
+    assert run.end(first).exit_code == 7
+    assert twin.handle.job_id == first.handle.job_id
+    assert starts.read_text() == "x\n"
+
+
+def test_find_does_not_guess_while_the_controller_is_away(place: Callable[..., Place]) -> None:
+    slurm, run = place()
+    token = run.token()
+    slurm.stop_controller()
+    answer = run.backend.find(token)
+    assert isinstance(answer, Unknown) and "Unable to contact slurm controller" in answer.why
+    begin = time.monotonic()
+    assert all(isinstance(run.backend.find(run.token()), Unknown) for _ in range(50))
+    assert time.monotonic() - begin < 5, "one answer is enough for all who ask in the next seconds"
+    with pytest.raises(BackendError, match="Unable to contact slurm controller"):
+        run.backend.submit(run.spec("true"), token)
+    slurm.start_controller()
+
+
+def test_a_number_of_another_job_is_not_ours(run: Cluster, slurm: SlurmClient) -> None:
+    """Numbers begin again when a cluster is installed anew."""
+    stranger = slurm.submit("sleep 60", "--job-name=stranger")
+    job = run.submit("true")
+    run.wait(job)
+    false = Job(job.spec, run.token(), type(job.handle)(stranger, job.handle.data), run.backend)
+    (seen,) = run.poll(false)
+    assert seen.phase is not Phase.RUNNING
+    run.backend.cancel({false.token: false.handle})
+    assert slurm.job(stranger)["JobState"] in ("PENDING", "RUNNING")
+    slurm.run("scancel", stranger)
+
+
+def submit_and_die(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> str:
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""
+
+
+def test_a_session_that_is_killed_while_it_submits_leaves_a_job_that_is_found(run: Cluster) -> None:
+    token = run.token()
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            commands.sbatch = submit_and_die
+            run.backend.submit(JobSpec("sleep 60"), token)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    answer = run.open().find(token)
+    assert isinstance(answer, Found)
+    assert run.open().sweep(run.run_id).keys() == {token}
