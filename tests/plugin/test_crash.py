@@ -311,7 +311,7 @@ def test_a_kill_of_the_controller_under_xdist(crash: Crash, number: int) -> None
     fate = chance.choice([CANCEL, KEEP])
     process = crash.session("-p", "xdist", "-n2", fate=fate)
     until(lambda: bool(crash.ledgers()), 60)
-    time.sleep(chance.uniform(0.0, 1.5))
+    time.sleep(chance.uniform(0.0, 0.8))
     process.kill()
     process.communicate(timeout=120)
     if process.returncode != -signal.SIGKILL:
