@@ -168,11 +168,15 @@ def _await(daemon: int, deadline: float) -> None:
 
 
 def _end_descendants(deadline: float) -> None:
-    """Kill every descendant, again and again until there is none."""
+    """Kill every descendant, again and again until there is none.
+
+    They are stopped before: a machine that is lost tells nobody how its processes ended.
+    """
     while time.monotonic() < deadline and (left := list(_descendants())):
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         time.sleep(TURN)
         list(_bury())
 
