@@ -169,7 +169,11 @@ class Submitter:
                 job.why = redact(str(error) or repr(error), job.spec.secrets)
         now = self._core.clock.monotonic()
         job.submitted = self._core.clock.time()
-        job.submitted_at = job.answered_at = job.due_at = now
+        job.submitted_at = job.answered_at = now
+        # A moment ago there was no news yet: asked about each new job at once, a long queue would be one question
+        # after another. Who tells of news by himself may have told already, of a job that we did not know.
+        told = hasattr(backend, "subscribe")
+        job.due_at = now if told else now + backend.capabilities.min_poll_interval
         if refusal is not None:
             reject(self._core, job, refusal, by_this_run=own_refusal is not None)
             return None
