@@ -152,7 +152,7 @@ def test_kill_ends_the_jobs_of_a_launch(project: Project) -> None:
     killed = project.pytester.runpytest_subprocess("--cluster-kill")
     assert killed.ret == pytest.ExitCode.OK
     killed.stdout.fnmatch_lines(["a-1n-later * ended *", "run *: * ended, none survived"])
-    until(lambda: not of_project(project.path), 5)
+    until(lambda: not of_project(project.path), 20)
     assert project.pytester.runpytest("--cluster-check").parseoutcomes() == {
         "passed": 1,
         "failed": 1,
