@@ -62,7 +62,7 @@ sh=/bin/bash
 # A folder on the node for the heartbeat, which is looked at all the time. It outlives a start.
 home=${TMPDIR:-/tmp}
 [ -d "$home" ] || home=/tmp
-home=$home/clusterjobs.$SLURM_JOB_ID
+home=$home/clusterjobs.NONCE
 mkdir -m 700 "$home" 2>/dev/null || { [ -O "$home" ] && [ ! -h "$home" ]; } || home=$(mktemp -d)
 away=$home
 
@@ -121,7 +121,7 @@ export CLUSTERJOBS_NODE_RANK="$SLURM_PROCID"
 export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-$SLURM_LAUNCH_NODE_IPADDR}"
 cj_home=${TMPDIR:-/tmp}
 [ -d "$cj_home" ] || cj_home=/tmp
-cj_home=$cj_home/clusterjobs.$SLURM_JOB_ID.$SLURM_PROCID
+cj_home=$cj_home/clusterjobs.NONCE.$SLURM_PROCID
 mkdir -m 700 "$cj_home" 2>/dev/null || { [ -O "$cj_home" ] && [ ! -h "$cj_home" ]; } || cj_home=$(mktemp -d)
 export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat"
 cj_end() {

@@ -79,7 +79,7 @@ def submission(
         token,
         not_after=not_after,
         workdir=str(rootdir / (spec.workdir or "")),
-        prelude=_prelude(spec) if spec.nodes > 1 or steps else "",
+        prelude=_prelude(spec, token) if spec.nodes > 1 or steps else "",
     )
     return Submission(tuple(command), _script(spec, token, folder, wraps, steps))
 
@@ -151,7 +151,7 @@ def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], 
         _part("again").replace("NONCE", nonce(token)) if spec.max_restarts else "again() { false; }",
         *_secrets(spec),
         _part("step" if several else "direct"),
-        "" if several else _home(spec),
+        "" if several else _home(spec, token),
         "launch() {",
         _by_srun(spec, token, folder, wraps, steps) if several else _direct(spec, token, wraps),
         "}",
@@ -220,13 +220,13 @@ def _secrets(spec: JobSpec) -> list[str]:
     return ['. "$dir/secrets"'] if spec.max_restarts else ['. "$dir/secrets"', "forget"]
 
 
-def _home(spec: JobSpec) -> str:
+def _home(spec: JobSpec, token: str) -> str:
     """Where the heartbeat file lies: on the node where it is looked at all the time, else in the job's folder."""
-    return _part("home") if spec.heartbeat_timeout is not None else "home=$dir"
+    return _part("home").replace("NONCE", nonce(token)) if spec.heartbeat_timeout is not None else "home=$dir"
 
 
-def _prelude(spec: JobSpec) -> str:
-    lines = _part("node").replace("MAX", str(spec.max_restarts)).splitlines()
+def _prelude(spec: JobSpec, token: str) -> str:
+    lines = _part("node").replace("MAX", str(spec.max_restarts)).replace("NONCE", nonce(token)).splitlines()
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
