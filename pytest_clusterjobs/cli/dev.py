@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
+from typing import NoReturn
 from typing import TYPE_CHECKING
 
 import click
@@ -51,16 +53,10 @@ def slurm(nodes: int, accounting: bool, folder: Path | None) -> None:
     What to export is printed once it runs. SIGTERM and Ctrl-C stop it with every job on it.
     """
     from ..testing.slurm import SlurmCluster
-    from ..testing.slurm import SlurmError
 
-    try:
-        with _until_told(), SlurmCluster(folder, nodes=nodes, accounting=accounting) as cluster:
-            _introduce(cluster)
-            while True:
-                time.sleep(PAUSE)
-                cluster.check()
-    except SlurmError as error:
-        raise Trouble(str(error)) from error
+    with _until_told(), SlurmCluster(folder, nodes=nodes, accounting=accounting) as cluster:
+        _introduce(cluster)
+        _watch(cluster)
 
 
 def _introduce(cluster: SlurmCluster) -> None:
@@ -109,21 +105,13 @@ def aws_batch(
     Jobs run as you, WITHOUT ANY ISOLATION: their images are names, and their files are yours. What to
     export is printed once it runs. SIGTERM and Ctrl-C stop it with every job on it.
     """
-    from ..testing.aws import BatchError
     from ..testing.aws import LocalBatch
 
-    try:
-        variables = dict(map(_variable, env))
-        batch = LocalBatch(
-            folder, region=region, slots=slots, port=port, workdir=workdir, environment=variables
-        )
-        with _until_told(), batch:
-            _introduce_batch(batch)
-            while True:
-                time.sleep(PAUSE)
-                batch.check()
-    except BatchError as error:
-        raise Trouble(str(error)) from error
+    variables = dict(map(_variable, env))
+    options: dict[str, Any] = {"region": region, "slots": slots, "port": port, "workdir": workdir}
+    with _until_told(), LocalBatch(folder, environment=variables, **options) as batch:
+        _introduce_batch(batch)
+        _watch(batch)
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -157,15 +145,26 @@ def _introduce_batch(batch: LocalBatch) -> None:
 
 @contextmanager
 def _until_told() -> Iterator[None]:
-    """Let the signals that ask for an end be one."""
+    """Let the signals that ask for an end be one. Raises Trouble for a cluster that does not run."""
+    from ..testing.daemons import ClusterError
+
     before = {number: signal.signal(number, _end) for number in ENDS}
     try:
         yield
     except _Told:
         note("clusterjobs: stopped")
+    except ClusterError as error:
+        raise Trouble(str(error)) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _watch(cluster: SlurmCluster | LocalBatch) -> NoReturn:
+    """See that it runs, until somebody asks for the end. Raises ClusterError if it ends by itself."""
+    while True:
+        time.sleep(PAUSE)
+        cluster.check()
 
 
 class _Told(BaseException):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..daemons import ClusterError as ClusterError
 from .client import BatchClient as BatchClient
-from .errors import BatchError as BatchError
 from .errors import Missing as Missing
 from .local_batch import LocalBatch as LocalBatch
 from .sharing import shared_batch as shared_batch
 
-__all__ = ["LocalBatch", "BatchClient", "shared_batch", "BatchError", "Missing"]
+__all__ = ["LocalBatch", "BatchClient", "shared_batch", "ClusterError", "Missing"]

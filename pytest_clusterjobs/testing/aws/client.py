@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import BatchError
+from ..daemons import ClusterError
+
+READY = "server.json"
+"""What the server writes into its folder once everything is there."""
 
 ADDRESS = "127.0.0.1"
 PATIENCE = 60.0
@@ -31,7 +34,7 @@ class Facts:
     @classmethod
     def read(cls, folder: Path) -> Facts:
         """What the server wrote down when it was ready. Raises OSError."""
-        return cls(**json.loads((folder / "server.json").read_text(encoding="utf-8")))
+        return cls(**json.loads((folder / READY).read_text(encoding="utf-8")))
 
 
 class BatchClient:
@@ -43,11 +46,11 @@ class BatchClient:
 
     @classmethod
     def at(cls, folder: Path) -> BatchClient:
-        """The one that runs in a folder, perhaps another process's. Raises BatchError if there is none."""
+        """The one that runs in a folder, perhaps another process's. Raises ClusterError if there is none."""
         try:
             return BatchClient(folder, Facts.read(folder))
         except (OSError, ValueError, TypeError) as error:
-            raise BatchError(f"no local AWS Batch runs in {folder}") from error
+            raise ClusterError(f"no local AWS Batch runs in {folder}") from error
 
     @property
     def url(self) -> str:
@@ -181,7 +184,7 @@ class BatchClient:
         return None if caller is None else self.access_key(caller)
 
     def _order(self, order: str, /, **request: Any) -> Any:
-        """Have the server do something. Raises BatchError."""
+        """Have the server do something. Raises ClusterError."""
         connection = http.client.HTTPConnection(ADDRESS, self._facts.port, timeout=PATIENCE)
         scope = f"Credential={self._facts.key}/20200101/{self.region}/local/aws4_request"
         try:
@@ -190,9 +193,9 @@ class BatchClient:
             answer = connection.getresponse()
             body = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise BatchError(f"the local AWS Batch at {self.url} does not answer: {error}") from error
+            raise ClusterError(f"the local AWS Batch at {self.url} does not answer: {error}") from error
         finally:
             connection.close()
         if answer.status != 200:
-            raise BatchError(str(body.get("message")))
+            raise ClusterError(str(body.get("message")))
         return body

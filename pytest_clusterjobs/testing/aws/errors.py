@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+from ..daemons import ClusterError
 from . import texts
-
-
-class BatchError(Exception):
-    """The local AWS Batch failed; the message is one line."""
 
 
 class Refused(Exception):
@@ -35,7 +32,7 @@ class Verbatim(Refused):
         Exception.__init__(self, what)
 
 
-class Missing(BatchError):
+class Missing(ClusterError):
     """moto is not installed."""
 
     def __init__(self) -> None:

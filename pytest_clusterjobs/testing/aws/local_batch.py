@@ -9,19 +9,17 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from typing import Self
 
-from ..slurm.daemons import Daemons
-from ..slurm.errors import SlurmError
+from ..daemons import ClusterError
+from ..daemons import Daemons
 from .client import BatchClient
 from .client import Facts
-from .errors import BatchError
+from .client import READY
 from .errors import Missing
 
 SERVER = "pytest_clusterjobs.testing.aws.server"
@@ -48,7 +46,7 @@ class LocalBatch(BatchClient):
         workdir: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Plan it. Raises Missing, and BatchError for a folder that is not empty.
+        """Plan it. Raises Missing, and ClusterError for a folder that is not empty.
 
         Without a ``folder`` a temporary one is used, and removed at the end. ``slots`` is how many containers run
         at once. ``port`` 0 is any that is free. ``workdir`` is where jobs begin, as if all images had been made of
@@ -84,12 +82,11 @@ class LocalBatch(BatchClient):
         self.stop()
 
     def start(self) -> None:
-        """Start everything; return when it answers. Raises BatchError, and leaves nothing then."""
+        """Start everything; return when it answers. Raises ClusterError, and leaves nothing then."""
         if self._temporary:
             self.folder = Path(tempfile.mkdtemp(prefix="clusterjobs-aws-"))
         try:
-            with _as_batch_errors():
-                self._start_server()
+            self._start_server()
             super().__init__(self.folder, self._facts_when_ready())
         except BaseException:
             self.stop()
@@ -108,27 +105,25 @@ class LocalBatch(BatchClient):
         self._daemons.start("server", [sys.executable, "-m", SERVER, str(self.folder)])
 
     def stop(self) -> None:
-        """End the server and every job at once; a second time does nothing. Raises BatchError if something stays."""
+        """End the server and every job at once; a second time does nothing. Raises ClusterError if something stays."""
         daemons, self._daemons = self._daemons, None
         if daemons is not None:
-            with _as_batch_errors():
-                daemons.close()
+            daemons.close()
 
     def check(self) -> None:
-        """Raise BatchError if the server has ended by itself."""
-        with _as_batch_errors():
-            dead = self._daemons.dead() if self._daemons is not None else []
+        """Raise ClusterError if the server has ended by itself."""
+        dead = self._daemons.dead() if self._daemons is not None else []
         if dead:
-            raise BatchError(f"the server ended: {self._last_words()}")
+            raise ClusterError(f"the server ended: {self._last_words()}")
 
     def _facts_when_ready(self) -> Facts:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self.check()
-            if (self.folder / "server.json").exists():
+            if (self.folder / READY).exists():
                 return Facts.read(self.folder)
             time.sleep(0.02)
-        raise BatchError(f"the server is not ready after {PATIENCE:.0f} s: {self._last_words()}")
+        raise ClusterError(f"the server is not ready after {PATIENCE:.0f} s: {self._last_words()}")
 
     def _last_words(self) -> str:
         log = self.folder / "log" / "server.out"
@@ -138,21 +133,12 @@ class LocalBatch(BatchClient):
         return f"{said[-1][:400] if said else 'it said nothing'}{where}"
 
 
-@contextmanager
-def _as_batch_errors() -> Iterator[None]:
-    """The keeper of daemons is the same as for Slurm, and so are its errors."""
-    try:
-        yield
-    except SlurmError as error:
-        raise BatchError(str(error)) from error
-
-
 def _own(folder: Path) -> Path:
-    """The folder, made. Raises BatchError if it is not empty."""
+    """The folder, made. Raises ClusterError if it is not empty."""
     folder = folder.absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise BatchError(f"{folder} is not empty")
+        raise ClusterError(f"{folder} is not empty")
     return folder
 
 

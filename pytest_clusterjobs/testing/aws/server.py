@@ -12,6 +12,7 @@ from typing import Any
 from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
 
+from .client import READY
 from .control import Controls
 from .faults import Faults
 from .gateway import Gateway
@@ -52,7 +53,7 @@ def main() -> None:
     draft = folder / "server.draft"
     draft.touch(mode=0o600)
     draft.write_text(json.dumps(facts))
-    draft.rename(folder / "server.json")
+    draft.rename(folder / READY)
     server.serve_forever()
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ..daemons import ClusterError as ClusterError
 from .client import SlurmClient as SlurmClient
 from .cluster import SlurmCluster as SlurmCluster
 from .errors import CommandFailed as CommandFailed
 from .errors import Missing as Missing
-from .errors import SlurmError as SlurmError
 from .sharing import shared_cluster as shared_cluster
 
-__all__ = ["SlurmCluster", "SlurmClient", "shared_cluster", "SlurmError", "Missing", "CommandFailed"]
+__all__ = ["SlurmCluster", "SlurmClient", "shared_cluster", "ClusterError", "Missing", "CommandFailed"]

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..daemons import ClusterError
+from ..daemons import Daemons
 from .client import find_program
 from .client import SlurmClient
 from .client import wait_until
@@ -22,9 +24,10 @@ from .config import LONGEST
 from .config import loopback
 from .config import memory_limits_here
 from .config import node_names
-from .daemons import Daemons
-from .errors import SlurmError
 from .errors import TimedOut
+
+READY = "cluster.json"
+"""What is in the folder of a cluster that runs: its layout."""
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "scontrol", "sinfo", "sbatch")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacct")
@@ -54,7 +57,7 @@ class SlurmCluster(SlurmClient):
         time_zone: str | None = None,
         extra: str = "",
     ) -> None:
-        """Plan it; nothing happens yet. Raises Missing, and SlurmError for a user whom Slurm would not let in.
+        """Plan it; nothing happens yet. Raises Missing, and ClusterError for a user whom Slurm would not let in.
 
         ``folder`` must be empty or absent; without one a temporary one is used, and removed at the end. ``cpus``,
         ``memory`` (MiB) and ``gpus`` are what each node pretends to have. ``min_job_age`` are the seconds for which
@@ -98,7 +101,7 @@ class SlurmCluster(SlurmClient):
         self.stop()
 
     def start(self) -> None:
-        """Start everything; return when all nodes are idle. Raises SlurmError, and leaves nothing but logs then."""
+        """Start everything; return when all nodes are idle. Raises ClusterError, and leaves nothing but logs then."""
         _take(self.folder)
         self.layout.write()
         database = self.folder / "mysql"
@@ -107,8 +110,8 @@ class SlurmCluster(SlurmClient):
             self._daemons.remove_at_end(self.folder if self._temporary else database)
             self._start_all()
         except BaseException as error:
-            if isinstance(error, SlurmError):
-                with suppress(SlurmError):
+            if isinstance(error, ClusterError):
+                with suppress(ClusterError):
                     self._daemons.remove_at_end(database)
             self.stop()
             raise
@@ -122,24 +125,24 @@ class SlurmCluster(SlurmClient):
         for name in self.nodes:
             self.start_node(name)
         self._wait(self.is_idle, "all nodes to be idle", "slurmctld")
-        (self.folder / "cluster.json").write_text(json.dumps(self.layout.as_json()))
+        (self.folder / READY).write_text(json.dumps(self.layout.as_json()))
 
     def stop(self) -> None:
-        """End every daemon, job and step at once; a second time does nothing. Raises SlurmError if one stays."""
+        """End every daemon, job and step at once; a second time does nothing. Raises ClusterError if one stays."""
         daemons, self._daemons = self._daemons, None
         if daemons is not None:
             daemons.close()
 
     def check(self) -> None:
-        """Raise SlurmError if a daemon has ended by itself."""
+        """Raise ClusterError if a daemon has ended by itself."""
         if dead := self.daemons.dead():
-            raise SlurmError(f"{dead[0]} ended: {self._last_error(dead[0])}")
+            raise ClusterError(f"{dead[0]} ended: {self._last_error(dead[0])}")
 
     @property
     def daemons(self) -> Daemons:
-        """The daemons by name. Raises SlurmError if the cluster does not run."""
+        """The daemons by name. Raises ClusterError if the cluster does not run."""
         if self._daemons is None:
-            raise SlurmError("the cluster does not run")
+            raise ClusterError("the cluster does not run")
         return self._daemons
 
     def stop_controller(self) -> None:
@@ -214,11 +217,11 @@ class SlurmCluster(SlurmClient):
     def _answers(self) -> bool:
         try:
             return "UP" in self.run("scontrol", "ping")
-        except SlurmError:
+        except ClusterError:
             return False
 
     def _wait(self, condition: Callable[[], bool], what: str, name: str) -> None:
-        """Wait for something that the daemon ``name`` does, unless a daemon ends meanwhile. Raises SlurmError."""
+        """Wait for something that the daemon ``name`` does, unless a daemon ends meanwhile. Raises ClusterError."""
 
         def there() -> bool:
             self.check()
@@ -227,7 +230,7 @@ class SlurmCluster(SlurmClient):
         try:
             wait_until(there, what, PATIENCE)
         except TimedOut as error:
-            raise SlurmError(f"{error}: {self._last_error(name)}") from error
+            raise ClusterError(f"{error}: {self._last_error(name)}") from error
 
     def _last_error(self, name: str) -> str:
         """The last error lines of a daemon, and where they are: the very last may only say that there was one."""
@@ -242,21 +245,21 @@ def _temporary_folder() -> Path:
 
 
 def _take(folder: Path) -> None:
-    """Make the folder. Raises SlurmError if Slurm cannot live in it."""
+    """Make the folder. Raises ClusterError if Slurm cannot live in it."""
     # Slurm's configuration knows no quotes, and takes % for a field.
     if not re.fullmatch(r"[\w./+-]+", str(folder), re.ASCII):
-        raise SlurmError(f"{folder}: Slurm needs a folder whose path has only letters, digits and ./+-_")
+        raise ClusterError(f"{folder}: Slurm needs a folder whose path has only letters, digits and ./+-_")
     if len(str(folder)) > LONGEST:
-        raise SlurmError(
+        raise ClusterError(
             f"{folder}: too long a path for the Unix sockets below it; at most {LONGEST} characters"
         )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         empty = not any(folder.iterdir())
     except OSError as error:
-        raise SlurmError(f"{folder}: {error.strerror}") from error
+        raise ClusterError(f"{folder}: {error.strerror}") from error
     if not empty:
-        raise SlurmError(f"{folder} is not empty")
+        raise ClusterError(f"{folder} is not empty")
 
 
 def _listens(port: int) -> bool:

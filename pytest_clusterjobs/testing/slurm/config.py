@@ -13,7 +13,7 @@ from pathlib import Path
 from random import sample
 from typing import Any
 
-from .errors import SlurmError
+from ..daemons import ClusterError
 
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "freezer", "cpuacct")
@@ -24,12 +24,12 @@ LONGEST = 60
 
 
 def _user_name() -> str:
-    """Who we are. Raises SlurmError for a user without a name, whom Slurm does not let in."""
+    """Who we are. Raises ClusterError for a user without a name, whom Slurm does not let in."""
     user = os.geteuid()
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError as error:
-        raise SlurmError(f"user {user} has no name on this machine, and Slurm wants one") from error
+        raise ClusterError(f"user {user} has no name on this machine, and Slurm wants one") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..daemons import ClusterError
+
 PACKAGES = (
     "slurm-wlm slurm-client slurm-wlm-basic-plugins munge slurmdbd slurm-wlm-mysql-plugin mariadb-server"
 )
 
 
-class SlurmError(Exception):
-    """A cluster, or a command on it, failed; the message is one line."""
-
-
-class TimedOut(SlurmError):
+class TimedOut(ClusterError):
     """Something did not come to pass in time."""
 
 
-class Missing(SlurmError):
+class Missing(ClusterError):
     """A program is not installed here."""
 
     def __init__(self, program: str) -> None:
@@ -27,7 +25,7 @@ class Missing(SlurmError):
         self.program = program
 
 
-class CommandFailed(SlurmError):
+class CommandFailed(ClusterError):
     """A command of Slurm did not end with 0."""
 
     def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:

@@ -22,12 +22,12 @@ import pytest
 
 import pytest_clusterjobs
 from pytest_clusterjobs.testing.slurm import client
+from pytest_clusterjobs.testing.slurm import ClusterError
 from pytest_clusterjobs.testing.slurm import CommandFailed
 from pytest_clusterjobs.testing.slurm import Missing
 from pytest_clusterjobs.testing.slurm import shared_cluster
 from pytest_clusterjobs.testing.slurm import SlurmClient
 from pytest_clusterjobs.testing.slurm import SlurmCluster
-from pytest_clusterjobs.testing.slurm import SlurmError
 
 pytestmark = pytest.mark.system
 
@@ -142,7 +142,7 @@ def test_a_lost_node_takes_its_jobs_with_it(fresh_slurm: Fresh) -> None:
     assert not processes(cluster.folder, f"SLURMD_NODENAME={lost}")
     assert not cgroups(lost)
     assert len(processes(cluster.folder, f"SLURMD_NODENAME={other}", SLEEP)) == 1
-    with pytest.raises(SlurmError, match="does not run"):
+    with pytest.raises(ClusterError, match="does not run"):
         cluster.kill_node(lost)
     assert {cluster.wait_for(each, *ENDS)["JobState"] for each in (job, frozen)} == {"NODE_FAIL"}
     cluster.start_node(lost)
@@ -190,14 +190,14 @@ def test_a_failed_start_says_where_and_why_and_leaves_nothing(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("f")
     with pytest.raises(
-        SlurmError, match=r"^slurmctld ended: .*Nonsense.* \(in .*/log/slurmctld\.out\)"
+        ClusterError, match=r"^slurmctld ended: .*Nonsense.* \(in .*/log/slurmctld\.out\)"
     ) as caught:
         fresh_slurm(folder=tmp_path, extra="Nonsense=1")
     assert "\n" not in str(caught.value)
     assert not processes(tmp_path)
-    with pytest.raises(SlurmError, match="is not empty"):
+    with pytest.raises(ClusterError, match="is not empty"):
         fresh_slurm(folder=tmp_path)
-    with pytest.raises(SlurmError, match="letters, digits"):
+    with pytest.raises(ClusterError, match="letters, digits"):
         fresh_slurm(folder=tmp_path / "a b")
 
 

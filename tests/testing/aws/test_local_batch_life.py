@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.testing.aws import BatchClient
-from pytest_clusterjobs.testing.aws import BatchError
+from pytest_clusterjobs.testing.aws import ClusterError
 from pytest_clusterjobs.testing.aws import LocalBatch
 from pytest_clusterjobs.testing.aws import shared_batch
 from tests.testing.aws.shop import clients
@@ -67,7 +67,7 @@ def complaint(batch: LocalBatch) -> str:
     """What the owner is told once its keeper has noticed."""
     try:
         batch.check()
-    except BatchError as error:
+    except ClusterError as error:
         return str(error)
     return ""
 
@@ -122,14 +122,14 @@ def test_it_listens_on_the_loopback_interface_alone(shop: Shop) -> None:
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    with pytest.raises(BatchError, match="is not empty"):
+    with pytest.raises(ClusterError, match="is not empty"):
         LocalBatch(tmp_path)
 
 
 def test_a_port_in_use_is_one_line(shop: Shop, tmp_path: Path) -> None:
     port = int(shop.local.url.rsplit(":", 1)[1])
     batch = LocalBatch(tmp_path / "aws", port=port)
-    with pytest.raises(BatchError, match=r"the server ended: .*in use") as caught:
+    with pytest.raises(ClusterError, match=r"the server ended: .*in use") as caught:
         batch.start()
     assert "\n" not in str(caught.value)
 
@@ -139,7 +139,7 @@ def test_who_shares_one_keeps_it(shop: Shop, tmp_path: Path) -> None:
         with shared_batch(tmp_path / "shared") as second:
             assert second.url == first.url
         assert first.calls() == {}
-    with pytest.raises(BatchError, match="does not answer"):
+    with pytest.raises(ClusterError, match="does not answer"):
         first.calls()
 
 

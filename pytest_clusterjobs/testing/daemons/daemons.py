@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import SlurmError
+from .errors import ClusterError
 
 KEEPER = Path(__file__).with_name("keeper.py")
 PATIENCE = 60.0
@@ -26,18 +26,18 @@ class Lifeline:
     """What keeps a cluster alive: held by each process that uses it, and let go at the latest when that dies."""
 
     def __init__(self, folder: Path) -> None:
-        """Take hold of the cluster in a folder. Raises SlurmError if none runs there."""
+        """Take hold of the cluster in a folder. Raises ClusterError if none runs there."""
         self._fifo = folder / "run" / "lifeline"
         try:
             self.descriptor = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            raise SlurmError(f"no cluster runs in {folder}") from error
+            raise ClusterError(f"no cluster runs in {folder}") from error
         os.set_blocking(self.descriptor, True)
         self._users = os.open(folder / "run" / "users", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
     def release(self) -> bool:
-        """Let go; the last to do so returns ``True`` when everything is gone. Raises SlurmError if something stays."""
+        """Let go; the last to do so returns ``True`` when everything is gone. Raises ClusterError if something stays."""
         os.close(self.descriptor)
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,7 +48,7 @@ class Lifeline:
         deadline = time.monotonic() + PATIENCE
         while self._has_reader():
             if time.monotonic() > deadline:
-                raise SlurmError(f"the cluster in {self._fifo.parents[1]} does not end")
+                raise ClusterError(f"the cluster in {self._fifo.parents[1]} does not end")
             time.sleep(0.01)
         return True
 
@@ -103,16 +103,16 @@ class Daemons:
         self._ask("start", name=name, argv=list(argv), env=env, log=log, cgroup=cgroup)
 
     def stop(self, name: str) -> None:
-        """Tell a daemon to end; return when it and all that descends from it is gone. Raises SlurmError."""
+        """Tell a daemon to end; return when it and all that descends from it is gone. Raises ClusterError."""
         self._end(name, "T")
 
     def kill(self, name: str) -> None:
-        """Kill a daemon and all that descends from it; return when they are gone. Raises SlurmError."""
+        """Kill a daemon and all that descends from it; return when they are gone. Raises ClusterError."""
         self._end(name, "K")
 
     def _end(self, name: str, how: str) -> None:
         if not self._ask("end", name=name, how=how):
-            raise SlurmError(f"{name} does not run")
+            raise ClusterError(f"{name} does not run")
 
     def remove_at_end(self, folder: Path) -> None:
         """Have the keeper remove this folder, and only this, when all has ended."""
@@ -137,5 +137,5 @@ class Daemons:
         if select.select([self._answers], [], [], PATIENCE)[0]:
             answer = self._answers.readline()
         if not answer:
-            raise SlurmError(f"the keeper does not answer; see {self._folder / 'log' / 'keeper.out'}")
+            raise ClusterError(f"the keeper does not answer; see {self._folder / 'log' / 'keeper.out'}")
         return json.loads(answer)
