@@ -17,6 +17,7 @@ from .places import JobFolder
 from .queue import Row
 from .records import last_words
 from .records import nodes_of
+from .records import not_launched
 from .records import out_of_memory
 from .records import read_record
 from .records import Record
@@ -130,6 +131,8 @@ def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...]) -> Reaso
         return Reason.NODE_FAILED
     if job.nodes > 1 and how == "itself" and out_of_memory(job.folder):
         return Reason.OUT_OF_MEMORY
+    if job.nodes > 1 and how == "itself" and (reason := not_launched(job.folder)) is not None:
+        return reason
     nobody_began = how == "itself" and not nodes and record.ended is not None and record.ended.code != 0
     return Reason.START_FAILED if how == "broken" or nobody_began else None
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...jobs import NodeState
+from ...jobs import Reason
 from ...jobs import SentinelWord
 from ...jobs.token import nonce
 from .. import sentinel
@@ -25,6 +26,11 @@ LONGEST_WORDS = 300
 START_MARK = "clusterjobs: start "
 """What the batch script prints before each start."""
 
+_NOT_LAUNCHED = re.compile(r"^srun: error: Task launch for \S+ failed on node \S+: (.+)$", re.MULTILINE)
+_UNREACHABLE = re.compile(
+    r"communication|connection|timed out|socket|not responding|node failure|transmitted or received",
+    re.IGNORECASE,
+)
 _OUT_OF_MEMORY = re.compile(r"slurmstepd-?\S*: error: Detected [0-9]+ oom[-_]kill event", re.IGNORECASE)
 _TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
 _CODE = re.compile(r"Exited with exit code ([0-9]+)")
@@ -126,6 +132,14 @@ def out_of_memory(folder: JobFolder) -> bool:
     Of a step it is told here only, where there are no accounts: the sentinel ends with the command's code.
     """
     return _OUT_OF_MEMORY.search(_last_start(folder)) is not None
+
+
+def not_launched(folder: JobFolder) -> Reason | None:
+    """Why srun could not begin the last start on all nodes, if it could not: it kills the ranks that had begun."""
+    match = _NOT_LAUNCHED.search(_last_start(folder))
+    if match is None:
+        return None
+    return Reason.NODE_FAILED if _UNREACHABLE.search(match[1]) else Reason.START_FAILED
 
 
 def _last_start(folder: JobFolder) -> str:

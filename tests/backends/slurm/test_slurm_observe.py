@@ -284,3 +284,28 @@ def test_a_line_of_another_rank_is_no_word(three: Folder) -> None:
     three.put("log.0.1", sentinel.line(TOKEN, SentinelReport(EXITED, 0, 0)), AT + 15)
     (node,) = three.see().nodes
     assert node.report is None
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        ("Communication connection failure", Reason.NODE_FAILED),
+        ("Zero Bytes were transmitted or received", Reason.NODE_FAILED),
+        ("Invalid job credential", Reason.START_FAILED),
+    ],
+)
+def test_ranks_that_srun_killed_since_others_could_not_begin(three: Folder, why: str, reason: Reason) -> None:
+    """As Slurm 22.05 said it when a node was lost while srun was at its launch."""
+    three.rank(0, None)
+    three.end(137)
+    text = (
+        f"srun: error: Task launch for StepId=1.0 failed on node node2: {why}\n"
+        f"srun: error: Application launch failed: {why}\n"
+        "srun: Job step aborted: Waiting up to 4 seconds for job step to finish.\n"
+        "slurmstepd-node0: error: *** STEP 1.0 ON node0 CANCELLED AT 2026-11-24T09:26:32 ***\n"
+        "srun: error: node0: task 0: Killed\n"
+    )
+    three.prints(f"clusterjobs: start 0\n{text}")
+    assert three.judge(state="FAILED", status=Status(137)).reason == reason
+    three.prints(f"clusterjobs: start 0\n{text}clusterjobs: start 1\n")
+    assert three.judge(state="FAILED", status=Status(137)).reason != reason
