@@ -16,10 +16,11 @@ cj_beats=0 cj_busy=x cj_word= cj_timers= cj_killed= cj_stopper= cj_beating= cj_t
 # The shell's own notes ("Killed") are not the job's; the command gets the real stderr back.
 exec 3>&2 2>/dev/null
 
-# say WORD CODE STATUS: the last line; STATUS is our own exit status.
+# say WORD CODE STATUS: the last line; STATUS is our own exit status. Some timers may be gone already: the others
+# are waited for all the same, or the count of beats would be read while it is written.
 say() {
 trap '' TERM INT HUP USR1 USR2 ALRM PIPE
-[ "$cj_timers" ] && kill -VTALRM $cj_timers && wait $cj_timers
+[ "$cj_timers" ] && { kill -VTALRM $cj_timers; wait $cj_timers; }
 if [ "$cj_beating" ]; then
 read -r cj_beats <"$cj_beat.n"
 [ "$cj_beat.0" -nt "$cj_beat" ] || [ "$cj_beat.1" -nt "$cj_beat" ] || [ ! -e "$cj_beat" ] || cj_beats=$((cj_beats+1))
