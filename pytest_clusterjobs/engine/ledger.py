@@ -77,8 +77,11 @@ class Ledger(Database):
         return None
 
     def check_session(self, session: int | None) -> None:
-        """Raise Superseded if a later session than this one has begun; None never was one."""
-        if session is not None and session != self.meta().get("session", 0):
+        """Raise Superseded if a later session than this one has begun; None never was one.
+
+        A file that lost its end may tell of an earlier one: that is damage, and no successor.
+        """
+        if session is not None and self.meta().get("session", 0) > session:
             raise Superseded(f"{self.path}: a later session has begun")
 
     # Cells.

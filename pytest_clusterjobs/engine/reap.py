@@ -49,6 +49,8 @@ def reap(
     clock = clock or SystemClock()
     try:
         with closing(_open(folder / "ledger.sqlite", facts)) as ledger:
+            if ledger.meta().get("session", 0) < facts.get("session", 0):
+                raise LedgerError(f"{ledger.path}: it has lost what its last session wrote")
             if died:
                 # What cannot be noted, on a full disk, is done all the same.
                 with suppress(LedgerError):

@@ -251,6 +251,15 @@ def test_a_torn_ledger_leaves_what_the_cluster_lists(rig: Rig, capfd: pytest.Cap
     rig.ledger = Ledger(Path(":memory:"))
 
 
+def test_a_ledger_that_lost_its_end_is_no_later_session(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    rig.begin({"a": script(running()), "b": script(running())})
+    session = rig.ledger.meta()["session"]
+    rig.ledger.set_meta(session=session - 1)
+    rig.reap(session=session)
+    assert rig.cancelled == {cell("a"), cell("b")}
+    assert "has lost what its last session wrote" in capfd.readouterr().out
+
+
 def test_thousands_of_jobs_are_asked_about_in_full_batches(rig: Rig) -> None:
     jobs = 2000
     rig.cluster({}, ids_per_poll=500)
