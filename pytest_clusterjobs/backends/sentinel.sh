@@ -123,7 +123,7 @@ trap 'halt max_runtime_reached' USR2
 trap 'halt heartbeat_timeout' USR1
 }
 
-[ "$cj_late" ] && [ "$(date +%s)" -gt $cj_late ] && say too_late - 125
+[ "$cj_late" ] && [ "${EPOCHSECONDS:-$(date +%s)}" -gt $cj_late ] && say too_late - 125
 [ -z "$cj_dir" ] || cd "$cj_dir" || fail 126 "cannot enter workdir $cj_dir"
 command -v "${cj_shell%% *}" >/dev/null || fail 127 "no ${cj_shell%% *}"
 

@@ -104,7 +104,7 @@ class SlurmBackend:
         with suppress(OSError):
             # Without it Slurm is asked by name.
             folder.job_id.write_text(f"{job_id}\n")
-        return self._handle(token, job_id)
+        return _handle(token, job_id, folder, spec.nodes, spec.max_restarts)
 
     def _submission(self, spec: JobSpec, token: str) -> Submission:
         return submission(
@@ -120,11 +120,9 @@ class SlurmBackend:
         return JobFolder(self._folder / token)
 
     def _handle(self, token: str, job_id: str) -> Handle:
+        """The handle of a job of which only the folder is left to tell the shape."""
         folder = self._job_folder(token)
-        ranks, restarts = shape_of(folder.script)
-        return Handle(
-            job_id, {"folder": str(folder.path), "token": token, "nodes": ranks, "restarts": restarts}
-        )
+        return _handle(token, job_id, folder, *shape_of(folder.script))
 
     # Watching.
 
@@ -270,6 +268,11 @@ class SlurmBackend:
 
     def close(self) -> None:
         """See :class:`Backend`."""
+
+
+def _handle(token: str, job_id: str, folder: JobFolder, ranks: int, restarts: int) -> Handle:
+    data = {"folder": str(folder.path), "token": token, "nodes": ranks, "restarts": restarts}
+    return Handle(job_id, data)
 
 
 def _known(token: str, handle: Handle) -> Known:
