@@ -275,6 +275,7 @@ def test_two_sessions_at_once_are_none_of_each_others_business(project: Project)
     """One of them is killed, and its reaper ends its own jobs only."""
     project.matrix(SLEEPERS)
     first = begin(project)
+    (its_run,) = project.path.glob(".clusterjobs/runs/*")
     for path in project.path.glob("pid-*"):
         path.unlink()
     second = begin(project)
@@ -283,8 +284,7 @@ def test_two_sessions_at_once_are_none_of_each_others_business(project: Project)
     first.kill()
     first.communicate()
     until(lambda: sum("sleep 300" in line for line in of_project(project.path)) <= 12, 60)
-    runs = sorted(project.path.glob(".clusterjobs/runs/*"))
-    until(lambda: not [line for line in of_project(runs[0]) if str(runs[0]) in line], 60)
+    until(lambda: not of_project(its_run), 60)
     for pid in pids:
         os.kill(pid, 0)
     second.send_signal(signal.SIGTERM)
