@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Mapping
 
 from ..jobs import JobSpec
 from ..jobs.token import Token
+from .protocol import SubmissionRejected
 
 TOKEN_VARIABLE = "CLUSTERJOBS_TOKEN"
 """Marks every process of a job, so that what it leaves behind can be found."""
@@ -36,6 +38,14 @@ def job_variables(spec: JobSpec, token: str) -> dict[str, str]:
         "CLUSTERJOBS_ATTEMPT": str(parts.attempt),
         "CLUSTERJOBS_NUM_NODES": str(spec.nodes),
     }
+
+
+def secrets_of(spec: JobSpec) -> dict[str, str]:
+    """The values of the job's secrets, from this process's environment. Raises SubmissionRejected."""
+    missing = [name for name in spec.secrets if name not in os.environ]
+    if missing:
+        raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
+    return {name: os.environ[name] for name in spec.secrets}
 
 
 def node_variables(

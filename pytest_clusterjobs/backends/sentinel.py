@@ -36,11 +36,19 @@ _LINE = re.compile(
 @cache
 def script() -> str:
     """The script as it is delivered: without comments and empty lines, and with short names."""
-    source = Path(__file__).with_name("sentinel.sh").read_text(encoding="ascii")
-    text = "\n".join(line for line in source.splitlines() if line and not line.startswith("#"))
-    names = sorted(set(_NAME.findall(text)))
-    short = dict(zip(names, ascii_letters, strict=False))
-    return _NAME.sub(lambda match: f"cj{short[match[0]]}", text)
+    text = "\n".join(line for line in _source().splitlines() if line and not line.startswith("#"))
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
+    """Shell text with the script's variables under the names by which they are delivered."""
+    short = dict(zip(sorted(set(_NAME.findall(_source()))), ascii_letters, strict=False))
+    return _NAME.sub(lambda match: f"cj{short[match[0]]}" if match[0] in short else match[0], text)
+
+
+@cache
+def _source() -> str:
+    return Path(__file__).with_name("sentinel.sh").read_text(encoding="ascii")
 
 
 def argv(
@@ -57,7 +65,8 @@ def argv(
 
     ``not_after`` is in seconds since the epoch; ``workdir`` is where the job runs (empty: where the
     sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
-    restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only.
+    restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only; a trap that
+    it sets on EXIT may look at the script's variables (``cj_word``, ``cj_beats``), by the names of ``sentinel.sh``.
     ``leader`` is a command that makes a session, where the caller knows one (empty: the sentinel looks
     for itself). Without ``timed`` the caller enforces ``max_runtime``, by sending USR2 to the sentinel.
     """
@@ -65,7 +74,7 @@ def argv(
     return [
         "sh",
         "-c",
-        f"{prelude}\n{script()}" if prelude else script(),
+        f"{_shortened(prelude)}\n{script()}" if prelude else script(),
         "sentinel",
         nonce(token),
         seconds(spec.max_runtime) if timed else "",
@@ -124,14 +133,19 @@ def parse(text: str, nonce: str) -> SentinelReport | None:
 
     Colours, carriage returns, rank prefixes and text before or after it on the line do no harm.
     """
+    reports = parse_all(text, nonce)
+    return reports[-1] if reports else None
+
+
+def parse_all(text: str, nonce: str) -> list[SentinelReport]:
+    """Every line of a sentinel with this ``nonce``, in order: where a log has those of several ranks or starts."""
     if nonce not in text:
-        return None
-    found = None
-    for match in _LINE.finditer(_ANSI.sub("", text).replace("\r", "")):
-        if match["nonce"] == nonce:
-            found = match
-    if found is None:
-        return None
+        return []
+    lines = _LINE.finditer(_ANSI.sub("", text).replace("\r", ""))
+    return [_report(match) for match in lines if match["nonce"] == nonce]
+
+
+def _report(found: re.Match[str]) -> SentinelReport:
     return SentinelReport(
         word=SentinelWord(found["word"]),
         node=int(found["node"]),

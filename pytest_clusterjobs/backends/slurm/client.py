@@ -15,6 +15,7 @@ from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
 from ...jobs.token import Token
+from ..environment import secrets_of
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import Capabilities
@@ -34,7 +35,6 @@ from .observe import observe_end
 from .observe import observe_live
 from .places import checked
 from .places import JobFolder
-from .places import secrets_of
 from .places import write
 from .queue import Row
 from .records import read_record

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...jobs import JobSpec
 from ..protocol import BackendError
-from ..protocol import SubmissionRejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,6 @@ def checked(folder: Path) -> Path:
 def pattern(path: Path | str) -> str:
     """A path as Slurm's options want it, where ``%`` begins a replacement."""
     return str(path).replace("%", "%%")
-
-
-def secrets_of(spec: JobSpec) -> dict[str, str]:
-    """The values of the job's secrets, from this process's environment. Raises SubmissionRejected."""
-    missing = [name for name in spec.secrets if name not in os.environ]
-    if missing:
-        raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
-    return {name: os.environ[name] for name in spec.secrets}
 
 
 def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:

@@ -1,0 +1,54 @@
+"""The SkyPilot backend: managed jobs, launched through an API server and watched in its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+from typing import TYPE_CHECKING
+
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import BackendType
+from .options import OPTIONS
+from .options import REFUSED
+from .settings import SETTINGS
+
+if TYPE_CHECKING:
+    from ...jobs import JobSpec
+    from .client import SkyPilotBackend
+
+NO_SKYPILOT = "the backend skypilot needs SkyPilot: pip install 'pytest-clusterjobs[skypilot]'"
+
+
+def open_skypilot(context: BackendContext) -> SkyPilotBackend:
+    """Open the backend; the API server is not asked anything yet. Raises BackendError."""
+    if find_spec("sky") is None:
+        raise BackendError(NO_SKYPILOT)
+    from .client import SkyPilotBackend
+    from .settings import settings_of
+
+    return SkyPilotBackend(context, settings_of(context.settings))
+
+
+def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
+    """What of a spec cannot be had here."""
+    from .checks import problems
+    from .settings import settings_of
+
+    try:
+        site = settings_of(settings)
+    except BackendError as error:
+        yield f"site settings: {error}"
+        return
+    yield from problems(spec, site)
+
+
+TYPE = BackendType(
+    name="skypilot",
+    open=open_skypilot,
+    settings=SETTINGS,
+    options=OPTIONS | REFUSED.keys(),
+    check=check,
+)

@@ -1,0 +1,339 @@
+"""The SkyPilot backend as the engine sees it: managed jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import yaml
+
+from ...jobs import Handle
+from ...jobs import JobSpec
+from ...jobs import LogChunk
+from ...jobs import Observation
+from ...jobs import Phase
+from ...jobs import Reason
+from ...jobs import SentinelReport
+from ...jobs import SentinelWord
+from ...jobs import Times
+from ...jobs.token import nonce
+from ...jobs.token import run_prefix
+from ...jobs.token import Token
+from .. import sentinel
+from ..environment import secrets_of
+from ..protocol import BackendContext
+from ..protocol import BackendError
+from ..protocol import Capabilities
+from ..protocol import FindAnswer
+from ..protocol import Found
+from ..protocol import NotSubmitted
+from ..protocol import Unknown
+from .logs import chunk
+from .logs import failed_starts
+from .logs import of_rank
+from .observe import first_limit
+from .observe import is_over
+from .observe import observe_end
+from .observe import observe_live
+from .sdk import Request
+from .sdk import Row
+from .sdk import Sky
+from .settings import Settings
+from .task import task
+
+READERS = 4
+"""Logs of ended jobs that are read at once."""
+
+
+class SkyPilotBackend:
+    """Managed jobs of one API server."""
+
+    def __init__(self, context: BackendContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+        self._sky = Sky(settings.answer_timeout)
+        self._launched: dict[str, Handle] = {}
+        self._last: dict[str, tuple[Row, float]] = {}
+        """How each job was when it was last seen, and when, in monotonic seconds."""
+        self._failed: dict[str, float] = {}
+        """Since when the launch of a token is known to have failed, in monotonic seconds."""
+        self._twins: set[int] = set()
+        """Jobs that were told to end because an older one has their token."""
+        self.capabilities = Capabilities(
+            ids_per_poll=100_000,
+            # A launch is a request that the server takes at once; what it does of it takes it seconds.
+            submit_threads=1,
+            min_poll_interval=settings.poll_interval,
+            find_settle=settings.find_settle,
+            log_settle=settings.teardown,
+        )
+
+    # Submitting.
+
+    def preview(self, spec: JobSpec, token: str) -> str:
+        """See :class:`Previewing`."""
+        config = self._task(spec, token)
+        if spec.secrets:
+            config["secrets"] = dict.fromkeys(spec.secrets)
+        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+
+    def submit(self, spec: JobSpec, token: str) -> Handle:
+        """See :class:`Backend`. The handle has no id yet: the queue gives it one."""
+        if token not in self._launched:
+            request = self._sky.launch(self._task(spec, token), secrets_of(spec))
+            data = {"token": token, "nodes": spec.nodes, "restarts": spec.max_restarts, "request": request}
+            self._launched[token] = Handle(None, data)
+        return self._launched[token]
+
+    def _task(self, spec: JobSpec, token: str) -> dict[str, Any]:
+        return task(
+            spec,
+            token,
+            settings=self._settings,
+            rootdir=self._context.rootdir,
+            not_after=self._context.not_after,
+        )
+
+    # Watching.
+
+    def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+        """See :class:`Backend`. One call for all jobs of a run, by what their names begin with."""
+        rows = self._rows(handles)
+        jobs = [
+            Known(token, _completed(handle, rows[token]), rows[token])
+            for token, handle in handles.items()
+            if token in rows
+        ]
+        with ThreadPoolExecutor(READERS) as pool:
+            seen = dict(zip((job.token for job in jobs), pool.map(self._observe, jobs), strict=True))
+        seen.update(
+            self._without_a_job({token: each for token, each in handles.items() if token not in rows})
+        )
+        return {token: observation for token, observation in seen.items() if observation is not None}
+
+    def _rows(self, tokens: Iterable[str], *, live: bool = False) -> dict[str, Row]:
+        """The job of each token. A younger one with the same name is a twin, and is ended."""
+        found: dict[str, Row] = {}
+        twins = []
+        for prefix, group in groupby(sorted(tokens), key=_prefix_of):
+            wanted = set(group)
+            name = prefix if len(wanted) > 1 else next(iter(wanted))
+            for row in self._sky.queue(name, live=live):
+                if row.name in wanted and found.setdefault(row.name, row) is not row:
+                    twins.append(row)
+        self._end_twins(twins)
+        now = time.monotonic()
+        self._last.update((token, (row, now)) for token, row in found.items())
+        return found
+
+    def _end_twins(self, rows: Sequence[Row]) -> None:
+        new = [row.job_id for row in rows if not row.is_terminal and row.job_id not in self._twins]
+        if new:
+            self._sky.cancel(new)
+            self._twins.update(new)
+
+    def _observe(self, job: Known) -> Observation | None:
+        """What is to be said of a job; ``None`` if its log cannot be read now."""
+        try:
+            if not is_over(job.row, time.time(), self._settings.teardown):
+                return self._observe_live(job)
+            reports = self._words(job)
+            limit = job.limit or self._earlier_limit(job)
+            return replace(
+                observe_end(job.row, reports, ranks=job.ranks, limit=limit or first_limit(reports)),
+                handle=job.handle,
+            )
+        except BackendError:
+            if not is_over(job.row, time.time() - self._settings.teardown, self._settings.teardown):
+                return None
+            # Its log is not to be had any more.
+            end = observe_end(job.row, (), ranks=job.ranks, limit=job.limit)
+            return replace(end, handle=job.handle, log_complete=False)
+
+    def _observe_live(self, job: Known) -> Observation:
+        """A job that has not ended. One that begins again after a limit is ended: SkyPilot takes that for a failure."""
+        handle = job.handle
+        if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
+            limit = job.limit or self._earlier_limit(job)
+            handle = replace(handle, data={**handle.data, "looked": job.failed_starts})
+            if limit is not None:
+                handle = replace(handle, data={**handle.data, "limit": asdict(limit)})
+                self._sky.cancel([job.row.job_id])
+        return replace(observe_live(job.row), handle=handle)
+
+    def _words(self, job: Known) -> list[SentinelReport]:
+        """The sentinels' lines of the last start."""
+        if job.row.started is None:
+            return []
+        mark = nonce(job.token)
+        return sentinel.parse_all(self._sky.log(job.row.job_id, only=mark), mark)
+
+    def _earlier_limit(self, job: Known) -> SentinelReport | None:
+        """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
+        if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
+            return None
+        mark = nonce(job.token)
+        return first_limit(
+            sentinel.parse_all(self._sky.log(job.row.job_id, controller=True, only=mark), mark)
+        )
+
+    def _without_a_job(self, handles: Mapping[str, Handle]) -> dict[str, Observation | None]:
+        """Of launches that have no job yet: whether they will have one."""
+        ids = {
+            token: handle.data["request"] for token, handle in handles.items() if handle.data.get("request")
+        }
+        requests = self._sky.requests(list(ids.values()))
+        return {token: self._launching(token, requests.get(ids.get(token, ""))) for token in handles}
+
+    def _launching(self, token: str, request: Request | None) -> Observation | None:
+        if request is None or request.status == "SUCCEEDED":
+            return Observation(Phase.ABSENT)
+        if request.is_live:
+            return Observation(
+                Phase.PENDING, native_state="LAUNCHING", native_reason=f"the request is {request.status}"
+            )
+        failed_at = self._failed.setdefault(token, time.monotonic())
+        if time.monotonic() - failed_at < self._settings.find_settle:
+            # A server that was restarted may have made the job before its request was cut off.
+            return Observation(
+                Phase.PENDING, native_state="LAUNCHING", native_reason=f"the request has {request.status}"
+            )
+        words = self._sky.error_of(request.request_id)
+        hint = Reason.CANCELLED if request.status == "CANCELLED" else Reason.REJECTED
+        return Observation(Phase.ENDED, Times(), f"REQUEST {request.status}", words, hint)
+
+    # Logs.
+
+    def logs(
+        self,
+        handle: Handle,
+        *,
+        node: int = 0,
+        restart: int | None = None,
+        cursor: Any = None,
+        tail: int | None = None,
+    ) -> LogChunk:
+        """See :class:`Backend`. Of an earlier start there is a log if it failed by itself."""
+        token = handle.data["token"]
+        row = self._row_of(token)
+        if row is None or row.started is None:
+            return LogChunk(
+                "", cursor, row is not None and is_over(row, time.time(), self._settings.teardown)
+            )
+        if restart is not None and restart < row.recoveries:
+            starts = failed_starts(self._sky.log(row.job_id, controller=True))
+            text = of_rank(starts[restart], node) if restart < len(starts) else ""
+            return chunk(text, cursor=cursor, tail=tail, complete=True)
+        complete = is_over(row, time.time(), self._settings.teardown)
+        return chunk(of_rank(self._sky.log(row.job_id), node), cursor=cursor, tail=tail, complete=complete)
+
+    def _row_of(self, token: str) -> Row | None:
+        """The job of a token, as it was a moment ago; one that has ended stays so."""
+        row, at = self._last.get(token, (None, 0.0))
+        if row is not None and (row.is_terminal or time.monotonic() - at < self._settings.poll_interval):
+            return row
+        return self._rows([token]).get(token)
+
+    # Ending.
+
+    def cancel(self, handles: Mapping[str, Handle]) -> None:
+        """See :class:`Backend`. A launch that has no job yet is ended as a request."""
+        ids = {token: int(handle.job_id) for token, handle in handles.items() if handle.job_id is not None}
+        unknown = [token for token in handles if token not in ids]
+        if unknown:
+            ids.update(
+                (token, row.job_id) for token, row in self._rows(unknown).items() if not row.is_terminal
+            )
+        self._sky.cancel(sorted(ids.values()))
+        self._sky.cancel_requests(
+            [
+                handles[token].data["request"]
+                for token in unknown
+                if token not in ids and handles[token].data.get("request")
+            ]
+        )
+
+    # Finding.
+
+    def find(self, token: str) -> FindAnswer:
+        """See :class:`Backend`. A launch that the server has taken is found too, before it has made a job of it."""
+        try:
+            row = self._rows([token]).get(token)
+            if row is not None:
+                return Found(_of_row(row))
+            request = self._sky.launches(token).get(token)
+        except BackendError as error:
+            return Unknown(str(error))
+        return NotSubmitted() if request is None else Found(_of_request(token, request))
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """See :class:`Backend`."""
+        prefix = run_prefix(run_id)
+        found = {token: _of_request(token, request) for token, request in self._sky.launches(prefix).items()}
+        found.update(
+            (row.name, _of_row(row))
+            for row in self._sky.queue(prefix, live=True)
+            if row.name.startswith(prefix)
+        )
+        return found
+
+    def close(self) -> None:
+        """See :class:`Backend`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A job and what is known of it."""
+
+    token: str
+    handle: Handle
+    row: Row
+
+    @property
+    def ranks(self) -> int:
+        """How many nodes it has."""
+        return int(self.handle.data.get("nodes") or self.row.nodes or 1)
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether SkyPilot begins it again when it fails."""
+        return self.handle.data.get("restarts", 1) > 0
+
+    @property
+    def failed_starts(self) -> int:
+        """How many starts have ended before the one that runs, or is to come."""
+        return self.row.recoveries + (self.row.status == "RECOVERING")
+
+    @property
+    def limit(self) -> SentinelReport | None:
+        """The limit that struck in an earlier start."""
+        kept = self.handle.data.get("limit")
+        return None if kept is None else SentinelReport(**{**kept, "word": SentinelWord(kept["word"])})
+
+
+def _completed(handle: Handle, row: Row) -> Handle:
+    return handle if handle.job_id is not None else replace(handle, job_id=str(row.job_id))
+
+
+def _of_row(row: Row) -> Handle:
+    return Handle(str(row.job_id), {"token": row.name, "nodes": row.nodes})
+
+
+def _of_request(token: str, request: str) -> Handle:
+    return Handle(None, {"token": token, "request": request})
+
+
+def _prefix_of(token: str) -> str:
+    """What the jobs of its run are called in common."""
+    with suppress(ValueError):
+        return run_prefix(Token.parse(token).run_id)
+    return token

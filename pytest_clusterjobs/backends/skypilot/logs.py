@@ -1,0 +1,56 @@
+"""What SkyPilot prints of a job, by rank and by start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ...jobs import LogChunk
+
+_COLOUR = r"(?:\x1b\[[0-9;]*m)*"
+_PREFIX = re.compile(
+    rf"^{_COLOUR}\((?P<who>[^(),\n]{{1,200}}), (?:rank=(?P<rank>[0-9]+), )?pid=[0-9]+(?:, ip=[^(),\s]{{1,64}})?\){_COLOUR} ?"
+)
+"""``(NAME, pid=12) `` for a job of one node, ``(head, rank=0, pid=12) `` and ``(worker1, rank=1, pid=12, ip=10.0.0.2) ``
+for one of several. What SkyPilot says itself has none of these, and its setup's lines have no comma."""
+
+_BEGIN = "== Logs of the user job (ID: "
+_END = "== End of logs (ID: "
+"""Around the log of a failed start, in the log of the job's controller."""
+
+
+def of_rank(text: str, rank: int) -> str:
+    """The lines of one rank, as it printed them."""
+    return "".join(
+        line[match.end() :]
+        for line in text.splitlines(keepends=True)
+        if (match := _PREFIX.match(line)) and int(match["rank"] or 0) == rank
+    )
+
+
+def failed_starts(controller: str) -> list[str]:
+    """The log of each start that failed, in order, out of the log of the job's controller."""
+    return list(_sections(controller))
+
+
+def _sections(controller: str) -> Iterator[str]:
+    section: list[str] | None = None
+    for line in controller.splitlines(keepends=True):
+        # The job's own lines have a prefix: it cannot end its section, nor begin one.
+        own = _PREFIX.match(line) is not None
+        if not own and _BEGIN in line:
+            section = []
+        elif section is not None and not own and _END in line:
+            yield "".join(section)
+            section = None
+        elif section is not None:
+            section.append(line)
+
+
+def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool) -> LogChunk:
+    """A piece of one rank's log: its last ``tail`` bytes, or what follows ``cursor``, which counts characters."""
+    if tail is not None:
+        return LogChunk(text.encode()[-tail:].decode(errors="replace"), len(text), complete)
+    begin = cursor if isinstance(cursor, int) else 0
+    return LogChunk(text[begin:], max(begin, len(text)), complete)

@@ -1,0 +1,27 @@
+## node
+# Runs on every node before the sentinel, in its shell. STATE and NONCE are replaced.
+exec 2>&1
+export CLUSTERJOBS_NODE_RANK="${SKYPILOT_NODE_RANK:-0}"
+cj_home=STATE/NONCE.$CLUSTERJOBS_NODE_RANK
+mkdir -p "$cj_home" || cj_home=$(mktemp -d)
+printf '%s\n' "$SKYPILOT_NODE_IPS" >"$cj_home/hosts"
+read -r CLUSTERJOBS_MASTER_ADDR <"$cj_home/hosts"
+export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-127.0.0.1}" CLUSTERJOBS_HOSTFILE="$cj_home/hosts"
+export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat" CLUSTERJOBS_RESTARTS=0
+
+## again
+# How often it began. SkyPilot starts a job again after a limit too: the first word stands, and nothing runs.
+[ ! -s "$cj_home/over" ] || { cat "$cj_home/over"; exit 124; }
+[ ! -s "$cj_home/starts" ] || read -r CLUSTERJOBS_RESTARTS <"$cj_home/starts"
+echo $((CLUSTERJOBS_RESTARTS+1)) >"$cj_home/starts"
+cj_end() {
+case $1 in
+124) [ ! "$cj_word" ] || echo "
+[clusterjobs $cj_nonce $cj_word exit_code=- node=$CLUSTERJOBS_NODE_RANK restarts=$CLUSTERJOBS_RESTARTS heartbeats=$cj_beats]" >"$cj_home/over";;
+0) rm -rf "$cj_home";;
+esac
+}
+trap 'cj_end $?' EXIT
+
+## once
+trap 'rm -rf "$cj_home"' EXIT

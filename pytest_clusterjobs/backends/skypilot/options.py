@@ -1,0 +1,62 @@
+"""``options.skypilot``: a fragment of a SkyPilot task, by SkyPilot's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+OPTIONS = frozenset(
+    {
+        "workdir",
+        "setup",
+        "resources",
+        "file_mounts",
+        "volumes",
+        "volume_mounts",
+        "managed_secrets",
+        "config",
+        "event_callback",
+        "inputs",
+        "outputs",
+        "api_server_access",
+    }
+)
+"""What may be set; SkyPilot itself says what is wrong inside."""
+
+REFUSED: Mapping[str, str] = {
+    "name": "it is the job's token, by which it is found again",
+    "run": "use run",
+    "num_nodes": "use nodes",
+    "envs": "use env",
+    "secrets": "use secrets",
+    "service": "a cell is a job, not a service",
+    "pool": "a cell is a job, not a pool of workers",
+}
+"""Fields that the backend sets itself, and what to use instead."""
+
+
+def problems(options: Mapping[str, Any], where: str = "options.skypilot") -> Iterator[str]:
+    """What is wrong with a fragment before SkyPilot sees it, one line each."""
+    for name in options:
+        if name in REFUSED:
+            yield f"{where}: {name} is set by the backend: {REFUSED[name]}"
+    resources = options.get("resources", {})
+    if not isinstance(resources, Mapping):
+        yield f"{where}: resources must be a mapping, not {resources!r:.60}"
+        return
+    recovery = resources.get("job_recovery")
+    for name in ("max_restarts_on_errors", "recover_on_exit_codes"):
+        if isinstance(recovery, Mapping) and name in recovery:
+            yield f"{where}: resources.job_recovery.{name} is set by the backend: use max_restarts"
+
+
+def merged(*fragments: Mapping[str, Any]) -> dict[str, Any]:
+    """Fragments on top of each other; mappings deeply, all else replaces."""
+    result: dict[str, Any] = {}
+    for fragment in fragments:
+        for name, value in fragment.items():
+            below = result.get(name)
+            both = isinstance(below, Mapping) and isinstance(value, Mapping)
+            result[name] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return result

@@ -1,0 +1,299 @@
+"""SkyPilot's client, with plain data in and out, an end to every wait, and its errors classed.
+
+Its calls block without a limit (a server that takes a request and never answers is waited for), so each runs in a thread of its
+own that is left behind when its time is over. It prints to the terminal as it sees fit, which a test session must not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextvars
+import io
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from typing import TypeVar
+
+from ...jobs import Phase
+from ..protocol import BackendError
+from ..protocol import SubmissionRejected
+from .states import LIVE_REQUESTS
+from .states import phase_of
+
+T = TypeVar("T")
+
+FIELDS = (
+    "job_id",
+    "job_name",
+    "status",
+    "schedule_state",
+    "recovery_count",
+    "failure_reason",
+    "details",
+    "submitted_at",
+    "start_at",
+    "end_at",
+    "infra",
+    "resources",
+)
+"""What is asked of each job: the default leaves out why, and all of them bring every task's YAML."""
+
+LAUNCH = "jobs.launch"
+"""What the name of a request that launches a managed job ends with."""
+
+REFUSALS = frozenset(
+    {
+        "ValueError",
+        "TypeError",
+        "AssertionError",
+        "NotSupportedError",
+        "InvalidSkyPilotConfigError",
+        "UserRequestRejectedByPolicy",
+        "ResourcesMismatchError",
+        "ResourcesUnavailableError",
+        "InvalidCloudConfigs",
+        "StorageError",
+        "StorageSpecError",
+        "StorageSourceError",
+        "StorageUploadError",
+        "NoCloudAccessError",
+        "CloudUserIdentityError",
+        "PermissionDeniedError",
+        "UsageError",
+        "SchemaValidationError",
+        "ManagedJobUserCancelledError",
+    }
+)
+"""Errors that another try does not change: what SkyPilot says of the task itself, or of who asks."""
+
+LONGEST = 500
+"""Characters of an error's words that are kept."""
+
+
+class NoAnswer(BackendError):
+    """The API server did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One managed job as the queue shows it. Times are seconds since the epoch."""
+
+    job_id: int
+    name: str
+    status: str
+    schedule_state: str = ""
+    recoveries: int = 0
+    failure: str = ""
+    details: str = ""
+    submitted: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    infra: str = ""
+    nodes: int = 0
+    """0 where it is not told."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether its state is one of the last; its cluster may still be going down."""
+        return phase_of(self.status) is Phase.ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to the API server."""
+
+    request_id: str
+    status: str
+    """A ``sky.server.requests.requests.RequestStatus``."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has not come to its end."""
+        return self.status in LIVE_REQUESTS
+
+
+class Sky:
+    """The client of the API server that the environment and SkyPilot's own configuration name."""
+
+    def __init__(self, answer_timeout: float) -> None:
+        self._patience = answer_timeout
+        self._sky = _imported()
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Have SkyPilot read a task, without the server. Raises SubmissionRejected."""
+        self._call(lambda: self._sky.Task.from_yaml_config(dict(config)))
+
+    def launch(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
+        """Launch a managed job; the id of the request, which is not over when this returns.
+
+        Raises SubmissionRejected, BackendError if the answer is lost.
+        """
+
+        def launch() -> str:
+            task = self._sky.Task.from_yaml_config(dict(config), secrets_overrides=list(secrets.items()))
+            return str(self._sky.jobs.launch(task, name=config["name"], job_group=None))
+
+        return self._call(launch)
+
+    def requests(self, request_ids: Sequence[str]) -> dict[str, Request]:
+        """How these requests are; one that the server has forgotten is not among them. Raises BackendError."""
+        if not request_ids:
+            return {}
+        fields = ["request_id", "status"]
+        found = self._call(
+            lambda: self._sky.api_status(request_ids=list(request_ids), all_status=True, fields=fields)
+        )
+        return {each.request_id: Request(each.request_id, str(each.status)) for each in found}
+
+    def launches(self, name: str) -> dict[str, str]:
+        """The live requests to launch a job whose token begins with ``name``, by token. Raises BackendError."""
+        fields = ["request_id", "name", "status", "request_body"]
+        pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"[a-z0-9-]*")
+        found = {}
+        for each in self._call(lambda: self._sky.api_status(fields=fields)):
+            if each.name.endswith(LAUNCH) and str(each.status) in LIVE_REQUESTS:
+                match = pattern.search(_decoded(each.request_body))
+                if match is not None:
+                    found[match[0].decode()] = str(each.request_id)
+        return found
+
+    def error_of(self, request_id: str) -> str:
+        """In which words a request that is over has failed; empty if it has not. Raises BackendError."""
+        try:
+            self._call(lambda: self._sky.get(request_id) and None)
+        except NoAnswer:
+            raise
+        except BackendError as error:
+            return str(error) or "it failed without a word"
+        return ""
+
+    def queue(self, name: str, *, live: bool = False) -> list[Row]:
+        """All managed jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises BackendError."""
+
+        def queue() -> list[Row]:
+            request = self._sky.jobs.queue_v2(
+                refresh=False, skip_finished=live, fields=FIELDS, name_match=name
+            )
+            return sorted((_row(each) for each in self._sky.get(request)[0]), key=lambda row: row.job_id)
+
+        return self._call(queue)
+
+    def cancel(self, job_ids: Sequence[int]) -> None:
+        """Ask for the end of managed jobs. Raises BackendError."""
+        if job_ids:
+            self._call(lambda: self._sky.get(self._sky.jobs.cancel(job_ids=list(job_ids))))
+
+    def cancel_requests(self, request_ids: Sequence[str]) -> None:
+        """Ask for the end of requests. Raises BackendError."""
+        if request_ids:
+            self._call(lambda: self._sky.get(self._sky.api_cancel(list(request_ids))))
+
+    def log(self, job_id: int, *, controller: bool = False, only: str = "") -> str:
+        """What a job has printed, or its controller: the lines with ``only`` in them. Raises BackendError."""
+        stream = _Sieve(only)
+        self._call(
+            lambda: self._sky.jobs.tail_logs(
+                job_id=job_id, follow=False, controller=controller, output_stream=stream
+            )
+        )
+        return stream.getvalue()
+
+    def _call(self, ask: Callable[[], T]) -> T:
+        """The answer, or the error in one of our own classes."""
+        answers: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                answers.append(ask())
+            except BaseException as error:
+                errors.append(error)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(run,), name="clusterjobs-skypilot", daemon=True)
+        thread.start()
+        thread.join(self._patience)
+        if answers:
+            return answers[0]
+        if not errors:
+            raise NoAnswer(f"SkyPilot's API server gave no answer in {self._patience:.0f} s")
+        raise _classed(errors[0]) from errors[0]
+
+
+class _Sieve(io.StringIO):
+    """Keeps the lines with some text in them: a log may be larger than memory."""
+
+    def __init__(self, only: str) -> None:
+        super().__init__()
+        self._only = only
+
+    def write(self, text: str) -> int:
+        if self._only in text:
+            super().write(text)
+        return len(text)
+
+
+def _imported() -> Any:
+    """SkyPilot, told to keep quiet. Raises BackendError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import sky
+            import sky.jobs
+    except Exception as error:
+        # Such as a configuration file that it cannot read.
+        raise BackendError(f"SkyPilot cannot be imported: {_words(error)}") from error
+    logger = logging.getLogger("sky")
+    logger.handlers = [logging.NullHandler()]
+    logger.propagate = False
+    return sky
+
+
+def _row(record: Any) -> Row:
+    status = record.status
+    return Row(
+        job_id=int(record.job_id),
+        name=str(record.job_name),
+        status=getattr(status, "value", None) or str(status),
+        schedule_state=record.schedule_state or "",
+        recoveries=record.recovery_count or 0,
+        failure=record.failure_reason or "",
+        details=record.details or "",
+        submitted=record.submitted_at,
+        started=record.start_at,
+        ended=record.end_at,
+        infra=record.infra or "",
+        nodes=_nodes(record.resources or ""),
+    )
+
+
+def _nodes(resources: str) -> int:
+    """Out of ``2x[CPU:4+]``; 0 if it says nothing of the kind."""
+    count, times, _ = resources.partition("x")
+    return int(count) if times and count.isdecimal() else 0
+
+
+def _classed(error: BaseException) -> BackendError:
+    names = {each.__name__ for each in type(error).__mro__}
+    words = _words(error)
+    return SubmissionRejected(words) if names & REFUSALS else BackendError(words)
+
+
+def _words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (text or type(error).__name__)[:LONGEST]
+
+
+def _decoded(body: str) -> bytes:
+    """A request's body, which is base64 of a pickle that nobody has to unpickle to find a name in it."""
+    try:
+        return base64.b64decode(body)
+    except (binascii.Error, ValueError):
+        return body.encode()

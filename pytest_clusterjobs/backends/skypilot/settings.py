@@ -1,0 +1,54 @@
+"""The site settings of a SkyPilot backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from typing import Any
+
+from ..protocol import BackendError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
+
+    task: Mapping[str, Any] = field(default_factory=dict)
+    """What every task begins with: a fragment of a SkyPilot task, such as its ``resources``."""
+    state_dir: str = "~/.clusterjobs"
+    """A folder on the nodes for the count of starts and the heartbeat. On a folder that outlives a cluster (a mounted
+    bucket, NFS), jobs know of their restarts even when they begin again on another one."""
+    poll_interval: float = 5.0
+    """Seconds between two polls of a job, at least: SkyPilot looks at its jobs every 15 s, and a queue costs it 2 s."""
+    find_settle: float = 30.0
+    """Seconds after which a launch whose answer was lost is among the requests or the jobs, if it has arrived."""
+    teardown: float = 120.0
+    """Seconds after a job's end for which its cluster may still be going down before the job is called ended all the same."""
+    answer_timeout: float = 120.0
+    """Seconds within which the API server has to have answered."""
+
+
+SETTINGS = frozenset(each.name for each in fields(Settings))
+
+_SECONDS = {"poll_interval", "find_settle", "teardown", "answer_timeout"}
+
+
+def settings_of(raw: Mapping[str, Any]) -> Settings:
+    """Read the settings. Raises BackendError with one line that says what is wrong."""
+    for name, value in raw.items():
+        if wanted := _fault(name, value):
+            raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
+    return Settings(**raw)
+
+
+def _fault(name: str, value: Any) -> str:
+    """What a setting should be, if it is something else."""
+    if name in _SECONDS:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if number and 0 <= value <= 3600 else "seconds, 0 to 3600"
+    if name == "task":
+        return "" if isinstance(value, Mapping) else "a table, a fragment of a SkyPilot task"
+    fine = isinstance(value, str) and value.isprintable() and value.startswith(("/", "~/"))
+    return "" if fine else "an absolute path, or one that begins with ~/"

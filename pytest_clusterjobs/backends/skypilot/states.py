@@ -1,0 +1,55 @@
+"""SkyPilot's states in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...jobs import Phase
+from ...jobs import Reason
+
+PHASES: Mapping[str, Phase] = {
+    "PENDING": Phase.PENDING,
+    "SUBMITTED": Phase.PENDING,
+    "STARTING": Phase.PENDING,
+    "RUNNING": Phase.RUNNING,
+    "WINDING_DOWN": Phase.RUNNING,
+    # It waits for machines again; only its limits of waiting count then.
+    "RECOVERING": Phase.PENDING,
+    "CANCELLING": Phase.RUNNING,
+    "SUCCEEDED": Phase.ENDED,
+    "FAILED": Phase.ENDED,
+    "FAILED_SETUP": Phase.ENDED,
+    "FAILED_PRECHECKS": Phase.ENDED,
+    "FAILED_NO_RESOURCE": Phase.ENDED,
+    "FAILED_CONTROLLER": Phase.ENDED,
+    "CANCELLED": Phase.ENDED,
+}
+"""``sky.jobs.ManagedJobStatus``, all of it in 0.14."""
+
+_HINTS: Mapping[str, Reason] = {
+    "FAILED_SETUP": Reason.START_FAILED,
+    "FAILED_PRECHECKS": Reason.REJECTED,
+    "FAILED_CONTROLLER": Reason.UNKNOWN,
+    "CANCELLED": Reason.CANCELLED,
+}
+
+TORN_DOWN = "DONE"
+"""The schedule state of a job of which nothing is left."""
+
+LIVE_REQUESTS = frozenset({"PENDING", "WAITING", "RUNNING"})
+"""States of a request to the API server that has not come to its end."""
+
+
+def phase_of(status: str) -> Phase:
+    """A state that this table does not know is of a newer SkyPilot: never an end."""
+    return PHASES.get(status, Phase.RUNNING)
+
+
+def hint_of(status: str, *, started: bool) -> Reason | None:
+    """What a terminal state says by itself; ``SUCCEEDED`` and ``FAILED`` are for the command's own end to explain.
+
+    A job without capacity never began, or its capacity was reclaimed and not given back.
+    """
+    if status == "FAILED_NO_RESOURCE":
+        return Reason.PREEMPTED if started else Reason.QUEUE_TIMEOUT
+    return _HINTS.get(status)

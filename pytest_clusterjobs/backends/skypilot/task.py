@@ -1,0 +1,116 @@
+"""The SkyPilot task of a job: a pure function of what is to run."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...jobs import JobSpec
+from ...jobs.token import nonce
+from .. import sentinel
+from ..environment import job_variables
+from ..environment import master_port
+from .options import merged
+from .settings import Settings
+
+GIB = 1 << 30
+
+STRATEGY = "FAILOVER"
+"""SkyPilot's way to start a job again that tries the cluster that it has first: there the count of its starts is."""
+
+
+def task(
+    spec: JobSpec,
+    token: str,
+    *,
+    settings: Settings,
+    rootdir: Path,
+    not_after: float | None = None,
+) -> dict[str, Any]:
+    """A task as SkyPilot's YAML has it, without the values of secrets; nothing is read, written or asked.
+
+    Paths are below ``rootdir``; ``not_after`` is in seconds since the epoch.
+    """
+    given = merged(settings.task, spec.options)
+    found = {
+        **given,
+        "name": token,
+        "num_nodes": spec.nodes,
+        "envs": {**job_variables(spec, token), "CLUSTERJOBS_MASTER_PORT": str(master_port(token))},
+        "resources": _resources(spec, given.get("resources", {})),
+        "run": _run(spec, token, settings, not_after),
+    }
+    if isinstance(given.get("workdir"), str):
+        found["workdir"] = _local(given["workdir"], rootdir)
+    if isinstance(given.get("file_mounts"), Mapping):
+        found["file_mounts"] = {
+            there: _local(here, rootdir) if isinstance(here, str) else here
+            for there, here in given["file_mounts"].items()
+        }
+    return found
+
+
+def _local(path: str, rootdir: Path) -> str:
+    """A path on this machine, which is relative to rootdir; what has a scheme is elsewhere."""
+    return path if "://" in path else str(rootdir / Path(path).expanduser())
+
+
+def _resources(spec: JobSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = spec.resources
+    ours: dict[str, Any] = {}
+    if wanted.cpus is not None:
+        ours["cpus"] = f"{wanted.cpus}+"
+    if wanted.memory is not None:
+        ours["memory"] = f"{math.ceil(wanted.memory / GIB)}+"
+    if wanted.gpus:
+        ours["accelerators"] = f"{accelerator(given)}:{wanted.gpus}"
+    if wanted.gpus == 0:
+        ours["accelerators"] = None
+    if spec.image is not None:
+        ours["image_id"] = spec.image if ":" in spec.image.partition("/")[0] else f"docker:{spec.image}"
+    recovery = given.get("job_recovery")
+    strategy = {"strategy": recovery} if isinstance(recovery, str) else dict(recovery or {})
+    if spec.max_restarts:
+        strategy = {"strategy": STRATEGY, **strategy}
+    # Said also where it is 0: the site's fragment must not let a job begin again that may not.
+    ours["job_recovery"] = {**strategy, "max_restarts_on_errors": spec.max_restarts}
+    return {**given, **ours}
+
+
+def accelerator(resources: Mapping[str, Any]) -> str:
+    """The name of the accelerator that a fragment's ``resources`` ask for, without how many; empty if there is none."""
+    named = resources.get("accelerators")
+    if isinstance(named, Mapping):
+        named = next(iter(named), "")
+    return named.partition(":")[0] if isinstance(named, str) else ""
+
+
+def _run(spec: JobSpec, token: str, settings: Settings, not_after: float | None) -> str:
+    """The sentinel's command line; SkyPilot has bash run it on every node, in the task's ``workdir``."""
+    words = sentinel.argv(
+        spec,
+        token,
+        not_after=not_after,
+        workdir=spec.workdir or "",
+        prelude=_prelude(spec, token, settings),
+    )
+    return f"exec {shlex.join(words)}"
+
+
+def _prelude(spec: JobSpec, token: str, settings: Settings) -> str:
+    parts = [_part("node"), _part("again" if spec.max_restarts else "once")]
+    home = settings.state_dir
+    state = f'"$HOME"/{shlex.quote(home[2:])}' if home.startswith("~/") else shlex.quote(home)
+    return "\n".join(parts).replace("STATE", state).replace("NONCE", nonce(token))
+
+
+@cache
+def _part(name: str) -> str:
+    """A piece of ``node.sh``, as it is delivered."""
+    source = Path(__file__).with_name("node.sh").read_text(encoding="ascii")
+    lines = source.partition(f"## {name}\n")[2].partition("\n## ")[0].splitlines()
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
