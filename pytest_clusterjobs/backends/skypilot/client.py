@@ -37,6 +37,9 @@ from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import Unknown
+from .kinds import ClusterJobs
+from .kinds import Kind
+from .kinds import ManagedJobs
 from .logs import chunk
 from .logs import failed_starts
 from .logs import of_rank
@@ -60,7 +63,7 @@ class SkyPilotBackend:
     def __init__(self, context: BackendContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._sky = Sky(settings.answer_timeout)
+        self._sky = Sky(_kind(settings), settings.answer_timeout)
         self._launched: dict[str, Handle] = {}
         self._last: dict[str, tuple[Row, float]] = {}
         """How each job was when it was last seen, and when, in monotonic seconds."""
@@ -75,6 +78,7 @@ class SkyPilotBackend:
             min_poll_interval=settings.poll_interval,
             find_settle=settings.find_settle,
             log_settle=settings.teardown,
+            restarts=settings.mode == "managed",
         )
 
     # Submitting.
@@ -306,7 +310,7 @@ class Known:
     @property
     def may_restart(self) -> bool:
         """Whether SkyPilot begins it again when it fails."""
-        return self.handle.data.get("restarts", 1) > 0
+        return bool(self.handle.data.get("restarts", 1))
 
     @property
     def failed_starts(self) -> int:
@@ -318,6 +322,12 @@ class Known:
         """The limit that struck in an earlier start."""
         kept = self.handle.data.get("limit")
         return None if kept is None else SentinelReport(**{**kept, "word": SentinelWord(kept["word"])})
+
+
+def _kind(settings: Settings) -> Kind:
+    if settings.mode == "managed":
+        return ManagedJobs()
+    return ClusterJobs(settings.cluster, settings.idle_minutes)
 
 
 def _completed(handle: Handle, row: Row) -> Handle:

@@ -24,29 +24,11 @@ from typing import TypeVar
 from ...jobs import Phase
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
+from .kinds import Kind
 from .states import LIVE_REQUESTS
 from .states import phase_of
 
 T = TypeVar("T")
-
-FIELDS = (
-    "job_id",
-    "job_name",
-    "status",
-    "schedule_state",
-    "recovery_count",
-    "failure_reason",
-    "details",
-    "submitted_at",
-    "start_at",
-    "end_at",
-    "infra",
-    "resources",
-)
-"""What is asked of each job: the default leaves out why, and all of them bring every task's YAML."""
-
-LAUNCH = "jobs.launch"
-"""What the name of a request that launches a managed job ends with."""
 
 REFUSALS = frozenset(
     {
@@ -95,7 +77,6 @@ class Row:
     submitted: float | None = None
     started: float | None = None
     ended: float | None = None
-    infra: str = ""
     nodes: int = 0
     """0 where it is not told."""
 
@@ -120,9 +101,13 @@ class Request:
 
 
 class Sky:
-    """The client of the API server that the environment and SkyPilot's own configuration name."""
+    """The client of the API server that the environment and SkyPilot's own configuration name.
 
-    def __init__(self, answer_timeout: float) -> None:
+    ``kind`` is what differs between managed jobs and those of one cluster.
+    """
+
+    def __init__(self, kind: Kind, answer_timeout: float) -> None:
+        self._kind = kind
         self._patience = answer_timeout
         self._sky = _imported()
 
@@ -131,14 +116,14 @@ class Sky:
         self._call(lambda: self._sky.Task.from_yaml_config(dict(config)))
 
     def launch(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
-        """Launch a managed job; the id of the request, which is not over when this returns.
+        """Launch a job; the id of the request, which is not over when this returns.
 
         Raises SubmissionRejected, BackendError if the answer is lost.
         """
 
         def launch() -> str:
             task = self._sky.Task.from_yaml_config(dict(config), secrets_overrides=list(secrets.items()))
-            return str(self._sky.jobs.launch(task, name=config["name"], job_group=None))
+            return str(self._kind.launch(self._sky, task, config["name"]))
 
         return self._call(launch)
 
@@ -158,7 +143,7 @@ class Sky:
         pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"[a-z0-9-]*")
         found = {}
         for each in self._call(lambda: self._sky.api_status(fields=fields)):
-            if each.name.endswith(LAUNCH) and str(each.status) in LIVE_REQUESTS:
+            if _is_launch(each.name, self._kind.request) and str(each.status) in LIVE_REQUESTS:
                 match = pattern.search(_decoded(each.request_body))
                 if match is not None:
                     found[match[0].decode()] = str(each.request_id)
@@ -175,20 +160,14 @@ class Sky:
         return ""
 
     def queue(self, name: str, *, live: bool = False) -> list[Row]:
-        """All managed jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises BackendError."""
-
-        def queue() -> list[Row]:
-            request = self._sky.jobs.queue_v2(
-                refresh=False, skip_finished=live, fields=FIELDS, name_match=name
-            )
-            return sorted((_row(each) for each in self._sky.get(request)[0]), key=lambda row: row.job_id)
-
-        return self._call(queue)
+        """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises BackendError."""
+        rows = self._call(lambda: [_row(each) for each in self._kind.queue(self._sky, name, live)])
+        return sorted((row for row in rows if name in row.name), key=lambda row: row.job_id)
 
     def cancel(self, job_ids: Sequence[int]) -> None:
-        """Ask for the end of managed jobs. Raises BackendError."""
+        """Ask for the end of jobs; of those that have ended nothing is asked. Raises BackendError."""
         if job_ids:
-            self._call(lambda: self._sky.get(self._sky.jobs.cancel(job_ids=list(job_ids))))
+            self._call(lambda: self._sky.get(self._kind.cancel(self._sky, list(job_ids))))
 
     def cancel_requests(self, request_ids: Sequence[str]) -> None:
         """Ask for the end of requests. Raises BackendError."""
@@ -198,11 +177,7 @@ class Sky:
     def log(self, job_id: int, *, controller: bool = False, only: str = "") -> str:
         """What a job has printed, or its controller: the lines with ``only`` in them. Raises BackendError."""
         stream = _Sieve(only)
-        self._call(
-            lambda: self._sky.jobs.tail_logs(
-                job_id=job_id, follow=False, controller=controller, output_stream=stream
-            )
-        )
+        self._call(lambda: self._kind.tail(self._sky, job_id, controller, stream))
         return stream.getvalue()
 
     def _call(self, ask: Callable[[], T]) -> T:
@@ -257,21 +232,25 @@ def _imported() -> Any:
 
 
 def _row(record: Any) -> Row:
+    """A job of either kind: that of a cluster has no schedule, no recoveries and no words."""
     status = record.status
     return Row(
         job_id=int(record.job_id),
         name=str(record.job_name),
         status=getattr(status, "value", None) or str(status),
-        schedule_state=record.schedule_state or "",
-        recoveries=record.recovery_count or 0,
-        failure=record.failure_reason or "",
-        details=record.details or "",
+        schedule_state=getattr(record, "schedule_state", None) or "",
+        recoveries=getattr(record, "recovery_count", None) or 0,
+        failure=getattr(record, "failure_reason", None) or "",
+        details=getattr(record, "details", None) or "",
         submitted=record.submitted_at,
         started=record.start_at,
         ended=record.end_at,
-        infra=record.infra or "",
         nodes=_nodes(record.resources or ""),
     )
+
+
+def _is_launch(name: str, request: str) -> bool:
+    return name.removeprefix("sky.") == request
 
 
 def _nodes(resources: str) -> int:

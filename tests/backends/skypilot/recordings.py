@@ -1,0 +1,216 @@
+"""What a real SkyPilot API server answered to its real client: taken down by a proxy, and given again without a server.
+
+A recording is a list of exchanges. Given again, the calls of a kind are answered in the order in which they were, the last
+one for ever; results are looked up by the id of their request.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+from urllib.parse import urlsplit
+
+NOTHING = "gASVBAAAAAAAAABOLg=="
+"""``None`` as SkyPilot pickles what it sends back of a request and its environment, which nobody has to keep."""
+
+RESULT = "/api/get"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A call and its answer."""
+
+    method: str
+    path: str
+    asked: str
+    """What told the call from others of its kind: the id of a request, or the job whose log was wanted."""
+    status: int
+    headers: Mapping[str, str]
+    answer: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What calls are answered alike."""
+        return self.method, self.path, self.asked
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def _answer(self, method: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        exchange = self.server.exchange(method, self.path, body, self.headers)  # type: ignore[attr-defined]
+        self.send_response(exchange.status)
+        for name, value in exchange.headers.items():
+            self.send_header(name, value)
+        answer = exchange.answer.encode()
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def exchange(self, method: str, path: str, body: bytes, headers: Any) -> Exchange:
+        raise NotImplementedError
+
+
+class Recorder(_Server):
+    """A proxy that keeps what goes through it."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self._upstream = urlsplit(upstream)
+        self.kept: list[Exchange] = []
+
+    def exchange(self, method: str, path: str, body: bytes, headers: Any) -> Exchange:
+        assert self._upstream.hostname is not None
+        connection = http.client.HTTPConnection(self._upstream.hostname, self._upstream.port, timeout=300)
+        sent = {
+            name: value for name, value in headers.items() if name.lower() not in ("host", "accept-encoding")
+        }
+        connection.request(method, path, body or None, sent)
+        response = connection.getresponse()
+        answer = response.read().decode()
+        found = {
+            name: value
+            for name, value in response.getheaders()
+            if name.lower().startswith("x-skypilot") or name.lower() == "content-type"
+        }
+        exchange = Exchange(method, urlsplit(path).path, _asked(path, body), response.status, found, answer)
+        self.kept.append(exchange)
+        connection.close()
+        return exchange
+
+    def save(self, path: Path, replacements: Mapping[str, str]) -> None:
+        """Write down what differs from the answer before it, without what is of this machine alone."""
+        text = json.dumps([asdict(_stripped(each)) for each in _changes(self.kept)], indent=1, sort_keys=True)
+        for here, there in replacements.items():
+            text = text.replace(here, there)
+        path.write_text(text + "\n")
+
+
+class Replay(_Server):
+    """A server that has nothing but a recording."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self._lock = threading.Lock()
+        self._left: dict[tuple[str, str, str], list[Exchange]] = {}
+        for each in json.loads(path.read_text()):
+            exchange = Exchange(**each)
+            self._left.setdefault(exchange.key, []).append(exchange)
+        self.calls: list[str] = []
+
+    def exchange(self, method: str, path: str, body: bytes, headers: Any) -> Exchange:
+        key = (method, urlsplit(path).path, _asked(path, body))
+        with self._lock:
+            self.calls.append(key[1])
+            left = self._left.get(key)
+            if not left:
+                return Exchange(
+                    *key, 404, {"Content-Type": "application/json"}, '{"detail": "not in the recording"}'
+                )
+            return left.pop(0) if len(left) > 1 else left[0]
+
+
+@contextmanager
+def serving(server: _Server) -> Iterator[str]:
+    """Let it answer; its URL."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _asked(path: str, body: bytes) -> str:
+    query = parse_qs(urlsplit(path).query)
+    if "request_id" in query:
+        return query["request_id"][0]
+    given = json.loads(body) if body else {}
+    if "controller" in given:
+        return f"{'controller of ' if given['controller'] else ''}job {given['job_id']}"
+    return ""
+
+
+def _changes(kept: list[Exchange]) -> Iterator[Exchange]:
+    """Without the calls whose result is that of the call of their kind before."""
+    results = {each.asked: _result(each) for each in kept if each.path == RESULT}
+    left_out: set[str] = set()
+    last: dict[tuple[str, str, str], Any] = {}
+    for each in kept:
+        request = _request_id(each)
+        if each.path == RESULT:
+            if each.asked not in left_out:
+                yield each
+            continue
+        result = (each.status, results.get(request, each.answer))
+        if last.get(each.key) == result:
+            left_out.add(request)
+            continue
+        last[each.key] = result
+        yield each
+
+
+def _request_id(exchange: Exchange) -> str:
+    return next(
+        (value for name, value in exchange.headers.items() if name.lower() == "x-skypilot-request-id"), ""
+    )
+
+
+def _result(exchange: Exchange) -> Any:
+    payload = _payload(exchange)
+    return (
+        payload
+        if payload is None
+        else (payload.get("status"), payload.get("return_value"), payload.get("error"))
+    )
+
+
+def _payload(exchange: Exchange) -> dict[str, Any] | None:
+    try:
+        found = json.loads(exchange.answer)
+    except ValueError:
+        return None
+    return found.get("detail", found) if isinstance(found, dict) else None
+
+
+def _stripped(exchange: Exchange) -> Exchange:
+    """Without the request's own text, which is a pickle of the client's whole environment."""
+    try:
+        answer = json.loads(exchange.answer)
+    except ValueError:
+        return exchange
+    for part in answer if isinstance(answer, list) else (answer, answer.get("detail")):
+        if isinstance(part, dict):
+            part.update({name: NOTHING for name in ("entrypoint", "request_body") if part.get(name)})
+    return Exchange(**{**asdict(exchange), "answer": json.dumps(answer)})

@@ -1,0 +1,55 @@
+"""Logs as SkyPilot prints them: by rank, and by start."""
+
+from __future__ import annotations
+
+from pytest_clusterjobs.backends.skypilot.logs import chunk
+from pytest_clusterjobs.backends.skypilot.logs import failed_starts
+from pytest_clusterjobs.backends.skypilot.logs import of_rank
+
+CYAN, END = "\x1b[36m", "\x1b[0m"
+SEVERAL = (
+    "├── Waiting for task resources on 2 nodes.\n"
+    "└── Job started. Streaming logs... (Ctrl-C to exit log streaming; job will not be killed)\n"
+    f"{CYAN}(setup pid=11){END} installing\n"
+    f"{CYAN}(head, rank=0, pid=12){END} one (of, pid=3)\n"
+    f"{CYAN}(worker1, rank=1, pid=12, ip=10.0.0.2){END} \x1b[31mtwo{END}\r\n"
+    f"{CYAN}(head, rank=0, pid=12){END} \n"
+    "(head, rank=0, pid=12)   indented\n"
+    "ERROR: Job 1 failed with return code list: [3]\n"
+)
+
+
+def test_the_lines_of_a_rank_are_as_it_printed_them() -> None:
+    assert of_rank(SEVERAL, 0) == "one (of, pid=3)\n\n  indented\n"
+    assert of_rank(SEVERAL, 1) == f"\x1b[31mtwo{END}\r\n"
+    assert of_rank(SEVERAL, 2) == ""
+
+
+def test_one_node_has_the_name_of_its_job_as_prefix() -> None:
+    assert (
+        of_rank(f"{CYAN}(cj-x-a1, pid=7){END} hello\n✓ Job finished (status: SUCCEEDED).\n", 0) == "hello\n"
+    )
+
+
+def test_failed_starts_are_in_the_log_of_the_controller() -> None:
+    text = (
+        "I 11-24 controller.py:1] The user job failed (FAILED). Please check the logs below.\n"
+        "== Logs of the user job (ID: 4) ==\n\n"
+        "(job, pid=1) first\n(job, pid=1) == End of logs (ID: 4) ==\n"
+        "I 11-24 controller.py:2] \n== End of logs (ID: 4) ==\n"
+        "I 11-24 controller.py:3] Starting recovery\n"
+        "== Logs of the user job (ID: 4) ==\n(job, pid=1) second\n== End of logs (ID: 4) ==\n"
+        "== Logs of the user job (ID: 4) ==\n(job, pid=1) not yet whole\n"
+    )
+    assert [of_rank(each, 0) for each in failed_starts(text)] == [
+        "first\n== End of logs (ID: 4) ==\n",
+        "second\n",
+    ]
+
+
+def test_a_cursor_goes_on_where_it_was() -> None:
+    first = chunk("abc", cursor=None, tail=None, complete=False)
+    assert (first.text, first.complete) == ("abc", False)
+    assert chunk("abcdef", cursor=first.cursor, tail=None, complete=True).text == "def"
+    assert chunk("", cursor=first.cursor, tail=None, complete=False).cursor == first.cursor
+    assert chunk("abä", cursor=None, tail=2, complete=True).text == "ä"

@@ -1,0 +1,117 @@
+"""What a row of SkyPilot's queue and the sentinels' words come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.skypilot.observe import is_over
+from pytest_clusterjobs.backends.skypilot.observe import observe_end
+from pytest_clusterjobs.backends.skypilot.observe import observe_live
+from pytest_clusterjobs.backends.skypilot.sdk import Row
+from pytest_clusterjobs.backends.skypilot.states import phase_of
+from pytest_clusterjobs.backends.skypilot.states import PHASES
+from pytest_clusterjobs.jobs import Classification
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.judge import outcome
+
+NOW = 1_000_000.0
+FAILED_7 = "Job exited with exit code 7 (user program failure). To see the details, run: sky jobs logs --controller 3"
+
+
+def row(status: str, **fields: Any) -> Row:
+    given = {"schedule_state": "DONE", "submitted": NOW - 90, "started": NOW - 60, "ended": NOW - 5, **fields}
+    return Row(3, "cj-x", status, **given)
+
+
+def exited(code: int, node: int = 0, **fields: Any) -> SentinelReport:
+    return SentinelReport(SentinelWord.EXITED, node, code, **fields)
+
+
+def word(word: SentinelWord, node: int = 0) -> SentinelReport:
+    return SentinelReport(word, node)
+
+
+def judged(seen: Observation, ranks: int = 1) -> tuple[str, int | None]:
+    result = outcome(JobSpec("x", nodes=ranks), seen, action=None, classification=Classification(), log=None)
+    return result.reason, result.exit_code
+
+
+def test_every_state_is_mapped() -> None:
+    sky = pytest.importorskip("sky", reason="SkyPilot is not installed")
+    states = [*sky.jobs.ManagedJobStatus, *sky.JobStatus]
+    assert {each.value for each in states} - PHASES.keys() == set()
+    assert {each.value for each in states if each.is_terminal()} == {
+        state for state, phase in PHASES.items() if phase is Phase.ENDED
+    }
+
+
+def test_a_state_of_a_newer_skypilot_is_no_end() -> None:
+    assert phase_of("DREAMING") is Phase.RUNNING
+
+
+def test_an_end_is_one_when_the_cluster_is_gone_or_should_be() -> None:
+    assert is_over(row("FAILED"), NOW, 120)
+    going = row("FAILED", schedule_state="ALIVE")
+    assert not is_over(going, NOW, 120)
+    assert observe_live(going).phase is Phase.RUNNING
+    assert is_over(going, NOW + 120, 120)
+    seen = observe_end(going, [exited(7)], ranks=1, limit=None)
+    assert seen.native_reason == "its cluster was not seen to go down"
+
+
+def test_recovery_is_waiting() -> None:
+    seen = observe_live(row("RECOVERING", recoveries=1, details="Cluster preempted or failed"))
+    assert (seen.phase, seen.restarts) == (Phase.PENDING, 1)
+    assert seen.native_reason == "Cluster preempted or failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "reports", "reason", "code"),
+    [
+        ("SUCCEEDED", {}, [exited(0)], Reason.JOB_COMPLETED, 0),
+        ("SUCCEEDED", {}, [], Reason.UNKNOWN, None),
+        ("FAILED", {"failure": FAILED_7}, [exited(7)], Reason.JOB_FAILED, 7),
+        ("FAILED", {"failure": FAILED_7}, [], Reason.JOB_FAILED, 7),
+        ("SUCCEEDED", {}, [exited(7)], Reason.JOB_FAILED, 7),
+        ("FAILED", {}, [word(SentinelWord.HEARTBEAT_TIMEOUT)], Reason.HEARTBEAT_TIMEOUT, None),
+        ("FAILED", {}, [exited(137)], Reason.KILLED_BY_SIGNAL, 137),
+        ("FAILED", {}, [], Reason.UNKNOWN, None),
+        ("FAILED_SETUP", {}, [], Reason.START_FAILED, None),
+        ("FAILED_PRECHECKS", {"started": None, "failure": "no cloud"}, [], Reason.REJECTED, None),
+        ("FAILED_NO_RESOURCE", {"started": None}, [], Reason.QUEUE_TIMEOUT, None),
+        ("FAILED_NO_RESOURCE", {}, [], Reason.PREEMPTED, None),
+        ("FAILED_CONTROLLER", {}, [], Reason.UNKNOWN, None),
+        ("CANCELLED", {}, [word(SentinelWord.STOPPED)], Reason.CANCELLED, None),
+    ],
+)
+def test_ends(
+    status: str, fields: dict[str, Any], reports: list[SentinelReport], reason: Reason, code: int | None
+) -> None:
+    seen = observe_end(row(status, **fields), reports, ranks=1, limit=None)
+    assert judged(seen) == (reason, code)
+
+
+def test_of_several_nodes_the_launchers_code_is_nobodys() -> None:
+    """srun reports 143, with which it stopped rank 0, when rank 1 ended with 7."""
+    failure = "Job exited with exit codes [143] (user program failure)."
+    seen = observe_end(row("FAILED", failure=failure), [exited(7, 1)], ranks=2, limit=None)
+    assert judged(seen, 2) == (Reason.JOB_FAILED, 7)
+    assert judged(observe_end(row("FAILED", failure=failure), [], ranks=2, limit=None), 2) == (
+        Reason.UNKNOWN,
+        None,
+    )
+
+
+def test_a_limit_of_an_earlier_start_is_the_end_of_the_job() -> None:
+    limit = word(SentinelWord.MAX_RUNTIME_REACHED)
+    seen = observe_end(row("CANCELLED", recoveries=1), [word(SentinelWord.STOPPED)], ranks=1, limit=limit)
+    assert judged(seen) == (Reason.MAX_RUNTIME_REACHED, None)
+    seen = observe_end(row("SUCCEEDED", recoveries=1), [exited(0)], ranks=1, limit=limit)
+    assert judged(seen) == (Reason.MAX_RUNTIME_REACHED, None)

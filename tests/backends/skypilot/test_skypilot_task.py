@@ -1,0 +1,183 @@
+"""The task that a job becomes, and its command line, run by bash as SkyPilot would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_clusterjobs.backends.sentinel import parse
+from pytest_clusterjobs.backends.skypilot.settings import Settings
+from pytest_clusterjobs.backends.skypilot.task import task
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.jobs.token import nonce
+
+TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
+
+
+def made(spec: JobSpec, rootdir: Path = Path("/project"), **settings: Any) -> dict[str, Any]:
+    return task(spec, TOKEN, settings=Settings(**settings), rootdir=rootdir)
+
+
+class Node:
+    """A machine on which SkyPilot starts a job, again and again."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def start(self, spec: JobSpec, rank: int = 0, **settings: Any) -> tuple[int, str]:
+        config = made(spec, **settings)
+        environment = {
+            **config["envs"],
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "SKYPILOT_NODE_RANK": str(rank),
+            "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
+        }
+        done = subprocess.run(
+            ["bash", "-c", config["run"]],
+            env=environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_what_the_matrix_says_is_what_skypilot_is_asked_for() -> None:
+    spec = JobSpec(
+        "true",
+        nodes=2,
+        env={"A": "1"},
+        image="pytorch/pytorch:2.5",
+        resources=Resources(cpus=16, memory=64 << 30, gpus=8),
+        options={"resources": {"accelerators": "H100", "use_spot": True}, "workdir": "."},
+    )
+    config = made(spec, task={"resources": {"infra": "aws/us-east-1", "use_spot": False}, "workdir": "/else"})
+    assert config["name"] == TOKEN
+    assert config["num_nodes"] == 2
+    assert config["envs"]["A"] == "1"
+    assert config["workdir"] == "/project"
+    assert config["resources"] == {
+        "infra": "aws/us-east-1",
+        "use_spot": True,
+        "accelerators": "H100:8",
+        "cpus": "16+",
+        "memory": "64+",
+        "image_id": "docker:pytorch/pytorch:2.5",
+        "job_recovery": {"max_restarts_on_errors": 0},
+    }
+    assert yaml.safe_load(yaml.safe_dump(config)) == config
+
+
+def test_restarts_are_asked_for_on_the_cluster_that_is_there() -> None:
+    spec = JobSpec("true", max_restarts=2)
+    assert made(spec)["resources"]["job_recovery"] == {"strategy": "FAILOVER", "max_restarts_on_errors": 2}
+    site = {"resources": {"job_recovery": "EAGER_NEXT_REGION"}}
+    recovery = made(spec, task=site)["resources"]["job_recovery"]
+    assert recovery == {"strategy": "EAGER_NEXT_REGION", "max_restarts_on_errors": 2}
+
+
+@pytest.mark.parametrize(
+    ("image", "image_id"),
+    [
+        ("docker:a/b", "docker:a/b"),
+        ("a/b:1", "docker:a/b:1"),
+        ("host.io:5000/a", "host.io:5000/a"),
+        ("a", "docker:a"),
+    ],
+)
+def test_an_image_is_a_container_unless_it_says_otherwise(image: str, image_id: str) -> None:
+    assert made(JobSpec("true", image=image))["resources"]["image_id"] == image_id
+
+
+def test_paths_are_below_rootdir_and_urls_are_left_alone() -> None:
+    options = {"file_mounts": {"/data": "s3://bucket/data", "/here": "data", "/x": {"name": "bucket"}}}
+    mounts = made(JobSpec("true", options=options))["file_mounts"]
+    assert mounts == {"/data": "s3://bucket/data", "/here": "/project/data", "/x": {"name": "bucket"}}
+
+
+def test_a_node_tells_its_place(node: Node) -> None:
+    run = (
+        'echo "$CLUSTERJOBS_NODE_RANK/$CLUSTERJOBS_NUM_NODES $CLUSTERJOBS_MASTER_ADDR $CLUSTERJOBS_RESTARTS";'
+        'cat "$CLUSTERJOBS_HOSTFILE"; touch "$CLUSTERJOBS_HEARTBEAT_FILE"'
+    )
+    code, output = node.start(JobSpec(run, nodes=2), rank=1)
+    assert code == 0
+    assert output.startswith("1/2 10.0.0.1 0\n10.0.0.1\n10.0.0.2\n")
+    report = parse(output, nonce(TOKEN))
+    assert report is not None and (report.word, report.node) == (SentinelWord.EXITED, 1)
+    assert not list(node.home.glob(".clusterjobs/*"))
+
+
+def test_a_job_knows_how_often_it_began(node: Node) -> None:
+    spec = JobSpec('echo "start $CLUSTERJOBS_RESTARTS"; [ "$CLUSTERJOBS_RESTARTS" = 2 ]', max_restarts=2)
+    starts = [node.start(spec) for _ in range(3)]
+    assert [code for code, _ in starts] == [1, 1, 0]
+    assert [text.splitlines()[0] for _, text in starts] == ["start 0", "start 1", "start 2"]
+    report = parse(starts[2][1], nonce(TOKEN))
+    assert report is not None and report.restarts == 2
+    assert not list(node.home.glob(".clusterjobs/*"))
+
+
+def test_what_ran_into_a_limit_does_not_begin_again(node: Node) -> None:
+    """SkyPilot starts it again, since 124 is a failure to it; nobody need be there to say no."""
+    spec = JobSpec(
+        "touch ran-$CLUSTERJOBS_RESTARTS; sleep 60", max_restarts=2, max_runtime=0.5, grace_period=1.0
+    )
+    code, first = node.start(spec)
+    assert code == 124
+    again = [node.start(spec) for _ in range(2)]
+    assert [code for code, _ in again] == [124, 124]
+    reports = [parse(text, nonce(TOKEN)) for text in (first, *(text for _, text in again))]
+    assert {report.word for report in reports if report} == {SentinelWord.MAX_RUNTIME_REACHED}
+    assert [path.name for path in node.home.glob("ran-*")] == ["ran-0"]
+
+
+def test_a_command_that_itself_ends_with_124_is_no_limit(node: Node) -> None:
+    spec = JobSpec('[ "$CLUSTERJOBS_RESTARTS" = 1 ] || exit 124', max_restarts=1)
+    assert [node.start(spec)[0] for _ in range(2)] == [124, 0]
+
+
+@pytest.mark.parametrize("folder", ["~/state of 'things' $(x)", "/tmp/none/../../proc/nowhere"])
+def test_any_folder_for_what_outlives_a_start(node: Node, folder: str) -> None:
+    code, output = node.start(
+        JobSpec('[ -d "${CLUSTERJOBS_HEARTBEAT_FILE%/*}" ] && echo fine'), state_dir=folder
+    )
+    assert (code, output.splitlines()[0 if folder.startswith("~") else -3]) == (0, "fine"), output
+
+
+def test_hostile_text_arrives_as_it_is(node: Node) -> None:
+    text = "a 'b' \"c\" $(touch owned) `touch owned` \\ \n ä {{x}} ${HOME}"
+    code, output = node.start(JobSpec('printf "%s" "$1"', args=(text,)))
+    assert code == 0
+    assert output.startswith(text)
+    assert not (node.home / "owned").exists()
+
+
+def test_what_is_too_late_does_not_begin(node: Node) -> None:
+    config = task(JobSpec("touch ran"), TOKEN, settings=Settings(), rootdir=Path("/"), not_after=1.0)
+    done = subprocess.run(
+        ["bash", "-c", config["run"]],
+        env={**config["envs"], "PATH": os.environ["PATH"], "HOME": str(node.home)},
+        cwd=node.home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 125
+    assert not (node.home / "ran").exists()
