@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -111,3 +112,11 @@ class Classification:
     def needs_logs(self) -> bool:
         """Whether a rule reads what the job printed."""
         return any(rule.log is not None for rule in self.rules)
+
+    def may_say(self, reason: str) -> bool:
+        """Whether a rule can give this reason: by name, or because it reads words from a log."""
+        return any(rule.reason == reason or _reads_reason(rule) for rule in self.rules)
+
+
+def _reads_reason(rule: ClassifyRule) -> bool:
+    return rule.log is not None and "reason" in re.compile(rule.log).groupindex

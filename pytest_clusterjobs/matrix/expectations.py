@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from typing import Literal
 
+from ..jobs import Classification
 from ..jobs import COMMAND_ENDED
 from ..jobs import Expectation
 from ..jobs import LogExpectation
@@ -88,13 +89,14 @@ class Flaw:
 
 
 def contradictions(
-    expect: Expectation, heartbeat_timeout: float | None, max_runtime: float
+    expect: Expectation, classify: Classification, heartbeat_timeout: float | None, max_runtime: float
 ) -> Iterator[Flaw]:
     """What can never be met."""
     for message in _impossible_codes(expect):
         yield Flaw(("expect", "exit_code"), f"expect.exit_code: {message}")
     hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
-    if expect.reasons == (Reason.HEARTBEAT_TIMEOUT,) and (heartbeat_timeout is None or hidden):
+    never = (heartbeat_timeout is None or hidden) and not classify.may_say(Reason.HEARTBEAT_TIMEOUT)
+    if never and expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
         why = "max_runtime strikes before it" if hidden else "heartbeat_timeout is not set"
         message = f"expect.reason: heartbeat_timeout can never be the reason: {why}"
         yield Flaw(("expect", "reason"), message, missing=True)

@@ -81,11 +81,13 @@ def shape(state: Mapping[str, Any], target: Target | None) -> Shape:
     }
     expect = expectation(state.get("expect", {}))
     flaws += _undeclared(state, expect)
-    flaws += contradictions(expect, state.get("heartbeat_timeout"), state.get("max_runtime", _MAX_RUNTIME))
+    classify = _classification(state)
+    limits = state.get("heartbeat_timeout"), state.get("max_runtime", _MAX_RUNTIME)
+    flaws += contradictions(expect, classify, *limits)
     return Shape(
         spec=spec,
         expect=expect,
-        classify=_classification(state),
+        classify=classify,
         infra_retries=state.get("infra_retries", 0),
         marks=tuple(_distinct(state.get("marks", ()))),
         fixtures=tuple(dict.fromkeys(state.get("fixtures", ()))),

@@ -12,6 +12,8 @@ from pytest_clusterjobs.matrix import load_matrix
 
 ROOT = Path(__file__).parents[2]
 
+SHIPPED = ["exit_conditions.yaml", "recipes.yaml", "examples/existing_wrapper.yaml"]
+
 ENDS = {
     "normal_completion": "job_completed",
     "heartbeat_timeout": "heartbeat_timeout",
@@ -50,7 +52,31 @@ def test_every_recipe_has_one_short_job_on_one_node() -> None:
     assert list(cells("recipes.yaml")) == ["arena-1n-short-fp32", "arena-1n-short-bf16", "nav-1n-short-fp32"]
 
 
-@pytest.mark.parametrize("name", ["exit_conditions.yaml", "recipes.yaml"])
+def test_a_wrapper_that_exits_with_0_is_expected_to_end_in_every_way() -> None:
+    ends = {id: cell.expect.reasons for id, cell in cells("examples/existing_wrapper.yaml").items()}
+    assert ends == {
+        **{
+            f"wrapped-{nodes}n-{condition}": (reason,)
+            for nodes in (1, 2)
+            for condition, reason in ENDS.items()
+            if condition != "killed_by_signal"
+        },
+        "wrapped-2n-worker_fails": ("job_failed",),
+    }
+
+
+def test_no_two_of_them_have_a_cell_of_the_same_name() -> None:
+    """Their checkpoints are named after run and cell, and may lie in one folder."""
+    ids = [id for name in SHIPPED for id in cells(name)]
+    assert len(ids) == len(set(ids)) == 54
+
+
+def test_all_of_them_are_known_here() -> None:
+    found = {str(path.relative_to(ROOT / "matrices")) for path in (ROOT / "matrices").glob("**/*.yaml")}
+    assert found == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_they_run_anywhere(name: str) -> None:
     """Whatever is particular to a cluster comes from ``--cluster-backend`` and its site settings."""
     for cell in cells(name).values():

@@ -132,6 +132,27 @@ def test_a_heartbeat_timeout_that_max_runtime_hides(load: Load, mistakes: Mistak
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "allowed"),
+    [
+        ("{log: 'end: (?P<reason>.*)'}", True),
+        ("{exit_code: 7, reason: heartbeat_timeout}", True),
+        ("{status: STALLED, reason: heartbeat_timeout}", True),
+        ("{log: 'code: (?P<exit_code>.*)'}", False),
+        ("{exit_code: 7, reason: job_failed}", False),
+    ],
+)
+def test_a_heartbeat_timeout_that_only_a_wrapper_knows_of(
+    load: Load, mistakes: Mistakes, rule: str, allowed: bool
+) -> None:
+    text = f"recipes: {{r: x}}\nclassify: [{rule}]\ndefaults: {{expect: {{reason: heartbeat_timeout}}}}"
+    if allowed:
+        assert load(text).warnings == ()
+    else:
+        (mistake,) = mistakes(text)
+        assert "heartbeat_timeout can never be the reason: heartbeat_timeout is not set" in mistake
+
+
 def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: Load) -> None:
     text = """\
         reasons: {nccl_test_failed: infra, warmup_failed: product}
