@@ -22,6 +22,7 @@ from .output import say
 
 if TYPE_CHECKING:
     from ..testing.aws import LocalBatch
+    from ..testing.skypilot import SkyPilotServer
     from ..testing.slurm import SlurmCluster
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -114,6 +115,55 @@ def aws_batch(
         _watch(batch)
 
 
+@dev.command()
+@click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where its files and logs go; must be empty or absent.  [default: a temporary one]",
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where packages are kept that clusters install, for the next time.  [default: in its folder]",
+)
+@click.option(
+    "--visible",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    default=[Path()],
+    help="A folder below /tmp that jobs are to see; may be repeated.  [default: the current folder]",
+)
+def skypilot(nodes: int, folder: Path | None, cache: Path | None, visible: tuple[Path, ...]) -> None:
+    """Start a SkyPilot on this machine: an API server, and a Slurm cluster of N nodes for it to launch on.
+
+    Jobs run as you, WITHOUT ANY ISOLATION, but for a home and a /tmp of their own. What to export is printed once it
+    runs. SIGTERM and Ctrl-C stop it with every cluster and job on it.
+    """
+    from ..testing.skypilot import SkyPilotServer
+
+    options: dict[str, Any] = {"nodes": nodes, "cache": cache, "visible": visible}
+    with _until_told(), SkyPilotServer(folder, **options) as server:
+        _introduce_skypilot(server)
+        _watch(server)
+
+
+def _introduce_skypilot(server: SkyPilotServer) -> None:
+    """What a shell can read: the environment, and the rest as comments."""
+    layout = server.slurm.layout
+    say(f"# SkyPilot runs at {server.url}; logs are in {server.folder / 'log'}")
+    say(
+        f"# It launches on {len(layout.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB: {server.infra}"
+    )
+    say("# Jobs are processes of this user: run nothing that you would not run in this shell")
+    for name, value in server.environment.items():
+        say(f"export {name}={shlex.quote(value)}")
+    say("# Then: pytest matrices/ --cluster-backend skypilot")
+    say(f"# A preemption: SLURM_CONF={layout.conf} scancel ID")
+    say("# Ctrl-C stops it with all of its clusters and jobs")
+    sys.stdout.flush()
+
+
 def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -160,7 +210,7 @@ def _until_told() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(cluster: SlurmCluster | LocalBatch) -> NoReturn:
+def _watch(cluster: SlurmCluster | LocalBatch | SkyPilotServer) -> NoReturn:
     """See that it runs, until somebody asks for the end. Raises ClusterError if it ends by itself."""
     while True:
         time.sleep(PAUSE)

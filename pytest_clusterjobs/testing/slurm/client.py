@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Self
 
 from .config import Layout
 from .errors import CommandFailed
 from .errors import Missing
 from .errors import TimedOut
+
+READY = "cluster.json"
+"""What is in the folder of a cluster that runs: its layout."""
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -36,6 +42,11 @@ class SlurmClient:
         """Whether there is a slurmdbd, and so ``sacct``."""
         self.memory_limits = layout.memory_limits
         """Whether a job that uses more memory than it asked for is killed."""
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """The cluster that runs in ``folder``. Raises OSError if there is none."""
+        return cls(Layout.from_json(json.loads((folder / READY).read_text())))
 
     @property
     def environment(self) -> dict[str, str]:

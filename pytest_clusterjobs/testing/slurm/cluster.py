@@ -13,9 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..daemons import Bind
 from ..daemons import ClusterError
 from ..daemons import Daemons
+from ..daemons import Room
 from .client import find_program
+from .client import READY
 from .client import SlurmClient
 from .client import wait_until
 from .config import free_ports
@@ -23,13 +26,11 @@ from .config import Layout
 from .config import LONGEST
 from .config import loopback
 from .config import memory_limits_here
+from .config import node_addresses
 from .config import node_names
 from .errors import TimedOut
 
-READY = "cluster.json"
-"""What is in the folder of a cluster that runs: its layout."""
-
-PROGRAMS = ("munged", "slurmctld", "slurmd", "scontrol", "sinfo", "sbatch")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "scontrol", "sinfo", "sbatch", "srun")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacct")
 PATIENCE = 120.0
 """Seconds that a step of the start may take; all of it takes one or two when nothing else runs."""
@@ -55,6 +56,7 @@ class SlurmCluster(SlurmClient):
         min_job_age: int = 300,
         node_timeout: int = 30,
         time_zone: str | None = None,
+        separate: bool = False,
         extra: str = "",
     ) -> None:
         """Plan it; nothing happens yet. Raises Missing, and ClusterError for a user whom Slurm would not let in.
@@ -62,7 +64,8 @@ class SlurmCluster(SlurmClient):
         ``folder`` must be empty or absent; without one a temporary one is used, and removed at the end. ``cpus``,
         ``memory`` (MiB) and ``gpus`` are what each node pretends to have. ``min_job_age`` are the seconds for which
         slurmctld remembers a job that has ended, ``node_timeout`` those after which a silent node counts as lost.
-        ``time_zone`` is the daemons' TZ, and ``extra`` are lines at the end of slurm.conf.
+        ``time_zone`` is the daemons' TZ, and ``extra`` are lines at the end of slurm.conf. On nodes that are
+        ``separate`` a program finds a host name and an address that no other node has.
         """
         self.programs = {
             name: find_program(name) for name in (*PROGRAMS, *(ACCOUNTING_PROGRAMS if accounting else ()))
@@ -82,6 +85,7 @@ class SlurmCluster(SlurmClient):
                 gpus=gpus,
                 min_job_age=min_job_age,
                 node_timeout=node_timeout,
+                addresses=node_addresses(nodes) if separate else (),
                 extra=extra,
             )
         )
@@ -103,7 +107,7 @@ class SlurmCluster(SlurmClient):
     def start(self) -> None:
         """Start everything; return when all nodes are idle. Raises ClusterError, and leaves nothing but logs then."""
         _take(self.folder)
-        self.layout.write()
+        self._write()
         database = self.folder / "mysql"
         self._daemons = Daemons(self.folder, self._environment())
         try:
@@ -115,6 +119,10 @@ class SlurmCluster(SlurmClient):
                     self._daemons.remove_at_end(database)
             self.stop()
             raise
+
+    def _write(self) -> None:
+        """Write what the daemons read."""
+        self.layout.write()
 
     def _start_all(self) -> None:
         self._start_munged()
@@ -165,7 +173,20 @@ class SlurmCluster(SlurmClient):
     def start_node(self, name: str) -> None:
         """Start a node's slurmd."""
         cgroup = f"slurm_{name}" if self.memory_limits else None
-        self.daemons.start(name, [self.programs["slurmd"], "-D", "-N", name], cgroup=cgroup)
+        argv = [self.programs["slurmd"], "-D", "-N", name]
+        if self.layout.addresses:
+            argv = self.room(name).enter(argv)
+        self.daemons.start(name, argv, cgroup=cgroup)
+
+    def room(self, name: str = "") -> Room:
+        """What is to be seen on a separate node, or without a name on another machine that knows the nodes."""
+        srun = Path(self.programs["srun"])
+        binds = (
+            Bind(self.layout.hosts, Path("/etc/hosts")),
+            Bind(srun, self.layout.srun.with_suffix(".real")),
+            Bind(self.layout.srun, srun),
+        )
+        return Room(name, binds)
 
     def stop_accounting(self) -> None:
         """Stop slurmdbd."""

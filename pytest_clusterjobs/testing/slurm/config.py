@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import shlex
 import socket
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from random import sample
 from typing import Any
 
 from ..daemons import ClusterError
+from ..daemons import Room
 
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "freezer", "cpuacct")
@@ -50,6 +52,8 @@ class Layout:
     min_job_age: int
     node_timeout: int
     extra: str = ""
+    addresses: tuple[str, ...] = ()
+    """Of the nodes, if each has a host name and an address of its own."""
     user: str = field(default_factory=_user_name)
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
 
@@ -68,6 +72,16 @@ class Layout:
         """Where the cluster's own MariaDB listens, and nowhere else."""
         return self.folder / "run" / "mysql.socket"
 
+    @property
+    def hosts(self) -> Path:
+        """What nodes with addresses of their own have as /etc/hosts."""
+        return self.folder / "etc" / "hosts"
+
+    @property
+    def srun(self) -> Path:
+        """What nodes with addresses of their own have as srun; the real one is then beside it."""
+        return self.folder / "etc" / "srun"
+
     def write(self) -> None:
         """Make the folders and the files."""
         for name in ("etc", "run", "log", "state", "work", *(f"spool/{node}" for node in self.nodes)):
@@ -80,6 +94,12 @@ class Layout:
         _write(self.folder / "etc" / "gres.conf", gres_conf(self).encode())
         if self.accounting:
             _write(self.folder / "etc" / "slurmdbd.conf", slurmdbd_conf(self).encode())
+        if self.addresses:
+            _write(self.hosts, hosts(self).encode())
+            _write(self.srun, srun(self).encode())
+            self.hosts.chmod(0o644)
+            self.srun.chmod(0o755)
+            self.srun.with_suffix(".real").touch()
 
     def as_json(self) -> dict[str, Any]:
         """For another process that is to use the cluster."""
@@ -88,7 +108,7 @@ class Layout:
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Layout:
         """What ``as_json`` gave."""
-        lists = {name: tuple(facts[name]) for name in ("nodes", "ports")}
+        lists = {name: tuple(facts[name]) for name in ("nodes", "ports", "addresses")}
         return cls(**{**facts, **lists, "folder": Path(facts["folder"])})
 
 
@@ -114,6 +134,12 @@ def loopback() -> str:
     except OSError:
         return ""
     return address if address == "127.0.0.1" else ""
+
+
+def node_addresses(count: int) -> tuple[str, ...]:
+    """Loopback addresses that hardly anything else on this machine uses: programs of several nodes share its ports."""
+    network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
+    return tuple(f"{network}.{number}" for number in range(1, count + 1))
 
 
 def free_ports(count: int, address: str) -> tuple[int, ...]:
@@ -153,9 +179,11 @@ def slurm_conf(layout: Layout) -> str:
         "ctld": ctld,
         "dbd": dbd,
     }
+    hosts = layout.nodes if layout.addresses else (layout.host,) * len(layout.nodes)
+    addresses = layout.addresses or (facts["address"],) * len(layout.nodes)
     nodes = "".join(
-        f"NodeName={name} NodeHostname={layout.host} NodeAddr={facts['address']} Port={port}\n"
-        for name, port in zip(layout.nodes, slurmd, strict=True)
+        f"NodeName={name} NodeHostname={host} NodeAddr={address} Port={port}\n"
+        for name, host, address, port in zip(layout.nodes, hosts, addresses, slurmd, strict=True)
     )
     text = (MAIN + accounting + plugins + bind + DEFAULTS).format_map(facts)
     partitions = PARTITIONS.format(first=layout.nodes[0])
@@ -165,6 +193,24 @@ def slurm_conf(layout: Layout) -> str:
 def gres_conf(layout: Layout) -> str:
     """gres.conf: GPUs that are a number; Slurm wants a file for each, and opens none."""
     return f"Name=gpu File={layout.folder}/run/gpu[1-{layout.gpus}]\n" if layout.gpus else ""
+
+
+def hosts(layout: Layout) -> str:
+    """/etc/hosts of nodes that have addresses of their own; the machine's own lines come after."""
+    known = Path("/etc/hosts").read_text() if Path("/etc/hosts").exists() else ""
+    nodes = zip(layout.addresses, layout.nodes, strict=True)
+    own = (("127.0.0.1", f"localhost {layout.host}"), *nodes)
+    return "".join(f"{address} {names}\n" for address, names in own) + known
+
+
+def srun(layout: Layout) -> str:
+    """srun for nodes that have addresses of their own: to itself it runs on this host.
+
+    It waits for its tasks at the address of the host's name, and they connect to where it seems to come from, which is
+    127.0.0.1 for all that goes over the loopback interface.
+    """
+    command = Room(layout.host).enter([str(layout.srun.with_suffix(".real"))])
+    return f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'
 
 
 def slurmdbd_conf(layout: Layout) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..daemons import shared
+from .client import READY
 from .client import SlurmClient
-from .cluster import READY
 from .cluster import SlurmCluster
-from .config import Layout
 
 
 def shared_cluster(folder: Path, **options: Any) -> AbstractContextManager[SlurmClient]:
@@ -20,8 +18,4 @@ def shared_cluster(folder: Path, **options: Any) -> AbstractContextManager[Slurm
 
     ``options`` are those of SlurmCluster. Raises what SlurmCluster raises.
     """
-    return shared(folder, READY, _join, partial(SlurmCluster, **options))
-
-
-def _join(folder: Path) -> SlurmClient:
-    return SlurmClient(Layout.from_json(json.loads((folder / READY).read_text())))
+    return shared(folder, READY, SlurmClient.at, partial(SlurmCluster, **options))

@@ -1,0 +1,45 @@
+"""What must be installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..slurm.client import SBIN
+from .errors import Missing
+
+PACKAGES: Mapping[str, str] = {
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "rsync": "rsync",
+    "socat": "socat",
+    "curl": "curl",
+}
+"""What SkyPilot and this kit call, and the Debian packages that have it; Slurm's own programs are Slurm's affair."""
+
+
+MODULES = ("sky", "grpc", "hostlist")
+"""SkyPilot, and what its server needs while its client can do without."""
+
+
+def find_programs() -> dict[str, str]:
+    """The paths of all programs, with ``sky`` and ``uv``. Raises Missing."""
+    for module in MODULES:
+        if importlib.util.find_spec(module) is None:
+            raise Missing("skypilot[slurm]")
+    found = {name: _find(name, package) for name, package in PACKAGES.items()}
+    return {**found, "sky": _find("sky"), "uv": _find("uv")}
+
+
+def _find(name: str, package: str = "") -> str:
+    # Beside the running Python comes first: the client and the server must be the same SkyPilot.
+    beside = os.path.dirname(sys.executable) + os.pathsep if not package else ""
+    found = shutil.which(name, path=f"{beside}{os.environ.get('PATH', os.defpath)}:{SBIN}")
+    if found is None:
+        raise Missing(name, package)
+    return str(Path(found).absolute())

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.testing.skypilot import Missing
+from pytest_clusterjobs.testing.skypilot import shared_server
+from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from pytest_clusterjobs.testing.skypilot import SkyPilotServer
+from pytest_clusterjobs.testing.slurm import Missing as MissingSlurm
+
+ASKED = "CLUSTERJOBS_SKYPILOT"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A server takes a minute and some gigabytes: nobody who runs all tests is to wait for it unasked."""
+    if not os.environ.get(ASKED):
+        for item in items:
+            if item.get_closest_marker("skypilot") is not None:
+                item.add_marker(pytest.mark.skip(reason=f"takes minutes; set {ASKED}=1 to run it"))
+
+
+@contextmanager
+def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
+    """Skip where a program is missing, or fail where CLUSTERJOBS_REQUIRE names it."""
+    try:
+        yield
+    except (Missing, MissingSlurm) as missing:
+        require(missing.program)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def skypilot_options(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What all servers of these tests have: packages from earlier sessions, and the tests' own folders on the nodes."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    return {
+        "cache": Path(cache.mkdir("skypilot-packages")),
+        "visible": [tmp_path_factory.getbasetemp().parent],
+    }
+
+
+@pytest.fixture(scope="session")
+def server(
+    require: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+    skypilot_options: dict[str, Any],
+) -> Iterator[SkyPilotClient]:
+    """A SkyPilot on 2 nodes that all workers of this session share: do it no harm."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sky"
+    with ExitStack() as stack:
+        with skipped_without(require):
+            server = stack.enter_context(shared_server(folder, **skypilot_options))
+        yield server
+
+
+@pytest.fixture
+def fresh_server(
+    require: Callable[[str], str], skypilot_options: dict[str, Any]
+) -> Iterator[Callable[..., SkyPilotServer]]:
+    """Start a server of the test's own, to be harmed; options are SkyPilotServer's (1 node)."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> SkyPilotServer:
+            with skipped_without(require):
+                server = SkyPilotServer(**{"nodes": 1, **skypilot_options, **options})
+            return stack.enter_context(server)
+
+        yield start
