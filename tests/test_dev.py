@@ -118,7 +118,7 @@ def test_checks_come_first_and_the_tests_run_whatever_they_say(machine: Machine)
 def test_without_arguments_every_test_is_run_once(machine: Machine) -> None:
     machine.install()
     assert machine.dev("test").returncode == 0
-    assert machine.calls[-2:] == ["-m|pytest|-n|4|-m|not alone|", "-m|pytest|-m|alone|"]
+    assert machine.calls[-2:] == ["-m|pytest|-n|4|-m|not quiet|", "-m|pytest|-n|2|-m|quiet|"]
 
 
 def test_a_python_that_is_too_old_is_passed_over(machine: Machine) -> None:

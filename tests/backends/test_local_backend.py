@@ -34,7 +34,7 @@ from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import Job
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 
 class Local(Cluster):

@@ -25,7 +25,7 @@ from pytest_clusterjobs.jobs import SentinelWord
 from pytest_clusterjobs.jobs.token import nonce
 from pytest_clusterjobs.jobs.token import Token
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "ash"]}

@@ -31,7 +31,7 @@ from tests.plugin.test_leaks import until
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 KILLS = int(os.environ.get("CLUSTERJOBS_KILLS", "3"))
 

@@ -29,7 +29,7 @@ from tests.plugin.test_leaks import until
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 SHORT = "{recipes: {b: sleep 4}, nodes: [1], conditions: {c: {}}}"
 """A job whose end has to be written down."""

@@ -20,7 +20,7 @@ from pytest_clusterjobs.jobs import Reason
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 SLEEPERS = """
 recipes: {a: "echo $$ > pid-$CLUSTERJOBS_CELL-$CLUSTERJOBS_NODE_RANK; exec sleep 300"}

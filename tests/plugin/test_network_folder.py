@@ -55,7 +55,7 @@ def test_controller_and_workers_share_a_rollback_journal(project: Project, argum
     assert set(project.submitted().values()) == {1}
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_whole_run_on_a_file_system_of_another_kind(project: Project) -> None:
     """FUSE is no NFS, but it is no file system of the kernel's own either: nothing here is pretended."""
     with elsewhere(project.path / ".clusterjobs"):
@@ -65,7 +65,7 @@ def test_a_whole_run_on_a_file_system_of_another_kind(project: Project) -> None:
         assert no_shared_memory(project)
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_the_reaper_does_its_work_there_too(project: Project) -> None:
     with elsewhere(project.path / ".clusterjobs"):
         project.matrix(SLEEPERS)

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 STAGGERED = """
 recipes: {a: "true"}

@@ -18,7 +18,7 @@ from tests.plugin.test_leaks import until
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 GOOD_AND_BAD = '{recipes: {a: "true"}, nodes: [1], conditions: {good: {}, bad: {run: exit 3}}}'
 

@@ -10,7 +10,7 @@ import pytest
 from tests.system.aws.project import Project
 
 # They give a program two seconds to start.
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.quiet
 
 ROOT = Path(__file__).parents[3]
 

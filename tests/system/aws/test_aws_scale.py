@@ -16,7 +16,7 @@ LIMIT = 50
 """Submissions a second that AWS Batch allows an account."""
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_thousand_jobs(run: Run, aws: BatchClient, worker: str, trouble: Callable[..., None]) -> None:
     aws.limit("SubmitJob", LIMIT, caller=worker)
     trouble("SubmitJob", status=0, after=True, times=5)

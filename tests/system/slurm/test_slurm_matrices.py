@@ -69,7 +69,7 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 @pytest.mark.parametrize(("cells", "arguments"), [(40, []), (20, ["-n3", "-k", "arena"])])
 def test_exit_conditions_end_as_they_do_everywhere(
     session: Session, cells: int, arguments: list[str]
