@@ -109,9 +109,10 @@ class Layout:
         text = "".join(f"export {name}='{value}'\n" for name, value in variables.items())
         for name in (".profile", ".bashrc"):
             (self.login / name).write_text(text)
-        # What asks for a user's home is told the one in the folder; and no shadow file locks the account.
+        # What asks for a user's home is told the one in the folder; and sshd refuses a user whom /etc/shadow locks.
         (self.folder / "etc" / "passwd").write_text(passwd(self.login))
-        (self.folder / "etc" / "shadow").touch(0o600)
+        (self.folder / "etc" / "passwd").chmod(0o644)
+        (self.folder / "etc" / "shadow").write_text(f"{_user().pw_name}:*:::::::\n")
 
     def _write_sky(self) -> None:
         facts = {"cluster": CLUSTER, "port": self.ssh_port, "user": _user().pw_name, "keys": self.keys}
@@ -143,7 +144,7 @@ class Layout:
 def passwd(home: Path) -> str:
     """/etc/passwd in which this user lives in ``home``, and has bash."""
     me = _user()
-    own = f"{me.pw_name}:*:{me.pw_uid}:{me.pw_gid}::{home}:/bin/bash"
+    own = f"{me.pw_name}:x:{me.pw_uid}:{me.pw_gid}::{home}:/bin/bash"
     others = (
         line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith(f"{me.pw_name}:")
     )
