@@ -39,6 +39,7 @@ class Settings:
 
 SETTINGS = frozenset(each.name for each in fields(Settings))
 
+_NAME = re.compile(r"[a-z]([a-z0-9.-]*[a-z0-9])?")
 _SECONDS = {"poll_interval", "find_settle", "teardown", "answer_timeout"}
 
 
@@ -61,8 +62,8 @@ def _fault(name: str, value: Any) -> str:
     if name == "mode":
         return "" if value in ("managed", "cluster") else "managed or cluster"
     if name == "cluster":
-        name = isinstance(value, str) and re.fullmatch(r"[a-z]([a-z0-9.-]*[a-z0-9])?", value)
-        return "" if name else "a cluster's name: small letters, digits, - and ."
+        named = isinstance(value, str) and _NAME.fullmatch(value)
+        return "" if named else "a cluster's name: small letters, digits, - and ."
     if name == "idle_minutes":
         whole = isinstance(value, int) and not isinstance(value, bool)
         return "" if whole and 1 <= value <= 1440 else "a whole number of minutes, 1 to 1440"
