@@ -102,7 +102,6 @@ class Layout:
         variables = {
             "PATH": f"{self.folder / 'shims'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "SLURM_CONF": str(self.folder / "etc" / "slurm.conf"),
-            "UV_CACHE_DIR": str(self.cache),
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
         }
         # SkyPilot's shells are login shells, or interactive ones, or both.

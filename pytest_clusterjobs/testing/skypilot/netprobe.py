@@ -11,7 +11,7 @@ from typing import Any
 from sky.server import plugins
 
 
-class NetProbe(plugins.BasePlugin):
+class NetProbe(plugins.BasePlugin):  # type: ignore[misc, unused-ignore]  # SkyPilot need not be installed
     """Has SkyPilot ask ``url``, its own API server, whether there is a network."""
 
     def __init__(self, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -27,7 +28,10 @@ class Nodes(SlurmCluster):
     def room(self, name: str = "") -> Room:
         """What is to be seen on a node, or on the machine ``name`` that is none."""
         tmp = self.folder / "tmp" / (name or "login")
-        tmp.mkdir(parents=True, exist_ok=True)
+        if not tmp.exists():
+            tmp.mkdir(parents=True)
+            # Where SkyPilot has uv keep what it fetched; each node would fetch it anew.
+            (tmp / f"uv_cache_{os.geteuid()}").symlink_to(self._furniture.cache)
         hosts = super().room(name).binds
         accounts = self._furniture.accounts()
         own_tmp = Bind(tmp, TMP, below(TMP, self._visible))

@@ -163,5 +163,8 @@ class SkyPilotServer(SkyPilotClient):
             "PATH": f"{mine}:{os.environ.get('PATH', os.defpath)}",
             "PYTHONPATH": str(self.folder / "plugins"),
             "IS_SKYPILOT_SERVER": "true",
+            # As if the machine had so much: SkyPilot starts a controller for each 800 MB or so that it finds
+            # free, and twelve take longer to start than all the rest. Two control some hundred jobs.
+            "SKYPILOT_POD_MEMORY_GB_LIMIT": "8",
             "SKYPILOT_API_SERVER_LOCAL_PORT": str(self.layout.api_port),
         }

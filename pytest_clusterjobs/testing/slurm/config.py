@@ -204,7 +204,7 @@ def hosts(layout: Layout) -> str:
 
 
 def srun(layout: Layout) -> str:
-    """srun for nodes that have addresses of their own: to itself it runs on this host.
+    """The srun of nodes that have addresses of their own: to itself it runs on this host.
 
     It waits for its tasks at the address of the host's name, and they connect to where it seems to come from, which is
     127.0.0.1 for all that goes over the loopback interface.

@@ -1,4 +1,4 @@
-"""How jobs end on a real SkyPilot. All are launched at once and watched together: each takes a minute or two."""
+"""How jobs end on a real SkyPilot. Several are launched at once and watched together: each takes a minute or two."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
 from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Observation
 from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.testing.skypilot import SkyPilotClient
@@ -30,7 +31,9 @@ from tests.backends.skypilot.scenarios import token_of
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 RECORDING = Path(__file__).parents[2] / "backends" / "skypilot" / "ends.json"
-MINUTES = 20 * 60.0
+MINUTES = 25 * 60.0
+AT_ONCE = 4
+"""Clusters at once: each starts dozens of Pythons that import SkyPilot, for some seconds of processor time each."""
 
 
 @dataclass
@@ -59,26 +62,32 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
         context = BackendContext("skypilot", RUN, run_dir, run_dir, {"task": task})
         backend = TYPE.open(context)
         assert isinstance(backend, SkyPilotBackend)
-        handles = {}
-        for name, scenario in SCENARIOS.items():
-            spec = scenario.spec(name, {})
-            spec = replace(spec, env={"SHARED": str(shared)})
-            handles[token_of(name)] = backend.submit(spec, token_of(name))
-        watched = _watch(server, backend, handles)
+        specs = {
+            token_of(name): replace(scenario.spec(name, {}), env={"SHARED": str(shared)})
+            for name, scenario in SCENARIOS.items()
+        }
+        watched = _watch(server, backend, specs)
         watched.calls.update(f"{each.method} {each.path}" for each in recorder.kept)
         if os.environ.get("CLUSTERJOBS_RECORD"):
             recorder.save(RECORDING, {str(server.folder): "/server", str(shared): "/shared"})
         yield watched
 
 
-def _watch(server: SkyPilotClient, backend: SkyPilotBackend, handles: dict[str, Handle]) -> Watched:
-    """Poll as a run does, and do the harm that the scenarios ask for."""
-    seen: dict[str, list[Observation]] = {token: [] for token in handles}
+def _watch(server: SkyPilotClient, backend: SkyPilotBackend, specs: dict[str, JobSpec]) -> Watched:
+    """Submit and poll as a run does, and do the harm that the scenarios ask for."""
+    waiting = dict(specs)
+    handles: dict[str, Handle] = {}
+    seen: dict[str, list[Observation]] = {token: [] for token in specs}
     harms = {token_of(name): scenario.harm for name, scenario in SCENARIOS.items() if scenario.harm}
     deadline = time.monotonic() + MINUTES
     rounds = 0
-    while live := {token: handles[token] for token in handles if not _has_ended(seen[token])}:
+    while waiting or any(not _has_ended(seen[token]) for token in handles):
+        live = {token: handles[token] for token in handles if not _has_ended(seen[token])}
         assert time.monotonic() < deadline, [(token, seen[token][-1:]) for token in live]
+        while waiting and len(live) < AT_ONCE:
+            token, spec = next(iter(waiting.items()))
+            del waiting[token]
+            live[token] = handles[token] = backend.submit(spec, token)
         try:
             answer = backend.poll(live)
         except BackendError as error:
@@ -89,6 +98,7 @@ def _watch(server: SkyPilotClient, backend: SkyPilotBackend, handles: dict[str, 
             handles[token] = observation.handle or handles[token]
             if observation not in seen[token][-1:]:
                 seen[token].append(observation)
+                print(f"{time.monotonic() - deadline + MINUTES:5.0f} s", specs[token].name, observation)
             if observation.phase is Phase.RUNNING and token in harms:
                 _harm(server, harms.pop(token), str(handles[token].job_id))
         time.sleep(backend.capabilities.min_poll_interval)
