@@ -250,8 +250,16 @@ class SkyPilotBackend:
     # Ending.
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """See :class:`Backend`. A launch that has no job yet is ended as a request."""
-        ids = {token: int(handle.job_id) for token, handle in handles.items() if handle.job_id is not None}
+        """See :class:`Backend`. A launch that has no job yet is ended as a request.
+
+        A cluster that came up again counts its jobs from 1 again: there a name says which is meant, a number does not.
+        """
+        known = self._settings.mode == "managed"
+        ids = {
+            token: int(handle.job_id)
+            for token, handle in handles.items()
+            if known and handle.job_id is not None
+        }
         unknown = [token for token in handles if token not in ids]
         if unknown:
             ids.update(

@@ -55,6 +55,9 @@ REFUSALS = frozenset(
 )
 """Errors that another try does not change: what SkyPilot says of the task itself, or of who asks."""
 
+LOST = frozenset({"OSError", "JSONDecodeError"})
+"""Errors of the way there and back, whatever else they are: those of ``requests`` are OSErrors, some are ValueErrors too."""
+
 LONGEST = 500
 """Characters of an error's words that are kept."""
 
@@ -262,7 +265,8 @@ def _nodes(resources: str) -> int:
 def _classed(error: BaseException) -> BackendError:
     names = {each.__name__ for each in type(error).__mro__}
     words = _words(error)
-    return SubmissionRejected(words) if names & REFUSALS else BackendError(words)
+    refused = names & REFUSALS and not names & LOST
+    return SubmissionRejected(words) if refused else BackendError(words)
 
 
 def _words(error: BaseException) -> str:

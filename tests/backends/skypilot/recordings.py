@@ -79,6 +79,9 @@ class _Server(ThreadingHTTPServer):
     def exchange(self, method: str, path: str, body: bytes, headers: Any) -> Exchange:
         raise NotImplementedError
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that did not wait for its answer is nothing to tell."""
+
 
 class Recorder(_Server):
     """A proxy that keeps what goes through it."""

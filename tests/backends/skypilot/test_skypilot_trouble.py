@@ -1,0 +1,122 @@
+"""An API server that does not answer as it should: asked again later, and never launched on twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import Found
+from pytest_clusterjobs.backends.protocol import NotSubmitted
+from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.backends.protocol import Unknown
+from pytest_clusterjobs.backends.skypilot import TYPE
+from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
+from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import JobSpec
+from tests.backends.skypilot.recordings import Exchange
+from tests.backends.skypilot.recordings import Replay
+from tests.backends.skypilot.recordings import serving
+from tests.backends.skypilot.scenarios import RUN
+from tests.backends.skypilot.scenarios import token_of
+
+pytest.importorskip("sky", reason="SkyPilot is not installed")
+
+TOKEN = token_of("fails")
+LOST = Handle("2", {"token": TOKEN, "nodes": 1, "restarts": 0})
+
+
+class Faulty(Replay):
+    """Does something else than it should with calls of some paths."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(__file__).with_name("ends.json"))
+        self.faults: dict[str, Callable[[], Exchange | None]] = {}
+
+    def exchange(self, method: str, path: str, body: bytes, headers: Any) -> Exchange:
+        ordinary = super().exchange(method, path, body, headers)
+        fault = self.faults.get(ordinary.path)
+        return (fault and fault()) or ordinary
+
+
+def status(code: int) -> Callable[[], Exchange]:
+    return lambda: Exchange("", "", "", code, {"Content-Type": "text/html"}, "<html>Bad gateway</html>")
+
+
+def nothing() -> Exchange:
+    """The connection is cut before an answer."""
+    raise ConnectionResetError
+
+
+def silence() -> Exchange | None:
+    time.sleep(3.0)
+    return None
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Faulty]:
+    faulty = Faulty()
+    with serving(faulty) as url:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("SKYPILOT_API_SERVER_ENDPOINT", url)
+        monkeypatch.setenv("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
+        yield faulty
+
+
+@pytest.fixture
+def backend(server: Faulty, tmp_path: Path) -> SkyPilotBackend:
+    settings = {"find_settle": 0.0, "answer_timeout": 2.0}
+    opened = TYPE.open(BackendContext("skypilot", RUN, tmp_path, tmp_path, settings))
+    assert isinstance(opened, SkyPilotBackend)
+    return opened
+
+
+@pytest.mark.parametrize("fault", [status(500), status(502), status(503), nothing, silence])
+def test_a_server_in_trouble_is_no_jobs_death(
+    server: Faulty, backend: SkyPilotBackend, fault: Callable[[], Exchange]
+) -> None:
+    server.faults["/jobs/queue/v2"] = fault
+    begin = time.monotonic()
+    with pytest.raises(BackendError) as error:
+        backend.poll({TOKEN: LOST})
+    assert not isinstance(error.value, SubmissionRejected)
+    assert str(error.value) and "\n" not in str(error.value)
+    assert time.monotonic() - begin < 20
+    del server.faults["/jobs/queue/v2"]
+    assert TOKEN in backend.poll({TOKEN: LOST})
+
+
+@pytest.mark.parametrize("fault", [status(502), nothing, silence])
+def test_a_launch_whose_answer_is_lost_is_found_and_made_once(
+    server: Faulty, backend: SkyPilotBackend, fault: Callable[[], Exchange]
+) -> None:
+    server.faults["/jobs/launch"] = fault
+    with pytest.raises(BackendError) as error:
+        backend.submit(JobSpec("exit 7", name="fails"), TOKEN)
+    assert not isinstance(error.value, SubmissionRejected)
+    # The recording's queue has no jobs at first.
+    found = [backend.find(TOKEN) for _ in range(5)]
+    assert isinstance(found[-1], Found)
+    assert found[-1].handle.job_id is not None
+    assert server.calls.count("/jobs/launch") == 1
+
+
+def test_what_nobody_has_heard_of_was_not_launched(backend: SkyPilotBackend) -> None:
+    assert backend.find(token_of("another")) == NotSubmitted()
+
+
+def test_nobody_knows_while_the_server_is_down(server: Faulty, backend: SkyPilotBackend) -> None:
+    server.faults["/jobs/queue/v2"] = nothing
+    assert isinstance(backend.find(TOKEN), Unknown)
+
+
+def test_a_task_that_skypilot_cannot_read_is_refused(backend: SkyPilotBackend) -> None:
+    spec = JobSpec("true", options={"resources": {"infra": "no-such-cloud"}})
+    with pytest.raises(SubmissionRejected, match="no-such-cloud"):
+        backend.submit(spec, TOKEN)

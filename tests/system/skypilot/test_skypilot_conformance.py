@@ -1,0 +1,73 @@
+"""The SkyPilot backend proves itself on a real SkyPilot, as any other backend does: in minutes on one cluster, and in
+hours with managed jobs, each of which has a cluster of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.testing import BackendConformance
+from pytest_clusterjobs.testing import Cluster
+from pytest_clusterjobs.testing import Harness
+from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+
+pytestmark = [pytest.mark.system, pytest.mark.skypilot]
+
+BACKEND = "pytest_clusterjobs.backends.skypilot:TYPE"
+ONE = "conformance"
+"""The cluster of all jobs where they have one in common."""
+
+
+def started(cluster: Cluster) -> Job:
+    job = cluster.submit("sleep 600")
+    cluster.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
+    return job
+
+
+@pytest.fixture
+def harness_of(
+    server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Harness]:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+
+    def harness(cancel: tuple[str, ...], **settings: Any) -> Harness:
+        def cancelled_by_hand(cluster: Cluster) -> Job:
+            job = started(cluster)
+            server.run(*cancel, "--yes", str(job.handle.job_id))
+            return job
+
+        task = {"resources": {"infra": server.infra, "cpus": "1"}}
+        return Harness(
+            backend=BACKEND,
+            settings={"task": task, "poll_interval": 1.0, **settings},
+            max_nodes=2,
+            many=8,
+            start_seconds=300.0,
+            scale=4.0,
+            refused={"options": {"resources": {"infra": "no-such-cloud"}}},
+            shared=shared,
+            provoke={Reason.CANCELLED: cancelled_by_hand},
+        )
+
+    return harness
+
+
+class TestManagedJobs(BackendConformance):
+    @pytest.fixture
+    def harness(self, harness_of: Callable[..., Harness]) -> Harness:
+        return harness_of(("jobs", "cancel"))
+
+
+class TestClusterJobs(BackendConformance):
+    @pytest.fixture
+    def harness(self, harness_of: Callable[..., Harness]) -> Harness:
+        return harness_of(("cancel", ONE), mode="cluster", cluster=ONE, idle_minutes=30)
