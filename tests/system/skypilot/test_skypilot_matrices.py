@@ -1,0 +1,131 @@
+"""The shipped matrix of exit conditions, unchanged, on a real SkyPilot; and a session there that is killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from pytest_clusterjobs.testing.skypilot import SkyPilotServer
+
+pytestmark = [pytest.mark.system, pytest.mark.skypilot]
+
+ROOT = Path(__file__).parents[3]
+SITE = """
+[tool.clusterjobs.backends.sky]
+type = "skypilot"
+[tool.clusterjobs.backends.sky.task]
+workdir = "."
+resources = {{infra = "{infra}", cpus = "1"}}
+"""
+MINUTES = 60.0
+
+
+class Session:
+    """pytest on a SkyPilot, as real processes in a project of its own."""
+
+    def __init__(self, path: Path, server: SkyPilotClient) -> None:
+        self.path = path
+        self.server = server
+        (path / "pytest.ini").write_text("[pytest]\n")
+        (path / "pyproject.toml").write_text(SITE.format(infra=server.infra))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--cluster-backend=sky", *arguments],
+            cwd=self.path,
+            env={**kept, **self.server.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """The cells of the latest run's report."""
+        latest = max(self.path.glob(".clusterjobs/runs/*/report.json"), key=lambda path: path.stat().st_mtime)
+        return {cell["id"]: cell for cell in json.loads(latest.read_text())["cells"]}
+
+    def until_running(self, server: SkyPilotServer, seconds: float = 600.0) -> None:
+        """Wait for a job that Slurm runs and SkyPilot knows to run."""
+        deadline = time.monotonic() + seconds
+        while '"RUNNING"' not in server.run("jobs", "queue", "--output=json"):
+            assert time.monotonic() < deadline, "no job came to run"
+            time.sleep(2.0)
+
+
+def test_exit_conditions_end_as_they_do_everywhere(server: SkyPilotClient, tmp_path: Path) -> None:
+    session = Session(tmp_path, server)
+    shutil.copytree(ROOT / "matrices", tmp_path / "matrices")
+    process = session.start(
+        "matrices/exit_conditions.yaml", "-k", "arena and not 4n", "--cluster-max-jobs=3", "-rA"
+    )
+    said, _ = process.communicate(timeout=30 * MINUTES)
+    assert "13 passed" in said, said
+    assert {cell["verdict"] for cell in session.cells().values()} == {"passed"}
+    assert server.slurm.run("squeue", "--noheader") == ""
+
+
+def test_a_server_that_is_restarted_is_no_jobs_death(
+    fresh_server: Callable[..., SkyPilotServer], tmp_path: Path
+) -> None:
+    """It is killed while its jobs run; they end, and so they are judged."""
+    server = fresh_server()
+    session = Session(tmp_path, server)
+    (tmp_path / "matrices").mkdir()
+    wait = f"until [ -e {tmp_path}/go ]; do sleep 1; done"
+    (tmp_path / "matrices" / "m.yaml").write_text(
+        f"""
+defaults: {{max_runtime: 20m, grace_period: 1s}}
+recipes: {{good: "{wait}", bad: {{run: "{wait}; exit 3", expect: {{exit_code: 3}}}}}}
+nodes: [1]
+conditions: {{c: {{}}}}
+"""
+    )
+    process = session.start("matrices")
+    session.until_running(server)
+    server.kill_api_server()
+    time.sleep(5.0)
+    server.start_api_server()
+    (tmp_path / "go").touch()
+    said, _ = process.communicate(timeout=20 * MINUTES)
+    assert "2 passed" in said, said
+
+
+def test_a_session_that_is_killed_is_resumed(server: SkyPilotClient, tmp_path: Path) -> None:
+    """Killed when its launches have no jobs yet: each cell runs once."""
+    session = Session(tmp_path, server)
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "matrices" / "m.yaml").write_text(
+        f"""
+defaults: {{setup: "echo $CLUSTERJOBS_CELL >>{tmp_path}/starts"}}
+recipes: {{a: "true", b: exit 3}}
+nodes: [1]
+conditions: {{c: {{expect: {{reason: any}}}}}}
+"""
+    )
+    process = session.start("matrices", "--cluster-on-crash=keep")
+    deadline = time.monotonic() + 10 * MINUTES
+    while not _has_launches(tmp_path, 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    said, _ = session.start("matrices", "--cluster-resume").communicate(timeout=20 * MINUTES)
+    assert "2 passed" in said, said
+    assert sorted((tmp_path / "starts").read_text().split()) == ["a-1n-c", "b-1n-c"]
+
+
+def _has_launches(path: Path, count: int) -> bool:
+    """Whether the requests of so many launches are in the ledger, or in its log."""
+    text = b"".join(each.read_bytes() for each in path.glob(".clusterjobs/runs/*/ledger*"))
+    return text.count(b'"request"') >= count
