@@ -42,6 +42,6 @@ def below(folder: Path, paths: Iterable[Path]) -> tuple[Path, ...]:
     """The outermost of these folders that are below ``folder``: what to keep when something is put over it."""
     found: list[Path] = []
     for path in sorted({path.resolve() for path in paths if path.is_dir()}):
-        if path.is_relative_to(folder) and not any(path.is_relative_to(each) for each in found):
+        if folder in path.parents and not any(path.is_relative_to(each) for each in found):
             found.append(path)
     return tuple(found)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -89,7 +90,11 @@ class SkyPilotServer(SkyPilotClient):
             draft = self.folder / f"{READY}.draft"
             draft.write_text(json.dumps(self.layout.as_json()))
             draft.rename(self.folder / READY)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ClusterError):
+                # The logs that it names are to stay, and with them the folder.
+                with suppress(ClusterError):
+                    self.daemons.remove_at_end(self.folder / "tmp")
             self.stop()
             raise
 

@@ -26,14 +26,14 @@ pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 Fresh = Callable[..., SkyPilotServer]
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "FAILED_SETUP", "FAILED_CONTROLLER", "FAILED_PRECHECKS")
-REAL_HOME = (".sky", ".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", "sky_logs", "sky_workdir")
+REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_provision", "sky_logs")
 
 
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
+def until(condition: Callable[[], bool], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def processes(folder: Path, *also: str) -> list[int]:
@@ -50,13 +50,10 @@ def processes(folder: Path, *also: str) -> list[int]:
 
 
 def traces() -> dict[str, float | None]:
-    """When each file of the real home, and of /tmp, that SkyPilot may write to was last written to."""
+    """What SkyPilot would write to in the real home; when each was last written to, or that it is not there."""
     home = Path("~").expanduser()
-    shared = sorted(Path("/tmp").glob("sky*"))
-    return {
-        str(path): path.lstat().st_mtime if path.exists() else None
-        for path in (*(home / name for name in REAL_HOME), *shared)
-    }
+    found = {name: home / name for name in REAL_HOME}
+    return {name: path.stat().st_mtime if path.exists() else None for name, path in found.items()}
 
 
 def launch(server: SkyPilotClient, folder: Path, script: str, **task: Any) -> int:
@@ -93,11 +90,13 @@ def wait_for(server: SkyPilotClient, job: int, *states: str) -> str:
 def test_a_managed_job_completes(server: SkyPilotClient, tmp_path: Path) -> None:
     before = traces()
     assert server.answers()
-    job = launch(server, tmp_path, f"echo $SKYPILOT_NODE_RANK $HOME >{tmp_path}/out")
+    unseen = Path(f"/tmp/{tmp_path.name}-unseen")
+    job = launch(server, tmp_path, f"touch {unseen}; echo $SKYPILOT_NODE_RANK $HOME >{tmp_path}/out")
     assert wait_for(server, job, *ENDED) == "SUCCEEDED"
     rank, home = (tmp_path / "out").read_text().split()
     assert rank == "0"
     assert Path(home).is_relative_to(server.folder)
+    assert not unseen.exists()
     assert traces() == before
 
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -108,6 +109,18 @@ def test_the_daemons_listen_on_the_loopback_interface_alone(
     lines = subprocess.check_output([require("ss"), "-Hltn"], text=True).splitlines()
     addresses = dict(line.split()[3].rsplit(":", 1)[::-1] for line in lines)
     assert {addresses[str(port)] for port in slurm.layout.ports} == {slurm.layout.address}
+
+
+def test_separate_nodes_have_a_name_and_an_address_each(fresh_slurm: Fresh, tmp_path: Path) -> None:
+    cluster = fresh_slurm(separate=True)
+    seen = "import socket; name = socket.gethostname(); print(name, socket.gethostbyname(name))"
+    script = f"srun --label {sys.executable} -c '{seen}' >{tmp_path}/seen"
+    job = cluster.submit(script, "--nodes=2", "--chdir=/")
+    assert cluster.wait_for(job, *ENDS)["JobState"] == "COMPLETED"
+    words = [line.split() for line in sorted((tmp_path / "seen").read_text().splitlines())]
+    facts = zip(("0:", "1:"), cluster.nodes, cluster.layout.addresses, strict=True)
+    assert words == [list(each) for each in facts]
+    assert socket.gethostname() not in cluster.nodes
 
 
 def test_a_controller_may_go_and_come(fresh_slurm: Fresh) -> None:
