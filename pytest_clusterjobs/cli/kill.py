@@ -119,6 +119,7 @@ def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:
                 "jobs": [_as_dict(target) for target in targets],
                 "survived": len(killer.survivors),
                 "troubles": killer.troubles,
+                "unwritten": killer.unwritten or None,
             }
         )
         return
@@ -126,6 +127,8 @@ def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:
         table(["cell", "job", "state", "the cluster says"], [row(*_texts(target)) for target in targets])
     for name, trouble in killer.troubles.items():
         say(f"{name} does not answer: {one_line(trouble)}", "red")
+    if killer.unwritten:
+        say(f"what was done could not be written down: {one_line(killer.unwritten)}", "red")
     survived = len(killer.survivors)
     ended = len(targets) - survived
     words = f"{ended} ended, {survived} survived" if survived else f"{ended} ended, none survived"
