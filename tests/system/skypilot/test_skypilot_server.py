@@ -29,11 +29,11 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "FAILED_SETUP", "FAILED_CONTROLLER"
 REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_provision", "sky_logs")
 
 
-def until(condition: Callable[[], bool], seconds: float = 900) -> None:
+def until(condition: Callable[[], bool], seconds: float = 900, pause: float = 0.5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.5)
+        time.sleep(pause)
 
 
 def processes(folder: Path, *also: str) -> list[int]:
@@ -83,7 +83,7 @@ def wait_for(server: SkyPilotClient, job: int, *states: str) -> str:
         assert seen in states or seen not in ENDED, f"job {job} is {seen}"
         return seen in states
 
-    until(there)
+    until(there, pause=5)  # each question takes the client and the server seconds of work
     return seen
 
 
