@@ -213,7 +213,11 @@ def _stripped(exchange: Exchange) -> Exchange:
         answer = json.loads(exchange.answer)
     except ValueError:
         return exchange
-    for part in answer if isinstance(answer, list) else (answer, answer.get("detail")):
-        if isinstance(part, dict):
-            part.update({name: NOTHING for name in ("entrypoint", "request_body") if part.get(name)})
+    parts = answer if isinstance(answer, list) else [answer]
+    for part in [each for each in parts if isinstance(each, dict)]:
+        for payload in (part, part.get("detail")):
+            if isinstance(payload, dict):
+                payload.update(
+                    {name: NOTHING for name in ("entrypoint", "request_body") if payload.get(name)}
+                )
     return Exchange(**{**asdict(exchange), "answer": json.dumps(answer)})

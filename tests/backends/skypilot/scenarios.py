@@ -60,7 +60,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "rank-1-fails": Scenario(
         '[ "$CLUSTERJOBS_NODE_RANK" = 0 ] || exit 7; sleep 600', Reason.JOB_FAILED, 7, fields={"nodes": 2}
     ),
-    "setup-fails": Scenario("true", Reason.START_FAILED, 5, fields={"setup": "exit 5"}),
+    "setup-fails": Scenario("true", Reason.START_FAILED, fields={"setup": "exit 5"}),
     "skypilots-setup-fails": Scenario("true", Reason.START_FAILED, fields={"options": {"setup": "exit 5"}}),
     "infeasible": Scenario("true", Reason.REJECTED, fields={"resources": Resources(cpus=4096)}),
     "restarts": Scenario(
@@ -71,7 +71,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         {"max_restarts": 1},
     ),
     "too-long-twice": Scenario(
-        "sleep 600", Reason.MAX_RUNTIME_REACHED, None, 1, {**LIMITED, "max_restarts": 1}
+        # The run sees the limit when SkyPilot is about to begin again, and does not let it.
+        "sleep 600",
+        Reason.MAX_RUNTIME_REACHED,
+        fields={**LIMITED, "max_restarts": 1},
     ),
     "cancelled": Scenario("sleep 600", Reason.CANCELLED, harm="cancel"),
     "preempted": Scenario(

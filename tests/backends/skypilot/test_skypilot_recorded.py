@@ -23,7 +23,7 @@ from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import SCENARIOS
 from tests.backends.skypilot.scenarios import token_of
 
-pytest.importorskip("sky", reason="SkyPilot is not installed")
+pytestmark = pytest.mark.usefixtures("sky")
 
 ROUNDS = 300
 
@@ -38,7 +38,7 @@ class Replayed:
 
 
 @pytest.fixture(scope="module")
-def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
+def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
     replay = Replay(Path(__file__).with_name("ends.json"))
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch, serving(replay) as url:

@@ -26,7 +26,7 @@ from tests.backends.skypilot.recordings import serving
 from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import token_of
 
-pytest.importorskip("sky", reason="SkyPilot is not installed")
+pytestmark = pytest.mark.usefixtures("sky")
 
 TOKEN = token_of("fails")
 LOST = Handle("2", {"token": TOKEN, "nodes": 1, "restarts": 0})

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sky(require: Callable[[str], str]) -> None:
+    """SkyPilot is installed, or the test is skipped; where CLUSTERJOBS_REQUIRE names it, it fails."""
+    require("sky")
