@@ -1,0 +1,83 @@
+"""What is said of a job, at collection, before anything is launched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.skypilot.checks import problems
+from pytest_clusterjobs.backends.skypilot.settings import Settings
+from pytest_clusterjobs.backends.skypilot.settings import settings_of
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import Resources
+
+
+def said(settings: Settings | None = None, **fields: Any) -> list[str]:
+    return list(problems(JobSpec("true", **fields), settings or Settings()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"options": {"run": "x"}}, "options.skypilot: run is set by the backend: use run"),
+        ({"options": {"envs": {}}}, "envs is set by the backend: use env"),
+        ({"options": {"resources": "x"}}, "resources must be a mapping, not 'x'"),
+        (
+            {"options": {"resources": {"job_recovery": {"recover_on_exit_codes": [1]}}}},
+            "resources.job_recovery.recover_on_exit_codes is set by the backend: use max_restarts",
+        ),
+        ({"env": {"SKYPILOT_NODE_RANK": "0"}}, "env: SKYPILOT_NODE_RANK: names that begin with SKYPILOT_"),
+        ({"resources": Resources(gpus=8)}, "resources.gpus: SkyPilot wants to know which"),
+    ],
+)
+def test_problems(fields: dict[str, Any], words: str) -> None:
+    (problem,) = said(**fields)
+    assert words in problem
+
+
+def test_a_site_s_task_is_looked_at_too() -> None:
+    (problem,) = said(Settings(task={"num_nodes": 2}))
+    assert problem == "task in the site settings: num_nodes is set by the backend: use nodes"
+
+
+def test_one_cluster_does_not_begin_again() -> None:
+    (problem,) = said(Settings(mode="cluster", cluster="c"), max_restarts=1)
+    assert problem.startswith("max_restarts: jobs of one cluster")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"resources": {"infra": "no-such-cloud"}}, "no-such-cloud"),
+        ({"resources": {"cpu": 3}}, "cpu"),
+        ({"file_mounts": 3}, "file_mounts"),
+    ],
+)
+def test_skypilot_itself_reads_the_task(sky: None, options: dict[str, Any], words: str) -> None:
+    (problem,) = said(options=options)
+    assert problem.startswith("options.skypilot: ") and words in problem
+    assert "\n" not in problem
+
+
+def test_what_is_fine_is_fine(sky: None) -> None:
+    options = {"resources": {"accelerators": "H100", "infra": "k8s", "job_recovery": "EAGER_NEXT_REGION"}}
+    assert said(options=options, resources=Resources(cpus=4, memory=8 << 30, gpus=2), max_restarts=3) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"poll_interval": "5s"}, "poll_interval must be seconds, 0 to 3600, not '5s'"),
+        ({"mode": "serve"}, "mode must be managed or cluster, not 'serve'"),
+        ({"mode": "cluster"}, "mode = 'cluster' and cluster = NAME go together"),
+        ({"cluster": "a b"}, "cluster must be a cluster's name"),
+        ({"idle_minutes": 0}, "idle_minutes must be a whole number of minutes"),
+        ({"state_dir": "here"}, "state_dir must be an absolute path"),
+        ({"task": "x"}, "task must be a table"),
+    ],
+)
+def test_settings_that_are_none(raw: dict[str, Any], words: str) -> None:
+    with pytest.raises(BackendError, match=words.replace("(", r"\(")):
+        settings_of(raw)

@@ -1,0 +1,43 @@
+"""The page on SkyPilot names what there is."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.skypilot.options import OPTIONS
+from pytest_clusterjobs.backends.skypilot.settings import SETTINGS
+from pytest_clusterjobs.backends.skypilot.settings import settings_of
+from pytest_clusterjobs.backends.skypilot.states import PHASES
+from pytest_clusterjobs.matrix import load_matrix
+
+PAGE = (Path(__file__).parents[3] / "docs" / "skypilot.md").read_text()
+OF_CLUSTERS = {"INIT", "SETTING_UP", "FAILED_DRIVER", "SUBMITTED"}
+"""States that managed jobs do not have, or no longer."""
+
+
+def block(language: str) -> str:
+    found = re.search(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_every_setting_option_and_state_is_there() -> None:
+    assert [name for name in SETTINGS | OPTIONS if f"`{name}`" not in PAGE] == []
+    assert [name for name in PHASES if name not in PAGE and name not in OF_CLUSTERS] == []
+
+
+def test_its_settings_are_taken() -> None:
+    raw = tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"]["sky"]
+    assert raw.pop("type") == "skypilot"
+    assert settings_of(raw).task["resources"]["use_spot"] is True
+
+
+def test_its_matrix_is_taken(tmp_path: Path) -> None:
+    site = Site(backends=tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"])
+    path = tmp_path / "m.yaml"
+    path.write_text(f"backend: sky\n{block('yaml')}nodes: [1]\nconditions: {{normal: {{}}}}\n")
+    [cell] = load_matrix(path, rootdir=tmp_path, site=site).cells
+    assert cell.spec.options["resources"] == {"accelerators": "H100", "infra": "k8s"}
