@@ -14,8 +14,6 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-import yaml
-
 from ...jobs import Handle
 from ...jobs import JobSpec
 from ...jobs import LogChunk
@@ -51,6 +49,7 @@ from .sdk import Request
 from .sdk import Row
 from .sdk import Sky
 from .settings import Settings
+from .task import shown
 from .task import task
 
 READERS = 4
@@ -88,7 +87,7 @@ class SkyPilotBackend:
         config = self._task(spec, token)
         if spec.secrets:
             config["secrets"] = dict.fromkeys(spec.secrets)
-        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        return shown(config)
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`. The handle has no id yet: the queue gives it one."""

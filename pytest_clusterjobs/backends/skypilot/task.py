@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ...jobs import JobSpec
 from ...jobs.token import nonce
 from .. import sentinel
@@ -52,6 +54,22 @@ def task(
             for there, here in given["file_mounts"].items()
         }
     return found
+
+
+def shown(config: Mapping[str, Any]) -> str:
+    """A task as YAML for people, its script as lines."""
+    return yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _local(path: str, rootdir: Path) -> str:

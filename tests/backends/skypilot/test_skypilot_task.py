@@ -12,6 +12,7 @@ import yaml
 
 from pytest_clusterjobs.backends.sentinel import parse
 from pytest_clusterjobs.backends.skypilot.settings import Settings
+from pytest_clusterjobs.backends.skypilot.task import shown
 from pytest_clusterjobs.backends.skypilot.task import task
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
@@ -81,7 +82,8 @@ def test_what_the_matrix_says_is_what_skypilot_is_asked_for() -> None:
         "image_id": "docker:pytorch/pytorch:2.5",
         "job_recovery": {"max_restarts_on_errors": 0},
     }
-    assert yaml.safe_load(yaml.safe_dump(config)) == config
+    assert yaml.safe_load(shown(config)) == config
+    assert "run: |-\n  exec sh -c " in shown(config)
 
 
 def test_restarts_are_asked_for_on_the_cluster_that_is_there() -> None:
