@@ -119,6 +119,8 @@ def test_a_job_outlives_its_api_server_and_nothing_outlives_the_cluster(
     server = fresh_server()
     job = launch(server, tmp_path, f"touch {tmp_path}/began; while [ ! -e {tmp_path}/go ]; do sleep 1; done")
     until((tmp_path / "began").exists)
+    # Before that its controller has not written down that it began, and would begin it again.
+    wait_for(server, job, "RUNNING")
     server.kill_api_server()
     assert not server.answers()
     assert processes(server.folder, f"{tmp_path}/go")
