@@ -21,10 +21,12 @@ from typing import Any
 from urllib.parse import parse_qs
 from urllib.parse import urlsplit
 
-NOTHING = "gASVBAAAAAAAAABOLg=="
+NOTHING = "gAROLg=="
 """``None`` as SkyPilot pickles what it sends back of a request and its environment, which nobody has to keep."""
 
 RESULT = "/api/get"
+REPEATED = ("/api/status", "/jobs/queue/v2")
+"""What is asked again and again."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _asked(path: str, body: bytes) -> str:
 
 
 def _changes(kept: list[Exchange]) -> Iterator[Exchange]:
-    """Without the calls whose result is that of the call of their kind before."""
+    """Without questions whose answer is that to the same question before."""
     results = {each.asked: _result(each) for each in kept if each.path == RESULT}
     left_out: set[str] = set()
     last: dict[tuple[str, str, str], Any] = {}
@@ -177,7 +179,7 @@ def _changes(kept: list[Exchange]) -> Iterator[Exchange]:
                 yield each
             continue
         result = (each.status, results.get(request, each.answer))
-        if last.get(each.key) == result:
+        if each.path in REPEATED and last.get(each.key) == result:
             left_out.add(request)
             continue
         last[each.key] = result
