@@ -21,6 +21,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from urllib.parse import urlsplit
 
+import pytest
+
 NOTHING = "gAROLg=="
 """``None`` as SkyPilot pickles what it sends back of a request and its environment, which nobody has to keep."""
 
@@ -155,6 +157,17 @@ def serving(server: _Server) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def talk_to(patch: pytest.MonkeyPatch, url: str, environment: Mapping[str, str]) -> None:
+    """Let SkyPilot's client in this process find another server, and forget the one before."""
+    for name, value in {**environment, "SKYPILOT_API_SERVER_ENDPOINT": url}.items():
+        patch.setenv(name, value)
+    patch.setenv("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
+    from sky.server import common
+
+    for cached in (common.get_server_url, common.is_api_server_local, common.get_api_server_status_response):
+        cached.cache_clear()
 
 
 def _asked(path: str, body: bytes) -> str:

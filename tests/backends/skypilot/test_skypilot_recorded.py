@@ -18,6 +18,7 @@ from pytest_clusterjobs.jobs import Observation
 from pytest_clusterjobs.jobs import Phase
 from tests.backends.skypilot.recordings import Replay
 from tests.backends.skypilot.recordings import serving
+from tests.backends.skypilot.recordings import talk_to
 from tests.backends.skypilot.scenarios import judged
 from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import SCENARIOS
@@ -42,9 +43,7 @@ def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     replay = Replay(Path(__file__).with_name("ends.json"))
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch, serving(replay) as url:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("SKYPILOT_API_SERVER_ENDPOINT", url)
-        patch.setenv("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
+        talk_to(patch, url, {"HOME": str(tmp_path_factory.mktemp("home"))})
         backend = TYPE.open(
             BackendContext("skypilot", RUN, folder, folder, {"find_settle": 0.0, "teardown": 3600})
         )
@@ -79,5 +78,5 @@ def test_a_round_is_one_question(replayed: Replayed) -> None:
 
 
 def test_a_recovery_is_seen(replayed: Replayed) -> None:
-    states = [seen.native_state.split()[0] for seen in replayed.seen[token_of("preempted")]]
+    states = [seen.native_state.partition(" ")[0] for seen in replayed.seen[token_of("preempted")]]
     assert "RECOVERING" in states

@@ -23,6 +23,7 @@ from pytest_clusterjobs.jobs import JobSpec
 from tests.backends.skypilot.recordings import Exchange
 from tests.backends.skypilot.recordings import Replay
 from tests.backends.skypilot.recordings import serving
+from tests.backends.skypilot.recordings import talk_to
 from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import token_of
 
@@ -63,9 +64,7 @@ def silence() -> Exchange | None:
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Faulty]:
     faulty = Faulty()
     with serving(faulty) as url:
-        monkeypatch.setenv("HOME", str(tmp_path))
-        monkeypatch.setenv("SKYPILOT_API_SERVER_ENDPOINT", url)
-        monkeypatch.setenv("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
+        talk_to(monkeypatch, url, {"HOME": str(tmp_path)})
         yield faulty
 
 

@@ -16,6 +16,7 @@ from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import Job
 from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from tests.backends.skypilot.recordings import talk_to
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
@@ -34,8 +35,7 @@ def started(cluster: Cluster) -> Job:
 def harness_of(
     server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Harness]:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    talk_to(monkeypatch, server.url, server.environment)
     shared = tmp_path / "shared"
     shared.mkdir()
 

@@ -23,6 +23,7 @@ from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.testing.skypilot import SkyPilotClient
 from tests.backends.skypilot.recordings import Recorder
 from tests.backends.skypilot.recordings import serving
+from tests.backends.skypilot.recordings import talk_to
 from tests.backends.skypilot.scenarios import judged
 from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import SCENARIOS
@@ -55,8 +56,7 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
     shared = tmp_path_factory.mktemp("shared")
     recorder = Recorder(server.url)
     with pytest.MonkeyPatch.context() as patch, serving(recorder) as url:
-        for name, value in {**server.environment, "SKYPILOT_API_SERVER_ENDPOINT": url}.items():
-            patch.setenv(name, value)
+        talk_to(patch, url, server.environment)
         run_dir = tmp_path_factory.mktemp("run")
         task = {"resources": {"infra": server.infra, "cpus": "1"}}
         context = BackendContext("skypilot", RUN, run_dir, run_dir, {"task": task})
