@@ -45,6 +45,9 @@ from .observe import first_limit
 from .observe import is_over
 from .observe import observe_end
 from .observe import observe_live
+from .observe import Said
+from .observe import said
+from .observe import without_clocks
 from .sdk import Request
 from .sdk import Row
 from .sdk import Sky
@@ -149,17 +152,14 @@ class SkyPilotBackend:
         try:
             if not is_over(job.row, time.time(), self._settings.teardown):
                 return self._observe_live(job)
-            reports = self._words(job)
-            limit = job.limit or self._earlier_limit(job)
-            return replace(
-                observe_end(job.row, reports, ranks=job.ranks, limit=limit or first_limit(reports)),
-                handle=job.handle,
-            )
+            words = self._words(job)
+            limit = job.limit or self._earlier_limit(job) or first_limit(list(words.reports.values()))
+            return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
         except BackendError:
             if not is_over(job.row, time.time() - self._settings.teardown, self._settings.teardown):
                 return None
             # Its log is not to be had any more.
-            end = observe_end(job.row, (), ranks=job.ranks, limit=job.limit)
+            end = observe_end(job.row, Said(), ranks=job.ranks, limit=job.limit)
             return replace(end, handle=job.handle, log_complete=False)
 
     def _observe_live(self, job: Known) -> Observation:
@@ -173,12 +173,12 @@ class SkyPilotBackend:
                 self._sky.cancel([job.row.job_id])
         return replace(observe_live(job.row), handle=handle)
 
-    def _words(self, job: Known) -> list[SentinelReport]:
-        """The sentinels' lines of the last start."""
+    def _words(self, job: Known) -> Said:
+        """What the ranks of the last start said of themselves."""
         if job.row.started is None:
-            return []
+            return Said()
         mark = nonce(job.token)
-        return sentinel.parse_all(self._sky.log(job.row.job_id, only=mark), mark)
+        return said(self._sky.log(job.row.job_id, only=mark), mark)
 
     def _earlier_limit(self, job: Known) -> SentinelReport | None:
         """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
@@ -235,9 +235,10 @@ class SkyPilotBackend:
         if restart is not None and restart < row.recoveries:
             starts = failed_starts(self._sky.log(row.job_id, controller=True))
             text = of_rank(starts[restart], node) if restart < len(starts) else ""
-            return chunk(text, cursor=cursor, tail=tail, complete=True)
+            return chunk(without_clocks(text), cursor=cursor, tail=tail, complete=True)
         complete = is_over(row, time.time(), self._settings.teardown)
-        return chunk(of_rank(self._sky.log(row.job_id), node), cursor=cursor, tail=tail, complete=complete)
+        text = without_clocks(of_rank(self._sky.log(row.job_id), node))
+        return chunk(text, cursor=cursor, tail=tail, complete=complete)
 
     def _row_of(self, token: str) -> Row | None:
         """The job of a token, as it was a moment ago; one that has ended stays so."""

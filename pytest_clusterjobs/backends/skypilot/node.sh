@@ -8,6 +8,9 @@ printf '%s\n' "$SKYPILOT_NODE_IPS" >"$cj_home/hosts"
 read -r CLUSTERJOBS_MASTER_ADDR <"$cj_home/hosts"
 export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-127.0.0.1}" CLUSTERJOBS_HOSTFILE="$cj_home/hosts"
 export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat" CLUSTERJOBS_RESTARTS=0
+# SkyPilot's own times are when it looked, up to half a minute late.
+cj_clock() { echo "[clusterjobs NONCE $1 node=$CLUSTERJOBS_NODE_RANK at=$(date +%s)]"; }
+cj_clock began
 
 ## again
 # How often it began. SkyPilot starts a job again after a limit too: the first word stands, and nothing runs.
@@ -15,6 +18,7 @@ export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat" CLUSTERJOBS_RESTARTS=0
 [ ! -s "$cj_home/starts" ] || read -r CLUSTERJOBS_RESTARTS <"$cj_home/starts"
 echo $((CLUSTERJOBS_RESTARTS+1)) >"$cj_home/starts"
 cj_end() {
+cj_clock ended
 case $1 in
 124) [ ! "$cj_word" ] || echo "
 [clusterjobs $cj_nonce $cj_word exit_code=- node=$CLUSTERJOBS_NODE_RANK restarts=$CLUSTERJOBS_RESTARTS heartbeats=$cj_beats]" >"$cj_home/over";;
@@ -24,4 +28,4 @@ esac
 trap 'cj_end $?' EXIT
 
 ## once
-trap 'rm -rf "$cj_home"' EXIT
+trap 'cj_clock ended; rm -rf "$cj_home"' EXIT

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 
 from ...jobs import NodeState
@@ -13,12 +15,45 @@ from ...jobs import Phase
 from ...jobs import SentinelReport
 from ...jobs import Times
 from ...judge.ends import LIMITS
+from .. import sentinel
 from .sdk import Row
 from .states import hint_of
 from .states import phase_of
 from .states import TORN_DOWN
 
 _CODES = re.compile(r"Job exited with exit codes? (?:(?P<one>[0-9]+)|\[(?P<several>[0-9, ]+)\])")
+
+
+_CLOCK = re.compile(
+    r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<what>began|ended) node=(?P<node>[0-9]+) at=(?P<at>[0-9]{1,12})\]"
+)
+
+SKEW = 60.0
+"""Seconds by which a node's clock and the API server's may differ before the latter's times are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the ranks of one start said of themselves, by rank. Times are seconds since the epoch, by the nodes' clocks."""
+
+    reports: Mapping[int, SentinelReport] = field(default_factory=dict)
+    began: Mapping[int, float] = field(default_factory=dict)
+    ended: Mapping[int, float] = field(default_factory=dict)
+
+
+def said(text: str, mark: str) -> Said:
+    """Read it out of a log; the last word of each rank counts."""
+    clocks = [match for match in _CLOCK.finditer(text) if match["nonce"] == mark]
+    return Said(
+        {report.node: report for report in sentinel.parse_all(text, mark)},
+        {int(match["node"]): float(match["at"]) for match in clocks if match["what"] == "began"},
+        {int(match["node"]): float(match["at"]) for match in clocks if match["what"] == "ended"},
+    )
+
+
+def without_clocks(text: str) -> str:
+    """A log without the lines that only this backend has put there."""
+    return "".join(line for line in text.splitlines(keepends=True) if not _CLOCK.match(line))
 
 
 def is_over(row: Row, now: float, teardown: float) -> bool:
@@ -40,29 +75,30 @@ def observe_live(row: Row) -> Observation:
     )
 
 
-def observe_end(
-    row: Row, reports: Sequence[SentinelReport], *, ranks: int, limit: SentinelReport | None
-) -> Observation:
+def observe_end(row: Row, words: Said, *, ranks: int, limit: SentinelReport | None) -> Observation:
     """How a job ended. ``limit`` is the first word of a sentinel that a limit struck, in whichever start."""
-    by_rank = {report.node: report for report in reports if report.node < ranks}
+    by_rank = {rank: report for rank, report in words.reports.items() if rank < ranks}
     if limit is not None:
         by_rank[limit.node] = limit
     hint = hint_of(row.status, started=row.started is not None)
     if limit is not None and row.status == "CANCELLED":
         # By us: it was about to begin again, which a limit never leads to.
         hint = None
-    words = row.failure or row.details
+    why = row.failure or row.details
     if row.schedule_state not in ("", TORN_DOWN):
-        words = f"{words}; its cluster was not seen to go down".strip("; ")
+        why = f"{why}; its cluster was not seen to go down".strip("; ")
     code = _code(row.failure) if ranks == 1 else None
     return Observation(
         Phase.ENDED,
-        _in_order(Times(row.submitted, row.started, row.ended)),
+        _in_order(_times(row, words, ranks)),
         row.status,
-        words,
+        why,
         hint,
         0 if row.status == "SUCCEEDED" else code,
-        tuple(_node(rank, by_rank) for rank in sorted(by_rank)),
+        tuple(
+            NodeState(rank, report=report, ended=words.ended.get(rank))
+            for rank, report in sorted(by_rank.items())
+        ),
         row.recoveries,
     )
 
@@ -72,8 +108,18 @@ def first_limit(reports: Sequence[SentinelReport]) -> SentinelReport | None:
     return next((report for report in reports if report.word in LIMITS), None)
 
 
-def _node(rank: int, reports: Mapping[int, SentinelReport]) -> NodeState:
-    return NodeState(rank, report=reports[rank])
+def _times(row: Row, words: Said, ranks: int) -> Times:
+    """By the nodes' clocks where every rank tells; the first of several starts is known to SkyPilot only."""
+    started, ended = row.started, row.ended
+    if len(words.began) >= ranks and not row.recoveries:
+        started = _near(min(words.began.values()), started)
+    if len(words.ended) >= ranks:
+        ended = _near(max(words.ended.values()), ended)
+    return Times(row.submitted, started, ended)
+
+
+def _near(moment: float, known: float | None) -> float | None:
+    return moment if known is not None and abs(moment - known) < SKEW else known
 
 
 def _state(row: Row) -> str:

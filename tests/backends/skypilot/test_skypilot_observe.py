@@ -9,6 +9,9 @@ import pytest
 from pytest_clusterjobs.backends.skypilot.observe import is_over
 from pytest_clusterjobs.backends.skypilot.observe import observe_end
 from pytest_clusterjobs.backends.skypilot.observe import observe_live
+from pytest_clusterjobs.backends.skypilot.observe import Said
+from pytest_clusterjobs.backends.skypilot.observe import said
+from pytest_clusterjobs.backends.skypilot.observe import without_clocks
 from pytest_clusterjobs.backends.skypilot.sdk import Row
 from pytest_clusterjobs.backends.skypilot.states import phase_of
 from pytest_clusterjobs.backends.skypilot.states import PHASES
@@ -38,6 +41,10 @@ def word(word: SentinelWord, node: int = 0) -> SentinelReport:
     return SentinelReport(word, node)
 
 
+def words(*reports: SentinelReport) -> Said:
+    return Said({report.node: report for report in reports})
+
+
 def judged(seen: Observation, ranks: int = 1) -> tuple[str, int | None]:
     result = outcome(JobSpec("x", nodes=ranks), seen, action=None, classification=Classification(), log=None)
     return result.reason, result.exit_code
@@ -64,7 +71,7 @@ def test_an_end_is_one_when_the_cluster_is_gone_or_should_be() -> None:
     assert not is_over(going, NOW, 120)
     assert observe_live(going).phase is Phase.RUNNING
     assert is_over(going, NOW + 120, 120)
-    seen = observe_end(going, [exited(7)], ranks=1, limit=None)
+    seen = observe_end(going, words(exited(7)), ranks=1, limit=None)
     assert seen.native_reason == "its cluster was not seen to go down"
 
 
@@ -96,16 +103,16 @@ def test_recovery_is_waiting() -> None:
 def test_ends(
     status: str, fields: dict[str, Any], reports: list[SentinelReport], reason: Reason, code: int | None
 ) -> None:
-    seen = observe_end(row(status, **fields), reports, ranks=1, limit=None)
+    seen = observe_end(row(status, **fields), words(*reports), ranks=1, limit=None)
     assert judged(seen) == (reason, code)
 
 
 def test_of_several_nodes_the_launchers_code_is_nobodys() -> None:
     """srun reports 143, with which it stopped rank 0, when rank 1 ended with 7."""
     failure = "Job exited with exit codes [143] (user program failure)."
-    seen = observe_end(row("FAILED", failure=failure), [exited(7, 1)], ranks=2, limit=None)
+    seen = observe_end(row("FAILED", failure=failure), words(exited(7, 1)), ranks=2, limit=None)
     assert judged(seen, 2) == (Reason.JOB_FAILED, 7)
-    assert judged(observe_end(row("FAILED", failure=failure), [], ranks=2, limit=None), 2) == (
+    assert judged(observe_end(row("FAILED", failure=failure), Said(), ranks=2, limit=None), 2) == (
         Reason.UNKNOWN,
         None,
     )
@@ -113,7 +120,46 @@ def test_of_several_nodes_the_launchers_code_is_nobodys() -> None:
 
 def test_a_limit_of_an_earlier_start_is_the_end_of_the_job() -> None:
     limit = word(SentinelWord.MAX_RUNTIME_REACHED)
-    seen = observe_end(row("CANCELLED", recoveries=1), [word(SentinelWord.STOPPED)], ranks=1, limit=limit)
+    seen = observe_end(
+        row("CANCELLED", recoveries=1), words(word(SentinelWord.STOPPED)), ranks=1, limit=limit
+    )
     assert judged(seen) == (Reason.MAX_RUNTIME_REACHED, None)
-    seen = observe_end(row("SUCCEEDED", recoveries=1), [exited(0)], ranks=1, limit=limit)
+    seen = observe_end(row("SUCCEEDED", recoveries=1), words(exited(0)), ranks=1, limit=limit)
     assert judged(seen) == (Reason.MAX_RUNTIME_REACHED, None)
+
+
+MARK = "0123456789ab"
+LOG = (
+    f"(head, rank=0, pid=1) [clusterjobs {MARK} began node=0 at={NOW - 50:.0f}]\n"
+    f"(worker1, rank=1, pid=1, ip=1.1.1.1) [clusterjobs {MARK} began node=1 at={NOW - 48:.0f}]\n"
+    f"(head, rank=0, pid=1) [clusterjobs {MARK} exited exit_code=0 node=0 restarts=0 heartbeats=0]\n"
+    f"(head, rank=0, pid=1) [clusterjobs {MARK} ended node=0 at={NOW - 20:.0f}]\n"
+    f"(worker1, rank=1, pid=1, ip=1.1.1.1) [clusterjobs {MARK} exited exit_code=7 node=1 restarts=0 heartbeats=0]\n"
+    f"(worker1, rank=1, pid=1, ip=1.1.1.1) [clusterjobs {MARK} ended node=1 at={NOW - 18:.0f}]\n"
+)
+
+
+def test_times_are_those_of_the_nodes() -> None:
+    """SkyPilot's are when it looked."""
+    end = observe_end(row("FAILED"), said(LOG, MARK), ranks=2, limit=None)
+    assert (end.times.started, end.times.ended) == (NOW - 50, NOW - 18)
+    assert [node.ended for node in end.nodes] == [NOW - 20, NOW - 18]
+
+
+def test_of_several_starts_the_first_is_known_to_skypilot_only() -> None:
+    end = observe_end(row("FAILED", recoveries=1), said(LOG, MARK), ranks=2, limit=None)
+    assert (end.times.started, end.times.ended) == (NOW - 60, NOW - 18)
+
+
+def test_a_clock_that_is_far_off_is_not_believed() -> None:
+    off = LOG.replace(f"at={NOW - 18:.0f}", "at=18")
+    assert observe_end(row("FAILED"), said(off, MARK), ranks=2, limit=None).times.ended == NOW - 20
+    assert (
+        observe_end(row("FAILED"), said(LOG.replace("at=9", "at=19"), MARK), ranks=2, limit=None).times.ended
+        == NOW - 5
+    )
+
+
+def test_nobody_else_sees_the_clocks() -> None:
+    text = f"[clusterjobs {MARK} began node=0 at=5]\nhello\n[clusterjobs {MARK} ended node=0 at=6]\n"
+    assert without_clocks(text) == "hello\n"

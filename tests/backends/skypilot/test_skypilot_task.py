@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pytest_clusterjobs.backends.sentinel import parse
+from pytest_clusterjobs.backends.skypilot.observe import without_clocks
 from pytest_clusterjobs.backends.skypilot.settings import Settings
 from pytest_clusterjobs.backends.skypilot.task import shown
 from pytest_clusterjobs.backends.skypilot.task import task
@@ -51,7 +52,9 @@ class Node:
             check=False,
         )
         assert done.stderr == ""
-        return done.returncode, done.stdout
+        clocks = [line for line in done.stdout.splitlines() if " at=" in line]
+        assert [line.split()[2] for line in clocks] in (["began", "ended"], ["began"])
+        return done.returncode, without_clocks(done.stdout)
 
 
 @pytest.fixture
