@@ -148,10 +148,15 @@ class SkyPilotBackend:
             self._twins.update(new)
 
     def _observe(self, job: Known) -> Observation | None:
-        """What is to be said of a job; ``None`` if its log cannot be read now."""
+        """What is to be said of a job; ``None`` if its log cannot be read now, or its cluster is still going down.
+
+        Such a job runs no more, and no limit of a running one is to strike it.
+        """
         try:
-            if not is_over(job.row, time.time(), self._settings.teardown):
+            if not job.row.is_terminal:
                 return self._observe_live(job)
+            if not is_over(job.row, time.time(), self._settings.teardown):
+                return None
             words = self._words(job)
             limit = job.limit or self._earlier_limit(job) or first_limit(list(words.reports.values()))
             return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)

@@ -8,8 +8,9 @@ printf '%s\n' "$SKYPILOT_NODE_IPS" >"$cj_home/hosts"
 read -r CLUSTERJOBS_MASTER_ADDR <"$cj_home/hosts"
 export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-127.0.0.1}" CLUSTERJOBS_HOSTFILE="$cj_home/hosts"
 export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat" CLUSTERJOBS_RESTARTS=0
-# SkyPilot's own times are when it looked, up to half a minute late.
-cj_clock() { echo "[clusterjobs NONCE $1 node=$CLUSTERJOBS_NODE_RANK at=$(date +%s)]"; }
+# SkyPilot's own times are when it looked, up to half a minute late, and of the whole job: which rank was first to fail is
+# told by these. Where date knows no fractions, what it says instead is passed over.
+cj_clock() { echo "[clusterjobs NONCE $1 node=$CLUSTERJOBS_NODE_RANK at=$(date +%s.%N)]"; }
 cj_clock began
 
 ## again

@@ -25,7 +25,7 @@ _CODES = re.compile(r"Job exited with exit codes? (?:(?P<one>[0-9]+)|\[(?P<sever
 
 
 _CLOCK = re.compile(
-    r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<what>began|ended) node=(?P<node>[0-9]+) at=(?P<at>[0-9]{1,12})\]"
+    r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<what>began|ended) node=(?P<node>[0-9]+) at=(?P<at>[0-9]{1,12}(?:\.[0-9]{1,9})?)[^]\n]{0,8}\]"
 )
 
 SKEW = 60.0
@@ -64,10 +64,9 @@ def is_over(row: Row, now: float, teardown: float) -> bool:
 
 
 def observe_live(row: Row) -> Observation:
-    """What the queue says of a job that has not ended, or whose cluster is going down."""
-    phase = phase_of(row.status)
+    """What the queue says of a job that has not ended."""
     return Observation(
-        Phase.RUNNING if phase is Phase.ENDED else phase,
+        phase_of(row.status),
         Times(row.submitted, row.started),
         _state(row),
         row.details or row.failure,

@@ -69,7 +69,6 @@ def test_an_end_is_one_when_the_cluster_is_gone_or_should_be() -> None:
     assert is_over(row("FAILED"), NOW, 120)
     going = row("FAILED", schedule_state="ALIVE")
     assert not is_over(going, NOW, 120)
-    assert observe_live(going).phase is Phase.RUNNING
     assert is_over(going, NOW + 120, 120)
     seen = observe_end(going, words(exited(7)), ranks=1, limit=None)
     assert seen.native_reason == "its cluster was not seen to go down"
@@ -133,7 +132,7 @@ LOG = (
     f"(head, rank=0, pid=1) [clusterjobs {MARK} began node=0 at={NOW - 50:.0f}]\n"
     f"(worker1, rank=1, pid=1, ip=1.1.1.1) [clusterjobs {MARK} began node=1 at={NOW - 48:.0f}]\n"
     f"(head, rank=0, pid=1) [clusterjobs {MARK} exited exit_code=0 node=0 restarts=0 heartbeats=0]\n"
-    f"(head, rank=0, pid=1) [clusterjobs {MARK} ended node=0 at={NOW - 20:.0f}]\n"
+    f"(head, rank=0, pid=1) [clusterjobs {MARK} ended node=0 at={NOW - 20:.0f}.%N]\n"
     f"(worker1, rank=1, pid=1, ip=1.1.1.1) [clusterjobs {MARK} exited exit_code=7 node=1 restarts=0 heartbeats=0]\n"
     f"(worker1, rank=1, pid=1, ip=1.1.1.1) [clusterjobs {MARK} ended node=1 at={NOW - 18:.0f}]\n"
 )

@@ -80,3 +80,10 @@ def test_a_round_is_one_question(replayed: Replayed) -> None:
 def test_a_recovery_is_seen(replayed: Replayed) -> None:
     states = [seen.native_state.partition(" ")[0] for seen in replayed.seen[token_of("preempted")]]
     assert "RECOVERING" in states
+
+
+def test_a_job_whose_cluster_goes_down_is_not_running(replayed: Replayed) -> None:
+    """Or a limit of running ones would strike it."""
+    running = [each for seen in replayed.seen.values() for each in seen if each.phase is Phase.RUNNING]
+    assert running
+    assert not [each for each in running if each.native_state.startswith(("SUCCEEDED", "FAILED"))]

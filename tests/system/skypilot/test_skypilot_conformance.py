@@ -67,7 +67,15 @@ class TestManagedJobs(BackendConformance):
         return harness_of(("jobs", "cancel"))
 
 
+@pytest.fixture(scope="module")
+def one_cluster(server: SkyPilotClient) -> str:
+    """A cluster with room for every test; without it the first job's would have one node."""
+    place = ["--infra", server.infra, "--cpus", "4", "--num-nodes", "2"]
+    server.run("launch", "--yes", "--detach-run", "--cluster", ONE, *place, "true", timeout=600.0)
+    return ONE
+
+
 class TestClusterJobs(BackendConformance):
     @pytest.fixture
-    def harness(self, harness_of: Callable[..., Harness]) -> Harness:
+    def harness(self, one_cluster: str, harness_of: Callable[..., Harness]) -> Harness:
         return harness_of(("cancel", ONE), mode="cluster", cluster=ONE, idle_minutes=30)
