@@ -27,8 +27,6 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
     for name in sorted({*spec.env, *spec.secrets}):
         if name.startswith("SKYPILOT_"):
             yield f"env: {name}: names that begin with SKYPILOT_ are SkyPilot's own"
-    if settings.mode == "cluster" and spec.max_restarts:
-        yield "max_restarts: jobs of one cluster (mode = 'cluster') are not started again: use mode = 'managed'"
     if wrong:
         return
     resources = merged(settings.task, spec.options).get("resources", {})
@@ -48,11 +46,10 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
 
 @cache
 def _refusal(config: str) -> str:
-    from .kinds import ManagedJobs
     from .sdk import Sky
 
     try:
-        Sky(ManagedJobs(), answer_timeout=60.0).check(json.loads(config))
+        Sky(answer_timeout=60.0).check(json.loads(config))
     except SubmissionRejected as error:
         return str(error)
     return ""

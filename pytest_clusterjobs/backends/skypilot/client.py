@@ -35,9 +35,6 @@ from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import Unknown
-from .kinds import ClusterJobs
-from .kinds import Kind
-from .kinds import ManagedJobs
 from .logs import chunk
 from .logs import failed_starts
 from .logs import of_rank
@@ -65,7 +62,7 @@ class SkyPilotBackend:
     def __init__(self, context: BackendContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._sky = Sky(_kind(settings), settings.answer_timeout)
+        self._sky = Sky(settings.answer_timeout)
         self._launched: dict[str, Handle] = {}
         self._last: dict[str, tuple[Row, float]] = {}
         """How each job was when it was last seen, and when, in monotonic seconds."""
@@ -80,7 +77,6 @@ class SkyPilotBackend:
             min_poll_interval=settings.poll_interval,
             find_settle=settings.find_settle,
             log_settle=settings.teardown,
-            restarts=settings.mode == "managed",
         )
 
     # Submitting.
@@ -255,16 +251,8 @@ class SkyPilotBackend:
     # Ending.
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """See :class:`Backend`. A launch that has no job yet is ended as a request.
-
-        A cluster that came up again counts its jobs from 1 again: there a name says which is meant, a number does not.
-        """
-        known = self._settings.mode == "managed"
-        ids = {
-            token: int(handle.job_id)
-            for token, handle in handles.items()
-            if known and handle.job_id is not None
-        }
+        """See :class:`Backend`. A launch that has no job yet is ended as a request."""
+        ids = {token: int(handle.job_id) for token, handle in handles.items() if handle.job_id is not None}
         unknown = [token for token in handles if token not in ids]
         if unknown:
             ids.update(
@@ -335,12 +323,6 @@ class Known:
         """The limit that struck in an earlier start."""
         kept = self.handle.data.get("limit")
         return None if kept is None else SentinelReport(**{**kept, "word": SentinelWord(kept["word"])})
-
-
-def _kind(settings: Settings) -> Kind:
-    if settings.mode == "managed":
-        return ManagedJobs()
-    return ClusterJobs(settings.cluster, settings.idle_minutes)
 
 
 def _completed(handle: Handle, row: Row) -> Handle:

@@ -24,7 +24,7 @@ from typing import TypeVar
 from ...jobs import Phase
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
-from .kinds import Kind
+from . import managed
 from .states import LIVE_REQUESTS
 from .states import phase_of
 
@@ -104,13 +104,9 @@ class Request:
 
 
 class Sky:
-    """The client of the API server that the environment and SkyPilot's own configuration name.
+    """The client of the API server that the environment and SkyPilot's own configuration name."""
 
-    ``kind`` is what differs between managed jobs and those of one cluster.
-    """
-
-    def __init__(self, kind: Kind, answer_timeout: float) -> None:
-        self._kind = kind
+    def __init__(self, answer_timeout: float) -> None:
         self._patience = answer_timeout
         self._sky = _imported()
 
@@ -126,7 +122,7 @@ class Sky:
 
         def launch() -> str:
             task = self._sky.Task.from_yaml_config(dict(config), secrets_overrides=list(secrets.items()))
-            return str(self._kind.launch(self._sky, task, config["name"]))
+            return str(managed.launch(self._sky, task, config["name"]))
 
         return self._call(launch)
 
@@ -146,7 +142,7 @@ class Sky:
         pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"[a-z0-9-]*")
         found = {}
         for each in self._call(lambda: self._sky.api_status(fields=fields)):
-            if _is_launch(each.name, self._kind.request) and str(each.status) in LIVE_REQUESTS:
+            if _is_launch(each.name, managed.LAUNCH) and str(each.status) in LIVE_REQUESTS:
                 match = pattern.search(_decoded(each.request_body))
                 if match is not None:
                     found[match[0].decode()] = str(each.request_id)
@@ -164,13 +160,13 @@ class Sky:
 
     def queue(self, name: str, *, live: bool = False) -> list[Row]:
         """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises BackendError."""
-        rows = self._call(lambda: [_row(each) for each in self._kind.queue(self._sky, name, live)])
+        rows = self._call(lambda: [_row(each) for each in managed.queue(self._sky, name, live)])
         return sorted((row for row in rows if name in row.name), key=lambda row: row.job_id)
 
     def cancel(self, job_ids: Sequence[int]) -> None:
         """Ask for the end of jobs; of those that have ended nothing is asked. Raises BackendError."""
         if job_ids:
-            self._call(lambda: self._sky.get(self._kind.cancel(self._sky, list(job_ids))))
+            self._call(lambda: self._sky.get(managed.cancel(self._sky, list(job_ids))))
 
     def cancel_requests(self, request_ids: Sequence[str]) -> None:
         """Ask for the end of requests. Raises BackendError."""
@@ -180,7 +176,7 @@ class Sky:
     def log(self, job_id: int, *, controller: bool = False, only: str = "") -> str:
         """What a job has printed, or its controller: the lines with ``only`` in them. Raises BackendError."""
         stream = _Sieve(only)
-        self._call(lambda: self._kind.tail(self._sky, job_id, controller, stream))
+        self._call(lambda: managed.tail(self._sky, job_id, controller, stream))
         return stream.getvalue()
 
     def _call(self, ask: Callable[[], T]) -> T:
@@ -235,16 +231,15 @@ def _imported() -> Any:
 
 
 def _row(record: Any) -> Row:
-    """A job of either kind: that of a cluster has no schedule, no recoveries and no words."""
     status = record.status
     return Row(
         job_id=int(record.job_id),
         name=str(record.job_name),
         status=getattr(status, "value", None) or str(status),
-        schedule_state=getattr(record, "schedule_state", None) or "",
-        recoveries=getattr(record, "recovery_count", None) or 0,
-        failure=getattr(record, "failure_reason", None) or "",
-        details=getattr(record, "details", None) or "",
+        schedule_state=record.schedule_state or "",
+        recoveries=record.recovery_count or 0,
+        failure=record.failure_reason or "",
+        details=record.details or "",
         submitted=record.submitted_at,
         started=record.start_at,
         ended=record.end_at,

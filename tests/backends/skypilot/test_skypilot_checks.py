@@ -42,11 +42,6 @@ def test_a_site_s_task_is_looked_at_too() -> None:
     assert problem == "task in the site settings: num_nodes is set by the backend: use nodes"
 
 
-def test_one_cluster_does_not_begin_again() -> None:
-    (problem,) = said(Settings(mode="cluster", cluster="c"), max_restarts=1)
-    assert problem.startswith("max_restarts: jobs of one cluster")
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -70,10 +65,6 @@ def test_what_is_fine_is_fine(sky: None) -> None:
     ("raw", "words"),
     [
         ({"poll_interval": "5s"}, "poll_interval must be seconds, 0 to 3600, not '5s'"),
-        ({"mode": "serve"}, "mode must be managed or cluster, not 'serve'"),
-        ({"mode": "cluster"}, "mode = 'cluster' and cluster = NAME go together"),
-        ({"cluster": "a b"}, "cluster must be a cluster's name"),
-        ({"idle_minutes": 0}, "idle_minutes must be a whole number of minutes"),
         ({"state_dir": "here"}, "state_dir must be an absolute path"),
         ({"task": "x"}, "task must be a table"),
     ],

@@ -1,5 +1,4 @@
-"""The SkyPilot backend proves itself on a real SkyPilot, as any other backend does: in minutes on one cluster, and in
-hours with managed jobs, each of which has a cluster of its own."""
+"""The SkyPilot backend proves itself on a real SkyPilot, as any other backend does: in hours, since each job has a cluster of its own."""
 
 from __future__ import annotations
 
@@ -21,8 +20,6 @@ from tests.backends.skypilot.recordings import talk_to
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 BACKEND = "pytest_clusterjobs.backends.skypilot:TYPE"
-ONE = "conformance"
-"""The cluster of all jobs where they have one in common."""
 
 
 def started(cluster: Cluster) -> Job:
@@ -65,17 +62,3 @@ class TestManagedJobs(BackendConformance):
     @pytest.fixture
     def harness(self, harness_of: Callable[..., Harness]) -> Harness:
         return harness_of(("jobs", "cancel"))
-
-
-@pytest.fixture(scope="module")
-def one_cluster(server: SkyPilotClient) -> str:
-    """A cluster with room for every test; without it the first job's would have one node."""
-    place = ["--infra", server.infra, "--cpus", "4", "--num-nodes", "2"]
-    server.run("launch", "--yes", "--detach-run", "--cluster", ONE, *place, "true", timeout=600.0)
-    return ONE
-
-
-class TestClusterJobs(BackendConformance):
-    @pytest.fixture
-    def harness(self, one_cluster: str, harness_of: Callable[..., Harness]) -> Harness:
-        return harness_of(("cancel", ONE), mode="cluster", cluster=ONE, idle_minutes=30)
