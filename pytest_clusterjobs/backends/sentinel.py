@@ -18,6 +18,7 @@ from ..jobs import JobSpec
 from ..jobs import SentinelReport
 from ..jobs import SentinelWord
 from ..jobs.token import nonce
+from .shell import bare
 
 MAX_BYTES = 3072
 """What the delivered script may take: AWS Batch caps all overrides of a job at 8192 bytes."""
@@ -36,14 +37,18 @@ _LINE = re.compile(
 @cache
 def script() -> str:
     """The script as it is delivered: without comments and empty lines, and with short names."""
-    text = "\n".join(line for line in _source().splitlines() if line and not line.startswith("#"))
-    return _shortened(text)
+    return _shortened(bare(_source()))
 
 
 def _shortened(text: str) -> str:
     """Shell text with the script's variables under the names by which they are delivered."""
-    short = dict(zip(sorted(set(_NAME.findall(_source()))), ascii_letters, strict=False))
-    return _NAME.sub(lambda match: f"cj{short[match[0]]}" if match[0] in short else match[0], text)
+    return _NAME.sub(lambda match: _short_names().get(match[0], match[0]), text)
+
+
+@cache
+def _short_names() -> dict[str, str]:
+    names = sorted(set(_NAME.findall(_source())))
+    return {name: f"cj{letter}" for name, letter in zip(names, ascii_letters, strict=False)}
 
 
 @cache

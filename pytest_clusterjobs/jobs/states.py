@@ -42,6 +42,15 @@ class Times:
     """The first start of the attempt."""
     ended: float | None = None
 
+    def in_order(self) -> Times:
+        """None of them before the one that it follows: they may be told by different clocks."""
+        started, ended = self.started, self.ended
+        if started is not None and self.submitted is not None:
+            started = max(started, self.submitted)
+        if ended is not None:
+            ended = max(ended, started or ended, self.submitted or ended)
+        return Times(self.submitted, started, ended)
+
 
 class SentinelWord(StrEnum):
     """What a sentinel says of how its node ended."""

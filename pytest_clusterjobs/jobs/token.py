@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 _TOKEN = re.compile(r"cj-(?P<run_id>[a-z0-9-]+)-(?P<cell>[0-9a-f]{10})-a(?P<attempt>[0-9]+)")
 
+STAND_IN = "cj-20260101t000000-000000-0000000000-a1"
+"""A token, for what is checked before there is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ...jobs import JobSpec
+from ...jobs.token import STAND_IN
 from .options import problems as option_problems
 from .request import definition_of
 from .request import MAX_OVERRIDES
@@ -14,7 +15,6 @@ from .request import overrides
 from .request import request
 from .request import RESERVED
 from .request import size
-from .request import STAND_IN
 from .settings import missing
 from .settings import Settings
 

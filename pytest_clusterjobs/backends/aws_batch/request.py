@@ -7,7 +7,6 @@ import math
 import posixpath
 from collections.abc import Mapping
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from ...jobs.token import Token
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
+from ..shell import bare
+from ..shell import piece
 from .settings import Settings
 
 MARGIN = 60.0
@@ -43,9 +44,6 @@ NOT_STARTED = ("Cannot*", "ResourceInitializationError*")
 """Container reasons of a start that failed before the command began."""
 
 TAG_RUN, TAG_TOKEN, TAG_CELL = "clusterjobs-run", "clusterjobs-token", "clusterjobs-cell"
-
-STAND_IN = "cj-20260101t000000-000000-0000000000-a1"
-"""A token, for what is checked before there is one."""
 
 
 def request(
@@ -208,9 +206,6 @@ def _prelude(spec: JobSpec, settings: Settings) -> str:
     return f"{_part('start')}\n{several}"
 
 
-@cache
 def _part(name: str) -> str:
     """A piece of ``node.sh``, as it is delivered."""
-    source = Path(__file__).with_name("node.sh").read_text(encoding="ascii")
-    lines = source.partition(f"## {name}\n")[2].partition("\n## ")[0].splitlines()
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+    return bare(piece(Path(__file__).with_name("node.sh"), name))

@@ -9,15 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ...jobs import JobSpec
-from ..protocol import SubmissionRejected
+from ...jobs.token import STAND_IN
+from ..protocol import BackendError
 from .options import merged
 from .options import problems as option_problems
 from .settings import Settings
 from .task import accelerator
 from .task import task
-
-STAND_IN = "cj-20260101t000000-000000-0000000000-a1"
-"""A token, for what is checked before there is one."""
 
 
 def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
@@ -50,6 +48,6 @@ def _refusal(config: str) -> str:
 
     try:
         Sky(answer_timeout=60.0).check(json.loads(config))
-    except SubmissionRejected as error:
+    except BackendError as error:
         return str(error)
     return ""

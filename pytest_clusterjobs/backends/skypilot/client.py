@@ -122,14 +122,14 @@ class SkyPilotBackend:
         )
         return {token: observation for token, observation in seen.items() if observation is not None}
 
-    def _rows(self, tokens: Iterable[str], *, live: bool = False) -> dict[str, Row]:
+    def _rows(self, tokens: Iterable[str]) -> dict[str, Row]:
         """The job of each token. A younger one with the same name is a twin, and is ended."""
         found: dict[str, Row] = {}
         twins = []
         for prefix, group in groupby(sorted(tokens), key=_prefix_of):
             wanted = set(group)
             name = prefix if len(wanted) > 1 else next(iter(wanted))
-            for row in self._sky.queue(name, live=live):
+            for row in self._sky.queue(name):
                 if row.name in wanted and found.setdefault(row.name, row) is not row:
                     twins.append(row)
         self._end_twins(twins)
@@ -154,7 +154,7 @@ class SkyPilotBackend:
             if not is_over(job.row, time.time(), self._settings.teardown):
                 return None
             words = self._words(job)
-            limit = job.limit or self._earlier_limit(job) or first_limit(list(words.reports.values()))
+            limit = job.limit or self._earlier_limit(job) or first_limit(words.reports.values())
             return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
         except BackendError:
             if not is_over(job.row, time.time() - self._settings.teardown, self._settings.teardown):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from ...jobs import LogChunk
@@ -31,10 +30,7 @@ def of_rank(text: str, rank: int) -> str:
 
 def failed_starts(controller: str) -> list[str]:
     """The log of each start that failed, in order, out of the log of the job's controller."""
-    return list(_sections(controller))
-
-
-def _sections(controller: str) -> Iterator[str]:
+    found: list[str] = []
     section: list[str] | None = None
     for line in controller.splitlines(keepends=True):
         # The job's own lines have a prefix: it cannot end its section, nor begin one.
@@ -42,10 +38,11 @@ def _sections(controller: str) -> Iterator[str]:
         if not own and _BEGIN in line:
             section = []
         elif section is not None and not own and _END in line:
-            yield "".join(section)
+            found.append("".join(section))
             section = None
         elif section is not None:
             section.append(line)
+    return found
 
 
 def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool) -> LogChunk:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 
 from ...jobs import NodeState
 from ...jobs import Observation
@@ -89,7 +88,7 @@ def observe_end(row: Row, words: Said, *, ranks: int, limit: SentinelReport | No
     code = _code(row.failure) if ranks == 1 else None
     return Observation(
         Phase.ENDED,
-        _in_order(_times(row, words, ranks)),
+        _times(row, words, ranks).in_order(),
         row.status,
         why,
         hint,
@@ -102,7 +101,7 @@ def observe_end(row: Row, words: Said, *, ranks: int, limit: SentinelReport | No
     )
 
 
-def first_limit(reports: Sequence[SentinelReport]) -> SentinelReport | None:
+def first_limit(reports: Iterable[SentinelReport]) -> SentinelReport | None:
     """The first word of a sentinel that a limit struck."""
     return next((report for report in reports if report.word in LIMITS), None)
 
@@ -131,12 +130,3 @@ def _code(failure: str) -> int | None:
     if match is None:
         return None
     return int(match["one"] or match["several"].split(",")[0])
-
-
-def _in_order(times: Times) -> Times:
-    started, ended = times.started, times.ended
-    if started is not None and times.submitted is not None:
-        started = max(started, times.submitted)
-    if ended is not None:
-        ended = max(ended, started or ended, times.submitted or ended)
-    return replace(times, started=started, ended=ended)

@@ -51,12 +51,11 @@ def problems(options: Mapping[str, Any], where: str = "options.skypilot") -> Ite
             yield f"{where}: resources.job_recovery.{name} is set by the backend: use max_restarts"
 
 
-def merged(*fragments: Mapping[str, Any]) -> dict[str, Any]:
-    """Fragments on top of each other; mappings deeply, all else replaces."""
-    result: dict[str, Any] = {}
-    for fragment in fragments:
-        for name, value in fragment.items():
-            below = result.get(name)
-            both = isinstance(below, Mapping) and isinstance(value, Mapping)
-            result[name] = merged(below, value) if both else value  # type: ignore[arg-type]
+def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """A fragment on top of another; mappings deeply, all else replaces."""
+    result = dict(lower)
+    for name, value in upper.items():
+        below = result.get(name)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(below, value) if both else value  # type: ignore[arg-type]
     return result

@@ -24,11 +24,28 @@ from typing import TypeVar
 from ...jobs import Phase
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
-from . import managed
 from .states import LIVE_REQUESTS
 from .states import phase_of
 
 T = TypeVar("T")
+
+FIELDS = (
+    "job_id",
+    "job_name",
+    "status",
+    "schedule_state",
+    "recovery_count",
+    "failure_reason",
+    "details",
+    "submitted_at",
+    "start_at",
+    "end_at",
+    "resources",
+)
+"""What is asked of each managed job: the default leaves out why, and all of them bring every task's YAML."""
+
+LAUNCH = ("jobs.launch", "sky.jobs.launch")
+"""How a request that launches a managed job is called."""
 
 REFUSALS = frozenset(
     {
@@ -122,7 +139,8 @@ class Sky:
 
         def launch() -> str:
             task = self._sky.Task.from_yaml_config(dict(config), secrets_overrides=list(secrets.items()))
-            return str(managed.launch(self._sky, task, config["name"]))
+            # Launched from within another job, it is none of that one's group all the same.
+            return str(self._sky.jobs.launch(task, name=config["name"], job_group=None))
 
         return self._call(launch)
 
@@ -142,7 +160,7 @@ class Sky:
         pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"[a-z0-9-]*")
         found = {}
         for each in self._call(lambda: self._sky.api_status(fields=fields)):
-            if _is_launch(each.name, managed.LAUNCH) and str(each.status) in LIVE_REQUESTS:
+            if each.name in LAUNCH and str(each.status) in LIVE_REQUESTS:
                 match = pattern.search(_decoded(each.request_body))
                 if match is not None:
                     found[match[0].decode()] = str(each.request_id)
@@ -160,13 +178,19 @@ class Sky:
 
     def queue(self, name: str, *, live: bool = False) -> list[Row]:
         """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises BackendError."""
-        rows = self._call(lambda: [_row(each) for each in managed.queue(self._sky, name, live)])
-        return sorted((row for row in rows if name in row.name), key=lambda row: row.job_id)
+
+        def queue() -> list[Row]:
+            request = self._sky.jobs.queue_v2(
+                refresh=False, skip_finished=live, fields=FIELDS, name_match=name
+            )
+            return [_row(each) for each in self._sky.get(request)[0]]
+
+        return sorted((row for row in self._call(queue) if name in row.name), key=lambda row: row.job_id)
 
     def cancel(self, job_ids: Sequence[int]) -> None:
         """Ask for the end of jobs; of those that have ended nothing is asked. Raises BackendError."""
         if job_ids:
-            self._call(lambda: self._sky.get(managed.cancel(self._sky, list(job_ids))))
+            self._call(lambda: self._sky.get(self._sky.jobs.cancel(job_ids=list(job_ids))))
 
     def cancel_requests(self, request_ids: Sequence[str]) -> None:
         """Ask for the end of requests. Raises BackendError."""
@@ -176,7 +200,11 @@ class Sky:
     def log(self, job_id: int, *, controller: bool = False, only: str = "") -> str:
         """What a job has printed, or its controller: the lines with ``only`` in them. Raises BackendError."""
         stream = _Sieve(only)
-        self._call(lambda: managed.tail(self._sky, job_id, controller, stream))
+        self._call(
+            lambda: self._sky.jobs.tail_logs(
+                job_id=job_id, follow=False, controller=controller, output_stream=stream
+            )
+        )
         return stream.getvalue()
 
     def _call(self, ask: Callable[[], T]) -> T:
@@ -245,10 +273,6 @@ def _row(record: Any) -> Row:
         ended=record.end_at,
         nodes=_nodes(record.resources or ""),
     )
-
-
-def _is_launch(name: str, request: str) -> bool:
-    return name.removeprefix("sky.") == request
 
 
 def _nodes(resources: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from ...jobs.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
+from ..shell import bare
+from ..shell import piece
 from .options import merged
 from .settings import Settings
 
@@ -126,9 +127,6 @@ def _prelude(spec: JobSpec, token: str, settings: Settings) -> str:
     return "\n".join(parts).replace("STATE", state).replace("NONCE", nonce(token))
 
 
-@cache
 def _part(name: str) -> str:
     """A piece of ``node.sh``, as it is delivered."""
-    source = Path(__file__).with_name("node.sh").read_text(encoding="ascii")
-    lines = source.partition(f"## {name}\n")[2].partition("\n## ")[0].splitlines()
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+    return bare(piece(Path(__file__).with_name("node.sh"), name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 
 from ...jobs import Handle
@@ -161,16 +160,7 @@ def _times(job: Known, row: Row, record: Record) -> Times:
         return Times(submitted, started)
     if record.ended is not None and ended is not None and abs(record.ended.at - ended) < SKEW:
         ended = record.ended.at
-    return _in_order(Times(submitted, started, ended))
-
-
-def _in_order(times: Times) -> Times:
-    started, ended = times.started, times.ended
-    if started is not None and times.submitted is not None:
-        started = max(started, times.submitted)
-    if ended is not None:
-        ended = max(ended, started or ended, times.submitted or ended)
-    return replace(times, started=started, ended=ended)
+    return Times(submitted, started, ended).in_order()
 
 
 def _submitted(job: Known) -> float | None:

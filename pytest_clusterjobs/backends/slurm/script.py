@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from ...jobs.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
+from ..shell import bare
+from ..shell import piece
 from .options import arguments
 from .options import BY_RESOURCE
 from .options import is_for_steps
@@ -226,12 +227,8 @@ def _home(spec: JobSpec, token: str) -> str:
 
 
 def _prelude(spec: JobSpec, token: str) -> str:
-    lines = _part("node").replace("MAX", str(spec.max_restarts)).replace("NONCE", nonce(token)).splitlines()
-    return "\n".join(line for line in lines if not line.startswith("#"))
+    return bare(_part("node")).replace("MAX", str(spec.max_restarts)).replace("NONCE", nonce(token))
 
 
-@cache
 def _part(name: str) -> str:
-    """A piece of ``job.sh``."""
-    source = Path(__file__).with_name("job.sh").read_text(encoding="ascii")
-    return source.partition(f"## {name}\n")[2].partition("\n## ")[0].strip("\n")
+    return piece(Path(__file__).with_name("job.sh"), name)

@@ -12,11 +12,11 @@ from pytest_clusterjobs.backends.aws_batch.request import MAX_OVERRIDES
 from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
 from pytest_clusterjobs.backends.aws_batch.request import size
-from pytest_clusterjobs.backends.aws_batch.request import STAND_IN
 from pytest_clusterjobs.backends.aws_batch.settings import settings_of
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.jobs.token import STAND_IN
 
 SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,24 +26,22 @@ def started(cluster: Cluster) -> Job:
     return job
 
 
-@pytest.fixture
-def harness_of(
-    server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Harness]:
-    talk_to(monkeypatch, server.url, server.environment)
-    shared = tmp_path / "shared"
-    shared.mkdir()
+class TestManagedJobs(BackendConformance):
+    @pytest.fixture
+    def harness(self, server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
+        talk_to(monkeypatch, server.url, server.environment)
+        shared = tmp_path / "shared"
+        shared.mkdir()
 
-    def harness(cancel: tuple[str, ...], **settings: Any) -> Harness:
         def cancelled_by_hand(cluster: Cluster) -> Job:
             job = started(cluster)
-            server.run(*cancel, "--yes", str(job.handle.job_id))
+            server.run("jobs", "cancel", "--yes", str(job.handle.job_id))
             return job
 
         task = {"resources": {"infra": server.infra, "cpus": "1"}}
         return Harness(
             backend=BACKEND,
-            settings={"task": task, "poll_interval": 1.0, **settings},
+            settings={"task": task, "poll_interval": 1.0},
             max_nodes=2,
             many=8,
             start_seconds=300.0,
@@ -54,11 +50,3 @@ def harness_of(
             shared=shared,
             provoke={Reason.CANCELLED: cancelled_by_hand},
         )
-
-    return harness
-
-
-class TestManagedJobs(BackendConformance):
-    @pytest.fixture
-    def harness(self, harness_of: Callable[..., Harness]) -> Harness:
-        return harness_of(("jobs", "cancel"))
