@@ -86,6 +86,8 @@ def requeued(slurm: SlurmCluster, job: Job, times: int = 1) -> None:
     """Wait until Slurm has queued a job again, and spare the two minutes for which it lets it wait."""
     job_id = str(job.handle.job_id)
     wait_until(lambda: slurm.job(job_id)["Restarts"] == str(times), "a requeue", 90)
+    # A node does not launch a job again in the second in which it has killed it ("already killed"): Slurm fails it then.
+    time.sleep(1.5)
     deadline = time.monotonic() + 60
     # While the job is completing, Slurm sets the time of its next start anew.
     while (
