@@ -161,6 +161,8 @@ def _told(attempt: Attempt) -> Iterator[tuple[str, str]]:
         yield "outcome", f"{ended.reason} (source: {ended.source}), {_numbers(ended)}"
         yield "why", one_line(ended.detail, 600) or "-"
         yield "took", f"queued {seconds(ended.queue_seconds)}, ran {seconds(ended.run_seconds)}"
+        if ended.cost is not None:
+            yield "cost", f"${ended.cost:,.4f}"
         if ended.first_failing_node is not None:
             yield "failed first", f"rank {ended.first_failing_node}"
     nodes = ended.nodes if ended is not None else attempt.observation.nodes if attempt.observation else ()

@@ -83,6 +83,8 @@ class Outcome:
     times: Times = Times()
     native_state: str = ""
     native_reason: str = ""
+    cost: float | None = None
+    """US dollars, all starts together; ``None`` where the cluster knows no prices."""
     log_complete: bool = True
     action: OwnAction | None = None
 

@@ -113,6 +113,8 @@ class Observation:
     nodes: tuple[NodeState, ...] = ()
     """One entry a rank, where the cluster tells; of the last start."""
     restarts: int = 0
+    cost: float | None = None
+    """US dollars that an ended job has cost, all its starts, where the cluster knows prices."""
     log_complete: bool = True
     """Whether the logs of an ended job can be read to their end now."""
     handle: Handle | None = None

@@ -48,6 +48,14 @@ def run_prefix(run_id: str) -> str:
     return f"cj-{run_id}-"
 
 
+def run_of(name: str) -> str | None:
+    """The id of the run that a job of this name belongs to; ``None`` if the name is no token."""
+    try:
+        return Token.parse(name).run_id
+    except ValueError:
+        return None
+
+
 def nonce(token: str) -> str:
     """The mark of a job's own sentinel lines: derived, so that any process can read an old log."""
     return hashlib.sha256(f"sentinel {token}".encode()).hexdigest()[:12]

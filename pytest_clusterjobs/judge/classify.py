@@ -172,6 +172,7 @@ def _outcome(
         times=times if times.submitted is not None else replace(times, submitted=submitted),
         native_state=observation.native_state,
         native_reason=observation.native_reason,
+        cost=observation.cost,
         log_complete=observation.log_complete and reading.log_complete,
         action=action,
     )

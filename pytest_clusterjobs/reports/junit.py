@@ -29,6 +29,7 @@ def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
         "nodes": cell.spec.nodes,
         "queue_seconds": _rounded(outcome.queue_seconds),
         "run_seconds": _rounded(outcome.run_seconds),
+        "cost": None if outcome.cost is None else round(outcome.cost, 4),
         "url": _safe(result.url),
         **{axis: value for axis, value in cell.axes.items() if axis != "nodes"},
     }

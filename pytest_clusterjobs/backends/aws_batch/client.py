@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +17,8 @@ from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
 from ...jobs import Reason
+from ...jobs.token import run_of
 from ...jobs.token import run_prefix
-from ...jobs.token import Token
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import Capabilities
@@ -243,9 +242,7 @@ class BatchBackend:
         """See :class:`Backend`."""
         live = (each for each in self._listed(f"{run_prefix(run_id)}*") if each.get("status") not in ENDED)
         return {
-            each["jobName"]: self._handle(each["jobId"])
-            for each in live
-            if _run_of(each["jobName"]) == run_id
+            each["jobName"]: self._handle(each["jobId"]) for each in live if run_of(each["jobName"]) == run_id
         }
 
     def _listed(self, name: str) -> Iterable[Mapping[str, Any]]:
@@ -276,9 +273,3 @@ def _id(handle: Handle) -> str:
     if handle.job_id is None:
         raise BackendError("the job has no id yet")
     return handle.job_id
-
-
-def _run_of(name: str) -> str | None:
-    with suppress(ValueError):
-        return Token.parse(name).run_id
-    return None

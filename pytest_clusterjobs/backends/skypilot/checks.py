@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ...jobs import JobSpec
 from ...jobs.token import STAND_IN
 from ..protocol import BackendError
+from .options import IN_CLUSTER
 from .options import merged
+from .options import OPTIONS
 from .options import problems as option_problems
 from .settings import Settings
 from .task import accelerator
@@ -20,11 +24,18 @@ from .task import task
 
 def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
     """What of this spec SkyPilot would refuse, or could not do, one line each."""
-    wrong = [*option_problems(settings.task, "task in the site settings"), *option_problems(spec.options)]
+    wrong = [
+        *_of_fragment(settings.task, settings, "task in the site settings"),
+        *_of_fragment(spec.options, settings),
+    ]
     yield from wrong
     for name in sorted({*spec.env, *spec.secrets}):
         if name.startswith("SKYPILOT_"):
             yield f"env: {name}: names that begin with SKYPILOT_ are SkyPilot's own"
+    if settings.mode == "cluster" and spec.max_restarts:
+        yield "max_restarts: jobs of one cluster (mode = 'cluster') are not started again: use mode = 'managed'"
+    if settings.mode == "cluster" and spec.nodes > settings.cluster_nodes:
+        yield f"nodes: {spec.nodes}: the cluster {settings.cluster} has cluster_nodes = {settings.cluster_nodes}"
     if wrong:
         return
     resources = merged(settings.task, spec.options).get("resources", {})
@@ -42,12 +53,23 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
             yield f"options.skypilot: {refusal}"
 
 
+def _of_fragment(
+    fragment: Mapping[str, Any], settings: Settings, where: str = "options.skypilot"
+) -> Iterator[str]:
+    yield from option_problems(fragment, where)
+    if settings.mode == "cluster":
+        for name in sorted(fragment.keys() & OPTIONS - IN_CLUSTER):
+            instead = ": use setup of the matrix" if name == "setup" else ""
+            yield f"{where}: {name} is nothing that a job of a cluster that is up can have{instead}"
+
+
 @cache
 def _refusal(config: str) -> str:
+    from .kinds import ManagedJobs
     from .sdk import Sky
 
     try:
-        Sky(answer_timeout=60.0).check(json.loads(config))
+        Sky(ManagedJobs(), answer_timeout=60.0).check(json.loads(config))
     except BackendError as error:
         return str(error)
     return ""

@@ -1,4 +1,4 @@
-"""The SkyPilot backend as the engine sees it: managed jobs."""
+"""The SkyPilot backend as the engine sees it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ...jobs import SentinelReport
 from ...jobs import SentinelWord
 from ...jobs import Times
 from ...jobs.token import nonce
+from ...jobs.token import run_of
 from ...jobs.token import run_prefix
-from ...jobs.token import Token
 from .. import sentinel
 from ..environment import secrets_of
 from ..protocol import BackendContext
@@ -35,6 +35,8 @@ from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import Unknown
+from .kinds import kind_of
+from .kinds import NotUp
 from .logs import chunk
 from .logs import failed_starts
 from .logs import of_rank
@@ -52,22 +54,30 @@ from .settings import Settings
 from .task import shown
 from .task import task
 
+DAY = 86_400.0
+
 READERS = 4
 """Logs of ended jobs that are read at once."""
 
 
+UNBORN = "INIT"
+"""A job of a cluster that has a number and is not in the cluster's own queue yet; if its launch is cut off here, it stays so."""
+
+
 class SkyPilotBackend:
-    """Managed jobs of one API server."""
+    """Jobs of one API server: managed ones, or those of one cluster."""
 
     def __init__(self, context: BackendContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._sky = Sky(settings.answer_timeout)
+        self._sky = Sky(kind_of(settings), settings.answer_timeout)
         self._launched: dict[str, Handle] = {}
         self._last: dict[str, tuple[Row, float]] = {}
         """How each job was when it was last seen, and when, in monotonic seconds."""
         self._failed: dict[str, float] = {}
         """Since when the launch of a token is known to have failed, in monotonic seconds."""
+        self._doomed: set[str] = set()
+        """Tokens whose jobs were told to end: one that was just about to begin may not have heard it."""
         self._twins: set[int] = set()
         """Jobs that were told to end because an older one has their token."""
         self.capabilities = Capabilities(
@@ -77,6 +87,8 @@ class SkyPilotBackend:
             min_poll_interval=settings.poll_interval,
             find_settle=settings.find_settle,
             log_settle=settings.teardown,
+            restarts=settings.mode == "managed",
+            max_nodes=None if settings.mode == "managed" else settings.cluster_nodes,
         )
 
     # Submitting.
@@ -109,7 +121,12 @@ class SkyPilotBackend:
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         """See :class:`Backend`. One call for all jobs of a run, by what their names begin with."""
-        rows = self._rows(handles)
+        try:
+            rows = self._rows(handles)
+        except NotUp:
+            launching = self._without_a_job(handles).items()
+            return {token: seen for token, seen in launching if seen and seen.phase is Phase.PENDING}
+        self._cancel_again(rows)
         jobs = [
             Known(token, _completed(handle, rows[token]), rows[token])
             for token, handle in handles.items()
@@ -117,9 +134,13 @@ class SkyPilotBackend:
         ]
         with ThreadPoolExecutor(READERS) as pool:
             seen = dict(zip((job.token for job in jobs), pool.map(self._observe, jobs), strict=True))
+        self._price(seen, rows)
         seen.update(
             self._without_a_job({token: each for token, each in handles.items() if token not in rows})
         )
+        unborn = {token: handles[token] for token, row in rows.items() if row.status == UNBORN}
+        launching = self._without_a_job(unborn).items()
+        seen.update((token, each) for token, each in launching if each and each.phase is not Phase.ABSENT)
         return {token: observation for token, observation in seen.items() if observation is not None}
 
     def _rows(self, tokens: Iterable[str]) -> dict[str, Row]:
@@ -136,6 +157,22 @@ class SkyPilotBackend:
         now = time.monotonic()
         self._last.update((token, (row, now)) for token, row in found.items())
         return found
+
+    def _price(self, seen: dict[str, Observation | None], rows: Mapping[str, Row]) -> None:
+        """Say what the jobs have cost that have ended. That nobody knows is no reason to wait."""
+        ended = {token: each for token, each in seen.items() if each and each.phase is Phase.ENDED}
+        if not ended:
+            return
+        earliest = min(rows[token].submitted or time.time() for token in ended)
+        with suppress(BackendError):
+            costs = self._sky.costs(days=2 + int((time.time() - earliest) / DAY))
+            seen.update(
+                (token, replace(each, cost=costs.get(rows[token].bill))) for token, each in ended.items()
+            )
+
+    def _cancel_again(self, rows: Mapping[str, Row]) -> None:
+        deaf = (row for token, row in rows.items() if token in self._doomed and not row.is_ending)
+        self._sky.cancel(sorted(row.job_id for row in deaf))
 
     def _end_twins(self, rows: Sequence[Row]) -> None:
         new = [row.job_id for row in rows if not row.is_terminal and row.job_id not in self._twins]
@@ -251,13 +288,19 @@ class SkyPilotBackend:
     # Ending.
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """See :class:`Backend`. A launch that has no job yet is ended as a request."""
-        ids = {token: int(handle.job_id) for token, handle in handles.items() if handle.job_id is not None}
+        """See :class:`Backend`. A launch that has no job yet is ended as a request.
+
+        A cluster that came up again counts its jobs from 1 again: there a name says which is meant, a number does not.
+        """
+        self._doomed.update(handles)
+        told = handles.items() if self._settings.mode == "managed" else ()
+        ids = {token: int(handle.job_id) for token, handle in told if handle.job_id is not None}
         unknown = [token for token in handles if token not in ids]
         if unknown:
-            ids.update(
-                (token, row.job_id) for token, row in self._rows(unknown).items() if not row.is_terminal
-            )
+            with suppress(NotUp):
+                ids.update(
+                    (token, row.job_id) for token, row in self._rows(unknown).items() if not row.is_terminal
+                )
         self._sky.cancel(sorted(ids.values()))
         self._sky.cancel_requests(
             [
@@ -271,25 +314,26 @@ class SkyPilotBackend:
 
     def find(self, token: str) -> FindAnswer:
         """See :class:`Backend`. A launch that the server has taken is found too, before it has made a job of it."""
+        none: FindAnswer = NotSubmitted()
         try:
-            row = self._rows([token]).get(token)
-            if row is not None:
-                return Found(_of_row(row))
+            try:
+                row = self._rows([token]).get(token)
+                if row is not None:
+                    return Found(_of_row(row))
+            except NotUp as error:
+                none = Unknown(str(error))
             request = self._sky.launches(token).get(token)
         except BackendError as error:
             return Unknown(str(error))
-        return NotSubmitted() if request is None else Found(_of_request(token, request))
+        return none if request is None else Found(_of_request(token, request))
 
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         """See :class:`Backend`."""
         prefix = run_prefix(run_id)
         found = {token: _of_request(token, request) for token, request in self._sky.launches(prefix).items()}
-        found.update(
-            (row.name, _of_row(row))
-            for row in self._sky.queue(prefix, live=True)
-            if row.name.startswith(prefix)
-        )
-        return found
+        found.update((row.name, _of_row(row)) for row in self._sky.queue(prefix, live=True))
+        # Another run may have a longer name that begins alike.
+        return {token: handle for token, handle in found.items() if run_of(token) == run_id}
 
     def close(self) -> None:
         """See :class:`Backend`."""
@@ -339,6 +383,5 @@ def _of_request(token: str, request: str) -> Handle:
 
 def _prefix_of(token: str) -> str:
     """What the jobs of its run are called in common."""
-    with suppress(ValueError):
-        return run_prefix(Token.parse(token).run_id)
-    return token
+    run_id = run_of(token)
+    return token if run_id is None else run_prefix(run_id)

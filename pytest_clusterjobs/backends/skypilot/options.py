@@ -24,6 +24,9 @@ OPTIONS = frozenset(
 )
 """What may be set; SkyPilot itself says what is wrong inside."""
 
+IN_CLUSTER = frozenset({"workdir", "resources"})
+"""What of it a job of a cluster may have: SkyPilot passes over the rest where the cluster is up."""
+
 REFUSED: Mapping[str, str] = {
     "name": "it is the job's token, by which it is found again",
     "run": "use run",

@@ -24,28 +24,11 @@ from typing import TypeVar
 from ...jobs import Phase
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
+from .kinds import Kind
 from .states import LIVE_REQUESTS
 from .states import phase_of
 
 T = TypeVar("T")
-
-FIELDS = (
-    "job_id",
-    "job_name",
-    "status",
-    "schedule_state",
-    "recovery_count",
-    "failure_reason",
-    "details",
-    "submitted_at",
-    "start_at",
-    "end_at",
-    "resources",
-)
-"""What is asked of each managed job: the default leaves out why, and all of them bring every task's YAML."""
-
-LAUNCH = ("jobs.launch", "sky.jobs.launch")
-"""How a request that launches a managed job is called."""
 
 REFUSALS = frozenset(
     {
@@ -75,6 +58,9 @@ REFUSALS = frozenset(
 LOST = frozenset({"OSError", "JSONDecodeError"})
 """Errors of the way there and back, whatever else they are: those of ``requests`` are OSErrors, some are ValueErrors too."""
 
+HEAD = 20
+"""Characters of a job's name that its cluster's begins with; SkyPilot keeps some more, and puts a hash behind them."""
+
 LONGEST = 500
 """Characters of an error's words that are kept."""
 
@@ -85,7 +71,7 @@ class NoAnswer(BackendError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One managed job as the queue shows it. Times are seconds since the epoch."""
+    """One job as the queue shows it. Times are seconds since the epoch."""
 
     job_id: int
     name: str
@@ -101,9 +87,19 @@ class Row:
     """0 where it is not told."""
 
     @property
+    def bill(self) -> tuple[str, int]:
+        """By which ``Sky.costs`` knows it."""
+        return self.name[:HEAD], self.job_id
+
+    @property
     def is_terminal(self) -> bool:
         """Whether its state is one of the last; its cluster may still be going down."""
         return phase_of(self.status) is Phase.ENDED
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has ended, or heard that it shall."""
+        return self.is_terminal or self.status == "CANCELLING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +117,13 @@ class Request:
 
 
 class Sky:
-    """The client of the API server that the environment and SkyPilot's own configuration name."""
+    """The client of the API server that the environment and SkyPilot's own configuration name.
 
-    def __init__(self, answer_timeout: float) -> None:
+    ``kind`` is what differs between managed jobs and those of one cluster.
+    """
+
+    def __init__(self, kind: Kind, answer_timeout: float) -> None:
+        self._kind = kind
         self._patience = answer_timeout
         self._sky = _imported()
 
@@ -139,8 +139,7 @@ class Sky:
 
         def launch() -> str:
             task = self._sky.Task.from_yaml_config(dict(config), secrets_overrides=list(secrets.items()))
-            # Launched from within another job, it is none of that one's group all the same.
-            return str(self._sky.jobs.launch(task, name=config["name"], job_group=None))
+            return str(self._kind.launch(self._sky, task, config["name"]))
 
         return self._call(launch)
 
@@ -160,7 +159,7 @@ class Sky:
         pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"[a-z0-9-]*")
         found = {}
         for each in self._call(lambda: self._sky.api_status(fields=fields)):
-            if each.name in LAUNCH and str(each.status) in LIVE_REQUESTS:
+            if each.name in self._kind.requests and str(each.status) in LIVE_REQUESTS:
                 match = pattern.search(_decoded(each.request_body))
                 if match is not None:
                     found[match[0].decode()] = str(each.request_id)
@@ -177,20 +176,14 @@ class Sky:
         return ""
 
     def queue(self, name: str, *, live: bool = False) -> list[Row]:
-        """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises BackendError."""
-
-        def queue() -> list[Row]:
-            request = self._sky.jobs.queue_v2(
-                refresh=False, skip_finished=live, fields=FIELDS, name_match=name
-            )
-            return [_row(each) for each in self._sky.get(request)[0]]
-
-        return sorted((row for row in self._call(queue) if name in row.name), key=lambda row: row.job_id)
+        """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises NotUp, BackendError."""
+        rows = self._call(lambda: [_row(each) for each in self._kind.queue(self._sky, name, live)])
+        return sorted((row for row in rows if name in row.name), key=lambda row: row.job_id)
 
     def cancel(self, job_ids: Sequence[int]) -> None:
         """Ask for the end of jobs; of those that have ended nothing is asked. Raises BackendError."""
         if job_ids:
-            self._call(lambda: self._sky.get(self._sky.jobs.cancel(job_ids=list(job_ids))))
+            self._call(lambda: self._sky.get(self._kind.cancel(self._sky, list(job_ids))))
 
     def cancel_requests(self, request_ids: Sequence[str]) -> None:
         """Ask for the end of requests. Raises BackendError."""
@@ -200,12 +193,24 @@ class Sky:
     def log(self, job_id: int, *, controller: bool = False, only: str = "") -> str:
         """What a job has printed, or its controller: the lines with ``only`` in them. Raises BackendError."""
         stream = _Sieve(only)
-        self._call(
-            lambda: self._sky.jobs.tail_logs(
-                job_id=job_id, follow=False, controller=controller, output_stream=stream
-            )
-        )
+        self._call(lambda: self._kind.tail(self._sky, job_id, controller, stream))
         return stream.getvalue()
+
+    def costs(self, days: int) -> dict[tuple[str, int], float]:
+        """What jobs have cost that ran in the last days, in US dollars, by the head of their name and their id.
+
+        One that SkyPilot knows no price for is not among them. Raises BackendError.
+        """
+        bills = self._call(
+            lambda: [(str(x["name"]), x["total_cost"]) for x in self._kind.bills(self._sky, days)]
+        )
+        found: dict[tuple[str, int], float] = {}
+        for name, cost in bills:
+            job, _, number = name.rpartition("-")
+            if number.isdecimal() and cost:
+                key = (job[:HEAD], int(number))
+                found[key] = found.get(key, 0.0) + float(cost)
+        return found
 
     def _call(self, ask: Callable[[], T]) -> T:
         """The answer, or the error in one of our own classes."""
@@ -226,6 +231,8 @@ class Sky:
             return answers[0]
         if not errors:
             raise NoAnswer(f"SkyPilot's API server gave no answer in {self._patience:.0f} s")
+        if isinstance(errors[0], BackendError):
+            raise errors[0]
         raise _classed(errors[0]) from errors[0]
 
 
@@ -259,15 +266,16 @@ def _imported() -> Any:
 
 
 def _row(record: Any) -> Row:
+    """A job of either kind: that of a cluster has no schedule, no recoveries and no words."""
     status = record.status
     return Row(
         job_id=int(record.job_id),
         name=str(record.job_name),
         status=getattr(status, "value", None) or str(status),
-        schedule_state=record.schedule_state or "",
-        recoveries=record.recovery_count or 0,
-        failure=record.failure_reason or "",
-        details=record.details or "",
+        schedule_state=getattr(record, "schedule_state", None) or "",
+        recoveries=getattr(record, "recovery_count", None) or 0,
+        failure=getattr(record, "failure_reason", None) or "",
+        details=getattr(record, "details", None) or "",
         submitted=record.submitted_at,
         started=record.start_at,
         ended=record.end_at,

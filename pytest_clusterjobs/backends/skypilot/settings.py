@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -17,6 +18,14 @@ class Settings:
 
     task: Mapping[str, Any] = field(default_factory=dict)
     """What every task begins with: a fragment of a SkyPilot task, such as its ``resources``."""
+    mode: str = "managed"
+    """``managed``, or ``cluster``: all jobs run on one cluster."""
+    cluster: str = ""
+    """The name of that cluster."""
+    cluster_nodes: int = 1
+    """How many nodes it has; more than a job may have are no use."""
+    idle_minutes: int = 10
+    """Minutes after which it is taken down when nothing runs on it, if this plugin has brought it up."""
     state_dir: str = "~/.clusterjobs"
     """A folder on the nodes for the count of starts and the heartbeat. On a folder that outlives a cluster (a mounted
     bucket, NFS), jobs know of their restarts even when they begin again on another one."""
@@ -32,6 +41,8 @@ class Settings:
 
 SETTINGS = frozenset(each.name for each in fields(Settings))
 
+_NAME = re.compile(r"[a-z]([a-z0-9.-]*[a-z0-9])?")
+_COUNTS = {"cluster_nodes", "idle_minutes"}
 _SECONDS = {"poll_interval", "find_settle", "teardown", "answer_timeout"}
 
 
@@ -40,7 +51,10 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     for name, value in raw.items():
         if wanted := _fault(name, value):
             raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
-    return Settings(**raw)
+    settings = Settings(**raw)
+    if (settings.mode == "cluster") != bool(settings.cluster):
+        raise BackendError("mode = 'cluster' and cluster = NAME go together")
+    return settings
 
 
 def _fault(name: str, value: Any) -> str:
@@ -48,6 +62,14 @@ def _fault(name: str, value: Any) -> str:
     if name in _SECONDS:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return "" if number and 0 <= value <= 3600 else "seconds, 0 to 3600"
+    if name == "mode":
+        return "" if value in ("managed", "cluster") else "managed or cluster"
+    if name == "cluster":
+        named = isinstance(value, str) and _NAME.fullmatch(value)
+        return "" if named else "a cluster's name: small letters, digits, - and ."
+    if name in _COUNTS:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return "" if whole and 1 <= value <= 1440 else "a whole number, 1 to 1440"
     if name == "task":
         return "" if isinstance(value, Mapping) else "a table, a fragment of a SkyPilot task"
     fine = isinstance(value, str) and value.isprintable() and value.startswith(("/", "~/"))

@@ -11,6 +11,8 @@ PHASES: Mapping[str, Phase] = {
     "PENDING": Phase.PENDING,
     "SUBMITTED": Phase.PENDING,
     "STARTING": Phase.PENDING,
+    "INIT": Phase.PENDING,
+    "SETTING_UP": Phase.PENDING,
     "RUNNING": Phase.RUNNING,
     "WINDING_DOWN": Phase.RUNNING,
     # It waits for machines again; only its limits of waiting count then.
@@ -18,13 +20,14 @@ PHASES: Mapping[str, Phase] = {
     "CANCELLING": Phase.RUNNING,
     "SUCCEEDED": Phase.ENDED,
     "FAILED": Phase.ENDED,
+    "FAILED_DRIVER": Phase.ENDED,
     "FAILED_SETUP": Phase.ENDED,
     "FAILED_PRECHECKS": Phase.ENDED,
     "FAILED_NO_RESOURCE": Phase.ENDED,
     "FAILED_CONTROLLER": Phase.ENDED,
     "CANCELLED": Phase.ENDED,
 }
-"""``sky.jobs.ManagedJobStatus``, all of it in 0.14."""
+"""``sky.jobs.ManagedJobStatus`` and ``sky.JobStatus``, all of them in 0.14."""
 
 _HINTS: Mapping[str, Reason] = {
     "FAILED_SETUP": Reason.START_FAILED,

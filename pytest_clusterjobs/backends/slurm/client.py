@@ -14,7 +14,7 @@ from ...jobs import JobSpec
 from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
-from ...jobs.token import Token
+from ...jobs.token import run_of
 from ..environment import secrets_of
 from ..protocol import BackendContext
 from ..protocol import BackendError
@@ -264,7 +264,7 @@ class SlurmBackend:
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         """See :class:`Backend`."""
         live = (row for row in queue.mine().values() if row.phase is not Phase.ENDED)
-        return {row.name: self._handle(row.name, row.job_id) for row in live if _run_of(row.name) == run_id}
+        return {row.name: self._handle(row.name, row.job_id) for row in live if run_of(row.name) == run_id}
 
     def close(self) -> None:
         """See :class:`Backend`."""
@@ -292,10 +292,3 @@ def _named(numbers: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, Row
     """The rows by token, of those jobs whose name is the token: numbers are given out again."""
     found = {token: rows[number] for token, number in numbers.items() if number in rows}
     return {token: row for token, row in found.items() if row.name == token}
-
-
-def _run_of(name: str) -> str | None:
-    try:
-        return Token.parse(name).run_id
-    except ValueError:
-        return None

@@ -184,6 +184,7 @@ SKY = """\
 slurm:
   allowed_clusters: [{cluster}]
   provision_timeout: 120
+  pricing: {{cpu: 0.04, memory: 0.005}}  # dollars an hour, of a CPU and of a GB: nobody pays them
   sbatch_options:
     time: 1-00:00:00  # else a cluster would end with the partition's DefaultTime
 jobs:

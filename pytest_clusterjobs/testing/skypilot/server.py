@@ -57,7 +57,17 @@ class SkyPilotServer(SkyPilotClient):
         of its own; ``visible`` are the folders below /tmp that it has in common with this machine.
         """
         self.programs = find_programs()
-        slurm = Nodes(folder, nodes=nodes, accounting=False, cpus=cpus, memory=memory, gpus=0, separate=True)
+        # SkyPilot has one job of a cluster start the next: with cgroups Slurm would end that with the first.
+        slurm = Nodes(
+            folder,
+            nodes=nodes,
+            accounting=False,
+            cpus=cpus,
+            memory=memory,
+            gpus=0,
+            separate=True,
+            cgroups=False,
+        )
         taken = slurm.layout.ports
         free = (port for port in free_ports(len(taken) + 2, "127.0.0.1") if port not in taken)
         layout = Layout(

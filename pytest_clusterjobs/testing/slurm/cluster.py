@@ -57,6 +57,7 @@ class SlurmCluster(SlurmClient):
         node_timeout: int = 30,
         time_zone: str | None = None,
         separate: bool = False,
+        cgroups: bool = True,
         extra: str = "",
     ) -> None:
         """Plan it; nothing happens yet. Raises Missing, and ClusterError for a user whom Slurm would not let in.
@@ -65,7 +66,8 @@ class SlurmCluster(SlurmClient):
         ``memory`` (MiB) and ``gpus`` are what each node pretends to have. ``min_job_age`` are the seconds for which
         slurmctld remembers a job that has ended, ``node_timeout`` those after which a silent node counts as lost.
         ``time_zone`` is the daemons' TZ, and ``extra`` are lines at the end of slurm.conf. On nodes that are
-        ``separate`` a program finds a host name and an address that no other node has.
+        ``separate`` a program finds a host name and an address that no other node has. Without ``cgroups`` Slurm limits
+        no memory, and knows a step's processes by their parents alone.
         """
         self.programs = {
             name: find_program(name) for name in (*PROGRAMS, *(ACCOUNTING_PROGRAMS if accounting else ()))
@@ -79,7 +81,7 @@ class SlurmCluster(SlurmClient):
                 ports=free_ports(nodes + 2, address),
                 address=address,
                 accounting=accounting,
-                memory_limits=memory_limits_here(),
+                memory_limits=cgroups and memory_limits_here(),
                 cpus=cpus,
                 memory=memory,
                 gpus=gpus,

@@ -28,7 +28,7 @@ NOTHING = "gAROLg=="
 """``None`` as SkyPilot pickles what it sends back of a request and its environment, which nobody has to keep."""
 
 RESULT = "/api/get"
-REPEATED = ("/api/status", "/jobs/queue/v2")
+REPEATED = ("/api/status", "/jobs/queue/v2", "/queue", "/status")
 """What is asked again and again."""
 
 
@@ -179,8 +179,8 @@ def _asked(path: str, body: bytes) -> str:
     if "request_id" in query:
         return query["request_id"][0]
     given = json.loads(body) if body else {}
-    if "controller" in given:
-        return f"{'controller of ' if given['controller'] else ''}job {given['job_id']}"
+    if "follow" in given:
+        return f"{'controller of ' if given.get('controller') else ''}job {given['job_id']}"
     return ""
 
 

@@ -87,6 +87,20 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
+IN_CLUSTER = (
+    *("completes", "fails", "dies", "too-long", "silent"),
+    *("both-complete", "rank-1-fails", "setup-fails", "cancelled"),
+)
+"""Those that are possible where jobs have one cluster in common: nothing begins again there."""
+
+CLUSTER: Mapping[str, Any] = {"mode": "cluster", "cluster": "common", "cluster_nodes": 2, "idle_minutes": 1}
+"""The settings of the recording of them."""
+
+
+PART: Mapping[str, Any] = {"resources": {"cpus": "1"}}
+"""The options by which they run there beside each other."""
+
+
 def token_of(name: str, run: str = RUN) -> str:
     """The token of a scenario's job."""
     return str(Token.of(run, name, 1))

@@ -51,9 +51,10 @@ def judged(seen: Observation, ranks: int = 1) -> tuple[str, int | None]:
 
 
 def test_every_state_is_mapped(sky: None) -> None:
+    from sky import JobStatus
     from sky.jobs import ManagedJobStatus
 
-    states = list(ManagedJobStatus)
+    states = [*ManagedJobStatus, *JobStatus]
     assert {each.value for each in states} - PHASES.keys() == set()
     assert {each.value for each in states if each.is_terminal()} == {
         state for state, phase in PHASES.items() if phase is Phase.ENDED

@@ -15,7 +15,7 @@ from pytest_clusterjobs.matrix import load_matrix
 
 PAGE = (Path(__file__).parents[3] / "docs" / "skypilot.md").read_text()
 GONE = {"SUBMITTED"}
-"""States that managed jobs no longer have."""
+"""A state that managed jobs no longer have."""
 
 
 def block(language: str) -> str:

@@ -6,62 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.backends.protocol import BackendContext
-from pytest_clusterjobs.backends.skypilot import TYPE
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import Observation
 from pytest_clusterjobs.jobs import Phase
-from tests.backends.skypilot.recordings import Replay
-from tests.backends.skypilot.recordings import serving
-from tests.backends.skypilot.recordings import talk_to
+from tests.backends.skypilot.replaying import Replayed
+from tests.backends.skypilot.replaying import replayed_of
 from tests.backends.skypilot.scenarios import judged
-from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import SCENARIOS
 from tests.backends.skypilot.scenarios import token_of
 
 pytestmark = pytest.mark.usefixtures("sky")
 
-ROUNDS = 300
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """What a backend saw of all jobs."""
-
-    seen: dict[str, list[Observation]]
-    calls: list[str]
-    rounds: int
-
 
 @pytest.fixture(scope="module")
 def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
-    replay = Replay(Path(__file__).with_name("ends.json"))
-    folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch, serving(replay) as url:
-        talk_to(patch, url, {"HOME": str(tmp_path_factory.mktemp("home"))})
-        backend = TYPE.open(
-            BackendContext("skypilot", RUN, folder, folder, {"find_settle": 0.0, "teardown": 3600})
-        )
-        handles: dict[str, Handle] = {
-            token_of(name): backend.submit(scenario.spec(name, {}), token_of(name))
-            for name, scenario in SCENARIOS.items()
-        }
-        seen: dict[str, list[Observation]] = {token: [] for token in handles}
-        live, rounds = dict(handles), 0
-        while live and rounds < ROUNDS:
-            rounds += 1
-            for token, observation in backend.poll(live).items():
-                seen[token].append(observation)
-                live[token] = observation.handle or live[token]
-                if observation.phase is Phase.ENDED:
-                    del live[token]
-        assert not live, {token: seen[token][-1:] for token in live}
-        yield Replayed(seen, replay.calls, rounds)
+    with pytest.MonkeyPatch.context() as patch:
+        yield replayed_of("ends.json", SCENARIOS, {}, {}, tmp_path_factory.mktemp("run"), patch)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

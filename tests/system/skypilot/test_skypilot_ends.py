@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendContext
-from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.testing.skypilot import SkyPilotClient
 from tests.backends.skypilot.recordings import Recorder
 from tests.backends.skypilot.recordings import serving
@@ -28,27 +19,14 @@ from tests.backends.skypilot.scenarios import judged
 from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import SCENARIOS
 from tests.backends.skypilot.scenarios import token_of
+from tests.system.skypilot.watching import watch
+from tests.system.skypilot.watching import Watched
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 RECORDING = Path(__file__).parents[2] / "backends" / "skypilot" / "ends.json"
-MINUTES = 25 * 60.0
 AT_ONCE = 4
 """Clusters at once: each starts dozens of Pythons that import SkyPilot, for some seconds of processor time each."""
-
-
-@dataclass
-class Watched:
-    """What became of all jobs."""
-
-    backend: SkyPilotBackend
-    handles: dict[str, Handle]
-    seen: dict[str, list[Observation]]
-    rounds: int
-    calls: Counter[str]
-
-    def end(self, name: str) -> Observation:
-        return self.seen[token_of(name)][-1]
 
 
 @pytest.fixture(scope="module")
@@ -62,61 +40,19 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
         context = BackendContext("skypilot", RUN, run_dir, run_dir, {"task": task})
         backend = TYPE.open(context)
         assert isinstance(backend, SkyPilotBackend)
-        specs = {
-            token_of(name): replace(scenario.spec(name, {}), env={"SHARED": str(shared)})
-            for name, scenario in SCENARIOS.items()
-        }
-        watched = _watch(server, backend, specs)
+        watched = watch(
+            server,
+            backend,
+            SCENARIOS,
+            env={"SHARED": str(shared)},
+            options={},
+            at_once=AT_ONCE,
+            cancel=("jobs", "cancel"),
+        )
         watched.calls.update(f"{each.method} {each.path}" for each in recorder.kept)
         if os.environ.get("CLUSTERJOBS_RECORD"):
             recorder.save(RECORDING, {str(server.folder): "/server", str(shared): "/shared"})
         yield watched
-
-
-def _watch(server: SkyPilotClient, backend: SkyPilotBackend, specs: dict[str, JobSpec]) -> Watched:
-    """Submit and poll as a run does, and do the harm that the scenarios ask for."""
-    waiting = dict(specs)
-    handles: dict[str, Handle] = {}
-    seen: dict[str, list[Observation]] = {token: [] for token in specs}
-    harms = {token_of(name): scenario.harm for name, scenario in SCENARIOS.items() if scenario.harm}
-    deadline = time.monotonic() + MINUTES
-    rounds = 0
-    while waiting or any(not _has_ended(seen[token]) for token in handles):
-        live = {token: handles[token] for token in handles if not _has_ended(seen[token])}
-        assert time.monotonic() < deadline, [(token, seen[token][-1:]) for token in live]
-        while waiting and len(live) < AT_ONCE:
-            token, spec = next(iter(waiting.items()))
-            del waiting[token]
-            live[token] = handles[token] = backend.submit(spec, token)
-        try:
-            answer = backend.poll(live)
-        except BackendError as error:
-            print(f"asked again: {error}")
-            answer = {}
-        rounds += 1
-        for token, observation in answer.items():
-            handles[token] = observation.handle or handles[token]
-            if observation not in seen[token][-1:]:
-                seen[token].append(observation)
-                print(f"{time.monotonic() - deadline + MINUTES:5.0f} s", specs[token].name, observation)
-            if observation.phase is Phase.RUNNING and token in harms:
-                _harm(server, harms.pop(token), str(handles[token].job_id))
-        time.sleep(backend.capabilities.min_poll_interval)
-    return Watched(backend, handles, seen, rounds, Counter())
-
-
-def _has_ended(seen: list[Observation]) -> bool:
-    return bool(seen) and seen[-1].phase is Phase.ENDED
-
-
-def _harm(server: SkyPilotClient, harm: str, job_id: str) -> None:
-    if harm == "cancel":
-        server.run("jobs", "cancel", "--yes", job_id)
-        return
-    for line in server.slurm.run("squeue", "--noheader", "--format=%i %j").splitlines():
-        number, _, name = line.partition(" ")
-        if f"-{job_id}-" in name:
-            server.slurm.run("scancel", number)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -166,3 +102,10 @@ def test_what_has_ended_is_found_and_leaves_nothing(watched: Watched, server: Sk
     assert watched.backend.sweep(RUN) == {}
     watched.backend.cancel(watched.handles)
     assert server.slurm.run("squeue", "--noheader") == ""
+
+
+def test_what_ran_has_its_price(watched: Watched) -> None:
+    """By the prices of the Slurm of this machine; a job that begins twice pays for both."""
+    assert watched.end("infeasible").cost is None
+    costs = {name: watched.end(name).cost for name in ("completes", "both-complete", "restarts")}
+    assert all(cost is not None and 0 < cost < 0.1 for cost in costs.values()), costs

@@ -1,0 +1,64 @@
+"""A recording of a real server, gone through as a run would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.skypilot import TYPE
+from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Phase
+from tests.backends.skypilot.recordings import Replay
+from tests.backends.skypilot.recordings import serving
+from tests.backends.skypilot.recordings import talk_to
+from tests.backends.skypilot.scenarios import RUN
+from tests.backends.skypilot.scenarios import Scenario
+from tests.backends.skypilot.scenarios import token_of
+
+ROUNDS = 300
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a backend saw of all jobs."""
+
+    seen: dict[str, list[Observation]]
+    calls: list[str]
+    rounds: int
+
+
+def replayed_of(
+    recording: str,
+    scenarios: Mapping[str, Scenario],
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+) -> Replayed:
+    """Submit what was submitted then, in the same order, and poll until all has ended."""
+    replay = Replay(Path(__file__).with_name(recording))
+    with serving(replay) as url:
+        talk_to(patch, url, {"HOME": str(folder)})
+        quick = {"find_settle": 0.0, "teardown": 3600}
+        backend = TYPE.open(BackendContext("skypilot", RUN, folder, folder, {**quick, **settings}))
+        live: dict[str, Handle] = {
+            token_of(name): backend.submit(each.spec(name, options), token_of(name))
+            for name, each in scenarios.items()
+        }
+        seen: dict[str, list[Observation]] = {token: [] for token in live}
+        rounds = 0
+        while live and rounds < ROUNDS:
+            rounds += 1
+            for token, observation in backend.poll(live).items():
+                seen[token].append(observation)
+                live[token] = observation.handle or live[token]
+                if observation.phase is Phase.ENDED:
+                    del live[token]
+        assert not live, {token: seen[token][-1:] for token in live}
+        return Replayed(seen, replay.calls, rounds)

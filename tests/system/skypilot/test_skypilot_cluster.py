@@ -1,0 +1,115 @@
+"""Jobs that have one cluster in common, on a real SkyPilot: one that the backend brings up, and somebody's own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.skypilot import TYPE
+from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
+from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from tests.backends.skypilot.recordings import Recorder
+from tests.backends.skypilot.recordings import serving
+from tests.backends.skypilot.recordings import talk_to
+from tests.backends.skypilot.scenarios import CLUSTER
+from tests.backends.skypilot.scenarios import IN_CLUSTER
+from tests.backends.skypilot.scenarios import judged
+from tests.backends.skypilot.scenarios import PART
+from tests.backends.skypilot.scenarios import RUN
+from tests.backends.skypilot.scenarios import SCENARIOS
+from tests.backends.skypilot.scenarios import token_of
+from tests.system.skypilot.watching import watch
+from tests.system.skypilot.watching import Watched
+
+pytestmark = [pytest.mark.system, pytest.mark.skypilot]
+
+RECORDING = Path(__file__).parents[2] / "backends" / "skypilot" / "cluster.json"
+WANTED = {name: SCENARIOS[name] for name in IN_CLUSTER}
+
+
+def opened(server: SkyPilotClient, run_dir: Path, **settings: object) -> SkyPilotBackend:
+    # The cluster has more than a job takes, which is what its spec says.
+    task = {"resources": {"infra": server.infra, "cpus": "8"}}
+    backend = TYPE.open(
+        BackendContext("skypilot", RUN, run_dir, run_dir, {**CLUSTER, "task": task, **settings})
+    )
+    assert isinstance(backend, SkyPilotBackend)
+    return backend
+
+
+@pytest.fixture(scope="module")
+def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    recorder = Recorder(server.url)
+    with pytest.MonkeyPatch.context() as patch, serving(recorder) as url:
+        talk_to(patch, url, server.environment)
+        backend = opened(server, tmp_path_factory.mktemp("run"))
+        watched = watch(
+            server,
+            backend,
+            WANTED,
+            env={},
+            options=PART,
+            at_once=len(WANTED),
+            cancel=("cancel", str(CLUSTER["cluster"])),
+        )
+        watched.calls.update(f"{each.method} {each.path}" for each in recorder.kept)
+        if os.environ.get("CLUSTERJOBS_RECORD"):
+            recorder.save(RECORDING, {str(server.folder): "/server"})
+        yield watched
+
+
+@pytest.mark.parametrize("name", IN_CLUSTER)
+def test_ends(watched: Watched, name: str) -> None:
+    scenario = SCENARIOS[name]
+    end = watched.end(name)
+    result = judged(scenario.spec(name, {}), end)
+    assert (result.reason, result.exit_code) == (scenario.reason, scenario.exit_code), end
+    assert end.cost is None, "a part of a cluster has no price of its own"
+
+
+def test_all_jobs_had_one_cluster(watched: Watched) -> None:
+    """One launch brings it up, and one question a round asks about all."""
+    assert watched.calls["POST /launch"] == 1 + len(IN_CLUSTER)
+    assert 0 < watched.calls["POST /queue"] <= watched.rounds
+
+
+def test_logs_are_by_rank(watched: Watched) -> None:
+    handle = watched.handles[token_of("both-complete")]
+    chunks = [watched.backend.logs(handle, node=rank) for rank in (0, 1)]
+    assert [chunk.text.splitlines()[0] for chunk in chunks] == ["rank 0 of 2", "rank 1 of 2"]
+
+
+def test_what_was_brought_up_goes_down_by_itself(watched: Watched, server: SkyPilotClient) -> None:
+    deadline = time.monotonic() + 300
+    while server.slurm.run("squeue", "--noheader", "--format=%j").find("common") >= 0:
+        assert time.monotonic() < deadline, "the idle cluster is still up"
+        time.sleep(5.0)
+    assert watched.backend.sweep(RUN) == {}
+
+
+def test_somebody_s_own_cluster_is_used_and_left_as_it_was(
+    server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk_to(monkeypatch, server.url, server.environment)
+    place = ["--infra", server.infra, "--cpus", "8", "--num-nodes", "2"]
+    server.run("launch", "--yes", "--detach-run", "--cluster", "own", *place, "true", timeout=600.0)
+    before = _autostop(server)
+    backend = opened(server, tmp_path, cluster="own")
+    two = {name: SCENARIOS[name] for name in ("fails", "both-complete")}
+    watched = watch(server, backend, two, env={}, options=PART, at_once=2, cancel=())
+    assert [judged(each.spec(name, {}), watched.end(name)).reason for name, each in two.items()] == [
+        each.reason for each in two.values()
+    ]
+    assert _autostop(server) == before
+    server.run("down", "--yes", "own", timeout=120.0)
+
+
+def _autostop(server: SkyPilotClient) -> str:
+    """The column AUTOSTOP."""
+    (line,) = (line for line in server.run("status").splitlines() if line.startswith("own "))
+    return line.split("  ")[-2].strip()
