@@ -59,7 +59,6 @@ DAY = 86_400.0
 READERS = 4
 """Logs of ended jobs that are read at once."""
 
-
 UNBORN = "INIT"
 """A job of a cluster that has a number and is not in the cluster's own queue yet; if its launch is cut off here, it stays so."""
 
@@ -124,24 +123,31 @@ class SkyPilotBackend:
         try:
             rows = self._rows(handles)
         except NotUp:
-            launching = self._without_a_job(handles).items()
-            return {token: seen for token, seen in launching if seen and seen.phase is Phase.PENDING}
+            launches = self._of_launches(handles, {})
+            return {token: seen for token, seen in launches.items() if seen.phase is Phase.PENDING}
         self._cancel_again(rows)
-        jobs = [
-            Known(token, _completed(handle, rows[token]), rows[token])
-            for token, handle in handles.items()
-            if token in rows
-        ]
+        return {**self._of_jobs(handles, rows), **self._of_launches(handles, rows)}
+
+    def _of_jobs(self, handles: Mapping[str, Handle], rows: Mapping[str, Row]) -> dict[str, Observation]:
+        """What is to be said of each job now; of some, nothing."""
+        jobs = [Known(token, _completed(handles[token], row), row) for token, row in rows.items()]
         with ThreadPoolExecutor(READERS) as pool:
-            seen = dict(zip((job.token for job in jobs), pool.map(self._observe, jobs), strict=True))
+            answers = dict(zip(rows, pool.map(self._observe, jobs), strict=True))
+        seen = {token: observation for token, observation in answers.items() if observation is not None}
         self._price(seen, rows)
-        seen.update(
-            self._without_a_job({token: each for token, each in handles.items() if token not in rows})
-        )
-        unborn = {token: handles[token] for token, row in rows.items() if row.status == UNBORN}
-        launching = self._without_a_job(unborn).items()
-        seen.update((token, each) for token, each in launching if each and each.phase is not Phase.ABSENT)
-        return {token: observation for token, observation in seen.items() if observation is not None}
+        return seen
+
+    def _of_launches(self, handles: Mapping[str, Handle], rows: Mapping[str, Row]) -> dict[str, Observation]:
+        """Of launches that have no job yet, or one that may never be born: whether they will have one."""
+        known = {token for token, row in rows.items() if row.status != UNBORN}
+        open_ = {
+            token: handle.data.get("request", "") for token, handle in handles.items() if token not in known
+        }
+        requests = self._sky.requests([request for request in open_.values() if request])
+        seen = {token: self._launching(token, requests.get(request)) for token, request in open_.items()}
+        return {
+            token: each for token, each in seen.items() if each.phase is not Phase.ABSENT or token not in rows
+        }
 
     def _rows(self, tokens: Iterable[str]) -> dict[str, Row]:
         """The job of each token. A younger one with the same name is a twin, and is ended."""
@@ -158,9 +164,9 @@ class SkyPilotBackend:
         self._last.update((token, (row, now)) for token, row in found.items())
         return found
 
-    def _price(self, seen: dict[str, Observation | None], rows: Mapping[str, Row]) -> None:
+    def _price(self, seen: dict[str, Observation], rows: Mapping[str, Row]) -> None:
         """Say what the jobs have cost that have ended. That nobody knows is no reason to wait."""
-        ended = {token: each for token, each in seen.items() if each and each.phase is Phase.ENDED}
+        ended = {token: each for token, each in seen.items() if each.phase is Phase.ENDED}
         if not ended:
             return
         earliest = min(rows[token].submitted or time.time() for token in ended)
@@ -227,15 +233,7 @@ class SkyPilotBackend:
             sentinel.parse_all(self._sky.log(job.row.job_id, controller=True, only=mark), mark)
         )
 
-    def _without_a_job(self, handles: Mapping[str, Handle]) -> dict[str, Observation | None]:
-        """Of launches that have no job yet: whether they will have one."""
-        ids = {
-            token: handle.data["request"] for token, handle in handles.items() if handle.data.get("request")
-        }
-        requests = self._sky.requests(list(ids.values()))
-        return {token: self._launching(token, requests.get(ids.get(token, ""))) for token in handles}
-
-    def _launching(self, token: str, request: Request | None) -> Observation | None:
+    def _launching(self, token: str, request: Request | None) -> Observation:
         if request is None or request.status == "SUCCEEDED":
             return Observation(Phase.ABSENT)
         if request.is_live:

@@ -112,4 +112,4 @@ def test_somebody_s_own_cluster_is_used_and_left_as_it_was(
 def _autostop(server: SkyPilotClient) -> str:
     """The column AUTOSTOP."""
     (line,) = (line for line in server.run("status").splitlines() if line.startswith("own "))
-    return line.split("  ")[-2].strip()
+    return [cell.strip() for cell in line.split("  ") if cell][4]
