@@ -43,6 +43,28 @@ def test_a_site_s_task_is_looked_at_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"max_restarts": 1}, "max_restarts: jobs of one cluster (mode = 'cluster') are not started again"),
+        ({"nodes": 4}, "nodes: 4: the cluster c has cluster_nodes = 2"),
+        (
+            {"options": {"setup": "make"}},
+            "options.skypilot: setup is nothing that a job of a cluster that is up can have: use setup of the matrix",
+        ),
+        ({"options": {"file_mounts": {}}}, "options.skypilot: file_mounts is nothing that a job"),
+    ],
+)
+def test_what_jobs_of_one_cluster_cannot_have(fields: dict[str, Any], words: str) -> None:
+    (problem,) = said(Settings(mode="cluster", cluster="c", cluster_nodes=2), **fields)
+    assert problem.startswith(words)
+
+
+def test_what_jobs_of_one_cluster_can_have(sky: None) -> None:
+    options = {"workdir": ".", "resources": {"cpus": 2}}
+    assert said(Settings(mode="cluster", cluster="c", cluster_nodes=2), nodes=2, options=options) == []
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"resources": {"infra": "no-such-cloud"}}, "no-such-cloud"),
@@ -65,6 +87,11 @@ def test_what_is_fine_is_fine(sky: None) -> None:
     ("raw", "words"),
     [
         ({"poll_interval": "5s"}, "poll_interval must be seconds, 0 to 3600, not '5s'"),
+        ({"mode": "serve"}, "mode must be managed or cluster, not 'serve'"),
+        ({"mode": "cluster"}, "mode = 'cluster' and cluster = NAME go together"),
+        ({"cluster": "c"}, "mode = 'cluster' and cluster = NAME go together"),
+        ({"cluster": "a b"}, "cluster must be a cluster's name"),
+        ({"idle_minutes": 0}, "idle_minutes must be a whole number, 1 to 1440, not 0"),
         ({"state_dir": "here"}, "state_dir must be an absolute path"),
         ({"task": "x"}, "task must be a table"),
     ],

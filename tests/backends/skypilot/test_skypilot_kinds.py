@@ -1,0 +1,112 @@
+"""Which cluster gets a job, and how: what is decided from its record. That it works is seen on a real SkyPilot, but for the
+states that a Slurm of this machine never has (stopped, going down)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.backends.skypilot.kinds import ClusterJobs
+from pytest_clusterjobs.backends.skypilot.settings import Settings
+
+SETTINGS = Settings(
+    task={"resources": {"infra": "k8s", "cpus": 8}}, mode="cluster", cluster="c", cluster_nodes=2
+)
+
+
+@dataclass
+class Record:
+    """What SkyPilot tells of a cluster."""
+
+    state: str
+    autostop: int = -1
+    to_down: bool = False
+
+    @property
+    def status(self) -> Any:
+        return SimpleNamespace(value=self.state)
+
+
+class Api:
+    """Answers as SkyPilot's client does, and keeps what was asked for; a cluster that was launched comes up in the second look."""
+
+    def __init__(self, record: Record | None, fails: str = "") -> None:
+        self._record = record
+        self._fails = fails
+        self.asked: list[tuple[str, Any, Mapping[str, Any]]] = []
+        self.Task = SimpleNamespace(from_yaml_config=lambda config: config)
+
+    def get(self, request: Any) -> Any:
+        if request == "request" and self._fails:
+            raise ValueError(self._fails)
+        return request
+
+    def status(self, names: list[str]) -> list[Record]:
+        assert names == ["c"]
+        return [self._record] if self._record else []
+
+    def api_status(self, **wanted: Any) -> list[Any]:
+        return [SimpleNamespace(status="FAILED" if self._fails else "RUNNING")]
+
+    def launch(self, task: Any, **given: Any) -> str:
+        self.asked.append(("launch", task, given))
+        self._record = self._record or (None if self._fails else Record("INIT"))
+        return "request"
+
+    def exec(self, task: Any, **given: Any) -> str:
+        self.asked.append(("exec", task, given))
+        return "request"
+
+
+def asked(record: Record | None) -> list[tuple[str, Any, Mapping[str, Any]]]:
+    api = Api(record)
+    ClusterJobs(SETTINGS).launch(api, "a job", "name")
+    return api.asked
+
+
+def test_a_cluster_that_is_not_there_is_brought_up_and_will_go_down() -> None:
+    up, job = asked(None)
+    assert up == (
+        "launch",
+        {"resources": {"infra": "k8s", "cpus": 8}, "num_nodes": 2},
+        {"cluster_name": "c", "idle_minutes_to_autostop": 10, "down": True},
+    )
+    assert job[:2] == ("launch", "a job")
+    assert job[2] == {"cluster_name": "c", "idle_minutes_to_autostop": 10, "down": True, "fast": True}
+
+
+def test_one_that_goes_down_by_itself_keeps_its_time() -> None:
+    [(call, _, given)] = asked(Record("UP", autostop=45, to_down=True))
+    assert (call, given["idle_minutes_to_autostop"], given["down"]) == ("launch", 45, True)
+
+
+def test_somebody_s_own_gets_a_job_and_nothing_else() -> None:
+    assert asked(Record("UP")) == [("exec", "a job", {"cluster_name": "c"})]
+
+
+@pytest.mark.parametrize(
+    ("record", "error", "words"),
+    [
+        (Record("STOPPED"), SubmissionRejected, "cluster c is stopped: sky start c"),
+        (Record("AUTOSTOPPING"), SubmissionRejected, "cluster c is stopped"),
+        (Record("AUTOSTOPPING", 10, to_down=True), BackendError, "cluster c is going down"),
+        (Record("INIT"), BackendError, "cluster c is not up yet"),
+    ],
+)
+def test_one_that_takes_no_jobs(record: Record, error: type[BackendError], words: str) -> None:
+    api = Api(record)
+    with pytest.raises(BackendError, match=words) as raised:
+        ClusterJobs(SETTINGS).launch(api, "a job", "name")
+    assert type(raised.value) is error
+    assert api.asked == []
+
+
+def test_one_that_cannot_be_had_says_why() -> None:
+    with pytest.raises(ValueError, match="no capacity"):
+        ClusterJobs(SETTINGS).launch(Api(None, fails="no capacity"), "a job", "name")
