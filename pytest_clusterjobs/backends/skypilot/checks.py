@@ -32,10 +32,10 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
     for name in sorted({*spec.env, *spec.secrets}):
         if name.startswith("SKYPILOT_"):
             yield f"env: {name}: names that begin with SKYPILOT_ are SkyPilot's own"
-    if settings.mode == "cluster" and spec.max_restarts:
+    if settings.cluster is not None and spec.max_restarts:
         yield "max_restarts: jobs of one cluster (mode = 'cluster') are not started again: use mode = 'managed'"
-    if settings.mode == "cluster" and spec.nodes > settings.cluster_nodes:
-        yield f"nodes: {spec.nodes}: the cluster {settings.cluster} has cluster_nodes = {settings.cluster_nodes}"
+    if settings.cluster is not None and spec.nodes > settings.cluster.nodes:
+        yield f"nodes: {spec.nodes}: the cluster {settings.cluster.name} has nodes = {settings.cluster.nodes}"
     if wrong:
         return
     resources = merged(settings.task, spec.options).get("resources", {})
@@ -57,7 +57,7 @@ def _of_fragment(
     fragment: Mapping[str, Any], settings: Settings, where: str = "options.skypilot"
 ) -> Iterator[str]:
     yield from option_problems(fragment, where)
-    if settings.mode == "cluster":
+    if settings.cluster is not None:
         for name in sorted(fragment.keys() & OPTIONS - IN_CLUSTER):
             instead = ": use setup of the matrix" if name == "setup" else ""
             yield f"{where}: {name} is nothing that a job of a cluster that is up can have{instead}"

@@ -86,8 +86,8 @@ class SkyPilotBackend:
             min_poll_interval=settings.poll_interval,
             find_settle=settings.find_settle,
             log_settle=settings.teardown,
-            restarts=settings.mode == "managed",
-            max_nodes=None if settings.mode == "managed" else settings.cluster_nodes,
+            restarts=settings.cluster is None,
+            max_nodes=None if settings.cluster is None else settings.cluster.nodes,
         )
 
     # Submitting.
@@ -291,7 +291,7 @@ class SkyPilotBackend:
         A cluster that came up again counts its jobs from 1 again: there a name says which is meant, a number does not.
         """
         self._doomed.update(handles)
-        told = handles.items() if self._settings.mode == "managed" else ()
+        told = handles.items() if self._settings.cluster is None else ()
         ids = {token: int(handle.job_id) for token, handle in told if handle.job_id is not None}
         unknown = [token for token in handles if token not in ids]
         if unknown:

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
+from .options import merged
+from .settings import OneCluster
 from .settings import Settings
 from .states import LIVE_REQUESTS
 
@@ -66,7 +68,10 @@ class Kind(Protocol):
 
 def kind_of(settings: Settings) -> Kind:
     """The kind of jobs that a site wants."""
-    return ManagedJobs() if settings.mode == "managed" else ClusterJobs(settings)
+    if settings.cluster is None:
+        return ManagedJobs()
+    resources = merged({**settings.task.get("resources", {})}, settings.cluster.resources)
+    return ClusterJobs(settings.cluster, resources)
 
 
 class ManagedJobs:
@@ -106,11 +111,10 @@ class ClusterJobs:
 
     requests = ("launch", "sky.launch", "exec", "sky.exec")
 
-    def __init__(self, settings: Settings) -> None:
-        self._cluster = settings.cluster
-        self._nodes = settings.cluster_nodes
-        self._idle_minutes = settings.idle_minutes
-        self._resources = settings.task.get("resources", {})
+    def __init__(self, cluster: OneCluster, resources: Mapping[str, Any]) -> None:
+        self._cluster = cluster.name
+        self._wanted = {"resources": dict(resources), "num_nodes": cluster.nodes}
+        self._idle_minutes = cluster.idle_minutes
         self._ours = False
         """Whether it was brought up by this process."""
 
@@ -134,7 +138,7 @@ class ClusterJobs:
 
     def _bring_up(self, sky: Any) -> Any:
         """Ask for the cluster; its record, as soon as there is one. The request goes on meanwhile."""
-        task = sky.Task.from_yaml_config({"resources": dict(self._resources), "num_nodes": self._nodes})
+        task = sky.Task.from_yaml_config(self._wanted)
         request = sky.launch(
             task, cluster_name=self._cluster, idle_minutes_to_autostop=self._idle_minutes, down=True
         )

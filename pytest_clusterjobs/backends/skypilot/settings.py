@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -13,6 +14,19 @@ from ..protocol import BackendError
 
 
 @dataclass(frozen=True, slots=True)
+class OneCluster:
+    """The cluster that all jobs have in common; names are those of ``[tool.clusterjobs.backends.NAME.cluster]``."""
+
+    name: str
+    nodes: int = 1
+    """How many it has: no job may have more."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """What it is brought up with, on top of those of ``task``, of which a job takes its part."""
+    idle_minutes: int = 10
+    """Minutes after which it is taken down when nothing runs on it, if it was brought up from here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
 
@@ -20,12 +34,8 @@ class Settings:
     """What every task begins with: a fragment of a SkyPilot task, such as its ``resources``."""
     mode: str = "managed"
     """``managed``, or ``cluster``: all jobs run on one cluster."""
-    cluster: str = ""
-    """The name of that cluster."""
-    cluster_nodes: int = 1
-    """How many nodes it has; more than a job may have are no use."""
-    idle_minutes: int = 10
-    """Minutes after which it is taken down when nothing runs on it, if this plugin has brought it up."""
+    cluster: OneCluster | None = None
+    """That cluster."""
     state_dir: str = "~/.clusterjobs"
     """A folder on the nodes for the count of starts and the heartbeat. On a folder that outlives a cluster (a mounted
     bucket, NFS), jobs know of their restarts even when they begin again on another one."""
@@ -42,19 +52,29 @@ class Settings:
 SETTINGS = frozenset(each.name for each in fields(Settings))
 
 _NAME = re.compile(r"[a-z]([a-z0-9.-]*[a-z0-9])?")
-_COUNTS = {"cluster_nodes", "idle_minutes"}
 _SECONDS = {"poll_interval", "find_settle", "teardown", "answer_timeout"}
 
 
 def settings_of(raw: Mapping[str, Any]) -> Settings:
     """Read the settings. Raises BackendError with one line that says what is wrong."""
-    for name, value in raw.items():
-        if wanted := _fault(name, value):
-            raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
-    settings = Settings(**raw)
-    if (settings.mode == "cluster") != bool(settings.cluster):
-        raise BackendError("mode = 'cluster' and cluster = NAME go together")
+    _refuse(raw, _fault)
+    settings = Settings(**{**raw, "cluster": _cluster_of(raw["cluster"]) if "cluster" in raw else None})
+    if (settings.mode == "cluster") != (settings.cluster is not None):
+        raise BackendError("mode = 'cluster' and cluster = {name = NAME} go together")
     return settings
+
+
+def _cluster_of(raw: Mapping[str, Any]) -> OneCluster:
+    _refuse(raw, _cluster_fault, "cluster.")
+    if "name" not in raw:
+        raise BackendError("cluster has no name: cluster = {name = NAME}")
+    return OneCluster(**raw)
+
+
+def _refuse(raw: Mapping[str, Any], fault: Callable[[str, Any], str], where: str = "") -> None:
+    for name, value in raw.items():
+        if wanted := fault(name, value):
+            raise BackendError(f"{where}{name} must be {wanted}, not {value!r:.60}")
 
 
 def _fault(name: str, value: Any) -> str:
@@ -65,12 +85,20 @@ def _fault(name: str, value: Any) -> str:
     if name == "mode":
         return "" if value in ("managed", "cluster") else "managed or cluster"
     if name == "cluster":
-        named = isinstance(value, str) and _NAME.fullmatch(value)
-        return "" if named else "a cluster's name: small letters, digits, - and ."
-    if name in _COUNTS:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return "" if whole and 1 <= value <= 1440 else "a whole number, 1 to 1440"
+        return "" if isinstance(value, Mapping) else "a table, such as {name = 'dev', nodes = 2}"
     if name == "task":
         return "" if isinstance(value, Mapping) else "a table, a fragment of a SkyPilot task"
     fine = isinstance(value, str) and value.isprintable() and value.startswith(("/", "~/"))
     return "" if fine else "an absolute path, or one that begins with ~/"
+
+
+def _cluster_fault(name: str, value: Any) -> str:
+    if name == "name":
+        named = isinstance(value, str) and _NAME.fullmatch(value)
+        return "" if named else "a cluster's name: small letters, digits, - and ."
+    if name == "resources":
+        return "" if isinstance(value, Mapping) else "a table, as in a SkyPilot task"
+    if name in ("nodes", "idle_minutes"):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return "" if whole and 1 <= value <= 1440 else "a whole number, 1 to 1440"
+    return f"one of {', '.join(each.name for each in fields(OneCluster))}: there is no such key"

@@ -37,7 +37,6 @@ def replayed_of(
     recording: str,
     scenarios: Mapping[str, Scenario],
     settings: Mapping[str, Any],
-    options: Mapping[str, Any],
     folder: Path,
     patch: pytest.MonkeyPatch,
 ) -> Replayed:
@@ -48,7 +47,7 @@ def replayed_of(
         quick = {"find_settle": 0.0, "teardown": 3600}
         backend = TYPE.open(BackendContext("skypilot", RUN, folder, folder, {**quick, **settings}))
         live: dict[str, Handle] = {
-            token_of(name): backend.submit(each.spec(name, options), token_of(name))
+            token_of(name): backend.submit(each.spec(name, {}), token_of(name))
             for name, each in scenarios.items()
         }
         seen: dict[str, list[Observation]] = {token: [] for token in live}

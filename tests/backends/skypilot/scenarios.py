@@ -93,12 +93,11 @@ IN_CLUSTER = (
 )
 """Those that are possible where jobs have one cluster in common: nothing begins again there."""
 
-CLUSTER: Mapping[str, Any] = {"mode": "cluster", "cluster": "common", "cluster_nodes": 2, "idle_minutes": 1}
+CLUSTER: Mapping[str, Any] = {
+    "mode": "cluster",
+    "cluster": {"name": "common", "nodes": 2, "resources": {"cpus": "8"}, "idle_minutes": 1},
+}
 """The settings of the recording of them."""
-
-
-PART: Mapping[str, Any] = {"resources": {"cpus": "1"}}
-"""The options by which they run there beside each other."""
 
 
 def token_of(name: str, run: str = RUN) -> str:

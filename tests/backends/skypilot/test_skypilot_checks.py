@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot.checks import problems
+from pytest_clusterjobs.backends.skypilot.settings import OneCluster
 from pytest_clusterjobs.backends.skypilot.settings import Settings
 from pytest_clusterjobs.backends.skypilot.settings import settings_of
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
+
+ONE = Settings(mode="cluster", cluster=OneCluster("c", nodes=2))
 
 
 def said(settings: Settings | None = None, **fields: Any) -> list[str]:
@@ -46,7 +50,7 @@ def test_a_site_s_task_is_looked_at_too() -> None:
     ("fields", "words"),
     [
         ({"max_restarts": 1}, "max_restarts: jobs of one cluster (mode = 'cluster') are not started again"),
-        ({"nodes": 4}, "nodes: 4: the cluster c has cluster_nodes = 2"),
+        ({"nodes": 4}, "nodes: 4: the cluster c has nodes = 2"),
         (
             {"options": {"setup": "make"}},
             "options.skypilot: setup is nothing that a job of a cluster that is up can have: use setup of the matrix",
@@ -55,13 +59,13 @@ def test_a_site_s_task_is_looked_at_too() -> None:
     ],
 )
 def test_what_jobs_of_one_cluster_cannot_have(fields: dict[str, Any], words: str) -> None:
-    (problem,) = said(Settings(mode="cluster", cluster="c", cluster_nodes=2), **fields)
+    (problem,) = said(ONE, **fields)
     assert problem.startswith(words)
 
 
 def test_what_jobs_of_one_cluster_can_have(sky: None) -> None:
     options = {"workdir": ".", "resources": {"cpus": 2}}
-    assert said(Settings(mode="cluster", cluster="c", cluster_nodes=2), nodes=2, options=options) == []
+    assert said(ONE, nodes=2, options=options) == []
 
 
 @pytest.mark.parametrize(
@@ -88,14 +92,23 @@ def test_what_is_fine_is_fine(sky: None) -> None:
     [
         ({"poll_interval": "5s"}, "poll_interval must be seconds, 0 to 3600, not '5s'"),
         ({"mode": "serve"}, "mode must be managed or cluster, not 'serve'"),
-        ({"mode": "cluster"}, "mode = 'cluster' and cluster = NAME go together"),
-        ({"cluster": "c"}, "mode = 'cluster' and cluster = NAME go together"),
-        ({"cluster": "a b"}, "cluster must be a cluster's name"),
-        ({"idle_minutes": 0}, "idle_minutes must be a whole number, 1 to 1440, not 0"),
+        ({"mode": "cluster"}, "mode = 'cluster' and cluster = {name = NAME} go together"),
+        ({"cluster": {"name": "c"}}, "mode = 'cluster' and cluster = {name = NAME} go together"),
+        ({"cluster": "c"}, "cluster must be a table, such as {name = 'dev', nodes = 2}, not 'c'"),
+        ({"cluster": {"nodes": 2}}, "cluster has no name: cluster = {name = NAME}"),
+        ({"cluster": {"name": "a b"}}, "cluster.name must be a cluster's name"),
+        (
+            {"cluster": {"name": "c", "idle_minutes": 0}},
+            "cluster.idle_minutes must be a whole number, 1 to 1440",
+        ),
+        (
+            {"cluster": {"name": "c", "node": 2}},
+            "cluster.node must be one of name, nodes, resources, idle_minutes",
+        ),
         ({"state_dir": "here"}, "state_dir must be an absolute path"),
         ({"task": "x"}, "task must be a table"),
     ],
 )
 def test_settings_that_are_none(raw: dict[str, Any], words: str) -> None:
-    with pytest.raises(BackendError, match=words.replace("(", r"\(")):
+    with pytest.raises(BackendError, match=re.escape(words)):
         settings_of(raw)

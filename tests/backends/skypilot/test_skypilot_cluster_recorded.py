@@ -14,7 +14,6 @@ from tests.backends.skypilot.replaying import replayed_of
 from tests.backends.skypilot.scenarios import CLUSTER
 from tests.backends.skypilot.scenarios import IN_CLUSTER
 from tests.backends.skypilot.scenarios import judged
-from tests.backends.skypilot.scenarios import PART
 from tests.backends.skypilot.scenarios import SCENARIOS
 from tests.backends.skypilot.scenarios import token_of
 
@@ -26,7 +25,7 @@ def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     with pytest.MonkeyPatch.context() as patch:
         wanted = {name: SCENARIOS[name] for name in IN_CLUSTER}
         folder = tmp_path_factory.mktemp("run")
-        yield replayed_of("cluster.json", wanted, CLUSTER, PART, folder, patch)
+        yield replayed_of("cluster.json", wanted, CLUSTER, folder, patch)
 
 
 @pytest.mark.parametrize("name", IN_CLUSTER)

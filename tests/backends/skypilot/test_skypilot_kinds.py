@@ -12,11 +12,14 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
-from pytest_clusterjobs.backends.skypilot.kinds import ClusterJobs
+from pytest_clusterjobs.backends.skypilot.kinds import kind_of
+from pytest_clusterjobs.backends.skypilot.settings import OneCluster
 from pytest_clusterjobs.backends.skypilot.settings import Settings
 
 SETTINGS = Settings(
-    task={"resources": {"infra": "k8s", "cpus": 8}}, mode="cluster", cluster="c", cluster_nodes=2
+    task={"resources": {"infra": "k8s", "cpus": 1}},
+    mode="cluster",
+    cluster=OneCluster("c", nodes=2, resources={"cpus": 8}),
 )
 
 
@@ -66,7 +69,7 @@ class Api:
 
 def asked(record: Record | None) -> list[tuple[str, Any, Mapping[str, Any]]]:
     api = Api(record)
-    ClusterJobs(SETTINGS).launch(api, "a job", "name")
+    kind_of(SETTINGS).launch(api, "a job", "name")
     return api.asked
 
 
@@ -102,11 +105,11 @@ def test_somebody_s_own_gets_a_job_and_nothing_else() -> None:
 def test_one_that_takes_no_jobs(record: Record, error: type[BackendError], words: str) -> None:
     api = Api(record)
     with pytest.raises(BackendError, match=words) as raised:
-        ClusterJobs(SETTINGS).launch(api, "a job", "name")
+        kind_of(SETTINGS).launch(api, "a job", "name")
     assert type(raised.value) is error
     assert api.asked == []
 
 
 def test_one_that_cannot_be_had_says_why() -> None:
     with pytest.raises(ValueError, match="no capacity"):
-        ClusterJobs(SETTINGS).launch(Api(None, fails="no capacity"), "a job", "name")
+        kind_of(SETTINGS).launch(Api(None, fails="no capacity"), "a job", "name")

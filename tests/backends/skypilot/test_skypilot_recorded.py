@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("sky")
 @pytest.fixture(scope="module")
 def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
     with pytest.MonkeyPatch.context() as patch:
-        yield replayed_of("ends.json", SCENARIOS, {}, {}, tmp_path_factory.mktemp("run"), patch)
+        yield replayed_of("ends.json", SCENARIOS, {}, tmp_path_factory.mktemp("run"), patch)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -19,7 +19,6 @@ from tests.backends.skypilot.recordings import talk_to
 from tests.backends.skypilot.scenarios import CLUSTER
 from tests.backends.skypilot.scenarios import IN_CLUSTER
 from tests.backends.skypilot.scenarios import judged
-from tests.backends.skypilot.scenarios import PART
 from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import SCENARIOS
 from tests.backends.skypilot.scenarios import token_of
@@ -33,8 +32,7 @@ WANTED = {name: SCENARIOS[name] for name in IN_CLUSTER}
 
 
 def opened(server: SkyPilotClient, run_dir: Path, **settings: object) -> SkyPilotBackend:
-    # The cluster has more than a job takes, which is what its spec says.
-    task = {"resources": {"infra": server.infra, "cpus": "8"}}
+    task = {"resources": {"infra": server.infra, "cpus": "1"}}
     backend = TYPE.open(
         BackendContext("skypilot", RUN, run_dir, run_dir, {**CLUSTER, "task": task, **settings})
     )
@@ -53,9 +51,8 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
             backend,
             WANTED,
             env={},
-            options=PART,
             at_once=len(WANTED),
-            cancel=("cancel", str(CLUSTER["cluster"])),
+            cancel=("cancel", CLUSTER["cluster"]["name"]),
         )
         watched.calls.update(f"{each.method} {each.path}" for each in recorder.kept)
         if os.environ.get("CLUSTERJOBS_RECORD"):
@@ -99,9 +96,9 @@ def test_somebody_s_own_cluster_is_used_and_left_as_it_was(
     place = ["--infra", server.infra, "--cpus", "8", "--num-nodes", "2"]
     server.run("launch", "--yes", "--detach-run", "--cluster", "own", *place, "true", timeout=600.0)
     before = _autostop(server)
-    backend = opened(server, tmp_path, cluster="own")
+    backend = opened(server, tmp_path, cluster={**CLUSTER["cluster"], "name": "own"})
     two = {name: SCENARIOS[name] for name in ("fails", "both-complete")}
-    watched = watch(server, backend, two, env={}, options=PART, at_once=2, cancel=())
+    watched = watch(server, backend, two, env={}, at_once=2, cancel=())
     assert [judged(each.spec(name, {}), watched.end(name)).reason for name, each in two.items()] == [
         each.reason for each in two.values()
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.jobs import Reason
@@ -49,7 +50,7 @@ def harness_of(
         task = {"resources": {"infra": server.infra, "cpus": "1"}}
         return Harness(
             backend=BACKEND,
-            settings={"task": task, "poll_interval": 1.0, **settings},
+            settings={"task": task, "poll_interval": 3.0, **settings},
             max_nodes=2,
             many=8,
             start_seconds=300.0,
@@ -72,11 +73,14 @@ class TestManagedJobs(BackendConformance):
 def one_cluster(server: SkyPilotClient) -> str:
     """A cluster with room for every test. It is nobody's but ours, and so is left up by all of them."""
     place = ["--infra", server.infra, "--cpus", "12", "--num-nodes", "2"]
-    server.run("launch", "--yes", "--detach-run", "--cluster", ONE, *place, "true", timeout=600.0)
+    with FileLock(server.folder / "conformance.lock"):
+        # A second launch of a cluster that is up would take it from the tests of the first for some seconds.
+        if ONE not in server.run("status"):
+            server.run("launch", "--yes", "--detach-run", "--cluster", ONE, *place, "true", timeout=600.0)
     return ONE
 
 
 class TestClusterJobs(BackendConformance):
     @pytest.fixture
     def harness(self, one_cluster: str, harness_of: Callable[..., Harness]) -> Harness:
-        return harness_of(("cancel", ONE), mode="cluster", cluster=ONE, cluster_nodes=2)
+        return harness_of(("cancel", ONE), mode="cluster", cluster={"name": ONE, "nodes": 2})

@@ -45,7 +45,6 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
             backend,
             SCENARIOS,
             env={"SHARED": str(shared)},
-            options={},
             at_once=AT_ONCE,
             cancel=("jobs", "cancel"),
         )

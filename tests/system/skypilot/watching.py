@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
-from typing import Any
 
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
@@ -42,12 +41,11 @@ def watch(
     scenarios: Mapping[str, Scenario],
     *,
     env: Mapping[str, str],
-    options: Mapping[str, Any],
     at_once: int,
     cancel: Sequence[str],
 ) -> Watched:
     """Submit and poll as a run does, and do the harm that the scenarios ask for; ``cancel`` is the command for that."""
-    specs = {token_of(name): replace(each.spec(name, options), env=env) for name, each in scenarios.items()}
+    specs = {token_of(name): replace(each.spec(name, {}), env=env) for name, each in scenarios.items()}
     waiting = dict(specs)
     handles: dict[str, Handle] = {}
     seen: dict[str, list[Observation]] = {token: [] for token in specs}
