@@ -30,9 +30,10 @@ def test_every_setting_option_and_state_is_there() -> None:
 
 
 def test_its_settings_are_taken() -> None:
-    raw = tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"]["sky"]
-    assert raw.pop("type") == "skypilot"
-    assert settings_of(raw).task["resources"]["use_spot"] is True
+    for text in re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+        for raw in tomllib.loads(text)["tool"]["clusterjobs"]["backends"].values():
+            assert raw.pop("type") == "skypilot"
+            assert settings_of(raw).task["resources"]["infra"] == "aws/us-east-1"
 
 
 def test_its_matrix_is_taken(tmp_path: Path) -> None:

@@ -23,10 +23,17 @@ ROOT = Path(__file__).parents[3]
 SITE = """
 [tool.clusterjobs.backends.sky]
 type = "skypilot"
+{settings}
 [tool.clusterjobs.backends.sky.task]
 workdir = "."
 resources = {{infra = "{infra}", cpus = "1"}}
 """
+CLUSTER = """
+mode = "cluster"
+cluster = {name = "matrices", nodes = 2, resources = {cpus = "12"}, idle_minutes = 1}
+"""
+RESTARTS = "  # It fails once, the cluster starts it again"
+"""Where the condition begins that jobs of one cluster cannot have."""
 MINUTES = 60.0
 SKEWED = "(2n and runtime_timeout)"
 """Ends as it should (``max_runtime_reached``), but on one small machine SkyPilot begins a job's ranks ten seconds apart, and so
@@ -36,11 +43,11 @@ the three that it may run are over before the ranks have met, and there is no fi
 class Session:
     """pytest on a SkyPilot, as real processes in a project of its own."""
 
-    def __init__(self, path: Path, server: SkyPilotClient) -> None:
+    def __init__(self, path: Path, server: SkyPilotClient, settings: str = "") -> None:
         self.path = path
         self.server = server
         (path / "pytest.ini").write_text("[pytest]\n")
-        (path / "pyproject.toml").write_text(SITE.format(infra=server.infra))
+        (path / "pyproject.toml").write_text(SITE.format(infra=server.infra, settings=settings))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -80,6 +87,21 @@ def test_exit_conditions_end_as_they_do_everywhere(server: SkyPilotClient, tmp_p
     assert "12 passed" in said, said
     assert {cell["verdict"] for cell in session.cells().values()} == {"passed"}
     assert server.slurm.run("squeue", "--noheader") == ""
+
+
+def test_exit_conditions_end_alike_on_one_cluster(server: SkyPilotClient, tmp_path: Path) -> None:
+    session = Session(tmp_path, server, CLUSTER)
+    shutil.copytree(ROOT / "matrices", tmp_path / "matrices")
+    matrix = tmp_path / "matrices" / "exit_conditions.yaml"
+    before, found, _ = matrix.read_text().partition(RESTARTS)
+    assert found
+    matrix.write_text(
+        before.replace("nodes: [1, 2, 4]", "nodes: [1, 2]").replace("{nodes: [2, 4]}", "{nodes: [2]}")
+    )
+    process = session.start(str(matrix), "-k", "arena", "-rA")
+    said, _ = process.communicate(timeout=30 * MINUTES)
+    assert "11 passed" in said, said
+    assert {cell["verdict"] for cell in session.cells().values()} == {"passed"}
 
 
 def test_a_server_that_is_restarted_is_no_jobs_death(
