@@ -13,8 +13,12 @@ import pytest
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.skypilot.kinds import kind_of
+from pytest_clusterjobs.backends.skypilot.kinds import ManagedJobs
+from pytest_clusterjobs.backends.skypilot.sdk import Row
+from pytest_clusterjobs.backends.skypilot.sdk import Sky
 from pytest_clusterjobs.backends.skypilot.settings import OneCluster
 from pytest_clusterjobs.backends.skypilot.settings import Settings
+from tests.backends.skypilot.scenarios import RUN
 
 SETTINGS = Settings(
     task={"resources": {"infra": "k8s", "cpus": 1}},
@@ -113,3 +117,19 @@ def test_one_that_takes_no_jobs(record: Record, error: type[BackendError], words
 def test_one_that_cannot_be_had_says_why() -> None:
     with pytest.raises(ValueError, match="no capacity"):
         kind_of(SETTINGS).launch(Api(None, fails="no capacity"), "a job", "name")
+
+
+class Billed(ManagedJobs):
+    def bills(self, sky: Any, days: int) -> list[Mapping[str, Any]]:
+        assert days == 3
+        return [
+            {"name": "cj-20260101t000000-abc-6u-12", "total_cost": 0.25},
+            {"name": "cj-20260101t000000-abc-bb-12", "total_cost": 0.5},
+            {"name": "cj-20260101t000000-abc-bb-13", "total_cost": 0.0},
+            {"name": "dev", "total_cost": 7.0},
+        ]
+
+
+def test_a_job_pays_for_all_its_clusters_and_for_nothing_else(sky: None) -> None:
+    costs = Sky(Billed(), answer_timeout=10.0).costs(days=3)
+    assert costs == {Row(12, f"cj-{RUN}-0123456789-a1", "SUCCEEDED").bill: 0.75}

@@ -106,6 +106,11 @@ def test_a_launch_whose_answer_is_lost_is_found_and_made_once(
     assert server.calls.count("/jobs/launch") == 1
 
 
+def test_a_run_whose_name_begins_alike_is_another(backend: SkyPilotBackend) -> None:
+    assert [backend.sweep(RUN) for _ in range(5)][-1]
+    assert backend.sweep(RUN.partition("-")[0]) == {}
+
+
 def test_what_nobody_has_heard_of_was_not_launched(backend: SkyPilotBackend) -> None:
     assert backend.find(token_of("another")) == NotSubmitted()
 
