@@ -42,7 +42,8 @@ class Spy(NoopBackend):
         code = int(found[1]) if (found := re.search(r"exit (\\d+)", run)) else 0
         hint = Reason(found[1]) if (found := re.search(r"hint (\\w+)", run)) else None
         nodes = tuple(replace(n, exit_code=code, report=replace(n.report, exit_code=code)) for n in seen.nodes)
-        return replace(seen, exit_code=code, reason_hint=hint, nodes=nodes)
+        cost = float(found[1]) if (found := re.search(r"costs ([0-9.]+)", run)) else None
+        return replace(seen, exit_code=code, reason_hint=hint, nodes=nodes, cost=cost)
 
 
 TYPE = BackendType("spy", lambda context: Spy(context.rootdir))

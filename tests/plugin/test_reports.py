@@ -46,6 +46,15 @@ def test_xunit2_is_valid_against_the_schema_that_pytest_uses(project: Project) -
     etree.XMLSchema(etree.parse(path)).assertValid(etree.parse(str(project.path / "report.xml")))
 
 
+def test_what_a_job_has_cost_is_told_where_the_cluster_knows(project: Project) -> None:
+    project.matrix("{recipes: {a: costs 1.23456789, b: 'true'}, nodes: [1], conditions: {c: {}}}")
+    project.run("--junitxml=report.xml", "-o", "junit_family=xunit1")
+    assert properties(project, "a-1n-c")["clusterjobs.cost"] == "1.2346"
+    assert "clusterjobs.cost" not in properties(project, "b-1n-c")
+    costs = [cell["result"]["outcome"]["cost"] for cell in project.report()["cells"]]
+    assert costs == [1.23456789, None]
+
+
 @pytest.mark.parametrize("family", ["xunit1", "xunit2"])
 def test_counts_agree_with_the_cases(project: Project, family: str) -> None:
     project.matrix(MATRIX)
