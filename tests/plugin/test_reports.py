@@ -51,7 +51,7 @@ def test_what_a_job_has_cost_is_told_where_the_cluster_knows(project: Project) -
     project.run("--junitxml=report.xml", "-o", "junit_family=xunit1")
     assert properties(project, "a-1n-c")["clusterjobs.cost"] == "1.2346"
     assert "clusterjobs.cost" not in properties(project, "b-1n-c")
-    costs = [cell["result"]["outcome"]["cost"] for cell in project.report()["cells"]]
+    costs = [cell["result"]["outcome"]["cost"] for cell in project.report("report.json")["cells"]]
     assert costs == [1.23456789, None]
 
 
