@@ -120,13 +120,31 @@ class SkyPilotBackend:
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         """See :class:`Backend`. One call for all jobs of a run, by what their names begin with."""
+        requests = self._requests(handles)
         try:
             rows = self._rows(handles)
         except NotUp:
-            launches = self._of_launches(handles, {})
-            return {token: seen for token, seen in launches.items() if seen.phase is Phase.PENDING}
+            launches = self._of_launches(handles, {}, requests)
+            if any(
+                token in self._last or seen.phase is not Phase.PENDING for token, seen in launches.items()
+            ):
+                raise
+            return launches
         self._cancel_again(rows)
-        return {**self._of_jobs(handles, rows), **self._of_launches(handles, rows)}
+        return {**self._of_jobs(handles, rows), **self._of_launches(handles, rows, requests)}
+
+    def _requests(self, handles: Mapping[str, Handle]) -> Mapping[str, Request]:
+        """The launches that may have no job yet. Asked for before the jobs: one that has succeeded by then is among them."""
+        asked = [
+            handle.data["request"]
+            for token, handle in handles.items()
+            if handle.data.get("request") and (handle.job_id is None or self._is_unborn(token))
+        ]
+        return self._sky.requests(asked)
+
+    def _is_unborn(self, token: str) -> bool:
+        row, _ = self._last.get(token, (None, 0.0))
+        return row is not None and row.status == UNBORN
 
     def _of_jobs(self, handles: Mapping[str, Handle], rows: Mapping[str, Row]) -> dict[str, Observation]:
         """What is to be said of each job now; of some, nothing."""
@@ -137,14 +155,15 @@ class SkyPilotBackend:
         self._price(seen, rows)
         return seen
 
-    def _of_launches(self, handles: Mapping[str, Handle], rows: Mapping[str, Row]) -> dict[str, Observation]:
+    def _of_launches(
+        self, handles: Mapping[str, Handle], rows: Mapping[str, Row], requests: Mapping[str, Request]
+    ) -> dict[str, Observation]:
         """Of launches that have no job yet, or one that may never be born: whether they will have one."""
-        known = {token for token, row in rows.items() if row.status != UNBORN}
-        open_ = {
-            token: handle.data.get("request", "") for token, handle in handles.items() if token not in known
+        seen = {
+            token: self._launching(token, requests.get(handle.data.get("request", "")))
+            for token, handle in handles.items()
+            if token not in rows or rows[token].status == UNBORN
         }
-        requests = self._sky.requests([request for request in open_.values() if request])
-        seen = {token: self._launching(token, requests.get(request)) for token, request in open_.items()}
         return {
             token: each for token, each in seen.items() if each.phase is not Phase.ABSENT or token not in rows
         }

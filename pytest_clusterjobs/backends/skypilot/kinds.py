@@ -126,15 +126,15 @@ class ClusterJobs:
             raise SubmissionRejected(f"cluster {self._cluster} is stopped: sky start {self._cluster}")
         if state == "AUTOSTOPPING":
             raise BackendError(f"cluster {self._cluster} is going down")
+        if state == "UP":
+            return sky.exec(task, cluster_name=self._cluster)
         if record.to_down or self._ours:
             # Waits until it is up, which ``exec`` does not.
             minutes = record.autostop if record.to_down else self._idle_minutes
             return sky.launch(
                 task, cluster_name=self._cluster, idle_minutes_to_autostop=minutes, down=True, fast=True
             )
-        if state != "UP":
-            raise BackendError(f"cluster {self._cluster} is not up yet")
-        return sky.exec(task, cluster_name=self._cluster)
+        raise BackendError(f"cluster {self._cluster} is not up yet")
 
     def _bring_up(self, sky: Any) -> Any:
         """Ask for the cluster; its record, as soon as there is one. The request goes on meanwhile."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import Observation
@@ -54,7 +55,11 @@ def replayed_of(
         rounds = 0
         while live and rounds < ROUNDS:
             rounds += 1
-            for token, observation in backend.poll(live).items():
+            try:
+                answer = backend.poll(live)
+            except BackendError:
+                continue
+            for token, observation in answer.items():
                 seen[token].append(observation)
                 live[token] = observation.handle or live[token]
                 if observation.phase is Phase.ENDED:

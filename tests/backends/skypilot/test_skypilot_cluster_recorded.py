@@ -37,5 +37,5 @@ def test_ends(replayed: Replayed, name: str) -> None:
 
 
 def test_a_cluster_is_brought_up_once(replayed: Replayed) -> None:
-    assert replayed.calls.count("/launch") == 1 + len(IN_CLUSTER)
+    assert replayed.calls.count("/launch") + replayed.calls.count("/exec") == 1 + len(IN_CLUSTER)
     assert replayed.calls.count("/queue") == replayed.rounds

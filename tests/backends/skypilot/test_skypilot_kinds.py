@@ -88,13 +88,14 @@ def test_a_cluster_that_is_not_there_is_brought_up_and_will_go_down() -> None:
     assert job[2] == {"cluster_name": "c", "idle_minutes_to_autostop": 10, "down": True, "fast": True}
 
 
-def test_one_that_goes_down_by_itself_keeps_its_time() -> None:
-    [(call, _, given)] = asked(Record("UP", autostop=45, to_down=True))
+def test_one_that_comes_up_is_waited_for_and_keeps_its_time() -> None:
+    [(call, _, given)] = asked(Record("INIT", autostop=45, to_down=True))
     assert (call, given["idle_minutes_to_autostop"], given["down"]) == ("launch", 45, True)
 
 
-def test_somebody_s_own_gets_a_job_and_nothing_else() -> None:
-    assert asked(Record("UP")) == [("exec", "a job", {"cluster_name": "c"})]
+@pytest.mark.parametrize("record", [Record("UP"), Record("UP", autostop=45, to_down=True)])
+def test_one_that_is_up_gets_a_job_and_nothing_else(record: Record) -> None:
+    assert asked(record) == [("exec", "a job", {"cluster_name": "c"})]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_ends(watched: Watched, name: str) -> None:
 
 def test_all_jobs_had_one_cluster(watched: Watched) -> None:
     """One launch brings it up, and one question a round asks about all."""
-    assert watched.calls["POST /launch"] == 1 + len(IN_CLUSTER)
+    assert watched.calls["POST /launch"] + watched.calls["POST /exec"] == 1 + len(IN_CLUSTER)
     assert 0 < watched.calls["POST /queue"] <= watched.rounds
 
 
