@@ -6,8 +6,10 @@ one for ever; results are looked up by the id of their request.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import pickle
 import threading
 import warnings
 from collections.abc import Iterator
@@ -227,7 +229,7 @@ def _payload(exchange: Exchange) -> dict[str, Any] | None:
 
 
 def _stripped(exchange: Exchange) -> Exchange:
-    """Without the request's own text, which is a pickle of the client's whole environment."""
+    """Without the request's own text, a pickle of the client's whole environment, and what was typed to launch a cluster."""
     try:
         answer = json.loads(exchange.answer)
     except ValueError:
@@ -239,4 +241,32 @@ def _stripped(exchange: Exchange) -> Exchange:
                 payload.update(
                     {name: NOTHING for name in ("entrypoint", "request_body") if payload.get(name)}
                 )
+                payload.update(_without_clusters(payload.get("return_value")))
+                payload.update(_without_traces(payload.get("error")))
     return Exchange(**{**asdict(exchange), "answer": json.dumps(answer)})
+
+
+def _without_clusters(value: Any) -> dict[str, str]:
+    """What to put in the place of a result that tells of clusters: their handles and commands are this machine's alone."""
+    if not isinstance(value, str) or '"last_creation_command"' not in value:
+        return {}
+    private = ("handle", "last_use", "last_creation_yaml", "last_creation_command", "credentials")
+    records = json.loads(value)
+    return {
+        "return_value": json.dumps(
+            [{k: v for k, v in record.items() if k not in private} for record in records]
+        )
+    }
+
+
+def _without_traces(value: Any) -> dict[str, str]:
+    """What to put in the place of an error: the same without where in this machine's files it was raised, and of which cluster."""
+    error = json.loads(value) if isinstance(value, str) else None
+    if not isinstance(error, dict):
+        return {}
+    # Only what our own server has sent is ever recorded, and so unpickled here.
+    found = pickle.loads(base64.b64decode(error["object"]))
+    if not isinstance(found, dict):
+        return {}
+    found.update(stacktrace=None, attributes={})
+    return {"error": json.dumps({**error, "object": base64.b64encode(pickle.dumps(found)).decode()})}
