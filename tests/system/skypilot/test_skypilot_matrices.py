@@ -63,7 +63,7 @@ class Session:
     def cells(self) -> dict[str, dict[str, Any]]:
         """The cells of the latest run's report."""
         latest = max(self.path.glob(".clusterjobs/runs/*/report.json"), key=lambda path: path.stat().st_mtime)
-        return {cell["id"]: cell for cell in json.loads(latest.read_text())["cells"]}
+        return {cell["registration"]["cell"]["id"]: cell for cell in json.loads(latest.read_text())["cells"]}
 
     def until_running(self, server: SkyPilotServer, seconds: float = 600.0) -> None:
         """Wait for a job that Slurm runs and SkyPilot knows to run."""
