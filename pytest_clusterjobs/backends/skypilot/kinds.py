@@ -70,7 +70,7 @@ def kind_of(settings: Settings) -> Kind:
     """The kind of jobs that a site wants."""
     if settings.cluster is None:
         return ManagedJobs()
-    resources = merged({**settings.task.get("resources", {})}, settings.cluster.resources)
+    resources = merged(settings.task.get("resources", {}), settings.cluster.resources)
     return ClusterJobs(settings.cluster, resources)
 
 
@@ -122,7 +122,7 @@ class ClusterJobs:
         """See :class:`Kind`. Somebody's own cluster gets the job and nothing else, least of all an end."""
         record = self._record(sky) or self._bring_up(sky)
         state = record.status.value
-        if state in ("STOPPED", "AUTOSTOPPING") and not record.to_down:
+        if state == "STOPPED" or (state == "AUTOSTOPPING" and not record.to_down):
             raise SubmissionRejected(f"cluster {self._cluster} is stopped: sky start {self._cluster}")
         if state == "AUTOSTOPPING":
             raise BackendError(f"cluster {self._cluster} is going down")
@@ -147,6 +147,7 @@ class ClusterJobs:
             if not _is_live(sky, request):
                 # Its words are the reason: no capacity, or resources that there are not.
                 sky.get(request)
+                raise BackendError(f"cluster {self._cluster} was up, and is gone again")
             time.sleep(NOTICED)
         return record
 

@@ -102,6 +102,7 @@ def test_one_that_is_up_gets_a_job_and_nothing_else(record: Record) -> None:
     ("record", "error", "words"),
     [
         (Record("STOPPED"), SubmissionRejected, "cluster c is stopped: sky start c"),
+        (Record("STOPPED", 10, to_down=True), SubmissionRejected, "cluster c is stopped"),
         (Record("AUTOSTOPPING"), SubmissionRejected, "cluster c is stopped"),
         (Record("AUTOSTOPPING", 10, to_down=True), BackendError, "cluster c is going down"),
         (Record("INIT"), BackendError, "cluster c is not up yet"),
@@ -113,6 +114,14 @@ def test_one_that_takes_no_jobs(record: Record, error: type[BackendError], words
         kind_of(SETTINGS).launch(api, "a job", "name")
     assert type(raised.value) is error
     assert api.asked == []
+
+
+def test_one_that_is_gone_again_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(None)
+    monkeypatch.setattr(api, "status", lambda names: [])
+    monkeypatch.setattr(api, "api_status", lambda **wanted: [SimpleNamespace(status="SUCCEEDED")])
+    with pytest.raises(BackendError, match="cluster c was up, and is gone again"):
+        kind_of(SETTINGS).launch(api, "a job", "name")
 
 
 def test_one_that_cannot_be_had_says_why() -> None:

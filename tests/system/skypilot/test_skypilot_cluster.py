@@ -83,7 +83,7 @@ def test_logs_are_by_rank(watched: Watched) -> None:
 
 def test_what_was_brought_up_goes_down_by_itself(watched: Watched, server: SkyPilotClient) -> None:
     deadline = time.monotonic() + 300
-    while server.slurm.run("squeue", "--noheader", "--format=%j").find("common") >= 0:
+    while "common" in server.slurm.run("squeue", "--noheader", "--format=%j"):
         assert time.monotonic() < deadline, "the idle cluster is still up"
         time.sleep(5.0)
     assert watched.backend.sweep(RUN) == {}

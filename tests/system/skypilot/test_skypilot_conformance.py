@@ -1,5 +1,5 @@
-"""The SkyPilot backend proves itself on a real SkyPilot, as any other backend does: in half an hour on one cluster, and in an hour
-or two with managed jobs, each of which has a cluster of its own."""
+"""The SkyPilot backend proves itself on a real SkyPilot, as any other backend does: in an hour or more on one
+cluster, and in two or more with managed jobs, each of which has a cluster of its own."""
 
 from __future__ import annotations
 
