@@ -122,8 +122,13 @@ def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], t
         return
     width = len(rows[0])
     mark = f"({', '.join('?' * width)})"
-    size = _VARIABLES // width
-    for start in range(0, len(rows), size):
-        piece = rows[start : start + size]
+    for piece in pieces(rows, width):
         marks = ", ".join([mark] * len(piece))
         db.execute(f"{head} VALUES {marks} {tail}", [value for row in piece for value in row])
+
+
+def pieces(rows: Sequence[T], width: int = 1) -> Iterator[Sequence[T]]:
+    """Rows of ``width`` values, as many at a time as one statement takes."""
+    size = _VARIABLES // width
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -24,6 +24,7 @@ from .codec import load_plain
 from .database import Database
 from .database import insert
 from .database import LedgerError as LedgerError
+from .database import pieces
 from .records import Attempt
 from .records import Registration
 from .records import Result
@@ -148,6 +149,14 @@ class Ledger(Database):
         with self._transaction() as db:
             self.check_session(session)
             insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
+
+    def actions(self, tokens: Iterable[str]) -> dict[str, OwnAction]:
+        """What this run has done to some jobs, from whichever process, by token."""
+        found: dict[str, OwnAction] = {}
+        for piece in pieces(list(tokens)):
+            sql = f"SELECT token, action FROM actions WHERE token IN ({', '.join('?' * len(piece))})"
+            found.update(self._read(lambda token, text: (token, load(OwnAction, text)), sql, *piece))
+        return found
 
     def observe(
         self,

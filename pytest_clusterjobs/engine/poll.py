@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from typing import cast
@@ -209,9 +210,22 @@ class Poller:
             batch = {job.token: job for job in jobs[start : start + size]}
             handles = {token: job.handle for token, job in batch.items() if job.handle is not None}
             seen = _answer(self._backend.poll, handles)
+            self._learn_actions(batch, seen)
             for token, observation in seen.items():
                 if token in batch:
                     self._take_in(batch[token], observation, notes)
+
+    def _learn_actions(self, batch: Mapping[str, Job], seen: Mapping[str, Observation]) -> None:
+        """What ended without our doing may have been ended by ``clusterjobs kill``: it is no news of the cluster then."""
+        gone = [
+            token
+            for token, observation in seen.items()
+            if observation.phase in (Phase.ENDED, Phase.ABSENT)
+            and token in batch
+            and batch[token].action is None
+        ]
+        for token, action in self._core.ledger.actions(gone).items():
+            batch[token].action = action
 
     def _take_in(self, job: Job, seen: Observation, notes: Round) -> None:
         now = self._core.clock.monotonic()

@@ -63,6 +63,19 @@ def test_a_session_that_lives_is_interrupted(place: Place) -> None:
     assert states(place) == {"one": "not run", "two": "not run"}
 
 
+def test_what_it_ends_under_a_session_is_not_run_to_that_session(place: Place) -> None:
+    # Not even if a cancelled job is what was expected: the cluster has not cancelled it.
+    expected = "conditions: {one: {expect: {reason: cancelled}}, two: {expect: {reason: cancelled}}}"
+    place.matrix(SLEEPERS.replace("conditions: {one: {}, two: {}}", expected))
+    process = place.start()
+    until(place.asleep)
+    for cell in ("*-one", "*-two"):
+        assert place.read("kill", "--cell", cell)["survived"] == 0
+    process.communicate(timeout=60)
+    assert states(place) == {"one": "not run", "two": "not run"}
+    assert process.returncode == pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_session_that_died_leaves_jobs_that_kill_finds(place: Place) -> None:
     place.matrix(SLEEPERS)
     process = place.start("--cluster-on-crash=keep")
