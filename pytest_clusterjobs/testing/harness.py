@@ -38,7 +38,7 @@ class Harness:
     slots: int | None = None
     """One-node jobs that run at once; ``None`` if a test cannot fill the cluster."""
     many: int = 200
-    """Jobs for the test that submits hundreds at once."""
+    """Jobs at most for a test that submits hundreds at once, or cancels them."""
     start_seconds: float = 10.0
     """The longest that an idle cluster takes from a submission to the command's first line."""
     scale: float = 1.0

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
-from dataclasses import dataclass
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -20,13 +18,9 @@ from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
 from ...jobs import Reason
-from ...jobs import SentinelReport
-from ...jobs import SentinelWord
 from ...jobs import Times
-from ...jobs.token import nonce
 from ...jobs.token import run_of
 from ...jobs.token import run_prefix
-from .. import sentinel
 from ..environment import secrets_of
 from ..protocol import BackendContext
 from ..protocol import BackendError
@@ -40,12 +34,7 @@ from .kinds import NotUp
 from .logs import chunk
 from .logs import failed_starts
 from .logs import of_rank
-from .observe import first_limit
 from .observe import is_over
-from .observe import observe_end
-from .observe import observe_live
-from .observe import Said
-from .observe import said
 from .observe import without_clocks
 from .sdk import Request
 from .sdk import Row
@@ -53,6 +42,8 @@ from .sdk import Sky
 from .settings import Settings
 from .task import shown
 from .task import task
+from .watcher import Known
+from .watcher import Watcher
 
 DAY = 86_400.0
 
@@ -70,6 +61,7 @@ class SkyPilotBackend:
         self._context = context
         self._settings = settings
         self._sky = Sky(kind_of(settings), settings.answer_timeout)
+        self._watcher = Watcher(self._sky, settings.teardown)
         self._launched: dict[str, Handle] = {}
         self._last: dict[str, tuple[Row, float]] = {}
         """How each job was when it was last seen, and when, in monotonic seconds."""
@@ -150,7 +142,7 @@ class SkyPilotBackend:
         """What is to be said of each job now; of some, nothing."""
         jobs = [Known(token, _completed(handles[token], row), row) for token, row in rows.items()]
         with ThreadPoolExecutor(READERS) as pool:
-            answers = dict(zip(rows, pool.map(self._observe, jobs), strict=True))
+            answers = dict(zip(rows, pool.map(self._watcher.observe, jobs), strict=True))
         seen = {token: observation for token, observation in answers.items() if observation is not None}
         self._price(seen, rows)
         return seen
@@ -204,53 +196,6 @@ class SkyPilotBackend:
         if new:
             self._sky.cancel(new)
             self._twins.update(new)
-
-    def _observe(self, job: Known) -> Observation | None:
-        """What is to be said of a job; ``None`` if its log cannot be read now, or its cluster is still going down.
-
-        Such a job runs no more, and no limit of a running one is to strike it.
-        """
-        try:
-            if not job.row.is_terminal:
-                return self._observe_live(job)
-            if not is_over(job.row, time.time(), self._settings.teardown):
-                return None
-            words = self._words(job)
-            limit = job.limit or self._earlier_limit(job) or first_limit(words.reports.values())
-            return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
-        except BackendError:
-            if not is_over(job.row, time.time() - self._settings.teardown, self._settings.teardown):
-                return None
-            # Its log is not to be had any more.
-            end = observe_end(job.row, Said(), ranks=job.ranks, limit=job.limit)
-            return replace(end, handle=job.handle, log_complete=False)
-
-    def _observe_live(self, job: Known) -> Observation:
-        """A job that has not ended. One that begins again after a limit is ended: SkyPilot takes that for a failure."""
-        handle = job.handle
-        if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
-            limit = job.limit or self._earlier_limit(job)
-            handle = replace(handle, data={**handle.data, "looked": job.failed_starts})
-            if limit is not None:
-                handle = replace(handle, data={**handle.data, "limit": asdict(limit)})
-                self._sky.cancel([job.row.job_id])
-        return replace(observe_live(job.row), handle=handle)
-
-    def _words(self, job: Known) -> Said:
-        """What the ranks of the last start said of themselves."""
-        if job.row.started is None:
-            return Said()
-        mark = nonce(job.token)
-        return said(self._sky.log(job.row.job_id, only=mark), mark)
-
-    def _earlier_limit(self, job: Known) -> SentinelReport | None:
-        """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
-        if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
-            return None
-        mark = nonce(job.token)
-        return first_limit(
-            sentinel.parse_all(self._sky.log(job.row.job_id, controller=True, only=mark), mark)
-        )
 
     def _launching(self, token: str, request: Request | None) -> Observation:
         if request is None or request.status == "SUCCEEDED":
@@ -354,36 +299,6 @@ class SkyPilotBackend:
 
     def close(self) -> None:
         """See :class:`Backend`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A job and what is known of it."""
-
-    token: str
-    handle: Handle
-    row: Row
-
-    @property
-    def ranks(self) -> int:
-        """How many nodes it has."""
-        return int(self.handle.data.get("nodes") or self.row.nodes or 1)
-
-    @property
-    def may_restart(self) -> bool:
-        """Whether SkyPilot begins it again when it fails."""
-        return bool(self.handle.data.get("restarts", 1))
-
-    @property
-    def failed_starts(self) -> int:
-        """How many starts have ended before the one that runs, or is to come."""
-        return self.row.recoveries + (self.row.status == "RECOVERING")
-
-    @property
-    def limit(self) -> SentinelReport | None:
-        """The limit that struck in an earlier start."""
-        kept = self.handle.data.get("limit")
-        return None if kept is None else SentinelReport(**{**kept, "word": SentinelWord(kept["word"])})
 
 
 def _completed(handle: Handle, row: Row) -> Handle:

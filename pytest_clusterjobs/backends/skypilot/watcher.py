@@ -1,0 +1,109 @@
+"""What is to be said of a job: the queue's row of it, and what its logs add to that."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+
+from ...jobs import Handle
+from ...jobs import Observation
+from ...jobs import SentinelReport
+from ...jobs import SentinelWord
+from ...jobs.token import nonce
+from .. import sentinel
+from ..protocol import BackendError
+from .observe import first_limit
+from .observe import is_over
+from .observe import observe_end
+from .observe import observe_live
+from .observe import Said
+from .observe import said
+from .sdk import Row
+from .sdk import Sky
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A job and what is known of it."""
+
+    token: str
+    handle: Handle
+    row: Row
+
+    @property
+    def ranks(self) -> int:
+        """How many nodes it has."""
+        return int(self.handle.data.get("nodes") or self.row.nodes or 1)
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether SkyPilot begins it again when it fails."""
+        return bool(self.handle.data.get("restarts", 1))
+
+    @property
+    def failed_starts(self) -> int:
+        """How many starts have ended before the one that runs, or is to come."""
+        return self.row.recoveries + (self.row.status == "RECOVERING")
+
+    @property
+    def limit(self) -> SentinelReport | None:
+        """The limit that struck in an earlier start."""
+        kept = self.handle.data.get("limit")
+        return None if kept is None else SentinelReport(**{**kept, "word": SentinelWord(kept["word"])})
+
+
+class Watcher:
+    """Reads a job's logs where they decide: at its end, and when it is about to begin again."""
+
+    def __init__(self, sky: Sky, teardown: float) -> None:
+        self._sky = sky
+        self._teardown = teardown
+
+    def observe(self, job: Known) -> Observation | None:
+        """What is to be said of a job; ``None`` if its log cannot be read now, or its cluster is still going down.
+
+        Such a job runs no more, and no limit of a running one is to strike it.
+        """
+        try:
+            if not job.row.is_terminal:
+                return self._observe_live(job)
+            if not is_over(job.row, time.time(), self._teardown):
+                return None
+            words = self._words(job)
+            limit = job.limit or self._earlier_limit(job) or first_limit(words.reports.values())
+            return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
+        except BackendError:
+            if not is_over(job.row, time.time() - self._teardown, self._teardown):
+                return None
+            # Its log is not to be had any more.
+            end = observe_end(job.row, Said(), ranks=job.ranks, limit=job.limit)
+            return replace(end, handle=job.handle, log_complete=False)
+
+    def _observe_live(self, job: Known) -> Observation:
+        """A job that has not ended. One that begins again after a limit is ended: SkyPilot takes that for a failure."""
+        handle = job.handle
+        if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
+            limit = job.limit or self._earlier_limit(job)
+            handle = replace(handle, data={**handle.data, "looked": job.failed_starts})
+            if limit is not None:
+                handle = replace(handle, data={**handle.data, "limit": asdict(limit)})
+                self._sky.cancel([job.row.job_id])
+        return replace(observe_live(job.row), handle=handle)
+
+    def _words(self, job: Known) -> Said:
+        """What the ranks of the last start said of themselves."""
+        if job.row.started is None:
+            return Said()
+        mark = nonce(job.token)
+        return said(self._sky.log(job.row.job_id, only=mark), mark)
+
+    def _earlier_limit(self, job: Known) -> SentinelReport | None:
+        """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
+        if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
+            return None
+        mark = nonce(job.token)
+        return first_limit(
+            sentinel.parse_all(self._sky.log(job.row.job_id, controller=True, only=mark), mark)
+        )
