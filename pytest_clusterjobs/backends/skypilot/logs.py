@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from ...jobs import LogChunk
@@ -19,11 +21,16 @@ _END = "== End of logs (ID: "
 """Around the log of a failed start, in the log of the job's controller."""
 
 
+def lines(text: str) -> Iterator[str]:
+    """Lines as SkyPilot takes them when it puts the prefix before each: to Python's ``splitlines`` there are some more."""
+    return io.StringIO(text, newline="")
+
+
 def of_rank(text: str, rank: int) -> str:
     """The lines of one rank, as it printed them."""
     return "".join(
         line[match.end() :]
-        for line in text.splitlines(keepends=True)
+        for line in lines(text)
         if (match := _PREFIX.match(line)) and int(match["rank"] or 0) == rank
     )
 
@@ -32,7 +39,7 @@ def failed_starts(controller: str) -> list[str]:
     """The log of each start that failed, in order, out of the log of the job's controller."""
     found: list[str] = []
     section: list[str] | None = None
-    for line in controller.splitlines(keepends=True):
+    for line in lines(controller):
         # The job's own lines have a prefix: it cannot end its section, nor begin one.
         own = _PREFIX.match(line) is not None
         if not own and _BEGIN in line:

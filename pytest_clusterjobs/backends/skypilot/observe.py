@@ -15,6 +15,7 @@ from ...jobs import SentinelReport
 from ...jobs import Times
 from ...judge.ends import LIMITS
 from .. import sentinel
+from .logs import lines
 from .sdk import Row
 from .states import hint_of
 from .states import phase_of
@@ -52,7 +53,7 @@ def said(text: str, mark: str) -> Said:
 
 def without_clocks(text: str) -> str:
     """A log without the lines that only this backend has put there."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _CLOCK.match(line))
+    return "".join(line for line in lines(text) if not _CLOCK.match(line))
 
 
 def is_over(row: Row, now: float, teardown: float) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 from pytest_clusterjobs.backends.skypilot.logs import chunk
 from pytest_clusterjobs.backends.skypilot.logs import failed_starts
 from pytest_clusterjobs.backends.skypilot.logs import of_rank
+from pytest_clusterjobs.backends.skypilot.observe import without_clocks
 
 CYAN, END = "\x1b[36m", "\x1b[0m"
 SEVERAL = (
@@ -29,6 +32,12 @@ def test_one_node_has_the_name_of_its_job_as_prefix() -> None:
     assert (
         of_rank(f"{CYAN}(cj-x-a1, pid=7){END} hello\n✓ Job finished (status: SUCCEEDED).\n", 0) == "hello\n"
     )
+
+
+def test_what_only_python_calls_a_line_break_ends_no_line() -> None:
+    printed = "a form feed \f, a \x1c, a \x85 and a \u2028 are text\n10%\r"
+    text = "".join(f"(cj-x-a1, pid=7) {line}" for line in io.StringIO(printed, newline=""))
+    assert of_rank(text, 0) == without_clocks(of_rank(text, 0)) == printed
 
 
 def test_failed_starts_are_in_the_log_of_the_controller() -> None:
