@@ -3,7 +3,8 @@
 exec 2>&1
 export CLUSTERJOBS_NODE_RANK="${SKYPILOT_NODE_RANK:-0}"
 cj_home=STATE/NONCE.$CLUSTERJOBS_NODE_RANK
-mkdir -p "$cj_home" || cj_home=$(mktemp -d)
+# Where there is no place at all nothing is written: with no name it would be below the root folder.
+mkdir -p "$cj_home" || cj_home=$(mktemp -d) || cj_home=/dev/null/none
 printf '%s\n' "$SKYPILOT_NODE_IPS" >"$cj_home/hosts"
 read -r CLUSTERJOBS_MASTER_ADDR <"$cj_home/hosts"
 export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-127.0.0.1}" CLUSTERJOBS_HOSTFILE="$cj_home/hosts"

@@ -117,7 +117,8 @@ def _run(spec: JobSpec, token: str, settings: Settings, not_after: float | None)
         workdir=spec.workdir or "",
         prelude=_prelude(spec, token, settings),
     )
-    return f"exec {shlex.join(words)}"
+    # By its path: the job's own PATH, which is set by now, may lead nowhere.
+    return f"exec /bin/{shlex.join(words)}"
 
 
 def _prelude(spec: JobSpec, token: str, settings: Settings) -> str:

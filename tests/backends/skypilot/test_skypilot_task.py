@@ -36,14 +36,14 @@ class Node:
     def start(self, spec: JobSpec, rank: int = 0, **settings: Any) -> tuple[int, str]:
         config = made(spec, **settings)
         environment = {
-            **config["envs"],
             "PATH": os.environ["PATH"],
+            **config["envs"],
             "HOME": str(self.home),
             "SKYPILOT_NODE_RANK": str(rank),
             "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
         }
         done = subprocess.run(
-            ["bash", "-c", config["run"]],
+            ["/bin/bash", "-c", config["run"]],
             env=environment,
             cwd=self.home,
             capture_output=True,
@@ -86,7 +86,7 @@ def test_what_the_matrix_says_is_what_skypilot_is_asked_for() -> None:
         "job_recovery": {"max_restarts_on_errors": 0},
     }
     assert yaml.safe_load(shown(config)) == config
-    assert "run: |-\n  exec sh -c " in shown(config)
+    assert "run: |-\n  exec /bin/sh -c " in shown(config)
 
 
 def test_restarts_are_asked_for_on_the_cluster_that_is_there() -> None:
@@ -127,6 +127,14 @@ def test_a_node_tells_its_place(node: Node) -> None:
     report = parse(output, nonce(TOKEN))
     assert report is not None and (report.word, report.node) == (SentinelWord.EXITED, 1)
     assert not list(node.home.glob(".clusterjobs/*"))
+
+
+def test_a_path_that_leads_nowhere_is_a_failed_start(node: Node) -> None:
+    code, output = node.start(JobSpec("true", env={"PATH": "/no/such/folder"}, max_restarts=1))
+    report = parse(output, nonce(TOKEN))
+    assert code == 127
+    assert report is not None and report.word is SentinelWord.START_FAILED
+    assert "clusterjobs: no bash" in output
 
 
 def test_a_job_knows_how_often_it_began(node: Node) -> None:
