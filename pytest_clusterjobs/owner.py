@@ -16,11 +16,14 @@ import pytest
 
 from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
+from .by_hand import CANCELLED
+from .by_hand import UNWANTED
 from .engine.host import Mode
 from .engine.host import Run
 from .engine.host import RunPlan
 from .engine.host import start_run
 from .engine.ledger import LedgerError
+from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
 from .hooks import HookCalls
 from .jobs import Verdict
@@ -57,6 +60,7 @@ def plan_run(settings: Settings, folder: Path | None = None) -> RunPlan:
         max_nodes=settings.max_nodes,
         on_crash=settings.on_crash,
         mode=settings.mode,
+        waits=settings.wait,
     )
 
 
@@ -74,9 +78,11 @@ class Owner:
         self._rows: list[Row] = []
         self._counts: dict[str, int] = {}
         self._of_cells: dict[str, int] = {}
-        """The same of the cells of matrices."""
+        """The same without the jobs that are their tests' own affair."""
         self._left = 0
         self._retries = 0
+        self._unheard = 0
+        """Submissions of a launch of which nobody knows whether they arrived."""
         self._unknown = False
         """Whether a cell was reported as not run, in the run or not."""
         self._unmet = False
@@ -94,7 +100,7 @@ class Owner:
         Raises pytest.UsageError for what the user can mend.
         """
         try:
-            if self._settings.require_clean_git:
+            if self._settings.require_clean_git and self._settings.mode is not Mode.CHECK:
                 self._refuse_unclean()
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
@@ -121,9 +127,9 @@ class Owner:
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._counts = summarise(lines)
-            # A job that its own test cancelled is no gap in the night.
-            self._of_cells = summarise(line for line in lines if not run.engine.is_by_hand(line.key))
+            self._of_cells = summarise(line for line in lines if not _is_its_test_s(run, line.key))
         if self._settings.mode is Mode.LAUNCH:
+            self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
         if self._settings.mode.is_new:
             self._unmet = any(line.verdict in _RED and line.reported != "xfailed" for line in lines)
@@ -170,7 +176,7 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green; only a launch does not ask for one."""
-        red = self._of_cells.get("not_run", 0) or self._unknown or self._unmet
+        red = self._of_cells.get("not_run", 0) or self._unknown or self._unmet or self._unheard
         if self._settings.mode is not Mode.LAUNCH:
             red = red or self._of_cells.get("pending", 0)
         # Nor is one whose report could not be written: what lies there may be last night's.
@@ -194,9 +200,20 @@ class Owner:
 
     def _launch_notes(self) -> list[str]:
         notes = [f"the jobs live on; judge them with: pytest --cluster-check={self.plan.run_id} PATHS"]
+        if self._unheard:
+            notes.append(f"{self._unheard} submissions were not answered; a later check looks for their jobs")
         if self._retries:
             notes.append(f"{self._retries} cells want infra_retries, which need a session that waits")
         return notes
+
+
+def _is_its_test_s(run: Run, key: str) -> bool:
+    """Whether what became of a job is its test's own affair: what that has cancelled is no gap in the night."""
+    if not run.engine.is_by_hand(key):
+        return False
+    result = run.engine.result(key)
+    action = result.outcome.action if result is not None else None
+    return action is None or action.why in (CANCELLED, UNWANTED, SESSION_ENDED)
 
 
 def _word(report: pytest.TestReport) -> str:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 FIXTURE = "clusterjobs"
 
+CANCELLED = "cancelled by its test"
+UNWANTED = "nobody waits for it any more"
+
 
 def uses_jobs(session: pytest.Session) -> bool:
     """Whether a selected test asks for the fixture ``clusterjobs``, itself or by another one."""

@@ -21,6 +21,8 @@ from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import Phase
 from ..jobs import Reason
+from . import CANCELLED
+from . import UNWANTED
 from .checks import checked
 from .links import Link
 
@@ -107,7 +109,7 @@ class Job:
     def cancel(self) -> None:
         """Ask for its end; ``wait`` tells when it has come. Nothing happens to a job that has ended."""
         if self.result is None:
-            self._link.end(self.key, "cancelled by its test")
+            self._link.end(self.key, CANCELLED)
 
 
 class Jobs:
@@ -187,7 +189,7 @@ class Jobs:
     def _end_all(self) -> None:
         live = [job for job in self._jobs if job.result is None]
         for job in live:
-            self._link.end(job.key, "nobody waits for it any more")
+            self._link.end(job.key, UNWANTED)
         until = time.monotonic() + PATIENCE
         for job in live:
             self._link.result(job.key, max(0.0, until - time.monotonic()))

@@ -67,6 +67,8 @@ class RunPlan:
     max_nodes: int | None = None
     on_crash: Literal["cancel", "keep"] = "cancel"
     mode: Mode = Mode.RUN
+    waits: bool = True
+    """Whether the session waits for the ends, so that another attempt may follow one."""
     patience: float = 1.5
     """Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
     clock: Clock | None = None
@@ -129,6 +131,7 @@ class Run:
             max_nodes=plan.max_nodes,
             clock=plan.clock,
             extensions=plan.extensions,
+            retries=plan.waits,
         )
         self._left: int | None = None
 

@@ -188,6 +188,9 @@ class Killer:
             target = self.targets.setdefault(
                 attempt.token, Target(attempt.token, self._backend_of[attempt.key], attempt, attempt.handle)
             )
+            target.attempt = attempt
+            if attempt.observation is not None and attempt.observation.phase is Phase.ENDED:
+                target.seen = target.seen or attempt.observation
             self._learn(target, attempt.handle)
 
     def _learn(self, target: Target, handle: Handle | None) -> None:
@@ -296,7 +299,8 @@ class Killer:
             and not each.ended
             and (each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN)
         ]
-        new = [each.token for each in due if not each.acted and each.attempt is not None]
+        # Of those as well that the ledger does not know yet: whoever submitted them is about to say so.
+        new = [each.token for each in due if not each.acted]
         if due:
             # Also without new ones: it is what stops this process when a later session has begun, whose
             # jobs are not among these, since they were found before.

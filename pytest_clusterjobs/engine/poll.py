@@ -53,6 +53,9 @@ AGE_SHARE = 0.05
 """A job is polled again after this share of its age, so that the lag stays in proportion."""
 
 
+SESSION_ENDED = "the session ended"
+"""Why a job is cancelled that its session does not wait for any more."""
+
 ROUND_SPACING = 0.05
 """Seconds between two rounds at least: ends that come in a burst are one call and one transaction."""
 
@@ -156,7 +159,7 @@ class Poller:
         if job.action is not None:
             return None
         if job.request is None and self._core.stopping:
-            job.request = OwnAction(ActionKind.CANCEL, "the session ended", self._core.clock.time())
+            job.request = OwnAction(ActionKind.CANCEL, SESSION_ENDED, self._core.clock.time())
         return job.request
 
     def _batch(self, now: float) -> list[Job]:
@@ -222,7 +225,7 @@ class Poller:
             for token, observation in seen.items()
             if observation.phase in (Phase.ENDED, Phase.ABSENT)
             and token in batch
-            and batch[token].action is None
+            and _is_open_to_blame(batch[token])
         ]
         for token, action in self._core.ledger.actions(gone).items():
             batch[token].action = action
@@ -304,6 +307,9 @@ class Poller:
         handles = {job.token: job.handle for job in notes.to_cancel if job.handle is not None}
         if not handles:
             return
+        for job in notes.to_cancel:
+            # From the first try on, heard or not: what can never be cancelled is given up in the end.
+            job.cancel_since = job.cancel_since or now
         try:
             self._backend.cancel(handles)
         except Exception as error:
@@ -311,7 +317,6 @@ class Poller:
             return
         for job in notes.to_cancel:
             job.cancelled_at = now
-            job.cancel_since = job.cancel_since or now
             job.due_at = min(job.due_at, now + self._capabilities.min_poll_interval)
 
     def _insist(self, job: Job, now: float, notes: Round) -> None:
@@ -387,6 +392,11 @@ class Poller:
         base = self._capabilities.min_poll_interval * (4.0 if isinstance(error, Throttled) else 1.0)
         pause = min(SLOWEST, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))
         self._quiet_until = self._core.clock.monotonic() + pause * random.uniform(0.75, 1.25)
+
+
+def _is_open_to_blame(job: Job) -> bool:
+    """Whether nothing that we know of explains a job's end; once it was seen, whoever comes later has not caused it."""
+    return job.ended_at is None and (job.action is None or job.action.kind is ActionKind.STOP_REST)
 
 
 def _answer(ask: Callable[[A], R], about: A) -> R:

@@ -58,7 +58,10 @@ def _count(job: Job, earlier: Sequence[Attempt]) -> None:
 
 
 class Engine:
-    """Submits, polls, judges and cancels. ``open_backend`` is asked once for each NAME."""
+    """Submits, polls, judges and cancels. ``open_backend`` is asked once for each NAME.
+
+    Without ``retries`` no attempt follows another: nobody would be there to see to it.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,9 @@ class Engine:
         max_nodes: int | None = None,
         clock: Clock | None = None,
         extensions: Extensions | None = None,
+        retries: bool = True,
     ) -> None:
+        self._retries = retries
         self.core = Core(
             run_id,
             ledger,
@@ -170,7 +175,8 @@ class Engine:
         retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
         rerun = result.judgement.verdict is Verdict.FAILED and job.reruns < entry.reruns
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
-        if not (job.again or retry or rerun) or not confirmed or self.core.stopping:
+        may = self._retries and not self.core.stopping
+        if not (job.again or retry or rerun) or not confirmed or not may:
             return None
         again = self._job(entry, job.number + 1)
         again.retries = job.retries + (retry and not job.again)

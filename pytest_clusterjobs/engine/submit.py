@@ -204,7 +204,7 @@ def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None
     now = core.clock.time()
     seen = Observation(Phase.ABSENT)
     if by_this_run:
-        job.action = OwnAction(ActionKind.REJECTED, why, now)
+        job.action = OwnAction(ActionKind.REFUSED, why, now)
     elif job.action is None:
         seen = Observation(Phase.ENDED, Times(now, None, now), "REJECTED", why, Reason.REJECTED)
     result = finish(job, seen, None, core.extensions)

@@ -35,6 +35,7 @@ _ACTIONS = {
     ActionKind.MAX_RUNTIME: Reason.MAX_RUNTIME_REACHED,
     ActionKind.LOST: Reason.LOST,
     ActionKind.REJECTED: Reason.REJECTED,
+    ActionKind.REFUSED: Reason.REJECTED,
     ActionKind.DEPENDENCY_FAILED: Reason.DEPENDENCY_FAILED,
 }
 

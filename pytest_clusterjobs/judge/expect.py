@@ -26,7 +26,12 @@ from .metrics import wanted
 from .text import one_line
 from .text import quoted
 
-_OURS = {ActionKind.CANCEL, ActionKind.TEST_TIMEOUT}
+_OURS = {
+    ActionKind.CANCEL: (Verdict.NOT_RUN, "stopped by this run: {why}"),
+    ActionKind.TEST_TIMEOUT: (Verdict.FAILED, "stopped by the test's deadline: {why}"),
+    ActionKind.REFUSED: (Verdict.ERROR, "rejected by this run"),
+}
+"""What this run does that never meets an expectation: the verdict, and its words."""
 
 
 def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: int) -> Judgement:
@@ -59,18 +64,15 @@ def expected_exit_code(expect: Expectation) -> str:
 
 
 def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
-    """The deadline of the test gives ``failed``, a cancel by this run ``not run``.
+    """The deadline of the test gives ``failed``, a cancel by this run ``not run``, its refusal to submit ``error``.
 
-    Neither ever meets an expectation, not even ``cancelled``: that one is about a job which was
-    cancelled on the cluster, and a run that was interrupted has not seen it.
+    None ever meets an expectation, not even ``cancelled`` or ``rejected``: these are about a job which was
+    cancelled on the cluster, or which that did not take, and this run has seen neither.
     """
     assert outcome.action is not None
-    deadline = outcome.action.kind is ActionKind.TEST_TIMEOUT
-    who = "the test's deadline" if deadline else "this run"
-    seen = f"stopped by {who}: {one_line(outcome.action.why)}"
-    return Judgement(
-        Verdict.FAILED if deadline else Verdict.NOT_RUN, (Miss("reason", expected_reason(expect), seen),)
-    )
+    verdict, words = _OURS[outcome.action.kind]
+    seen = words.format(why=one_line(outcome.action.why))
+    return Judgement(verdict, (Miss("reason", expected_reason(expect), seen),))
 
 
 def _accepted(expect: Expectation, outcome: Outcome) -> bool:

@@ -76,6 +76,16 @@ def test_what_it_ends_under_a_session_is_not_run_to_that_session(place: Place) -
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
 
 
+def test_a_job_by_hand_that_it_ends_is_a_gap_in_the_night(place: Place) -> None:
+    run = "echo $$ > pid-1; exec sleep 300"
+    (place.path / "test_job.py").write_text(f"def test_it(clusterjobs):\n    clusterjobs.run({run!r})\n")
+    process = place.start()
+    until(lambda: bool(place.sleepers()))
+    assert place.read("kill", "--cell", "*")["survived"] == 0
+    process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_session_that_died_leaves_jobs_that_kill_finds(place: Place) -> None:
     place.matrix(SLEEPERS)
     process = place.start("--cluster-on-crash=keep")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from pytest_clusterjobs.engine.kill import Killer
 from pytest_clusterjobs.engine.ledger import Ledger
 from pytest_clusterjobs.engine.records import Attempt
 from pytest_clusterjobs.jobs import ActionKind
+from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import Observation
+from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.jobs.token import Token
 from pytest_clusterjobs.testing import ManualClock
@@ -101,6 +105,35 @@ def test_the_action_is_recorded_before_the_cluster_is_asked(rig: Rig) -> None:
     assert attempt.action is not None
     assert attempt.action.kind is ActionKind.CANCEL
     assert attempt.outcome is None
+
+
+def test_a_job_that_the_cluster_lists_before_the_ledger_has_it_is_one_of_the_killed_too(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.begin({"a": script(running(), cancelling=Cancelling(after=5.0))})
+    (attempt,) = rig.ledger.attempts()
+    rig.ledger.forget([attempt.token])
+    sweep = rig.backend.sweep
+
+    def slow_sweep(run_id: str) -> Mapping[str, Handle]:
+        found = sweep(run_id)
+        rig.ledger.record(intended=[attempt], submitted=[attempt])
+        return found
+
+    monkeypatch.setattr(rig.backend, "sweep", slow_sweep)
+    assert not rig.kill().survivors
+    assert rig.verdicts() == {"a": Verdict.NOT_RUN}
+
+
+def test_an_end_that_a_session_has_seen_is_left_to_it(rig: Rig) -> None:
+    rig.begin({"a": script(running())})
+    (attempt,) = rig.ledger.attempts()
+    seen = Observation(Phase.ENDED, exit_code=3)
+    rig.ledger.observe(rig.clock.time(), changed=[(attempt.token, seen, None)])
+    rig.backend.outage(0, 500, calls=("poll",))
+    rig.kill(5.0)
+    (attempt,) = rig.ledger.attempts()
+    assert attempt.action is None and not rig.backend.calls.cancels
 
 
 def test_an_error_of_the_api_is_no_end(rig: Rig) -> None:

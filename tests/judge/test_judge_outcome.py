@@ -98,6 +98,7 @@ def test_sources_are_believed_in_their_order() -> None:
         (ActionKind.MAX_RUNTIME, "max_runtime_reached"),
         (ActionKind.LOST, "lost"),
         (ActionKind.REJECTED, "rejected"),
+        (ActionKind.REFUSED, "rejected"),
     ],
 )
 def test_what_this_run_did_is_the_reason(action: ActionKind, reason: str) -> None:

@@ -117,6 +117,13 @@ def test_the_deadline_of_the_test_fails_whatever_was_expected(expect: Expectatio
     assert judgement.misses[0].seen == "stopped by the test's deadline: for a reason"
 
 
+@pytest.mark.parametrize("expect", [Expectation(), expecting("rejected"), expecting(*Reason)])
+def test_what_this_run_refused_to_submit_is_an_error_whatever_was_expected(expect: Expectation) -> None:
+    judgement = judged(expect, ended("rejected", action=by_us(ActionKind.REFUSED)))
+    assert judgement.verdict is Verdict.ERROR
+    assert judgement.misses[0].seen == "rejected by this run"
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [

@@ -98,7 +98,7 @@ def test_a_submission_is_refused(two: Project, body: str, words: str) -> None:
     )
     result = two.run()
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([f"*this run*rejected: {words}"])
+    result.stdout.fnmatch_lines([f"this run: *refused: {words}"])
     assert two.submitted() == {"a-1n-c": 1}
     assert cells_of(two)["b-1n-c"]["result"]["outcome"]["reason"] == "rejected"
 

@@ -82,6 +82,44 @@ def test_a_launch_with_a_refused_cell_is_not_green(project: Project) -> None:
     result.assert_outcomes(skipped=1, errors=1)
 
 
+def test_a_launch_that_got_no_answer_is_not_green(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_clusterjobs.single.FIRST_WORD", 0.2)
+    project.pytester.makepyfile(
+        clusterjobs_silent="""
+        from clusterjobs_spy import BackendType, Spy
+        from pytest_clusterjobs.backends.protocol import BackendError, Unknown
+
+        class Silent(Spy):
+            def submit(self, spec, token):
+                raise BackendError("cut off")
+
+            def find(self, token):
+                return Unknown("cut off")
+
+        TYPE = BackendType("silent", lambda context: Silent(context.rootdir))
+        """
+    )
+    project.pytester.makepyprojecttoml('[tool.clusterjobs.backends.silent]\ntype = "clusterjobs_silent:TYPE"')
+    project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
+    launched = project.pytester.runpytest("--cluster-launch", "--cluster-backend=silent")
+    assert launched.ret == pytest.ExitCode.TESTS_FAILED
+    launched.stdout.fnmatch_lines(["1 submissions were not answered*"])
+
+
+@pytest.mark.parametrize(
+    "kind", ["infra_retries: 2, setup: exit 1", "run: exit 1, marks: [{flaky: {reruns: 2}}]"]
+)
+def test_an_end_that_would_be_tried_again_is_judged_where_nobody_waits(project: Project, kind: str) -> None:
+    project.matrix(f'{{recipes: {{a: "true"}}, nodes: [1], conditions: {{c: {{{kind}}}}}}}')
+    launched = project.pytester.runpytest("--cluster-launch")
+    launched.assert_outcomes(skipped=1)
+    until(lambda: not of_project(project.path), 10)
+    project.pytester.runpytest("--cluster-check")
+    (cell,) = project.report()["cells"]
+    assert cell["verdict"] in ("failed", "error")
+    assert len(cell["attempts"]) == 1
+
+
 def test_a_check_judges_by_what_was_expected_at_launch(project: Project) -> None:
     project.matrix("{recipes: {a: exit 3}, nodes: [1], conditions: {c: {expect: {exit_code: 3}}}}")
     project.pytester.runpytest("--cluster-launch")

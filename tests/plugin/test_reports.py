@@ -154,6 +154,8 @@ def test_a_clean_checkout_can_be_required(project: Project) -> None:
     project.run().assert_outcomes(passed=1)
     (project.path / "new.txt").touch()
     project.run().stderr.fnmatch_lines(["*cluster_require_clean_git: uncommitted changes*"])
+    # A check submits nothing.
+    project.run("--cluster-check").assert_outcomes(passed=1)
     assert project.submitted() == {"a-1n-c": 1}
 
 
