@@ -86,7 +86,8 @@ def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
     _, site = settings_of_project(Project(root))
     backend = (run.meta.get("environment") or {}).get("backend")
     cells: dict[str, Cell] = {}
-    for path in dict.fromkeys(entry.path for entry in run.registrations()):
+    # What a test submitted by hand is in no matrix.
+    for path in dict.fromkeys(entry.path for entry in run.registrations() if entry.test is None):
         try:
             matrix = load_matrix(root / path, rootdir=root, site=site, backend=backend)
         except MatrixErrors as errors:

@@ -107,7 +107,8 @@ class Observation:
     native_reason: str = ""
     """The scheduler's own text on why."""
     reason_hint: Reason | None = None
-    """A hard fact of the scheduler, in our words; ``None`` where only the command's own end speaks."""
+    """A hard fact of the scheduler, in our words; ``None`` where only the command's own end speaks. ``UNKNOWN``: something
+    has failed, and what, the ranks may tell; that all ended well is not believed then."""
     exit_code: int | None = None
     """The job's code as the cluster shows it."""
     nodes: tuple[NodeState, ...] = ()

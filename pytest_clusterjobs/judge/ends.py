@@ -12,6 +12,7 @@ from ..jobs import Observation
 from ..jobs import Reason
 from ..jobs import SentinelWord
 from ..jobs import Source
+from .text import quoted
 
 LIMITS = {
     SentinelWord.HEARTBEAT_TIMEOUT: Reason.HEARTBEAT_TIMEOUT,
@@ -104,6 +105,10 @@ def command_end(nodes_wanted: int, observation: Observation) -> End:
         return _bare(observation.exit_code, silent)
     if silent:
         return End(Reason.UNKNOWN, Source.NOBODY, _silence(silent, observation))
+    if observation.reason_hint is Reason.UNKNOWN:
+        words = ": ".join(filter(None, [observation.native_state, observation.native_reason]))
+        detail = f"every rank ended with 0, but the scheduler says that it failed: {quoted(words, 200)}"
+        return End(Reason.UNKNOWN, Source.SCHEDULER, detail)
     return End(Reason.JOB_COMPLETED, Source.SENTINEL, _completed(nodes_wanted, left_over), code=0)
 
 

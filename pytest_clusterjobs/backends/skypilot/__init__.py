@@ -27,8 +27,10 @@ def open_skypilot(context: BackendContext) -> SkyPilotBackend:
     if find_spec("sky") is None:
         raise BackendError(NO_SKYPILOT)
     from .client import SkyPilotBackend
+    from .project import settle
     from .settings import settings_of
 
+    settle(context.rootdir)
     return SkyPilotBackend(context, settings_of(context.settings))
 
 

@@ -47,6 +47,8 @@ from .watcher import Watcher
 
 DAY = 86_400.0
 
+UNDER_WAY = "its launch is still under way"
+
 READERS = 4
 """Logs of ended jobs that are read at once."""
 
@@ -60,7 +62,8 @@ class SkyPilotBackend:
     def __init__(self, context: BackendContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._sky = Sky(kind_of(settings), settings.answer_timeout)
+        late_patience = settings.find_settle + max(60.0, 3.0 * settings.poll_interval)
+        self._sky = Sky(kind_of(settings), settings.answer_timeout, late_patience)
         self._watcher = Watcher(self._sky, settings.teardown)
         self._launched: dict[str, Handle] = {}
         self._last: dict[str, tuple[Row, float]] = {}
@@ -93,6 +96,8 @@ class SkyPilotBackend:
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`. The handle has no id yet: the queue gives it one."""
+        if self._sky.late.is_under_way(token):
+            raise BackendError(UNDER_WAY)
         if token not in self._launched:
             request = self._sky.launch(self._task(spec, token), secrets_of(spec))
             data = {"token": token, "nodes": spec.nodes, "restarts": spec.max_restarts, "request": request}
@@ -252,11 +257,12 @@ class SkyPilotBackend:
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """See :class:`Backend`. A launch that has no job yet is ended as a request.
 
-        A cluster that came up again counts its jobs from 1 again: there a name says which is meant, a number does not.
+        A name says which job is meant, a number does not: another server has other jobs by the same numbers, and a cluster
+        that came up again counts from 1 again.
         """
         self._doomed.update(handles)
-        told = handles.items() if self._settings.cluster is None else ()
-        ids = {token: int(handle.job_id) for token, handle in told if handle.job_id is not None}
+        seen = self._last if self._settings.cluster is None else {}
+        ids = {token: seen[token][0].job_id for token in handles if token in seen}
         unknown = [token for token in handles if token not in ids]
         if unknown:
             with suppress(NotUp):
@@ -276,7 +282,8 @@ class SkyPilotBackend:
 
     def find(self, token: str) -> FindAnswer:
         """See :class:`Backend`. A launch that the server has taken is found too, before it has made a job of it."""
-        none: FindAnswer = NotSubmitted()
+        none: FindAnswer = Unknown(UNDER_WAY) if self._sky.late.is_under_way(token) else NotSubmitted()
+        late = self._sky.late.found(token)
         try:
             try:
                 row = self._rows([token]).get(token)
@@ -284,7 +291,7 @@ class SkyPilotBackend:
                     return Found(_of_row(row))
             except NotUp as error:
                 none = Unknown(str(error))
-            request = self._sky.launches(token).get(token)
+            request = late or self._sky.launches(token).get(token)
         except BackendError as error:
             return Unknown(str(error))
         return none if request is None else Found(_of_request(token, request))

@@ -84,8 +84,21 @@ class ManagedJobs:
         return sky.jobs.launch(task, name=name, job_group=None)
 
     def queue(self, sky: Any, name: str, live: bool) -> Iterable[Any]:
-        """See :class:`Kind`."""
-        request = sky.jobs.queue_v2(refresh=False, skip_finished=live, fields=FIELDS, name_match=name)
+        """See :class:`Kind`. Where jobs have a controller of their own, it stops when it has had nothing to do for some minutes."""
+        try:
+            return self._queue(sky, name, live, refresh=False)
+        except sky.exceptions.ClusterNotUpError as error:
+            state = getattr(error.cluster_status, "value", None)
+            if state is None:
+                # There is none, and so it has no jobs.
+                return ()
+            if state != "STOPPED":
+                raise NotUp(f"SkyPilot's jobs controller is not up: {error}") from error
+        # What it knows of its jobs is told once it runs again.
+        return self._queue(sky, name, live, refresh=True)
+
+    def _queue(self, sky: Any, name: str, live: bool, *, refresh: bool) -> Iterable[Any]:
+        request = sky.jobs.queue_v2(refresh=refresh, skip_finished=live, fields=FIELDS, name_match=name)
         found: Iterable[Any] = sky.get(request)[0]
         return found
 

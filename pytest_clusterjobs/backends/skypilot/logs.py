@@ -11,7 +11,7 @@ from ...jobs import LogChunk
 
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 _PREFIX = re.compile(
-    rf"^{_COLOUR}\((?P<who>[^(),\n]{{1,200}}), (?:rank=(?P<rank>[0-9]+), )?pid=[0-9]+(?:, ip=[^(),\s]{{1,64}})?\){_COLOUR} ?"
+    rf"^{_COLOUR}\((?P<who>[^(),\n]{{1,200}}), (?:rank=(?P<rank>[0-9]{{1,6}}), )?pid=[0-9]{{1,10}}(?:, ip=[^(),\s]{{1,64}})?\){_COLOUR} ?"
 )
 """``(NAME, pid=12) `` for a job of one node, ``(head, rank=0, pid=12) `` and ``(worker1, rank=1, pid=12, ip=10.0.0.2) ``
 for one of several. What SkyPilot says itself has none of these, and its setup's lines have no comma."""
@@ -27,12 +27,22 @@ def lines(text: str) -> Iterator[str]:
 
 
 def of_rank(text: str, rank: int) -> str:
-    """The lines of one rank, as it printed them."""
-    return "".join(
-        line[match.end() :]
-        for line in lines(text)
-        if (match := _PREFIX.match(line)) and int(match["rank"] or 0) == rank
-    )
+    """The lines of one rank, as it printed them.
+
+    Ray, by which SkyPilot runs jobs on all but Slurm, puts a prefix before what follows a newline, and none before
+    what follows a carriage return: that is of the same rank.
+    """
+    found: list[str] = []
+    last: int | None = None
+    for line in lines(text):
+        match = _PREFIX.match(line)
+        if match is not None:
+            last = int(match["rank"] or 0)
+        if last == rank:
+            found.append(line[match.end() :] if match is not None else line)
+        if line.endswith("\n"):
+            last = None
+    return "".join(found)
 
 
 def failed_starts(controller: str) -> list[str]:

@@ -21,11 +21,13 @@ from .states import hint_of
 from .states import phase_of
 from .states import TORN_DOWN
 
-_CODES = re.compile(r"Job exited with exit codes? (?:(?P<one>[0-9]+)|\[(?P<several>[0-9, ]+)\])")
+_CODES = re.compile(
+    r"Job exited with exit codes? (?:(?P<one>[0-9]{1,3})\b|\[(?P<several>[0-9]{1,3})\b[0-9, ]*\])"
+)
 
 
 _CLOCK = re.compile(
-    r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<what>began|ended) node=(?P<node>[0-9]+) at=(?P<at>[0-9]{1,12}(?:\.[0-9]{1,9})?)[^]\n]{0,8}\]"
+    r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<what>began|ended) node=(?P<node>[0-9]{1,6}) at=(?P<at>[0-9]{1,12}(?:\.[0-9]{1,9})?)[^]\n]{0,8}\]"
 )
 
 SKEW = 60.0
@@ -130,4 +132,4 @@ def _code(failure: str) -> int | None:
     match = _CODES.search(failure)
     if match is None:
         return None
-    return int(match["one"] or match["several"].split(",")[0])
+    return int(match["one"] or match["several"])

@@ -44,6 +44,11 @@ def problems(options: Mapping[str, Any], where: str = "options.skypilot") -> Ite
     for name in options:
         if name in REFUSED:
             yield f"{where}: {name} is set by the backend: {REFUSED[name]}"
+    mounts = options.get("file_mounts")
+    for there, source in mounts.items() if isinstance(mounts, Mapping) else ():
+        if isinstance(source, Mapping) and str(source.get("mode", "")).upper() == "MOUNT_CACHED":
+            # SkyPilot would wait for the upload in the shell that the sentinel takes the place of.
+            yield f"{where}: file_mounts: {there}: MOUNT_CACHED may lose what a job wrote last: use MOUNT"
     resources = options.get("resources", {})
     if not isinstance(resources, Mapping):
         yield f"{where}: resources must be a mapping, not {resources!r:.60}"

@@ -1,7 +1,7 @@
 """SkyPilot's client, with plain data in and out, an end to every wait, and its errors classed.
 
 Its calls block without a limit (a server that takes a request and never answers is waited for), so each runs in a thread of its
-own that is left behind when its time is over. It prints to the terminal as it sees fit, which a test session must not.
+own that is left behind when its time is over; a launch that arrives after that is seen to (``late``). It prints to the terminal as it sees fit, which a test session must not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import io
 import logging
 import re
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from typing import TypeVar
@@ -25,6 +27,8 @@ from ...jobs import Phase
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
 from .kinds import Kind
+from .late import LateLaunches
+from .project import settle
 from .states import LIVE_REQUESTS
 from .states import phase_of
 
@@ -55,8 +59,14 @@ REFUSALS = frozenset(
 )
 """Errors that another try does not change: what SkyPilot says of the task itself, or of who asks."""
 
-LOST = frozenset({"OSError", "JSONDecodeError"})
+LOST = frozenset({"OSError", "JSONDecodeError", "KubeAPIUnreachableError"})
 """Errors of the way there and back, whatever else they are: those of ``requests`` are OSErrors, some are ValueErrors too."""
+
+NOT_ASKED = ("Failed to get partitions for cluster",)
+"""Words of a ValueError that is one of a Slurm's login node which did not answer (``sky.provision.slurm.utils``)."""
+
+LATE_LOOKS = (0.0, 30.0)
+"""Seconds before each look for what a launch that nobody wants has become: a request that is ended may just have made a job."""
 
 HEAD = 20
 """Characters of a job's name that its cluster's begins with; SkyPilot keeps some more, and puts a hash behind them."""
@@ -119,13 +129,15 @@ class Request:
 class Sky:
     """The client of the API server that the environment and SkyPilot's own configuration name.
 
-    ``kind`` is what differs between managed jobs and those of one cluster.
+    ``kind`` is what differs between managed jobs and those of one cluster; ``late_patience`` are the seconds for which
+    somebody may come and ask for a launch that has arrived late.
     """
 
-    def __init__(self, kind: Kind, answer_timeout: float) -> None:
+    def __init__(self, kind: Kind, answer_timeout: float, late_patience: float = 0.0) -> None:
         self._kind = kind
         self._patience = answer_timeout
         self._sky = _imported()
+        self.late = LateLaunches(self._end_late, late_patience)
 
     def check(self, config: Mapping[str, Any]) -> None:
         """Have SkyPilot read a task, without the server. Raises SubmissionRejected."""
@@ -141,7 +153,15 @@ class Sky:
             task = self._sky.Task.from_yaml_config(dict(config), secrets_overrides=list(secrets.items()))
             return str(self._kind.launch(self._sky, task, config["name"]))
 
-        return self._call(launch)
+        return self._call(launch, late=config["name"])
+
+    def _end_late(self, name: str, request: str) -> None:
+        """End a launch that arrived when nobody wanted it any more, and the job that it may have become."""
+        for pause in LATE_LOOKS:
+            time.sleep(pause)
+            with suppress(BackendError):
+                self.cancel_requests([request])
+                self.cancel([row.job_id for row in self.queue(name, live=True) if row.name == name])
 
     def requests(self, request_ids: Sequence[str]) -> dict[str, Request]:
         """How these requests are; one that the server has forgotten is not among them. Raises BackendError."""
@@ -212,21 +232,35 @@ class Sky:
                 found[key] = found.get(key, 0.0) + float(cost)
         return found
 
-    def _call(self, ask: Callable[[], T]) -> T:
-        """The answer, or the error in one of our own classes."""
+    def _call(self, ask: Callable[[], T], late: str = "") -> T:
+        """The answer, or the error in one of our own classes. ``late`` is the name of a launch, which may arrive later."""
         answers: list[T] = []
         errors: list[BaseException] = []
+        deciding = threading.Lock()
+        given_up = threading.Event()
 
         def run() -> None:
             try:
-                answers.append(ask())
+                answer = ask()
             except BaseException as error:
-                errors.append(error)
+                with deciding:
+                    errors.append(error)
+                    if late and given_up.is_set():
+                        self.late.failed(late)
+                return
+            with deciding:
+                answers.append(answer)
+            if late and given_up.is_set():
+                self.late.arrived(late, str(answer))
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(run,), name="clusterjobs-skypilot", daemon=True)
         thread.start()
         thread.join(self._patience)
+        with deciding:
+            if late and not answers and not errors:
+                self.late.expect(late)
+                given_up.set()
         if answers:
             return answers[0]
         if not errors:
@@ -251,6 +285,7 @@ class _Sieve(io.StringIO):
 
 def _imported() -> Any:
     """SkyPilot, told to keep quiet. Raises BackendError."""
+    settle()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -292,7 +327,7 @@ def _nodes(resources: str) -> int:
 def _classed(error: BaseException) -> BackendError:
     names = {each.__name__ for each in type(error).__mro__}
     words = _words(error)
-    refused = names & REFUSALS and not names & LOST
+    refused = names & REFUSALS and not names & LOST and not words.startswith(NOT_ASKED)
     return SubmissionRejected(words) if refused else BackendError(words)
 
 

@@ -33,6 +33,8 @@ _HINTS: Mapping[str, Reason] = {
     "FAILED_SETUP": Reason.START_FAILED,
     "FAILED_PRECHECKS": Reason.REJECTED,
     "FAILED_CONTROLLER": Reason.UNKNOWN,
+    "FAILED_DRIVER": Reason.UNKNOWN,
+    "FAILED": Reason.UNKNOWN,
     "CANCELLED": Reason.CANCELLED,
 }
 
@@ -49,7 +51,7 @@ def phase_of(status: str) -> Phase:
 
 
 def hint_of(status: str, *, started: bool) -> Reason | None:
-    """What a terminal state says by itself; ``SUCCEEDED`` and ``FAILED`` are for the command's own end to explain.
+    """What a terminal state says by itself; ``SUCCEEDED`` is for the command's own end to explain, as is a failure, by another one.
 
     A job without capacity never began, or its capacity was reclaimed and not given back.
     """

@@ -60,32 +60,39 @@ class Watcher:
     def __init__(self, sky: Sky, teardown: float) -> None:
         self._sky = sky
         self._teardown = teardown
+        self._unread: dict[str, float] = {}
+        """Since when the log of an ended job could not be read, in monotonic seconds, by token."""
 
     def observe(self, job: Known) -> Observation | None:
         """What is to be said of a job; ``None`` if its log cannot be read now, or its cluster is still going down.
 
         Such a job runs no more, and no limit of a running one is to strike it.
         """
+        if not job.row.is_terminal:
+            return self._observe_live(job)
+        if not is_over(job.row, time.time(), self._teardown):
+            return None
         try:
-            if not job.row.is_terminal:
-                return self._observe_live(job)
-            if not is_over(job.row, time.time(), self._teardown):
-                return None
             words = self._words(job)
             limit = job.limit or self._earlier_limit(job) or first_limit(words.reports.values())
-            return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
         except BackendError:
-            if not is_over(job.row, time.time() - self._teardown, self._teardown):
+            since = self._unread.setdefault(job.token, time.monotonic())
+            if time.monotonic() - since < self._teardown:
                 return None
             # Its log is not to be had any more.
             end = observe_end(job.row, Said(), ranks=job.ranks, limit=job.limit)
             return replace(end, handle=job.handle, log_complete=False)
+        return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
 
     def _observe_live(self, job: Known) -> Observation:
         """A job that has not ended. One that begins again after a limit is ended: SkyPilot takes that for a failure."""
         handle = job.handle
         if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
-            limit = job.limit or self._earlier_limit(job)
+            try:
+                limit = job.limit or self._earlier_limit(job)
+            except BackendError:
+                # It lives all the same; the log is looked at the next time.
+                return replace(observe_live(job.row), handle=handle)
             handle = replace(handle, data={**handle.data, "looked": job.failed_starts})
             if limit is not None:
                 handle = replace(handle, data={**handle.data, "limit": asdict(limit)})

@@ -32,6 +32,10 @@ def said(settings: Settings | None = None, **fields: Any) -> list[str]:
             {"options": {"resources": {"job_recovery": {"recover_on_exit_codes": [1]}}}},
             "resources.job_recovery.recover_on_exit_codes is set by the backend: use max_restarts",
         ),
+        (
+            {"options": {"file_mounts": {"/out": {"source": "s3://b", "mode": "MOUNT_CACHED"}}}},
+            "options.skypilot: file_mounts: /out: MOUNT_CACHED may lose what a job wrote last: use MOUNT",
+        ),
         ({"env": {"SKYPILOT_NODE_RANK": "0"}}, "env: SKYPILOT_NODE_RANK: names that begin with SKYPILOT_"),
         ({"resources": Resources(gpus=8)}, "resources.gpus: SkyPilot wants to know which"),
     ],

@@ -14,6 +14,7 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.skypilot.kinds import kind_of
 from pytest_clusterjobs.backends.skypilot.kinds import ManagedJobs
+from pytest_clusterjobs.backends.skypilot.kinds import NotUp
 from pytest_clusterjobs.backends.skypilot.sdk import Row
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
 from pytest_clusterjobs.backends.skypilot.settings import OneCluster
@@ -38,6 +39,12 @@ class Record:
     @property
     def status(self) -> Any:
         return SimpleNamespace(value=self.state)
+
+
+class ClusterNotUp(Exception):
+    def __init__(self, state: str | None) -> None:
+        super().__init__("not up")
+        self.cluster_status = None if state is None else SimpleNamespace(value=state)
 
 
 class Api:
@@ -127,6 +134,36 @@ def test_one_that_is_gone_again_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_one_that_cannot_be_had_says_why() -> None:
     with pytest.raises(ValueError, match="no capacity"):
         kind_of(SETTINGS).launch(Api(None, fails="no capacity"), "a job", "name")
+
+
+class Controller:
+    """An API server whose jobs have a controller of their own, which starts when it is asked to."""
+
+    exceptions = SimpleNamespace(ClusterNotUpError=ClusterNotUp)
+
+    def __init__(self, state: str | None) -> None:
+        self._state = state
+        self.jobs = self
+
+    def queue_v2(self, *, refresh: bool, **wanted: Any) -> bool:
+        return refresh
+
+    def get(self, refresh: bool) -> tuple[list[str]]:
+        if self._state != "UP" and not (refresh and self._state == "STOPPED"):
+            raise ClusterNotUp(self._state)
+        return (["a job"],)
+
+
+@pytest.mark.parametrize(("state", "jobs"), [("UP", ["a job"]), ("STOPPED", ["a job"]), (None, [])])
+def test_a_controller_that_has_stopped_is_started_to_tell_of_its_jobs(
+    state: str | None, jobs: list[str]
+) -> None:
+    assert list(ManagedJobs().queue(Controller(state), "cj", live=False)) == jobs
+
+
+def test_one_that_comes_up_cannot_tell_yet() -> None:
+    with pytest.raises(NotUp):
+        ManagedJobs().queue(Controller("INIT"), "cj", live=False)
 
 
 class Billed(ManagedJobs):

@@ -40,6 +40,17 @@ def test_what_only_python_calls_a_line_break_ends_no_line() -> None:
     assert of_rank(text, 0) == without_clocks(of_rank(text, 0)) == printed
 
 
+def test_what_follows_a_carriage_return_without_a_prefix_is_of_the_same_rank() -> None:
+    ray = "(head, rank=0, pid=1) 10%\r20%\rERROR: NaN\nERROR: Job 1 failed\n(worker1, rank=1, pid=2, ip=10.0.0.2) one\n"
+    assert of_rank(ray, 0) == "10%\r20%\rERROR: NaN\n"
+    assert of_rank(ray, 1) == "one\n"
+
+
+def test_numbers_without_end_are_none() -> None:
+    assert of_rank(f"(head, rank={'1' * 5000}, pid=1) no rank\n", 0) == ""
+    assert without_clocks(clock := f"[clusterjobs 0123456789ab ended node={'1' * 5000} at=1]\n") == clock
+
+
 def test_failed_starts_are_in_the_log_of_the_controller() -> None:
     text = (
         "I 11-24 controller.py:1] The user job failed (FAILED). Please check the logs below.\n"

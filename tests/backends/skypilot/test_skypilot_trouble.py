@@ -18,6 +18,8 @@ from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
+from pytest_clusterjobs.backends.skypilot.kinds import ManagedJobs
+from pytest_clusterjobs.backends.skypilot.sdk import Sky
 from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import JobSpec
 from tests.backends.skypilot.recordings import Exchange
@@ -106,6 +108,44 @@ def test_a_launch_whose_answer_is_lost_is_found_and_made_once(
     assert server.calls.count("/jobs/launch") == 1
 
 
+def test_a_launch_under_way_is_not_made_again_and_found_when_it_arrives(
+    server: Faulty, backend: SkyPilotBackend
+) -> None:
+    server.faults["/jobs/launch"] = silence
+    with pytest.raises(BackendError):
+        backend.submit(JobSpec("exit 7", name="fails"), TOKEN)
+    assert isinstance(backend.find(TOKEN), Unknown)
+    with pytest.raises(BackendError, match="still under way"):
+        backend.submit(JobSpec("exit 7", name="fails"), TOKEN)
+    answers: list[object] = []
+    while not answers or not isinstance(answers[-1], Found):
+        answers.append(backend.find(TOKEN))
+    assert NotSubmitted() not in answers
+    assert server.calls.count("/jobs/launch") == 1
+
+
+def test_a_launch_that_arrives_when_all_have_given_up_is_ended(
+    server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_clusterjobs.backends.skypilot.sdk.LATE_LOOKS", (0.0,))
+    server.faults["/jobs/launch"] = silence
+    given_up = Sky(ManagedJobs(), answer_timeout=2.0, late_patience=0.1)
+    with pytest.raises(BackendError, match="no answer"):
+        given_up.launch({"name": TOKEN, "run": "true"}, {})
+    until = time.monotonic() + 20
+    while "/api/cancel" not in server.calls:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_job_is_cancelled_by_its_name_never_by_a_number_from_elsewhere(
+    server: Faulty, backend: SkyPilotBackend
+) -> None:
+    # As after a change to another server, where this number is somebody else's.
+    backend.cancel({token_of("another"): Handle("2", {"token": token_of("another")})})
+    assert "/jobs/cancel" not in server.calls
+
+
 def test_a_run_whose_name_begins_alike_is_another(backend: SkyPilotBackend) -> None:
     assert [backend.sweep(RUN) for _ in range(5)][-1]
     assert backend.sweep(RUN.partition("-")[0]) == {}
@@ -124,3 +164,23 @@ def test_a_task_that_skypilot_cannot_read_is_refused(backend: SkyPilotBackend) -
     spec = JobSpec("true", options={"resources": {"infra": "no-such-cloud"}})
     with pytest.raises(SubmissionRejected, match="no-such-cloud"):
         backend.submit(spec, TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("Invalid resources"), SubmissionRejected),
+        (ValueError("Failed to get partitions for cluster a: ssh"), BackendError),
+        ("KubeAPIUnreachableError", BackendError),
+        (ConnectionError("reset"), BackendError),
+    ],
+)
+def test_what_another_try_may_change_is_no_refusal(error: Exception | str, kind: type[BackendError]) -> None:
+    from sky import exceptions
+
+    def ask() -> None:
+        raise getattr(exceptions, error)("unreachable") if isinstance(error, str) else error
+
+    with pytest.raises(BackendError) as raised:
+        Sky(ManagedJobs(), answer_timeout=10.0)._call(ask)
+    assert type(raised.value) is kind
