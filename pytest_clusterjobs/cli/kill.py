@@ -82,6 +82,11 @@ def kill_jobs(
     if run.owner_alive is None:
         note(f"clusterjobs: {run.state} may still submit jobs")
     killer.run(timeout, wait_for_more=_lives(run) if interrupted else lambda: False)
+    if run.is_copy and killer.targets:
+        killer.unwritten = (
+            killer.unwritten
+            or f"{run.folder}: no permission; to its session these jobs were cancelled by others"
+        )
     if run.read_again().owner_alive is False:
         killer.settle()
     return killer
@@ -99,6 +104,9 @@ def _interrupt(run: OpenRun) -> bool:
         # The descriptor stays with one process: asked again, it is the owner or nobody.
         if run.owner_alive:
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    except PermissionError:
+        note(f"clusterjobs: process {run.owner['pid']} goes on with the run, it is another user's")
+        return False
     except OSError:
         return False
     finally:

@@ -95,6 +95,11 @@ class OpenRun:
         return str(self.meta["run_id"])
 
     @property
+    def is_copy(self) -> bool:
+        """Whether the ledger is not the run's own, since this user may not write to that."""
+        return self.ledger.path.parent != self.folder
+
+    @property
     def owner(self) -> dict[str, Any] | None:
         """The session that works on it; None if that ended in order."""
         found: dict[str, Any] | None = self.meta.get("owner")

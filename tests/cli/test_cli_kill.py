@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,17 @@ def test_kill_waits_until_every_process_is_gone(launched: Place) -> None:
     assert "2 ended, none survived" in done.stdout
     assert states(launched) == {"one": "not run", "two": "not run"}
     assert "no live jobs" in launched.command("kill").stdout
+
+
+def test_a_kill_that_cannot_be_written_down_says_so(launched: Place, require: Callable[[str], str]) -> None:
+    launched.folder.chmod(0o555)
+    (launched.folder / "ledger.sqlite").chmod(0o444)
+    # Permissions mean something to root only without this capability.
+    as_user = (require("setpriv"), "--bounding-set=-dac_override,-dac_read_search")
+    done = launched.command("kill", prefix=as_user)
+    launched.folder.chmod(0o755)
+    assert "2 ended, none survived" in done.stdout
+    assert "could not be written down" in done.stdout and "no permission" in done.stdout
 
 
 def test_kill_of_one_cell_leaves_the_others(launched: Place) -> None:
