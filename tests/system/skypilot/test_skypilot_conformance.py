@@ -4,7 +4,6 @@ cluster, and in an hour or more with managed jobs, each of which has a cluster o
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,7 @@ BACKEND = "pytest_clusterjobs.backends.skypilot:TYPE"
 ONE = "conformance"
 """The cluster of all jobs where they have one in common."""
 
-TORN = (
-    "SkyPilot 0.14.1 decodes a log that it has by ssh in pieces of 4 KiB, and each may end within a character"
-)
+TORN = "SkyPilot 0.14.1 decodes what a process tells it of a log in pieces of 4 KiB, and each may end within a character"
 
 
 def started(cluster: Cluster) -> Job:
@@ -46,7 +43,7 @@ def harness_of(
     shared = tmp_path / "shared"
     shared.mkdir()
 
-    def harness(cancel: tuple[str, ...], lacks: Mapping[str, str] | None = None, **settings: Any) -> Harness:
+    def harness(cancel: tuple[str, ...], **settings: Any) -> Harness:
         def cancelled_by_hand(cluster: Cluster) -> Job:
             job = started(cluster)
             server.run(*cancel, "--yes", str(job.handle.job_id))
@@ -63,7 +60,7 @@ def harness_of(
             refused={"options": {"resources": {"infra": "no-such-cloud"}}},
             shared=shared,
             provoke={Reason.CANCELLED: cancelled_by_hand},
-            lacks=lacks or {},
+            lacks={"test_wide_characters_are_not_torn": TORN},
         )
 
     return harness
@@ -90,5 +87,4 @@ def one_cluster(server: SkyPilotClient) -> str:
 class TestClusterJobs(BackendConformance):
     @pytest.fixture
     def harness(self, one_cluster: str, harness_of: Callable[..., Harness]) -> Harness:
-        lacks = {"test_wide_characters_are_not_torn": TORN}
-        return harness_of(("cancel", ONE), lacks, mode="cluster", cluster={"name": ONE, "nodes": 2})
+        return harness_of(("cancel", ONE), mode="cluster", cluster={"name": ONE, "nodes": 2})
