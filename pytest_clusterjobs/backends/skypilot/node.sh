@@ -16,6 +16,7 @@ cj_clock began
 
 ## again
 # How often it began. SkyPilot starts a job again after a limit too: the first word stands, and nothing runs.
+# A rank that is done before another one fails is to know of it as well: of several, each leaves its count behind.
 [ ! -s "$cj_home/over" ] || { cat "$cj_home/over"; exit 124; }
 [ ! -s "$cj_home/starts" ] || read -r CLUSTERJOBS_RESTARTS <"$cj_home/starts"
 echo $((CLUSTERJOBS_RESTARTS+1)) >"$cj_home/starts"
@@ -24,7 +25,7 @@ cj_clock ended
 case $1 in
 124) [ ! "$cj_word" ] || echo "
 [clusterjobs $cj_nonce $cj_word exit_code=- node=$CLUSTERJOBS_NODE_RANK restarts=$CLUSTERJOBS_RESTARTS heartbeats=$cj_beats]" >"$cj_home/over";;
-0) rm -rf "$cj_home";;
+0) [ "$CLUSTERJOBS_NUM_NODES" -gt 1 ] && rm -f "$cj_home/hosts" || rm -rf "$cj_home";;
 esac
 }
 trap 'cj_end $?' EXIT

@@ -137,6 +137,15 @@ def test_a_path_that_leads_nowhere_is_a_failed_start(node: Node) -> None:
     assert "clusterjobs: no bash" in output
 
 
+def test_a_rank_that_was_done_before_another_failed_knows_that_it_begins_again(node: Node) -> None:
+    run = 'echo "start $CLUSTERJOBS_RESTARTS"; [ "$CLUSTERJOBS_NODE_RANK.$CLUSTERJOBS_RESTARTS" != 1.0 ]'
+    spec = JobSpec(run, nodes=2, max_restarts=1)
+    starts = [node.start(spec, rank) for _ in range(2) for rank in range(2)]
+    assert [code for code, _ in starts] == [0, 1, 0, 0]
+    assert [text.splitlines()[0] for _, text in starts] == ["start 0", "start 0", "start 1", "start 1"]
+    assert [path.name for path in node.home.glob(".clusterjobs/*/*")] == ["starts", "starts"]
+
+
 def test_a_job_knows_how_often_it_began(node: Node) -> None:
     spec = JobSpec('echo "start $CLUSTERJOBS_RESTARTS"; [ "$CLUSTERJOBS_RESTARTS" = 2 ]', max_restarts=2)
     starts = [node.start(spec) for _ in range(3)]
