@@ -21,6 +21,7 @@ from pytest_clusterjobs.backends.environment import master_port
 from pytest_clusterjobs.backends.environment import PORTS
 from pytest_clusterjobs.backends.local import TYPE
 from pytest_clusterjobs.backends.local.client import LocalBackend
+from pytest_clusterjobs.backends.local.clock import SteadyClock
 from pytest_clusterjobs.backends.local.journal import read
 from pytest_clusterjobs.backends.local.places import Places
 from pytest_clusterjobs.backends.protocol import BackendError
@@ -96,6 +97,14 @@ def until_dead(pid: int, seconds: float = 10.0) -> None:
 
 
 # The runner's life.
+
+
+def test_a_clock_that_is_set_back_shortens_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteadyClock()
+    begin = clock.time()
+    assert abs(begin - time.time()) < 1.0
+    monkeypatch.setattr(time, "time", lambda: begin - 3600.0)
+    assert clock.time() >= begin
 
 
 def test_opening_starts_nothing(local: Local) -> None:

@@ -19,6 +19,7 @@ from ...jobs.token import nonce
 from .. import sentinel
 from ..environment import node_variables
 from . import processes
+from .clock import SteadyClock
 from .journal import Journal
 from .places import Places
 from .ports import Ports
@@ -92,6 +93,7 @@ class Scheduler:
         self._free = self.slots = slots
         self._queue: deque[Job] = deque()
         self._ports = Ports()
+        self._clock = SteadyClock()
         self._alarms: list[tuple[float, int, Callable[[], None]]] = []
         self._alarm_count = 0
         self._swept: set[int] = set()
@@ -352,7 +354,7 @@ class Scheduler:
         return not self.jobs if token is None else token not in self.jobs
 
     def _note(self, kind: str, token: str, **fields: Any) -> None:
-        event: Event = {"e": kind, "token": token, "at": round(time.time(), 6), **fields}
+        event: Event = {"e": kind, "token": token, "at": self._clock.time(), **fields}
         self._journal.add(event)
         apply(self.records, event)
         self.changed.add(token)
