@@ -54,7 +54,8 @@ def harness_of(
             backend=BACKEND,
             settings={"task": task, "poll_interval": 3.0, **settings},
             max_nodes=2,
-            many=8,
+            # A managed job takes a processor for a minute, and all are to end within the time of one.
+            many=4,
             start_seconds=300.0,
             scale=4.0,
             refused={"options": {"resources": {"infra": "no-such-cloud"}}},
