@@ -31,6 +31,9 @@ from .session import PENDING
 from .session import Waiting
 from .settings import Settings
 
+NOT_TAKEN = frozenset({Reason.REJECTED, Reason.QUEUE_TIMEOUT})
+"""The reasons of cells that the cluster did not take, or not in time."""
+
 FIRST_WORD = 60.0
 """Seconds to wait for a first word on every job, where nobody waits for their ends."""
 
@@ -117,7 +120,7 @@ class SingleProcess:
 
         def refused(key: str) -> Result | None:
             result = engine.result(key)
-            return result if result is not None and result.outcome.reason == Reason.REJECTED else None
+            return result if result is not None and result.outcome.reason in NOT_TAKEN else None
 
         if self._settings.mode is Mode.LAUNCH:
             # What was accepted is for a later check to judge, even if it has ended already.

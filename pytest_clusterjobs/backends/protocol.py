@@ -32,7 +32,11 @@ class SubmissionRejected(BackendError):
 
 
 class Throttled(BackendError):
-    """The cluster asks for fewer calls."""
+    """The cluster asks for fewer calls, and has not done what this one asked for.
+
+    A ``submit`` that raises it is made again until it is taken, as long as jobs of the same run are there, and then for
+    ``queue_timeout`` seconds: so a limit on a user's jobs is no refusal.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,9 @@ class Backend(Protocol):
         """Submit one job that carries ``token`` in its name or tags.
 
         Secrets are read from this process's environment, by the names in ``spec.secrets``.
-        Raises SubmissionRejected when asking again is pointless, BackendError when the answer was
-        lost or the cluster is out of order: the job may or may not exist then, and ``find`` decides.
+        Raises SubmissionRejected when asking again is pointless, Throttled when the cluster takes no job for now
+        and surely has not taken this one, BackendError when the answer was lost or the cluster is out of order:
+        the job may or may not exist then, and ``find`` decides.
         """
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:

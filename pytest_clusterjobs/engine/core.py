@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -55,6 +56,12 @@ class Core:
             # What could never fit is let through to be refused.
             return True
         return self.nodes_in_flight + job.spec.nodes <= self.max_nodes
+
+    def drop(self, jobs: Collection[Job]) -> None:
+        """Let these no longer wait for their submission; the caller holds the lock."""
+        gone = set(jobs)
+        self.queue = deque(job for job in self.queue if job not in gone)
+        self.delayed = [job for job in self.delayed if job not in gone]
 
     def complete(self, result: Result) -> None:
         """Publish a result; the caller holds the lock and has written it to the ledger."""

@@ -53,6 +53,8 @@ class Job:
     token: str
     prepared: JobSpec | None = None
     """What runs in place of the cell's own spec, where a hook changed it."""
+    is_prepared: bool = False
+    """Whether the hooks have had their word."""
     intended: float = 0.0
     submitted: float | None = None
     submitted_at: float = 0.0
@@ -189,6 +191,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
         attempt.number,
         attempt.token,
         prepared=attempt.spec,
+        is_prepared=True,
         intended=attempt.intended,
         submitted=submitted,
         submitted_at=now - age,

@@ -238,6 +238,11 @@ class Engine:
         """What clusters' APIs answer instead of an answer, by backend NAME."""
         return {name: poller.trouble for name, poller in self._pollers.items() if poller.trouble}
 
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Why clusters take no jobs for now, by backend NAME."""
+        return self._submitter.refusals
+
     def counts(self) -> dict[str, int]:
         """How many cells are queued, pending, running and ended."""
         with self.core.changed:
@@ -256,8 +261,7 @@ class Engine:
         action = OwnAction(ActionKind.CANCEL, why, self.core.clock.time())
         with self.core.changed:
             waiting = [job for job in (*self.core.queue, *self.core.delayed) if job.key in wanted]
-            self.core.queue = type(self.core.queue)(j for j in self.core.queue if j.key not in wanted)
-            self.core.delayed = [job for job in self.core.delayed if job.key not in wanted]
+            self.core.drop(waiting)
             for job in self.core.in_flight:
                 if job.key in wanted and job.request is None:
                     job.request = action
@@ -295,10 +299,18 @@ class Engine:
     def settle(self, patience: float) -> None:
         """Wait until everything queued was submitted, then up to ``patience`` seconds for a first word on every job."""
         core = self.core
+
+        def is_waiting() -> bool:
+            return bool(core.queue or core.delayed)
+
         with core.changed:
-            while core.queue or core.delayed:
-                self._wait(lambda: not (core.queue or core.delayed), 3600.0)
-            self._wait(lambda: all(job.asked for job in core.in_flight), patience)
+            while True:
+                while is_waiting():
+                    self._wait(lambda: not is_waiting(), 3600.0)
+                # One that is being submitted may come back, to be submitted later.
+                self._wait(lambda: is_waiting() or all(job.asked for job in core.in_flight), patience)
+                if not is_waiting():
+                    return
 
     def state(self, key: str) -> Job | None:
         """The cell's job in flight, if there is one."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from ..backends.protocol import Backend
 from ..backends.protocol import SubmissionRejected
+from ..backends.protocol import Throttled
 from ..jobs import ActionKind
 from ..jobs import Observation
 from ..jobs import OwnAction
@@ -18,6 +19,7 @@ from ..jobs import Times
 from .core import Core
 from .extensions import Vetoed
 from .finish import finish
+from .gate import Gate
 from .job import Job
 from .records import Attempt
 from .redact import redact
@@ -40,7 +42,7 @@ class Submitter:
         self._core = core
         self._backends = backends
         self._adopt = adopt
-        self._next_slot: dict[str, float] = {}
+        self._gates: dict[str, Gate] = {}
         self._threads: list[threading.Thread] = []
 
     def start(self, count: int) -> None:
@@ -54,6 +56,13 @@ class Submitter:
         """Wait for submissions under way."""
         for thread in self._threads:
             thread.join()
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Why clusters take no jobs for now, by backend NAME."""
+        with self._core.changed:
+            waiting = {job.registration.cell.backend for job in self._core.delayed}
+            return {name: gate.words for name, gate in self._gates.items() if gate.words and name in waiting}
 
     def _run(self) -> None:
         try:
@@ -72,7 +81,7 @@ class Submitter:
 
     def _prepare(self, job: Job) -> bool:
         """Let the user's hooks change what is submitted, once an attempt; whether they let it be."""
-        if job.submissions:
+        if job.is_prepared:
             return True
         cell = job.registration.cell
         try:
@@ -83,6 +92,7 @@ class Submitter:
             reject(self._core, job, str(error), by_this_run=True)
             return False
         job.prepared = None if spec is cell.spec else spec
+        job.is_prepared = True
         return True
 
     def _submit_all(self, jobs: list[Job]) -> list[Attempt]:
@@ -90,8 +100,8 @@ class Submitter:
         submitted: list[Attempt] = []
         recorded_at = self._core.clock.monotonic()
         for job in jobs:
-            if self._core.stopping:
-                self._forget(job)
+            if self._core.stopping or self._is_shut(job):
+                self._put_back(job)
                 continue
             attempt = self._submit(job)
             if attempt is not None:
@@ -101,12 +111,31 @@ class Submitter:
                 submitted, recorded_at = [], job.submitted_at
         return submitted
 
-    def _forget(self, job: Job) -> None:
-        """Take back the intent of a job that was not submitted."""
-        self._core.ledger.forget([job.token])
-        with self._core.changed:
-            self._core.in_flight.discard(job)
-            self._core.changed.notify_all()
+    def _put_back(self, job: Job) -> None:
+        """Take back the intent of a job that was not submitted; it is submitted later, if there is a later."""
+        core = self._core
+        core.ledger.forget([job.token])
+        with core.changed:
+            over = core.stopping or core.detached
+            end = job.request or (None if over else self._too_late(job))
+            if end is None:
+                core.in_flight.discard(job)
+            if end is None and not over:
+                self._delay(job)
+            core.changed.notify_all()
+        if end is not None:
+            withdraw(core, job, end)
+
+    def _too_late(self, job: Job) -> OwnAction | None:
+        gate, limit = self._gate(job), job.spec.queue_timeout
+        if gate.waited(self._core.clock.monotonic()) <= limit:
+            return None
+        why = f"not taken within queue_timeout ({limit:g} s): {gate.words}"
+        return OwnAction(ActionKind.QUEUE_TIMEOUT, why, self._core.clock.time())
+
+    def _delay(self, job: Job) -> None:
+        job.due_at = self._gate(job).free_at
+        self._core.delayed.append(job)
 
     def _take(self, *, block: bool) -> list[Job]:
         """The next jobs that fit the window; none when there are none now, or (blocking) none ever.
@@ -120,7 +149,12 @@ class Submitter:
                 jobs: list[Job] = []
                 size = min(LARGEST_BATCH, 1 + len(core.queue) // (8 * len(self._threads)))
                 while core.queue and len(jobs) < size and core.has_room_for(core.queue[0]):
-                    pause = self._pause(core.queue[0])
+                    if self._is_shut(core.queue[0]):
+                        # Those behind it may be for clusters that take theirs.
+                        self._delay(core.queue.popleft())
+                        wait = self._wake_delayed()
+                        continue
+                    pause = self._gate(core.queue[0]).pause(core.clock.monotonic())
                     if pause > 0:
                         wait = pause if wait is None else min(wait, pause)
                         break
@@ -134,39 +168,41 @@ class Submitter:
         return []
 
     def _wake_delayed(self) -> float | None:
+        """Queue those who are due; seconds until the next one is."""
         core = self._core
         now = core.clock.monotonic()
-        for job in [job for job in core.delayed if job.due_at <= now]:
-            core.delayed.remove(job)
-            core.queue.append(job)
+        due = [job for job in core.delayed if job.due_at <= now]
+        if due:
+            core.delayed = [job for job in core.delayed if job.due_at > now]
+            core.queue.extend(due)
         return min((job.due_at - now for job in core.delayed), default=None)
 
-    def _pause(self, job: Job) -> float:
-        """Seconds until the backend's submission rate allows another; takes the slot when it is 0."""
+    def _gate(self, job: Job) -> Gate:
         name = job.registration.cell.backend
-        rate = self._backends[name].capabilities.submissions_per_second
-        if rate is None:
-            return 0.0
-        now = self._core.clock.monotonic()
-        free_at = self._next_slot.get(name, 0.0)
-        if free_at > now:
-            return free_at - now
-        self._next_slot[name] = max(now, free_at) + 1.0 / rate
-        return 0.0
+        if name not in self._gates:
+            self._gates[name] = Gate(self._backends[name].capabilities.submissions_per_second)
+        return self._gates[name]
+
+    def _is_shut(self, job: Job) -> bool:
+        with self._core.changed:
+            return self._gate(job).is_shut(self._core.clock.monotonic())
 
     def _submit(self, job: Job) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
         own_refusal = self._refusal(job, backend)
         refusal = own_refusal
-        job.submissions += 1
         if own_refusal is None:
             try:
                 job.handle = backend.submit(job.spec, job.token)
             except SubmissionRejected as error:
                 refusal = redact(str(error), job.spec.secrets)
+            except Throttled as error:
+                self._wait_outside(job, redact(str(error), job.spec.secrets))
+                return None
             except Exception as error:
                 # The job may exist; `find` decides. A backend's bug is no reason to lose one either.
                 job.why = redact(str(error) or repr(error), job.spec.secrets)
+        job.submissions += 1
         now = self._core.clock.monotonic()
         job.submitted = self._core.clock.time()
         job.submitted_at = job.answered_at = now
@@ -177,8 +213,33 @@ class Submitter:
         if refusal is not None:
             reject(self._core, job, refusal, by_this_run=own_refusal is not None)
             return None
+        if job.handle is not None:
+            with self._core.changed:
+                self._gate(job).open()
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
+
+    def _wait_outside(self, job: Job, words: str) -> None:
+        """The cluster takes no job for now: this one and those behind it wait, as they do for our own window.
+
+        Where no job of this run can be the reason, ``queue_timeout`` counts.
+        """
+        core, name = self._core, job.registration.cell.backend
+        with core.changed:
+            held = (each for each in core.in_flight if each.handle is not None)
+            has_jobs = any(each.registration.cell.backend == name for each in held)
+            self._gate(job).shut(words, core.clock.monotonic(), holds_jobs=has_jobs)
+        self._put_back(job)
+        with core.changed:
+            waiting = [
+                each for each in (*core.delayed, *core.queue) if each.registration.cell.backend == name
+            ]
+            late = {each: end for each in waiting if (end := self._too_late(each)) is not None}
+            core.drop(late)
+            # Until they have their results, they are somewhere.
+            core.in_flight.update(late)
+        for each, end in late.items():
+            withdraw(core, each, end)
 
     def _refusal(self, job: Job, backend: Backend) -> str | None:
         missing = [name for name in job.spec.secrets if name not in os.environ]
@@ -196,6 +257,7 @@ def withdraw(core: Core, job: Job, action: OwnAction) -> None:
     result = finish(job, Observation(Phase.ABSENT), None, core.extensions)
     core.ledger.observe(core.clock.time(), results=[result])
     with core.changed:
+        core.in_flight.discard(job)
         core.complete(result)
 
 

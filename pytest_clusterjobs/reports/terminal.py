@@ -70,6 +70,8 @@ class Progress:
         text = "clusterjobs: " + ", ".join(f"{number} {name}" for name, number in counts.items() if number)
         for name, trouble in self._run.engine.trouble.items():
             text += f"; {name} does not answer: {printable(trouble, 120)}"
+        for name, words in self._run.engine.refusals.items():
+            text += f"; {name} takes no more for now: {printable(words, 120)}"
         return text
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.testing import NoopBackend
 
@@ -32,6 +33,8 @@ class Spy(NoopBackend):
             notes.write(f"{os.getpid()} {token} {spec.name}\\n")
         if "refuse" in spec.run:
             raise SubmissionRejected("quota exceeded: no nodes")
+        if "busy" in spec.run:
+            raise Throttled("too many of your jobs")
         self.specs[token] = spec
         return super().submit(spec, token)
 

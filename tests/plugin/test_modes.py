@@ -82,6 +82,16 @@ def test_a_launch_with_a_refused_cell_is_not_green(project: Project) -> None:
     result.assert_outcomes(skipped=1, errors=1)
 
 
+def test_a_launch_with_a_cell_that_was_not_taken_is_not_green(project: Project) -> None:
+    project.matrix(
+        '{defaults: {queue_timeout: 1s}, recipes: {a: "true", b: busy}, nodes: [1], conditions: {c: {}}}'
+    )
+    result = project.run("--cluster-launch")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(skipped=1, errors=1)
+    result.stdout.fnmatch_lines(["*not taken within queue_timeout (1 s): too many of your jobs*"])
+
+
 def test_a_launch_that_got_no_answer_is_not_green(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_clusterjobs.single.FIRST_WORD", 0.2)
     project.pytester.makepyfile(

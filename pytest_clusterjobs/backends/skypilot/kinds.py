@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
+from ..protocol import Throttled
 from .options import merged
 from .settings import OneCluster
 from .settings import Settings
@@ -48,7 +49,7 @@ class Kind(Protocol):
         """The names of the requests that launch a job."""
 
     def launch(self, sky: Any, task: Any, name: str) -> Any:
-        """Launch a job. Raises BackendError, and what ``sky`` raises."""
+        """Launch a job. Raises BackendError, Throttled, and what ``sky`` raises."""
 
     def queue(self, sky: Any, name: str, live: bool) -> Iterable[Any]:
         """The records of jobs, those in whose name ``name`` stands among them; ``live``: of those that have not ended.
@@ -138,7 +139,7 @@ class ClusterJobs:
         if state == "STOPPED" or (state == "AUTOSTOPPING" and not record.to_down):
             raise SubmissionRejected(f"cluster {self._cluster} is stopped: sky start {self._cluster}")
         if state == "AUTOSTOPPING":
-            raise BackendError(f"cluster {self._cluster} is going down")
+            raise Throttled(f"cluster {self._cluster} is going down")
         if state == "UP":
             return sky.exec(task, cluster_name=self._cluster)
         if record.to_down or self._ours:
@@ -147,7 +148,7 @@ class ClusterJobs:
             return sky.launch(
                 task, cluster_name=self._cluster, idle_minutes_to_autostop=minutes, down=True, fast=True
             )
-        raise BackendError(f"cluster {self._cluster} is not up yet")
+        raise Throttled(f"cluster {self._cluster} is not up yet")
 
     def _bring_up(self, sky: Any) -> Any:
         """Ask for the cluster; its record, as soon as there is one. The request goes on meanwhile."""

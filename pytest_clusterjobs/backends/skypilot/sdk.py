@@ -146,7 +146,7 @@ class Sky:
     def launch(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
         """Launch a job; the id of the request, which is not over when this returns.
 
-        Raises SubmissionRejected, BackendError if the answer is lost.
+        Raises SubmissionRejected, Throttled if there is no place for it yet, BackendError if the answer is lost.
         """
 
         def launch() -> str:

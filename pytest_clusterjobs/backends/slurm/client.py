@@ -97,7 +97,7 @@ class SlurmBackend:
         except OSError as error:
             raise SubmissionRejected(f"cannot write {error.filename}: {error.strerror}") from error
         try:
-            job_id = commands.sbatch(order.command, secrets=spec.secrets, folder=self._context.rootdir)
+            job_id = self._sbatch(order, spec, token)
         except (SubmissionRejected, Throttled):
             folder.secrets.unlink(missing_ok=True)
             raise
@@ -105,6 +105,18 @@ class SlurmBackend:
             # Without it Slurm is asked by name.
             folder.job_id.write_text(f"{job_id}\n")
         return _handle(token, job_id, folder, spec.nodes, spec.max_restarts)
+
+    def _sbatch(self, order: Submission, spec: JobSpec, token: str) -> str:
+        """The id of the new job. Raises as ``commands.sbatch``, but no StillWaiting."""
+        try:
+            return commands.sbatch(order.command, secrets=spec.secrets, folder=self._context.rootdir)
+        except commands.StillWaiting as error:
+            # It may have been just about to ask again.
+            time.sleep(self.capabilities.find_settle)
+            job_id = self._id_of(token, self._job_folder(token))
+            if job_id is None:
+                raise Throttled(str(error)) from error
+            return job_id
 
     def _submission(self, spec: JobSpec, token: str) -> Submission:
         return submission(

@@ -26,7 +26,7 @@ _KEPT = frozenset({"SLURM_CONF", "SLURM_JWT"})
 """By which the commands find their cluster, and say who they are to it."""
 
 _BUSY = re.compile(
-    r"temporarily unable to accept job|Resource temporarily unavailable|MaxJobCount|(?:Assoc|QOS)\w*Submit\w*",
+    r"sleeping and retrying|temporarily unable to accept job|Resource temporarily unavailable|MaxJobCount|(?:Assoc|QOS)\w*Submit\w*",
     re.IGNORECASE,
 )
 """Refusals that pass when other jobs have ended."""
@@ -39,6 +39,10 @@ _LOST = re.compile(
 NO_ACCOUNTING = "accounting storage is disabled"
 _UNKNOWN_JOB = "Invalid job id specified"
 _NOTHING_TO_END = re.compile(rf"{_UNKNOWN_JOB}|already completing or completed", re.IGNORECASE)
+
+
+class StillWaiting(BackendError):
+    """sbatch was ended while it waited for Slurm to take the job: most likely Slurm has not taken it."""
 
 
 class NoAccounting(BackendError):
@@ -61,7 +65,7 @@ def environment(names: Iterable[str] = ()) -> dict[str, str]:
 def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> str:
     """Submit from ``folder``; the id of the job.
 
-    Raises SubmissionRejected, Throttled where it is refused for now, BackendError if the answer is lost.
+    Raises SubmissionRejected, Throttled where it is refused for now, StillWaiting, BackendError if the answer is lost.
     """
     done = _run(command, environment(secrets), folder)
     job_id = done.stdout.strip().partition(";")[0]
@@ -125,7 +129,7 @@ def _run(
         said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else ""
         words = _words(said)
         if _BUSY.search(words):
-            raise Throttled(words) from None
+            raise StillWaiting(words) from None
         raise BackendError(
             f"{command[0]} gave no answer in {TIMEOUT:.0f} s{': ' if words else ''}{words}"
         ) from None

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
+from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.backends.skypilot.kinds import kind_of
 from pytest_clusterjobs.backends.skypilot.kinds import ManagedJobs
 from pytest_clusterjobs.backends.skypilot.kinds import NotUp
@@ -111,8 +112,8 @@ def test_one_that_is_up_gets_a_job_and_nothing_else(record: Record) -> None:
         (Record("STOPPED"), SubmissionRejected, "cluster c is stopped: sky start c"),
         (Record("STOPPED", 10, to_down=True), SubmissionRejected, "cluster c is stopped"),
         (Record("AUTOSTOPPING"), SubmissionRejected, "cluster c is stopped"),
-        (Record("AUTOSTOPPING", 10, to_down=True), BackendError, "cluster c is going down"),
-        (Record("INIT"), BackendError, "cluster c is not up yet"),
+        (Record("AUTOSTOPPING", 10, to_down=True), Throttled, "cluster c is going down"),
+        (Record("INIT"), Throttled, "cluster c is not up yet"),
     ],
 )
 def test_one_that_takes_no_jobs(record: Record, error: type[BackendError], words: str) -> None:

@@ -106,7 +106,7 @@ def test_a_command_that_takes_too_long(
     fake("sbatch", f"echo '{said}' >&2; exec sleep 60")
     with pytest.raises(BackendError) as caught:
         submit(tmp_path)
-    assert type(caught.value) is (Throttled if said else BackendError)
+    assert type(caught.value) is (commands.StillWaiting if said else BackendError)
 
 
 def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

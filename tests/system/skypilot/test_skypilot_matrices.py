@@ -104,6 +104,44 @@ def test_exit_conditions_end_alike_on_one_cluster(server: SkyPilotClient, tmp_pa
     assert {cell["verdict"] for cell in session.cells().values()} == {"passed"}
 
 
+REFUSALS = """
+from pytest_clusterjobs.backends.protocol import Throttled
+from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
+
+ordinary = SkyPilotBackend.submit
+
+def submit(self, spec, token):
+    try:
+        return ordinary(self, spec, token)
+    except Throttled as error:
+        with open("refusals", "a") as file:
+            print(error, file=file)
+        raise
+
+SkyPilotBackend.submit = submit
+"""
+
+
+def test_a_cluster_that_others_bring_up_is_waited_for(server: SkyPilotClient, tmp_path: Path) -> None:
+    settings = CLUSTER.replace('"matrices"', '"others"')
+    session = Session(tmp_path, server, settings)
+    (tmp_path / "conftest.py").write_text(REFUSALS)
+    (tmp_path / "m.yaml").write_text(
+        """
+recipes: {good: "true", bad: {run: exit 3, expect: {exit_code: 3}}}
+nodes: [1, 2]
+conditions: {c: {}}
+"""
+    )
+    place = ["--infra", server.infra, "--cpus", "12", "--num-nodes", "2"]
+    server.run("launch", "--yes", "--async", "--cluster", "others", *place, "true")
+    process = session.start("m.yaml")
+    said, _ = process.communicate(timeout=10 * MINUTES)
+    server.run("down", "--yes", "others", timeout=120.0)
+    assert "4 passed" in said, said
+    assert "cluster others is not up yet" in (tmp_path / "refusals").read_text()
+
+
 def test_a_server_that_is_restarted_is_no_jobs_death(
     fresh_server: Callable[..., SkyPilotServer], tmp_path: Path
 ) -> None:

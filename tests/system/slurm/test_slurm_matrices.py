@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.testing.slurm import SlurmClient
+from pytest_clusterjobs.testing.slurm import SlurmCluster
 
 pytestmark = pytest.mark.system
 
@@ -81,6 +83,65 @@ def test_exit_conditions_end_as_they_do_everywhere(
     assert f"{cells} passed" in said, said
     assert {cell["verdict"] for cell in session.cells()} == {"passed"}
     assert not session.live()
+
+
+MANY = """
+recipes: {short: sleep 2}
+nodes: [1]
+conditions: {a: {}, b: {}, c: {}, d: {}, e: {}, bad: {run: exit 3, expect: {exit_code: 3}}}
+"""
+
+
+IMPATIENT = """
+from pytest_clusterjobs.backends.protocol import Throttled
+from pytest_clusterjobs.backends.slurm import commands
+from pytest_clusterjobs.backends.slurm.client import SlurmBackend
+
+commands.TIMEOUT = 8.0
+ordinary = SlurmBackend.submit
+
+def submit(self, spec, token):
+    try:
+        return ordinary(self, spec, token)
+    except Throttled as error:
+        with open("refusals", "a") as file:
+            print(error, file=file)
+        raise
+
+SlurmBackend.submit = submit
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"accounting": True, "extra": "AccountingStorageEnforce=associations,limits"},
+            "AssocMaxSubmitJobLimit",
+        ),
+        ({"min_job_age": 2, "extra": "MaxJobCount=3"}, "sleeping and retrying"),
+    ],
+)
+def test_more_cells_than_slurm_takes_jobs(
+    fresh_slurm: Callable[..., SlurmCluster],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    words: str,
+) -> None:
+    """Of one user, and altogether: they wait for each other, as they do for the window of the session."""
+    slurm = fresh_slurm(**options)
+    if "accounting" in options:
+        slurm.run("sacctmgr", "-i", "modify", "user", getpass.getuser(), "set", "maxsubmitjobs=2")
+    session = Session(tmp_path, slurm)
+    (tmp_path / "conftest.py").write_text(IMPATIENT)
+    (tmp_path / "m.yaml").write_text(MANY)
+    process = session.start("m.yaml")
+    said, _ = process.communicate(timeout=MINUTES)
+    assert process.returncode == pytest.ExitCode.OK, said
+    assert words in (tmp_path / "refusals").read_text()
+    assert [cell["verdict"] for cell in session.cells()] == ["passed"] * 6
+    assert [len(cell["attempts"]) for cell in session.cells()] == [1] * 6
 
 
 MATRIX = """
