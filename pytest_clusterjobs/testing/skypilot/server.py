@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -162,9 +163,14 @@ class SkyPilotServer(SkyPilotClient):
         room = self.slurm.room("login")
         if os.geteuid() or Path("/run/sshd").is_dir():
             return room
-        # sshd wants a folder there if it is root; usually its service makes that.
-        run = self.folder / "run" / "sshd"
-        run.mkdir(mode=0o755)
+        # sshd wants a folder there if it is root. Its service makes that, which may never have run.
+        run = self.folder / "login-run"
+        (run / "sshd").mkdir(parents=True, mode=0o755)
+        names = Path("/etc/resolv.conf").resolve()
+        if names.is_relative_to("/run") and names.exists():
+            copy = run / names.relative_to("/run")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(names, copy)
         return Room(room.hostname, (Bind(run, Path("/run")), *room.binds))
 
     def _server_environment(self) -> dict[str, str]:

@@ -258,9 +258,10 @@ class SlurmCluster(SlurmClient):
     def _last_error(self, name: str) -> str:
         """The last error lines of a daemon, and where they are: the very last may only say that there was one."""
         path = self.folder / "log" / f"{name}.out"
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        errors = [line.strip()[:300] for line in lines if re.search(r"fatal|error", line, re.IGNORECASE)]
-        return f"{'; '.join(errors[-2:]) or 'it does not say why'} (in {path})"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        lines = [line.strip()[:300] for line in text.splitlines() if line.strip()]
+        errors = [line for line in lines if re.search(r"fatal|error", line, re.IGNORECASE)]
+        return f"{'; '.join(errors[-2:] or lines[-1:]) or 'it does not say why'} (in {path})"
 
 
 def _temporary_folder() -> Path:
