@@ -134,7 +134,10 @@ class ClusterJobs:
 
     def launch(self, sky: Any, task: Any, name: str) -> Any:
         """See :class:`Kind`. Somebody's own cluster gets the job and nothing else, least of all an end."""
-        record = self._record(sky) or self._bring_up(sky)
+        record = self._record(sky)
+        if record is None and self._is_asked_for(sky):
+            raise self._not_up_yet()
+        record = record or self._bring_up(sky)
         state = record.status.value
         if state == "STOPPED" or (state == "AUTOSTOPPING" and not record.to_down):
             raise SubmissionRejected(f"cluster {self._cluster} is stopped: sky start {self._cluster}")
@@ -148,7 +151,21 @@ class ClusterJobs:
             return sky.launch(
                 task, cluster_name=self._cluster, idle_minutes_to_autostop=minutes, down=True, fast=True
             )
-        raise Throttled(f"cluster {self._cluster} is not up yet")
+        raise self._not_up_yet()
+
+    def _not_up_yet(self) -> Throttled:
+        return Throttled(f"cluster {self._cluster} is not up yet")
+
+    def _is_asked_for(self, sky: Any) -> bool:
+        """Whether somebody's launch will bring it up: another one would then change when that cluster goes down."""
+        fields = ["request_id", "name", "status", "cluster_name"]
+        found = sky.api_status(cluster_name=self._cluster, fields=fields)
+        return any(
+            each.cluster_name == self._cluster
+            and each.name in self.requests
+            and str(each.status) in LIVE_REQUESTS
+            for each in found
+        )
 
     def _bring_up(self, sky: Any) -> Any:
         """Ask for the cluster; its record, as soon as there is one. The request goes on meanwhile."""

@@ -41,7 +41,7 @@ class Exchange:
     method: str
     path: str
     asked: str
-    """What told the call from others of its kind: the id of a request, or the job whose log was wanted."""
+    """What told the call from others of its kind: the id of a request, the cluster, or the job whose log was wanted."""
     status: int
     headers: Mapping[str, str]
     answer: str
@@ -180,6 +180,8 @@ def _asked(path: str, body: bytes) -> str:
     query = parse_qs(urlsplit(path).query)
     if "request_id" in query:
         return query["request_id"][0]
+    if "cluster_name" in query:
+        return f"cluster {query['cluster_name'][0]}"
     given = json.loads(body) if body else {}
     if "follow" in given:
         return f"{'controller of ' if given.get('controller') else ''}job {given['job_id']}"

@@ -54,6 +54,8 @@ class Api:
     def __init__(self, record: Record | None, fails: str = "") -> None:
         self._record = record
         self._fails = fails
+        self.requests: list[Any] = []
+        """The live ones of others."""
         self.asked: list[tuple[str, Any, Mapping[str, Any]]] = []
         self.Task = SimpleNamespace(from_yaml_config=lambda config: config)
 
@@ -67,6 +69,8 @@ class Api:
         return [self._record] if self._record else []
 
     def api_status(self, **wanted: Any) -> list[Any]:
+        if "request_ids" not in wanted:
+            return self.requests
         return [SimpleNamespace(status="FAILED" if self._fails else "RUNNING")]
 
     def launch(self, task: Any, **given: Any) -> str:
@@ -124,10 +128,37 @@ def test_one_that_takes_no_jobs(record: Record, error: type[BackendError], words
     assert api.asked == []
 
 
+def request(name: str, cluster: str = "c", status: str = "RUNNING") -> Any:
+    return SimpleNamespace(name=name, cluster_name=cluster, status=status)
+
+
+def test_one_that_somebody_has_just_asked_for_is_left_to_them() -> None:
+    """A second launch would wait for theirs, and then set when their cluster goes down."""
+    api = Api(None)
+    api.requests = [request("launch")]
+    with pytest.raises(Throttled, match="cluster c is not up yet"):
+        kind_of(SETTINGS).launch(api, "a job", "name")
+    assert api.asked == []
+
+
+@pytest.mark.parametrize(
+    "other", [request("launch", "d"), request("down"), request("launch", status="FAILED")]
+)
+def test_other_requests_bring_up_nothing(other: Any) -> None:
+    api = Api(None)
+    api.requests = [other]
+    kind_of(SETTINGS).launch(api, "a job", "name")
+    assert [call for call, *_ in api.asked] == ["launch", "launch"]
+
+
 def test_one_that_is_gone_again_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(None)
     monkeypatch.setattr(api, "status", lambda names: [])
-    monkeypatch.setattr(api, "api_status", lambda **wanted: [SimpleNamespace(status="SUCCEEDED")])
+    monkeypatch.setattr(
+        api,
+        "api_status",
+        lambda **wanted: [request("launch", status="SUCCEEDED")] if "request_ids" in wanted else [],
+    )
     with pytest.raises(BackendError, match="cluster c was up, and is gone again"):
         kind_of(SETTINGS).launch(api, "a job", "name")
 
