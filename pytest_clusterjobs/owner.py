@@ -82,6 +82,7 @@ class Owner:
         self._left = 0
         self._retries = 0
         self._unheard = 0
+        self._untaken = 0
         """Submissions of a launch of which nobody knows whether they arrived."""
         self._unknown = False
         """Whether a cell was reported as not run, in the run or not."""
@@ -130,6 +131,7 @@ class Owner:
             self._of_cells = summarise(line for line in lines if not _is_its_test_s(run, line.key))
         if self._settings.mode is Mode.LAUNCH:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
+            self._untaken = len(run.engine.unsubmitted()) - self._unheard
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
         if self._settings.mode.is_new:
             self._unmet = any(line.verdict in _RED and line.reported != "xfailed" for line in lines)
@@ -176,7 +178,9 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green; only a launch does not ask for one."""
-        red = self._of_cells.get("not_run", 0) or self._unknown or self._unmet or self._unheard
+        red = (
+            self._of_cells.get("not_run", 0) or self._unknown or self._unmet or self._unheard or self._untaken
+        )
         if self._settings.mode is not Mode.LAUNCH:
             red = red or self._of_cells.get("pending", 0)
         # Nor is one whose report could not be written: what lies there may be last night's.
@@ -202,6 +206,10 @@ class Owner:
         notes = [f"the jobs live on; judge them with: pytest --cluster-check={self.plan.run_id} PATHS"]
         if self._unheard:
             notes.append(f"{self._unheard} submissions were not answered; a later check looks for their jobs")
+        if self._untaken:
+            notes.append(
+                f"{self._untaken} cells were not taken; submit them with: pytest --cluster-resume={self.plan.run_id} PATHS"
+            )
         if self._retries:
             notes.append(f"{self._retries} cells want infra_retries, which need a session that waits")
         return notes

@@ -20,6 +20,8 @@ from .engine.host import Run
 from .engine.records import Registration
 from .engine.records import Result
 from .engine.run import Engine
+from .jobs import ActionKind
+from .jobs import Outcome
 from .jobs import Reason
 from .judge.text import one_line
 from .loop import Remaining
@@ -31,14 +33,17 @@ from .session import PENDING
 from .session import Waiting
 from .settings import Settings
 
-NOT_TAKEN = frozenset({Reason.REJECTED, Reason.QUEUE_TIMEOUT})
-"""The reasons of cells that the cluster did not take, or not in time."""
-
 FIRST_WORD = 60.0
 """Seconds to wait for a first word on every job, where nobody waits for their ends."""
 
 TURN = 0.5
 """Seconds between two looks at Ctrl-C and the status line while nothing ends."""
+
+
+def _was_not_taken(outcome: Outcome) -> bool:
+    """Whether the cluster did not take the job, or not in time."""
+    action = outcome.action
+    return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
 
 
 def _is_for_show(session: pytest.Session) -> bool:
@@ -95,11 +100,11 @@ class SingleProcess:
             manager.register(owner, "clusterjobs-owner")
             manager.register(CellSession(self._config, self._results(run, owner)), "clusterjobs-session")
             self._config.stash[LINK_KEY] = EngineLink(run)
-            self._begin(run, items)
+            self._begin(run, owner, items)
             self._loop.begin(run.engine, owner)
             return (yield)
 
-    def _begin(self, run: Run, items: Sequence[CellItem]) -> None:
+    def _begin(self, run: Run, owner: Owner, items: Sequence[CellItem]) -> None:
         """Submit what is to be submitted, and take up what an earlier session began."""
         if self._settings.mode.is_new:
             run.engine.add(register(items))
@@ -113,14 +118,14 @@ class SingleProcess:
             if self._settings.mode is Mode.RESUME:
                 run.engine.add(register([item for item in items if item.key not in frozen]))
         if not self._settings.wait:
-            run.engine.settle(FIRST_WORD)
+            run.engine.settle(FIRST_WORD, owner.progress.tick)
 
     def _results(self, run: Run, owner: Owner) -> Waiting:
         engine = run.engine
 
         def refused(key: str) -> Result | None:
             result = engine.result(key)
-            return result if result is not None and result.outcome.reason in NOT_TAKEN else None
+            return result if result is not None and _was_not_taken(result.outcome) else None
 
         if self._settings.mode is Mode.LAUNCH:
             # What was accepted is for a later check to judge, even if it has ended already.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection
+from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
+from itertools import chain
 
 from .clock import Clock
 from .extensions import Extensions
 from .extensions import NoExtensions
+from .gate import Gate
 from .job import Job
 from .ledger import Ledger
 from .records import Result
@@ -31,6 +34,8 @@ class Core:
     """Waiting to be submitted, first come first served."""
     delayed: list[Job] = field(default_factory=list)
     """Waiting for ``due_at`` before they queue again."""
+    outside: dict[Gate, deque[Job]] = field(default_factory=dict)
+    """Waiting for clusters that take no jobs for now."""
     in_flight: set[Job] = field(default_factory=set)
     """Between leaving the queue and their end."""
     results: dict[str, Result] = field(default_factory=dict)
@@ -57,11 +62,26 @@ class Core:
             return True
         return self.nodes_in_flight + job.spec.nodes <= self.max_nodes
 
+    @property
+    def waiting(self) -> Iterator[Job]:
+        """All that wait for their submission; the caller holds the lock."""
+        return chain(self.queue, self.delayed, *self.outside.values())
+
     def drop(self, jobs: Collection[Job]) -> None:
         """Let these no longer wait for their submission; the caller holds the lock."""
         gone = set(jobs)
+        if not gone:
+            return
         self.queue = deque(job for job in self.queue if job not in gone)
         self.delayed = [job for job in self.delayed if job not in gone]
+        left = {gate: deque(job for job in jobs if job not in gone) for gate, jobs in self.outside.items()}
+        self.outside = {gate: jobs for gate, jobs in left.items() if jobs}
+
+    def drop_all(self) -> None:
+        """Let none wait any longer; the caller holds the lock."""
+        self.queue.clear()
+        self.delayed.clear()
+        self.outside.clear()
 
     def complete(self, result: Result) -> None:
         """Publish a result; the caller holds the lock and has written it to the ledger."""

@@ -3,53 +3,87 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 LONGEST_PAUSE = 30.0
 """Seconds between two tries at a cluster that takes no submission."""
 
+ALONE = 120.0
+"""Seconds after which the next one asks, although the one before has no answer yet: no submission takes so long."""
+
+STALE = 300.0
+"""Seconds since the last refusal after which nobody can say any more that the cluster has taken none all the time."""
+
 
 @dataclass(slots=True)
-class Gate:
-    """The way in to one backend. Times are the clock's monotonic seconds; guarded by the engine's lock."""
+class Pace:
+    """How fast one backend wants to be given jobs. Times are the clock's monotonic seconds; guarded by the engine's lock."""
 
     rate: float | None
     """Submissions a second; ``None``: no limit."""
+    _next_at: float = 0.0
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next submission; takes its slot when it is 0."""
+        if self._next_at > now:
+            return self._next_at - now
+        if self.rate is not None:
+            self._next_at = now + 1.0 / self.rate
+        return 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Gate:
+    """The way in to one backend, for jobs that ask for the same: limits are on partitions and queues, too.
+
+    After a refusal one job asks for all, with growing pauses. Guarded by the engine's lock, with times as above.
+    """
+
+    backend: str
+    """NAME of the backend."""
     words: str = ""
     """Why the cluster takes none now; empty while it does."""
-    _free_at: float = 0.0
+    free_at: float = 0.0
+    """When it may be asked again."""
+    _asking: object = None
+    """The job that asks for all."""
     _refusals: int = 0
+    _refused_at: float = -inf
     _idle_since: float | None = None
     """Since when it takes none although it has no job of this run."""
 
-    def pause(self, now: float) -> float:
-        """Seconds until it may be asked again; takes the slot when it is 0."""
-        if self._free_at > now:
-            return self._free_at - now
-        if self.rate is not None:
-            self._free_at = max(now, self._free_at) + 1.0 / self.rate
-        return 0.0
+    def is_shut(self, job: object, now: float) -> bool:
+        """Whether ``job`` has to wait."""
+        return self.free_at > now and self._asking is not job
 
-    def is_shut(self, now: float) -> bool:
-        """Whether the cluster has said a moment ago that it takes none."""
-        return bool(self.words) and self._free_at > now
+    def enter(self, job: object, now: float) -> None:
+        """``job`` is submitted; after a refusal alone."""
+        if self.words and self._asking is not job:
+            self._asking, self.free_at = job, now + ALONE
 
-    def shut(self, words: str, now: float, *, holds_jobs: bool) -> None:
-        """The cluster takes none, for the reason in ``words``; ``holds_jobs``: it has jobs of this run, whose ends may change that."""
-        if not self.is_shut(now):
-            self._free_at = now + min(LONGEST_PAUSE, 2.0**self._refusals)
+    def shut(self, job: object, words: str, now: float, *, holds_jobs: bool) -> None:
+        """The cluster does not take ``job``, for the reason in ``words``.
+
+        ``holds_jobs``: it has jobs of this run, whose ends may change that.
+        """
+        # Of several that were under way together the first one counts.
+        if not self.is_shut(job, now):
+            self.free_at = now + min(LONGEST_PAUSE, 2.0**self._refusals)
             self._refusals = min(self._refusals + 1, 10)
-        self.words = words
-        self._idle_since = None if holds_jobs else now if self._idle_since is None else self._idle_since
+            self._asking = None
+        unbroken = self._idle_since is not None and now - self._refused_at <= STALE
+        self._idle_since = None if holds_jobs else self._idle_since if unbroken else now
+        self.words, self._refused_at = words, now
 
     def open(self) -> None:
         """It has taken one."""
-        self.words, self._refusals, self._idle_since = "", 0, None
+        self.words, self.free_at, self._asking, self._refusals, self._idle_since = "", 0.0, None, 0, None
 
-    def waited(self, now: float) -> float:
-        """Seconds for which it has taken none, and no job of this run was the reason."""
-        return 0.0 if self._idle_since is None else now - self._idle_since
+    def pass_on(self, job: object) -> None:
+        """What became of ``job`` says nothing of the others: if it asked for them, the next one does."""
+        if self._asking is job:
+            self._asking, self.free_at = None, 0.0
 
-    @property
-    def free_at(self) -> float:
-        """When it may be asked again."""
-        return self._free_at
+    def waited(self, since: float | None, now: float) -> float:
+        """Seconds from ``since`` on for which it has taken none, and no job of this run was the reason."""
+        return 0.0 if self._idle_since is None or since is None else now - max(self._idle_since, since)

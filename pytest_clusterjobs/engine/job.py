@@ -13,6 +13,7 @@ from ..jobs import OwnAction
 from ..jobs import Phase
 from ..jobs import Reason
 from .clock import Clock
+from .gate import Gate
 from .records import Attempt
 from .records import Registration
 from .redact import redact
@@ -55,6 +56,10 @@ class Job:
     """What runs in place of the cell's own spec, where a hook changed it."""
     is_prepared: bool = False
     """Whether the hooks have had their word."""
+    gate: Gate | None = None
+    """The way in that it takes."""
+    outside_at: float | None = None
+    """Since when it has waited for its cluster to take jobs."""
     intended: float = 0.0
     submitted: float | None = None
     submitted_at: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ class Earlier:
 
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
+
+TICK = 0.5
+"""Seconds between two looks at Ctrl-C and the status line."""
 
 RETRY_PAUSE = 5.0
 """Seconds before the first retry; doubled for each further one."""
@@ -246,7 +250,7 @@ class Engine:
     def counts(self) -> dict[str, int]:
         """How many cells are queued, pending, running and ended."""
         with self.core.changed:
-            counts = {"queued": len(self.core.queue) + len(self.core.delayed), "pending": 0, "running": 0}
+            counts = {"queued": sum(1 for _ in self.core.waiting), "pending": 0, "running": 0}
             for job in self.core.in_flight:
                 phase = job.observation.phase if job.observation is not None else Phase.PENDING
                 counts["running" if phase is Phase.RUNNING else "pending"] += 1
@@ -260,20 +264,18 @@ class Engine:
         wanted = set(keys)
         action = OwnAction(ActionKind.CANCEL, why, self.core.clock.time())
         with self.core.changed:
-            waiting = [job for job in (*self.core.queue, *self.core.delayed) if job.key in wanted]
+            waiting = [job for job in self.core.waiting if job.key in wanted]
             self.core.drop(waiting)
             for job in self.core.in_flight:
                 if job.key in wanted and job.request is None:
                     job.request = action
             self.core.changed.notify_all()
-        for job in waiting:
-            withdraw(self.core, job, action)
+        withdraw(self.core, dict.fromkeys(waiting, action))
 
     def stop(self) -> None:
         """Submit no more and ask for the end of everything in flight; returns at once."""
         with self.core.changed:
-            self.core.queue.clear()
-            self.core.delayed.clear()
+            self.core.drop_all()
             self.core.stopping = True
             self.core.changed.notify_all()
 
@@ -296,21 +298,30 @@ class Engine:
             poller.close()
         return remaining
 
-    def settle(self, patience: float) -> None:
-        """Wait until everything queued was submitted, then up to ``patience`` seconds for a first word on every job."""
+    def settle(self, patience: float, tick: Callable[[], None]) -> None:
+        """Wait until everything queued was submitted, then up to ``patience`` seconds for a first word on every job.
+
+        ``tick`` is called meanwhile, every half second or so.
+        """
         core = self.core
-
-        def is_waiting() -> bool:
-            return bool(core.queue or core.delayed)
-
-        with core.changed:
-            while True:
-                while is_waiting():
-                    self._wait(lambda: not is_waiting(), 3600.0)
+        since = None
+        while True:
+            with core.changed:
+                is_waiting = any(True for _ in core.waiting)
                 # One that is being submitted may come back, to be submitted later.
-                self._wait(lambda: is_waiting() or all(job.asked for job in core.in_flight), patience)
-                if not is_waiting():
+                since = None if is_waiting else core.clock.monotonic() if since is None else since
+                asked = all(job.asked for job in core.in_flight)
+                if since is not None and (asked or core.clock.monotonic() - since >= patience):
                     return
+                self._raise_if_broken()
+                core.clock.wait(core.changed, TICK)
+            tick()
+
+    def unsubmitted(self) -> Collection[str]:
+        """The keys of cells that have no result and of whose submission there is no word."""
+        with self.core.changed:
+            heard = {job.key for job in self.core.in_flight if job.handle is not None}
+            return self._expected - heard - self.core.results.keys()
 
     def state(self, key: str) -> Job | None:
         """The cell's job in flight, if there is one."""
@@ -320,8 +331,7 @@ class Engine:
     def detach(self) -> None:
         """Stop looking after the jobs, and leave them running."""
         with self.core.changed:
-            self.core.queue.clear()
-            self.core.delayed.clear()
+            self.core.drop_all()
             self.core.detached = True
             self.core.changed.notify_all()
         for poller in self._pollers.values():

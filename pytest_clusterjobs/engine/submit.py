@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
+from dataclasses import asdict
+from math import inf
 
 from ..backends.protocol import Backend
 from ..backends.protocol import SubmissionRejected
@@ -20,6 +24,7 @@ from .core import Core
 from .extensions import Vetoed
 from .finish import finish
 from .gate import Gate
+from .gate import Pace
 from .job import Job
 from .records import Attempt
 from .redact import redact
@@ -42,7 +47,8 @@ class Submitter:
         self._core = core
         self._backends = backends
         self._adopt = adopt
-        self._gates: dict[str, Gate] = {}
+        self._paces: dict[str, Pace] = {}
+        self._gates: dict[tuple[str, str], Gate] = {}
         self._threads: list[threading.Thread] = []
 
     def start(self, count: int) -> None:
@@ -61,8 +67,7 @@ class Submitter:
     def refusals(self) -> Mapping[str, str]:
         """Why clusters take no jobs for now, by backend NAME."""
         with self._core.changed:
-            waiting = {job.registration.cell.backend for job in self._core.delayed}
-            return {name: gate.words for name, gate in self._gates.items() if gate.words and name in waiting}
+            return {gate.backend: gate.words for gate in self._core.outside if gate.words}
 
     def _run(self) -> None:
         try:
@@ -90,9 +95,15 @@ class Submitter:
             self._core.ledger.record(intended=[job.attempt()])
             job.submitted = self._core.clock.time()
             reject(self._core, job, str(error), by_this_run=True)
+            with self._core.changed:
+                self._gate(job).pass_on(job)
             return False
-        job.prepared = None if spec is cell.spec else spec
         job.is_prepared = True
+        if spec is not cell.spec:
+            with self._core.changed:
+                # It asks for something else now.
+                self._gate(job).pass_on(job)
+                job.prepared, job.gate = spec, None
         return True
 
     def _submit_all(self, jobs: list[Job]) -> list[Attempt]:
@@ -100,16 +111,26 @@ class Submitter:
         submitted: list[Attempt] = []
         recorded_at = self._core.clock.monotonic()
         for job in jobs:
-            if self._core.stopping or self._is_shut(job):
+            if self._core.stopping or not self._enter(job):
                 self._put_back(job)
                 continue
             attempt = self._submit(job)
             if attempt is not None:
                 submitted.append(attempt)
-            if job.submitted_at - recorded_at > RECORD_EVERY:
+            now = self._core.clock.monotonic()
+            if now - recorded_at > RECORD_EVERY:
                 self._core.ledger.record(submitted=submitted)
-                submitted, recorded_at = [], job.submitted_at
+                submitted, recorded_at = [], now
         return submitted
+
+    def _enter(self, job: Job) -> bool:
+        """Whether the job's gate has not been shut since it was taken from the queue."""
+        with self._core.changed:
+            gate, now = self._gate(job), self._core.clock.monotonic()
+            if gate.is_shut(job, now):
+                return False
+            gate.enter(job, now)
+            return True
 
     def _put_back(self, job: Job) -> None:
         """Take back the intent of a job that was not submitted; it is submitted later, if there is a later."""
@@ -121,21 +142,22 @@ class Submitter:
             if end is None:
                 core.in_flight.discard(job)
             if end is None and not over:
-                self._delay(job)
+                self._leave_outside(job)
             core.changed.notify_all()
         if end is not None:
-            withdraw(core, job, end)
+            withdraw(core, {job: end})
 
     def _too_late(self, job: Job) -> OwnAction | None:
         gate, limit = self._gate(job), job.spec.queue_timeout
-        if gate.waited(self._core.clock.monotonic()) <= limit:
+        if gate.waited(job.outside_at, self._core.clock.monotonic()) <= limit:
             return None
         why = f"not taken within queue_timeout ({limit:g} s): {gate.words}"
-        return OwnAction(ActionKind.QUEUE_TIMEOUT, why, self._core.clock.time())
+        return OwnAction(ActionKind.NOT_TAKEN, why, self._core.clock.time())
 
-    def _delay(self, job: Job) -> None:
-        job.due_at = self._gate(job).free_at
-        self._core.delayed.append(job)
+    def _leave_outside(self, job: Job) -> None:
+        if job.outside_at is None:
+            job.outside_at = self._core.clock.monotonic()
+        self._core.outside.setdefault(self._gate(job), deque()).append(job)
 
     def _take(self, *, block: bool) -> list[Job]:
         """The next jobs that fit the window; none when there are none now, or (blocking) none ever.
@@ -145,47 +167,63 @@ class Submitter:
         core = self._core
         with core.changed:
             while not (core.stopping or core.detached):
-                wait = self._wake_delayed()
+                wait = self._wake()
                 jobs: list[Job] = []
                 size = min(LARGEST_BATCH, 1 + len(core.queue) // (8 * len(self._threads)))
                 while core.queue and len(jobs) < size and core.has_room_for(core.queue[0]):
-                    if self._is_shut(core.queue[0]):
+                    job, now = core.queue[0], core.clock.monotonic()
+                    gate = self._gate(job)
+                    if gate.is_shut(job, now):
                         # Those behind it may be for clusters that take theirs.
-                        self._delay(core.queue.popleft())
-                        wait = self._wake_delayed()
+                        self._leave_outside(core.queue.popleft())
+                        wait = min(wait, gate.free_at - now)
                         continue
-                    pause = self._gate(core.queue[0]).pause(core.clock.monotonic())
+                    pause = self._pace(job).pause(now)
                     if pause > 0:
-                        wait = pause if wait is None else min(wait, pause)
+                        wait = min(wait, pause)
                         break
-                    job = core.queue.popleft()
+                    core.queue.popleft()
+                    gate.enter(job, now)
                     job.intended = core.clock.time()
                     core.in_flight.add(job)
                     jobs.append(job)
                 if jobs or not block:
                     return jobs
-                core.clock.wait(core.changed, wait)
+                core.clock.wait(core.changed, None if wait == inf else wait)
         return []
 
-    def _wake_delayed(self) -> float | None:
-        """Queue those who are due; seconds until the next one is."""
-        core = self._core
-        now = core.clock.monotonic()
+    def _wake(self) -> float:
+        """Queue those who are due; seconds until others are."""
+        core, now = self._core, self._core.clock.monotonic()
         due = [job for job in core.delayed if job.due_at <= now]
         if due:
             core.delayed = [job for job in core.delayed if job.due_at > now]
             core.queue.extend(due)
-        return min((job.due_at - now for job in core.delayed), default=None)
+        for gate, jobs in list(core.outside.items()):
+            if gate.free_at <= now:
+                # One asks for all: the others follow when it is taken.
+                for _ in range(1 if gate.words else len(jobs)):
+                    core.queue.append(jobs.popleft())
+            if not jobs:
+                del core.outside[gate]
+        # A gate that is free already waits for room in the window, of which there will be word.
+        others = (gate.free_at - now for gate in core.outside if gate.free_at > now)
+        return min((*(job.due_at - now for job in core.delayed), *others), default=inf)
+
+    def _pace(self, job: Job) -> Pace:
+        name = job.registration.cell.backend
+        if name not in self._paces:
+            self._paces[name] = Pace(self._backends[name].capabilities.submissions_per_second)
+        return self._paces[name]
 
     def _gate(self, job: Job) -> Gate:
-        name = job.registration.cell.backend
-        if name not in self._gates:
-            self._gates[name] = Gate(self._backends[name].capabilities.submissions_per_second)
-        return self._gates[name]
-
-    def _is_shut(self, job: Job) -> bool:
-        with self._core.changed:
-            return self._gate(job).is_shut(self._core.clock.monotonic())
+        if job.gate is None:
+            name, spec = job.registration.cell.backend, job.spec
+            asked = json.dumps(
+                [spec.nodes, asdict(spec.resources), spec.options], sort_keys=True, default=repr
+            )
+            job.gate = self._gates.setdefault((name, asked), Gate(name))
+        return job.gate
 
     def _submit(self, job: Job) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
@@ -210,36 +248,48 @@ class Submitter:
         # after another. Who tells of news by himself may have told already, of a job that we did not know.
         told = hasattr(backend, "subscribe")
         job.due_at = now if told else now + backend.capabilities.min_poll_interval
+        self._leave_gate(job)
         if refusal is not None:
             reject(self._core, job, refusal, by_this_run=own_refusal is not None)
             return None
-        if job.handle is not None:
-            with self._core.changed:
-                self._gate(job).open()
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
 
+    def _leave_gate(self, job: Job) -> None:
+        """The cluster has taken the job, or has said something that is not about others."""
+        with self._core.changed:
+            gate = self._gate(job)
+            was_shut = bool(gate.words)
+            if job.handle is not None:
+                gate.open()
+            else:
+                gate.pass_on(job)
+            if was_shut:
+                self._core.changed.notify_all()
+
     def _wait_outside(self, job: Job, words: str) -> None:
-        """The cluster takes no job for now: this one and those behind it wait, as they do for our own window.
+        """The cluster takes no job for now: this one and its like wait, as they do for our own window.
 
         Where no job of this run can be the reason, ``queue_timeout`` counts.
         """
         core, name = self._core, job.registration.cell.backend
         with core.changed:
-            held = (each for each in core.in_flight if each.handle is not None)
-            has_jobs = any(each.registration.cell.backend == name for each in held)
-            self._gate(job).shut(words, core.clock.monotonic(), holds_jobs=has_jobs)
+            now, gate = core.clock.monotonic(), self._gate(job)
+            # One whose answer was lost may well be there.
+            held = (each for each in core.in_flight if each.handle is not None or each.submissions)
+            has_jobs = any(each.registration.cell.backend == name and each is not job for each in held)
+            gate.shut(job, words, now, holds_jobs=has_jobs)
+            if job.outside_at is None:
+                job.outside_at = now
         self._put_back(job)
         with core.changed:
-            waiting = [
-                each for each in (*core.delayed, *core.queue) if each.registration.cell.backend == name
-            ]
-            late = {each: end for each in waiting if (end := self._too_late(each)) is not None}
+            late = {
+                each: end for each in core.outside.get(gate, ()) if (end := self._too_late(each)) is not None
+            }
             core.drop(late)
             # Until they have their results, they are somewhere.
             core.in_flight.update(late)
-        for each, end in late.items():
-            withdraw(core, each, end)
+        withdraw(core, late)
 
     def _refusal(self, job: Job, backend: Backend) -> str | None:
         missing = [name for name in job.spec.secrets if name not in os.environ]
@@ -251,14 +301,24 @@ class Submitter:
         return None
 
 
-def withdraw(core: Core, job: Job, action: OwnAction) -> None:
-    """End a job that waited for its submission."""
-    job.action = action
-    result = finish(job, Observation(Phase.ABSENT), None, core.extensions)
-    core.ledger.observe(core.clock.time(), results=[result])
+def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
+    """End jobs that waited for their submission."""
+    if not ends:
+        return
+    results = {}
+    for job, action in ends.items():
+        job.action = action
+        results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions)
+    # One that was submitted in vain before has an intent.
+    core.ledger.forget(job.token for job in ends)
+    core.ledger.observe(core.clock.time(), results=list(results.values()))
     with core.changed:
-        core.in_flight.discard(job)
-        core.complete(result)
+        for job, result in results.items():
+            core.in_flight.discard(job)
+            core.complete(result)
+    for job, result in results.items():
+        if job.is_prepared:
+            core.extensions.ended(job.registration.cell, result)
 
 
 def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None:

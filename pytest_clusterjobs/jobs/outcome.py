@@ -41,6 +41,8 @@ class ActionKind(StrEnum):
 
     CANCEL = "cancel"
     QUEUE_TIMEOUT = "queue_timeout"
+    NOT_TAKEN = "not_taken"
+    """For so long the cluster has taken no more jobs that there is none: it never meets an expectation."""
     MAX_RUNTIME = "max_runtime"
     TEST_TIMEOUT = "test_timeout"
     """pytest-timeout's deadline: it gives ``failed`` and never meets an expectation."""

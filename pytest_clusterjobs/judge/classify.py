@@ -32,6 +32,7 @@ _ACTIONS = {
     ActionKind.CANCEL: Reason.CANCELLED,
     ActionKind.TEST_TIMEOUT: Reason.CANCELLED,
     ActionKind.QUEUE_TIMEOUT: Reason.QUEUE_TIMEOUT,
+    ActionKind.NOT_TAKEN: Reason.QUEUE_TIMEOUT,
     ActionKind.MAX_RUNTIME: Reason.MAX_RUNTIME_REACHED,
     ActionKind.LOST: Reason.LOST,
     ActionKind.REJECTED: Reason.REJECTED,

@@ -30,6 +30,7 @@ _OURS = {
     ActionKind.CANCEL: (Verdict.NOT_RUN, "stopped by this run: {why}"),
     ActionKind.TEST_TIMEOUT: (Verdict.FAILED, "stopped by the test's deadline: {why}"),
     ActionKind.REFUSED: (Verdict.ERROR, "rejected by this run"),
+    ActionKind.NOT_TAKEN: (Verdict.ERROR, "{why}"),
 }
 """What this run does that never meets an expectation: the verdict, and its words."""
 
@@ -64,10 +65,10 @@ def expected_exit_code(expect: Expectation) -> str:
 
 
 def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
-    """The deadline of the test gives ``failed``, a cancel by this run ``not run``, its refusal to submit ``error``.
+    """The deadline of the test gives ``failed``, a cancel by this run ``not run``, no submission ``error``.
 
-    None ever meets an expectation, not even ``cancelled`` or ``rejected``: these are about a job which was
-    cancelled on the cluster, or which that did not take, and this run has seen neither.
+    None ever meets an expectation, not even ``cancelled``, ``rejected`` or ``queue_timeout``: these are about a job
+    which was cancelled or waited on the cluster, or which that refused, and this run has seen none of it.
     """
     assert outcome.action is not None
     verdict, words = _OURS[outcome.action.kind]

@@ -10,7 +10,9 @@ from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.engine.extensions import NoExtensions
 from pytest_clusterjobs.engine.records import Registration
+from pytest_clusterjobs.engine.records import Result
 from pytest_clusterjobs.jobs import Cell
+from pytest_clusterjobs.jobs import Expectation
 from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Reason
@@ -20,6 +22,8 @@ from pytest_clusterjobs.testing.rig import EngineRig
 from pytest_clusterjobs.testing.rig import entry
 from pytest_clusterjobs.testing.scripts import ACCEPT
 from pytest_clusterjobs.testing.scripts import ended
+from pytest_clusterjobs.testing.scripts import FAIL
+from pytest_clusterjobs.testing.scripts import LOSE
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
 from pytest_clusterjobs.testing.scripts import THROTTLE
@@ -83,6 +87,125 @@ def test_a_long_queue_costs_a_cluster_that_takes_nothing_one_call_at_a_time(tmp_
         assert refused <= (3600 / 30 + 6) * Capabilities().submit_threads
 
 
+def test_a_cluster_with_a_rate_is_asked_again(tmp_path: Path) -> None:
+    """What a slot of the rate is, and what a refusal, are two things."""
+    rated = Capabilities(submissions_per_second=40.0)
+    names = [f"c{number}" for number in range(20)]
+    once = {"c0": script(ended(0), answers=(THROTTLE, ACCEPT))}
+    scripts = {name: script(running(), (60, ended(0))) for name in names} | once
+    with engine_rig(tmp_path / "l.sqlite", scripts, capabilities=rated) as rig:
+        results = rig.finish(*(entry(name, queue_timeout=600.0) for name in names))
+        assert {result.judgement.verdict for result in results.values()} == {Verdict.PASSED}
+        assert rig.clock.monotonic() < 120
+
+
+def asking_for(partition: str, rig: EngineRig, error: Throttled = LIMIT, seconds: float = 0.0) -> None:
+    """Have the cluster never take a job of ``partition``, and think about it for some seconds."""
+    submit = rig.backend.submit
+
+    def refusing(spec: JobSpec, token: str) -> Handle:
+        if spec.options.get("partition") == partition:
+            rig.clock.sleep(seconds)
+            raise error
+        return submit(spec, token)
+
+    rig.backend.submit = refusing  # type: ignore[method-assign]
+
+
+def test_cells_that_ask_for_something_else_do_not_wait(tmp_path: Path) -> None:
+    """A limit is often that of one partition, queue or account; and an answer may take Slurm a minute."""
+    others = [f"y{number}" for number in range(6)]
+    with engine_rig(tmp_path / "l.sqlite", {name: script(ended(0)) for name in others}) as rig:
+        asking_for("full", rig, seconds=60.0)
+        full = [
+            entry(f"x{number}", queue_timeout=3600.0, options={"partition": "full"}) for number in range(20)
+        ]
+        results = rig.finish(*full, *(entry(name) for name in others))
+        assert sorted(list(results)[:6]) == others, "as they end"
+        assert {result.outcome.reason for result in results.values()} == {
+            Reason.JOB_COMPLETED,
+            Reason.QUEUE_TIMEOUT,
+        }
+
+
+def test_a_slow_refusal_does_not_keep_the_threads_from_other_clusters(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {"b": script(ended(0))}) as rig, rig.clock.auto(DAY):
+        asking_for("full", rig, seconds=60.0)
+        rig.engine.add([entry(f"x{number}", options={"partition": "full"}) for number in range(20)])
+        assert rig.engine.next_result(300.0) is None
+        rig.engine.add([elsewhere(entry("b"))])
+        added = rig.clock.monotonic()
+        assert rig.engine.next_result(600.0) is not None
+        assert rig.clock.monotonic() - added < 10
+        rig.engine.close(600.0)
+
+
+def test_all_follow_the_first_that_is_taken(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(50)]
+    with engine_rig(tmp_path / "l.sqlite", {name: script(ended(0)) for name in names}) as rig:
+        rig.backend.outage(0, 300, calls=("submit",), error=LIMIT)
+        rig.finish(*(entry(name) for name in names))
+        assert rig.clock.monotonic() < 300 + 30 + 10
+
+
+def test_one_that_comes_later_has_its_own_queue_timeout(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(ended(0)), "b": script(ended(0))}) as rig:
+        rig.backend.outage(0, 1000, calls=("submit",), error=LIMIT)
+        with rig.clock.auto(DAY):
+            rig.engine.add([entry("a", queue_timeout=7200.0)])
+            assert rig.engine.next_result(900.0) is None
+            rig.engine.add([entry("b", queue_timeout=600.0)])
+            results = [rig.engine.next_result(1000.0), rig.engine.next_result(1000.0)]
+            assert [result and result.judgement.verdict for result in results] == [Verdict.PASSED] * 2
+            rig.engine.close(60.0)
+
+
+def test_an_hour_in_which_nobody_asked_does_not_count(tmp_path: Path) -> None:
+    """The window is full of another cluster's job; what was refused before that and after it is no hour of refusals."""
+    scripts = {
+        "o": script(running(), (3600, ended(0))),
+        "b": script(ended(0), answers=(THROTTLE, THROTTLE, ACCEPT)),
+    }
+    one = Capabilities(submit_threads=1)
+    with engine_rig(tmp_path / "l.sqlite", scripts, max_jobs=1, capabilities=one) as rig:
+        results = rig.finish(elsewhere(entry("b", queue_timeout=600.0)), entry("o"))
+        assert list(results) == ["o", "b"]
+        assert results["b"].judgement.verdict is Verdict.PASSED
+
+
+def test_a_job_whose_answer_was_lost_may_be_what_takes_the_place(tmp_path: Path) -> None:
+    scripts = {
+        "a": script(running(), (400, ended(0)), answers=(LOSE,), visible_after=150),
+        "b": script(ended(0)),
+    }
+    slow = Capabilities(submit_threads=1, find_settle=200.0)
+    with engine_rig(tmp_path / "l.sqlite", scripts, capabilities=slow) as rig:
+        with_places(rig, 1)
+        results = rig.finish(entry("a", queue_timeout=1000.0), entry("b", queue_timeout=100.0))
+        assert {result.judgement.verdict for result in results.values()} == {Verdict.PASSED}
+
+
+def test_nothing_is_left_of_one_that_was_submitted_in_vain_before(tmp_path: Path) -> None:
+    scripts = {
+        "a": script(ended(0), answers=(FAIL, *[THROTTLE] * 100)),
+        "b": script(ended(0), answers=[THROTTLE] * 100),
+    }
+    with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
+        results = rig.finish(entry("a", queue_timeout=600.0), entry("b", queue_timeout=600.0))
+        assert {result.outcome.reason for result in results.values()} == {Reason.QUEUE_TIMEOUT}
+        assert rig.ledger.attempts() == []
+
+
+def test_one_that_was_never_taken_meets_no_expectation(tmp_path: Path) -> None:
+    """``queue_timeout`` is about a job that the cluster let wait."""
+    with engine_rig(tmp_path / "l.sqlite", {}) as rig:
+        rig.backend.outage(0, DAY, calls=("submit",), error=LIMIT)
+        wanted = Expectation(reasons=(Reason.QUEUE_TIMEOUT,))
+        result = rig.finish(entry("a", queue_timeout=600.0, expect=wanted))["a"]
+        assert result.outcome.reason is Reason.QUEUE_TIMEOUT
+        assert result.judgement.verdict is Verdict.ERROR
+
+
 def test_it_is_said_why_they_wait(tmp_path: Path) -> None:
     with engine_rig(tmp_path / "l.sqlite", {"a": script(ended(0))}) as rig, rig.clock.auto(DAY):
         rig.backend.outage(0, 100, calls=("submit",), error=LIMIT)
@@ -132,11 +255,16 @@ class Hooks(NoExtensions):
 
     def __init__(self) -> None:
         self.prepared: list[int] = []
+        self.ends: list[str] = []
 
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         """Take note."""
         self.prepared.append(attempt)
         return cell.spec
+
+    def ended(self, cell: Cell, result: Result) -> None:
+        """Take note."""
+        self.ends.append(result.key)
 
 
 def test_hooks_see_an_attempt_once_however_often_it_is_submitted(tmp_path: Path) -> None:
@@ -144,7 +272,15 @@ def test_hooks_see_an_attempt_once_however_often_it_is_submitted(tmp_path: Path)
     scripts = {"a": script(ended(0), answers=(THROTTLE, THROTTLE, ACCEPT))}
     with engine_rig(tmp_path / "l.sqlite", scripts, extensions=hooks) as rig:
         rig.finish(entry("a"))
-    assert hooks.prepared == [1]
+    assert (hooks.prepared, hooks.ends) == ([1], ["m.yaml::a"])
+
+
+def test_hooks_are_told_the_end_of_what_they_were_asked_about(tmp_path: Path) -> None:
+    hooks = Hooks()
+    with engine_rig(tmp_path / "l.sqlite", {}, extensions=hooks) as rig:
+        rig.backend.outage(0, DAY, calls=("submit",), error=LIMIT)
+        rig.finish(entry("a", queue_timeout=600.0))
+    assert (hooks.prepared, hooks.ends) == ([1], ["m.yaml::a"])
 
 
 def elsewhere(registration: Registration) -> Registration:

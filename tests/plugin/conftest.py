@@ -13,6 +13,7 @@ SPY = '''
 
 import os
 import re
+import time
 from dataclasses import replace
 
 from pytest_clusterjobs.backends.protocol import BackendType
@@ -34,6 +35,7 @@ class Spy(NoopBackend):
         if "refuse" in spec.run:
             raise SubmissionRejected("quota exceeded: no nodes")
         if "busy" in spec.run:
+            time.sleep(2.0 if "slow" in spec.run else 0.0)
             raise Throttled("too many of your jobs")
         self.specs[token] = spec
         return super().submit(spec, token)

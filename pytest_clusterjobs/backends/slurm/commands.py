@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from ..environment import inherited
@@ -67,15 +69,18 @@ def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> s
 
     Raises SubmissionRejected, Throttled where it is refused for now, StillWaiting, BackendError if the answer is lost.
     """
-    done = _run(command, environment(secrets), folder)
+    if shutil.which(command[0]) is None:
+        raise _not_there(command[0])
+    done = _run([*_tether(), *command], environment(secrets), folder)
     job_id = done.stdout.strip().partition(";")[0]
     if done.returncode == 0 and job_id.isdecimal():
         return job_id
     words = _words(done.stderr or done.stdout)
-    if _BUSY.search(words):
-        raise Throttled(words)
+    # The last of several tries may have been lost, whatever was said of those before it.
     if done.returncode == 0 or _LOST.search(words) or not words:
         raise BackendError(words or f"sbatch ended with {done.returncode} and without a word")
+    if _BUSY.search(words):
+        raise StillWaiting(words) if done.returncode < 0 else Throttled(words)
     raise SubmissionRejected(words)
 
 
@@ -134,11 +139,27 @@ def _run(
             f"{command[0]} gave no answer in {TIMEOUT:.0f} s{': ' if words else ''}{words}"
         ) from None
     except FileNotFoundError:
-        raise BackendError(
-            f"{command[0]} is not on PATH: run this on a machine that has Slurm's commands"
-        ) from None
+        raise _not_there(command[0]) from None
     except OSError as error:
         raise BackendError(f"{command[0]}: {error.strerror}") from None
+
+
+@cache
+def _tether() -> Sequence[str]:
+    """What has a command end with this process, where util-linux knows how (from 2.33 on).
+
+    An sbatch that waits for Slurm to take its job goes on for two minutes, and the job would be nobody's.
+    """
+    tether = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
+    try:
+        tried = subprocess.run([*tether, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return ()
+    return tether if tried.returncode == 0 else ()
+
+
+def _not_there(program: str) -> BackendError:
+    return BackendError(f"{program} is not on PATH: run this on a machine that has Slurm's commands")
 
 
 def _words(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.backends.slurm import commands
+from tests.backends.test_local_backend import until_dead
+from tests.plugin.test_leaks import until
 
 Fake = Callable[[str, str], None]
 
@@ -78,6 +82,11 @@ def test_the_id_of_a_job(fake: Fake, tmp_path: Path) -> None:
         ("Batch job submission failed: Unable to contact slurm controller (connect failure)", BackendError),
         ("Batch job submission failed: Socket timed out on send/recv operation", BackendError),
         ("Batch job submission failed: Zero Bytes were transmitted or received", BackendError),
+        (
+            "Slurm job queue full, sleeping and retrying\nsbatch: error: Batch job submission failed: Socket timed out on"
+            " send/recv operation",
+            BackendError,
+        ),
     ],
 )
 def test_an_error_is_classed(fake: Fake, tmp_path: Path, words: str, kind: type[Exception]) -> None:
@@ -107,6 +116,26 @@ def test_a_command_that_takes_too_long(
     with pytest.raises(BackendError) as caught:
         submit(tmp_path)
     assert type(caught.value) is (commands.StillWaiting if said else BackendError)
+
+
+def test_one_that_was_killed_while_it_waited_may_just_have_been_taken(fake: Fake, tmp_path: Path) -> None:
+    fake("sbatch", "echo 'sbatch: error: Slurm job queue full, sleeping and retrying' >&2; kill -INT $$")
+    with pytest.raises(commands.StillWaiting):
+        submit(tmp_path)
+
+
+def test_one_that_waits_ends_with_this_process(fake: Fake, tmp_path: Path) -> None:
+    fake("sbatch", f"echo $$ >{tmp_path}/pid; exec sleep 60")
+    program = f"""
+from pathlib import Path
+from pytest_clusterjobs.backends.slurm import commands
+commands.sbatch(["sbatch", "job.sh"], secrets=[], folder=Path({str(tmp_path)!r}))
+"""
+    waits = subprocess.Popen([sys.executable, "-c", program])
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "", 20)
+    waits.kill()
+    waits.wait()
+    until_dead(int((tmp_path / "pid").read_text()))
 
 
 def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

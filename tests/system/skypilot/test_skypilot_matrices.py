@@ -73,15 +73,21 @@ class Session:
             time.sleep(2.0)
 
 
+def shipped(path: Path) -> Path:
+    """The matrix of exit conditions, with its programs."""
+    shutil.copytree(ROOT / "matrices", path / "matrices")
+    matrix = path / "matrices" / "exit_conditions.yaml"
+    text = matrix.read_text()
+    for tight, longer in ROOM.items():
+        assert tight in text
+        text = text.replace(tight, longer)
+    matrix.write_text(text)
+    return matrix
+
+
 def test_exit_conditions_end_as_they_do_everywhere(server: SkyPilotClient, tmp_path: Path) -> None:
     session = Session(tmp_path, server)
-    shutil.copytree(ROOT / "matrices", tmp_path / "matrices")
-    matrix = tmp_path / "matrices" / "exit_conditions.yaml"
-    text = matrix.read_text()
-    for shipped, longer in ROOM.items():
-        assert shipped in text
-        text = text.replace(shipped, longer)
-    matrix.write_text(text)
+    matrix = shipped(tmp_path)
     process = session.start(str(matrix), "-k", "arena and not 4n", "--cluster-max-jobs=3", "-rA")
     said, _ = process.communicate(timeout=30 * MINUTES)
     assert "13 passed" in said, said
@@ -91,8 +97,7 @@ def test_exit_conditions_end_as_they_do_everywhere(server: SkyPilotClient, tmp_p
 
 def test_exit_conditions_end_alike_on_one_cluster(server: SkyPilotClient, tmp_path: Path) -> None:
     session = Session(tmp_path, server, CLUSTER)
-    shutil.copytree(ROOT / "matrices", tmp_path / "matrices")
-    matrix = tmp_path / "matrices" / "exit_conditions.yaml"
+    matrix = shipped(tmp_path)
     before, found, _ = matrix.read_text().partition(RESTARTS)
     assert found
     matrix.write_text(

@@ -144,6 +144,28 @@ def test_more_cells_than_slurm_takes_jobs(
     assert [len(cell["attempts"]) for cell in session.cells()] == [1] * 6
 
 
+def test_nothing_is_submitted_after_the_end_of_a_session_whose_sbatch_waits(
+    fresh_slurm: Callable[..., SlurmCluster], tmp_path: Path
+) -> None:
+    """Its reaper ends the jobs that there are, and that makes room."""
+    slurm = fresh_slurm(min_job_age=2, extra="MaxJobCount=2")
+    session = Session(tmp_path, slurm)
+    (tmp_path / "m.yaml").write_text(
+        "{recipes: {a: sleep 600, b: sleep 600, c: sleep 600}, nodes: [1], conditions: {c: {}}}"
+    )
+    process = session.start("m.yaml")
+    until(lambda: bool(session.live()))
+    time.sleep(5.0)
+    assert len(session.live()) < 3, "all were taken"
+    process.kill()
+    process.communicate()
+    until(lambda: not session.live())
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        assert not session.live()
+        time.sleep(0.5)
+
+
 MATRIX = """
 defaults: {setup: 'echo "$CLUSTERJOBS_CELL $CLUSTERJOBS_ATTEMPT" >>@PATH@/starts'}
 recipes: {a: sleep 0.5, b: "true", c: sleep 2}
