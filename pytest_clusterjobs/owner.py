@@ -82,8 +82,9 @@ class Owner:
         self._left = 0
         self._retries = 0
         self._unheard = 0
-        self._untaken = 0
         """Submissions of a launch of which nobody knows whether they arrived."""
+        self._untaken = 0
+        """Cells of a launch that have no submission."""
         self._unknown = False
         """Whether a cell was reported as not run, in the run or not."""
         self._unmet = False

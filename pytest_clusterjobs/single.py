@@ -119,6 +119,7 @@ class SingleProcess:
                 run.engine.add(register([item for item in items if item.key not in frozen]))
         if not self._settings.wait:
             run.engine.settle(FIRST_WORD, owner.progress.tick)
+            owner.progress.clear()
 
     def _results(self, run: Run, owner: Owner) -> Waiting:
         engine = run.engine

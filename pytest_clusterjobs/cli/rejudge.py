@@ -105,7 +105,7 @@ def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> l
     for entry in run.registrations():
         result, attempt = results.get(entry.key), attempts.get(entry.key)
         cell = entry.cell if cells is None else cells.get(entry.key)
-        if result is None or attempt is None:
+        if result is None:
             lines.append(Line(entry.key, None, None, "no outcome was recorded"))
         elif cell is None:
             verdict = result.judgement.verdict
@@ -115,7 +115,9 @@ def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> l
     return lines
 
 
-def _line(entry: Registration, cell: Cell, attempt: Attempt, result: Result, backends: Backends) -> Line:
+def _line(
+    entry: Registration, cell: Cell, attempt: Attempt | None, result: Result, backends: Backends
+) -> Line:
     backend: Backend | None = None
     if cell.expect.needs_logs or cell.classify.needs_logs:
         with suppress(BackendError, UnknownBackend):

@@ -31,7 +31,7 @@ class Core:
     extensions: Extensions = field(default_factory=NoExtensions)
     changed: threading.Condition = field(default_factory=threading.Condition)
     queue: deque[Job] = field(default_factory=deque)
-    """Waiting to be submitted, first come first served."""
+    """Waiting to be submitted, from the front."""
     delayed: list[Job] = field(default_factory=list)
     """Waiting for ``due_at`` before they queue again."""
     outside: dict[Gate, deque[Job]] = field(default_factory=dict)
@@ -72,6 +72,9 @@ class Core:
         gone = set(jobs)
         if not gone:
             return
+        for job in gone:
+            if job.gate is not None:
+                job.gate.pass_on(job)
         self.queue = deque(job for job in self.queue if job not in gone)
         self.delayed = [job for job in self.delayed if job not in gone]
         left = {gate: deque(job for job in jobs if job not in gone) for gate, jobs in self.outside.items()}

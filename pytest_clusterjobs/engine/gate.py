@@ -9,10 +9,10 @@ LONGEST_PAUSE = 30.0
 """Seconds between two tries at a cluster that takes no submission."""
 
 ALONE = 120.0
-"""Seconds after which the next one asks, although the one before has no answer yet: no submission takes so long."""
+"""Seconds after which the next one asks, although the one before has no answer yet."""
 
 STALE = 300.0
-"""Seconds since the last refusal after which nobody can say any more that the cluster has taken none all the time."""
+"""Seconds after a refusal for which it may be said that the cluster took none, where nobody has asked again."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Gate:
         return self.free_at > now and self._asking is not job
 
     def enter(self, job: object, now: float) -> None:
-        """``job`` is submitted; after a refusal alone."""
+        """``job`` is about to be submitted; after a refusal alone."""
         if self.words and self._asking is not job:
             self._asking, self.free_at = job, now + ALONE
 
@@ -71,8 +71,10 @@ class Gate:
             self.free_at = now + min(LONGEST_PAUSE, 2.0**self._refusals)
             self._refusals = min(self._refusals + 1, 10)
             self._asking = None
-        unbroken = self._idle_since is not None and now - self._refused_at <= STALE
-        self._idle_since = None if holds_jobs else self._idle_since if unbroken else now
+        unasked = max(0.0, now - self._refused_at - STALE)
+        self._idle_since = (
+            None if holds_jobs else now if self._idle_since is None else self._idle_since + unasked
+        )
         self.words, self._refused_at = words, now
 
     def open(self) -> None:

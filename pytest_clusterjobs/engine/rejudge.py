@@ -31,9 +31,15 @@ class Rejudged:
 
 
 def rejudge(
-    entry: Registration, cell: Cell, attempt: Attempt, result: Result, backend: Backend | None
+    entry: Registration, cell: Cell, attempt: Attempt | None, result: Result, backend: Backend | None
 ) -> Rejudged:
-    """Judge the last attempt of ``entry`` by what ``cell`` says. Without a backend there are no logs."""
+    """Judge the last attempt of ``entry`` by what ``cell`` says. Without a backend there are no logs.
+
+    Without an attempt there was no job; why not, the result says.
+    """
+    if attempt is None:
+        judgement = judge(cell.expect, result.outcome, log=_no_log, nodes=cell.spec.nodes)
+        return Rejudged(result.outcome, judgement, logs_missing=False)
     job = Job(entry, attempt.number, attempt.token, prepared=attempt.spec, handle=attempt.handle)
     logs = LogReader(backend, job) if backend is not None else None
     whole = logs.whole if logs is not None else _no_log

@@ -307,8 +307,10 @@ class Engine:
         since = None
         while True:
             with core.changed:
-                is_waiting = any(True for _ in core.waiting)
                 # One that is being submitted may come back, to be submitted later.
+                is_waiting = any(True for _ in core.waiting) or any(
+                    not job.submissions for job in core.in_flight
+                )
                 since = None if is_waiting else core.clock.monotonic() if since is None else since
                 asked = all(job.asked for job in core.in_flight)
                 if since is not None and (asked or core.clock.monotonic() - since >= patience):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import asdict
+from itertools import chain
 from math import inf
 
 from ..backends.protocol import Backend
@@ -67,7 +66,9 @@ class Submitter:
     def refusals(self) -> Mapping[str, str]:
         """Why clusters take no jobs for now, by backend NAME."""
         with self._core.changed:
-            return {gate.backend: gate.words for gate in self._core.outside if gate.words}
+            unknown = (job for job in chain(self._core.waiting, self._core.in_flight) if job.handle is None)
+            gates = {job.gate for job in unknown if job.gate is not None}
+            return {gate.backend: gate.words for gate in gates if gate.words}
 
     def _run(self) -> None:
         try:
@@ -95,15 +96,13 @@ class Submitter:
             self._core.ledger.record(intended=[job.attempt()])
             job.submitted = self._core.clock.time()
             reject(self._core, job, str(error), by_this_run=True)
-            with self._core.changed:
-                self._gate(job).pass_on(job)
+            self._leave_gate(job)
             return False
         job.is_prepared = True
         if spec is not cell.spec:
-            with self._core.changed:
-                # It asks for something else now.
-                self._gate(job).pass_on(job)
-                job.prepared, job.gate = spec, None
+            # It asks for something else now.
+            self._leave_gate(job)
+            job.prepared, job.gate = spec, None
         return True
 
     def _submit_all(self, jobs: list[Job]) -> list[Attempt]:
@@ -111,7 +110,7 @@ class Submitter:
         submitted: list[Attempt] = []
         recorded_at = self._core.clock.monotonic()
         for job in jobs:
-            if self._core.stopping or not self._enter(job):
+            if self._core.stopping or self._core.detached or not self._enter(job):
                 self._put_back(job)
                 continue
             attempt = self._submit(job)
@@ -200,10 +199,14 @@ class Submitter:
             core.delayed = [job for job in core.delayed if job.due_at > now]
             core.queue.extend(due)
         for gate, jobs in list(core.outside.items()):
-            if gate.free_at <= now:
-                # One asks for all: the others follow when it is taken.
-                for _ in range(1 if gate.words else len(jobs)):
-                    core.queue.append(jobs.popleft())
+            if gate.free_at <= now and not gate.words:
+                # They came before those that wait there.
+                core.queue.extendleft(reversed(jobs))
+                jobs.clear()
+            elif gate.free_at <= now and core.has_room_for(jobs[0]):
+                # One asks for all. At the very front, slow answers could keep all threads from other clusters.
+                gate.enter(jobs[0], now)
+                core.queue.insert(len(self._threads), jobs.popleft())
             if not jobs:
                 del core.outside[gate]
         # A gate that is free already waits for room in the window, of which there will be word.
@@ -219,9 +222,7 @@ class Submitter:
     def _gate(self, job: Job) -> Gate:
         if job.gate is None:
             name, spec = job.registration.cell.backend, job.spec
-            asked = json.dumps(
-                [spec.nodes, asdict(spec.resources), spec.options], sort_keys=True, default=repr
-            )
+            asked = repr((spec.nodes, spec.resources, spec.options))
             job.gate = self._gates.setdefault((name, asked), Gate(name))
         return job.gate
 

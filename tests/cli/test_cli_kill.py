@@ -211,7 +211,7 @@ def test_gc_keeps_runs_with_live_jobs(launched: Place) -> None:
     assert launched.folder.name == second
     found = {about["run"]: about for about in launched.read("gc", "--keep", "0", "--yes")}
     assert found[first]["kept"] == "kept: 2 live jobs on local"
-    assert found[second]["removed"]
+    assert found[second]["removed"], found
     assert launched.folder.name == first
     launched.command("kill")
     launched.command("gc", "--keep", "0", "--yes")

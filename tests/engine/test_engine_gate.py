@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.engine.extensions import NoExtensions
 from pytest_clusterjobs.engine.records import Registration
 from pytest_clusterjobs.engine.records import Result
+from pytest_clusterjobs.engine.rejudge import rejudge
 from pytest_clusterjobs.jobs import Cell
 from pytest_clusterjobs.jobs import Expectation
 from pytest_clusterjobs.jobs import Handle
@@ -185,6 +187,63 @@ def test_a_job_whose_answer_was_lost_may_be_what_takes_the_place(tmp_path: Path)
         assert {result.judgement.verdict for result in results.values()} == {Verdict.PASSED}
 
 
+def test_however_seldom_each_kind_is_asked_for_their_queue_timeout_comes(tmp_path: Path) -> None:
+    """Twenty kinds of cells at a Slurm that says no after a minute, and four threads to ask."""
+    with engine_rig(tmp_path / "l.sqlite", {}) as rig:
+        cells = [
+            entry(f"x{n}", queue_timeout=600.0, options={"partition": "full", "qos": n}) for n in range(20)
+        ]
+        asking_for("full", rig, seconds=70.0)
+        results = rig.finish(*cells)
+        assert {result.outcome.reason for result in results.values()} == {Reason.QUEUE_TIMEOUT}
+        assert rig.clock.monotonic() < 3600
+
+
+def test_one_refusal_costs_no_place_in_the_queue(tmp_path: Path) -> None:
+    names = [f"o{number}" for number in range(50)]
+    scripts = {name: script(running(), (600, ended(0))) for name in names}
+    scripts["b"] = script(ended(0), answers=(THROTTLE, ACCEPT))
+    with engine_rig(tmp_path / "l.sqlite", scripts, max_jobs=2) as rig:
+        results = rig.finish(elsewhere(entry("b")), *(entry(name) for name in names))
+        assert list(results).index("b") < 10
+
+
+def test_a_launch_waits_for_the_last_answer(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(ended(0))}) as rig, rig.clock.auto(DAY):
+        submit = rig.backend.submit
+
+        def slow(spec: JobSpec, token: str) -> Handle:
+            if rig.clock.monotonic() < 200:
+                rig.clock.sleep(70.0)
+                raise LIMIT
+            return submit(spec, token)
+
+        rig.backend.submit = slow  # type: ignore[method-assign]
+        rig.engine.add([entry("a")])
+        rig.engine.settle(60.0, lambda: None)
+        assert not rig.engine.unsubmitted()
+        rig.engine.close(600.0)
+
+
+def test_a_launch_that_is_given_up_submits_no_more_of_what_it_has_taken_up(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {}) as rig, rig.clock.auto(DAY):
+        asking_for("full", rig, seconds=70.0)
+        options = [{"partition": "full", "qos": number} for number in range(300)]
+        rig.engine.add([entry(f"x{n}", options=each) for n, each in enumerate(options)])
+        assert rig.engine.next_result(1.0) is None
+        before = rig.clock.monotonic()
+        rig.clock.forget(threading.current_thread())
+        rig.engine.detach()
+        assert rig.clock.monotonic() - before < 100
+        assert len(rig.engine.unsubmitted()) == 300
+
+
+def test_options_of_any_kind_are_told_apart(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(ended(0))}) as rig:
+        result = rig.finish(entry("a", options={"ports": {80: "http", "admin": 81}}))["a"]
+        assert result.judgement.verdict is Verdict.PASSED
+
+
 def test_nothing_is_left_of_one_that_was_submitted_in_vain_before(tmp_path: Path) -> None:
     scripts = {
         "a": script(ended(0), answers=(FAIL, *[THROTTLE] * 100)),
@@ -204,6 +263,8 @@ def test_one_that_was_never_taken_meets_no_expectation(tmp_path: Path) -> None:
         result = rig.finish(entry("a", queue_timeout=600.0, expect=wanted))["a"]
         assert result.outcome.reason is Reason.QUEUE_TIMEOUT
         assert result.judgement.verdict is Verdict.ERROR
+        cell = entry("a", expect=wanted)
+        assert rejudge(cell, cell.cell, None, result, None).judgement == result.judgement
 
 
 def test_it_is_said_why_they_wait(tmp_path: Path) -> None:

@@ -71,16 +71,18 @@ def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> s
     """
     if shutil.which(command[0]) is None:
         raise _not_there(command[0])
-    done = _run([*_tether(), *command], environment(secrets), folder)
+    done = _run(command, environment(secrets), folder, _tether())
     job_id = done.stdout.strip().partition(";")[0]
     if done.returncode == 0 and job_id.isdecimal():
         return job_id
     words = _words(done.stderr or done.stdout)
+    if done.returncode < 0 and _BUSY.search(words):
+        raise StillWaiting(words)
     # The last of several tries may have been lost, whatever was said of those before it.
-    if done.returncode == 0 or _LOST.search(words) or not words:
+    if done.returncode <= 0 or _LOST.search(words) or words.startswith("setpriv: ") or not words:
         raise BackendError(words or f"sbatch ended with {done.returncode} and without a word")
     if _BUSY.search(words):
-        raise StillWaiting(words) if done.returncode < 0 else Throttled(words)
+        raise Throttled(words)
     raise SubmissionRejected(words)
 
 
@@ -116,11 +118,11 @@ def _reading() -> Mapping[str, str]:
 
 
 def _run(
-    command: Sequence[str], env: Mapping[str, str], folder: Path = Path("/")
+    command: Sequence[str], env: Mapping[str, str], folder: Path = Path("/"), tether: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command,
+            [*tether, *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=env,

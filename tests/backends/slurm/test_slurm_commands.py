@@ -97,7 +97,9 @@ def test_an_error_is_classed(fake: Fake, tmp_path: Path, words: str, kind: type[
     assert words.split("\n")[0] in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("script", ["exit 0", "exit 1", "echo what", "kill -9 $$"])
+@pytest.mark.parametrize(
+    "script", ["exit 0", "exit 1", "echo what", "kill -9 $$", "echo 'sbatch: a warning' >&2; kill -9 $$"]
+)
 def test_an_answer_that_is_none_may_have_been_a_submission(fake: Fake, tmp_path: Path, script: str) -> None:
     fake("sbatch", script)
     with pytest.raises(BackendError) as caught:

@@ -49,7 +49,12 @@ def test_a_controller_that_is_away_is_no_jobs_death(place: Callable[..., Place])
 
 def test_a_controller_that_is_killed_remembers_its_jobs(place: Callable[..., Place]) -> None:
     slurm, run = place()
-    job = started(run, "sleep 4; exit 5")
+    job = started(run, "sleep 12; exit 5")
+    # It writes down what it knows every few seconds, and ends a job that it knows nothing of.
+    running_at = time.time()
+    wait_until(
+        lambda: (slurm.folder / "state" / "job_state").stat().st_mtime > running_at + 1, "a note", 30.0
+    )
     slurm.kill_controller()
     slurm.start_controller()
     outcome = run.end(job, seconds=60)
