@@ -15,8 +15,10 @@ def runs_dir(rootdir: Path) -> Path:
 
 
 def new_run_id() -> str:
-    """A run id: the time in UTC, so that they sort, and a few random digits."""
-    return f"{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
+    """A run id: the time in UTC, to a 256th of a second, so that they sort, and a few random digits."""
+    now = time.time()
+    second = time.strftime("%Y%m%dt%H%M%S", time.gmtime(now))
+    return f"{second}-{int(now % 1.0 * 256):02x}{os.urandom(2).hex()}"
 
 
 class NoSuchRun(ValueError):
