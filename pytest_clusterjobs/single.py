@@ -20,6 +20,7 @@ from .engine.host import Run
 from .engine.records import Registration
 from .engine.records import Result
 from .engine.run import Engine
+from .engine.run import TURN
 from .jobs import ActionKind
 from .jobs import Outcome
 from .jobs import Reason
@@ -35,9 +36,6 @@ from .settings import Settings
 
 FIRST_WORD = 60.0
 """Seconds to wait for a first word on every job, where nobody waits for their ends."""
-
-TURN = 0.5
-"""Seconds between two looks at Ctrl-C and the status line while nothing ends."""
 
 
 def _was_not_taken(outcome: Outcome) -> bool:

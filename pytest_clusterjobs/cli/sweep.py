@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,11 +203,7 @@ def _why_kept(run: OpenRun) -> str | None:
 
 def _remove(folder: Path) -> str | None:
     try:
-        # A reaper that has just been released may leave a sign of life in what is being emptied.
-        with suppress(OSError):
-            shutil.rmtree(folder)
-        if folder.exists():
-            shutil.rmtree(folder)
+        shutil.rmtree(folder)
     except OSError as error:
         return f"kept: {error.filename}: {error.strerror}"
     return None

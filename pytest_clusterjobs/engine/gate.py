@@ -71,10 +71,12 @@ class Gate:
             self.free_at = now + min(LONGEST_PAUSE, 2.0**self._refusals)
             self._refusals = min(self._refusals + 1, 10)
             self._asking = None
-        unasked = max(0.0, now - self._refused_at - STALE)
-        self._idle_since = (
-            None if holds_jobs else now if self._idle_since is None else self._idle_since + unasked
-        )
+        if holds_jobs:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        else:
+            self._idle_since += max(0.0, now - self._refused_at - STALE)
         self.words, self._refused_at = words, now
 
     def open(self) -> None:

@@ -47,8 +47,8 @@ class Earlier:
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
 
-TICK = 0.5
-"""Seconds between two looks at Ctrl-C and the status line."""
+TURN = 0.5
+"""Seconds between two looks at Ctrl-C and the status line while nothing ends."""
 
 RETRY_PAUSE = 5.0
 """Seconds before the first retry; doubled for each further one."""
@@ -301,7 +301,7 @@ class Engine:
     def settle(self, patience: float, tick: Callable[[], None]) -> None:
         """Wait until everything queued was submitted, then up to ``patience`` seconds for a first word on every job.
 
-        ``tick`` is called meanwhile, every half second or so.
+        ``tick`` is called meanwhile, every ``TURN`` seconds at least.
         """
         core = self.core
         since = None
@@ -316,7 +316,7 @@ class Engine:
                 if since is not None and (asked or core.clock.monotonic() - since >= patience):
                     return
                 self._raise_if_broken()
-                core.clock.wait(core.changed, TICK)
+                core.clock.wait(core.changed, TURN)
             tick()
 
     def unsubmitted(self) -> Collection[str]:

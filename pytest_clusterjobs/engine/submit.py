@@ -199,11 +199,13 @@ class Submitter:
             core.delayed = [job for job in core.delayed if job.due_at > now]
             core.queue.extend(due)
         for gate, jobs in list(core.outside.items()):
-            if gate.free_at <= now and not gate.words:
+            if gate.free_at > now:
+                continue
+            if not gate.words:
                 # They came before those that wait there.
                 core.queue.extendleft(reversed(jobs))
                 jobs.clear()
-            elif gate.free_at <= now and core.has_room_for(jobs[0]):
+            elif core.has_room_for(jobs[0]):
                 # One asks for all. At the very front, slow answers could keep all threads from other clusters.
                 gate.enter(jobs[0], now)
                 core.queue.insert(len(self._threads), jobs.popleft())
@@ -280,8 +282,6 @@ class Submitter:
             held = (each for each in core.in_flight if each.handle is not None or each.submissions)
             has_jobs = any(each.registration.cell.backend == name and each is not job for each in held)
             gate.shut(job, words, now, holds_jobs=has_jobs)
-            if job.outside_at is None:
-                job.outside_at = now
         self._put_back(job)
         with core.changed:
             late = {

@@ -127,6 +127,50 @@ def test_a_launch_that_got_no_answer_is_not_green(project: Project, monkeypatch:
     launched.stdout.fnmatch_lines(["1 submissions were not answered*"])
 
 
+def test_a_launch_with_a_cell_that_is_refused_after_all_is_not_green(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first answer is lost; that there is no job comes out when the launch waits for no more words."""
+    monkeypatch.setattr(single, "FIRST_WORD", 0.2)
+    project.pytester.makepyfile(
+        clusterjobs_late="""
+        import pathlib
+        from clusterjobs_spy import BackendType, Spy
+        from pytest_clusterjobs.backends.protocol import BackendError, NotSubmitted, Throttled, Unknown
+
+        class Late(Spy):
+            asked = False
+
+            def submit(self, spec, token):
+                if self.asked:
+                    pathlib.Path("refused").touch()
+                    raise Throttled("too many of your jobs")
+                self.asked = True
+                raise BackendError("cut off")
+
+            def find(self, token):
+                return NotSubmitted() if pathlib.Path("told").exists() else Unknown("cut off")
+
+        TYPE = BackendType("late", lambda context: Late(context.rootdir))
+        """,
+        test_meanwhile="""
+        import pathlib, time
+
+        def test_meanwhile():
+            pathlib.Path("told").touch()
+            while not pathlib.Path("refused").exists():
+                time.sleep(0.05)
+        """,
+    )
+    project.pytester.makepyprojecttoml('[tool.clusterjobs.backends.late]\ntype = "clusterjobs_late:TYPE"')
+    project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
+    launched = project.pytester.runpytest("--cluster-launch", "--cluster-backend=late")
+    assert launched.ret == pytest.ExitCode.TESTS_FAILED
+    launched.stdout.fnmatch_lines(
+        ["1 cells were not taken; submit them with: pytest --cluster-resume=* PATHS"]
+    )
+
+
 @pytest.mark.parametrize(
     "kind", ["infra_retries: 2, setup: exit 1", "run: exit 1, marks: [{flaky: {reruns: 2}}]"]
 )

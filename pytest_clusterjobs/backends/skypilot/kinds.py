@@ -135,9 +135,10 @@ class ClusterJobs:
     def launch(self, sky: Any, task: Any, name: str) -> Any:
         """See :class:`Kind`. Somebody's own cluster gets the job and nothing else, least of all an end."""
         record = self._record(sky)
-        if record is None and self._is_asked_for(sky):
-            raise self._not_up_yet()
-        record = record or self._bring_up(sky)
+        if record is None:
+            if self._is_asked_for(sky):
+                raise self._not_up_yet()
+            record = self._bring_up(sky)
         state = record.status.value
         if state == "STOPPED" or (state == "AUTOSTOPPING" and not record.to_down):
             raise SubmissionRejected(f"cluster {self._cluster} is stopped: sky start {self._cluster}")
