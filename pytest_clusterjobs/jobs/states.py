@@ -77,6 +77,14 @@ class SentinelReport:
     """The command's own code (128+n for signal n); ``None`` unless it ended by itself or failed to start."""
     restarts: int = 0
     heartbeats: int = 0
+    begun: bool = True
+    """Whether the command began: its shell had come through ``setup``."""
+    seconds: float | None = None
+    """From the sentinel's start to the end, by the node's own clock; ``None`` where it has none."""
+    log_cut: bool = False
+    """Whether the node could not write all that the command printed."""
+    note: str = ""
+    """What went wrong, for people; untrusted text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,10 @@ class NodeState:
     ended: float | None = None
     """Seconds since the epoch."""
     report: SentinelReport | None = None
+    begun: bool | None = None
+    """Without a report: whether the rank left the mark that its command began; ``None`` if nobody has looked, or could."""
+    unread: str = ""
+    """Without a report: why the place where it would be could not be read completely."""
     stopped_by_cluster: bool = False
     """The cluster itself stopped this rank because the job's main node had ended."""
     host: str | None = None
@@ -114,6 +126,8 @@ class Observation:
     nodes: tuple[NodeState, ...] = ()
     """One entry a rank, where the cluster tells; of the last start."""
     restarts: int = 0
+    suspended: bool = False
+    """The cluster has stopped a started job for now: it is ``running`` and does not run."""
     cost: float | None = None
     """US dollars that an ended job has cost, all its starts, where the cluster knows prices."""
     log_complete: bool = True
@@ -131,3 +145,5 @@ class LogChunk:
     """Pass it back to go on from here; JSON-serialisable."""
     complete: bool = False
     """Nothing will follow: the job has ended and this reaches its last line."""
+    gap: str = ""
+    """Why it will never be complete, where that is known."""
