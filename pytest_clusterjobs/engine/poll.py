@@ -40,8 +40,8 @@ from .job import next_deadline
 from .job import rest_to_stop
 from .job import SILENCE_LIMIT
 from .records import Result
+from .refuse import reject
 from .submit import MAX_SUBMISSIONS
-from .submit import reject
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -378,7 +378,8 @@ class Poller:
                 self._core.delayed.append(job)
                 self._core.changed.notify_all()
         if not again:
-            reject(self._core, job, f"submitted {job.submissions} times, never accepted: {job.why}")
+            words = f"submitted {job.submissions} times, never accepted: {job.why}"
+            reject(self._core, {job: words})
 
     def _note(self, trouble: str) -> None:
         """Say what the API answers, in the ledger too: what keeps a cluster from answering may be its own disk."""

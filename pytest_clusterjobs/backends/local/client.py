@@ -26,11 +26,11 @@ from ..environment import inherited
 from ..environment import job_variables
 from ..protocol import BackendContext
 from ..protocol import BackendError
-from ..protocol import Capabilities
 from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import SubmissionRejected
+from . import capabilities
 from .channel import Channel
 from .channel import ChannelClosed
 from .journal import read
@@ -65,9 +65,7 @@ class LocalBackend:
         self._runs: dict[Path, Run] = {}
         self._changed: Callable[[Collection[str]], None] | None = None
         self._lock = Lock()
-        self.capabilities = Capabilities(
-            ids_per_poll=10_000, submit_threads=4, min_poll_interval=0.2, max_nodes=slots
-        )
+        self.capabilities = capabilities({"slots": slots})
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""

@@ -22,8 +22,9 @@ def read_log(
     final = record.over or at < record.restarts
     found = _bytes(places, record.token, node, at, offset, tail)
     data, offset = found if found is not None else (b"", offset or 0)
-    # A job that began has a log; one that somebody removed is not an empty one.
-    end = final and len(data) < PIECE and (found is not None or record.started is None)
+    # A rank of a job that began has a log; one that somebody removed is not an empty one.
+    is_empty = record.started is None or not 0 <= node < record.width
+    end = final and len(data) < PIECE and (found is not None or is_empty)
     text, used = codecs.utf_8_decode(data, "replace", end)
     if end and restart is None and at < record.restarts:
         return LogChunk(text, [at + 1, 0], False)
