@@ -43,7 +43,16 @@ def test_each_rank_that_ran_tells_that_its_command_began(replayed: Replayed) -> 
     }
     assert began["setup-fails"] == [False]
     assert began["rank-1-fails"] == began["both-complete"] == [True, True]
-    for name in ("completes", "fails", "dies", "too-long", "silent", "restarts", "too-long-twice", "preempted"):
+    for name in (
+        "completes",
+        "fails",
+        "dies",
+        "too-long",
+        "silent",
+        "restarts",
+        "too-long-twice",
+        "preempted",
+    ):
         assert began[name] == [True], name
     assert not any(node.unread for end in ends.values() for node in end.nodes)
 
