@@ -122,9 +122,7 @@ def _tick(limit: float) -> int:
     return min(500, max(25, round(limit)))
 
 
-def _script(
-    spec: JobSpec, parts: Collection[str], prefix: str, prelude: str, not_after: float | None
-) -> str:
+def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str, not_after: float | None) -> str:
     interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
     values = {
         "SHELL": spec.shell,
