@@ -31,8 +31,8 @@ class CellEnd(Exception):
     """A cell that did not pass; the message is the whole explanation."""
 
 
-class UnmetExpectation(CellEnd):
-    """The job ended otherwise than expected."""
+class UnmetExpectation(CellEnd, AssertionError):
+    """The job ended otherwise than expected; an AssertionError, as what a test that fails raises."""
 
 
 class InfrastructureError(CellEnd):
@@ -41,9 +41,6 @@ class InfrastructureError(CellEnd):
 
 class Checks(Protocol):
     """What an item asks of the session that runs it."""
-
-    def check_answer(self, item: CellItem) -> None:
-        """Raise if the job's end is no answer about the product."""
 
     def check_expectation(self, item: CellItem) -> None:
         """Raise if the expectation is unmet."""
@@ -134,12 +131,6 @@ class CellItem(pytest.Function):
         """``path:line`` of the cell, the path relative to rootdir."""
         assert self.parent is not None
         return f"{self.parent.nodeid}:{self.cell.line}"
-
-    def setup(self) -> None:
-        """Report an end that gave no answer, before any fixture runs."""
-        if self.will_run:
-            self.config.stash[SESSION_KEY].check_answer(self)
-        super().setup()
 
     def runtest(self) -> None:
         """Hold the outcome against the expectation."""

@@ -26,11 +26,12 @@ from .jobs import Outcome
 from .jobs import Reason
 from .judge.text import one_line
 from .loop import Remaining
+from .loop import why_file_order
 from .owner import Owner
 from .owner import plan_run
+from .reports.words import NOT_RUN
+from .reports.words import PENDING
 from .session import CellSession
-from .session import NOT_RUN
-from .session import PENDING
 from .session import Waiting
 from .settings import Settings
 
@@ -175,6 +176,9 @@ class CompletionLoop:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Run all items, or leave it to pytest's own loop."""
         if self._engine is None or self._owner is None or not self._owner.follows_completion:
+            return None
+        if (why := why_file_order(session)) is not None:
+            self._owner.notes.append(f"cells are reported in file order, which {why} needs")
             return None
         waiting = [item for item in session.items if isinstance(item, CellItem) and self._comes(item)]
         coming = set(waiting)
