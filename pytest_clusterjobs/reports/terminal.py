@@ -102,7 +102,7 @@ def _row(line: CellLine) -> Row:
     times = outcome.get("times") or {}
     status = _status(line)
     colour = _colour(status, outcome.get("reason") or "-")
-    if line.judged not in (None, line.verdict) and status not in _BY_MARK:
+    if line.verdict is not None and line.judged not in (None, line.verdict) and status not in _BY_MARK:
         status += f", job {line.judged}"
     if result.get("attempt", 1) > 1:
         status += f", attempt {result['attempt']}"
