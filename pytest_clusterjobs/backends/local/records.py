@@ -158,9 +158,9 @@ def observe(record: Record, folder: str) -> Observation:
                 node.code,
                 node.ended,
                 unpacked(node.report),
-                node.stopped,
-                "localhost",
-                f"{logs}.{rank}.{record.restarts}.log",
+                stopped_by_cluster=node.stopped,
+                host="localhost",
+                log=f"{logs}.{rank}.{record.restarts}.log",
             )
             for rank, node in enumerate(record.nodes)
         ),
