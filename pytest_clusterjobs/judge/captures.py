@@ -98,6 +98,8 @@ class Capture:
         if self.placeholder and rest != whole:
             unit = f"; if {quoted(rest)} is its unit, write {PLACEHOLDER}{rest}" if _is_unit(rest) else ""
             return f"{quoted(whole)} is no number{unit}"
+        if self.placeholder:
+            return f"{quoted(text)} is only a part of {quoted(whole)}; let the pattern say what stands in front of it"
         return f"{quoted(text)} is only a part of {quoted(whole)}{self._advice}"
 
     def _unmatched(self, name: re.Match[str]) -> tuple[str, str]:

@@ -86,7 +86,10 @@ def _value(capture: Capture, found: re.Match[str], log: Log | None) -> float:
             raise Unreadable(flaw)
         return number(text)
     except Unreadable as error:
-        raise Unreadable(f"{error} (rank {log.rank})" if log is not None else str(error)) from None
+        first = not capture.placeholder and capture.pattern.groups > 1
+        advice = "; of several groups the first is the number: write {number} in its place" if first else ""
+        rank = f" (rank {log.rank})" if log is not None else ""
+        raise Unreadable(f"{error}{rank}{advice}") from None
 
 
 def metric_miss(name: str, metric: MetricExpectation, value: float) -> Miss | None:

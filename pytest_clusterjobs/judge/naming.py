@@ -67,7 +67,8 @@ def metric_capture(pattern: str) -> Capture:
         if any(piece.kind == "choice" or _REFERENCE.fullmatch(piece.text) for piece in pieces):
             raise BadPattern(f"beside {PLACEHOLDER} groups go by their names: (?P<x>...) and (?P=x)")
         place = _place(pieces, holes[0], holes[0], "(?P<number>")
-        whole = compiled(f"{_source(place.before)}(?P<number>{_number(place)}){_source(place.after)}")
+        hole = pieces[holes[0]]
+        whole = compiled(f"{pattern[: hole.start]}(?P<number>{_number(place)}){pattern[hole.end :]}")
     check_for_lines(pattern, whole)
     if whole.flags & re.VERBOSE:
         raise BadPattern("(?x) has no use here; write the pattern without blanks and comments")

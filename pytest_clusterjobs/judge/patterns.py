@@ -82,7 +82,7 @@ def line_pattern(pattern: str) -> re.Pattern[str]:
     """A pattern that some lines match and others do not. Raises BadPattern."""
     whole = compiled(pattern)
     if any(part.kind == "number" for part in parts(pattern)):
-        raise BadPattern(f"{PLACEHOLDER} is for the patterns of metrics")
+        raise BadPattern(f"{PLACEHOLDER} is for the patterns of metrics; spell it out here: [0-9.]+")
     check_for_lines(pattern, whole)
     return whole
 

@@ -99,9 +99,10 @@ def whole_of(
 
 
 def _spelt_out(tail: re.Pattern[str], line: str, end: int, reach: int) -> bool:
-    """Whether the pattern takes the rest of the token as it is, and would take no other."""
+    """Whether the pattern takes the rest of the token (a unit, or a mark that parts it), and would take no other."""
     if _GOES_ON.match(line, end) is not None:
         return False
     rest = line[end : reach + _NEAR]
+    needed = reach - end if line[end].isalnum() else 1
     match = tail.match(rest)
-    return match is not None and match.end() >= reach - end and tail.match("\0" + rest[reach - end :]) is None
+    return match is not None and match.end() >= needed and tail.match("\0" + rest[reach - end :]) is None
