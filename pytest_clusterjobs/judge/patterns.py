@@ -141,21 +141,15 @@ def _needs(pieces: Iterator[Part]) -> bool:
 
 def loosened(pieces: Sequence[Part]) -> str:
     """The source with what it says of other numbers (``[0-9.]+`` and the like) taken for any number, nan too."""
-    result = []
-    for at, part in enumerate(pieces):
-        if (
-            part.kind in {"set", "escape"}
-            and _DIGITS.fullmatch(part.text)
-            and _repeats(pieces[at + 1 : at + 2])
-        ):
-            result.append(NUMBERISH)
+    result = ""
+    rest = iter(zip(pieces, [*(part.text for part in pieces[1:]), ""], strict=False))
+    for part, following in rest:
+        if _DIGITS.fullmatch(part.text) and following[:1] in {"*", "+"}:
+            result += NUMBERISH + ("?" if following.startswith("*") else "")
+            next(rest)
         else:
-            result.append(part.text)
-    return "".join(result)
-
-
-def _repeats(following: Sequence[Part]) -> bool:
-    return bool(following) and following[0].kind == "repeat" and following[0].text[0] in "*+"
+            result += part.text
+    return result
 
 
 def has_words(pieces: Sequence[Part]) -> bool:

@@ -123,6 +123,8 @@ def read_rules(
         return Reading()
     try:
         log_rules = {i: _captures(r.log) for i, r in enumerate(classification.rules) if r.log is not None}
+        for rule in classification.rules:
+            line_pattern(rule.status or "-")
     except BadPattern as error:
         return Reading(problems=(f"a rule cannot be used: {error}",))
     logs = _Logs(log_rules, log, nodes)

@@ -33,7 +33,7 @@ def goes_on(column: bool = False) -> str:
 
 NO_VALUE = r"(?:[+-]?(?i:nan|inf(?:inity)?|none|null|n/a)(?![\w=]))"
 """A word that stands where a number should."""
-NUMBERISH = rf"(?:[+-]?\.?\d[\w.,+-]*|{NO_VALUE})"
+NUMBERISH = rf"(?:[+-]?\.?\d[\w.,+-]{{0,40}}|{NO_VALUE})"
 """A number in any notation, or the lack of one."""
 LONGEST = 100
 """Characters of a token that are looked at where a pattern looks for one."""
@@ -93,15 +93,14 @@ def whole_of(
     if not word and (_LEFT_COLUMN if column else _LEFT).search(before):
         found = _REACH.search(before)
         return (found[0] if found is not None else "") + line[start:reach]
-    if reach == end or (tail is not None and _spelt_out(tail, line, end, reach)):
+    over = word or _GOES_ON.match(line, end) is None
+    if reach == end or (over and tail is not None and _spelt_out(tail, line, end, reach)):
         return ""
     return line[start:reach]
 
 
 def _spelt_out(tail: re.Pattern[str], line: str, end: int, reach: int) -> bool:
     """Whether the pattern takes the rest of the token (a unit, or a mark that parts it), and would take no other."""
-    if _GOES_ON.match(line, end) is not None:
-        return False
     rest = line[end : reach + _NEAR]
     needed = reach - end if line[end].isalnum() else 1
     match = tail.match(rest)

@@ -205,11 +205,13 @@ def test_no_part_of_a_token_and_no_older_line_is_a_number(token: str, pattern: s
         assert value == float(whole)
 
 
-@pytest.mark.parametrize("pattern", ["sps={number}", "sps=([0-9.]+)", "{number} it/s", r"^{number}$"])
+@pytest.mark.parametrize(
+    "pattern", ["sps={number}", "sps=([0-9.]+)", "{number} it/s", r"^{number}$", r"step=\d+ sps=([0-9.]+)"]
+)
 @pytest.mark.parametrize(
     "log",
-    ["sps=1 it/s " * 30_000, "sps=1/" * 50_000, "x" * 300_000, "7" * 100_000 + " it/s", "sps=1\n" * 50_000 + "x" * 300_000],
-    ids=["words", "one token", "a blob", "digits", "lines"],
+    ["sps=1 it/s " * 30_000, "sps=1/" * 50_000, "x" * 300_000, "7" * 100_000 + " it/s", "sps=1\n" * 50_000 + "x" * 300_000, f"step={'1' * 60}x\n" * 100],
+    ids=["words", "one token", "a blob", "digits", "lines", "steps"],
 )  # fmt: skip
 def test_long_logs_and_long_lines_cost_no_more_than_their_length(pattern: str, log: str) -> None:
     began = time.process_time()

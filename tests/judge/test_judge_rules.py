@@ -196,6 +196,14 @@ def test_a_rule_that_cannot_be_used_is_no_answer(pattern: str) -> None:
     end = end_of("x\n", Classification((ClassifyRule(log=pattern),)))
     assert end.reason == "unknown"
     assert "a rule cannot be used: " in end.detail
+    by_status = end_of("x\n", Classification((ClassifyRule(status=pattern, reason="job_failed"),)))
+    assert by_status.reason == "unknown"
+
+
+def test_what_a_rule_spells_out_behind_a_word_is_no_part_of_it() -> None:
+    rules = Classification((ClassifyRule(log=r"end: (?P<reason>[a-z_]+)-\d+"),))
+    assert end_of("end: preempted-12\n", rules).reason == "preempted"
+    assert end_of("end: preempted-12\nend: preempted+1\n", rules).reason == "unknown"
 
 
 def test_a_code_alone_decides_the_reason() -> None:
