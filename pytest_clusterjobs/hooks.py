@@ -46,6 +46,11 @@ class HookCalls:
                 f"{words} ({count} times)" if count > 1 else words for words, count in self._troubles.items()
             ]
 
+    @property
+    def changes_specs(self) -> bool:
+        """Whether there is a hook that is asked before each submission."""
+        return self._has("before_submit")
+
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         """What a hook wants to be submitted. Raises Vetoed, also for a hook that fails."""
         name = "before_submit"

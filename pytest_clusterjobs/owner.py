@@ -27,6 +27,7 @@ from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
 from .hooks import HookCalls
 from .jobs import Verdict
+from .judge import printable
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
 from .reports.environment import git_state
@@ -196,6 +197,9 @@ class Owner:
         notes = [f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}"]
         if self._settings.mode is Mode.LAUNCH:
             notes += self._launch_notes()
+        for why, number in self._run.engine.refused.items():
+            if number > 1:
+                notes.append(f"{number} cells are refused: {printable(why, 200)}")
         if self._left:
             notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
         if self._clerk.trouble is not None:

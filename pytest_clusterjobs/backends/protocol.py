@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -41,7 +42,11 @@ class Throttled(BackendError):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do, and how fast it wants to be asked."""
+    """What a backend can do, and how fast it wants to be asked.
+
+    A job that asks for more than ``max_nodes``, ``restarts`` and ``max_restarts`` allow is refused: at collection
+    where the type states them, else before anything is submitted. ``limits.refuse`` does so in a backend's ``submit``.
+    """
 
     ids_per_poll: int = 1000
     submissions_per_second: float | None = None
@@ -63,6 +68,10 @@ class Capabilities:
     """Whether it has the values of secrets from elsewhere, so that this process's environment need not have them."""
     max_nodes: int | None = None
     """Nodes that one job may have; 1 for a backend without multi-node jobs, ``None`` for no known limit."""
+    max_restarts: int | None = None
+    """How often one job can be started again, where ``restarts`` is true; ``None`` for no known limit."""
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    """What lifts a limit, by its name, for messages: ``{"max_nodes": "set slots in the site settings"}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +101,12 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do; constant over its life."""
+        """What it can do; constant over its life. What its type states holds of it as well."""
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """Submit one job that carries ``token`` in its name or tags.
 
+        A job that asks for more than the capabilities allow is rejected, whoever has let it through.
         Secrets are read from this process's environment, by the names in ``spec.secrets``.
         Raises SubmissionRejected when asking again is pointless, Throttled when the cluster takes no job for now
         and surely has not taken this one, BackendError when the answer was lost or the cluster is out of order:
@@ -124,7 +134,11 @@ class Backend(Protocol):
         cursor: Any = None,
         tail: int | None = None,
     ) -> LogChunk:
-        """Read one node's log of one start (``None``: the last), from ``cursor``, or its last ``tail`` bytes."""
+        """Read one node's log of one start (``None``: the last), from ``cursor``, or its last ``tail`` bytes.
+
+        ``node`` is a rank. A rank that the job does not have has printed nothing: its log is empty, and complete
+        once the job has ended. What one rank has printed is never another's.
+        """
 
     def find(self, token: str) -> FindAnswer:
         """Say after a crash whether a token was submitted."""
@@ -141,6 +155,17 @@ class Notifying(Protocol):
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
         """Call ``changed(tokens)`` from any thread when these jobs are worth a poll now."""
+
+
+class Checking(Protocol):
+    """A backend that can tell of jobs what its cluster will not take, before any of them is submitted."""
+
+    def check_selection(self, specs: Sequence[JobSpec]) -> Sequence[str]:
+        """Why the cluster would refuse each of these, in their order; empty where nothing is known against it.
+
+        Asked once for all that a session selects, so it makes one call for what many have in common. Raises
+        BackendError where nothing can be told: then each is told when it is submitted.
+        """
 
 
 class Previewing(Protocol):
@@ -198,3 +223,6 @@ class BackendType:
     """Keys of ``options.NAME`` in a matrix."""
     check: Callable[[JobSpec, Mapping[str, Any]], Iterable[str]] = lambda spec, settings: ()
     """What of this spec cannot be had here, one line each; asked at collection."""
+    capabilities: Callable[[Mapping[str, Any]], Capabilities] | None = None
+    """What a backend with these site settings can do, told without opening it, so that what it cannot do is refused at
+    collection. Raises BackendError in one line for settings that cannot be. ``None``: only an opened one tells."""

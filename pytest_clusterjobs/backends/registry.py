@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from dataclasses import field
 from difflib import get_close_matches
 from functools import cache
+from functools import partial
 from importlib.metadata import entry_points
 from importlib.metadata import EntryPoint
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from .limits import sound
 from .protocol import Backend
 from .protocol import BackendContext
+from .protocol import BackendError
 from .protocol import BackendType
+from .protocol import Capabilities
 
 GROUP = "pytest_clusterjobs.backends"
 
@@ -86,6 +91,17 @@ class Site:
                 )
         return given
 
+    def capabilities(self, name: str) -> Capabilities:
+        """What the type of a NAME states of it; no limits where it states nothing. Raises UnknownBackend."""
+        state, settings = self.type(name).capabilities, self.settings(name)
+        if state is None:
+            return Capabilities()
+        try:
+            return sound(partial(state, settings))
+        except BackendError as error:
+            where = f"{self.source}: [tool.clusterjobs.backends.{name}]"
+            raise UnknownBackend(f"{where if settings else f'backend {name!r}'}: {error}") from error
+
     def open(
         self, name: str, *, run_id: str, run_dir: Path, rootdir: Path, not_after: float | None = None
     ) -> Backend:
@@ -98,4 +114,9 @@ class Site:
             settings=self.settings(name),
             not_after=not_after,
         )
-        return self.type(name).open(context)
+        backend = self.type(name).open(context)
+        try:
+            sound(partial(attrgetter("capabilities"), backend))
+        except BackendError as error:
+            raise BackendError(f"backend {name!r}: {error}") from error
+        return backend

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pydantic import TypeAdapter
 from pydantic import ValidationError
 
+from ..backends.limits import objections
 from ..backends.registry import Site
 from ..jobs import CELL_ID
 from ..jobs import JobSpec
@@ -23,9 +24,9 @@ def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"job spec: {where}: {first['msg']}, not {first['input']!r:.80}") from None
     _check_ranges(spec)
-    problems = list(site.type(backend).check(spec, site.settings(backend)))
-    if problems:
-        raise ValueError(f"job spec: {problems[0]}")
+    can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
+    for found in objections(spec, can, backend, kind, settings):
+        raise ValueError(f"job spec: {found.told()}")
     return spec
 
 

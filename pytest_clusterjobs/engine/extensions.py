@@ -22,6 +22,10 @@ class Vetoed(Exception):
 class Extensions(Protocol):
     """Called from the engine's threads; nothing but ``Vetoed`` may be raised."""
 
+    @property
+    def changes_specs(self) -> bool:
+        """Whether ``prepare`` may give another spec than the cell's own."""
+
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         """What to submit for an attempt of a cell, counted from 1. Raises Vetoed."""
 
@@ -37,6 +41,11 @@ class Extensions(Protocol):
 
 class NoExtensions:
     """Nothing is added."""
+
+    @property
+    def changes_specs(self) -> bool:
+        """It does not."""
+        return False
 
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         """The cell's own spec."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
@@ -29,8 +30,9 @@ from .poll import Poller
 from .records import Attempt
 from .records import Registration
 from .records import Result
+from .refuse import possible
+from .refuse import withdraw
 from .submit import Submitter
-from .submit import withdraw
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,7 @@ class Engine:
                 self._by_hand.add(entry.key)
         if not registered:
             self.core.ledger.register(new)
-        with self.core.changed:
-            self.core.queue.extend(self._job(entry, 1) for entry in new)
-            self.core.changed.notify_all()
+        self._enqueue([self._job(entry, 1) for entry in new])
         self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
 
     def go_on(self, earlier: Earlier, *, submit: bool) -> None:
@@ -152,12 +152,16 @@ class Engine:
                 waiting.append(job)
             else:
                 self._expected.discard(entry.key)
-        if waiting:
-            with self.core.changed:
-                self.core.queue.extend(waiting)
-                self.core.changed.notify_all()
+        self._enqueue(waiting)
         if self._backends:
             self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
+
+    def _enqueue(self, jobs: Sequence[Job]) -> None:
+        """Queue those that can be had: all are looked at before the first is submitted."""
+        left = possible(self.core, self._backends, jobs)
+        with self.core.changed:
+            self.core.queue.extend(left)
+            self.core.changed.notify_all()
 
     def _ready(self, name: str) -> None:
         if name in self._backends:
@@ -256,6 +260,13 @@ class Engine:
                 counts["running" if phase is Phase.RUNNING else "pending"] += 1
             counts["ended"] = len(self.core.results)
             return counts
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Why this run submits no jobs for some cells, and for how many."""
+        with self.core.changed:
+            actions = [result.outcome.action for result in self.core.results.values()]
+        return Counter(each.why for each in actions if each is not None and each.kind is ActionKind.REFUSED)
 
     # The end.
 

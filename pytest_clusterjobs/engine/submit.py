@@ -14,19 +14,17 @@ from ..backends.protocol import Backend
 from ..backends.protocol import SubmissionRejected
 from ..backends.protocol import Throttled
 from ..jobs import ActionKind
-from ..jobs import Observation
 from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import Times
 from .core import Core
 from .extensions import Vetoed
-from .finish import finish
 from .gate import Gate
 from .gate import Pace
 from .job import Job
 from .records import Attempt
 from .redact import redact
+from .refuse import refusal
+from .refuse import reject
+from .refuse import withdraw
 
 MAX_SUBMISSIONS = 3
 """How often one attempt is submitted when the answers are lost and no job is found."""
@@ -95,7 +93,7 @@ class Submitter:
         except Vetoed as error:
             self._core.ledger.record(intended=[job.attempt()])
             job.submitted = self._core.clock.time()
-            reject(self._core, job, str(error), by_this_run=True)
+            reject(self._core, {job: str(error)}, by_this_run=True)
             self._leave_gate(job)
             return False
         job.is_prepared = True
@@ -230,13 +228,12 @@ class Submitter:
 
     def _submit(self, job: Job) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
-        own_refusal = self._refusal(job, backend)
-        refusal = own_refusal
+        own_refusal = refused = self._refusal(job, backend)
         if own_refusal is None:
             try:
                 job.handle = backend.submit(job.spec, job.token)
             except SubmissionRejected as error:
-                refusal = redact(str(error), job.spec.secrets)
+                refused = redact(str(error), job.spec.secrets)
             except Throttled as error:
                 self._wait_outside(job, redact(str(error), job.spec.secrets))
                 return None
@@ -252,8 +249,8 @@ class Submitter:
         told = hasattr(backend, "subscribe")
         job.due_at = now if told else now + backend.capabilities.min_poll_interval
         self._leave_gate(job)
-        if refusal is not None:
-            reject(self._core, job, refusal, by_this_run=own_refusal is not None)
+        if refused is not None:
+            reject(self._core, {job: refused}, by_this_run=own_refusal is not None)
             return None
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
@@ -296,46 +293,4 @@ class Submitter:
         missing = [name for name in job.spec.secrets if name not in os.environ]
         if missing and not backend.capabilities.knows_secrets:
             return f"secret {missing[0]} is not in the environment of this process"
-        limit = self._core.max_nodes
-        if limit is not None and job.spec.nodes > limit:
-            return f"needs {job.spec.nodes} nodes, --cluster-max-nodes allows {limit}"
-        return None
-
-
-def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
-    """End jobs that waited for their submission."""
-    if not ends:
-        return
-    results = {}
-    for job, action in ends.items():
-        job.action = action
-        results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions)
-    # One that was submitted in vain before has an intent.
-    core.ledger.forget(job.token for job in ends)
-    core.ledger.observe(core.clock.time(), results=list(results.values()))
-    with core.changed:
-        for job, result in results.items():
-            core.in_flight.discard(job)
-            core.complete(result)
-    for job, result in results.items():
-        if job.is_prepared:
-            core.extensions.ended(job.registration.cell, result)
-
-
-def reject(core: Core, job: Job, why: str, *, by_this_run: bool = False) -> None:
-    """End a job that was not accepted."""
-    now = core.clock.time()
-    seen = Observation(Phase.ABSENT)
-    if by_this_run:
-        job.action = OwnAction(ActionKind.REFUSED, why, now)
-    elif job.action is None:
-        seen = Observation(Phase.ENDED, Times(now, None, now), "REJECTED", why, Reason.REJECTED)
-    result = finish(job, seen, None, core.extensions)
-    core.ledger.record(submitted=[job.attempt()])
-    if job.action is not None:
-        core.ledger.act(job.action, [job.token])
-    core.ledger.observe(now, ended=[(job.token, result.outcome)], results=[result])
-    with core.changed:
-        core.in_flight.discard(job)
-        core.complete(result)
-    core.extensions.ended(job.registration.cell, result)
+        return refusal(self._core, job, backend)

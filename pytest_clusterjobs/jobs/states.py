@@ -77,8 +77,8 @@ class SentinelReport:
     """The command's own code (128+n for signal n); ``None`` unless it ended by itself or failed to start."""
     restarts: int = 0
     heartbeats: int = 0
-    begun: bool = True
-    """Whether the command began: its shell had come through ``setup``."""
+    begun: bool | None = True
+    """Whether the command began: its shell had come through ``setup``; ``None`` where the sentinel could not tell."""
     seconds: float | None = None
     """From the sentinel's start to the end, by the node's own clock; ``None`` where it has none."""
     log_cut: bool = False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from ..backends.limits import Objection
+from ..backends.limits import objections
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
@@ -19,6 +22,11 @@ from .shape import shape
 from .shape import Target
 from .where import Selection
 
+_AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
+    ("run",): ("recipe",),
+    ("nodes",): ("nodes", "include"),
+}
+"""Layers, by the first word of their names, whose own place says what no fragment does."""
 _NO_ENV: Mapping[str, str] = {}
 
 
@@ -40,8 +48,9 @@ class Draft:
         for layer in reversed(self.layers):
             if _says(layer.said, path):
                 return layer.at(*path)
-        recipe = (layer.spot for layer in self.layers if layer.name.startswith("recipe "))
-        return next(recipe, self.spot) if path == ("run",) else self.spot
+        axis = _AXES.get(path, ())
+        named = (layer.at(*path) for layer in reversed(self.layers) if layer.name.partition(" ")[0] in axis)
+        return next(named, self.spot)
 
     @property
     def broken(self) -> bool:
@@ -117,6 +126,19 @@ class Builder:
             if name in spec.env:
                 message = f"{name} is in env and in secrets; keep it in one"
                 self.reporter.error(draft.origin("secrets", name), message, draft.id)
-        if self.target is not None:
-            for line in self.target.type.check(spec, self.target.settings):
-                self.reporter.error(draft.spot, f"backend {self.target.name}: {line}", draft.id)
+        if self.target is not None and draft.skip is None:
+            target = self.target
+            for found in objections(spec, target.can, target.name, target.type, target.settings):
+                spot = draft.origin(found.key) if found.key else draft.spot
+                self.reporter.error(spot, found.told(*_fixes(found, draft, target.name)), draft.id)
+
+
+def _fixes(found: Objection, draft: Draft, backend: str) -> Iterator[str]:
+    """How a matrix heeds a backend's limit."""
+    if found.key == "nodes" and draft.layers[-1].name == "include":
+        yield "take another backend, or `only: {backend: OTHER}` in this include"
+    elif found.key == "nodes":
+        yield f"take another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"
+    elif found.key == "max_restarts":
+        override = f"{{where: {{backend: {backend}}}, max_restarts: {found.most}}}"
+        yield f"take another backend, or `overrides: [{override}]`"

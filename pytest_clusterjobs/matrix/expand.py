@@ -69,7 +69,7 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
 def _target(site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter) -> Target | None:
     name = asked or document.backend or "local"
     try:
-        return Target(name, site.type(name), site.settings(name))
+        return Target(name, site.type(name), site.settings(name), site.capabilities(name))
     except (UnknownBackend, ImportError) as error:
         if asked:
             reporter.error(Spot(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends.protocol import BackendType
+from ..backends.protocol import Capabilities
 from ..jobs import Classification
 from ..jobs import ClassifyRule
 from ..jobs import Expectation
@@ -47,6 +48,8 @@ class Target:
     name: str
     type: BackendType
     settings: Mapping[str, Any]
+    can: Capabilities
+    """What its type states of it."""
 
     @property
     def names(self) -> tuple[str, str]:

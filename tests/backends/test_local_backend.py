@@ -19,6 +19,8 @@ from pytest_clusterjobs.backends.environment import FIRST_PORT
 from pytest_clusterjobs.backends.environment import inherited
 from pytest_clusterjobs.backends.environment import master_port
 from pytest_clusterjobs.backends.environment import PORTS
+from pytest_clusterjobs.backends.limits import excesses
+from pytest_clusterjobs.backends.local import capabilities
 from pytest_clusterjobs.backends.local import TYPE
 from pytest_clusterjobs.backends.local.client import LocalBackend
 from pytest_clusterjobs.backends.local.clock import SteadyClock
@@ -442,6 +444,7 @@ def test_slots_must_be_a_number(slots: object, tmp_path: Path) -> None:
 
 
 def test_a_job_that_can_never_start_is_known_at_collection() -> None:
-    assert list(TYPE.check(JobSpec("true", nodes=4), {"slots": 4})) == []
-    (text,) = TYPE.check(JobSpec("true", nodes=5), {"slots": 4})
-    assert "5 nodes" in text and "slots = 5" in text
+    can = capabilities({"slots": 4})
+    assert list(excesses(JobSpec("true", nodes=4), can, "local")) == []
+    (found,) = excesses(JobSpec("true", nodes=5), can, "local")
+    assert "5 nodes" in found.told() and "raise slots" in found.told()

@@ -232,11 +232,18 @@ def test_no_rule_stands_for_a_rank_that_said_nothing() -> None:
     assert end.reason == "unknown"
 
 
-def test_a_rule_decides_where_the_command_says_nothing() -> None:
+def test_no_rule_makes_up_for_the_report_of_a_rank() -> None:
     log = LogChunk(summary("unknown", 5), complete=True)
     seen = Observation(Phase.ENDED, nodes=(NodeState(0),))
     end = outcome(JobSpec("x"), seen, action=None, classification=WRAPPER, log=lambda rank: log)
-    assert (end.reason, end.exit_code) == ("job_failed", 5)
+    assert (end.reason, end.exit_code) == ("unknown", None)
+    assert "against it: " in end.detail
+
+
+def test_a_rule_may_say_that_the_infrastructure_failed_where_a_rank_says_nothing() -> None:
+    rules = Classification((ClassifyRule(status="Maintenance", reason="preempted"),))
+    seen = Observation(Phase.ENDED, native_reason="Maintenance", nodes=(NodeState(0),))
+    assert outcome(JobSpec("x"), seen, action=None, classification=rules, log=None).reason == "preempted"
 
 
 def test_an_exit_code_rule() -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_clusterjobs.backends.local import capabilities as local_capabilities
 from pytest_clusterjobs.backends.local import TYPE
 from pytest_clusterjobs.backends.protocol import Backend
 from pytest_clusterjobs.backends.protocol import BackendContext
@@ -42,6 +43,9 @@ class Honest:
     """All that was submitted by any instance of this class."""
     opened: list[Honest]
     """Instances of this class that have not been closed."""
+
+    stated = staticmethod(local_capabilities)
+    """What its type states of it."""
 
     def __init_subclass__(cls) -> None:
         cls.everything = {}
@@ -99,9 +103,9 @@ class Honest:
         self.inner.close()
 
 
-def broken(kind: Callable[[BackendContext], Backend]) -> BackendType:
+def broken(kind: type[Honest]) -> BackendType:
     """A backend type that opens a broken backend."""
-    return BackendType("broken", kind, TYPE.settings, TYPE.options)
+    return BackendType("broken", kind, TYPE.settings, TYPE.options, capabilities=kind.stated)
 
 
 def _recode(seen: Observation, change: Callable[[int], int], ranks: tuple[int, ...] = ()) -> Observation:
@@ -347,6 +351,71 @@ class CallsCancelledCompleted(Honest):
 class ReadsOneRankOnly(Honest):
     def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
         return super().logs(handle, node=0, **rest)
+
+
+class HasOneRankForAll(Honest):
+    """One process whatever ``nodes`` is, and its log for each rank: so it says that jobs have one node."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, max_nodes=1)
+
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, nodes=1)
+
+    def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
+        return super().logs(handle, node=0, **rest)
+
+
+class LendsTheLastRanksLog(Honest):
+    """To ranks that the job does not have."""
+
+    def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
+        seen = self.inner.poll({handle.data["token"]: handle})[handle.data["token"]]
+        return super().logs(handle, node=min(node, len(seen.nodes) - 1), **rest)
+
+
+class TakesWiderJobs(Honest):
+    """And gives them as many nodes as there are."""
+
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, nodes=min(spec.nodes, self.capabilities.max_nodes or 1))
+
+
+class ForgetsThatItDoesNotRestart(Honest):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, restarts=False)
+
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, max_restarts=0)
+
+
+class RestartsLessOftenThanAsked(Honest):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, max_restarts=2)
+
+    def spec(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, max_restarts=min(spec.max_restarts, 2))
+
+
+class IsNarrowerThanItsTypeStates(Honest):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, max_nodes=2)
+
+
+class RestartsLessThanItsTypeStates(Honest):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, restarts=False)
+
+
+class StatesNoCapabilities(Honest):
+    @staticmethod
+    def stated(settings: Mapping[str, Any]) -> Any:
+        return {"max_nodes": 4}
 
 
 class ReadsOneStartOnly(Honest):

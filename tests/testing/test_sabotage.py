@@ -59,6 +59,14 @@ CAUGHT_BY: dict[type[Honest], str] = {
     sabotage.CancelsTheDead: "test_a_cancel_after_the_end_changes_nothing",
     sabotage.CallsCancelledCompleted: "test_a_cancelled_job_is_not_the_product_s_end",
     sabotage.ReadsOneRankOnly: "test_every_rank_has_its_own_log",
+    sabotage.HasOneRankForAll: "test_a_rank_that_is_not_there_has_printed_nothing",
+    sabotage.LendsTheLastRanksLog: "test_a_rank_that_is_not_there_has_printed_nothing",
+    sabotage.TakesWiderJobs: "test_a_job_with_more_nodes_than_there_can_be_is_refused",
+    sabotage.ForgetsThatItDoesNotRestart: "test_a_job_with_more_restarts_than_there_can_be_is_refused",
+    sabotage.RestartsLessOftenThanAsked: "test_a_job_with_more_restarts_than_there_can_be_is_refused",
+    sabotage.IsNarrowerThanItsTypeStates: "test_the_type_states_what_its_backend_can_do",
+    sabotage.RestartsLessThanItsTypeStates: "test_the_type_states_what_its_backend_can_do",
+    sabotage.StatesNoCapabilities: "test_the_type_states_what_its_backend_can_do",
     sabotage.ReadsOneStartOnly: "test_each_start_has_its_own_log",
     sabotage.ForgetsTheCursor: "test_a_cursor_goes_on_where_it_left",
     sabotage.ReadsTheHeadForTheTail: "test_a_tail_is_the_end_of_the_log",
@@ -126,7 +134,8 @@ def test_the_unbroken_backend_passes(name: str, tmp_path: Path, monkeypatch: pyt
 def test_a_broken_backend_is_caught(
     kind: type[Honest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises((AssertionError, TypeError, ValueError, LookupError, Empty, BackendError)):
+    caught = (AssertionError, TypeError, ValueError, LookupError, Empty, BackendError, pytest.fail.Exception)
+    with pytest.raises(caught):
         run(CAUGHT_BY[kind], kind, tmp_path, monkeypatch)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import BackendType
+from ..protocol import Capabilities
 from .options import OPTIONS
 from .options import REFUSED
 from .settings import SETTINGS
@@ -32,17 +33,20 @@ def open_batch(context: BackendContext) -> BatchBackend:
     return BatchBackend(context, settings_of(context.settings))
 
 
+def stated(settings: Mapping[str, Any]) -> Capabilities:
+    """What it can do, told without asking AWS. Raises BackendError."""
+    from .settings import capabilities
+    from .settings import settings_of
+
+    return capabilities(settings_of(settings))
+
+
 def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
-    """What of a spec cannot be had here."""
+    """What of a spec cannot be had here. Raises BackendError for settings that cannot be."""
     from .checks import problems
     from .settings import settings_of
 
-    try:
-        site = settings_of(settings)
-    except BackendError as error:
-        yield f"site settings: {error}"
-        return
-    yield from problems(spec, site)
+    return problems(spec, settings_of(settings))
 
 
 TYPE = BackendType(
@@ -51,4 +55,5 @@ TYPE = BackendType(
     settings=SETTINGS,
     options=OPTIONS | REFUSED.keys(),
     check=check,
+    capabilities=stated,
 )

@@ -21,6 +21,7 @@ from .errors import NotThere
 from .errors import SiteTrouble
 from .errors import translated
 from .settings import Settings
+from .settings import SUBMIT_THREADS
 
 TRIES = 5
 """Calls in all, for one answer: about 8 s of pauses. The engine backs off by itself after that, and a poll that
@@ -29,8 +30,6 @@ takes a minute would keep a cancel waiting."""
 SUBMIT_TRIES = 10
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
-
-SUBMIT_THREADS = 8
 
 LONGEST_PAUSE = 20.0
 

@@ -18,7 +18,6 @@ from .request import size
 from .settings import missing
 from .settings import Settings
 
-MAX_ATTEMPTS = 10
 MAX_TAGS = 50
 MIN_MEMORY = 4 << 20
 """Bytes."""
@@ -52,8 +51,6 @@ def _definition(spec: JobSpec, settings: Settings) -> Iterator[str]:
 
 
 def _ranges(spec: JobSpec) -> Iterator[str]:
-    if spec.max_restarts >= MAX_ATTEMPTS:
-        yield f"max_restarts: AWS Batch starts a job at most {MAX_ATTEMPTS} times, so it is {MAX_ATTEMPTS - 1} at most"
     memory = spec.resources.memory
     if memory is not None and memory < MIN_MEMORY:
         yield "resources.memory: AWS Batch wants at least 4MiB"

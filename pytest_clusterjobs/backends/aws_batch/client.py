@@ -19,16 +19,15 @@ from ...jobs import Phase
 from ...jobs import Reason
 from ...jobs.token import run_of
 from ...jobs.token import run_prefix
+from ..limits import refuse
 from ..protocol import BackendContext
 from ..protocol import BackendError
-from ..protocol import Capabilities
 from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import Inspection
 from ..protocol import NotSubmitted
 from ..protocol import SubmissionRejected
 from .api import Api
-from .api import SUBMIT_THREADS
 from .checks import problems
 from .definitions import Definition
 from .detail import ENDED
@@ -37,7 +36,6 @@ from .errors import NoSuchCall
 from .inspect import facts
 from .inspect import shown
 from .links import job_page
-from .lookup import IDS
 from .lookup import Lookup
 from .lookup import pieces
 from .observe import is_stopping
@@ -47,6 +45,7 @@ from .observe import Told
 from .reader import Reader
 from .reader import streams_of
 from .request import request
+from .settings import capabilities
 from .settings import Settings
 from .site import Gate
 
@@ -55,9 +54,6 @@ BULK = 50
 
 READERS = 8
 """Logs of ended jobs that are looked into at once."""
-
-SLACK = 5.0
-"""Seconds that a poll may come after CloudWatch's time to settle is over."""
 
 
 class BatchBackend:
@@ -73,16 +69,7 @@ class BatchBackend:
         self._submitted: dict[str, Handle] = {}
         self._has_bulk = True
         """Until the service says otherwise."""
-        self.capabilities = Capabilities(
-            ids_per_poll=IDS,
-            submissions_per_second=settings.submissions_per_second,
-            submit_threads=SUBMIT_THREADS,
-            min_poll_interval=settings.poll_interval,
-            find_settle=settings.find_settle,
-            log_settle=settings.log_settle + 2 * settings.poll_interval + SLACK,
-            stops_rest=False,
-            knows_secrets=True,
-        )
+        self.capabilities = capabilities(settings)
 
     @property
     def calls(self) -> Mapping[str, int]:
@@ -101,8 +88,13 @@ class BatchBackend:
             arguments["jobDefinition"] = f"({base} with {', '.join(changes)})"
         return json.dumps(arguments, indent=2, ensure_ascii=False)
 
+    def check_selection(self, specs: Sequence[JobSpec]) -> Sequence[str]:
+        """See :class:`Checking`. Each queue and definition is looked at once."""
+        return self._gate.faults(specs)
+
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
+        refuse(spec, self.capabilities, self._context.name)
         if wrong := next(iter(problems(spec, self._settings)), None):
             # Of a job that no matrix has, or that a hook has changed: the service might take it, and never run it.
             raise SubmissionRejected(wrong)

@@ -11,9 +11,7 @@ from .api import Api
 from .detail import Detail
 from .detail import SEPARATOR
 from .observe import Job
-
-IDS = 100
-"""Jobs in one call of DescribeJobs."""
+from .settings import IDS
 
 KEPT = 2000
 """Ended jobs that are kept; each takes some kilobytes."""

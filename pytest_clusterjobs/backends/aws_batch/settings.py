@@ -9,9 +9,21 @@ from dataclasses import fields
 from typing import Any
 
 from ..protocol import BackendError
+from ..protocol import Capabilities
 
 LOG_GROUP = "/aws/batch/job"
 """Where AWS Batch puts the logs of jobs whose definition does not say."""
+
+IDS = 100
+"""Jobs in one call of DescribeJobs."""
+
+SUBMIT_THREADS = 8
+
+SLACK = 5.0
+"""Seconds that a poll may come after CloudWatch's time to settle is over."""
+
+MAX_ATTEMPTS = 10
+"""Starts of one job that AWS Batch allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,21 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
             # The value itself must not be in an error.
             raise BackendError(f"secrets.{name} must be the ARN of a secret or parameter, not a value")
     return settings
+
+
+def capabilities(settings: Settings) -> Capabilities:
+    """What a backend with these settings can do; whether a job may have several nodes, its definition decides."""
+    return Capabilities(
+        ids_per_poll=IDS,
+        submissions_per_second=settings.submissions_per_second,
+        submit_threads=SUBMIT_THREADS,
+        min_poll_interval=settings.poll_interval,
+        find_settle=settings.find_settle,
+        log_settle=settings.log_settle + 2 * settings.poll_interval + SLACK,
+        max_restarts=MAX_ATTEMPTS - 1,
+        stops_rest=False,
+        knows_secrets=True,
+    )
 
 
 def missing(settings: Settings) -> str:

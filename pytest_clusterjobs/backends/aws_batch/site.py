@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from ...jobs import JobSpec
+from ..protocol import BackendError
 from ..protocol import SubmissionRejected
 from .api import Api
 from .definitions import Definition
@@ -24,6 +26,9 @@ R = TypeVar("R")
 
 Place = tuple[str, str]
 """A queue and a definition."""
+
+Kind = tuple[str, str, bool, str | None, tuple[str, ...]]
+"""What the cluster is asked about: the place, whether there are several nodes, the image and the secrets."""
 
 
 class Gate:
@@ -44,14 +49,11 @@ class Gate:
 
     def submit(self, spec: JobSpec, how: Callable[[Definition], R]) -> R:
         """What ``how`` gives. Raises what it raises, SubmissionRejected, BackendError."""
-        place = (queue_of(spec, self._settings), definition_of(spec, self._settings))
+        place = self._place(spec)
         if place in self._cleared and None not in self._refused:
             return self._pass(spec, how)
         with self._lock:
-            for key in (None, place):
-                if key in self._refused:
-                    # A new one each time: a traceback grows with every raise.
-                    raise type(self._refused[key])(str(self._refused[key]))
+            self._raise_if_refused(place)
             try:
                 self._check_queue(place[0])
                 answer = self._pass(spec, how)
@@ -61,6 +63,33 @@ class Gate:
             self._cleared.add(place)
             return answer
 
+    def faults(self, specs: Sequence[JobSpec]) -> list[str]:
+        """Why no job like each of these can be submitted; empty where nothing is known against it."""
+        told: dict[Kind, str] = {}
+        for spec in specs:
+            if self._kind(spec) not in told:
+                told[self._kind(spec)] = self._fault(spec)
+        return [told[self._kind(spec)] for spec in specs]
+
+    def _kind(self, spec: JobSpec) -> Kind:
+        return (*self._place(spec), spec.nodes > 1, spec.image, tuple(sorted(spec.secrets)))
+
+    def _fault(self, spec: JobSpec) -> str:
+        with self._lock:
+            try:
+                self._raise_if_refused(self._place(spec))
+                self._check_queue(queue_of(spec, self._settings))
+                self._definitions.of(spec)
+            except SiteTrouble as error:
+                self._refused[None] = error
+                return str(error)
+            except SubmissionRejected as error:
+                return str(error)
+            except BackendError:
+                # It is tried again when the first of them is submitted.
+                return ""
+        return ""
+
     def queues(self) -> list[str]:
         """All queues that the run has used, or will unless a job says otherwise."""
         try:
@@ -68,6 +97,15 @@ class Gate:
         except FileNotFoundError:
             noted = []
         return list(dict.fromkeys([self._settings.queue, *noted]))
+
+    def _place(self, spec: JobSpec) -> Place:
+        return queue_of(spec, self._settings), definition_of(spec, self._settings)
+
+    def _raise_if_refused(self, place: Place) -> None:
+        for key in (None, place):
+            if key in self._refused:
+                # A new one each time: a traceback grows with every raise.
+                raise type(self._refused[key])(str(self._refused[key]))
 
     def _pass(self, spec: JobSpec, how: Callable[[Definition], R]) -> R:
         try:

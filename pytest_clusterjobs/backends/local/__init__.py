@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 from typing import TYPE_CHECKING
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import BackendType
+from ..protocol import Capabilities
 
 if TYPE_CHECKING:
-    from ...jobs import JobSpec
     from .client import LocalBackend
 
 
@@ -35,13 +34,15 @@ def open_local(context: BackendContext) -> LocalBackend:
     return LocalBackend(context, slots_of(context.settings))
 
 
-def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
-    """What of a spec cannot be had here."""
-    from .scheduler import too_wide
+def capabilities(settings: Mapping[str, Any]) -> Capabilities:
+    """What it can do: a job has a slot for each node. Raises BackendError."""
+    return Capabilities(
+        ids_per_poll=10_000,
+        submit_threads=4,
+        min_poll_interval=0.2,
+        max_nodes=slots_of(settings),
+        remedies={"max_nodes": "raise slots in its site settings"},
+    )
 
-    slots = slots_of(settings)
-    if spec.nodes > slots:
-        yield too_wide(spec.nodes, slots)
 
-
-TYPE = BackendType(name="local", open=open_local, settings=frozenset({"slots"}), check=check)
+TYPE = BackendType(name="local", open=open_local, settings=frozenset({"slots"}), capabilities=capabilities)

@@ -32,10 +32,6 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
     for name in sorted({*spec.env, *spec.secrets}):
         if name.startswith("SKYPILOT_"):
             yield f"env: {name}: names that begin with SKYPILOT_ are SkyPilot's own"
-    if settings.cluster is not None and spec.max_restarts:
-        yield "max_restarts: jobs of one cluster (mode = 'cluster') are not started again: use mode = 'managed'"
-    if settings.cluster is not None and spec.nodes > settings.cluster.nodes:
-        yield f"nodes: {spec.nodes}: the cluster {settings.cluster.name} has nodes = {settings.cluster.nodes}"
     if wrong:
         return
     resources = merged(settings.task, spec.options).get("resources", {})

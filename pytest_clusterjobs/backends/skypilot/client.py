@@ -22,9 +22,9 @@ from ...jobs import Times
 from ...jobs.token import run_of
 from ...jobs.token import run_prefix
 from ..environment import secrets_of
+from ..limits import refuse
 from ..protocol import BackendContext
 from ..protocol import BackendError
-from ..protocol import Capabilities
 from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
@@ -39,6 +39,7 @@ from .observe import without_clocks
 from .sdk import Request
 from .sdk import Row
 from .sdk import Sky
+from .settings import capabilities
 from .settings import Settings
 from .task import shown
 from .task import task
@@ -74,16 +75,7 @@ class SkyPilotBackend:
         """Tokens whose jobs were told to end: one that was just about to begin may not have heard it."""
         self._twins: set[int] = set()
         """Jobs that were told to end because an older one has their token."""
-        self.capabilities = Capabilities(
-            ids_per_poll=100_000,
-            # A launch is a request that the server takes at once; what it does of it takes it seconds.
-            submit_threads=1,
-            min_poll_interval=settings.poll_interval,
-            find_settle=settings.find_settle,
-            log_settle=settings.teardown,
-            restarts=settings.cluster is None,
-            max_nodes=None if settings.cluster is None else settings.cluster.nodes,
-        )
+        self.capabilities = capabilities(settings)
 
     # Submitting.
 
@@ -96,6 +88,7 @@ class SkyPilotBackend:
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`. The handle has no id yet: the queue gives it one."""
+        refuse(spec, self.capabilities, self._context.name)
         if self._sky.late.is_under_way(token):
             raise BackendError(UNDER_WAY)
         if token not in self._launched:

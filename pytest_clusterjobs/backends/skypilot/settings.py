@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..protocol import BackendError
+from ..protocol import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,29 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     if (settings.mode == "cluster") != (settings.cluster is not None):
         raise BackendError("mode = 'cluster' and cluster = {name = NAME} go together")
     return settings
+
+
+def capabilities(settings: Settings) -> Capabilities:
+    """What a backend with these settings can do."""
+    one = settings.cluster
+    return Capabilities(
+        ids_per_poll=100_000,
+        # A launch is a request that the server takes at once; what it does of it takes it seconds.
+        submit_threads=1,
+        min_poll_interval=settings.poll_interval,
+        find_settle=settings.find_settle,
+        log_settle=settings.teardown,
+        restarts=one is None,
+        max_nodes=None if one is None else one.nodes,
+        remedies={} if one is None else _remedies(one),
+    )
+
+
+def _remedies(one: OneCluster) -> Mapping[str, str]:
+    return {
+        "max_nodes": f"raise nodes of the cluster {one.name} in the site settings",
+        "restarts": "use mode = 'managed', jobs of one cluster are started once",
+    }
 
 
 def _cluster_of(raw: Mapping[str, Any]) -> OneCluster:

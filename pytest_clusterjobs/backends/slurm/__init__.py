@@ -8,8 +8,8 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from ..protocol import BackendContext
-from ..protocol import BackendError
 from ..protocol import BackendType
+from ..protocol import Capabilities
 from .options import EXTRA
 from .options import OPTIONS
 from .options import OWN
@@ -28,15 +28,18 @@ def open_slurm(context: BackendContext) -> SlurmBackend:
     return SlurmBackend(context, settings_of(context.settings))
 
 
+def stated(settings: Mapping[str, Any]) -> Capabilities:
+    """What it can do, told without asking Slurm. Raises BackendError."""
+    from .settings import capabilities
+    from .settings import settings_of
+
+    return capabilities(settings_of(settings))
+
+
 def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
     """What of a spec cannot be had here."""
     from .options import problems
-    from .settings import settings_of
 
-    try:
-        settings_of(settings)
-    except BackendError as error:
-        yield f"site settings: {error}"
     if spec.image is not None:
         yield (
             "image: plain Slurm runs no containers; with the plugin pyxis use"
@@ -52,4 +55,5 @@ TYPE = BackendType(
     settings=SETTINGS,
     options=OPTIONS | OWN.keys() | {EXTRA},
     check=check,
+    capabilities=stated,
 )

@@ -18,7 +18,6 @@ from ...jobs.token import run_of
 from ..environment import secrets_of
 from ..protocol import BackendContext
 from ..protocol import BackendError
-from ..protocol import Capabilities
 from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
@@ -41,13 +40,12 @@ from .records import read_record
 from .script import shape_of
 from .script import Submission
 from .script import submission
+from .settings import capabilities
 from .settings import Settings
+from .settings import SETTLE
 
 CANCELS = 500
 """Jobs in one call of scancel."""
-
-SETTLE = 5.0
-"""Seconds after an end for which files may be late on the shared file system."""
 
 LONG_AGO = 60.0
 """Seconds after which an end needs no time to settle."""
@@ -64,13 +62,7 @@ class SlurmBackend:
         self._settings = settings
         root = context.run_dir / context.name if settings.folder is None else settings.folder / context.run_id
         self._folder = checked(root)
-        self.capabilities = Capabilities(
-            ids_per_poll=1000,
-            submit_threads=4,
-            min_poll_interval=settings.poll_interval,
-            find_settle=10.0,
-            log_settle=SETTLE,
-        )
+        self.capabilities = capabilities(settings)
         self._ended: dict[str, float] = {}
         """Tokens whose end was seen, and when, in monotonic seconds."""
         self._accounting = True

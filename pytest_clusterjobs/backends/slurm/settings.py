@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol import BackendError
+from ..protocol import Capabilities
 from .options import EXTRA
 from .options import OPTIONS
 from .options import problems
@@ -17,6 +18,9 @@ GPUS = ("gpus-per-node", "gres")
 """How ``resources.gpus`` can be asked for."""
 
 POLL_INTERVAL = 2.0
+
+SETTLE = 5.0
+"""Seconds after an end for which files may be late on the shared file system."""
 
 OWN_SETTINGS = frozenset({"folder", "gpus_as", "poll_interval"})
 """Settings besides the options of sbatch, which are defaults for all jobs."""
@@ -51,3 +55,14 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     for problem in problems(options, {}):
         raise BackendError(problem)
     return Settings(None if folder is None else Path(folder), gpus_as, float(interval), options)
+
+
+def capabilities(settings: Settings) -> Capabilities:
+    """What a backend with these settings can do; how many nodes a partition has only the cluster knows."""
+    return Capabilities(
+        ids_per_poll=1000,
+        submit_threads=4,
+        min_poll_interval=settings.poll_interval,
+        find_settle=10.0,
+        log_settle=SETTLE,
+    )

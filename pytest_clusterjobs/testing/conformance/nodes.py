@@ -99,6 +99,13 @@ class NodeTests(Suite):
             said = [line for line in cluster.printed(job, node=rank) if line.startswith("I am")]
             assert said == [f"I am {rank}"]
 
+    def test_a_rank_that_is_not_there_has_printed_nothing(self, cluster: Cluster) -> None:
+        job = cluster.submit("echo word")
+        cluster.wait(job)
+        assert "word" in cluster.printed(job)
+        assert cluster.log(job, node=1) == ""
+        assert job.backend.logs(job.handle, node=1, tail=1000).text == ""
+
 
 def _variables(cluster: Cluster, job: Job, rank: int) -> dict[str, str]:
     lines = cluster.printed(job, node=rank)

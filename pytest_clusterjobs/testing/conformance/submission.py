@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
 from queue import Queue
+from typing import Any
 from typing import cast
 
 import pytest
 
+from ...backends.limits import sound
 from ...backends.protocol import Found
 from ...backends.protocol import Notifying
 from ...backends.protocol import NotSubmitted
@@ -44,6 +46,17 @@ class SubmissionTests(Suite):
         assert can.min_poll_interval >= 0 and can.find_settle >= 0 and can.log_settle >= 0
         assert can.submissions_per_second is None or can.submissions_per_second > 0
         assert can.max_nodes is None or can.max_nodes >= 1
+        assert can.max_restarts is None or can.max_restarts >= 0
+
+    def test_the_type_states_what_its_backend_can_do(self, cluster: Cluster) -> None:
+        state = cluster.harness.type.capabilities
+        if state is None:
+            pytest.skip("its type states nothing: give BackendType its capabilities")
+        stated, can = sound(lambda: state(cluster.harness.settings)), cluster.backend.capabilities
+        # A limit that the settings do not decide is left to the opened backend.
+        assert stated.max_nodes in (None, can.max_nodes)
+        assert stated.max_restarts in (None, can.max_restarts)
+        assert (stated.restarts, stated.knows_secrets) == (can.restarts, can.knows_secrets)
 
     def test_a_handle_survives_json(self, cluster: Cluster) -> None:
         handle = cluster.backend.submit(cluster.spec("true"), cluster.token())
@@ -112,10 +125,20 @@ class SubmissionTests(Suite):
     def test_a_refused_submission_says_why(self, cluster: Cluster) -> None:
         if cluster.harness.refused is None:
             pytest.skip("no way to have a submission refused is known")
-        token = cluster.token()
-        with pytest.raises(SubmissionRejected, match=r"\S"):
-            cluster.submit("true", token=token, **cluster.harness.refused)
-        assert not isinstance(cluster.backend.find(token), Found)
+        _assert_refused(cluster, **cluster.harness.refused)
+
+    def test_a_job_with_more_nodes_than_there_can_be_is_refused(self, cluster: Cluster) -> None:
+        limit = cluster.backend.capabilities.max_nodes
+        if limit is None:
+            pytest.skip("this backend knows of no limit")
+        _assert_refused(cluster, nodes=limit + 1)
+
+    def test_a_job_with_more_restarts_than_there_can_be_is_refused(self, cluster: Cluster) -> None:
+        can = cluster.backend.capabilities
+        limit = can.max_restarts if can.restarts else 0
+        if limit is None:
+            pytest.skip("this backend knows of no limit")
+        _assert_refused(cluster, max_restarts=limit + 1)
 
     def test_one_token_is_one_job(self, cluster: Cluster) -> None:
         token = cluster.token()
@@ -243,6 +266,13 @@ class SubmissionTests(Suite):
         }
         assert {name: seen.get(name) for name in expected} == expected
         assert seen["CLUSTERJOBS_MASTER_ADDR"] and 0 < int(seen["CLUSTERJOBS_MASTER_PORT"]) < 65536
+
+
+def _assert_refused(cluster: Cluster, **fields: Any) -> None:
+    token = cluster.token()
+    with pytest.raises(SubmissionRejected, match=r"\S"):
+        cluster.submit("true", token=token, **fields)
+    assert not isinstance(cluster.backend.find(token), Found)
 
 
 def _submit_elsewhere(cluster: Cluster, backend: str, spec: dict[str, object], token: str) -> Handle:

@@ -13,6 +13,7 @@ from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
 from pytest_clusterjobs.backends.aws_batch.request import size
 from pytest_clusterjobs.backends.aws_batch.settings import settings_of
+from pytest_clusterjobs.backends.limits import excesses
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
@@ -52,7 +53,9 @@ def test_site_settings(raw: Mapping[str, Any], words: str) -> None:
     with pytest.raises(BackendError, match=words) as caught:
         settings_of({**SITE, **raw})
     assert "hunter2" not in str(caught.value)
-    assert any(words.split()[0] in each for each in problems(JobSpec("true"), **raw))
+    assert TYPE.capabilities is not None
+    with pytest.raises(BackendError, match=words):
+        TYPE.capabilities({**SITE, **raw})
 
 
 def test_site_settings_that_are_missing() -> None:
@@ -103,7 +106,6 @@ def test_options(name: str, value: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (JobSpec("true", max_restarts=10), "it is 9 at most"),
         (JobSpec("true", resources=Resources(memory=1 << 20)), "at least 4MiB"),
         (JobSpec("true", env={"AWS_BATCH_JOB_ID": "x"}), "AWS's own"),
         (JobSpec("true", secrets=("TOKEN",)), "has no ARN"),
@@ -117,6 +119,14 @@ def test_options(name: str, value: Any, words: str) -> None:
 def test_ranges(spec: JobSpec, words: str) -> None:
     found = problems(spec)
     assert len(found) == 1 and words in found[0]
+
+
+def test_a_job_is_started_ten_times_at_most() -> None:
+    assert TYPE.capabilities is not None
+    can = TYPE.capabilities(SITE)
+    assert list(excesses(JobSpec("true", max_restarts=9), can, "aws-batch")) == []
+    (found,) = excesses(JobSpec("true", max_restarts=10), can, "aws-batch")
+    assert found.told() == "backend aws-batch starts a job again 9 times at most, max_restarts is 10"
 
 
 def test_a_secret_needs_an_arn_and_its_name_for_itself() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.backends.limits import excesses
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot.checks import problems
+from pytest_clusterjobs.backends.skypilot.settings import capabilities
 from pytest_clusterjobs.backends.skypilot.settings import OneCluster
 from pytest_clusterjobs.backends.skypilot.settings import Settings
 from pytest_clusterjobs.backends.skypilot.settings import settings_of
@@ -53,8 +55,6 @@ def test_a_site_s_task_is_looked_at_too() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"max_restarts": 1}, "max_restarts: jobs of one cluster (mode = 'cluster') are not started again"),
-        ({"nodes": 4}, "nodes: 4: the cluster c has nodes = 2"),
         (
             {"options": {"setup": "make"}},
             "options.skypilot: setup is nothing that a job of a cluster that is up can have: use setup of the matrix",
@@ -65,6 +65,22 @@ def test_a_site_s_task_is_looked_at_too() -> None:
 def test_what_jobs_of_one_cluster_cannot_have(fields: dict[str, Any], words: str) -> None:
     (problem,) = said(ONE, **fields)
     assert problem.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"max_restarts": 1}, "does not start jobs again, max_restarts is 1: use mode = 'managed'"),
+        (
+            {"nodes": 4},
+            "runs jobs of 2 nodes at most, not of 4 nodes: raise nodes of the cluster c in the site settings",
+        ),
+    ],
+)
+def test_what_one_cluster_cannot_do(fields: dict[str, Any], words: str) -> None:
+    (found,) = excesses(JobSpec("true", **fields), capabilities(ONE), "dev")
+    assert found.told().startswith(f"backend dev {words}")
+    assert list(excesses(JobSpec("true", **fields), capabilities(Settings()), "dev")) == []
 
 
 def test_what_jobs_of_one_cluster_can_have(sky: None) -> None:

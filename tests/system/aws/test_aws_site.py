@@ -55,6 +55,22 @@ def test_a_wrong_setting_is_one_line_before_anything_is_submitted(
     assert submitted(aws, worker) == 0
 
 
+def test_all_queues_and_definitions_are_looked_at_before_the_first_submission(
+    run: Run, aws: BatchClient, worker: str
+) -> None:
+    """The jobs of several nodes come last, and would be refused when the others have run for long."""
+    specs = [*(JobSpec("true") for _ in range(20)), *(JobSpec("true", nodes=2) for _ in range(20))]
+    backend = run.open(multinode_job_definition="local")
+    said = backend.check_selection(specs)
+    assert said[:20] == [""] * 20
+    assert len(set(said[20:])) == 1 and "is of type container, 2 node(s) need multinode" in said[-1]
+    assert submitted(aws, worker) == 0
+    assert sum(each["calls"] for each in aws.calls(caller=worker).values()) <= 3
+    one, two = run.finish(JobSpec("exit 3"), JobSpec("true", nodes=2), multinode_job_definition="local")
+    assert (one.outcome.exit_code, two.outcome.native_reason) == (3, said[-1])
+    assert submitted(aws, worker) == 1
+
+
 def test_a_wrong_queue_of_one_cell_is_that_cell_s_alone(run: Run) -> None:
     wrong, right = run.finish(JobSpec("true", options={"jobQueue": "nowhere"}), JobSpec("exit 3"))
     assert (reason(wrong), right.outcome.exit_code) == (Reason.REJECTED, 3)

@@ -1,0 +1,127 @@
+"""What a job asks for that its backend cannot do, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..jobs import JobSpec
+from .protocol import BackendError
+from .protocol import BackendType
+from .protocol import Capabilities
+from .protocol import SubmissionRejected
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One thing that a backend says against a job."""
+
+    words: str
+    """What is wrong, beginning with the backend's name."""
+    key: str = ""
+    """The field of the job spec that asks for more than a limit; empty where no limit is the reason."""
+    most: int = 0
+    """That limit."""
+    remedy: str = ""
+    """What lifts it."""
+
+    def told(self, *fixes: str) -> str:
+        """All of it in one line, with further ``fixes``."""
+        ways = ", or ".join(filter(None, [self.remedy, *fixes]))
+        return f"{self.words}: {ways}" if ways else self.words
+
+
+def excesses(spec: JobSpec, can: Capabilities, name: str) -> Iterator[Objection]:
+    """What a spec asks for beyond what the backend NAME can do."""
+
+    def excess(limit: str, words: str, key: str, most: int) -> Objection:
+        return Objection(f"backend {name} {words}", key, most, can.remedies.get(limit, ""))
+
+    if can.max_nodes is not None and spec.nodes > can.max_nodes:
+        most, wanted = _counted(can.max_nodes, "node"), _counted(spec.nodes, "node")
+        yield excess("max_nodes", f"runs jobs of {most} at most, not of {wanted}", "nodes", can.max_nodes)
+    asked = f"max_restarts is {spec.max_restarts}"
+    if not can.restarts and spec.max_restarts > 0:
+        yield excess("restarts", f"does not start jobs again, {asked}", "max_restarts", 0)
+    elif can.max_restarts is not None and spec.max_restarts > can.max_restarts:
+        words = f"starts a job again {_counted(can.max_restarts, 'time')} at most, {asked}"
+        yield excess("max_restarts", words, "max_restarts", can.max_restarts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def refuse(spec: JobSpec, can: Capabilities, name: str) -> None:
+    """Raise SubmissionRejected if a spec asks for more than the backend NAME can do."""
+    for found in excesses(spec, can, name):
+        raise SubmissionRejected(found.told())
+
+
+def objections(
+    spec: JobSpec, can: Capabilities, name: str, kind: BackendType, settings: Mapping[str, Any]
+) -> Iterator[Objection]:
+    """All that is known against a spec before the backend NAME is opened."""
+    yield from excesses(spec, can, name)
+    try:
+        lines = [str(line) for line in kind.check(spec, settings)]
+    except Exception as error:
+        lines = [f"its check fails with {_told(error)}"]
+    for line in lines:
+        yield Objection(f"backend {name}: {line}")
+
+
+def sound(tell: Callable[[], object]) -> Capabilities:
+    """The capabilities that ``tell`` gives, whatever a backend's author has made of it. Raises BackendError in one line."""
+    try:
+        told = tell()
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(f"telling its capabilities fails with {_told(error)}") from error
+    if not isinstance(told, Capabilities):
+        raise BackendError(f"its capabilities must be Capabilities, not {told!r:.60}")
+    for names, is_fine, wanted in _FIELDS:
+        for name in names:
+            value = getattr(told, name)
+            if not is_fine(value):
+                raise BackendError(f"its capabilities: {name} must be {wanted}, not {value!r:.60}")
+    return told
+
+
+def _told(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _is_table_of_text(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for each in [*value, *value.values()])
+
+
+_FIELDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("ids_per_poll", "submit_threads"), lambda value: _is_whole(value, 1), "a whole number of at least 1"),
+    (
+        ("max_nodes",),
+        lambda value: value is None or _is_whole(value, 1),
+        "a whole number of at least 1, or None",
+    ),
+    (("max_restarts",), lambda value: value is None or _is_whole(value, 0), "a whole number, or None"),
+    (
+        ("submissions_per_second",),
+        lambda value: value is None or (_is_number(value) and value > 0),
+        "a number above 0, or None",
+    ),
+    (("min_poll_interval", "find_settle", "log_settle"), _is_number, "a number of seconds"),
+    (("restarts", "stops_rest", "knows_secrets"), lambda value: isinstance(value, bool), "True or False"),
+    (("remedies",), _is_table_of_text, "a mapping of text"),
+)

@@ -1,0 +1,193 @@
+"""The sentinel's script as it is delivered: only the parts that a job needs, under short names."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import subprocess
+from collections.abc import Collection
+from collections.abc import Iterable
+from functools import cache
+from functools import lru_cache
+from pathlib import Path
+from shutil import which
+from string import ascii_letters
+from string import ascii_lowercase
+from string import ascii_uppercase
+from string import digits
+
+from ...jobs import JobSpec
+from ...jobs.token import nonce
+from ...jobs.token import STAND_IN
+from ..shell import bare
+
+MAX_BYTES = 3072
+"""What the delivered script may take: AWS Batch caps all overrides of a job at 8192 bytes."""
+
+_NAME = re.compile(r"\bcj_[a-z]+\b")
+_DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
+_CALL = re.compile(r"(?:(?<=[\n;&|{(\" ])|^)cj_[a-z]+(?=\(\)| |;|&|\||$)(?!=)", re.MULTILINE)
+_VALUE = re.compile(r"\b(?:SHELL|OPTIONS|LATE|EVERY|SILENT)\b")
+_OPTIONS = {"bash": "-eo pipefail", "sh": "-e"}
+_PREFIXES = ("_", *ascii_lowercase, *ascii_uppercase)
+_BLANKS = re.compile(r" ?(&&|\|\||;|[<>]+(?=[&$\"/])|&(?= ?wait)) ?| (?=&$)", re.MULTILINE)
+_LETTERS = ascii_letters + digits
+
+
+def argv(
+    spec: JobSpec,
+    token: str,
+    *,
+    not_after: float | None = None,
+    workdir: str = "",
+    prelude: str = "",
+    leader: str = "",
+    inherited: Iterable[str] = (),
+) -> list[str]:
+    """The command line that runs ``spec`` on one node; its first word is the name of the shell.
+
+    ``not_after`` is in seconds since the epoch; ``workdir`` is where the job runs (empty: where the
+    sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
+    restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only; a trap that
+    it sets on EXIT may look at the script's variables (``cj_word``, ``cj_line``), by the names of ``sentinel.sh``.
+    ``leader`` is a command that makes a session, where the caller knows one (empty: the sentinel looks
+    for itself). ``inherited`` names the variables that the job will find besides its own: the script's differ.
+    """
+    parts = {
+        *(["heartbeat"] if spec.heartbeat_timeout else []),
+        *(["late"] if not_after is not None else []),
+        *(["workdir"] if workdir else []),
+        "setup" if spec.setup else "plain",
+        spec.shell,
+    }
+    prefix = _prefix(frozenset({*spec.env, *spec.secrets, *inherited}))
+    return [
+        "sh",
+        "-c",
+        _script(spec, parts, prefix, prelude, not_after),
+        "sentinel",
+        nonce(token),
+        str(_centiseconds(spec.max_runtime)),
+        str(_tick(spec.max_runtime)),
+        str(_centiseconds(spec.grace_period)),
+        leader,
+        _command(spec, parts, prefix),
+        workdir,
+        spec.run,
+        *([spec.setup] if spec.setup else spec.args),
+    ]
+
+
+def script() -> str:
+    """The largest script that there is, but for what a cluster's ``prelude`` adds."""
+    spec = JobSpec("true", setup="true", heartbeat_timeout=86400.0)
+    return argv(spec, STAND_IN, workdir="/", not_after=9_999_999_999.0)[2]
+
+
+@cache
+def leader_here() -> str:
+    """What ``leader`` is best on this machine: found once, so that no job has to. Empty if there is none."""
+    setsid, env = which("setsid"), which("env")
+    if setsid is None or " " in setsid:
+        return ""
+    via = [env or "env", "--default-signal=INT,QUIT"]
+    try:
+        done = subprocess.run([*via, "true"], check=False, capture_output=True)
+    except OSError:
+        return setsid
+    return " ".join([setsid, *via]) if done.returncode == 0 else setsid
+
+
+def seconds(value: float) -> str:
+    """A duration as ``sleep`` takes it: whole where it can be, never an exponent."""
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
+
+
+def beat_clock(timeout: float) -> tuple[int, int]:
+    """How often the heartbeat file is looked at (centiseconds), and after how many looks without a beat it is over.
+
+    An eighth of the timeout, within 0.1 and 0.5 s: so late is a timeout noticed at most.
+    """
+    interval = min(50, max(10, round(100 * timeout / 8)))
+    return interval, max(1, math.ceil(100 * timeout / interval - 1e-6))
+
+
+def _centiseconds(value: float) -> int:
+    return max(1, round(100 * value))
+
+
+def _tick(limit: float) -> int:
+    """Centiseconds of a timer's sleep: a suspension that is shorter may go unnoticed, and each costs a process."""
+    return min(500, max(25, round(limit)))
+
+
+def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str, not_after: float | None) -> str:
+    interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
+    values = {
+        "SHELL": spec.shell,
+        "OPTIONS": _OPTIONS[spec.shell],
+        "LATE": "" if not_after is None else str(math.ceil(not_after)),
+        "EVERY": str(interval),
+        "SILENT": str(silent),
+    }
+    text = _VALUE.sub(lambda match: values[match[0]], _part("sentinel.sh", parts))
+    return _short(f"{prelude}\n{text}" if prelude else text, prefix)
+
+
+def _command(spec: JobSpec, parts: Collection[str], prefix: str) -> str:
+    """What the command's shell is given with -c."""
+    text = _short(_joined(_part("command.sh", parts)), prefix).replace("MODE", f"set {_OPTIONS[spec.shell]}")
+    return text.replace("ARGS", shlex.join(spec.args))
+
+
+def _joined(text: str) -> str:
+    return ";".join(text.splitlines())
+
+
+@lru_cache(maxsize=256)
+def _prefix(names: frozenset[str]) -> str:
+    """What the script's variables begin with, so that none of them is one of the job's own."""
+    taken = {name[:-1] for name in names if len(name) == 2}
+    return next((prefix for prefix in _PREFIXES if prefix not in taken), _PREFIXES[0])
+
+
+def _short(text: str, prefix: str) -> str:
+    """Shell text under the names by which it is delivered: a letter for a function, two for a variable."""
+    functions, variables = _letters()
+    text = _CALL.sub(lambda match: functions.get(match[0], match[0]), text)
+    return _NAME.sub(lambda match: prefix + variables[match[0]] if match[0] in variables else match[0], text)
+
+
+@cache
+def _letters() -> tuple[dict[str, str], dict[str, str]]:
+    """The letter of each function, and of each variable."""
+    text = _source("sentinel.sh") + _source("command.sh")
+    functions = sorted(set(_DEFINITION.findall(text)))
+    return (
+        dict(zip(functions, ascii_uppercase, strict=False)),
+        dict(zip(sorted(set(_NAME.findall(text))), _LETTERS, strict=False)),
+    )
+
+
+@cache
+def _source(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="ascii")
+
+
+def _part(name: str, parts: Collection[str]) -> str:
+    return _assembled(name, frozenset(parts))
+
+
+@lru_cache(maxsize=64)
+def _assembled(name: str, parts: frozenset[str]) -> str:
+    """A script without the blocks (``#+ PART`` to ``#-``, which may be nested) that are not among ``parts``."""
+    kept, stack = [], [True]
+    for line in _source(name).splitlines():
+        if line.startswith("#+ "):
+            stack.append(stack[-1] and line[3:] in parts)
+        elif line == "#-":
+            stack.pop()
+        elif stack[-1]:
+            kept.append(line)
+    return _BLANKS.sub(lambda match: match[1] or "", bare("\n".join(kept)))

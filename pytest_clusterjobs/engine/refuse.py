@@ -1,0 +1,122 @@
+"""Jobs that never reach their clusters: refused by these or by this run, or withdrawn before their turn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import cast
+
+from ..backends.limits import excesses
+from ..backends.protocol import Backend
+from ..backends.protocol import Checking
+from ..jobs import ActionKind
+from ..jobs import Observation
+from ..jobs import OwnAction
+from ..jobs import Phase
+from ..jobs import Reason
+from ..jobs import Times
+from .core import Core
+from .finish import finish
+from .job import Job
+from .redact import redact
+
+
+def refusal(core: Core, job: Job, backend: Backend) -> str | None:
+    """Why this run does not submit a job, for all that it asks for; ``None`` if it does."""
+    for found in excesses(job.spec, backend.capabilities, job.registration.cell.backend):
+        return found.told()
+    limit = core.max_nodes
+    if limit is not None and job.spec.nodes > limit:
+        return f"needs {job.spec.nodes} nodes, --cluster-max-nodes allows {limit}"
+    return None
+
+
+def possible(core: Core, backends: Mapping[str, Backend], jobs: Sequence[Job]) -> Sequence[Job]:
+    """Those of the jobs that can be submitted as far as is known; the others have their results at once.
+
+    What a hook makes of a job is not known yet: where there is one, each job is looked at when its turn comes.
+    """
+    if core.extensions.changes_specs:
+        return jobs
+    ours = {
+        job: why
+        for job in jobs
+        if (why := refusal(core, job, backends[job.registration.cell.backend])) is not None
+    }
+    theirs: dict[Job, str] = {}
+    for name, backend in backends.items():
+        theirs |= _told(backend, [j for j in jobs if j not in ours and j.registration.cell.backend == name])
+    _intend(core, [*ours, *theirs])
+    reject(core, ours, by_this_run=True)
+    reject(core, theirs)
+    return [job for job in jobs if job not in ours and job not in theirs]
+
+
+def _told(backend: Backend, jobs: Sequence[Job]) -> dict[Job, str]:
+    """What a cluster says against jobs before they are submitted."""
+    if not jobs or not hasattr(backend, "check_selection"):
+        return {}
+    try:
+        words = cast(Checking, backend).check_selection([job.spec for job in jobs])
+        told = dict(zip(jobs, map(str, words), strict=True))
+    except Exception:
+        # What cannot be told now is told when a job is submitted. A backend's bug is no reason to lose one either.
+        return {}
+    return {job: redact(why, job.spec.secrets) for job, why in told.items() if why}
+
+
+def _intend(core: Core, jobs: Collection[Job]) -> None:
+    now = core.clock.time()
+    for job in jobs:
+        job.intended = job.submitted = now
+    if jobs:
+        core.ledger.record(intended=[job.attempt() for job in jobs])
+
+
+def reject(core: Core, refused: Mapping[Job, str], *, by_this_run: bool = False) -> None:
+    """End jobs that were not accepted; the ledger has their intents."""
+    if not refused:
+        return
+    now = core.clock.time()
+    ours = {why: OwnAction(ActionKind.REFUSED, why, now) for why in refused.values()} if by_this_run else {}
+    results = {}
+    acted: dict[OwnAction, list[str]] = {}
+    for job, why in refused.items():
+        job.action = ours.get(why, job.action)
+        seen = Observation(Phase.ENDED, Times(now, None, now), "REJECTED", why, Reason.REJECTED)
+        if job.action is not None:
+            seen = Observation(Phase.ABSENT)
+            acted.setdefault(job.action, []).append(job.token)
+        results[job] = finish(job, seen, None, core.extensions)
+    core.ledger.record(submitted=[job.attempt() for job in results])
+    for action, tokens in acted.items():
+        core.ledger.act(action, tokens)
+    ended = [(job.token, result.outcome) for job, result in results.items()]
+    core.ledger.observe(now, ended=ended, results=list(results.values()))
+    with core.changed:
+        for job, result in results.items():
+            core.in_flight.discard(job)
+            core.complete(result)
+    for job, result in results.items():
+        core.extensions.ended(job.registration.cell, result)
+
+
+def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
+    """End jobs that waited for their submission."""
+    if not ends:
+        return
+    results = {}
+    for job, action in ends.items():
+        job.action = action
+        results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions)
+    # One that was submitted in vain before has an intent.
+    core.ledger.forget(job.token for job in ends)
+    core.ledger.observe(core.clock.time(), results=list(results.values()))
+    with core.changed:
+        for job, result in results.items():
+            core.in_flight.discard(job)
+            core.complete(result)
+    for job, result in results.items():
+        if job.is_prepared:
+            core.extensions.ended(job.registration.cell, result)

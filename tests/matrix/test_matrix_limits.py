@@ -1,0 +1,180 @@
+"""What a backend's type states that it cannot do is refused at collection, where the matrix asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+from typing import NoReturn
+
+import pytest
+
+from pytest_clusterjobs.backends.limits import objections
+from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import BackendType
+from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.matrix import Matrix
+from pytest_clusterjobs.matrix import MatrixErrors
+
+State = Callable[[Mapping[str, Any]], Any]
+Load = Callable[..., Matrix]
+Mistakes = Callable[..., list[str]]
+
+
+def _never_opened(context: BackendContext) -> NoReturn:
+    raise AssertionError("a matrix opens no backend")
+
+
+def _stated(settings: Mapping[str, Any]) -> Capabilities:
+    if settings.get("nodes", 1) == 0:
+        raise BackendError("nodes must be at least 1, not 0")
+    return Capabilities(max_nodes=settings.get("nodes", 1), restarts=settings.get("restarts", False))
+
+
+def _site(state: State | None = _stated, **settings: Any) -> Site:
+    mine = BackendType("mine", _never_opened, frozenset({"nodes", "restarts"}), capabilities=state)
+    other = BackendType("other", _never_opened)
+    return Site(types={"mine": mine, "other": other}, backends={"small": {"type": "mine", **settings}})
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Write a matrix and load it for the backend ``small``."""
+
+    def load(text: str, site: Site | None = None, backend: str = "small") -> Matrix:
+        path = tmp_path / "m.yaml"
+        path.write_text(dedent(text))
+        return load_matrix(path, rootdir=tmp_path, site=site or _site(), backend=backend)
+
+    return load
+
+
+@pytest.fixture
+def mistakes(load: Load) -> Mistakes:
+    """The mistakes of a matrix as ``line:col: message``."""
+
+    def mistakes(text: str, site: Site | None = None) -> list[str]:
+        with pytest.raises(MatrixErrors) as caught:
+            load(text, site)
+        return [f"{each.line}:{each.col}: {each.message}" for each in caught.value.problems]
+
+    return mistakes
+
+
+def test_a_node_count_is_told_once_where_it_stands(mistakes: Mistakes) -> None:
+    assert mistakes("recipes: {a: x, b: x}\nnodes: [1, 2, 8]\nconditions: {c: {}, d: {}}") == [
+        "2:12: backend small runs jobs of 1 node at most, not of 2 nodes: take another backend, or"
+        " `exclude: [{backend: small, nodes: 2}]` (cells a-2n-c and 3 more)",
+        "2:15: backend small runs jobs of 1 node at most, not of 8 nodes: take another backend, or"
+        " `exclude: [{backend: small, nodes: 8}]` (cells a-8n-c and 3 more)",
+    ]
+
+
+def test_an_include_is_told_at_its_nodes(mistakes: Mistakes) -> None:
+    text = "recipes: {a: x}\ninclude: [{recipe: a, condition: normal_completion, nodes: 4}]"
+    (found,) = mistakes(text)
+    assert found == (
+        "2:60: backend small runs jobs of 1 node at most, not of 4 nodes: take another backend, or"
+        " `only: {backend: OTHER}` in this include (cell a-4n-normal_completion)"
+    )
+
+
+def test_restarts_are_told_where_they_are_asked_for(mistakes: Mistakes) -> None:
+    text = "recipes: {a: x}\nconditions:\n  c: {max_restarts: 3}\n  d: {max_restarts: 0}"
+    assert mistakes(text) == [
+        "3:21: backend small does not start jobs again, max_restarts is 3: take another backend, or"
+        " `overrides: [{where: {backend: small}, max_restarts: 0}]` (cell a-1n-c)"
+    ]
+
+
+def test_more_restarts_than_there_can_be(mistakes: Mistakes) -> None:
+    site = _site(lambda settings: Capabilities(max_restarts=9))
+    (found,) = mistakes("recipes: {a: x}\ndefaults: {max_restarts: 10}", site)
+    assert found.startswith("2:26: backend small starts a job again 9 times at most, max_restarts is 10: ")
+
+
+def test_a_type_says_what_lifts_a_limit(mistakes: Mistakes) -> None:
+    site = _site(lambda settings: Capabilities(max_nodes=2, remedies={"max_nodes": "raise slots"}))
+    (found,) = mistakes("recipes: {a: x}\nnodes: [3]", site)
+    assert "at most, not of 3 nodes: raise slots, or take another backend, or `exclude:" in found
+
+
+def test_the_advice_helps_as_it_stands(load: Load) -> None:
+    text = """
+    defaults: {max_restarts: 1}
+    recipes: {a: x}
+    nodes: [1, 8]
+    exclude: [{backend: small, nodes: 8}]
+    overrides: [{where: {backend: small}, max_restarts: 0}]
+    """
+    narrow, wide = load(text).cells
+    assert narrow.skip is None and wide.skip == "excluded on backend small"
+    assert [cell.skip for cell in load(text, backend="other").cells] == [None, None]
+
+
+def test_what_is_for_another_backend_is_not_held_against_this_one(load: Load) -> None:
+    """Neither against its limits nor by its own check: nothing of it is submitted here."""
+    text = "recipes: {a: {run: x, only: {backend: other}}}\nnodes: [8]"
+    (cell,) = load(text).cells
+    assert cell.skip == "only for backend other"
+
+
+def test_settings_decide(load: Load) -> None:
+    assert len(load("recipes: {a: x}\nnodes: [1, 8]", _site(nodes=8)).cells) == 2
+    assert len(load("recipes: {a: x}\ndefaults: {max_restarts: 3}", _site(restarts=True)).cells) == 1
+
+
+def test_a_type_that_states_nothing_is_asked_nothing(load: Load) -> None:
+    assert len(load("recipes: {a: x}\nnodes: [1, 8]\ndefaults: {max_restarts: 3}", _site(None)).cells) == 2
+
+
+def test_settings_that_cannot_be_are_one_mistake(mistakes: Mistakes) -> None:
+    assert mistakes("recipes: {a: x, b: x}\nnodes: [1, 2]", _site(nodes=0)) == [
+        "1:1: --cluster-backend: pyproject.toml: [tool.clusterjobs.backends.small]: nodes must be at least 1, not 0"
+    ]
+
+
+def _fails(settings: Mapping[str, Any]) -> Capabilities:
+    raise KeyError("no\nsuch key")
+
+
+def _of(**fields: Any) -> State:
+    return lambda settings: Capabilities(**fields)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (_fails, r"telling its capabilities fails with KeyError: 'no\nsuch key'"),
+        (lambda: None, "telling its capabilities fails with TypeError: "),
+        (lambda settings: None, "its capabilities must be Capabilities, not None"),
+        (lambda settings: {"max_nodes": 1}, "its capabilities must be Capabilities, not {'max_nodes': 1}"),
+        (_of(max_nodes="1"), "max_nodes must be a whole number of at least 1, or None, not '1'"),
+        (_of(max_nodes=0), "max_nodes must be a whole number of at least 1, or None, not 0"),
+        (_of(max_nodes=True), "max_nodes must be a whole number of at least 1, or None, not True"),
+        (_of(max_restarts=1.5), "max_restarts must be a whole number, or None, not 1.5"),
+        (_of(restarts="no"), "restarts must be True or False, not 'no'"),
+        (_of(ids_per_poll=0), "ids_per_poll must be a whole number of at least 1, not 0"),
+        (_of(log_settle=None), "log_settle must be a number of seconds, not None"),
+        (_of(submissions_per_second=0), "submissions_per_second must be a number above 0"),
+        (_of(remedies={"max_nodes": 3}), "remedies must be a mapping of text"),
+    ],
+)  # fmt: skip
+def test_a_type_that_states_nonsense_is_one_mistake(mistakes: Mistakes, state: State, words: str) -> None:
+    (found,) = mistakes("recipes: {a: x, b: x}\nnodes: [1, 2]", _site(state))
+    assert found.startswith("1:1: --cluster-backend: backend 'small': ") or "backends.small]" in found
+    assert words in found
+
+
+def test_a_check_that_fails_is_one_mistake() -> None:
+    kind = BackendType("mine", _never_opened, check=lambda spec, settings: [1 // 0])  # type: ignore[list-item]
+    (found,) = objections(JobSpec("true"), Capabilities(), "mine", kind, {})
+    assert found.told() == (
+        "backend mine: its check fails with ZeroDivisionError: integer division or modulo by zero"
+    )
