@@ -37,14 +37,14 @@ def read_piece(path: Path, offset: int | None = None, tail: int | None = None) -
         return None
     except OSError as error:
         raise BackendError(f"the log {path.name} cannot be read: {error.strerror}") from None
-    with open(fd, "rb", buffering=0) as file:
+    try:
         state = os.fstat(fd)
         if not stat.S_ISREG(state.st_mode):
             raise BackendError(f"the log {path.name} is no regular file any more")
         start = offset if offset is not None else max(0, state.st_size - tail) if tail is not None else 0
-        file.seek(start)
-        try:
-            data = file.read(PIECE)
-        except OSError as error:
-            raise BackendError(f"the log {path.name} cannot be read: {error.strerror}") from None
-    return Piece(data or b"", start, len(data or b"") < PIECE, state.st_size < start)
+        data = os.pread(fd, PIECE, start)
+    except OSError as error:
+        raise BackendError(f"the log {path.name} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(fd)
+    return Piece(data, start, len(data) < PIECE, state.st_size < start)

@@ -103,7 +103,9 @@ class EndTests(Suite):
         assert outcome.reason_class is ReasonClass.INFRA, outcome.detail
 
     def test_a_command_that_kills_its_sentinel_has_no_exit_code(self, cluster: Cluster) -> None:
-        outcome = cluster.run("kill -9 $PPID; sleep 1; exit 137", seconds=30.0)
+        outcome = cluster.run(
+            "kill -9 $PPID; sleep 1; exit 137", seconds=30.0, grace_period=cluster.seconds(1.0)
+        )
         assert outcome.reason_class is ReasonClass.INFRA, outcome.detail
         assert outcome.exit_code is None
 
