@@ -98,7 +98,15 @@ CAUGHT_BY: dict[type[Honest], str] = {
     sabotage.CallsSetupTheCommand: "test_a_setup_without_an_end_is_a_failed_start",
 }
 
-ARGUMENTS: dict[str, Any] = {"code": 3, "reason": "job_failed", "signal": 9, "rank": 1, "shell": "bash"}
+ARGUMENTS: dict[str, Any] = {
+    "code": 3,
+    "reason": "job_failed",
+    "signal": 9,
+    "rank": 1,
+    "shell": "bash",
+    "setup": "exit 0",
+    "name": "USR1",
+}
 
 
 class Fine(Honest):
