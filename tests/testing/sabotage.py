@@ -497,7 +497,7 @@ class IgnoresTheRunTime(Honest):
 
 class GivesNoGrace(Honest):
     def spec(self, spec: JobSpec) -> JobSpec:
-        return replace(spec, grace_period=0.1)
+        return replace(spec, grace_period=0.01)
 
 
 class RestartsUnasked(Honest):

@@ -105,7 +105,7 @@ ARGUMENTS: dict[str, Any] = {
     "rank": 1,
     "shell": "bash",
     "setup": "exit 0",
-    "name": "USR1",
+    "name": "ALRM",
 }
 
 
