@@ -220,7 +220,7 @@ x*) cj_code=${cj_some#x} cj_mode=;;
 esac
 done <&9
 # A process that broke away may keep the output open: it is not waited for long, and what it prints is not the job's.
-for cj_some in 1 2 3 4 5 6 7 8; do [ ! -e /proc/$cj_tee/exe ] || cj_pause 20; done
+for cj_some in 0 0 2 9 50 99; do [ ! -e /proc/$cj_tee/exe ] || cj_pause $cj_some; done
 kill -9 $cj_tee
 wait $cj_tee
 [ $? != 1 ] || cj_cut=" log=cut"
