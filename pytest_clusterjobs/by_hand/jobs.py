@@ -10,7 +10,7 @@ from typing import Self
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
-from ..engine.finish import LogReader
+from ..engine.finish import reader
 from ..engine.job import Job as Attempting
 from ..engine.records import Registration
 from ..engine.records import Result
@@ -103,8 +103,8 @@ class Job:
         if attempt is None or attempt.handle is None:
             return ""
         job = Attempting(self._entry, attempt.number, attempt.token, attempt.spec, handle=attempt.handle)
-        reader = LogReader(self._open_backend(self._entry.cell.backend), job)
-        return (reader.whole(node) if tail is None else reader.tail(node, tail)).text
+        logs = reader(self._open_backend(self._entry.cell.backend), job)
+        return logs.whole(node).text if tail is None else logs.tail(node, tail)
 
     def cancel(self) -> None:
         """Ask for its end; ``wait`` tells when it has come. Nothing happens to a job that has ended."""

@@ -73,7 +73,7 @@ class Job:
     """When the cluster last said anything about it."""
     running_at: float | None = None
     waiting_at: float | None = None
-    """Since when it has waited to be started again."""
+    """Since when it has waited to be started again, or to go on."""
     waited: float = 0.0
     """Seconds that it waited for that altogether, earlier."""
     rank_failed_at: float | None = None
@@ -168,13 +168,13 @@ class Job:
 
     def _clock(self, seen: Observation, now: float) -> None:
         """Note since when it runs, waits to be started again, and has a rank that failed."""
-        if seen.phase is Phase.RUNNING:
+        if seen.phase is Phase.RUNNING and not seen.suspended:
             self.running_at = now if self.running_at is None else self.running_at
             if self.waiting_at is not None:
                 self.waited += now - self.waiting_at
                 self.waiting_at = None
-        elif seen.phase is Phase.PENDING and self.running_at is not None and self.waiting_at is None:
-            self.waiting_at = now
+        elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self.running_at is not None:
+            self.waiting_at = now if self.waiting_at is None else self.waiting_at
         failed = seen.phase is Phase.RUNNING and _failed_ranks(seen)
         since = now if self.rank_failed_at is None else self.rank_failed_at
         self.rank_failed_at = since if failed else None
@@ -223,13 +223,14 @@ def due_action(job: Job, now: float, at: float) -> OwnAction | None:
         return None
     if job.observation is None or job.observation.phase is Phase.ENDED:
         return None
-    if job.observation.phase is Phase.PENDING:
+    if job.observation.phase is Phase.PENDING or job.observation.suspended:
         if job.stuck_at is not None and now - job.stuck_at >= STUCK_FOR:
             return _give_up(job.observation, at)
         waited = now - (job.submitted_at if job.waiting_at is None else job.waiting_at)
         if waited > spec.queue_timeout:
             words = job.observation.native_reason or job.observation.native_state
-            why = f"still pending after queue_timeout ({spec.queue_timeout:g} s): {words}"
+            state = "suspended" if job.observation.suspended else "still pending"
+            why = f"{state} after queue_timeout ({spec.queue_timeout:g} s): {words}"
             return OwnAction(ActionKind.QUEUE_TIMEOUT, why, at)
         return None
     return _run_limit(job, now, at)

@@ -27,10 +27,9 @@ from ..jobs import OwnAction
 from ..jobs import Phase
 from .core import Core
 from .finish import finish
-from .finish import LogReader
 from .finish import needs_time
+from .finish import reader
 from .finish import settled_by_records
-from .finish import with_reports
 from .job import CANCEL_AGAIN
 from .job import CANCEL_PATIENCE
 from .job import due_action
@@ -39,6 +38,7 @@ from .job import LOST_AFTER
 from .job import next_deadline
 from .job import rest_to_stop
 from .job import SILENCE_LIMIT
+from .logs import LogReader
 from .records import Result
 from .refuse import reject
 from .submit import MAX_SUBMISSIONS
@@ -254,14 +254,14 @@ class Poller:
 
     def _records_of(self, job: Job) -> Observation | None:
         try:
-            return settled_by_records(job, LogReader(self._backend, job))
+            return settled_by_records(job, reader(self._backend, job))
         except BackendError:
             return None
 
     def _end(self, job: Job, observation: Observation, notes: Round) -> None:
         """Judge an ended job, unless logs that matter are still settling."""
-        logs = LogReader(self._backend, job)
-        observation = with_reports(observation, job, logs)
+        logs = reader(self._backend, job)
+        observation = logs.with_reports(observation)
         settling = self._core.clock.monotonic() - (job.ended_at or 0.0) < self._capabilities.log_settle
         if settling and needs_time(job, observation, logs):
             return

@@ -13,7 +13,7 @@ from ..jobs import Outcome
 from ..jobs import Phase
 from ..judge import judge
 from ..judge import outcome as judge_outcome
-from .finish import LogReader
+from .finish import reader
 from .job import Job
 from .records import Attempt
 from .records import Registration
@@ -41,7 +41,9 @@ def rejudge(
         judgement = judge(cell.expect, result.outcome, log=_no_log, nodes=cell.spec.nodes)
         return Rejudged(result.outcome, judgement, logs_missing=False)
     job = Job(entry, attempt.number, attempt.token, prepared=attempt.spec, handle=attempt.handle)
-    logs = LogReader(backend, job) if backend is not None else None
+    logs = reader(backend, job) if backend is not None else None
+    if logs is not None:
+        logs.know(result.outcome.nodes)
     whole = logs.whole if logs is not None else _no_log
     outcome = _outcome(cell, attempt, result, whole)
     judgement = judge(cell.expect, outcome, log=whole, nodes=job.spec.nodes)

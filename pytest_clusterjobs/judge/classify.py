@@ -22,6 +22,8 @@ from .ends import command_end
 from .ends import End
 from .ends import first_failure
 from .ends import struck
+from .facts import never_began
+from .facts import own_reports
 from .logs import ReadLog
 from .rules import read_rules
 from .rules import Reading
@@ -59,10 +61,11 @@ def outcome(
     """
     if action is None and observation.phase in {Phase.PENDING, Phase.RUNNING}:
         raise ValueError(f"a job that is {observation.phase} has no outcome yet")
+    observation = own_reports(observation)
     decided = (
         _own_action(action)
         or _scheduler(observation, action)
-        or struck(observation.nodes, stops_are_ours=action is not None)
+        or struck(spec, observation.nodes, stops_are_ours=action is not None)
     )
     if decided is None:
         end, reading = _classified(spec, observation, classification, log)
@@ -88,6 +91,10 @@ def _scheduler(observation: Observation, action: OwnAction | None) -> End | None
         return None
     if hint is Reason.CANCELLED and action is not None:
         return None
+    began = not observation.nodes or not all(never_began(node) for node in observation.nodes)
+    if REASON_CLASSES[hint] is ReasonClass.PRODUCT and not began:
+        detail = f"{_native(observation)}; no rank has a record that its command began"
+        return End(Reason.START_FAILED, Source.SCHEDULER, detail)
     return End(hint, Source.SCHEDULER, _native(observation))
 
 
@@ -103,7 +110,7 @@ def _classified(
     reading = read_rules(classification, observation, code=own.code, log=log, nodes=spec.nodes)
     if reading.problems:
         return _no_answer(reading), reading
-    return _combine(own, reading), reading
+    return _combine(own, reading, classification), reading
 
 
 def _restarts_of(
@@ -127,8 +134,15 @@ def _no_answer(reading: Reading) -> End:
     return End(Reason.UNKNOWN, Source.NOBODY, f"a classify rule reads the log, but {reading.problems[0]}")
 
 
-def _combine(own: End, reading: Reading) -> End:
-    """Put the rules' words over the command's own end; they never turn a failure into ``job_completed``."""
+def _class_of(reason: str | None, classification: Classification) -> ReasonClass | None:
+    return None if reason is None else REASON_CLASSES.get(reason) or classification.reasons.get(reason)
+
+
+def _combine(own: End, reading: Reading, classification: Classification) -> End:
+    """Put the rules' words over the command's own end; they never turn a failure into ``job_completed``.
+
+    Nor do they make an end of the product's of one that lacks the report of a rank.
+    """
     code = reading.exit_code or (None if own.reason == Reason.START_FAILED else own.code)
     reason = (
         reading.reason if reading.reason is not None or not reading.exit_code else by_code(reading.exit_code)
@@ -136,6 +150,9 @@ def _combine(own: End, reading: Reading) -> End:
     words = "; ".join(
         dict.fromkeys(reading.words[name] for name in ("reason", "exit_code") if name in reading.words)
     )
+    of_product = _class_of(reason, classification) is ReasonClass.PRODUCT
+    if reason is not None and of_product and own.is_silent:
+        return replace(own, detail=f"{own.detail} (against it: {words})")
     if reason is None:
         conflict = reading.exit_code == 0 and own.code
         return replace(own, detail=f"{own.detail} (against it: {words})") if conflict else own
@@ -175,7 +192,9 @@ def _outcome(
         native_state=observation.native_state,
         native_reason=observation.native_reason,
         cost=observation.cost,
-        log_complete=observation.log_complete and reading.log_complete,
+        log_complete=observation.log_complete
+        and reading.log_complete
+        and not any(report.log_cut for report in reports),
         action=action,
     )
 

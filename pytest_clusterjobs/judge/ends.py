@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..jobs import JobSpec
 from ..jobs import NodeState
 from ..jobs import Observation
 from ..jobs import Reason
 from ..jobs import SentinelWord
 from ..jobs import Source
+from .facts import contradiction
 from .text import quoted
 
 LIMITS = {
@@ -36,6 +38,8 @@ class End:
     """The code of the command, or of what failed before it."""
     rank: int | None = None
     """The rank that decided."""
+    is_silent: bool = False
+    """Whether a rank gave no report that holds: nothing that the job itself printed makes up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,8 @@ class _Failure:
 
     @property
     def is_consequence_like(self) -> bool:
-        """Whether it may as well have been stopped from outside: 143, or 137 without the sentinel's word."""
-        return self.code == _TERM or (self.code == _KILL and self.source is Source.EXIT_CODE)
+        """Whether it may as well have been stopped from outside."""
+        return self.code == _TERM
 
 
 def by_code(code: int) -> Reason:
@@ -69,15 +73,22 @@ def code_words(code: int) -> str:
     return f"signal {name} (exit code {code})"
 
 
-def struck(nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> End | None:
+def struck(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> End | None:
     """The end of a job in which a sentinel says that a limit struck, or that it was stopped from outside.
 
-    A limit on any rank counts, the earliest first. A stop that an earlier failure of another rank
+    A report that cannot be true is ``unknown``; a rank whose command never began, without another one's failure before that
+    explains it, is ``start_failed``, whatever the others report. A limit on any rank counts, the earliest first. A stop that an earlier failure of another rank
     explains (its peers are stopped then), or the cluster's own stop of the other ranks, is no end of
     its own. Any other stop is ``unknown``: whoever sent the TERM left no word with us or with the
     scheduler, so it may have been a person, a reclaimed machine or a limit of the site, and none of
     these may be taken for the product's doing, nor be called cancelled on a guess.
     """
+    for node in nodes:
+        if wrong := contradiction(spec, node):
+            return End(Reason.UNKNOWN, Source.NOBODY, f"rank {node.rank}: {wrong}", rank=node.rank)
+    unbegun = [node for node in nodes if _did_not_start(node) and not _explained(node, nodes)]
+    if unbegun:
+        return _not_started(_earliest(unbegun))
     limits = [node for node in nodes if node.report is not None and node.report.word in LIMITS]
     if limits:
         return _limit(_earliest(limits), nodes)
@@ -92,19 +103,18 @@ def struck(nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> End |
 def command_end(nodes_wanted: int, observation: Observation) -> End:
     """The end that the commands themselves came to, on ``nodes_wanted`` ranks.
 
-    The first failing rank decides. 0 needs the sentinel's word from every rank: a cluster that
-    shows 0 without it may have run something else (an image's ENTRYPOINT that swallows the
-    command), and every backend delivers a sentinel, so such an end is ``unknown``. A sentinel's 0
-    does not outweigh another code that the cluster saw.
+    The first failing rank decides. A code is the command's by the report of its sentinel alone: a cluster that shows one
+    without a report may have run something else (an image's ENTRYPOINT that swallows the command), or have seen the
+    sentinel die, so such an end is ``unknown``, and so is a 0 of every sentinel against another code that the cluster saw.
     """
     first = first_failure(observation.nodes)
     if first is not None:
         return first
     silent, left_over = _not_ended_with_zero(nodes_wanted, observation.nodes)
-    if observation.exit_code and not _came_from_a_stop(observation):
-        return _bare(observation.exit_code, silent)
     if silent:
-        return End(Reason.UNKNOWN, Source.NOBODY, _silence(silent, observation))
+        return End(Reason.UNKNOWN, Source.NOBODY, _silence(silent, observation), is_silent=True)
+    if (against := _against_zero(observation)) is not None:
+        return End(Reason.UNKNOWN, Source.EXIT_CODE, against, is_silent=True)
     if observation.reason_hint is Reason.UNKNOWN:
         words = ": ".join(filter(None, [observation.native_state, observation.native_reason]))
         detail = f"every rank ended with 0, but the scheduler says that it failed: {quoted(words, 200)}"
@@ -141,18 +151,11 @@ def _failure(node: NodeState) -> _Failure | None:
     if report is not None and report.word is SentinelWord.START_FAILED:
         code = report.exit_code
         words = "" if code is None else f", {code_words(code)}"
-        return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: setup or shell failed{words}")
+        what = quoted(report.note) if report.note else "setup or shell failed"
+        return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: {what}{words}")
     if report is not None and report.word is not SentinelWord.EXITED:
         return None
-    if report is not None and report.exit_code:
-        return _own_failure(node, report.exit_code)
-    if not node.exit_code or (node.stopped_by_cluster and node.exit_code in {_TERM, _KILL}):
-        return None
-    said = (
-        "the sentinel said nothing" if report is None or report.exit_code is None else "the sentinel said 0"
-    )
-    detail = f"rank {node.rank}: the cluster saw {code_words(node.exit_code)}, {said}"
-    return _Failure(node, node.exit_code, Source.EXIT_CODE, detail)
+    return None if report is None or not report.exit_code else _own_failure(node, report.exit_code)
 
 
 def _own_failure(node: NodeState, code: int) -> _Failure | None:
@@ -167,6 +170,9 @@ def _limit(node: NodeState, nodes: Sequence[NodeState]) -> End:
     assert node.report is not None
     reason = LIMITS[node.report.word]
     detail = f"rank {node.rank}: the sentinel says {node.report.word}"
+    if node.report.begun is False and reason is not Reason.QUEUE_TIMEOUT:
+        reason = Reason.START_FAILED
+        detail += ", before the command began"
     failure = first_failure(nodes)
     if failure is not None and failure.rank != node.rank:
         detail += f"; {failure.detail}"
@@ -212,11 +218,26 @@ def _not_ended_with_zero(nodes_wanted: int, nodes: Sequence[NodeState]) -> tuple
     return [rank for rank in without if rank not in left_over], left_over
 
 
-def _bare(code: int, silent: Sequence[int]) -> End:
-    said = f"rank {_ranks(silent)} said nothing" if silent else "every rank's sentinel said 0"
-    return End(
-        by_code(code), Source.EXIT_CODE, f"the cluster saw {code_words(code)} of the job, {said}", code
-    )
+def _did_not_start(node: NodeState) -> bool:
+    return node.report is None and node.begun is False and not node.stopped_by_cluster
+
+
+def _not_started(node: NodeState) -> End:
+    detail = f"rank {node.rank}: its log has no record that the command began"
+    if node.exit_code is None:
+        return End(Reason.START_FAILED, Source.SENTINEL, detail, rank=node.rank)
+    detail += f"; the cluster saw {code_words(node.exit_code)}"
+    return End(Reason.START_FAILED, Source.EXIT_CODE, detail, node.exit_code, node.rank)
+
+
+def _against_zero(observation: Observation) -> str | None:
+    """The code that the cluster saw where every sentinel says 0; that of a stop after a clean main node is none."""
+    for node in observation.nodes:
+        if node.exit_code and not (node.stopped_by_cluster and node.exit_code in {_TERM, _KILL}):
+            return f"rank {node.rank}: the sentinel says 0, but the cluster saw {code_words(node.exit_code)}"
+    if observation.exit_code and not _came_from_a_stop(observation):
+        return f"every sentinel says 0, but the cluster saw {code_words(observation.exit_code)} of the job"
+    return None
 
 
 def _came_from_a_stop(observation: Observation) -> bool:
@@ -228,10 +249,17 @@ def _came_from_a_stop(observation: Observation) -> bool:
 
 def _silence(silent: Sequence[int], observation: Observation) -> str:
     text = f"no word from rank {_ranks(silent)} on how its command ended"
-    if observation.exit_code == 0 or any(
-        node.exit_code == 0 for node in observation.nodes if node.rank in silent
-    ):
-        text += "; the cluster saw exit code 0, but the command may never have run (an image's ENTRYPOINT?)"
+    nodes = [node for node in observation.nodes if node.rank in silent]
+    causes = dict.fromkeys(node.unread for node in nodes if node.unread)
+    if causes:
+        text += f": {'; '.join(causes)}"
+    elif any(node.begun for node in nodes):
+        text += ", after it had begun"
+    code = next((node.exit_code for node in nodes if node.exit_code is not None), observation.exit_code)
+    if code is not None:
+        text += f"; the cluster saw {code_words(code)}"
+    if code == 0 and not causes and not any(node.begun for node in nodes):
+        text += ", but the command may never have run (an image's ENTRYPOINT?)"
     return text
 
 

@@ -132,8 +132,13 @@ def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tu
         yield "failed first", f"rank {outcome.first_failing_node}"
     if outcome.nodes:
         yield "ranks", _ranks(outcome)
-    if (log := _log(outcome)) is not None:
-        yield "log", one_line(log, 500)
+    if (log := _log(outcome)) is not None or not outcome.log_complete:
+        yield (
+            "log",
+            " ".join(
+                filter(None, (one_line(log or "", 500), "" if outcome.log_complete else "(incomplete)"))
+            ),
+        )
     yield "times", f"queued {_seconds(outcome.queue_seconds)}, ran {_seconds(outcome.run_seconds)}"
     if job_id is not None:
         yield "job", one_line(job_id)
@@ -157,7 +162,8 @@ def _rank(node: NodeState) -> str:
     """One rank's end: the sentinel's word, the code, the host."""
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
-    words = ["no word" if report is None else str(report.word), *([] if code is None else [str(code)])]
+    silent = "never began" if node.begun is False else "no word"
+    words = [silent if report is None else str(report.word), *([] if code is None else [str(code)])]
     host = f" on {one_line(node.host, 80)}" if node.host else ""
     return f"{node.rank}: {' '.join(words)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
 

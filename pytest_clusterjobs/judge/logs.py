@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..jobs import LogChunk
 from .text import clean
+from .text import one_line
 
 MAX_CHARACTERS = 64 * 1024 * 1024
 """Of one rank's log; a longer one is searched in its last part and counts as incomplete."""
@@ -34,4 +35,7 @@ def read_log(log: ReadLog | None, rank: int, *, limit: int = MAX_CHARACTERS) -> 
         return Log(
             rank, clean(chunk.text[-limit:]), f"the log of rank {rank} is longer than {limit} characters"
         )
-    return Log(rank, clean(chunk.text), "" if chunk.complete else f"the log of rank {rank} is incomplete")
+    if chunk.complete:
+        return Log(rank, clean(chunk.text))
+    why = f": {one_line(chunk.gap)}" if chunk.gap else ""
+    return Log(rank, clean(chunk.text), f"the log of rank {rank} is incomplete{why}")

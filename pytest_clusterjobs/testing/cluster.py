@@ -20,28 +20,23 @@ from typing import Any
 from typing import cast
 from typing import Self
 
-from ..backends import sentinel
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendContext
 from ..backends.protocol import BackendError
 from ..backends.protocol import Notifying
 from ..backends.protocol import Throttled
+from ..engine.logs import LogReader
 from ..jobs import Classification
 from ..jobs import Handle
 from ..jobs import JobSpec
 from ..jobs import LogChunk
-from ..jobs import NodeState
 from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
 from ..jobs import Phase
-from ..jobs.token import nonce
 from ..jobs.token import Token
 from ..judge import outcome
 from .harness import Harness
-
-REPORT_TAIL = 16_384
-"""Bytes of a log's end in which a sentinel's line is looked for."""
 
 
 @dataclass(slots=True)
@@ -202,15 +197,7 @@ class Cluster:
 
     def reported(self, job: Job, observation: Observation) -> Observation:
         """The observation with the sentinels' words from the logs, where the backend gave none."""
-        known = {node.rank: node for node in observation.nodes}
-        nodes = [known.get(rank, NodeState(rank)) for rank in range(job.spec.nodes)]
-        return replace(observation, nodes=tuple(self._with_report(job, node) for node in nodes))
-
-    def _with_report(self, job: Job, node: NodeState) -> NodeState:
-        if node.report is not None:
-            return node
-        tail = job.backend.logs(job.handle, node=node.rank, tail=REPORT_TAIL)
-        return replace(node, report=sentinel.parse(tail.text, nonce(job.token)))
+        return LogReader(job.backend, job.handle, job.token, job.spec.nodes).with_reports(observation)
 
     # Logs.
 

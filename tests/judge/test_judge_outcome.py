@@ -56,7 +56,7 @@ def end_of(
         nodes=nodes,
     )
     return outcome(
-        JobSpec("true", nodes=len(nodes) if ranks is None else ranks),
+        JobSpec("true", nodes=len(nodes) if ranks is None else ranks, heartbeat_timeout=1.0),
         seen,
         action=None if action is None else OwnAction(action, "why it was done"),
         classification=Classification(rules),
@@ -74,8 +74,8 @@ def test_sources_are_believed_in_their_order() -> None:
         end_of(limit, rules=(rule,), native=native),
         end_of(exited(3), rules=(rule,), native=native),
         end_of(exited(3), exit_code=4),
+        end_of(NodeState(0, 4, begun=False)),
         end_of(bare(None), exit_code=4),
-        end_of(bare(None)),
     ]
     assert [(end.reason, end.source) for end in ends] == [
         ("cancelled", Source.THIS_RUN),
@@ -83,7 +83,7 @@ def test_sources_are_believed_in_their_order() -> None:
         ("heartbeat_timeout", Source.SENTINEL_LIMIT),
         ("preempted", Source.CLASSIFY_RULE),
         ("job_failed", Source.SENTINEL),
-        ("job_failed", Source.EXIT_CODE),
+        ("start_failed", Source.EXIT_CODE),
         ("unknown", Source.NOBODY),
     ]
     assert [source for _, source in ((end.reason, end.source) for end in ends)] == list(Source)
@@ -196,7 +196,8 @@ def test_a_signal_has_its_name() -> None:
 
 def test_a_bare_137_is_never_out_of_memory() -> None:
     end = end_of(bare(137), native=("FAILED", "OutOfMemory?"))
-    assert (end.reason, end.exit_code, end.source) == ("killed_by_signal", 137, Source.EXIT_CODE)
+    assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.NOBODY)
+    assert "SIGKILL" in end.detail
 
 
 def test_a_bare_0_is_no_success() -> None:
@@ -207,9 +208,9 @@ def test_a_bare_0_is_no_success() -> None:
 
 
 def test_a_sentinels_0_makes_no_other_code_green() -> None:
-    assert (end_of(exited(0, cluster=1)).reason, end_of(exited(0, cluster=1)).exit_code) == ("job_failed", 1)
+    assert (end_of(exited(0, cluster=1)).reason, end_of(exited(0, cluster=1)).exit_code) == ("unknown", None)
     end = end_of(exited(0), exit_code=1)
-    assert (end.reason, end.exit_code, end.source) == ("job_failed", 1, Source.EXIT_CODE)
+    assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.EXIT_CODE)
 
 
 def test_a_failed_setup_is_no_failure_of_the_command() -> None:
@@ -266,7 +267,7 @@ def test_a_rank_that_failed_before_the_cluster_could_stop_it_counts() -> None:
     report = SentinelReport(SentinelWord.EXITED, 1, 5)
     end = end_of(exited(0), NodeState(1, report=report, stopped_by_cluster=True), exit_code=0)
     assert (end.reason, end.exit_code, end.first_failing_node) == ("job_failed", 5, 1)
-    assert end_of(exited(0), NodeState(1, 5, stopped_by_cluster=True)).exit_code == 5
+    assert end_of(exited(0), NodeState(1, 5, stopped_by_cluster=True)).reason == "unknown"
 
 
 def test_the_rank_that_failed_first_decides() -> None:
@@ -323,7 +324,7 @@ def test_a_limit_on_any_rank_counts() -> None:
 
 
 def test_the_first_of_several_limits_counts() -> None:
-    end = end_of(said("max_runtime_reached", 0, ended=9.0), said("heartbeat_timeout", 1, ended=5.0))
+    end = end_of(said("max_runtime_reached", 1, ended=9.0), said("heartbeat_timeout", 0, ended=5.0))
     assert end.reason == "heartbeat_timeout"
 
 
@@ -397,7 +398,8 @@ def test_no_log_is_read_where_no_rule_asks_for_it() -> None:
     assert outcome(JobSpec("x"), seen, action=None, classification=rules, log=log).reason == "preempted"
     limit = Observation(Phase.ENDED, nodes=(said("heartbeat_timeout"),))
     assert (
-        outcome(JobSpec("x"), limit, action=None, classification=rules, log=log).reason == "heartbeat_timeout"
+        outcome(JobSpec("x", heartbeat_timeout=1.0), limit, action=None, classification=rules, log=log).reason
+        == "heartbeat_timeout"
     )
 
 

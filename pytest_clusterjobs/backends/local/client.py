@@ -24,6 +24,7 @@ from ...jobs.token import Token
 from .. import sentinel
 from ..environment import inherited
 from ..environment import job_variables
+from ..environment import secrets_of
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import FindAnswer
@@ -31,6 +32,7 @@ from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import SubmissionRejected
 from . import capabilities
+from . import processes
 from .channel import Channel
 from .channel import ChannelClosed
 from .journal import read
@@ -46,8 +48,6 @@ START_TIMEOUT = 20.0
 """Seconds that a runner may take to get going."""
 TRIES = 5
 """How often a call is made anew after the runner has died under it."""
-RUNNER_LIMIT = 30.0
-"""From this ``max_runtime`` (seconds) on the runner keeps the time: a timer costs a job two processes."""
 
 
 def default_slots() -> int:
@@ -70,20 +70,24 @@ class LocalBackend:
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
         run = self._run(self._folder)
-        ours = spec.max_runtime >= RUNNER_LIMIT
+        env = {**job_variables(spec, token), **secrets_of(spec)}
+        inherits = inherited(os.environ)
+        shell = processes.shell_for({*env, *inherits})
         message = {
             "token": token,
             "name": spec.name,
             "nodes": spec.nodes,
-            "argv": sentinel.argv(
-                spec,
-                token,
-                workdir=self._workdir(spec),
-                timed=not ours,
-                leader=sentinel.leader_here(),
-            ),
-            "env": {**job_variables(spec, token), **_secrets(spec)},
-            "max_runtime": spec.max_runtime if ours else None,
+            "argv": [
+                *shell,
+                *sentinel.argv(
+                    spec,
+                    token,
+                    workdir=self._workdir(spec),
+                    leader="" if shell[0] == "bash" else sentinel.leader_here(),
+                    inherited=inherits,
+                )[1:],
+            ],
+            "env": env,
             "grace": spec.grace_period,
             "max_restarts": spec.max_restarts,
             "not_after": self._context.not_after,
@@ -167,13 +171,6 @@ class LocalBackend:
         for token, handle in handles.items():
             found.setdefault(self._run(Path(handle.data["folder"])), []).append(token)
         return found
-
-
-def _secrets(spec: JobSpec) -> dict[str, str]:
-    missing = [name for name in spec.secrets if name not in os.environ]
-    if missing:
-        raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
-    return {name: os.environ[name] for name in spec.secrets}
 
 
 class Run:

@@ -17,24 +17,42 @@ _PR_SET_CHILD_SUBREAPER = 36
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP)
 
 
+_SHELLS = {"sh": "/bin/sh", "bash": "/bin/bash"}
+# An earlier start of the job may have put a FIFO or a link there.
+_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def shell_for(names: Collection[str]) -> list[str]:
+    """The shell of a sentinel: ``sh``, or bash where the job has exported functions, which dash would drop."""
+    if any(name.startswith("BASH_FUNC_") for name in names) and os.access(_SHELLS["bash"], os.X_OK):
+        # Without -p the functions would be the sentinel's own, too.
+        return ["bash", "-p"]
+    return ["sh"]
+
+
+def append(path: str, data: bytes) -> None:
+    """Write at the end of a job's log. Raises OSError."""
+    with open(os.open(path, _OUTPUT, 0o600), "wb") as file:
+        file.write(data)
+
+
 def become_subreaper() -> None:
     """Inherit every orphan among our descendants."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def spawn(argv: list[str], env: Mapping[str, str], log: str) -> int:
-    """Start ``/bin/sh`` in a session of its own, output to ``log``. Raises OSError.
+    """Start a shell in a session of its own, output to ``log``. Raises OSError.
 
     By posix_spawn, which costs a third of fork and exec: it does not copy this process.
     """
-    output = (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     return os.posix_spawn(
-        "/bin/sh",
+        _SHELLS[argv[0]],
         argv,
         env,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            output,
+            (os.POSIX_SPAWN_OPEN, 1, log, _OUTPUT, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -114,15 +115,15 @@ def packed(report: SentinelReport | None) -> list[Any] | None:
     """A report as the journal keeps it."""
     if report is None:
         return None
-    return [str(report.word), report.node, report.exit_code, report.restarts, report.heartbeats]
+    return list(astuple(report))
 
 
 def unpacked(report: list[Any] | None) -> SentinelReport | None:
     """The opposite of :func:`packed`."""
     if report is None:
         return None
-    word, node, exit_code, restarts, heartbeats = report
-    return SentinelReport(SentinelWord(word), node, exit_code, restarts, heartbeats)
+    word, *rest = report
+    return SentinelReport(SentinelWord(word), *rest)
 
 
 def to_wire(record: Record) -> list[Any]:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -18,6 +19,8 @@ from ...jobs import SentinelWord
 from ...jobs.token import nonce
 from .. import sentinel
 from ..environment import node_variables
+from ..logfile import read_piece
+from ..protocol import BackendError
 from . import processes
 from .clock import SteadyClock
 from .journal import Journal
@@ -46,8 +49,6 @@ class Job:
     record: Record
     argv: list[str]
     env: dict[str, str]
-    max_runtime: float | None
-    """What we enforce in the sentinel's place; ``None`` where it does so itself."""
     grace: float
     max_restarts: int
     not_after: float | None
@@ -163,7 +164,6 @@ class Scheduler:
         job.live = {pid: rank for rank, pid in enumerate(pids) if pid}
         for pid in job.live:
             self._watch(token, pid)
-        self._arm(job)
         if len(job.live) < len(pids):
             self._not_started(job, [rank for rank, pid in enumerate(pids) if not pid])
 
@@ -182,8 +182,12 @@ class Scheduler:
         try:
             return processes.spawn(job.argv, {**self._environ, **job.env, **variables}, str(log))
         except OSError as error:
-            report = SentinelReport(SentinelWord.START_FAILED, rank, 126, restarts)
-            log.write_text(f"clusterjobs: {error.strerror}\n{sentinel.line(token, report)}\n")
+            self._put_report(
+                job,
+                SentinelReport(
+                    SentinelWord.START_FAILED, rank, 126, restarts, begun=False, note=str(error.strerror)
+                ),
+            )
             return 0
 
     def _not_started(self, job: Job, ranks: list[int]) -> None:
@@ -197,22 +201,6 @@ class Scheduler:
         else:
             self._start_over(job)
 
-    def _arm(self, job: Job) -> None:
-        """Strike ``max_runtime`` in the sentinels' place: they say so, and stop the command."""
-        if job.max_runtime is None:
-            return
-        token, restarts = job.record.token, job.record.restarts
-
-        def strike() -> None:
-            job = self.jobs.get(token)
-            if job is not None and job.record.restarts == restarts:
-                pids = list(job.live)
-                for pid in pids:
-                    processes.send(pid, signal.SIGUSR2)
-                self._after(job.grace + STOP_SLACK, lambda: self._kill(job, pids))
-
-        self._after(job.max_runtime, strike)
-
     def _hostfile(self, nodes: int) -> os.PathLike[str]:
         path = self._places.hostfile(nodes)
         if not path.exists():
@@ -223,8 +211,8 @@ class Scheduler:
         token = job.record.token
         self._note("start", token, restarts=restarts, pids=[0] * job.record.width)
         for rank in range(job.record.width):
-            report = SentinelReport(SentinelWord.TOO_LATE, rank, None, restarts)
-            self._places.log(token, rank, restarts).write_text(sentinel.line(token, report) + "\n")
+            report = SentinelReport(SentinelWord.TOO_LATE, rank, None, restarts, begun=False)
+            self._put_report(job, report)
             self._note("node", token, rank=rank, code=125, report=packed(report))
         self._end(job, ENDED, "its time to start was over", 125)
         self._free += job.record.width
@@ -251,6 +239,12 @@ class Scheduler:
         elif rank == 0 and not job.stopping:
             restarts = job.record.restarts
             self._after(FOLLOW_GRACE, lambda: self._dismiss(job, restarts))
+
+    def _put_report(self, job: Job, report: SentinelReport) -> None:
+        """Speak in the place of a sentinel that could not be started."""
+        log = self._places.log(job.record.token, report.node, report.restarts)
+        with suppress(OSError):
+            processes.append(str(log), f"{sentinel.line(job.record.token, report)}\n".encode())
 
     def _report(self, job: Job, rank: int) -> SentinelReport | None:
         token = job.record.token
@@ -360,7 +354,7 @@ class Scheduler:
         self.changed.add(token)
 
 
-_JOB_KEYS = ("argv", "env", "max_runtime", "grace", "max_restarts", "not_after")
+_JOB_KEYS = ("argv", "env", "grace", "max_restarts", "not_after")
 
 
 def too_wide(nodes: int, slots: int) -> str:
@@ -374,10 +368,7 @@ def too_wide(nodes: int, slots: int) -> str:
 def read_report(places: Places, token: str, rank: int, restart: int) -> SentinelReport | None:
     """The sentinel's own line, from the end of a node's log."""
     try:
-        with open(places.log(token, rank, restart), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - TAIL_BYTES))
-            tail = file.read()
-    except FileNotFoundError:
+        piece = read_piece(places.log(token, rank, restart), tail=TAIL_BYTES)
+    except BackendError:
         return None
-    return sentinel.parse(tail.decode(errors="replace"), nonce(token))
+    return None if piece is None else sentinel.parse(piece.data.decode(errors="replace"), nonce(token), rank)

@@ -30,7 +30,7 @@ _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
 _CALL = re.compile(r"(?:(?<=[\n;&|{(\" ])|^)cj_[a-z]+(?=\(\)| |;|&|\||$)(?!=)", re.MULTILINE)
 _VALUE = re.compile(r"\b(?:SHELL|OPTIONS|LATE|EVERY|SILENT)\b")
 _OPTIONS = {"bash": "-eo pipefail", "sh": "-e"}
-_PREFIXES = ("_", *ascii_lowercase, *ascii_uppercase)
+_PREFIXES: tuple[str, ...] = ("_", *ascii_lowercase, *ascii_uppercase)
 _BLANKS = re.compile(r" ?(&&|\|\||;|[<>]+(?=[&$\"/])|&(?= ?wait)) ?| (?=&$)", re.MULTILINE)
 _LETTERS = ascii_letters + digits
 
@@ -122,9 +122,7 @@ def _tick(limit: float) -> int:
     return min(500, max(25, round(limit)))
 
 
-def _script(
-    spec: JobSpec, parts: Collection[str], prefix: str, prelude: str, not_after: float | None
-) -> str:
+def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str, not_after: float | None) -> str:
     interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
     values = {
         "SHELL": spec.shell,

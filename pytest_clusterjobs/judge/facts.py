@@ -1,0 +1,61 @@
+"""Reports of sentinels, held against what is known for sure: the settings of the job, and what each rank can have seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..jobs import JobSpec
+from ..jobs import NodeState
+from ..jobs import Observation
+from ..jobs import SentinelReport
+from ..jobs import SentinelWord
+
+TOLERANCE_SECONDS = 2.0
+TOLERANCE_SHARE = 0.01
+"""What a limit may have struck too early by, for a clock that runs a little fast."""
+
+
+def own_reports(observation: Observation) -> Observation:
+    """The observation, without reports that name another rank than the one they were found for."""
+    if all(node.report is None or node.report.node == node.rank for node in observation.nodes):
+        return observation
+    nodes = (
+        node if node.report is None or node.report.node == node.rank else replace(node, report=None)
+        for node in observation.nodes
+    )
+    return replace(observation, nodes=tuple(nodes))
+
+
+def never_began(node: NodeState) -> bool:
+    """Whether it is known that the command of this rank did not begin."""
+    return node.begun is False if node.report is None else node.report.begun is False
+
+
+def contradiction(spec: JobSpec, node: NodeState) -> str:
+    """Why the report of a rank cannot be true; empty if it can."""
+    report = node.report
+    if report is None:
+        return ""
+    if report.word is SentinelWord.EXITED and report.begun is False:
+        return "the sentinel says that the command ended, and that it never began"
+    if report.word is SentinelWord.HEARTBEAT_TIMEOUT:
+        return _of_heartbeats(spec, report)
+    if report.word is SentinelWord.MAX_RUNTIME_REACHED:
+        return _too_early(report, spec.max_runtime)
+    return ""
+
+
+def _of_heartbeats(spec: JobSpec, report: SentinelReport) -> str:
+    if spec.heartbeat_timeout is None:
+        return f"the sentinel says {report.word}, and the job has no such limit"
+    if report.node != 0:
+        return f"the sentinel says {report.word}, which rank 0 alone is held to"
+    if report.begun is False:
+        return f"the sentinel says {report.word}, and that the command never began"
+    return _too_early(report, spec.heartbeat_timeout)
+
+
+def _too_early(report: SentinelReport, limit: float) -> str:
+    if report.seconds is None or report.seconds >= limit * (1 - TOLERANCE_SHARE) - TOLERANCE_SECONDS:
+        return ""
+    return f"the sentinel says {report.word} after {report.seconds:.1f} s, and the limit is {limit:g} s"
