@@ -29,7 +29,9 @@ case $1 in
 0) [ "$CLUSTERJOBS_NUM_NODES" -gt 1 ] && rm -f "$2/hosts" || rm -rf "$2";;
 esac
 }
-trap 'clusterjobs_end $?' EXIT
+# A signal may let a fork of bash come here as well, which has said nothing: there the first command's code is not to be believed.
+trap 'cj_some=$?; if [ "$cj_line" ]; then clusterjobs_end $cj_some; fi' EXIT
 
 ## once
-trap 'clusterjobs_clock ended; rm -rf "${CLUSTERJOBS_HOSTFILE%/*}"' EXIT
+# As above.
+trap 'cj_some=$?; if [ "$cj_line" ]; then clusterjobs_clock ended; rm -rf "${CLUSTERJOBS_HOSTFILE%/*}"; fi' EXIT
