@@ -168,7 +168,7 @@ class JobLog:
             for chunk in self._read(seen, cursor):
                 yield chunk.text, chunk.complete
                 cursor = chunk.cursor
-            if chunk.complete or not follow:
+            if chunk.complete or chunk.gap or not follow:
                 return
             time.sleep(self._job.pause)
 

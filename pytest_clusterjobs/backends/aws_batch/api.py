@@ -17,7 +17,6 @@ from typing import Any
 
 from ..protocol import BackendError
 from ..protocol import Throttled
-from .errors import NotThere
 from .errors import SiteTrouble
 from .errors import translated
 from .settings import Settings
@@ -63,12 +62,9 @@ class Api:
         """The answer of AWS Batch. Raises BackendError, Throttled, SubmissionRejected."""
         return self._call("batch", operation, region, arguments)
 
-    def logs(self, operation: str, region: str = "", **arguments: Any) -> dict[str, Any] | None:
-        """The answer of CloudWatch Logs; ``None`` if there is no such group or stream (yet). Raises as ``batch``."""
-        try:
-            return self._call("logs", operation, region, arguments)
-        except NotThere:
-            return None
+    def logs(self, operation: str, region: str = "", **arguments: Any) -> dict[str, Any]:
+        """The answer of CloudWatch Logs. Raises NotThere if there is no such group or stream (yet), and as ``batch``."""
+        return self._call("logs", operation, region, arguments)
 
     def pages(
         self, operation: str, key: str, region: str = "", **arguments: Any

@@ -168,7 +168,7 @@ class BatchBackend:
             return self._reader.read_stream(Stream(*known), cursor=cursor, tail=tail)
         detail = job.ranks.get(node)
         if detail is None:
-            return LogChunk("", cursor, job.detail.is_over)
+            return _without_node(job, node, cursor)
         return self._reader.read(detail, restart=restart, cursor=cursor, tail=tail)
 
     def inspect(self, job_id: str) -> Inspection | None:
@@ -250,6 +250,14 @@ class BatchBackend:
     def close(self) -> None:
         """See :class:`Backend`."""
         self._api.close()
+
+
+def _without_node(job: Job, node: int, cursor: Any) -> LogChunk:
+    """The log of a rank that AWS Batch does not show: the job has none, or has not started it, or it is kept from us."""
+    exists = node < job.detail.nodes and job.detail.started is not None
+    if exists and job.detail.is_over:
+        return LogChunk("", cursor, gap=f"AWS Batch does not show node {node}")
+    return LogChunk("", cursor, job.detail.is_over)
 
 
 def _by_region(handles: Mapping[str, Handle]) -> dict[str, dict[str, str]]:

@@ -100,6 +100,11 @@ class Detail:
         return int((self.raw.get("nodeProperties") or {}).get("numNodes") or 1)
 
     @property
+    def rank(self) -> int:
+        """Which node it is; 0 for a whole job."""
+        return int((self.raw.get("nodeDetails") or {}).get("nodeIndex") or 0)
+
+    @property
     def is_multinode(self) -> bool:
         """Whether it is a whole multi-node job."""
         return bool((self.raw.get("nodeProperties") or {}).get("numNodes")) and SEPARATOR not in self.job_id
@@ -148,6 +153,11 @@ class Detail:
     def log_group(self) -> str | None:
         """The log group that its definition says; ``None`` if it does not."""
         return _log_options(self.raw).get("awslogs-group")
+
+    @property
+    def log_driver(self) -> str:
+        """What takes its logs, by its definition; empty if that does not say."""
+        return _logging(self.raw).get("logDriver") or ""
 
     @property
     def log_region(self) -> str:
@@ -208,9 +218,12 @@ def _start(shown: Mapping[str, Any], containers: Iterable[Mapping[str, Any]]) ->
 
 
 def _log_options(raw: Mapping[str, Any]) -> Mapping[str, str]:
-    """The options of its log driver, wherever this shape of a job has them."""
-    for container in (raw.get("container") or {}, *_of_tasks(raw.get("ecsProperties") or {})):
-        if logging := container.get("logConfiguration"):
-            options: Mapping[str, str] = logging.get("options") or {}
-            return options
-    return {}
+    """The options of its log driver."""
+    options: Mapping[str, str] = _logging(raw).get("options") or {}
+    return options
+
+
+def _logging(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where its definition sends its logs, wherever this shape of a job says so."""
+    containers = (raw.get("container") or {}, *_of_tasks(raw.get("ecsProperties") or {}))
+    return next((found for each in containers if (found := each.get("logConfiguration"))), {})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from .api import Api
 from .detail import Stream
+from .errors import NotThere
 
 PIECES = 4
 """Pages (of 1 MB at most) that one call reads."""
@@ -31,15 +34,18 @@ class Piece:
     """Goes on from here; ``None`` if the stream is not there yet."""
     at_end: bool
     """Whether there is no more of it now."""
+    missing: str = ""
+    """CloudWatch's words if there is no such stream: not yet, or not any more."""
 
 
 def read_on(api: Api, stream: Stream, token: str | None) -> Piece:
     """The next lines after ``token``, or the first. An empty page is not the end; a token that stays the same is."""
     pieces: list[str] = []
     for _ in range(PIECES):
-        page = _page(api, stream, token, startFromHead=True)
-        if page is None:
-            return Piece("".join(pieces), token, at_end=True)
+        try:
+            page = _page(api, stream, token, startFromHead=True)
+        except NotThere as error:
+            return Piece("".join(pieces), token, at_end=True, missing=str(error))
         pieces.append(_text(page["events"]))
         if page["nextForwardToken"] == token:
             return Piece("".join(pieces), token, at_end=True)
@@ -49,18 +55,21 @@ def read_on(api: Api, stream: Stream, token: str | None) -> Piece:
 
 def read_tail(api: Api, stream: Stream, size: int) -> Piece:
     """The last ``size`` bytes at most, as far as whole characters go."""
-    text, token, forward = "", None, None
-    limit = min(MAX_EVENTS, max(20, size // SHORTEST_LINE))
-    while len(text.encode()) < size:
-        page = _page(api, stream, token, startFromHead=False, limit=limit)
-        if page is None:
-            break
-        piece = _text(page["events"])
-        text, forward = piece + text, forward or page["nextForwardToken"]
-        if page["nextBackwardToken"] == token or (0 < len(page["events"]) < limit and len(piece) < ROOMY):
-            break
-        token = page["nextBackwardToken"]
+    text, forward = "", None
+    try:
+        for page in _backwards(api, stream, min(MAX_EVENTS, max(20, size // SHORTEST_LINE))):
+            text, forward = _text(page["events"]) + text, forward or page["nextForwardToken"]
+            if len(text.encode()) >= size:
+                break
+    except NotThere as error:
+        return Piece(last_bytes(text, size), forward, at_end=True, missing=str(error))
     return Piece(last_bytes(text, size), forward, at_end=True)
+
+
+def pages_from_end(api: Api, stream: Stream, most: int) -> Iterator[str]:
+    """The texts of the last ``most`` pages, the last one first; each begins and ends with a line."""
+    for page in islice(_backwards(api, stream, MAX_EVENTS), most):
+        yield _text(page["events"])
 
 
 def last_bytes(text: str, size: int) -> str:
@@ -68,9 +77,21 @@ def last_bytes(text: str, size: int) -> str:
     return text.encode()[-size:].decode("utf-8", "ignore")
 
 
+def _backwards(api: Api, stream: Stream, limit: int) -> Iterator[Mapping[str, Any]]:
+    """Pages of at most ``limit`` lines, from the end to the beginning."""
+    token = None
+    while True:
+        page = _page(api, stream, token, startFromHead=False, limit=limit)
+        yield page
+        size = sum(len(event["message"]) for event in page["events"])
+        if page["nextBackwardToken"] == token or (0 < len(page["events"]) < limit and size < ROOMY):
+            return
+        token = page["nextBackwardToken"]
+
+
 def _page(
     api: Api, stream: Stream, token: str | None, *, startFromHead: bool, **more: Any
-) -> Mapping[str, Any] | None:
+) -> Mapping[str, Any]:
     if token is not None:
         more["nextToken"] = token
     return api.logs(

@@ -30,12 +30,18 @@ PHASES: Mapping[str, Phase] = {
 }
 
 SWALLOWED = (
-    "the log is complete and has no word of ours: the command may never have run"
+    "the log was read to its end and has no mark that the command began"
     " (an image's ENTRYPOINT that swallows it, or no sh in the image?)"
 )
 
 STOPPING_FOR = 60.0
 """Seconds after the end of the main node that the others have to be shown as ended; AWS kills them after 30."""
+
+NOTICED = 60.0
+"""Seconds by which AWS may notice that a node was lost, or never started, after another one has failed for that."""
+
+_BEFORE_ALL = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.START_FAILED})
+"""What makes the other nodes fail, too."""
 
 _STOPS = frozenset({137, 143})
 
@@ -47,6 +53,10 @@ class Told:
     report: SentinelReport | None = None
     complete: bool = False
     page: str | None = None
+    begun: bool | None = None
+    """Without a report: whether the command began; ``None`` if that is not known (yet)."""
+    unread: str = ""
+    """Without a report: why the log cannot be read to its end, or was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ def observe(job: Job, told: Mapping[int, Told], *, now: float | None = None) -> 
     nodes = tuple(_node(job, rank, told.get(rank, Told())) for rank in sorted(job.ranks))
     row = _row(job, nodes)
     complete = all(told.get(rank, Told()).complete for rank in job.ranks)
-    swallowed = detail.is_ours and row is None and complete and _was_swallowed(nodes)
+    swallowed = row is None and _was_swallowed(nodes)
     hint = None if row is None else row.reason
     return Observation(
         Phase.ENDED,
@@ -122,14 +132,16 @@ def end_row(detail: Detail) -> Row | None:
     return None if row is None or row.reason is None else row
 
 
-def _node_row(detail: Detail) -> Row | None:
-    """The hard fact in how a node ended. A flag is the whole job's; its text may be on each node, and is anybody's."""
-    flagged = detail.terminated or detail.cancelled
-    status_reason = "" if flagged else detail.status_reason or detail.last.status_reason
-    row = at_end(
-        terminated=False, cancelled=False, status_reason=status_reason, container_reasons=detail.last.reasons
+def _node_row(job: Job, detail: Detail) -> Row | None:
+    """The hard fact in how a node ended. A flag is the whole job's, and so is the text of whoever ended it."""
+    texts = dict.fromkeys([detail.status_reason, detail.last.status_reason])
+    if detail.terminated or detail.cancelled:
+        texts.pop(job.detail.status_reason, None)
+    rows = (
+        at_end(terminated=False, cancelled=False, status_reason=text, container_reasons=detail.last.reasons)
+        for text in texts or [""]
     )
-    return None if row is None or row.reason is None else row
+    return next((row for row in rows if row is not None and row.reason is not None), None)
 
 
 def failed(job: Job) -> list[NodeState]:
@@ -137,7 +149,7 @@ def failed(job: Job) -> list[NodeState]:
     if job.detail.status != "RUNNING":
         return []
     return [
-        NodeState(rank, node.last.exit_code, _stopped(node), host=node.last.instance or None)
+        NodeState(rank, node.last.exit_code, ended=_stopped(node), host=node.last.instance or None)
         for rank, node in sorted(job.nodes.items())
         if node.status == "FAILED" and _is_of_this_start(job, node)
     ]
@@ -168,14 +180,34 @@ def _is_of_this_start(job: Job, node: Detail) -> bool:
 def _row(job: Job, nodes: Sequence[NodeState]) -> Row | None:
     """The hard fact of a job: its own, or else that of the rank that failed first.
 
-    That somebody ended the job does not outweigh what a rank had come to before.
+    That somebody ended the job does not outweigh what a rank had come to before. A node that was lost or never started
+    comes before the failures that it may have caused elsewhere, although AWS may have noticed those first.
     """
     own = end_row(job.detail)
-    bad = [node for node in nodes if node.exit_code != 0 and not node.stopped_by_cluster]
-    first = min(bad, key=lambda node: (node.ended is None, node.ended, node.rank), default=None)
-    if not job.nodes or first is None or not (own is None or own.reason is Reason.CANCELLED):
+    if not job.nodes or not (own is None or own.reason is Reason.CANCELLED):
         return own
-    return _node_row(job.nodes[first.rank]) or own
+    rows = {node.rank: _node_row(job, job.nodes[node.rank]) for node in nodes}
+    bad = [
+        node
+        for node in nodes
+        if rows[node.rank] is not None or (node.exit_code != 0 and not node.stopped_by_cluster)
+    ]
+    first = min((node.ended for node in bad if node.ended is not None), default=None)
+    facts = [
+        (node.ended or 0.0, node.rank, row)
+        for node in bad
+        if (row := rows[node.rank]) is not None and _may_be_first(node, row, first, own)
+    ]
+    return min(facts)[2] if facts else own
+
+
+def _may_be_first(node: NodeState, row: Row, first: float | None, own: Row | None) -> bool:
+    """Whether a rank's hard fact may have come before any other failure, the earliest of which was at ``first``."""
+    if node.ended is None or first is None:
+        return True
+    # Of a job that somebody has ended, machines may go at any time after that.
+    patience = NOTICED if own is None and row.reason in _BEFORE_ALL else 0.0
+    return node.ended <= first + patience
 
 
 def _node(job: Job, rank: int, told: Told) -> NodeState:
@@ -183,8 +215,10 @@ def _node(job: Job, rank: int, told: Told) -> NodeState:
     return NodeState(
         rank,
         detail.last.exit_code,
-        _stopped(detail),
-        told.report,
+        ended=_stopped(detail),
+        report=told.report,
+        begun=None if told.report is not None else told.begun,
+        unread="" if told.report is not None else told.unread,
         stopped_by_cluster=_was_stopped(job, rank, detail),
         host=detail.last.instance or None,
         log=told.page,
@@ -196,17 +230,15 @@ def _was_stopped(job: Job, rank: int, detail: Detail) -> bool:
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:
         return False
-    if detail.last.exit_code not in {None, *_STOPS} or _node_row(detail) is not None:
+    if detail.last.exit_code not in {None, *_STOPS} or _node_row(job, detail) is not None:
         return False
     stopped, end = _stopped(detail), _stopped(main)
     return stopped is None or end is None or stopped >= end
 
 
 def _was_swallowed(nodes: Sequence[NodeState]) -> bool:
-    """Whether every rank failed without a word of its sentinel and not by a kill, which would explain that."""
-    return bool(nodes) and all(
-        node.report is None and node.exit_code and node.exit_code not in _STOPS for node in nodes
-    )
+    """Whether every rank ended without a mark of its sentinel and not by a kill, which would explain that."""
+    return bool(nodes) and all(node.begun is False and node.exit_code not in _STOPS for node in nodes)
 
 
 def _stopped(detail: Detail) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...jobs import LogChunk
+from ...jobs import SentinelReport
 from ...jobs.token import nonce
 from .. import sentinel
 from ..protocol import BackendError
@@ -18,13 +19,20 @@ from .detail import Start
 from .detail import Stream
 from .links import log_page
 from .logs import last_bytes
+from .logs import Piece
 from .logs import read_on
 from .logs import read_tail
+from .marks import PAGES
+from .marks import search
 from .observe import Job
 from .observe import Told
 
 REPORT_TAIL = 16_384
 """Bytes of a log's end in which the sentinel's line is looked for."""
+
+TOO_LARGE = (
+    f"neither the first nor the last {PAGES} pages of its log have a word of ours, and it is larger than that"
+)
 
 KEPT = 256
 """Ends of complete logs that are kept: whoever asked how a job ended may want to show its last lines."""
@@ -39,8 +47,8 @@ class Reader:
         self._group = group
         self._settle = settle
         self._now = now
-        self._ends: dict[str, LogChunk] = {}
-        """By the id of a job or node that has ended."""
+        self._ends: dict[str, tuple[LogChunk, Told]] = {}
+        """The end of a complete log and what it says, by the id of a job or node that has ended."""
         self._lock = threading.Lock()
 
     def last_words(self, job: Job) -> dict[int, Told]:
@@ -50,8 +58,7 @@ class Reader:
     def read(self, detail: Detail, *, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
         """A piece of one start's log (``None``: the last, or the cursor's and on from there). Raises BackendError."""
         if restart is None and cursor is None and tail is not None and tail <= REPORT_TAIL:
-            with self._lock:
-                kept = self._ends.get(detail.job_id)
+            kept, _ = self._kept(detail)
             if kept is not None:
                 return replace(kept, text=last_bytes(kept.text, tail))
         return self._ask(detail, restart, cursor, tail)
@@ -60,21 +67,30 @@ class Reader:
         last = max(0, len(detail.starts) - 1)
         at, token, told = cursor or [last if restart is None else restart, None, False]
         stream = detail.stream(at, self._group)
-        final = detail.is_over or at < last
+        settled = (detail.is_over or at < last) and self._is_settled(detail, at)
         if stream is None:
-            return LogChunk("", [at, token, told], final and self._is_settled(detail, at))
-        piece = read_on(self._api, stream, token) if tail is None else read_tail(self._api, stream, tail)
-        told = told or sentinel.parse(piece.text[-REPORT_TAIL:], _nonce(detail)) is not None
-        complete = final and piece.at_end and (told or self._is_settled(detail, at))
+            return _without_stream(detail, [at, token, told], settled=settled, ran=_ran(detail, at))
+        piece = self._piece(stream, token, tail)
+        if piece.missing:
+            gone = bool(piece.text or token)
+            gap = _missing(piece, stream, gone=gone) if gone or (settled and _ran(detail, at)) else ""
+            return LogChunk(piece.text, [at, piece.token, told], settled and not gap, gap)
+        told = told or _report(piece.text[-REPORT_TAIL:], detail) is not None
+        final = detail.is_over or at < last
+        complete = final and piece.at_end and (told or settled)
         if complete and restart is None and at < last:
             return LogChunk(piece.text, [at + 1, None, False], False)
         return LogChunk(piece.text, [at, piece.token, told], complete)
 
+    def _piece(self, stream: Stream, token: str | None, tail: int | None) -> Piece:
+        return read_on(self._api, stream, token) if tail is None else read_tail(self._api, stream, tail)
+
     def read_stream(self, stream: Stream, *, cursor: Any, tail: int | None) -> LogChunk:
         """A piece of a log whose job AWS Batch has forgotten. Raises BackendError."""
         token = cursor[1] if cursor else None
-        piece = read_on(self._api, stream, token) if tail is None else read_tail(self._api, stream, tail)
-        return LogChunk(piece.text, [0, piece.token, False], piece.at_end)
+        piece = self._piece(stream, token, tail)
+        gap = _missing(piece, stream, gone=bool(piece.text or token)) if piece.missing else ""
+        return LogChunk(piece.text, [0, piece.token, False], piece.at_end and not gap, gap)
 
     def page(self, detail: Detail, start: int = -1) -> str | None:
         """The console's page of one start's log (the last); ``None`` if there is no log, or no console."""
@@ -85,26 +101,46 @@ class Reader:
         return log_page(self._api.partition, region, stream.group, stream.name)
 
     def _last_words(self, detail: Detail) -> Told:
+        _, known = self._kept(detail)
+        if known is not None:
+            return known
         page = self.page(detail)
         try:
             chunk = self.read(detail, restart=None, cursor=None, tail=REPORT_TAIL)
-        except BackendError:
+            told = self._told(detail, chunk, page)
+        except BackendError as error:
             # Its end is known all the same; whoever needs the log asks again.
-            return Told(page=page)
+            return Told(page=page, unread=str(error))
         if chunk.complete:
-            self._keep(detail.job_id, chunk)
-        return Told(sentinel.parse(chunk.text, _nonce(detail)), chunk.complete, page)
+            self._keep(detail.job_id, chunk, told)
+        return told
 
-    def _keep(self, job_id: str, chunk: LogChunk) -> None:
+    def _told(self, detail: Detail, chunk: LogChunk, page: str | None) -> Told:
+        """What a log says by its end, or where that says nothing, by all of it. Raises BackendError."""
+        report = _report(chunk.text, detail)
+        if report is not None or not chunk.complete or not detail.is_ours:
+            return Told(report, chunk.complete, page, unread=chunk.gap)
+        stream = detail.stream(len(detail.starts) - 1, self._group)
+        if stream is None or not chunk.text:
+            return Told(None, chunk.complete, page, begun=False)
+        marks = search(self._api, stream, _nonce(detail), detail.rank)
+        if marks is None:
+            return Told(None, chunk.complete, page, unread=TOO_LARGE)
+        return Told(marks.report, chunk.complete, page, begun=marks.begun)
+
+    def _kept(self, detail: Detail) -> tuple[LogChunk | None, Told | None]:
         with self._lock:
-            self._ends[job_id] = chunk
+            return self._ends.get(detail.job_id, (None, None))
+
+    def _keep(self, job_id: str, chunk: LogChunk, told: Told) -> None:
+        with self._lock:
+            self._ends[job_id] = chunk, told
             while len(self._ends) > KEPT:
                 del self._ends[next(iter(self._ends))]
 
     def _is_settled(self, detail: Detail, at: int) -> bool:
         """Whether whatever a start printed must be there by now. What never began prints nothing."""
-        starts = detail.starts
-        start = starts[at] if at < len(starts) else Start()
+        start = _start(detail, at)
         if start.started is None and start.stream is None:
             return True
         stopped = start.stopped or detail.stopped
@@ -119,6 +155,34 @@ def streams_of(job: Job, group: str) -> dict[str, list[str]]:
         if stream is not None:
             found[str(rank)] = [stream.group, stream.name, stream.region]
     return found
+
+
+def _start(detail: Detail, at: int) -> Start:
+    starts = detail.starts
+    return starts[at] if 0 <= at < len(starts) else Start()
+
+
+def _ran(detail: Detail, at: int) -> bool:
+    """Whether a start has printed something, for all that AWS Batch shows: a sentinel does so at its end, at the latest."""
+    return _start(detail, at).started is not None
+
+
+def _without_stream(detail: Detail, cursor: list[Any], *, settled: bool, ran: bool) -> LogChunk:
+    if not (settled and ran):
+        return LogChunk("", cursor, settled)
+    driver = detail.log_driver
+    where = f", its log driver is {driver}" if driver else ""
+    return LogChunk("", cursor, gap=f"AWS Batch names no log stream of it{where}")
+
+
+def _missing(piece: Piece, stream: Stream, *, gone: bool) -> str:
+    """Why a log will never be complete whose stream CloudWatch does not have."""
+    what = "its log was there and is gone" if gone else "its log is not there"
+    return f"{what}: {piece.missing} (stream {stream.name} in group {stream.group})"
+
+
+def _report(text: str, detail: Detail) -> SentinelReport | None:
+    return sentinel.parse(text, _nonce(detail), detail.rank)
 
 
 def _nonce(detail: Detail) -> str:

@@ -19,6 +19,7 @@ from ...jobs import Observation
 from ...jobs import Phase
 from ...jobs import Reason
 from ...jobs import Times
+from ...jobs.token import nonce
 from ...jobs.token import run_of
 from ...jobs.token import run_prefix
 from ..environment import secrets_of
@@ -34,6 +35,8 @@ from .kinds import NotUp
 from .logs import chunk
 from .logs import failed_starts
 from .logs import of_rank
+from .observe import fault_of
+from .observe import is_explained
 from .observe import is_over
 from .observe import without_clocks
 from .sdk import Request
@@ -49,6 +52,8 @@ from .watcher import Watcher
 DAY = 86_400.0
 
 UNDER_WAY = "its launch is still under way"
+
+NOT_KEPT = "SkyPilot keeps no log of a start whose cluster was lost"
 
 READERS = 4
 """Logs of ended jobs that are read at once."""
@@ -233,10 +238,13 @@ class SkyPilotBackend:
         if restart is not None and restart < row.recoveries:
             starts = failed_starts(self._sky.log(row.job_id, controller=True))
             text = of_rank(starts[restart], node) if restart < len(starts) else ""
-            return chunk(without_clocks(text), cursor=cursor, tail=tail, complete=True)
-        complete = is_over(row, time.time(), self._settings.teardown)
-        text = without_clocks(of_rank(self._sky.log(row.job_id), node))
-        return chunk(text, cursor=cursor, tail=tail, complete=complete)
+            gap = "" if restart < len(starts) else NOT_KEPT
+            return chunk(without_clocks(text), cursor=cursor, tail=tail, complete=True, gap=gap)
+        over = is_over(row, time.time(), self._settings.teardown)
+        text = of_rank(self._sky.log(row.job_id), node)
+        exists = node < int(handle.data.get("nodes") or row.nodes or 1)
+        gap = fault_of(text, nonce(token), node) if over and exists and not is_explained(row) else ""
+        return chunk(without_clocks(text), cursor=cursor, tail=tail, complete=over, gap=gap)
 
     def _row_of(self, token: str) -> Row | None:
         """The job of a token, as it was a moment ago; one that has ended stays so."""

@@ -16,6 +16,8 @@ _PREFIX = re.compile(
 """``(NAME, pid=12) `` for a job of one node, ``(head, rank=0, pid=12) `` and ``(worker1, rank=1, pid=12, ip=10.0.0.2) ``
 for one of several. What SkyPilot says itself has none of these, and its setup's lines have no comma."""
 
+SHRUNK = "its log has become shorter: SkyPilot has lost some of it"
+
 _BEGIN = "== Logs of the user job (ID: "
 _END = "== End of logs (ID: "
 """Around the log of a failed start, in the log of the job's controller."""
@@ -45,6 +47,17 @@ def of_rank(text: str, rank: int) -> str:
     return "".join(found)
 
 
+def without_others(text: str, rank: int) -> str:
+    """The lines that no other rank has printed."""
+    return "".join(line for line in lines(text) if rank_of(line) in (None, rank))
+
+
+def rank_of(line: str) -> int | None:
+    """The rank that has printed a line, by its prefix."""
+    match = _PREFIX.match(line)
+    return None if match is None else int(match["rank"] or 0)
+
+
 def failed_starts(controller: str) -> list[str]:
     """The log of each start that failed, in order, out of the log of the job's controller."""
     found: list[str] = []
@@ -62,9 +75,15 @@ def failed_starts(controller: str) -> list[str]:
     return found
 
 
-def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool) -> LogChunk:
-    """A piece of one rank's log: its last ``tail`` bytes, or what follows ``cursor``, which counts characters."""
+def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool, gap: str = "") -> LogChunk:
+    """A piece of one rank's log: its last ``tail`` bytes, or what follows ``cursor``, which counts characters.
+
+    ``gap`` says why it will never be complete; that of an ended job which has become shorter has one as well.
+    """
+    complete = complete and not gap
     if tail is not None:
-        return LogChunk(text.encode()[-tail:].decode(errors="replace"), len(text), complete)
+        return LogChunk(text.encode()[-tail:].decode(errors="replace"), len(text), complete, gap)
     begin = cursor if isinstance(cursor, int) else 0
-    return LogChunk(text[begin:], max(begin, len(text)), complete)
+    if begin > len(text) and complete:
+        return LogChunk("", begin, gap=SHRUNK)
+    return LogChunk(text[begin:], max(begin, len(text)), complete, gap)

@@ -11,11 +11,14 @@ from dataclasses import field
 from ...jobs import NodeState
 from ...jobs import Observation
 from ...jobs import Phase
+from ...jobs import Reason
 from ...jobs import SentinelReport
 from ...jobs import Times
 from ...judge.ends import LIMITS
 from .. import sentinel
 from .logs import lines
+from .logs import rank_of
+from .logs import without_others
 from .sdk import Row
 from .states import hint_of
 from .states import phase_of
@@ -40,17 +43,59 @@ class Said:
 
     reports: Mapping[int, SentinelReport] = field(default_factory=dict)
     began: Mapping[int, float] = field(default_factory=dict)
+    """When its script began: before the command, and before ``setup``."""
     ended: Mapping[int, float] = field(default_factory=dict)
+    commands: Mapping[int, bool] = field(default_factory=dict)
+    """Of a rank without a report: whether its command began, where its log tells."""
+    unread: Mapping[int, str] = field(default_factory=dict)
+    """Of a rank without a report: why its log does not tell."""
 
 
-def said(text: str, mark: str) -> Said:
-    """Read it out of a log; the last word of each rank counts."""
-    clocks = [match for match in _CLOCK.finditer(text) if match["nonce"] == mark]
+def said(text: str, mark: str, ranks: int) -> Said:
+    """Read it out of the log of a start that is over; the last word of each rank on itself counts."""
+    own = {rank: without_others(text, rank) for rank in range(ranks)}
+    marks = {rank: sentinel.read(log, mark, rank) for rank, log in own.items()}
+    silent = {rank: found for rank, found in marks.items() if found.report is None}
+    faults = {rank: fault for rank in silent if (fault := fault_of(own[rank], mark, rank))}
     return Said(
-        {report.node: report for report in sentinel.parse_all(text, mark)},
-        {int(match["node"]): float(match["at"]) for match in clocks if match["what"] == "began"},
-        {int(match["node"]): float(match["at"]) for match in clocks if match["what"] == "ended"},
+        {rank: found.report for rank, found in marks.items() if found.report is not None},
+        _clocks(own, mark, "began"),
+        _clocks(own, mark, "ended"),
+        {rank: found.begun for rank, found in silent.items() if rank not in faults},
+        faults,
     )
+
+
+def fault_of(log: str, mark: str, rank: int) -> str:
+    """Why a rank's log of a start that is over does not tell whether its command began; empty if it does.
+
+    A script that has come to its end says so. What begins without an end, or not at all, may have been cut off by SkyPilot.
+    """
+    marks = sentinel.read(log, mark, rank)
+    if marks.report is not None or marks.begun or _clocks({rank: log}, mark, "ended"):
+        return ""
+    if _clocks({rank: log}, mark, "began"):
+        return f"SkyPilot's log of rank {rank} breaks off before its command began"
+    return f"SkyPilot has no line of rank {rank}: its log is lost, or its script never ran"
+
+
+def limits_in(text: str, mark: str) -> list[SentinelReport]:
+    """What sentinels said that a limit struck, each on its own rank, in the order of the log."""
+    return [
+        report
+        for line in lines(text)
+        for report in sentinel.parse_all(line, mark)
+        if report.word in LIMITS and rank_of(line) in (None, report.node)
+    ]
+
+
+def _clocks(logs: Mapping[int, str], mark: str, what: str) -> dict[int, float]:
+    return {
+        rank: float(match["at"])
+        for rank, log in logs.items()
+        for match in _CLOCK.finditer(log)
+        if match["nonce"] == mark and match["what"] == what and int(match["node"]) == rank
+    }
 
 
 def without_clocks(text: str) -> str:
@@ -63,6 +108,11 @@ def is_over(row: Row, now: float, teardown: float) -> bool:
     if phase_of(row.status) is not Phase.ENDED:
         return False
     return row.schedule_state in ("", TORN_DOWN) or now - (row.ended or 0.0) >= teardown
+
+
+def is_explained(row: Row) -> bool:
+    """Whether SkyPilot's state of an ended job says why there may be no word of its ranks."""
+    return hint_of(row.status, started=row.started is not None) not in (None, Reason.UNKNOWN)
 
 
 def observe_live(row: Row) -> Observation:
@@ -85,6 +135,7 @@ def observe_end(row: Row, words: Said, *, ranks: int, limit: SentinelReport | No
     if limit is not None and row.status == "CANCELLED":
         # By us: it was about to begin again, which a limit never leads to.
         hint = None
+    unread = {} if is_explained(row) else words.unread
     why = row.failure or row.details
     if row.schedule_state not in ("", TORN_DOWN):
         why = f"{why}; its cluster was not seen to go down".strip("; ")
@@ -97,10 +148,17 @@ def observe_end(row: Row, words: Said, *, ranks: int, limit: SentinelReport | No
         hint,
         0 if row.status == "SUCCEEDED" else code,
         tuple(
-            NodeState(rank, report=report, ended=words.ended.get(rank))
-            for rank, report in sorted(by_rank.items())
+            NodeState(
+                rank,
+                report=by_rank.get(rank),
+                ended=words.ended.get(rank),
+                begun=None if rank in by_rank else words.commands.get(rank),
+                unread="" if rank in by_rank else unread.get(rank, ""),
+            )
+            for rank in sorted({*by_rank, *words.commands, *unread})
         ),
         row.recoveries,
+        log_complete=not unread,
     )
 
 

@@ -117,8 +117,9 @@ def _run(spec: JobSpec, token: str, settings: Settings, not_after: float | None)
         workdir=spec.workdir or "",
         prelude=_prelude(spec, token, settings),
     )
-    # By its path: the job's own PATH, which is set by now, may lead nowhere.
-    return f"exec /bin/{shlex.join(words)}"
+    # By its path: the job's own PATH, which is set by now, may lead nowhere. bash, as SkyPilot's own shell, passes on
+    # functions that were exported; -p keeps it from heeding them, and what else would change it, itself.
+    return f"exec /bin/bash -p {shlex.join(words[1:])}"
 
 
 def _prelude(spec: JobSpec, token: str, settings: Settings) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import fields
 from dataclasses import replace
+from typing import Any
 
 from ...jobs import Handle
 from ...jobs import Observation
 from ...jobs import SentinelReport
 from ...jobs import SentinelWord
 from ...jobs.token import nonce
-from .. import sentinel
 from ..protocol import BackendError
 from .observe import first_limit
 from .observe import is_over
+from .observe import limits_in
 from .observe import observe_end
 from .observe import observe_live
 from .observe import Said
@@ -51,7 +54,7 @@ class Known:
     def limit(self) -> SentinelReport | None:
         """The limit that struck in an earlier start."""
         kept = self.handle.data.get("limit")
-        return None if kept is None else SentinelReport(**{**kept, "word": SentinelWord(kept["word"])})
+        return None if kept is None else _report(kept)
 
 
 class Watcher:
@@ -75,12 +78,13 @@ class Watcher:
         try:
             words = self._words(job)
             limit = job.limit or self._earlier_limit(job) or first_limit(words.reports.values())
-        except BackendError:
+        except BackendError as error:
             since = self._unread.setdefault(job.token, time.monotonic())
             if time.monotonic() - since < self._teardown:
                 return None
             # Its log is not to be had any more.
-            end = observe_end(job.row, Said(), ranks=job.ranks, limit=job.limit)
+            nothing = Said(unread=dict.fromkeys(range(job.ranks), f"SkyPilot does not give its log: {error}"))
+            end = observe_end(job.row, nothing, ranks=job.ranks, limit=job.limit)
             return replace(end, handle=job.handle, log_complete=False)
         return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
 
@@ -104,13 +108,20 @@ class Watcher:
         if job.row.started is None:
             return Said()
         mark = nonce(job.token)
-        return said(self._sky.log(job.row.job_id, only=mark), mark)
+        return said(self._sky.log(job.row.job_id, only=mark), mark, job.ranks)
 
     def _earlier_limit(self, job: Known) -> SentinelReport | None:
         """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
         if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
             return None
         mark = nonce(job.token)
-        return first_limit(
-            sentinel.parse_all(self._sky.log(job.row.job_id, controller=True, only=mark), mark)
-        )
+        return first_limit(limits_in(self._sky.log(job.row.job_id, controller=True, only=mark), mark))
+
+
+_FIELDS = frozenset(each.name for each in fields(SentinelReport))
+
+
+def _report(kept: Mapping[str, Any]) -> SentinelReport:
+    """A report out of a handle, which another version may have written: whether the command had begun is not known then."""
+    known = {name: value for name, value in kept.items() if name in _FIELDS}
+    return SentinelReport(**{"begun": None, **known, "word": SentinelWord(kept["word"])})

@@ -145,16 +145,31 @@ class BatchClient:
         code: str | None = None,
         message: str | None = None,
         caller: str | None = None,
+        about: str = "",
         after: bool = False,
     ) -> None:
         """Let the next ``times`` calls of an operation, such as ``DescribeJobs``, fail; ``*`` means all of them.
 
         Status 0 drops the connection. With ``after`` the operation is carried out, and only its answer is lost. With
-        ``caller`` it happens to that one alone (see ``environment_of``).
+        ``caller`` it happens to that one alone (see ``environment_of``), with ``about`` only to calls that have that text
+        in what they ask, such as the name of a log stream or group.
         """
-        about: dict[str, Any] = {"operation": operation, "status": status, "times": times, "after": after}
-        told = {"code": code, "message": message, "key": self._key(caller)}
-        self._order("fault", **about, **{name: value for name, value in told.items() if value is not None})
+        given: dict[str, Any] = {"operation": operation, "status": status, "times": times, "after": after}
+        told = {"code": code, "message": message, "key": self._key(caller), "about": about}
+        self._order("fault", **given, **{name: value for name, value in told.items() if value is not None})
+
+    def deny(self, operation: str, *, caller: str | None = None, about: str = "") -> None:
+        """Refuse an operation to whoever asks, as IAM does; ``caller`` and ``about`` as for ``inject_fault``."""
+        why = f"User: arn:aws:iam::123456789012:user/local is not authorized to perform: {operation}"
+        self.inject_fault(
+            operation,
+            status=400,
+            times=1 << 30,
+            code="AccessDeniedException",
+            message=why,
+            caller=caller,
+            about=about,
+        )
 
     def limit(self, operation: str, per_second: float | None, *, caller: str | None = None) -> None:
         """Answer 429 to calls of an operation above a rate; ``None`` lifts the limit."""

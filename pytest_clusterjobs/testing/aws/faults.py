@@ -26,12 +26,15 @@ class Fault:
     times: int
     key: str | None = None
     """Only for callers with this access key."""
+    about: str = ""
+    """Only for calls with this text in what they ask, such as the name of a log stream."""
     after: bool = False
     """The operation is carried out; only its answer is lost."""
 
-    def meets(self, operation: str, key: str) -> bool:
+    def meets(self, operation: str, key: str, asked: str) -> bool:
         """Whether a call is one of those."""
-        return self.times > 0 and self.operation in ("*", operation) and self.key in (None, key)
+        called = self.operation in ("*", operation) and self.key in (None, key)
+        return self.times > 0 and called and self.about in asked
 
 
 class Limit:
@@ -82,8 +85,8 @@ class Faults:
             for each in [each for each in self._limits if key in (None, each[1])]:
                 del self._limits[each]
 
-    def next(self, operation: str, key: str) -> Fault | None:
-        """Count a call: what goes wrong with it."""
+    def next(self, operation: str, key: str, asked: str) -> Fault | None:
+        """Count a call, and what it asks as JSON: what goes wrong with it."""
         with self._lock:
             self._calls[operation, key] += 1
             limits = [self._limits.get((operation, each)) for each in (key, None)]
@@ -91,7 +94,7 @@ class Faults:
                 self._throttled[operation, key] += 1
                 return throttled(operation)
             for fault in self._faults:
-                if fault.meets(operation, key):
+                if fault.meets(operation, key, asked):
                     fault.times -= 1
                     self._throttled[operation, key] += fault.status == 429
                     return fault

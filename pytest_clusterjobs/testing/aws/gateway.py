@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import io
 import json
 import re
 import socket
@@ -80,7 +81,7 @@ class Gateway:
         if path.startswith(LOCAL):
             return self._control(path.removeprefix(LOCAL), environ, respond)
         operation = _operation(caller, environ)
-        fault = self._faults.next(operation, caller.key) if caller.service in ("batch", "logs") else None
+        fault = self._fault(caller, operation, environ) if caller.service in ("batch", "logs") else None
         if fault is not None and not fault.after:
             return _break(fault, environ, respond)
         if fault is not None:
@@ -89,6 +90,12 @@ class Gateway:
                 pass
             return _break(fault, environ, respond)
         return self._answer(caller, operation, environ, respond)
+
+    def _fault(self, caller: Caller, operation: str, environ: dict[str, Any]) -> Fault | None:
+        body = _body(environ)
+        # Whoever answers reads it again.
+        environ["wsgi.input"] = io.BytesIO(body)
+        return self._faults.next(operation, caller.key, body.decode(errors="replace"))
 
     def _answer(
         self, caller: Caller, operation: str, environ: dict[str, Any], respond: Respond

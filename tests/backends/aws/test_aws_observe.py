@@ -21,6 +21,10 @@ from pytest_clusterjobs.jobs import SentinelWord
 TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
 ENDED = "Essential container in task exited"
 COMPLETE = Told(complete=True)
+NEVER_BEGAN = Told(complete=True, begun=False)
+DENIED = "AWS denies GetLogEvents: User: x is not authorized to perform: logs:GetLogEvents"
+HOST_LOST = "Host EC2 (instance i-0123456789abcdef0) terminated."
+SPOT = "Your Spot Task was interrupted."
 
 
 def raw(status: str, **more: Any) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def test_an_answer_with_nothing_in_it_is_survived() -> None:
 
 
 def test_a_job_that_ended() -> None:
-    found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED))
+    found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED), NEVER_BEGAN)
     assert (found.exit_code, found.restarts, found.reason_hint) == (3, 0, Reason.START_FAILED)
     told = Told(SentinelReport(SentinelWord.EXITED, 0, 3), complete=True)
     found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED), told)
@@ -125,18 +129,36 @@ def test_a_job_that_never_started() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "swallowed"), [(1, True), (2, True), (127, True), (0, False), (137, False), (143, False)]
+    ("code", "swallowed"), [(0, True), (1, True), (2, True), (127, True), (137, False), (143, False)]
 )
 def test_a_command_that_the_image_swallowed(code: int, swallowed: bool) -> None:
     status = "FAILED" if code else "SUCCEEDED"
     ended = raw(status, attempts=[attempt(code)], statusReason=ENDED)
-    found = seen(ended)
+    found = seen(ended, NEVER_BEGAN)
     assert (found.reason_hint is Reason.START_FAILED) is swallowed
     assert ("ENTRYPOINT" in found.native_reason) is swallowed
-    # Nothing is said as long as the log may still come, of a job with a word, or of somebody else's job.
-    assert seen(ended, Told()).reason_hint is None
+    assert found.nodes[0].begun is False
+    # Nothing is said as long as the log may still come, of a job that began or has a word, or of somebody else's.
+    for told in (Told(), COMPLETE, Told(complete=True, begun=True), Told(unread=DENIED)):
+        assert seen(ended, told).reason_hint is None and "ENTRYPOINT" not in seen(ended, told).native_reason
     assert seen(ended, Told(SentinelReport(SentinelWord.EXITED, 0, code), complete=True)).reason_hint is None
-    assert seen({**ended, "jobName": "theirs"}).reason_hint is None
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 127])
+def test_a_log_that_cannot_be_read_is_said_and_no_failed_start(code: int) -> None:
+    status = "FAILED" if code else "SUCCEEDED"
+    found = seen(raw(status, attempts=[attempt(code)], statusReason=ENDED), Told(unread=DENIED))
+    assert (found.reason_hint, found.log_complete) == (None, False)
+    assert (found.nodes[0].begun, found.nodes[0].unread) == (None, DENIED)
+
+
+def test_aws_s_own_words_come_before_those_on_the_log() -> None:
+    pulled = attempt(None, reason="CannotPullContainerError: x", statusReason="Task failed to start")
+    found = seen(raw("FAILED", statusReason="Task failed to start", attempts=[pulled]), NEVER_BEGAN)
+    assert found.reason_hint is Reason.START_FAILED and "ENTRYPOINT" not in found.native_reason
+    lost = attempt(None, statusReason=HOST_LOST)
+    found = seen(raw("FAILED", statusReason=HOST_LOST, attempts=[lost]), NEVER_BEGAN)
+    assert found.reason_hint is Reason.NODE_FAILED
 
 
 def test_several_containers() -> None:
@@ -261,6 +283,102 @@ def test_the_rank_that_failed_first_has_the_hard_fact() -> None:
 def test_a_cancelled_job_of_several_is_cancelled() -> None:
     nodes = [node(rank, "FAILED", attempt(143), isTerminated=True) for rank in range(2)]
     job = parallel("FAILED", nodes, attempt(143), isTerminated=True, statusReason="enough")
+    assert observe(job, told(None, None)).reason_hint is Reason.CANCELLED
+
+
+CONSEQUENCES = {
+    "clean": ("SUCCEEDED", 0, {}),
+    "failed later": ("FAILED", 1, {}),
+    "stopped by us": (
+        "FAILED",
+        143,
+        {"isTerminated": True, "statusReason": "cancelled by pytest-clusterjobs, run x"},
+    ),
+}
+"""How a job's main node ends when another one is lost: status, exit code, and what is said of the job."""
+
+
+@pytest.mark.parametrize("main", CONSEQUENCES)
+@pytest.mark.parametrize(
+    ("words", "reasons", "code", "reason"),
+    [
+        (HOST_LOST, "", None, Reason.NODE_FAILED),
+        (HOST_LOST, "", 143, Reason.NODE_FAILED),
+        (SPOT, "", 137, Reason.PREEMPTED),
+        (SPOT, "", 0, Reason.PREEMPTED),
+        ("Task failed to start", "CannotPullContainerError: x", None, Reason.START_FAILED),
+        ("Task failed to start", "", None, Reason.START_FAILED),
+        (ENDED, "OutOfMemoryError: Container killed", 137, Reason.OUT_OF_MEMORY),
+        (ENDED, "OutOfMemoryError: Container killed", 0, Reason.OUT_OF_MEMORY),
+    ],
+)
+def test_what_became_of_a_child_is_the_job_s_end_however_the_main_node_takes_it(
+    main: str, words: str, reasons: str, code: int | None, reason: Reason
+) -> None:
+    status, main_code, about = CONSEQUENCES[main]
+    flags = {name: value for name, value in about.items() if name == "isTerminated"}
+    nodes = [
+        node(0, status, attempt(main_code, stoppedAt=2_020_000), **flags),
+        node(
+            1,
+            "FAILED" if code != 0 else "SUCCEEDED",
+            attempt(code, reason=reasons, statusReason=words),
+            statusReason=words,
+            **flags,
+        ),
+        node(2, "FAILED", attempt(143, stoppedAt=2_021_000), **flags),
+    ]
+    job = parallel(
+        status,
+        nodes,
+        attempt(main_code, stoppedAt=2_020_000),
+        stoppedAt=2_020_000,
+        **{"statusReason": ENDED, **about},
+    )
+    found = observe(job, told(exited(0, main_code), None, None))
+    assert found.reason_hint is reason
+    assert words in found.native_reason
+    assert not found.nodes[1].stopped_by_cluster
+
+
+def test_the_main_node_s_own_reclaim_is_the_job_s() -> None:
+    lost = attempt(None, statusReason=HOST_LOST)
+    nodes = [
+        node(0, "FAILED", lost, statusReason=HOST_LOST),
+        node(1, "FAILED", attempt(143, stoppedAt=2_020_000)),
+    ]
+    job = parallel("FAILED", nodes, lost, statusReason=HOST_LOST, stoppedAt=2_010_000)
+    assert observe(job, told(None, None)).reason_hint is Reason.NODE_FAILED
+
+
+def test_a_child_of_which_aws_tells_no_time_and_a_loss_that_aws_notices_late() -> None:
+    """The main node's failure may be the consequence of either."""
+    for late in ({"stoppedAt": None}, {"stoppedAt": 2_050_000}):
+        lost = {name: value for name, value in attempt(None, statusReason=HOST_LOST, **late).items() if value}
+        nodes = [node(0, "FAILED", attempt(1)), node(1, "FAILED", lost, statusReason=HOST_LOST)]
+        job = parallel("FAILED", nodes, attempt(1), statusReason=ENDED, stoppedAt=2_010_000)
+        assert observe(job, told(exited(0, 1), None)).reason_hint is Reason.NODE_FAILED
+
+
+def test_a_child_s_fact_that_came_after_a_failure_is_not_its_cause() -> None:
+    def hint(reason: str, words: str, at: int, **about: Any) -> Reason | None:
+        late = attempt(None, reason=reason, statusReason=words, stoppedAt=at)
+        flags = {name: value for name, value in about.items() if name == "isTerminated"}
+        nodes = [node(0, "FAILED", attempt(1), **flags), node(1, "FAILED", late, statusReason=words, **flags)]
+        job = parallel("FAILED", nodes, attempt(1), **{"statusReason": ENDED, **about}, stoppedAt=2_010_000)
+        return observe(job, told(exited(0, 1), None)).reason_hint
+
+    assert hint("OutOfMemoryError: x", ENDED, 2_020_000) is None
+    assert hint("", HOST_LOST, 2_200_000) is None
+    # When somebody has ended a job, its machines go.
+    ended = {"isTerminated": True, "statusReason": "enough"}
+    assert hint("", HOST_LOST, 2_011_000, **ended) is Reason.CANCELLED
+
+
+def test_whoever_ends_a_job_writes_its_text_and_nothing_is_read_out_of_it() -> None:
+    about = {"isTerminated": True, "statusReason": HOST_LOST}
+    nodes = [node(rank, "FAILED", attempt(143, statusReason=HOST_LOST), **about) for rank in range(2)]
+    job = parallel("FAILED", nodes, attempt(143, statusReason=HOST_LOST), **about)
     assert observe(job, told(None, None)).reason_hint is Reason.CANCELLED
 
 

@@ -15,6 +15,7 @@ from botocore.stub import Stubber
 
 from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
+from pytest_clusterjobs.backends.aws_batch.request import size
 from pytest_clusterjobs.backends.aws_batch.settings import settings_of
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
@@ -163,7 +164,7 @@ def test_several_nodes_name_the_definition_s_own_ranges() -> None:
 )
 def test_where_it_runs(site: str, own: str | None, workdir: str) -> None:
     command = overrides(made(JobSpec("true", workdir=own), workdir=site))["command"]
-    assert command[command.index("sentinel") + 8] == workdir
+    assert command[command.index("sentinel") + 7] == workdir
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
@@ -236,7 +237,7 @@ def test_the_main_node_says_its_own_address(tmp_path: Path) -> None:
 def test_a_main_node_without_the_tool_listens_everywhere(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("sh", "sleep", "rm", "env", "grep", "sed", "date", "setsid"):
+    for tool in ("sh", "sleep", "rm", "tee", "env", "grep", "sed", "date", "setsid"):
         (tools / tool).symlink_to(f"/usr/bin/{tool}" if Path(f"/usr/bin/{tool}").exists() else f"/bin/{tool}")
     spec = JobSpec(SHOW, shell="sh", nodes=2, env={"PATH": str(tools)})
     seen, _, _ = on_node(spec, tmp_path, "/bin/sh", ID="j1#0", ATTEMPT="1", NODE_INDEX="0")
@@ -250,3 +251,20 @@ def test_the_code_of_a_main_node_is_not_changed_by_its_waiting(tmp_path: Path) -
         variables |= {"AWS_BATCH_JOB_ID": "j#0", "AWS_BATCH_JOB_NODE_INDEX": "0"}
         command = overrides(found)["command"]
         assert subprocess.run(command, env=variables, capture_output=True, check=False).returncode == code
+
+
+def test_no_variable_of_a_job_is_the_prelude_s(tmp_path: Path) -> None:
+    """Names like those of the shell text, as it is written and as it is delivered."""
+    names = ["cj_rest", "cj_some", "cj_i", "cj_me", "n", "i", "me", "max"]
+    spec = JobSpec("env", shell="sh", nodes=2, env={name: f"of-the-job-{name}" for name in names})
+    _, _, said = on_node(spec, tmp_path, ID="j1#0", ATTEMPT="1", NODE_INDEX="0")
+    assert [name for name in names if f"{name}=of-the-job-{name}" not in said.splitlines()] == []
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_setup_makes_args_part_of_the_command_and_they_count(nodes: int) -> None:
+    plain, prepared = (
+        made(JobSpec("true", nodes=nodes, args=("x" * 3000,), setup=setup)) for setup in (None, "true")
+    )
+    assert "x" * 3000 in overrides(prepared)["command"][2 + 1 + 6] and len(plain) == len(prepared)
+    assert size(overrides(prepared)) > 3000

@@ -1,6 +1,7 @@
 """Jobs of one cluster, by SkyPilot's real client, and what a real server answered it.
 
-``cluster.json`` was taken down by tests/system/skypilot/test_skypilot_cluster.py with CLUSTERJOBS_RECORD=1.
+``cluster.json`` was taken down by tests/system/skypilot/test_skypilot_cluster.py with CLUSTERJOBS_RECORD=1; README.md
+says what was changed since.
 """
 
 from __future__ import annotations

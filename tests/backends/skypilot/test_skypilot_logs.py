@@ -73,3 +73,15 @@ def test_a_cursor_goes_on_where_it_was() -> None:
     assert chunk("abcdef", cursor=first.cursor, tail=None, complete=True).text == "def"
     assert chunk("", cursor=first.cursor, tail=None, complete=False).cursor == first.cursor
     assert chunk("abä", cursor=None, tail=2, complete=True).text == "ä"
+
+
+def test_a_log_that_has_become_shorter_is_a_gap_once_its_job_has_ended() -> None:
+    assert chunk("abc", cursor=5, tail=None, complete=False).gap == ""
+    shrunk = chunk("abc", cursor=5, tail=None, complete=True)
+    assert "shorter" in shrunk.gap and not shrunk.complete
+
+
+def test_a_gap_is_never_complete() -> None:
+    for tail in (None, 2):
+        found = chunk("abc", cursor=None, tail=tail, complete=True, gap="its log is lost")
+        assert (found.complete, found.gap) == (False, "its log is lost")

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.backends.skypilot.observe import fault_of
 from pytest_clusterjobs.backends.skypilot.observe import is_over
+from pytest_clusterjobs.backends.skypilot.observe import limits_in
 from pytest_clusterjobs.backends.skypilot.observe import observe_end
 from pytest_clusterjobs.backends.skypilot.observe import observe_live
 from pytest_clusterjobs.backends.skypilot.observe import Said
@@ -144,23 +146,72 @@ LOG = (
 
 def test_times_are_those_of_the_nodes() -> None:
     """SkyPilot's are when it looked."""
-    end = observe_end(row("FAILED"), said(LOG, MARK), ranks=2, limit=None)
+    end = observe_end(row("FAILED"), said(LOG, MARK, 2), ranks=2, limit=None)
     assert (end.times.started, end.times.ended) == (NOW - 50, NOW - 18)
     assert [node.ended for node in end.nodes] == [NOW - 20, NOW - 18]
 
 
 def test_of_several_starts_the_first_is_known_to_skypilot_only() -> None:
-    end = observe_end(row("FAILED", recoveries=1), said(LOG, MARK), ranks=2, limit=None)
+    end = observe_end(row("FAILED", recoveries=1), said(LOG, MARK, 2), ranks=2, limit=None)
     assert (end.times.started, end.times.ended) == (NOW - 60, NOW - 18)
 
 
 def test_a_clock_that_is_far_off_is_not_believed() -> None:
     off = LOG.replace(f"at={NOW - 18:.0f}", "at=18")
-    assert observe_end(row("FAILED"), said(off, MARK), ranks=2, limit=None).times.ended == NOW - 20
+    assert observe_end(row("FAILED"), said(off, MARK, 2), ranks=2, limit=None).times.ended == NOW - 20
     assert (
-        observe_end(row("FAILED"), said(LOG.replace("at=9", "at=19"), MARK), ranks=2, limit=None).times.ended
+        observe_end(
+            row("FAILED"), said(LOG.replace("at=9", "at=19"), MARK, 2), ranks=2, limit=None
+        ).times.ended
         == NOW - 5
     )
+
+
+def test_what_a_rank_says_of_another_one_counts_for_neither() -> None:
+    mixed = LOG.replace("exit_code=7 node=1", "exit_code=0 node=0")
+    found = said(mixed, MARK, 2)
+    assert [report.exit_code for report in found.reports.values()] == [0] and 1 not in found.reports
+    # As in an image's log that has no prefixes.
+    bare = "".join(line.partition(") ")[2] for line in LOG.splitlines(keepends=True))
+    assert said(bare, MARK, 2) == said(LOG, MARK, 2)
+
+
+BEGUN = f"(head, rank=0, pid=1) [clusterjobs {MARK} begun node=0 restarts=0]\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "begun", "words"),
+    [
+        # The script came to its end, by its own word, and the command had not begun.
+        (LOG.replace("exited exit_code=0 node=0", "x"), False, ""),
+        (LOG.replace("exited exit_code=0 node=0", "x") + BEGUN, True, ""),
+        # Killed, or cut off.
+        (LOG.partition("\n")[0] + "\n" + BEGUN, True, ""),
+        (LOG.partition("\n")[0] + "\n", None, "breaks off before its command began"),
+        ("", None, "its log is lost, or its script never ran"),
+        ("ERROR: something of SkyPilot's\n", None, "its log is lost, or its script never ran"),
+    ],
+)
+def test_whether_a_command_began_is_told_by_a_log_that_is_there(
+    log: str, begun: bool | None, words: str
+) -> None:
+    end = observe_end(row("FAILED"), said(log, MARK, 1), ranks=1, limit=None)
+    assert (end.nodes[0].report, end.nodes[0].begun) == (None, begun)
+    assert words in end.nodes[0].unread and bool(words) == bool(end.nodes[0].unread)
+    assert end.log_complete is not bool(words)
+    assert fault_of(log, MARK, 0) == end.nodes[0].unread
+
+
+@pytest.mark.parametrize("status", ["CANCELLED", "FAILED_SETUP", "FAILED_PRECHECKS", "FAILED_NO_RESOURCE"])
+def test_where_skypilot_says_why_there_is_no_word_nothing_is_missing(status: str) -> None:
+    end = observe_end(row(status), said("", MARK, 2), ranks=2, limit=None)
+    assert end.log_complete and not any(node.unread for node in end.nodes)
+
+
+def test_a_limit_is_one_by_the_rank_that_it_struck() -> None:
+    line = f"[clusterjobs {MARK} max_runtime_reached exit_code=- node=1 restarts=0 heartbeats=0 begun=1 cs=300]\n"
+    assert [report.node for report in limits_in(f"(worker1, rank=1, pid=1, ip=1.1.1.1) {line}", MARK)] == [1]
+    assert limits_in(f"(head, rank=0, pid=1) {line}", MARK) == []
 
 
 def test_nobody_else_sees_the_clocks() -> None:

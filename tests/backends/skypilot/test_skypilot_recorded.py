@@ -1,6 +1,7 @@
 """SkyPilot's real client, and what a real server answered it: the mapping, fast.
 
-``ends.json`` was taken down by tests/system/skypilot/test_skypilot_ends.py with CLUSTERJOBS_RECORD=1.
+``ends.json`` was taken down by tests/system/skypilot/test_skypilot_ends.py with CLUSTERJOBS_RECORD=1; README.md says what was
+changed since.
 """
 
 from __future__ import annotations
@@ -32,6 +33,28 @@ def test_ends(replayed: Replayed, name: str) -> None:
     result = judged(scenario.spec(name, {}), end)
     assert (result.reason, result.exit_code) == (scenario.reason, scenario.exit_code), end
     assert end.restarts == scenario.restarts
+
+
+def test_each_rank_that_ran_tells_that_its_command_began(replayed: Replayed) -> None:
+    ends = {name: replayed.seen[token_of(name)][-1] for name in SCENARIOS}
+    began = {
+        name: [node.begun if node.report is None else node.report.begun for node in end.nodes]
+        for name, end in ends.items()
+    }
+    assert began["setup-fails"] == [False]
+    assert began["rank-1-fails"] == began["both-complete"] == [True, True]
+    for name in (
+        "completes",
+        "fails",
+        "dies",
+        "too-long",
+        "silent",
+        "restarts",
+        "too-long-twice",
+        "preempted",
+    ):
+        assert began[name] == [True], name
+    assert not any(node.unread for end in ends.values() for node in end.nodes)
 
 
 def test_a_round_is_one_question(replayed: Replayed) -> None:

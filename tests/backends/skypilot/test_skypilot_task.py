@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pytest_clusterjobs.backends.sentinel import parse
+from pytest_clusterjobs.backends.sentinel import without_marks
 from pytest_clusterjobs.backends.skypilot.observe import without_clocks
 from pytest_clusterjobs.backends.skypilot.settings import Settings
 from pytest_clusterjobs.backends.skypilot.task import shown
@@ -32,12 +33,14 @@ class Node:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.exported: dict[str, str] = {}
 
     def start(self, spec: JobSpec, rank: int = 0, **settings: Any) -> tuple[int, str]:
         config = made(spec, **settings)
         environment = {
             "PATH": os.environ["PATH"],
             **config["envs"],
+            **self.exported,
             "HOME": str(self.home),
             "SKYPILOT_NODE_RANK": str(rank),
             "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
@@ -55,6 +58,11 @@ class Node:
         clocks = [line for line in done.stdout.splitlines() if " at=" in line]
         assert [line.split()[2] for line in clocks] in (["began", "ended"], ["began"])
         return done.returncode, without_clocks(done.stdout)
+
+
+def printed(output: str) -> str:
+    """What the job itself printed."""
+    return without_marks(output, nonce(TOKEN))
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def test_what_the_matrix_says_is_what_skypilot_is_asked_for() -> None:
         "job_recovery": {"max_restarts_on_errors": 0},
     }
     assert yaml.safe_load(shown(config)) == config
-    assert "run: |-\n  exec /bin/sh -c " in shown(config)
+    assert "run: |-\n  exec /bin/bash -p -c " in shown(config)
 
 
 def test_restarts_are_asked_for_on_the_cluster_that_is_there() -> None:
@@ -123,9 +131,9 @@ def test_a_node_tells_its_place(node: Node) -> None:
     )
     code, output = node.start(JobSpec(run, nodes=2), rank=1)
     assert code == 0
-    assert output.startswith("1/2 10.0.0.1 0\n10.0.0.1\n10.0.0.2\n")
-    report = parse(output, nonce(TOKEN))
-    assert report is not None and (report.word, report.node) == (SentinelWord.EXITED, 1)
+    assert printed(output).startswith("1/2 10.0.0.1 0\n10.0.0.1\n10.0.0.2\n")
+    report = parse(output, nonce(TOKEN), 1)
+    assert report is not None and (report.word, report.node, report.begun) == (SentinelWord.EXITED, 1, True)
     assert not list(node.home.glob(".clusterjobs/*"))
 
 
@@ -134,7 +142,7 @@ def test_a_path_that_leads_nowhere_is_a_failed_start(node: Node) -> None:
     report = parse(output, nonce(TOKEN))
     assert code == 127
     assert report is not None and report.word is SentinelWord.START_FAILED
-    assert "clusterjobs: no bash" in output
+    assert (report.note, report.begun) == ("no bash", False)
 
 
 def test_a_rank_that_was_done_before_another_failed_knows_that_it_begins_again(node: Node) -> None:
@@ -142,7 +150,12 @@ def test_a_rank_that_was_done_before_another_failed_knows_that_it_begins_again(n
     spec = JobSpec(run, nodes=2, max_restarts=1)
     starts = [node.start(spec, rank) for _ in range(2) for rank in range(2)]
     assert [code for code, _ in starts] == [0, 1, 0, 0]
-    assert [text.splitlines()[0] for _, text in starts] == ["start 0", "start 0", "start 1", "start 1"]
+    assert [printed(text).splitlines()[0] for _, text in starts] == [
+        "start 0",
+        "start 0",
+        "start 1",
+        "start 1",
+    ]
     assert [path.name for path in node.home.glob(".clusterjobs/*/*")] == ["starts", "starts"]
 
 
@@ -150,7 +163,7 @@ def test_a_job_knows_how_often_it_began(node: Node) -> None:
     spec = JobSpec('echo "start $CLUSTERJOBS_RESTARTS"; [ "$CLUSTERJOBS_RESTARTS" = 2 ]', max_restarts=2)
     starts = [node.start(spec) for _ in range(3)]
     assert [code for code, _ in starts] == [1, 1, 0]
-    assert [text.splitlines()[0] for _, text in starts] == ["start 0", "start 1", "start 2"]
+    assert [printed(text).splitlines()[0] for _, text in starts] == ["start 0", "start 1", "start 2"]
     report = parse(starts[2][1], nonce(TOKEN))
     assert report is not None and report.restarts == 2
     assert not list(node.home.glob(".clusterjobs/*"))
@@ -168,6 +181,7 @@ def test_what_ran_into_a_limit_does_not_begin_again(node: Node) -> None:
     reports = [parse(text, nonce(TOKEN)) for text in (first, *(text for _, text in again))]
     assert {report.word for report in reports if report} == {SentinelWord.MAX_RUNTIME_REACHED}
     assert [path.name for path in node.home.glob("ran-*")] == ["ran-0"]
+    assert len(set(reports)) == 1 and reports[0] is not None and reports[0].begun and reports[0].seconds
 
 
 def test_a_command_that_itself_ends_with_124_is_no_limit(node: Node) -> None:
@@ -180,15 +194,59 @@ def test_any_folder_for_what_outlives_a_start(node: Node, folder: str) -> None:
     code, output = node.start(
         JobSpec('[ -d "${CLUSTERJOBS_HEARTBEAT_FILE%/*}" ] && echo fine'), state_dir=folder
     )
-    assert (code, output.splitlines()[0 if folder.startswith("~") else -3]) == (0, "fine"), output
+    lines = printed(output).splitlines()
+    assert (code, lines[0 if folder.startswith("~") else -1]) == (0, "fine"), output
 
 
 def test_hostile_text_arrives_as_it_is(node: Node) -> None:
     text = "a 'b' \"c\" $(touch owned) `touch owned` \\ \n ä {{x}} ${HOME}"
     code, output = node.start(JobSpec('printf "%s" "$1"', args=(text,)))
     assert code == 0
-    assert output.startswith(text)
+    assert printed(output).startswith(text)
     assert not (node.home / "owned").exists()
+
+
+def test_what_was_exported_reaches_the_command_and_nothing_of_it_the_sentinel(node: Node) -> None:
+    node.exported = {
+        "BASH_FUNC_hello%%": "() { echo hello; }",
+        "BASH_FUNC_sleep%%": "() { echo not ours; }",
+        "a-b": "c",
+        "home": "kept",
+    }
+    code, output = node.start(JobSpec("hello; env; command sleep 0.1", max_restarts=1))
+    lines = printed(output).splitlines()
+    assert code == 0 and lines[0] == "hello"
+    assert {"a-b=c", "home=kept"} <= set(lines) and "not ours" not in lines
+
+
+@pytest.mark.parametrize("options", ["errexit:noglob", "posix"])
+def test_options_of_the_caller_s_shell_change_nothing(node: Node, options: str) -> None:
+    """The sentinel's shell does not heed them."""
+    node.exported = {"SHELLOPTS": options}
+    code, output = node.start(JobSpec("exit 3", shell="sh"))
+    report = parse(output, nonce(TOKEN), 0)
+    assert code == 3 and report is not None and report.exit_code == 3
+
+
+def test_no_variable_of_a_job_is_the_prelude_s(node: Node) -> None:
+    names = ["cj_some", "cj_home", "cj_line", "home", "n"]
+    code, output = node.start(JobSpec("env", env={name: f"of-{name}" for name in names}, max_restarts=1))
+    assert code == 0
+    assert [name for name in names if f"{name}=of-{name}" not in output.splitlines()] == []
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_the_last_line_is_the_last_of_what_the_sentinel_says_and_times_follow(
+    node: Node, restarts: int
+) -> None:
+    code, output = node.start(
+        JobSpec(
+            "setsid sh -c 'while :; do echo y; sleep 0.01; done' & sleep 0.3; exit 4", max_restarts=restarts
+        )
+    )
+    assert code == 4
+    report = parse(output[-300:], nonce(TOKEN), 0)
+    assert report is not None and (report.exit_code, report.begun) == (4, True)
 
 
 def test_what_is_too_late_does_not_begin(node: Node) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from pytest_clusterjobs.backends import sentinel
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot.sdk import Row
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
@@ -14,9 +15,14 @@ from pytest_clusterjobs.backends.skypilot.watcher import Known
 from pytest_clusterjobs.backends.skypilot.watcher import Watcher
 from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
 from tests.backends.skypilot.scenarios import token_of
 
 TOKEN = token_of("fails")
+
+
+END = sentinel.line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 7))
 
 
 class Logs:
@@ -28,7 +34,7 @@ class Logs:
     def log(self, job_id: int, **wanted: Any) -> str:
         if not self.readable:
             raise BackendError("503")
-        return ""
+        return END
 
 
 def known(status: str, recoveries: int = 0) -> Known:
@@ -51,6 +57,9 @@ def test_not_for_ever() -> None:
     watcher = Watcher(cast(Sky, Logs()), teardown=0.0)
     seen = watcher.observe(known("FAILED"))
     assert seen is not None and seen.phase is Phase.ENDED and not seen.log_complete
+    assert [(node.begun, node.unread) for node in seen.nodes] == [
+        (None, "SkyPilot does not give its log: 503")
+    ]
 
 
 def test_a_job_lives_whatever_its_log_says() -> None:
@@ -58,3 +67,14 @@ def test_a_job_lives_whatever_its_log_says() -> None:
     assert seen is not None and seen.phase is Phase.RUNNING
     # It is looked at again: nothing was learned.
     assert seen.handle is not None and "looked" not in seen.handle.data
+
+
+def test_a_limit_that_another_version_has_noted_is_still_one() -> None:
+    """Its handle is in a ledger that this version reads."""
+    old = {"word": "max_runtime_reached", "node": 1, "exit_code": None, "restarts": 0, "heartbeats": 2}
+    for more in ({}, {"begun": True, "seconds": 3.0, "of_a_newer_one": [1]}):
+        job = known("CANCELLED")
+        handle = Handle("1", {**job.handle.data, "limit": {**old, **more}})
+        limit = Known(TOKEN, handle, job.row).limit
+        assert limit is not None and (limit.word, limit.node) == (SentinelWord.MAX_RUNTIME_REACHED, 1)
+        assert limit.begun is (True if more else None)

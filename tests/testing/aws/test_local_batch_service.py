@@ -189,6 +189,18 @@ def test_errors_on_demand(impatient: Shop) -> None:
         impatient.logs.describe_log_groups()
 
 
+def test_faults_are_meant_for_what_is_asked_about(shop: Shop) -> None:
+    first, second = shop.submit("true"), shop.submit("true")
+    shop.local.deny("DescribeJobs", caller=shop.caller, about=first)
+    for _ in range(3):
+        with pytest.raises(ClientError, match="not authorized to perform: DescribeJobs") as refused:
+            shop.batch.describe_jobs(jobs=[first])
+        assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+        assert shop.batch.describe_jobs(jobs=[second])["jobs"]
+    shop.local.clear_faults(caller=shop.caller)
+    assert shop.batch.describe_jobs(jobs=[first])["jobs"]
+
+
 def test_faults_are_meant_for_one_caller(shop: Shop) -> None:
     shop.local.inject_fault("DescribeJobs", status=500, times=100, caller=f"{shop.caller}other")
     assert shop.look(str(uuid.uuid4())) == {}
