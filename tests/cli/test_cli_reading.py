@@ -75,11 +75,15 @@ def test_logs_are_those_of_the_rank_that_failed_first(ended: Place) -> None:
 def test_logs_cannot_steer_a_terminal_unless_raw(ended: Place) -> None:
     text = ended.command("logs", "a-1n-good").stdout
     assert text.partition("]\n")[2].startswith("rank 0 says hello\nred \\x07\n")
-    assert ended.command("logs", "a-1n-good", "--raw").stdout.partition("]\n")[2].startswith("rank 0 says hello\n\x1b[31mred")
+    assert (
+        ended.command("logs", "a-1n-good", "--raw")
+        .stdout.partition("]\n")[2]
+        .startswith("rank 0 says hello\n\x1b[31mred")
+    )
 
 
 def test_the_tail_of_a_log(ended: Place) -> None:
-    assert ended.command("logs", "a-1n-good", "--tail", "13").stdout [-2:] == "]\n"
+    assert ended.command("logs", "a-1n-good", "--tail", "13").stdout[-2:] == "]\n"
 
 
 def test_logs_as_json_say_whether_they_are_complete(ended: Place) -> None:
