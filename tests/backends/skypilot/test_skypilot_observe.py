@@ -48,7 +48,13 @@ def words(*reports: SentinelReport) -> Said:
 
 
 def judged(seen: Observation, ranks: int = 1) -> tuple[str, int | None]:
-    result = outcome(JobSpec("x", nodes=ranks), seen, action=None, classification=Classification(), log=None)
+    result = outcome(
+        JobSpec("x", heartbeat_timeout=1.0, nodes=ranks),
+        seen,
+        action=None,
+        classification=Classification(),
+        log=None,
+    )
     return result.reason, result.exit_code
 
 
@@ -88,7 +94,7 @@ def test_recovery_is_waiting() -> None:
         ("SUCCEEDED", {}, [exited(0)], Reason.JOB_COMPLETED, 0),
         ("SUCCEEDED", {}, [], Reason.UNKNOWN, None),
         ("FAILED", {"failure": FAILED_7}, [exited(7)], Reason.JOB_FAILED, 7),
-        ("FAILED", {"failure": FAILED_7}, [], Reason.JOB_FAILED, 7),
+        ("FAILED", {"failure": FAILED_7}, [], Reason.UNKNOWN, None),
         ("SUCCEEDED", {}, [exited(7)], Reason.JOB_FAILED, 7),
         ("FAILED", {}, [word(SentinelWord.HEARTBEAT_TIMEOUT)], Reason.HEARTBEAT_TIMEOUT, None),
         ("FAILED", {}, [exited(137)], Reason.KILLED_BY_SIGNAL, 137),
