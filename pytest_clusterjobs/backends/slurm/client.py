@@ -118,6 +118,7 @@ class SlurmBackend:
             folder=self._job_folder(token),
             rootdir=self._context.rootdir,
             not_after=self._context.not_after,
+            inherited=commands.environment(spec.secrets),
         )
 
     def _job_folder(self, token: str) -> JobFolder:

@@ -183,11 +183,11 @@ def _numbers(text: str) -> Iterator[int]:
 
 
 def _node(log: Path, token: str, rank: int, host: str | None) -> NodeState:
-    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token))
+    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
     return NodeState(
         rank=rank,
         ended=_changed(log) if report is not None else None,
-        report=report if report is not None and report.node == rank else None,
+        report=report,
         host=host,
         log=str(log),
     )

@@ -31,7 +31,12 @@ from pytest_clusterjobs.jobs.token import nonce
 from pytest_clusterjobs.jobs.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
-SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "ash"]}
+SHELLS = {
+    "dash": ["dash"],
+    "bash": ["bash", "-p"],
+    "posix": ["bash", "--posix", "-p"],
+    "busybox": ["busybox", "ash"],
+}
 
 
 def order(spec: JobSpec, folder: Path = Path("/shared/job"), **settings: Any) -> Submission:
@@ -102,7 +107,7 @@ def test_the_containers_of_pyxis_are_srun_s() -> None:
 def test_a_folder_s_percent_signs_are_no_pattern() -> None:
     found = order(JobSpec("true", nodes=2), Path("/shared/100%j"))
     assert "--output=/shared/100%%j/slurm.out" in found.command
-    assert "--output=/shared/100%%j/log.$n.%t" in shlex.split(found.script)
+    assert "--output=/shared/100%%j/log.$clusterjobs_n.%t" in shlex.split(found.script)
 
 
 def test_secrets_are_nowhere_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +122,16 @@ def test_no_line_ends_with_cr_since_sbatch_refuses_such_scripts() -> None:
 
 def test_nothing_but_comments_comes_before_the_first_command_and_no_option_is_in_them() -> None:
     script = order(JobSpec("#SBATCH --nodes=99\ntrue", name="a")).script
-    head = [line for line in script.partition("\ndir=")[0].splitlines()]
-    assert head[0] == "#!/bin/sh"
+    head = [line for line in script.partition("\nclusterjobs_dir=")[0].splitlines()]
+    assert head[0] in ("#!/bin/bash -p", "#!/bin/sh")
     assert not any(line.startswith(("#SBATCH", "#PBS", "#BSUB")) for line in head)
 
 
 @pytest.mark.parametrize(("nodes", "restarts"), [(1, 0), (7, 3)])
 def test_a_script_tells_its_shape(tmp_path: Path, nodes: int, restarts: int) -> None:
-    spec = JobSpec("echo 'dir=x max=9 ranks=9'", nodes=nodes, max_restarts=restarts)
+    spec = JobSpec(
+        "echo 'clusterjobs_dir=x clusterjobs_max=9 clusterjobs_ranks=9'", nodes=nodes, max_restarts=restarts
+    )
     path = tmp_path / "job.sh"
     path.write_text(order(spec, Path("/a b/it's")).script)
     assert shape_of(path) == (nodes, restarts)
@@ -177,10 +184,11 @@ class Node:
         return process.returncode
 
     def log(self, restart: int = 0) -> str:
-        return self.folder.log(0, restart).read_text()
+        """What the job itself has printed."""
+        return sentinel.without_marks(self.folder.log(0, restart).read_bytes().decode(), nonce(TOKEN))
 
     def report(self, restart: int = 0) -> SentinelReport | None:
-        return sentinel.parse(self.log(restart), nonce(TOKEN))
+        return sentinel.parse(self.folder.log(0, restart).read_text(), nonce(TOKEN), 0)
 
     def ended(self) -> Ended | None:
         return read_record(self.folder).ended
@@ -218,8 +226,7 @@ def test_arguments_and_values_arrive_as_they_are(node: Node) -> None:
         'for each in "$@" "$V"; do printf "<%s>" "$each"; done', args=tuple(hostile), env={"V": "\r'$n\n"}
     )
     assert node.run() == 0
-    text = node.folder.log(0, 0).read_bytes().decode()
-    assert text.startswith("".join(f"<{each}>" for each in [*hostile, "\r'$n\n"]))
+    assert node.log() == "".join(f"<{each}>" for each in [*hostile, "\r'$n\n"]) + "\n"
 
 
 def test_variables_called_as_those_of_the_script_do_no_harm(node: Node) -> None:
@@ -253,7 +260,8 @@ def test_what_it_is_not_started_again_for(node: Node, run: str, fields: dict[str
 
 
 def test_a_killed_sentinel_is_started_again(node: Node) -> None:
-    node.submit('[ "$CLUSTERJOBS_RESTARTS" = 1 ] || kill -9 $PPID', max_restarts=1)
+    kill = "read -r _ _ _ sentinel _ </proc/$PPID/stat; kill -9 $sentinel"
+    node.submit(f'[ "$CLUSTERJOBS_RESTARTS" = 1 ] || {{ {kill}; }}', max_restarts=1)
     assert node.run() == 0
     assert read_record(node.folder).restarts == 1
 
@@ -319,7 +327,7 @@ def test_secrets_arrive_and_do_not_stay(node: Node, restarts: int) -> None:
     )
     assert node.folder.secrets.stat().st_mode & 0o777 == 0o600
     assert node.run() == 1
-    text = node.folder.log(0, 0).read_bytes().decode()
+    text = node.log()
     assert f"<{value}>" in text
     assert ("still there" in text) == (restarts > 0), "Slurm may requeue it, and the file is needed again"
     assert not node.folder.secrets.exists()
@@ -340,8 +348,10 @@ def test_the_variables_of_the_submitting_session_are_not_the_job_s(node: Node) -
 
 
 def test_quoting() -> None:
-    for text in ("", "a", "a b", "it's", "\r", "a\rb'c\r\n", "$cr"):
+    for text in ("", "a", "a b", "it's", "\r", "a\rb'c\r\n", "$clusterjobs_cr"):
         done = subprocess.run(
-            ["sh", "-c", f"cr=$(printf '\\r'); printf '%s' {quote(text)}"], capture_output=True, check=True
+            ["sh", "-c", f"clusterjobs_cr=$(printf '\\r'); printf '%s' {quote(text)}"],
+            capture_output=True,
+            check=True,
         )
         assert done.stdout.decode() == text
