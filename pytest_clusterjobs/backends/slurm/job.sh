@@ -142,8 +142,11 @@ echo $? >"$clusterjobs_dir/code"
 ) & clusterjobs_child=$!
 dismiss & clusterjobs_dismisser=$!
 }
-# srun would kill its tasks at once, where Slurm itself lets them end.
-deliver() { [ "$1" = TERM ] || scancel --signal="$1" "$SLURM_JOB_ID"; }
+# srun would kill its tasks at once, so they are told by Slurm; of a stop they have been, unless the job is still to run (R).
+deliver() {
+[ "$1" != TERM ] || [ "$(squeue --noheader --format=%t --jobs="$SLURM_JOB_ID")" = R ] || return 0
+scancel --signal="$1" "$SLURM_JOB_ID"
+}
 end() {
 clusterjobs_first=
 kill "$clusterjobs_dismisser" 2>/dev/null
