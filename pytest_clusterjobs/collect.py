@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .compat import JUDGING
+from .compat import Marked
 from .jobs import CELL_ID
+from .launched import Found
+from .launched import LAUNCHED_KEY
 from .matrix import load_matrix
 from .matrix import MatrixErrors
 from .settings import settings_of
@@ -31,8 +35,8 @@ class CellEnd(Exception):
     """A cell that did not pass; the message is the whole explanation."""
 
 
-class UnmetExpectation(CellEnd):
-    """The job ended otherwise than expected."""
+class UnmetExpectation(CellEnd, AssertionError):
+    """The job ended otherwise than expected; an AssertionError, as what a test that fails raises."""
 
 
 class InfrastructureError(CellEnd):
@@ -41,9 +45,6 @@ class InfrastructureError(CellEnd):
 
 class Checks(Protocol):
     """What an item asks of the session that runs it."""
-
-    def check_answer(self, item: CellItem) -> None:
-        """Raise if the job's end is no answer about the product."""
 
     def check_expectation(self, item: CellItem) -> None:
         """Raise if the expectation is unmet."""
@@ -59,21 +60,41 @@ class MatrixFile(pytest.Module):
 
     def collect(self) -> Iterator[CellItem]:
         """Load the file; cells that ask for the same fixtures share what pytest works out for them."""
+        shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
+        for found in self._found():
+            fixtures = found.cell.fixtures
+            function, info = shared.get(fixtures) or (_function_using(fixtures), None)
+            item: CellItem = CellItem.from_parent(
+                self,
+                name=found.cell.id,
+                callobj=function,
+                fixtureinfo=info,
+                cell=found.cell,
+                today=found.today,
+            )
+            if fixtures not in shared:
+                shared[fixtures] = (function, item._fixtureinfo)
+            yield item
+
+    def _found(self) -> Iterator[Found]:
+        """The cells: the file's, or in the check or resume of a run first of all the run's."""
+        launched = self.config.stash.get(LAUNCHED_KEY, None)
+        if launched is None:
+            return (Found(cell, cell) for cell in self._todays(None))
+        return launched.cells_of(self.path, self.nodeid, lambda: self._todays(launched.backend))
+
+    def _todays(self, backend: str | None) -> list[Cell]:
+        """What the file says; on ``backend`` unless the command line names one."""
         settings = settings_of(self.config)
         matrix = load_matrix(
-            self.path, rootdir=settings.rootdir, site=settings.site, backend=settings.backend
+            self.path,
+            rootdir=settings.rootdir,
+            site=settings.site,
+            backend=settings.backend or backend,
         )
         for warning in matrix.warnings:
             self.warn(MatrixWarning(warning))
-        shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
-        for cell in self._modified(matrix.cells):
-            function, info = shared.get(cell.fixtures) or (_function_using(cell.fixtures), None)
-            item: CellItem = CellItem.from_parent(
-                self, name=cell.id, callobj=function, fixtureinfo=info, cell=cell
-            )
-            if cell.fixtures not in shared:
-                shared[cell.fixtures] = (function, item._fixtureinfo)
-            yield item
+        return self._modified(matrix.cells)
 
     def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells after the user's hooks. Raises pytest.UsageError for ids that cannot be."""
@@ -114,14 +135,33 @@ class CellItem(pytest.Function):
     will_run = False
     """Set when its job is submitted or will be: no mark skips it."""
     result: Result | None = None
+    marked = Marked()
+    """What its marks came to when the loop began."""
+    _overruled: Sequence[pytest.Mark] = ()
+    today: Cell | None
+    """What its file says today; None if the file has no such cell any more. Other than ``cell`` in a check."""
 
-    def __init__(self, *, cell: Cell, **kwargs: Any) -> None:
+    def __init__(self, *, cell: Cell, today: Cell | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cell = cell
-        for mark in cell.marks:
+        self.today = today
+        for mark in _marks(cell, today):
             self.add_marker(_decorator(mark))
-        if cell.skip is not None:
-            self.add_marker(pytest.mark.skip(reason=cell.skip))
+        skip = (today or cell).skip
+        if skip is not None:
+            self.add_marker(pytest.mark.skip(reason=skip))
+
+    def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
+        """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""
+        self._overruled = [each for each in self.iter_markers() if each.name in JUDGING]
+        if mark is not None:
+            self.add_marker(mark)
+
+    def iter_markers_with_node(self, name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
+        """The marks in force: without those that others stand in for."""
+        for node, mark in super().iter_markers_with_node(name):
+            if not any(mark is each for each in self._overruled):
+                yield node, mark
 
     @property
     def key(self) -> str:
@@ -135,12 +175,6 @@ class CellItem(pytest.Function):
         assert self.parent is not None
         return f"{self.parent.nodeid}:{self.cell.line}"
 
-    def setup(self) -> None:
-        """Report an end that gave no answer, before any fixture runs."""
-        if self.will_run:
-            self.config.stash[SESSION_KEY].check_answer(self)
-        super().setup()
-
     def runtest(self) -> None:
         """Hold the outcome against the expectation."""
         self.config.stash[SESSION_KEY].check_expectation(self)
@@ -148,6 +182,14 @@ class CellItem(pytest.Function):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
         return self.path, self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
+
+
+def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
+    """The marks to select a cell by: today's, and those that it had when it was launched."""
+    if today is None or today is cell:
+        return list(cell.marks)
+    then = [mark for mark in cell.marks if mark not in today.marks and mark.name not in JUDGING]
+    return [*today.marks, *then]
 
 
 def _decorator(mark: Mark) -> pytest.MarkDecorator:

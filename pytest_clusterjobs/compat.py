@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from typing import Literal
 
 import pytest
 
+from .engine.records import Xfail
+from .marks import names_of
 
-def will_be_skipped(item: pytest.Item) -> bool:
-    """Whether skip, skipif or xfail(run=False) marks keep this item from running.
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What an item's skip, skipif and xfail marks come to now."""
+
+    left_out: tuple[Literal["skip", "xfail"], str] | None = None
+    """The mark that keeps the item from running, and its reason."""
+    xfail: Xfail | None = None
+    """The xfail mark in force on an item that runs."""
+    raises: Any = None
+    """What that mark expects, as it says so itself."""
+    trouble: bool = False
+    """Whether a condition cannot be evaluated; the item's own setup reports it."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether the item will run."""
+        return self.left_out is None and not self.trouble
+
+
+JUDGING = frozenset({"skip", "skipif", "xfail"})
+"""The marks that decide whether an item runs and what its failure means."""
+
+
+def marked(item: pytest.Item) -> Marked:
+    """Evaluate an item's skip, skipif and xfail marks.
 
     pytest evaluates the marks in the item's own setup; submission has to know before. Without the
     private helpers, any such mark counts: a job is then not submitted ahead, never submitted wrongly.
     """
-    if not any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail")):
-        return False
+    if not any(item.get_closest_marker(name) for name in JUDGING):
+        return Marked()
     try:
         from _pytest.skipping import evaluate_skip_marks
         from _pytest.skipping import evaluate_xfail_marks
     except ImportError:
-        return True
+        return Marked(trouble=True)
     try:
-        skipped, xfailed = evaluate_skip_marks(item), evaluate_xfail_marks(item)
-    except pytest.fail.Exception:
-        # A condition that cannot be evaluated is this item's error, which its own setup reports.
-        return True
-    run_anyway = getattr(item.config.option, "runxfail", False)
-    return skipped is not None or (xfailed is not None and not xfailed.run and not run_anyway)
+        skipped, found = evaluate_skip_marks(item), evaluate_xfail_marks(item)
+    except (pytest.fail.Exception, TypeError):
+        # A mark that cannot be evaluated is this item's error, which its own setup reports.
+        return Marked(trouble=True)
+    if skipped is not None:
+        return Marked(left_out=("skip", skipped.reason))
+    if found is None or getattr(item.config.option, "runxfail", False):
+        return Marked()
+    if not found.run:
+        return Marked(left_out=("xfail", found.reason))
+    return Marked(xfail=Xfail(found.reason, bool(found.strict), names_of(found.raises)), raises=found.raises)
 
 
 def keep_from_rerunning(item: pytest.Item) -> None:

@@ -26,8 +26,8 @@ from .engine.ledger import LedgerError
 from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
 from .hooks import HookCalls
-from .jobs import Verdict
 from .judge import printable
+from .judge.text import counted
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
 from .reports.environment import git_state
@@ -38,11 +38,9 @@ from .reports.terminal import Progress
 from .reports.terminal import Row
 from .reports.terminal import rows_of
 from .reports.terminal import write_summary
-from .session import NOT_RUN
-from .session import PENDING
+from .reports.words import RED
+from .reports.words import word_of
 from .settings import Settings
-
-_RED = (Verdict.FAILED, Verdict.ERROR)
 
 # Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
 _encode = json.JSONEncoder(default=repr).encode
@@ -76,6 +74,8 @@ class Owner:
         self.sidecar = settings.json_path or plan.folder / "report.json"
         self._run: Run | None = None
         self._clerk: Clerk | None = None
+        self.notes: list[str] = []
+        """Lines for the end of the session."""
         self._rows: list[Row] = []
         self._counts: dict[str, int] = {}
         self._of_cells: dict[str, int] = {}
@@ -86,10 +86,14 @@ class Owner:
         """Submissions of a launch of which nobody knows whether they arrived."""
         self._untaken = 0
         """Cells of a launch that have no submission."""
-        self._unknown = False
-        """Whether a cell was reported as not run, in the run or not."""
-        self._unmet = False
-        """Whether a job of a new run failed, whatever else became of its item."""
+        self._unknown = 0
+        """Cells that were reported as not run and are no part of the run."""
+        self._unmet = 0
+        """Cells whose job failed, whatever else became of their items."""
+        self._unreported = 0
+        """Cells of which pytest has said nothing at all."""
+        self._red: list[str] = []
+        """Why this session's exit code is 1 although nothing failed."""
 
     @property
     def follows_completion(self) -> bool:
@@ -135,8 +139,10 @@ class Owner:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
             self._untaken = len(run.engine.unsubmitted()) - self._unheard
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
-        if self._settings.mode.is_new:
-            self._unmet = any(line.verdict in _RED and line.reported != "xfailed" for line in lines)
+        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in lines)
+        self._unreported = sum(
+            line.reported is None and not run.engine.is_by_hand(line.key) for line in lines
+        )
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)
@@ -155,15 +161,16 @@ class Owner:
         engine = self._run.engine
         for job in engine.of_test(report.nodeid):
             # The test stands in JUnit by itself; here its word is its jobs'.
-            self._clerk.add_report(job, str(report.when), _word(report), "{}")
+            self._clerk.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:
             return
-        self._unknown = self._unknown or _word(report) == "not run"
         # xdist's loadgroup appends its group to the node id of the item's own.
         names = (report.nodeid, report.nodeid.rpartition("@")[0])
         key = next((name for name in names if engine.knows(name)), None)
         if key is not None:
-            self._clerk.add_report(key, str(report.when), _word(report), self._serialised(report))
+            self._clerk.add_report(key, str(report.when), word_of(report), self._serialised(report))
+        else:
+            self._unknown += word_of(report) == "not run"
 
     def _serialised(self, report: pytest.TestReport) -> str:
         """The report as JSON text, in the form that ``reports.replay`` reads back."""
@@ -180,15 +187,27 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green; only a launch does not ask for one."""
-        red = (
-            self._of_cells.get("not_run", 0) or self._unknown or self._unmet or self._unheard or self._untaken
-        )
-        if self._settings.mode is not Mode.LAUNCH:
-            red = red or self._of_cells.get("pending", 0)
-        # Nor is one whose report could not be written: what lies there may be last night's.
-        unwritten = self._clerk is not None and self._clerk.trouble is not None
-        if exitstatus == pytest.ExitCode.OK and (red or unwritten):
+        reasons = list(self._reasons())
+        if exitstatus == pytest.ExitCode.OK and reasons:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self._red = reasons
+
+    def _reasons(self) -> Iterator[str]:
+        """Why a session in which nothing failed is not green."""
+        not_run = self._of_cells.get("not_run", 0) + self._unknown
+        if not_run:
+            yield f"{counted(not_run, 'cell')} without a verdict"
+        if self._unmet:
+            yield f"{counted(self._unmet, 'job')} failed"
+        if self._unreported and not not_run:
+            yield f"pytest reported nothing of {counted(self._unreported, 'cell')}"
+        if self._settings.mode is not Mode.LAUNCH and (pending := self._of_cells.get("pending", 0)):
+            yield f"{counted(pending, 'cell')} pending"
+        if refused := self._unheard + self._untaken:
+            yield f"{counted(refused, 'submission')} not accepted"
+        # What lies where the report should be may be last night's.
+        if self._clerk is not None and self._clerk.trouble is not None:
+            yield "the report could not be written"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table of what ran, and where the whole story is."""
@@ -204,8 +223,10 @@ class Owner:
             notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
-        notes += self._hooks.troubles
+        notes += [*self.notes, *self._hooks.troubles]
         write_summary(terminalreporter, self._rows, self._counts, self.plan.run_id, notes)
+        if self._red:
+            terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)
 
     def _launch_notes(self) -> list[str]:
         notes = [f"the jobs live on; judge them with: pytest --cluster-check={self.plan.run_id} PATHS"]
@@ -227,17 +248,6 @@ def _is_its_test_s(run: Run, key: str) -> bool:
     result = run.engine.result(key)
     action = result.outcome.action if result is not None else None
     return action is None or action.why in (CANCELLED, UNWANTED, SESSION_ENDED)
-
-
-def _word(report: pytest.TestReport) -> str:
-    """The outcome in pytest's words; skips without a verdict of ours are ``not run``."""
-    if hasattr(report, "wasxfail"):
-        return "xfailed" if report.skipped else "xpassed"
-    if report.skipped and NOT_RUN in str(report.longrepr):
-        return "not run"
-    if report.skipped and PENDING in str(report.longrepr):
-        return "pending"
-    return "error" if report.failed and report.when != "call" else report.outcome
 
 
 @contextmanager

@@ -16,9 +16,12 @@ from .options import is_matrix
 
 if TYPE_CHECKING:
     from .by_hand.jobs import Jobs
+    from .checking import Checking
     from .collect import MatrixFile
 
 _COLLECTED = pytest.StashKey[bool]()
+
+_CHECKING = "clusterjobs-checking"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,12 +52,23 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return kill(config)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """In a check or a resume, the run decides which cells there are."""
+    option = session.config.option
+    if option.cluster_check is not None or option.cluster_resume is not None:
+        from .checking import Checking
+
+        session.config.pluginmanager.register(Checking(session.config), _CHECKING)
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile | None:
-    """Claim YAML files that are matrices by pattern, or that are named on the command line."""
+    """Claim YAML files that are matrices by pattern, by their run, or that are named on the command line."""
     if file_path.suffix not in (".yaml", ".yml"):
         return None
     config = parent.config
-    named = parent.session.isinitpath(file_path)
+    checking: Checking | None = config.pluginmanager.get_plugin(_CHECKING)
+    named = parent.session.isinitpath(file_path) or (checking is not None and checking.has(file_path))
     if not named and not is_matrix(file_path, config.rootpath, config.getini("cluster_matrices")):
         return None
     from .collect import MatrixFile
@@ -84,9 +98,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Add what runs jobs, if there are any; before xdist tells its controller of the collection."""
     config = session.config
     by_hand = uses_jobs(session)
-    if not by_hand and not config.stash.get(_COLLECTED, False):
-        return
     manager = config.pluginmanager
+    if not by_hand and not config.stash.get(_COLLECTED, False) and not manager.hasplugin(_CHECKING):
+        return
     folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
     if folder is not None:
         from .xdist import want_run

@@ -20,12 +20,12 @@ from .engine.records import Result
 from .jobs import Verdict
 from .judge import failure_text
 from .reports.junit import properties_of
-
-NOT_RUN = "not run: "
-"""What the skip reason of a cell without a verdict starts with."""
-
-PENDING = "pending: "
-"""The same of a cell whose job lives on."""
+from .reports.junit import with_verdict
+from .reports.words import NOT_RUN
+from .reports.words import PENDING
+from .reports.words import Said
+from .reports.words import verdict_of
+from .reports.words import word_of
 
 
 class Results(Protocol):
@@ -49,20 +49,31 @@ class CellSession:
         self._results = results
         self._command = _rerun_command(config)
         self._with_properties = _takes_properties(config)
+        self._at_work: CellItem | None = None
+        self._said = Said()
         config.stash[SESSION_KEY] = self
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the job before any timer, capture or debugger of this item starts."""
+        self._at_work = None
         if isinstance(item, CellItem) and item.will_run:
             keep_from_rerunning(item)
             item.result = self._results.wait(item.key)
             if item.result is not None and self._with_properties:
+                self._at_work, self._said = item, Said()
                 item.user_properties.extend(properties_of(item.cell, item.result))
         return (yield)
 
-    def check_answer(self, item: CellItem) -> None:
-        """Raise if the job's end is no answer about the product. Called in the item's setup."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Raise if the job's end is no answer about the product.
+
+        This comes before anything else of the setup: an xfail mark speaks of the product, and so do the
+        marks, hooks and fixtures of other plugins. None of them sees a cell without an answer.
+        """
+        if not isinstance(item, CellItem) or not item.will_run:
+            return
         result = item.result
         if result is None:
             pytest.skip(self._results.why_none(item.key))
@@ -94,11 +105,14 @@ class CellSession:
         """The matrix as somebody names it who stands where pytest was started."""
         return os.path.relpath(item.path, self._config.invocation_params.dir)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Give the report the job's own times, and the explanation without a trace around it."""
+        """Give the report the job's own times, and the explanation without a trace around it.
+
+        This wraps pytest's own maker only, so that all other plugins see the report as it will be.
+        """
         report = yield
         if isinstance(item, CellItem) and item.will_run:
             if item.result is not None:
@@ -117,11 +131,6 @@ class CellSession:
             if report.when == "setup" and item.result is None:
                 self._results.give_up(item.key, f"its test item ended in setup: {excinfo.typename}")
             return
-        if isinstance(excinfo.value, InfrastructureError) and hasattr(report, "wasxfail"):
-            # An xfail mark speaks of the product; no answer about it is no expected failure.
-            del report.wasxfail
-        if not hasattr(report, "wasxfail"):
-            report.outcome = "failed"
         shown = excinfo.getrepr(style="value")
         crash = getattr(shown, "reprcrash", None)
         if crash is not None:
@@ -129,6 +138,17 @@ class CellSession:
             crash.lineno = item.cell.line
             crash.message = str(excinfo.value).splitlines()[0]
         report.longrepr = shown
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the verdict among the properties that of the table: fixtures and hooks have their say in it."""
+        item = self._at_work
+        if item is None or item.result is None or report.nodeid != item.nodeid:
+            return
+        self._said.add(str(report.when), word_of(report))
+        judged = item.result.judgement.verdict.value
+        verdict = verdict_of(judged, self._said.word) or judged
+        report.user_properties = list(with_verdict(report.user_properties, judged, verdict))
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:

@@ -11,10 +11,10 @@ from .by_hand import uses_jobs
 from .by_hand.fixture import LINK_KEY
 from .by_hand.links import EngineLink
 from .collect import CellItem
+from .compat import marked
 from .compat import reruns_of
 from .compat import stop_naming_files
 from .compat import timeout_of
-from .compat import will_be_skipped
 from .engine.host import Mode
 from .engine.host import Run
 from .engine.records import Registration
@@ -26,11 +26,12 @@ from .jobs import Outcome
 from .jobs import Reason
 from .judge.text import one_line
 from .loop import Remaining
+from .loop import why_file_order
 from .owner import Owner
 from .owner import plan_run
+from .reports.words import NOT_RUN
+from .reports.words import PENDING
 from .session import CellSession
-from .session import NOT_RUN
-from .session import PENDING
 from .session import Waiting
 from .settings import Settings
 
@@ -62,10 +63,16 @@ def select(session: pytest.Session) -> list[CellItem]:
     if _is_for_show(session):
         return []
     cells = [item for item in session.items if isinstance(item, CellItem)]
-    chosen = [item for item in cells if not will_be_skipped(item)]
-    for item in chosen:
-        item.will_run = True
-    return chosen
+    for item in cells:
+        item.marked = marked(item)
+        item.will_run = item.marked.runs
+    return [item for item in cells if item.will_run]
+
+
+def left_out(session: pytest.Session) -> dict[str, tuple[str, str]]:
+    """The cells that a mark keeps from running, by key: the mark's name and its reason."""
+    cells = [item for item in session.items if isinstance(item, CellItem)]
+    return {item.key: item.marked.left_out for item in cells if item.marked.left_out is not None}
 
 
 def register(items: Sequence[CellItem]) -> list[Registration]:
@@ -74,8 +81,15 @@ def register(items: Sequence[CellItem]) -> list[Registration]:
     for item in items:
         assert item.parent is not None
         if item.key not in found:
-            entry = Registration(item.key, item.parent.nodeid, item.cell, timeout_of(item), reruns_of(item))
-            found[item.key] = entry
+            xfail = item.marked.xfail
+            found[item.key] = Registration(
+                item.key,
+                item.parent.nodeid,
+                item.cell,
+                timeout_of(item),
+                reruns_of(item),
+                xfails=() if xfail is None else (xfail,),
+            )
     return list(found.values())
 
 
@@ -98,6 +112,8 @@ class SingleProcess:
             manager.register(owner, "clusterjobs-owner")
             manager.register(CellSession(self._config, self._results(run, owner)), "clusterjobs-session")
             self._config.stash[LINK_KEY] = EngineLink(run)
+            if self._settings.mode.is_new:
+                run.ledger.set_meta(left_out=left_out(session))
             self._begin(run, owner, items)
             self._loop.begin(run.engine, owner)
             return (yield)
@@ -108,13 +124,10 @@ class SingleProcess:
             run.engine.add(register(items))
         else:
             earlier = run.earlier({item.key for item in items})
-            frozen = {entry.key: entry.cell for entry in earlier.registrations}
-            for item in items:
-                # Judged on what was expected when it was launched, whatever the file says today.
-                item.cell = frozen.get(item.key, item.cell)
+            known = {entry.key for entry in earlier.registrations}
             run.engine.go_on(earlier, submit=self._settings.mode is Mode.RESUME)
             if self._settings.mode is Mode.RESUME:
-                run.engine.add(register([item for item in items if item.key not in frozen]))
+                run.engine.add(register([item for item in items if item.key not in known]))
         if not self._settings.wait:
             run.engine.settle(FIRST_WORD, owner.progress.tick)
             owner.progress.clear()
@@ -175,6 +188,9 @@ class CompletionLoop:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Run all items, or leave it to pytest's own loop."""
         if self._engine is None or self._owner is None or not self._owner.follows_completion:
+            return None
+        if (why := why_file_order(session)) is not None:
+            self._owner.notes.append(f"cells are reported in file order, which {why} needs")
             return None
         waiting = [item for item in session.items if isinstance(item, CellItem) and self._comes(item)]
         coming = set(waiting)

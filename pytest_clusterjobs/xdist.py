@@ -20,6 +20,7 @@ from .session import CellSession
 from .session import Waiting
 from .settings import settings_of
 from .single import has_jobs_by_hand
+from .single import left_out
 from .single import register
 from .single import select
 
@@ -53,6 +54,7 @@ class Worker:
             CellSession(self._config, Waiting(rows.wait_a_moment, rows.stopped)), "clusterjobs-session"
         )
         self._config.stash[LINK_KEY] = LedgerLink(ledger, self._open_backend)
+        ledger.set_meta(left_out=left_out(session))
         ledger.register(register(items))
         try:
             return (yield)

@@ -52,6 +52,15 @@ def test_the_examples_of_jobs_from_python_run(pytester: pytest.Pytester) -> None
     assert pytester.runpython(pytester.makepyfile(script=script)).outlines[:1] == ["job_completed hello"]
 
 
+MATRICES = sorted((ROOT / "matrices").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MATRICES], ids=lambda page: page.name)
+def test_metrics_that_people_copy_are_read_by_number(page: Path) -> None:
+    for pattern in re.findall(r"pattern: *('[^']*'|\S+)", page.read_text()):
+        assert "{number}" in pattern
+
+
 def test_the_matrix_of_the_readme_loads(tmp_path: Path) -> None:
     (text,) = blocks(ROOT / "README.md", "yaml")
     path = tmp_path / "m.yaml"

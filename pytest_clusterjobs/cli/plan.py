@@ -18,8 +18,8 @@ from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
 from ..backends.registry import UnknownBackend
 from ..collect import CellItem
+from ..compat import marked
 from ..compat import timeout_of
-from ..compat import will_be_skipped
 from ..jobs import JobSpec
 from ..jobs.token import Token
 from ..judge import printable
@@ -79,7 +79,7 @@ def plan(
         say(error, "red")
     if found.errors:
         raise SystemExit(NOT_GREEN)
-    items = [item for item in found.items if not will_be_skipped(item)]
+    items = [item for item in found.items if marked(item).runs]
     texts = scripts(items) if script else {}
     if as_json:
         emit({"cells": [_as_dict(item, texts) for item in items], "totals": _totals(items)})

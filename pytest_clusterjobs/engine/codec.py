@@ -25,8 +25,9 @@ def _adapter(kind: Any) -> Any:
 
 
 def dump(value: object) -> str:
-    """A dataclass of ``jobs`` or ``engine`` as JSON text."""
-    text: bytes = _adapter(type(value)).dump_json(value)
+    """A dataclass of ``jobs`` or ``engine`` as JSON text; what JSON has no form for is its ``repr``."""
+    # Marks may hold anything: a condition that is a function, an exception's class.
+    text: bytes = _adapter(type(value)).dump_json(value, fallback=repr)
     return text.decode()
 
 

@@ -72,6 +72,8 @@ class LogReader:
         report = sentinel.read(end.text, self._nonce, node.rank).report
         if report is not None:
             return replace(node, report=report)
+        if node.begun is not None:
+            return node
         text = ""
         for chunk in self._pieces(node.rank):
             # A mark may lie across two pieces.

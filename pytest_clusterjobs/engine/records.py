@@ -19,6 +19,16 @@ Field = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
+class Xfail:
+    """An ``xfail`` mark that is in force: its condition holds, and it lets the cell run."""
+
+    reason: str
+    strict: bool
+    raises: tuple[str, ...] | None = None
+    """The names of the exceptions that it expects, ``module.Class``; None for any."""
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """A selected cell that will run."""
 
@@ -33,6 +43,8 @@ class Registration:
     """pytest-rerunfailures' count: how often a cell that failed gets another attempt."""
     test: str | None = None
     """The node id of the Python test that submitted it by hand; None for a cell of a matrix."""
+    xfails: tuple[Xfail, ...] | None = None
+    """The ``xfail`` mark that was in force at the launch, if there was one; None if nobody noted that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class LogExpectation:
     contains: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
-    """Regular expressions, searched line by line (``re.MULTILINE``)."""
+    """Regular expressions, each line searched by itself."""
 
 
 Pick = Literal["last", "first", "min", "max", "mean", "median"]
@@ -53,7 +53,7 @@ class MetricExpectation:
     """A number that the job prints, and the bounds that it must keep."""
 
     pattern: str
-    """A regular expression whose first group is the number."""
+    """A regular expression, each line searched by itself. ``{number}``, else its first group, is the number."""
     pick: Pick = "last"
     node: int | None = None
     """The rank whose log is read; ``None`` reads all."""
@@ -97,6 +97,8 @@ class ClassifyRule:
     exit_code: int | None = None
     status: str | None = None
     reason: str | None = None
+    required: bool = False
+    """Of a ``log`` rule: a rank whose log has no such line has not said how it ended."""
 
 
 @dataclass(frozen=True, slots=True)

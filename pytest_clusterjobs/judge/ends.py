@@ -255,10 +255,10 @@ def _silence(silent: Sequence[int], observation: Observation) -> str:
         text += f": {'; '.join(causes)}"
     elif any(node.begun for node in nodes):
         text += ", after it had begun"
-    codes = [node.exit_code for node in nodes if node.exit_code is not None] or [observation.exit_code]
-    if codes[0] is not None:
-        text += f"; the cluster saw {code_words(codes[0])}"
-    if codes[0] == 0 and not causes and not any(node.begun for node in nodes):
+    code = next((node.exit_code for node in nodes if node.exit_code is not None), observation.exit_code)
+    if code is not None:
+        text += f"; the cluster saw {code_words(code)}"
+    if code == 0 and not causes and not any(node.begun for node in nodes):
         text += ", but the command may never have run (an image's ENTRYPOINT?)"
     return text
 

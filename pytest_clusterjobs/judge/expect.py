@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +13,21 @@ from ..jobs import Judgement
 from ..jobs import LogExpectation
 from ..jobs import Miss
 from ..jobs import Outcome
+from ..jobs import Reason
 from ..jobs import ReasonClass
+from ..jobs import Source
 from ..jobs import Verdict
 from .logs import Log
 from .logs import read_log
 from .logs import ReadLog
 from .metrics import metric_miss
 from .metrics import read_metric
-from .metrics import Unreadable
 from .metrics import wanted
+from .patterns import BadPattern
+from .searching import first_match
 from .text import one_line
 from .text import quoted
+from .tokens import Unreadable
 
 _OURS = {
     ActionKind.CANCEL: (Verdict.NOT_RUN, "stopped by this run: {why}"),
@@ -100,12 +103,30 @@ def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
     ranges = (
         ("restarts", expect.restarts, outcome.restarts),
         ("run_time", expect.run_time, outcome.run_seconds),
-        ("heartbeats", expect.heartbeats, outcome.heartbeats),
     )
     for name, wanted_range, value in ranges:
         if wanted_range is not None and (value is None or value not in wanted_range):
             seen = f"{value:.1f}s" if name == "run_time" and value is not None else _shown(value)
             yield Miss(name, str(wanted_range), seen)
+    yield from _heartbeat_misses(expect, outcome)
+
+
+def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
+    """The count of heartbeats; where none is asked for, an expected ``heartbeat_timeout`` asks for one.
+
+    A job that never beats ends in that timeout whatever it does, and shows nothing of what happens when it stalls. A
+    wrapper's word for it, read by a rule, is about the wrapper's own clock: our count knows nothing of that.
+    """
+    seen = _shown(outcome.heartbeats)
+    timed_out = outcome.reason == Reason.HEARTBEAT_TIMEOUT and outcome.source is not Source.CLASSIFY_RULE
+    if timed_out and outcome.heartbeats == 0:
+        seen = "0: the job never touched $CLUSTERJOBS_HEARTBEAT_FILE; output does not count"
+    if expect.heartbeats is not None:
+        if outcome.heartbeats is None or outcome.heartbeats not in expect.heartbeats:
+            yield Miss("heartbeats", str(expect.heartbeats), seen)
+    elif timed_out and Reason.HEARTBEAT_TIMEOUT in (expect.reasons or ()) and not outcome.heartbeats:
+        advice = "of a job that never has to beat, expect heartbeats: '>=0'"
+        yield Miss("heartbeats", ">=1 (implied by heartbeat_timeout)", f"{seen} ({advice})")
 
 
 def _code_met(expect: Expectation, code: int | None) -> bool:
@@ -147,9 +168,9 @@ def _read(expect: Expectation, outcome: Outcome, log: ReadLog | None, nodes: int
     misses = list(_log_misses(expect.log, logs))
     metrics: dict[str, float] = {}
     for name, metric in expect.metrics.items():
-        text = "\n".join(each.text for each in logs if metric.node in {None, each.rank})
+        read = [each for each in logs if metric.node in {None, each.rank}]
         try:
-            metrics[name] = read_metric(metric, text)
+            metrics[name] = read_metric(metric, read)
         except Unreadable as error:
             misses.append(Miss(f"metrics.{name}", wanted(metric), str(error)))
             continue
@@ -175,5 +196,10 @@ def _log_misses(expect: LogExpectation, logs: Sequence[Log]) -> Iterator[Miss]:
         if ranks:
             yield Miss("log.excludes", f"no {quoted(text)}", f"in the log of rank {', '.join(ranks)}")
     for pattern in expect.matches:
-        if not any(re.search(pattern, log.text, re.MULTILINE) for log in logs):
+        try:
+            found = any(first_match(pattern, log.text) is not None for log in logs)
+        except BadPattern as error:
+            yield Miss("log.matches", quoted(pattern), str(error))
+            continue
+        if not found:
             yield Miss("log.matches", quoted(pattern), "no match in the log")

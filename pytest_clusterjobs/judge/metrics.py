@@ -6,19 +6,25 @@ import math
 import re
 import statistics
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 
 from ..jobs import MetricExpectation
 from ..jobs import Miss
-from .text import quoted
+from .captures import Capture
+from .lines import lines
+from .lines import lines_from_the_end
+from .logs import Log
+from .naming import metric_capture
+from .patterns import BadPattern
+from .tokens import number
+from .tokens import Unreadable
 
-_NUMBER = re.compile(
-    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf(?:inity)?)", re.ASCII | re.I
-)
 _ROUNDING = 1e-9
 """Of the reference: 0.3 with a tolerance of 10 % has to take 0.27, whatever binary fractions make of it."""
 
+_ONE = {"last", "first"}
 _PICKS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "min": min,
     "max": max,
@@ -27,33 +33,63 @@ _PICKS: Mapping[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-class Unreadable(Exception):
-    """A metric without a usable number; the message says why."""
+def read_metric(metric: MetricExpectation, logs: Sequence[Log]) -> float:
+    """The metric's number in ``logs``. Raises Unreadable if there is none, or it is not finite.
 
-
-def read_metric(metric: MetricExpectation, text: str) -> float:
-    """The metric's number in ``text``. Raises Unreadable if there is none, or it is not finite.
-
-    A number is written as Python and C do (``3``, ``-0.5``, ``1e3``); ``1,234`` is none, since its
-    comma may as well be a decimal one. ``min``, ``max``, ``mean`` and ``median`` need every match to be a number.
+    Each line is searched by itself. ``last`` and ``first`` take one occurrence of each rank that has any; the last
+    (first) rank's is the metric's number, unless another rank's is out of bounds. The other picks take all, of all ranks.
+    Each occurrence that is taken has to be a number, written as Python and C do (``3``, ``-0.5``, ``1e3``).
+    ``1,234`` is none, since its comma may as well be a decimal one.
     """
-    pattern = re.compile(metric.pattern, re.MULTILINE)
-    group = 1 if pattern.groups else 0
-    found = [match[group] for match in pattern.finditer(text)]
-    if not found:
+    try:
+        capture = metric_capture(metric.pattern)
+    except BadPattern as error:
+        raise Unreadable(str(error)) from None
+    several = len(logs) > 1
+    values = [
+        _value(capture, found, log if several else None)
+        for log in logs
+        for found in _taken(metric, capture, log)
+    ]
+    if not values:
         raise Unreadable("not in the log")
-    if metric.pick == "last":
-        return _number(found[-1])
-    if metric.pick == "first":
-        return _number(found[0])
-    values = [_number(each) for each in found]
+    if metric.pick in _ONE:
+        low, high = bounds(metric)
+        ordered = values if metric.pick == "first" else values[::-1]
+        return next((value for value in ordered if not low <= value <= high), ordered[0])
     try:
         value = _PICKS[metric.pick](values)
     except OverflowError:
         value = math.inf
     if not math.isfinite(value):
-        raise Unreadable(f"{metric.pick} of {len(found)} values is not finite")
+        raise Unreadable(f"{metric.pick} of {len(values)} values is not finite")
     return value
+
+
+def _taken(metric: MetricExpectation, capture: Capture, log: Log) -> Iterator[re.Match[str]]:
+    """The occurrences in one rank's log that count."""
+    if metric.pick == "last":
+        ordered = lines_from_the_end(log.text, capture.literal)
+        yield from next((each for line in ordered if (each := capture.occurrences(line))), [])[-1:]
+    elif metric.pick == "first":
+        ordered = lines(log.text, capture.literal)
+        yield from next((each for line in ordered if (each := capture.occurrences(line))), [])[:1]
+    else:
+        for line in lines(log.text, capture.literal):
+            yield from capture.occurrences(line)
+
+
+def _value(capture: Capture, found: re.Match[str], log: Log | None) -> float:
+    text, flaw = capture.value(found)
+    try:
+        if flaw:
+            raise Unreadable(flaw)
+        return number(text)
+    except Unreadable as error:
+        first = not capture.placeholder and capture.pattern.groups > 1
+        advice = "; of several groups the first is the number: write {number} in its place" if first else ""
+        rank = f" (rank {log.rank})" if log is not None else ""
+        raise Unreadable(f"{error}{rank}{advice}") from None
 
 
 def metric_miss(name: str, metric: MetricExpectation, value: float) -> Miss | None:
@@ -95,13 +131,3 @@ def wanted(metric: MetricExpectation) -> str:
     if metric.reference is not None and sides:
         parts.append(f"within {'..'.join(sides)} of {metric.reference:g}")
     return f"{metric.pick} {' and '.join(parts) or 'a finite number'}"
-
-
-def _number(text: str | None) -> float:
-    text = (text or "").strip()
-    if _NUMBER.fullmatch(text) is None:
-        raise Unreadable(f"{quoted(text)} is no number")
-    value = float(text)
-    if not math.isfinite(value):
-        raise Unreadable(f"{quoted(text)} is not finite")
-    return value

@@ -14,8 +14,14 @@ from ..jobs import ClassifyRule
 from ..jobs import Observation
 from ..jobs import Reason
 from ..jobs import REASON_CLASSES
+from .captures import Capture
+from .lines import lines_from_the_end
 from .logs import read_log
 from .logs import ReadLog
+from .naming import rule_capture
+from .patterns import BadPattern
+from .patterns import line_pattern
+from .searching import first_match
 from .text import clean
 from .text import quoted
 
@@ -45,34 +51,58 @@ class _Fill:
     words: str
 
 
+_Words = Mapping[str, tuple[str, str]]
+"""By field: what the log says of it, and why that is no value (empty if it may be one)."""
+
+
 @dataclass(slots=True)
 class _Logs:
-    """The last match of every log rule in every rank's log, found when the first rule asks."""
+    """What the last match of every log rule says, by rank, found when the first rule asks."""
 
-    patterns: Mapping[int, re.Pattern[str]]
+    rules: Mapping[int, Mapping[str, Capture]]
     log: ReadLog | None
     ranks: int
     gaps: list[str] = field(default_factory=list)
-    _matches: dict[int, list[dict[str, str | None]]] | None = None
+    _words: dict[int, dict[int, _Words]] | None = None
 
-    def matches(self, index: int) -> Sequence[Mapping[str, str | None]]:
-        """The named groups of rule ``index``'s last match in each log that has one, by rank."""
-        if self._matches is None:
-            self._matches = {key: [] for key in self.patterns}
+    def words(self, index: int) -> Mapping[int, _Words]:
+        """By rank, what rule ``index`` reads in the logs that have something for it."""
+        if self._words is None:
+            self._words = {key: {} for key in self.rules}
             for rank in range(self.ranks):
-                self._search(rank, self._matches)
-        return self._matches[index]
+                self._search(rank, self._words)
+        return self._words[index]
 
-    def _search(self, rank: int, found: dict[int, list[dict[str, str | None]]]) -> None:
+    def _search(self, rank: int, found: dict[int, dict[int, _Words]]) -> None:
         log = read_log(self.log, rank)
         if log.gap:
             self.gaps.append(log.gap)
-        for index, pattern in self.patterns.items():
-            last = None
-            for match in pattern.finditer(log.text):
-                last = match
-            if last is not None:
-                found[index].append(last.groupdict())
+        for index, captures in self.rules.items():
+            words = _last_words(captures, log.text)
+            if words is not None:
+                found[index][rank] = words
+
+
+def _captures(pattern: str) -> dict[str, Capture]:
+    """How a log rule's groups are read, in the order in which they stand in it. Raises BadPattern."""
+    groups = line_pattern(pattern).groupindex
+    return {name: rule_capture(pattern, name, word=name == "reason") for name in groups if name in FIELDS}
+
+
+def _last_words(captures: Mapping[str, Capture], text: str) -> _Words | None:
+    """Of the last line in which the rule's pattern matches, or in which its words stand and it does not."""
+    first = next(iter(captures.values()), None)
+    if first is None:
+        return None
+    for line in lines_from_the_end(text, first.literal):
+        found = first.occurrences(line)
+        if found and first.is_bare(found[-1]):
+            return dict.fromkeys(captures, first.value(found[-1]))
+        if found:
+            return {
+                name: each.value(found[-1]) for name, each in captures.items() if found[-1][name] is not None
+            }
+    return None
 
 
 def read_rules(
@@ -91,13 +121,16 @@ def read_rules(
     """
     if not classification.rules:
         return Reading()
-    patterns = {
-        i: re.compile(r.log, re.MULTILINE) for i, r in enumerate(classification.rules) if r.log is not None
-    }
-    logs = _Logs(patterns, log, nodes)
+    try:
+        log_rules = {i: _captures(r.log) for i, r in enumerate(classification.rules) if r.log is not None}
+        for rule in classification.rules:
+            line_pattern(rule.status or "-")
+    except BadPattern as error:
+        return Reading(problems=(f"a rule cannot be used: {error}",))
+    logs = _Logs(log_rules, log, nodes)
     filled: dict[str, _Fill] = {}
     for index, rule in enumerate(classification.rules):
-        if not (_fields(rule, patterns.get(index)) & set(only)) - filled.keys():
+        if not (_fields(rule, log_rules.get(index, {})) & set(only)) - filled.keys():
             continue
         for name, fill in _apply(classification, rule, index, logs, observation, code):
             if name in only:
@@ -105,9 +138,8 @@ def read_rules(
     return _reading(filled, logs.gaps)
 
 
-def _fields(rule: ClassifyRule, pattern: re.Pattern[str] | None) -> set[str]:
-    fields = set() if pattern is None else set(pattern.groupindex) & set(FIELDS)
-    return fields | {"reason"} if rule.reason is not None else fields
+def _fields(rule: ClassifyRule, captures: Mapping[str, Capture]) -> set[str]:
+    return {*captures, "reason"} if rule.reason is not None else set(captures)
 
 
 def _apply(
@@ -119,7 +151,7 @@ def _apply(
     code: int | None,
 ) -> Iterator[tuple[str, _Fill]]:
     if rule.log is not None:
-        yield from _from_logs(classification, rule, logs.matches(index))
+        yield from _from_logs(classification, rule, logs.words(index), logs.ranks, logs.rules[index])
     elif rule.reason is None:
         return
     elif rule.exit_code is not None and rule.exit_code == code:
@@ -132,19 +164,29 @@ def _apply(
 
 def _status(pattern: str, observation: Observation) -> str | None:
     for text in (observation.native_state, observation.native_reason):
-        match = re.search(pattern, clean(text), re.MULTILINE)
+        match = first_match(pattern, clean(text))
         if match is not None:
             return match[0]
     return None
 
 
 def _from_logs(
-    classification: Classification, rule: ClassifyRule, matches: Sequence[Mapping[str, str | None]]
+    classification: Classification,
+    rule: ClassifyRule,
+    words: Mapping[int, _Words],
+    ranks: int,
+    captures: Mapping[str, Capture],
 ) -> Iterator[tuple[str, _Fill]]:
     """One fill a field. Ranks may disagree: a rank that says something is wrong is believed before one that does not."""
+    silent = [rank for rank in range(ranks) if rank not in words]
+    if rule.required and silent:
+        why = f"the log of rank {silent[0]} has no line for a rule that requires one"
+        for name in captures:
+            yield name, _Fill(Reason.UNKNOWN if name == "reason" else None, why)
+        return
     fills: dict[str, list[_Fill]] = {name: [] for name in FIELDS}
-    for groups in matches:
-        for name, fill in _fill_from_groups(classification, rule, groups):
+    for rank in sorted(words):
+        for name, fill in _fill_from_words(classification, rule, words[rank]):
             fills[name].append(fill)
     for name, values in fills.items():
         if values:
@@ -159,21 +201,25 @@ def _size(fill: _Fill) -> float:
     return fill.value if isinstance(fill.value, int) else float("inf")
 
 
-def _fill_from_groups(
-    classification: Classification, rule: ClassifyRule, groups: Mapping[str, str | None]
+def _fill_from_words(
+    classification: Classification, rule: ClassifyRule, words: _Words
 ) -> Iterator[tuple[str, _Fill]]:
-    word = groups.get("reason")
-    if word is not None:
-        yield "reason", _captured(classification, word.strip())
+    if "reason" in words:
+        word, flaw = words["reason"]
+        yield "reason", _Fill(Reason.UNKNOWN, f"reason: {flaw}") if flaw else _captured(classification, word)
     elif rule.reason is not None:
         yield "reason", _word(classification, rule.reason, "the log matches")
     for name in ("exit_code", "restarts"):
-        text = groups.get(name)
-        if text is None:
-            continue
-        value = int(text) if _NUMBER.fullmatch(text.strip()) is not None else None
-        words = f"the log says {name} {quoted(text)}"
-        yield name, _Fill(value, words if value is not None else f"{words}, which is no number")
+        if name in words:
+            yield name, _whole_number(name, *words[name])
+
+
+def _whole_number(name: str, text: str, flaw: str) -> _Fill:
+    if flaw:
+        return _Fill(None, f"{name}: {flaw}")
+    value = int(text) if _NUMBER.fullmatch(text) is not None else None
+    words = f"the log says {name} {quoted(text)}"
+    return _Fill(value, words if value is not None else f"{words}, which is no number")
 
 
 def _captured(classification: Classification, word: str) -> _Fill:

@@ -57,6 +57,11 @@ def one_line(text: str, limit: int = 300) -> str:
     return printable(" ".join(text[: 4 * limit].split()), limit)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def quoted(text: str, limit: int = 80) -> str:
     """As :func:`printable`, in quotes and with its line breaks and tabs escaped, so that it cannot pass for our words."""
     shown = (

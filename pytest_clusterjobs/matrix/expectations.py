@@ -135,7 +135,7 @@ def _compatible(reason: str, codes: Codes) -> bool:
 def _metric_problems(metric: MetricExpectation) -> Iterator[str]:
     tolerant = metric.tolerance_below is not None or metric.tolerance_above is not None
     if not metric.pattern:
-        yield "a metric needs a pattern: 'loss=([0-9.]+)'"
+        yield "a metric needs a pattern: 'loss={number}'"
     if metric.reference is not None and not tolerant:
         yield "reference needs a tolerance: 5%, -5% or -5%..+20%"
     if tolerant and not metric.reference:

@@ -19,6 +19,7 @@ from pydantic_core.core_schema import no_info_before_validator_function
 from ..jobs import Mark
 from ..jobs import Range
 from ..jobs import ReasonClass
+from ..judge.patterns import MAX_PATTERN
 from . import plain
 from . import readers as r
 from . import values
@@ -116,7 +117,7 @@ _MARK_CALL: JsonSchemaValue = {
     "maxProperties": 1,
     "propertyNames": {"pattern": r.IDENTIFIER_PATTERN},
 }
-_REGEX = {**TEXT, "minLength": 1, "maxLength": r.MAX_REGEX}
+_REGEX = {**TEXT, "minLength": 1, "maxLength": MAX_PATTERN}
 
 Text = Annotated[str, *_read(r.text, TEXT)]
 Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
@@ -154,8 +155,12 @@ Tolerance = Annotated[
     tuple[float | None, float | None],
     *_parsed(values.parse_tolerance, values.TOLERANCE_PATTERN, "5%", "-5%", "-5%..+20%"),
 ]
-Regex = Annotated[str, *_read(r.regex(), {**_REGEX, "format": "regex"})]
-GroupRegex = Annotated[str, *_read(r.regex(groups=True), {**_REGEX, "pattern": r"\("})]
+Regex = Annotated[str, *_read(r.regex, {**_REGEX, "format": "regex"})]
+RuleRegex = Annotated[str, *_read(r.rule_regex, {**_REGEX, "format": "regex"})]
+MetricRegex = Annotated[
+    str, *_read(r.metric_regex, {**_REGEX, "pattern": r"\(|\{number\}", "examples": ["loss={number}"]})
+]
+Flag = Annotated[bool, *_read(r.flag, {"type": "boolean"})]
 ReasonClassName = Annotated[
     ReasonClass, *_read(r.reason_class, {"enum": [str(each) for each in ReasonClass]})
 ]
@@ -172,9 +177,12 @@ MarkCalls = Annotated[
     *listed(_IDENTIFIER, _MARK_CALL),
 ]
 AnyValue = Annotated[Any, *_read(plain.resolved, {})]
-Texts = Annotated[list[Text], *one_or_list(TEXT)]
+_SOME_TEXT: JsonSchemaValue = {**TEXT, "pattern": r"\S"}
+Texts = Annotated[list[Annotated[str, *_read(r.some_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)]
 Lines = Annotated[list[Line], *one_or_list(TEXT)]
-Regexes = Annotated[list[Regex], *one_or_list(TEXT)]
+Regexes = Annotated[
+    list[Annotated[str, *_read(r.wanted_regex, {**_REGEX, "format": "regex"})]], *one_or_list(_REGEX)
+]
 ExpectedReasons = Annotated[list[Word], BeforeValidator(r.expected_reasons), *one_or_list(_WORD)]
 WhereClause = Annotated[
     Where,

@@ -12,6 +12,7 @@ from pydantic import model_validator
 from pydantic import WithJsonSchema
 
 from ..jobs import Pick
+from ..judge.patterns import compiled
 from . import fields as f
 from . import readers as r
 
@@ -51,14 +52,14 @@ class LogModel(_Model):
     excludes: f.Texts | None = None
     """Texts of which none may be in the log."""
     matches: f.Regexes | None = None
-    """Regular expressions that must all be found, searched line by line."""
+    """Regular expressions that must all be found, each in one line."""
 
 
 class MetricModel(_Model):
     """A number that the job prints, and its bounds."""
 
-    pattern: f.GroupRegex | None = None
-    """Regular expression whose first group is the number: 'sps=([0-9.]+)'."""
+    pattern: f.MetricRegex | None = None
+    """Regular expression with {number} where the number stands: 'sps={number}'. Its last occurrence in the log counts."""
     pick: Annotated[str, *f.choice(*get_args(Pick))] | None = None
     """Which of several numbers counts; the last unless said."""
     node: Annotated[int, *f.whole(0, 100_000)] | None = None
@@ -85,7 +86,7 @@ class ExpectModel(_Model):
     run_time: f.DurationRange | None = None
     """From the first start to the end: '<10m', '1m..5m'."""
     heartbeats: f.CountRange | None = None
-    """Heartbeats seen: '>=1'."""
+    """Heartbeats seen: '>=1', which an expected heartbeat_timeout implies; '>=0' takes that back."""
     log: LogModel | None = None
     """Text that the logs must or must not have."""
     metrics: dict[f.MetricName, MetricModel | None] | None = None
@@ -95,14 +96,16 @@ class ExpectModel(_Model):
 class ClassifyModel(_Model):
     """One way to read a job's own words: exactly one of log, exit_code and status."""
 
-    log: f.Regex | None = None
-    """Regular expression with named groups among reason, exit_code and restarts; the last match counts."""
+    log: f.RuleRegex | None = None
+    """Regular expression with named groups among reason, exit_code and restarts; the last line counts."""
     exit_code: f.ExitCode | None = None
     """The exit code that means `reason`."""
     status: f.Regex | None = None
     """Regular expression on the scheduler's text that means `reason`."""
     reason: f.Word | None = None
     """The reason that an exit code or a status stands for."""
+    required: f.Flag | None = None
+    """Of a log rule: every rank has to print such a line, and one without has not said how it ended."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ClassifyModel:
@@ -110,13 +113,15 @@ class ClassifyModel(_Model):
         if len(given) != 1:
             r.fail("a classify rule has exactly one of log, exit_code and status")
         if self.log is not None:
-            groups = set(r.compile_regex(self.log).groupindex)
+            groups = set(compiled(self.log).groupindex)
             if self.reason is not None:
                 r.fail("a log rule takes the reason from its group (?P<reason>...); map words with translate")
             if not groups or not groups <= {"reason", "exit_code", "restarts"}:
                 r.fail(
                     "a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"
                 )
+        elif self.required is not None:
+            r.fail("required is for log rules")
         elif self.reason is None:
             r.fail(f"{given.pop()} needs the reason that it stands for")
         elif self.exit_code and self.reason == "job_completed":
@@ -146,7 +151,7 @@ class Fragment(_Model):
     resources: ResourcesModel | None = None
     """What each node must offer."""
     heartbeat_timeout: f.Duration | None = None
-    """End the job when the heartbeat file was not touched for so long; off unless set."""
+    """End the job when $CLUSTERJOBS_HEARTBEAT_FILE was not touched for so long; off unless set. Output does not count."""
     max_runtime: f.Duration | None = None
     """Longest run of one start, setup included; 2h unless set."""
     queue_timeout: f.Duration | None = None

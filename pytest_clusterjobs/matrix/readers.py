@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import warnings
 from collections.abc import Callable
 from typing import Any
 from typing import NoReturn
@@ -16,6 +15,10 @@ from typing import TypeVar
 from pydantic_core import PydanticCustomError
 
 from ..jobs import ReasonClass
+from ..judge.naming import metric_capture
+from ..judge.patterns import BadPattern
+from ..judge.patterns import compiled
+from ..judge.patterns import line_pattern
 from . import values
 from .errors import quoted
 from .nodes import Map
@@ -29,7 +32,6 @@ ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 WORD_PATTERN = r"^[a-z][a-z0-9_]*$"
 IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 MAX_TEXT = 100_000
-MAX_REGEX = 2_000
 
 
 def fail(message: str, at: Any = None) -> NoReturn:
@@ -169,29 +171,68 @@ def reading(parse: Callable[[str], T]) -> Callable[[Any], T]:
     return read
 
 
-def regex(groups: bool = False) -> Callable[[Any], str]:
-    """A reader of regular expressions, of at least one group if ``groups``."""
-
-    def read(value: Any) -> str:
-        result = text(value)
-        compiled = compile_regex(result)
-        if groups and not compiled.groups:
-            fail("the pattern needs a group around the number: 'loss=([0-9.]+)'")
-        return result
-
-    return read
-
-
-def compile_regex(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern of a matrix; what Python warns about is a mistake too."""
-    if not pattern or len(pattern) > MAX_REGEX:
-        fail("an empty pattern" if not pattern else f"a pattern of more than {MAX_REGEX} characters")
+def regex(value: Any) -> str:
+    """A regular expression that is searched line by line."""
+    result = text(value)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return re.compile(pattern, re.MULTILINE)
-    except (re.error, Warning, OverflowError, RecursionError) as error:
-        fail(f"no regular expression: {error}")
+        line_pattern(result)
+    except BadPattern as error:
+        fail(str(error))
+    return result
+
+
+def wanted_regex(value: Any) -> str:
+    """A regular expression that some line has to match."""
+    result = text(value)
+    if result and _matches_empty(result):
+        fail(
+            "the pattern matches an empty line, and so says nothing; name what must not be there under `excludes`"
+        )
+    return regex(value)
+
+
+def rule_regex(value: Any) -> str:
+    """A regular expression that reads a job's words."""
+    result = text(value)
+    if result and _matches_empty(result):
+        fail(
+            "the pattern matches an empty line, and so every log;"
+            " what each rank has to print is a rule with `required: true`"
+        )
+    return regex(value)
+
+
+def metric_regex(value: Any) -> str:
+    """A regular expression that says where a number stands."""
+    result = text(value)
+    try:
+        if not metric_capture(result).group:
+            fail("the pattern does not say where the number stands: 'loss={number}'")
+    except BadPattern as error:
+        fail(str(error))
+    return result
+
+
+def _matches_empty(pattern: str) -> bool:
+    try:
+        return compiled(pattern).search("") is not None
+    except BadPattern:
+        return False
+
+
+def some_text(value: Any) -> str:
+    """Text that may or may not be in a log."""
+    result = text(value)
+    if not result.strip():
+        fail("a blank text is in every log")
+    return result
+
+
+def flag(value: Any) -> bool:
+    """``true`` or ``false``."""
+    if not isinstance(value, Scalar) or value.kind != "bool":
+        fail(f"true or false is needed, not {_shown(value)}")
+    return value.lower() in {"true", "yes", "on"}
 
 
 def split_args(value: Any) -> tuple[str, ...]:

@@ -138,7 +138,10 @@ def _options(options: Mapping[str, Any], target: Target | None) -> Mapping[str, 
 def _classification(state: Mapping[str, Any]) -> Classification:
     rules = state.get("classify", ())
     return Classification(
-        tuple(ClassifyRule(**rule.said()) for rule in rules),
+        tuple(
+            ClassifyRule(**{key: value for key, value in rule.said().items() if value is not None})
+            for rule in rules
+        ),
         state.get("translate", {}),
         state.get("reasons", {}),
     )

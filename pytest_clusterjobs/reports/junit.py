@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
+
 from ..engine.records import Result
 from ..jobs import Cell
 from ..judge import printable
@@ -13,8 +17,11 @@ FIELDS = "fields"
 """What stands before the names of properties that come from users' hooks."""
 
 
-def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
-    """``clusterjobs.*`` properties of a finished cell; what is not known is left out."""
+def properties_of(cell: Cell, result: Result, verdict: str | None = None) -> list[tuple[str, object]]:
+    """``clusterjobs.*`` properties of a finished cell; what is not known is left out.
+
+    ``verdict`` is the cell's, where pytest has said another than the job's.
+    """
     outcome = result.outcome
     # Only what a cluster says of itself is not ours or checked: it is made safe to show.
     values: dict[str, object] = {
@@ -34,7 +41,22 @@ def properties_of(cell: Cell, result: Result) -> list[tuple[str, object]]:
         **{axis: value for axis, value in cell.axes.items() if axis != "nodes"},
     }
     known = [(f"{PREFIX}{name}", value) for name, value in values.items() if value is not None]
-    return [*known, *((f"{PREFIX}{FIELDS}.{name}", value) for name, value in result.fields.items())]
+    fields = [(f"{PREFIX}{FIELDS}.{name}", value) for name, value in result.fields.items()]
+    judged = result.judgement.verdict.value
+    return list(with_verdict([*known, *fields], judged, verdict or judged))
+
+
+def with_verdict(
+    properties: Iterable[tuple[str, Any]], judged: str, verdict: str
+) -> Iterator[tuple[str, object]]:
+    """The properties with the cell's verdict; where the job alone is worth another, that stands beside it."""
+    for name, value in properties:
+        if name == f"{PREFIX}verdict":
+            yield name, verdict
+            if verdict != judged:
+                yield f"{PREFIX}job_verdict", judged
+        elif name != f"{PREFIX}job_verdict":
+            yield name, value
 
 
 def _safe(text: str | None) -> str | None:

@@ -25,6 +25,8 @@ from ..jobs import Verdict
 from ..judge import failure_text
 from ..judge.text import one_line
 from .junit import properties_of
+from .words import reported
+from .words import verdict_of
 
 StoredReport = tuple[str, str, str, dict[str, Any]]
 """Key, phase, outcome and the report."""
@@ -66,7 +68,7 @@ def _show(replay: _Replay, arguments: list[str]) -> None:
     said = StringIO()
     with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
         code = pytest.main(arguments, plugins=[replay])
-    if not replay.done:
+    if not replay.done or code == pytest.ExitCode.INTERNAL_ERROR:
         lines = [line for line in said.getvalue().splitlines() if line.strip()]
         raise ReplayError(f"pytest exits {code}: {one_line(lines[-1]) if lines else 'and says nothing'}")
 
@@ -101,6 +103,7 @@ class _Replay:
         self._ledger = ledger
         self._meta = meta
         self._with_properties = with_properties
+        self._words: Mapping[str, str | None] = {}
         self.done = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -117,6 +120,7 @@ class _Replay:
         registrations = {entry.key: entry for entry in every if entry.test is None}
         results = self._ledger.results()
         stored = [row for row in _last_of_each(self._ledger.reports()) if row[0] in registrations]
+        self._words = reported((key, phase, word) for key, phase, word, _ in stored)
         for key, phase, _, data in stored:
             report = self._report(config, registrations[key], phase, data, results.get(key))
             config.hook.pytest_runtest_logreport(report=report)
@@ -148,6 +152,9 @@ class _Replay:
             kept = {name: value for name, value in data.items() if name not in _OF_A_WORKER}
             if not self._with_properties:
                 kept["user_properties"] = []
+            if isinstance(kept["longrepr"], list):
+                # Of a skip: JSON has no tuples, and pytest's writer insists on one.
+                kept["longrepr"] = tuple(kept["longrepr"])
             report = config.hook.pytest_report_from_serializable(config=config, data=kept)
             assert isinstance(report, pytest.TestReport)
             return report
@@ -165,7 +172,10 @@ class _Replay:
         **times: float,
     ) -> pytest.TestReport:
         """The report of a phase of which only the times are stored, or nothing."""
-        ours = properties_of(entry.cell, result) if result is not None and self._with_properties else []
+        ours: list[tuple[str, object]] = []
+        if result is not None and self._with_properties:
+            verdict = verdict_of(result.judgement.verdict, self._words.get(entry.key))
+            ours = properties_of(entry.cell, result, verdict)
         return pytest.TestReport(
             nodeid=entry.key,
             location=(entry.path, entry.cell.line - 1, f"{Path(entry.path).stem}: {entry.cell.id}"),

@@ -107,10 +107,8 @@ class CellPart:
 
     key: str
     verdict: Verdict | None
-    reported: (
-        Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "not run", "pending"] | None
-    )
-    """What pytest said of the item."""
+    reported: str | None
+    """What pytest said of the item: passed, failed, error, skipped, xfailed, xpassed, not run, pending; or another plugin's word."""
     registration: Registration
     """The cell as it was launched: its job spec, its expectation."""
     result: Result | None

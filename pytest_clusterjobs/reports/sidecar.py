@@ -21,10 +21,9 @@ from typing import Any
 from ..engine.ledger import AttemptTexts
 from ..engine.ledger import Ledger
 from ..jobs import Verdict
+from . import words as said
 
 FORMAT_VERSION = 1
-
-_SEVERITY = ["passed", "xfailed", "xpassed", "skipped", "pending", "not run", "failed", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,8 @@ class CellLine:
     key: str
     verdict: str | None
     """``None`` while there is none and the run goes on."""
+    judged: str | None
+    """What the job alone is worth; ``None`` while it has not ended."""
     reported: str | None
     """What pytest said of the item, if it has."""
     registration: str
@@ -49,37 +50,13 @@ def cell_lines(ledger: Ledger) -> Iterator[CellLine]:
     attempts: dict[str, list[AttemptTexts]] = {}
     for attempt in ledger.attempt_texts():
         attempts.setdefault(attempt.key, []).append(attempt)
-    words = _reported(ledger.report_words())
+    words = said.reported(ledger.report_words())
     for key, registration, judged, result in ledger.cell_texts():
         reported = words.get(key)
-        verdict = _verdict(judged, reported)
+        verdict = said.verdict_of(judged, reported)
         if verdict is None and ended:
             verdict = Verdict.NOT_RUN.value
-        yield CellLine(key, verdict, reported, registration, result, tuple(attempts.get(key, ())))
-
-
-def _reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """One word an item: the gravest of its phases, of its last run."""
-    words: dict[str, str] = {}
-    for key, phase, word in rows:
-        if phase == "setup" or key not in words or _SEVERITY.index(word) > _SEVERITY.index(words[key]):
-            words[key] = word
-    return words
-
-
-def _verdict(judged: str | None, reported: str | None) -> str | None:
-    """What pytest said where it has the last word (fixtures, hooks), else the judge's verdict."""
-    if reported == "pending":
-        # What was pending when pytest looked has a verdict only if it was killed since.
-        return judged if judged == Verdict.NOT_RUN else None
-    if reported in ("failed", "error", "not run"):
-        return reported
-    if reported in ("xfailed", "xpassed"):
-        # Expected by a mark, and so as it should be; ``reported`` says which.
-        return Verdict.PASSED.value
-    if reported in ("passed", None):
-        return judged
-    return judged or Verdict.NOT_RUN.value
+        yield CellLine(key, verdict, judged, reported, registration, result, tuple(attempts.get(key, ())))
 
 
 def summarise(lines: Iterable[CellLine]) -> dict[str, int]:

@@ -27,6 +27,11 @@ TABLE_LIMIT = 200
 
 _COLUMNS = ["job", "recipe", "nodes", "condition", "status", "reason", "exit", "restarts", "queue", "run"]
 
+_VERDICTS = frozenset(map(str, Verdict))
+
+_BY_MARK = ("xfailed", "xpassed")
+"""pytest's words for what a mark expects: they say what became of the job."""
+
 _LIMITS = {Reason.HEARTBEAT_TIMEOUT, Reason.MAX_RUNTIME_REACHED}
 
 
@@ -95,8 +100,10 @@ def _row(line: CellLine) -> Row:
     result = json.loads(line.result) if line.result else {}
     outcome = result.get("outcome") or {}
     times = outcome.get("times") or {}
-    status = line.reported if line.reported in ("xfailed", "xpassed") else line.verdict or "pending"
+    status = _status(line)
     colour = _colour(status, outcome.get("reason") or "-")
+    if line.verdict is not None and line.judged not in (None, line.verdict) and status not in _BY_MARK:
+        status += f", job {line.judged}"
     if result.get("attempt", 1) > 1:
         status += f", attempt {result['attempt']}"
     texts = (
@@ -112,6 +119,14 @@ def _row(line: CellLine) -> Row:
         _seconds(times.get("started"), times.get("ended")),
     )
     return Row(tuple(printable(text, 40) for text in texts), colour)
+
+
+def _status(line: CellLine) -> str:
+    """The cell in one word: pytest's where it is none of the verdicts."""
+    if line.verdict is None:
+        return "pending"
+    said = line.reported
+    return said if said is not None and said != "passed" and said not in _VERDICTS else line.verdict
 
 
 def _number(value: int | None) -> str:

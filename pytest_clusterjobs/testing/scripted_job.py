@@ -133,7 +133,7 @@ class ScriptedJob:
 
 def _node(rank: int, state: State, restarts: int) -> NodeState:
     if state.word is None:
-        return NodeState(rank, state.exit_code)
+        return NodeState(rank, state.exit_code, begun=True)
     own = state.exit_code if state.word is SentinelWord.EXITED else None
     report = SentinelReport(state.word, rank, own, restarts)
     return NodeState(rank, state.exit_code, report=report)

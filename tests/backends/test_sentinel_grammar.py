@@ -24,6 +24,9 @@ reports = strategies.builds(
     exit_code=strategies.none() | strategies.integers(0, 255),
     restarts=strategies.integers(0, 99),
     heartbeats=strategies.integers(0, 10**6),
+    begun=strategies.sampled_from([True, False, None]),
+    seconds=strategies.none() | strategies.integers(0, 10**8).map(lambda ticks: ticks / 100),
+    log_cut=strategies.booleans(),
 )
 
 
@@ -76,16 +79,16 @@ def test_the_last_line_counts() -> None:
 @pytest.mark.parametrize(
     ("timeout", "interval", "looks"),
     [
-        (0.5, "0.100", "5"),
-        (1.0, "0.125", "8"),
-        (3.0, "0.375", "8"),
-        (60.0, "0.500", "120"),
-        (0.05, "0.100", "1"),
+        (0.5, 10, 5),
+        (1.0, 12, 9),
+        (3.0, 38, 8),
+        (60.0, 50, 120),
+        (0.05, 10, 1),
     ],
 )
-def test_a_timeout_is_noticed_within_half_a_second(timeout: float, interval: str, looks: str) -> None:
+def test_a_timeout_is_noticed_within_half_a_second(timeout: float, interval: int, looks: int) -> None:
     assert sentinel.beat_clock(timeout) == (interval, looks)
-    assert float(interval) * int(looks) >= timeout
+    assert interval * looks >= 100 * timeout
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,59 @@ def test_a_timeout_is_noticed_within_half_a_second(timeout: float, interval: str
 )
 def test_durations_are_written_as_sleep_takes_them(value: float, text: str) -> None:
     assert sentinel.seconds(value) == text
+
+
+def begun(node: int = 0, restarts: int = 0) -> str:
+    return sentinel.begun_line(TOKEN, node, restarts)
+
+
+def ended(code: int = 0, node: int = 0) -> str:
+    return f"\n{sentinel.line(TOKEN, SentinelReport(SentinelWord.EXITED, node, code))}\n"
+
+
+def test_a_report_counts_for_the_rank_that_it_names() -> None:
+    text = f"{begun(0)}step\n{ended(3, node=0)}"
+    assert sentinel.parse(text, MARK, 0) == SentinelReport(SentinelWord.EXITED, 0, 3)
+    assert sentinel.parse(text, MARK, 1) is None
+    assert not sentinel.read(text, MARK, 1).begun
+
+
+def test_a_report_of_an_earlier_start_is_none_of_the_last() -> None:
+    """A log may have several starts, one after the other."""
+    assert sentinel.parse(f"{begun()}{ended(0)}{begun(restarts=1)}step", MARK, 0) is None
+    assert sentinel.parse(f"{begun()}{ended(0)}{begun(restarts=1)}{ended(5)}", MARK, 0) == SentinelReport(
+        SentinelWord.EXITED, 0, 5
+    )
+
+
+def test_a_note_says_why_it_could_not_start() -> None:
+    report = SentinelReport(SentinelWord.START_FAILED, 0, 126, begun=False, note="no workdir /x")
+    assert sentinel.parse(f"a\n{sentinel.line(TOKEN, report)}\nb", MARK) == report
+
+
+def test_fields_of_a_later_version_do_no_harm() -> None:
+    assert sentinel.parse(LINE.replace("begun=", "injected=preempted begun="), MARK) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        (f"{begun()}hello\n{ended()}", "hello\n"),
+        (f"{begun()}hello{ended()}", "hello\n"),
+        (f"set-up\n\n{begun()}hello\n\n{ended()}", "set-up\nhello\n\n"),
+        (f"{begun()}{ended()}", ""),
+        (f"\n{sentinel.line(TOKEN, SentinelReport(SentinelWord.START_FAILED, 0, 1, note='no bash'))}\n", ""),
+        (
+            f"(head, rank=0, pid=7) {begun()}(head, rank=0, pid=7) hi\n(head, rank=0, pid=7) {LINE}\n",
+            "(head, rank=0, pid=7) hi\n",
+        ),
+        (f"glued{LINE}glued\n", "gluedglued\n"),
+        (f"jobs {MARK} exited exit_code=0 node=0]\nhi\n", "hi\n"),
+        (
+            "[clusterjobs 000000000000 exited exit_code=0 node=0]\n",
+            "[clusterjobs 000000000000 exited exit_code=0 node=0]\n",
+        ),
+    ],
+)
+def test_what_the_job_printed_is_without_marks(text: str, printed: str) -> None:
+    assert sentinel.without_marks(text, MARK) == printed

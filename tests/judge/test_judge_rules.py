@@ -143,6 +143,69 @@ def test_a_captured_number_that_is_none_gives_no_answer(text: str) -> None:
     assert "no number" in end.detail
 
 
+@pytest.mark.parametrize(
+    ("pattern", "last", "words"),
+    [
+        (r"code: (?P<exit_code>\d+)", "code: None", '"code:" is followed by "None", where the pattern does not match'),
+        (r"code: (?P<exit_code>\d+)", "code: -1", '"code:" is followed by "-1", where the pattern does not match'),
+        (r"code:\s*(?P<exit_code>\d+)", "code:\n0", '"code:" is followed by nothing, where the pattern does not match'),
+        (r"code: (?P<exit_code>\d+)", "code: 0x7F", '"0" is only a part of "0x7F"'),
+        (r"code: (?P<exit_code>\d+)", "code: 0.5", '"0" is only a part of "0.5"'),
+        (r"code: (?P<exit_code>\d)", "code: 09", '"0" is only a part of "09"'),
+        (r"code: .*(?P<exit_code>\d)", "code: 10", '"0" is only a part of "10"'),
+        (r"end: (?P<reason>\w+)", "end: job_completed-ish", '"job_completed" is only a part of "job_completed-ish"'),
+        (r"end: (?P<reason>\w+)", "end: ---", '"end:" is followed by "---", where the pattern does not match'),
+    ],
+)  # fmt: skip
+def test_no_older_line_and_no_part_of_a_word_is_green(pattern: str, last: str, words: str) -> None:
+    end = end_of(f"code: 0\nend: job_completed\n{last}\n", Classification((ClassifyRule(log=pattern),)))
+    assert (end.reason, end.exit_code) == ("unknown", None)
+    assert words in end.detail
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"end:\s*(?P<reason>\w+)", r"end:[^#]*(?P<reason>job_\w+)", r"(?s)end:.*?(?P<reason>job_\w+)"]
+)
+def test_a_rule_reaches_into_no_other_line(pattern: str) -> None:
+    rules = Classification((ClassifyRule(log=pattern),))
+    assert end_of("end:\njob_failed\n", rules).reason != "job_failed"
+    assert end_of("end:\rjob_failed\n", rules).reason != "job_failed"
+    assert end_of("end: job_failed\n", rules).reason == "job_failed"
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_required_line_is_required_of_every_rank(silent: int) -> None:
+    rules = Classification((ClassifyRule(log="end: (?P<reason>.*)", required=True),))
+    logs = {rank: "all is well\n" if rank == silent else "end: heartbeat_timeout\n" for rank in (0, 1)}
+    end = end_of(logs, rules)
+    assert (end.reason, end.source) == ("unknown", Source.CLASSIFY_RULE)
+    assert f"the log of rank {silent} has no line for a rule that requires one" in end.detail
+    assert end_of(dict.fromkeys((0, 1), "end: heartbeat_timeout\n"), rules).reason == "heartbeat_timeout"
+
+
+def test_a_required_number_that_is_missing_is_no_answer() -> None:
+    rules = Classification((ClassifyRule(log=r"code: (?P<exit_code>\d+)", required=True),))
+    assert end_of("", rules).reason == "unknown"
+    assert end_of("code: 0\n", rules).reason == "job_completed"
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(?P<reason>\w*)", r"\A(?![\s\S]*END)(?P<reason>)", r"a\n(?P<reason>b)", "("]
+)
+def test_a_rule_that_cannot_be_used_is_no_answer(pattern: str) -> None:
+    end = end_of("x\n", Classification((ClassifyRule(log=pattern),)))
+    assert end.reason == "unknown"
+    assert "a rule cannot be used: " in end.detail
+    by_status = end_of("x\n", Classification((ClassifyRule(status=pattern, reason="job_failed"),)))
+    assert by_status.reason == "unknown"
+
+
+def test_what_a_rule_spells_out_behind_a_word_is_no_part_of_it() -> None:
+    rules = Classification((ClassifyRule(log=r"end: (?P<reason>[a-z_]+)-\d+"),))
+    assert end_of("end: preempted-12\n", rules).reason == "preempted"
+    assert end_of("end: preempted-12\nend: preempted+1\n", rules).reason == "unknown"
+
+
 def test_a_code_alone_decides_the_reason() -> None:
     rule = Classification((ClassifyRule(log=r"code (?P<exit_code>-?\d+)"),))
     assert (end_of("code 3\n", rule).reason, end_of("code 3\n", rule).exit_code) == ("job_failed", 3)

@@ -203,6 +203,88 @@ def test_text_may_be_in_any_ranks_log_and_must_be_missing_from_all() -> None:
     assert verdict(contains=("alpha\nbeta",)) is Verdict.FAILED
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [r"begin\s*end", "begin[^#]*end", "(?s)begin.*end", r"begin(?:.|\n)*end", r"\Aend\Z(?!\n)x|begin\Wend"],
+)
+def test_a_match_is_one_of_a_line(pattern: str) -> None:
+    expect = Expectation(log=LogExpectation(matches=(pattern,)))
+    for apart in ("begin\nend\n", "begin\rend\r", "begin\r\n end"):
+        assert judged(expect, COMPLETED, {0: apart}).verdict is Verdict.FAILED
+    assert judged(expect, COMPLETED, {0: "x\nbegin end\ny"}).verdict is Verdict.PASSED
+
+
+def test_line_anchors_are_those_of_each_line() -> None:
+    log = {0: "first\nsecond line\nthird\n"}
+    for pattern in ("^second", r"\Asecond", "line$", r"line\Z", "(?m)^third$", r"\Afirst\Z", r"\Athird\Z"):
+        assert (
+            judged(Expectation(log=LogExpectation(matches=(pattern,))), COMPLETED, log).verdict
+            is Verdict.PASSED
+        )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "seen"),
+    [
+        ("x*", "the pattern matches an empty line, and so says nothing"),
+        (
+            r"a\nb",
+            "each line is searched by itself, so a line break never matches; write a pattern for each line",
+        ),
+        ("(", "no regular expression: missing ), unterminated subpattern at position 0"),
+    ],
+)
+def test_a_pattern_from_python_that_says_nothing_is_unmet(pattern: str, seen: str) -> None:
+    judgement = judged(Expectation(log=LogExpectation(matches=(pattern,))), COMPLETED, {0: "x\na\nb\n"})
+    assert [miss.seen for miss in judgement.misses] == [seen]
+
+
+TIMEOUT = Reason.HEARTBEAT_TIMEOUT
+NEVER_BEAT = "0: the job never touched $CLUSTERJOBS_HEARTBEAT_FILE; output does not count"
+
+
+@pytest.mark.parametrize(
+    "reasons", [(TIMEOUT,), (TIMEOUT, Reason.JOB_FAILED), ("heartbeat_timeout", "cancelled")]
+)
+def test_an_expected_heartbeat_timeout_asks_for_a_heartbeat(reasons: tuple[str, ...]) -> None:
+    expect = expecting(*reasons)
+    limit = Source.SENTINEL_LIMIT
+    assert judged(expect, ended(TIMEOUT, heartbeats=1, source=limit)).verdict is Verdict.PASSED
+    never = judged(expect, ended(TIMEOUT, heartbeats=0, source=limit))
+    advice = "(of a job that never has to beat, expect heartbeats: '>=0')"
+    implied = ">=1 (implied by heartbeat_timeout)"
+    assert never == Judgement(Verdict.FAILED, (Miss("heartbeats", implied, f"{NEVER_BEAT} {advice}"),))
+    nobody_knows = judged(expect, ended(TIMEOUT, heartbeats=None, source=limit))
+    assert nobody_knows == Judgement(Verdict.FAILED, (Miss("heartbeats", implied, f"none {advice}"),))
+
+
+def test_what_is_said_of_heartbeats_stands_instead() -> None:
+    opted_out = expecting(TIMEOUT, heartbeats=Range(0, text=">=0"))
+    assert judged(opted_out, ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED
+    more = judged(expecting(TIMEOUT, heartbeats=Range(5, text=">=5")), ended(TIMEOUT, heartbeats=0))
+    assert more.misses == (Miss("heartbeats", ">=5", NEVER_BEAT),)
+    none = expecting(TIMEOUT, heartbeats=Range(0, 0, text="0"))
+    assert judged(none, ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED
+
+
+def test_no_heartbeat_is_asked_of_a_job_that_ends_otherwise() -> None:
+    assert (
+        judged(expecting(TIMEOUT, "job_failed"), ended("job_failed", 3, heartbeats=0)).verdict
+        is Verdict.PASSED
+    )
+    assert [miss.field for miss in judged(expecting(TIMEOUT), ended("job_failed", 3)).misses] == ["reason"]
+    assert judged(expecting(), ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED, "any"
+    assert [miss.field for miss in judged(Expectation(), ended(TIMEOUT, heartbeats=0)).misses] == [
+        "reason",
+        "exit_code",
+    ]
+
+
+def test_the_clock_of_a_wrapper_is_not_ours() -> None:
+    end = ended(TIMEOUT, heartbeats=0, source=Source.CLASSIFY_RULE)
+    assert judged(expecting(TIMEOUT), end).verdict is Verdict.PASSED
+
+
 def test_logs_are_cleaned_before_they_are_searched() -> None:
     log = "50%\r\x1b[32m(head, rank=0, pid=7)\x1b[0m do\x1b[1mne\x1b[0m\r\n"
     expect = Expectation(log=LogExpectation(matches=("^done$",)))

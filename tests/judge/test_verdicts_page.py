@@ -25,7 +25,7 @@ from pytest_clusterjobs.matrix import load_matrix
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text("utf-8")
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_END = re.compile(r"`(?P<reason>\w+)`(?: exit (?P<code>\d+))?")
+_END = re.compile(r"`(?P<reason>\w+)`(?: exit (?P<code>\d+))?(?: after (?P<beats>\d+) heartbeats)?")
 
 
 def blocks(kind: str) -> list[str]:
@@ -55,6 +55,11 @@ def end_in(text: str) -> tuple[str, int | None]:
     return match["reason"], None if match["code"] is None else int(match["code"])
 
 
+def beats_in(text: str) -> int | None:
+    match = _END.fullmatch(text)
+    return int(match["beats"]) if match is not None and match["beats"] is not None else None
+
+
 def test_the_page_names_every_reason_with_its_class() -> None:
     table = re.findall(r"^\| `(\w+)` \| (product|user|infra) \|", PAGE, re.MULTILINE)
     assert table == [(reason.value, reason.reason_class.value) for reason in Reason]
@@ -73,7 +78,9 @@ def test_matrices_load(matrix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("matrix", "row"), rows("it ends as"))
 def test_ends_have_the_verdict_that_is_promised(matrix: str, row: tuple[str, str], tmp_path: Path) -> None:
     reason, code = end_in(row[0])
-    end = Outcome(reason, REASON_CLASSES[reason], Source.SENTINEL, exit_code=code)
+    end = Outcome(
+        reason, REASON_CLASSES[reason], Source.SENTINEL, exit_code=code, heartbeats=beats_in(row[0])
+    )
     assert judge(cell_of(matrix, tmp_path).expect, end, log=None, nodes=1).verdict == row[1]
 
 
@@ -96,4 +103,4 @@ def test_code_runs(code: str) -> None:
 
 
 def test_the_tables_are_found() -> None:
-    assert (len(rows("it ends as")), len(rows("it prints"))) == (16, 7)
+    assert (len(rows("it ends as")), len(rows("it prints"))) == (21, 7)

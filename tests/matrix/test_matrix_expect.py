@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.jobs import Cell
 from pytest_clusterjobs.jobs import Classification
 from pytest_clusterjobs.jobs import ClassifyRule
 from pytest_clusterjobs.jobs import Expectation
 from pytest_clusterjobs.jobs import LogExpectation
 from pytest_clusterjobs.jobs import MetricExpectation
+from pytest_clusterjobs.jobs import Outcome
 from pytest_clusterjobs.jobs import Range
 from pytest_clusterjobs.jobs import ReasonClass
+from pytest_clusterjobs.jobs import Source
+from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.judge import judge
 from pytest_clusterjobs.matrix import Matrix
 
 Load = Callable[..., Matrix]
@@ -66,7 +71,7 @@ def test_all_of_expect_is_typed(load: Load) -> None:
                 excludes: [Traceback, "CUDA error"]
                 matches: '^loss=[0-9.]+$'
               metrics:
-                SPS: {pattern: 'sps=([0-9.]+)', pick: median, node: 0, min: 1, max: 1e6, reference: 1500.5, tolerance: 5%}
+                SPS: {pattern: 'sps={number}', pick: median, node: 0, min: 1, max: 1e6, reference: 1500.5, tolerance: 5%}
                 LOSS: {pattern: 'loss=(\\S+)', reference: 2, tolerance: -5%..+20%}
         """
     ).cells
@@ -76,7 +81,7 @@ def test_all_of_expect_is_typed(load: Load) -> None:
         heartbeats=Range(low=1, text=">=1"),
         log=LogExpectation(("done",), ("Traceback", "CUDA error"), ("^loss=[0-9.]+$",)),
         metrics={
-            "SPS": MetricExpectation(r"sps=([0-9.]+)", "median", 0, 1, 1e6, 1500.5, 0.05, 0.05),
+            "SPS": MetricExpectation("sps={number}", "median", 0, 1, 1e6, 1500.5, 0.05, 0.05),
             "LOSS": MetricExpectation(r"loss=(\S+)", reference=2, tolerance_below=0.05, tolerance_above=0.2),
         },
     )
@@ -105,8 +110,8 @@ def test_all_of_expect_is_typed(load: Load) -> None:
         ("log: {matches: '(a'}", "1:39: recipes.r.expect.log.matches: no regular expression: missing ), unterminated subpattern"),
         ("log: {matches: '[[a]'}", "1:39: recipes.r.expect.log.matches: no regular expression: Possible nested set"),
         ("log: {contain: a}", "1:30: unknown key 'contain', did you mean 'contains'?"),
-        ("metrics: {M: {pattern: 'x=.*'}}", "1:47: recipes.r.expect.metrics.M.pattern: the pattern needs a group around the number"),
-        ("metrics: {M: {min: 1}}", "1:37: expect.metrics.M: a metric needs a pattern: 'loss=([0-9.]+)'"),
+        ("metrics: {M: {pattern: 'x=.*'}}", "1:47: recipes.r.expect.metrics.M.pattern: the pattern does not say where the number stands: 'loss={number}'"),
+        ("metrics: {M: {min: 1}}", "1:37: expect.metrics.M: a metric needs a pattern: 'loss={number}'"),
         ("metrics: {M: {pattern: (x), reference: 1}}", "1:37: expect.metrics.M: reference needs a tolerance: 5%, -5% or -5%..+20%"),
         ("metrics: {M: {pattern: (x), tolerance: 5%}}", "1:37: expect.metrics.M: tolerance needs a reference other than 0"),
         ("metrics: {M: {pattern: (x), min: 2, max: 1}}", "1:37: expect.metrics.M: min is above max"),
@@ -119,6 +124,84 @@ def test_what_cannot_be_expected(mistakes: Mistakes, said: str, message: str) ->
     found = mistakes(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}")
     assert len(found) == 1
     assert found[0].startswith(message)
+
+
+BREAK = "each line is searched by itself, so a line break never matches; write a pattern for each line"
+EMPTY = "the pattern matches an empty line, and so says nothing; name what must not be there under `excludes`"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        *((f"log: {{matches: '{each}'}}", f"log.matches: {EMPTY}") for each in ("x*", "^$", "^", r"\s*", ".*", "(?!x)", "(?=x)?", "a|", r"[\s\S]*")),
+        *((f"log: {{matches: '{each}'}}", f"log.matches: {BREAK}") for each in (r"a\nb", r"a\r\nb", r"a[\n]b", r"a\n+b", r"a(?:\n|\r)b", r"(a\n|b\n)c", r"a(?=\n)", r"(?<=\n)a", r"\x0a")),
+        ('log: {matches: "a\\nb"}', f"log.matches: {BREAK}"),
+        ("log: {matches: [a, 'x*']}", f"log.matches.1: {EMPTY}"),
+        ("log: {matches: 'a={number}'}", "log.matches: {number} is for the patterns of metrics; spell it out here: [0-9.]+"),
+        *((f"log: {{{key}: {each}}}", f"log.{key}: a blank text is in every log") for key in ("contains", "excludes") for each in ("''", "' '", '"\\n"')),
+        ("log: {contains: [a, '']}", "log.contains.1: a blank text is in every log"),
+        ("metrics: {M: {pattern: '([0-9]*)'}}", "metrics.M.pattern: the pattern matches an empty line, and so says nothing"),
+        ("metrics: {M: {pattern: '{number}?'}}", "metrics.M.pattern: the pattern matches an empty line, and so says nothing"),
+        (r"metrics: {M: {pattern: 'a=\n{number}'}}", f"metrics.M.pattern: {BREAK}"),
+        ("metrics: {M: {pattern: 'a={num}'}}", "metrics.M.pattern: the pattern does not say where the number stands: 'loss={number}'"),
+        ("metrics: {M: {pattern: 'a[{number}]'}}", "metrics.M.pattern: the pattern does not say where the number stands: 'loss={number}'"),
+        ("metrics: {M: {pattern: '{number} of {number}'}}", "metrics.M.pattern: {number} stands twice in the pattern; a metric is one number"),
+        ("metrics: {M: {pattern: '(?x)a={number}'}}", "metrics.M.pattern: (?x) has no use here; write the pattern without blanks and comments"),
+        (r"metrics: {M: {pattern: '(a|b)={number} \1'}}", "metrics.M.pattern: beside {number} groups go by their names: (?P<x>...) and (?P=x)"),
+        *(
+            (f"metrics: {{M: {{pattern: '{each}'}}}}", "metrics.M.pattern: the number stands in another group or beside a `|`; let it stand by itself: '(?:train|val) loss={number}'")
+            for each in ("a=(?:([0-9]+))", "a=(?:b([0-9]+))?", "a=([0-9]+)|b=([0-9]+)", "a=(?:{number}|x)", "(?=a=([0-9]+))")
+        ),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_can_match_nothing_or_says_nothing(
+    mistakes: Mistakes, said: str, message: str
+) -> None:
+    (found,) = mistakes(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}")
+    assert found.partition(": recipes.r.expect.")[2] == message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(f"log: {{matches: '{each}'}}" for each in (r"a[^\n]*b", r"a(?:\n|$)", r"a\n?b", r"a\n{0,2}b", r"a(?!\n)", r"\Aa\Z", "(?s)a.b", "(?m)^a$", r"a\\nb", "(?x) a  b", "[]a]b")),
+        *(f"metrics: {{M: {{pattern: '{each}'}}}}" for each in ("{number}", "a={number}", "a=([0-9.]+)", "(train|val)={number}", "(?P<v>[0-9]+) it/s", r"\{{number}\}", "a=(nan|[0-9]+)", "(?i)A={number}")),
+        'log: {contains: "two\\nlines", excludes: " x"}',
+    ],
+)  # fmt: skip
+def test_a_pattern_that_means_something(load: Load, said: str) -> None:
+    assert load(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}").warnings == ()
+
+
+TIMEOUT = "heartbeat_timeout: 1m, expect: {reason: heartbeat_timeout%s}"
+EITHER = "heartbeat_timeout: 1m, expect: {reason: [heartbeat_timeout, job_failed]%s}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"recipes: {{r: {{run: x, {TIMEOUT}}}}}",
+        f"recipes: {{r: {{run: x, {EITHER}}}}}",
+        f"recipes: {{r: x}}\ndefaults: {{{TIMEOUT}}}",
+        f"recipes: {{r: x}}\noverrides: [{{where: {{recipe: r, condition: normal_completion}}, {TIMEOUT}}}]",
+        f"recipes: {{r: x}}\nexclude: [{{nodes: 1}}]\ninclude: [{{recipe: r, nodes: 2, condition: normal_completion, {TIMEOUT}}}]",
+    ],
+    ids=["recipe", "a list", "defaults", "override", "include"],
+)
+def test_a_heartbeat_is_implied_wherever_the_timeout_is_expected(load: Load, text: str) -> None:
+    (implied,) = load(text % "").cells
+    (taken_back,) = load(text % ", heartbeats: '>=0'").cells
+
+    def verdict(cell: Cell, beats: int | None) -> Verdict:
+        end = Outcome("heartbeat_timeout", ReasonClass.PRODUCT, Source.SENTINEL_LIMIT, heartbeats=beats)
+        return judge(cell.expect, end, log=None, nodes=1).verdict
+
+    assert [verdict(implied, beats) for beats in (0, None, 1)] == [
+        Verdict.FAILED,
+        Verdict.FAILED,
+        Verdict.PASSED,
+    ]
+    assert [verdict(taken_back, beats) for beats in (0, 1)] == [Verdict.PASSED, Verdict.PASSED]
 
 
 def test_a_heartbeat_timeout_that_max_runtime_hides(load: Load, mistakes: Mistakes) -> None:
@@ -157,7 +240,7 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
     text = """\
         reasons: {nccl_test_failed: infra, warmup_failed: product}
         classify:
-        - {log: 'Termination reason: (?P<reason>\\w+)'}
+        - {log: 'Termination reason: (?P<reason>\\w+)', required: true}
         - {exit_code: 42, reason: nccl_test_failed}
         - {status: 'Host EC2 .* terminated', reason: node_failed}
         translate: {unknown: job_failed, cluster stop: cancelled}
@@ -171,7 +254,7 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
     translate = {"unknown": "job_failed", "cluster stop": "cancelled"}
     assert a.classify == Classification(
         (
-            ClassifyRule(log=r"Termination reason: (?P<reason>\w+)"),
+            ClassifyRule(log=r"Termination reason: (?P<reason>\w+)", required=True),
             ClassifyRule(exit_code=42, reason="nccl_test_failed"),
             ClassifyRule(status="Host EC2 .* terminated", reason="node_failed"),
         ),
@@ -196,6 +279,12 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
         ("classify: [{log: 'no group'}]", "2:12: classify.0: a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"),
         ("classify: [{log: '(?P<code>x)'}]", "2:12: classify.0: a log rule needs named groups among"),
         ("classify: [{log: '(?P<reason>x)', reason: job_failed}]", "2:12: classify.0: a log rule takes the reason from its group"),
+        ("classify: [{log: '(?P<reason>x*)'}]", "2:18: classify.0.log: the pattern matches an empty line, and so every log; what each rank has to print is a rule with `required: true`"),
+        (r"classify: [{log: '\A(?![\s\S]*END)(?P<reason>)'}]", "2:18: classify.0.log: the pattern matches an empty line, and so every log;"),
+        (r"classify: [{log: 'end\n(?P<reason>x)'}]", "2:18: classify.0.log: each line is searched by itself, so a line break never matches"),
+        ("classify: [{status: 'x*', reason: job_failed}]", "2:21: classify.0.status: the pattern matches an empty line, and so says nothing"),
+        ("classify: [{exit_code: 3, reason: job_failed, required: true}]", "2:12: classify.0: required is for log rules"),
+        ("classify: [{log: '(?P<reason>x)', required: 1}]", "2:45: classify.0.required: true or false is needed, not '1'"),
         ("classify: [{log: '('}]", "2:18: classify.0.log: no regular expression: "),
         ("classify: {log: x}", "2:11: classify: a list is needed, not a mapping"),
         ("translate: {x: job_faild}", "2:16: unknown reason 'job_faild', did you mean 'job_failed'?"),

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from pytest_clusterjobs.backends.environment import job_variables
+from pytest_clusterjobs.backends.environment import node_variables
 from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs.token import STAND_IN
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
 from pytest_clusterjobs.matrix.model import Document
 from pytest_clusterjobs.matrix.model import Fragment
+from pytest_clusterjobs.matrix.recipes import FILE_VARIABLE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"(?<!<!-- mistakes -->\n)^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -51,6 +56,13 @@ def test_the_first_example_has_the_cells_that_the_page_counts(example: Path, sit
     cells = load_matrix(example, rootdir=example.parents[1], site=site).cells
     assert len(cells) == 12
     assert "arena-2n-heartbeat_timeout" in {cell.id for cell in cells}
+
+
+def test_the_page_names_every_variable_of_a_job() -> None:
+    spec = JobSpec("x", recipe="arena", condition="c")
+    node = node_variables(rank=0, restarts=0, address="", port=1, hostfile="", heartbeat_file="")
+    for name in {*job_variables(spec, STAND_IN), *node, FILE_VARIABLE}:
+        assert re.search(rf"^\| .*`{name}`.* \|", PAGE, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("key", [*Document.model_fields, *Fragment.model_fields])

@@ -94,10 +94,12 @@ recipes: {a: {run: x, expect: {reason: [job_failed, killed_by_signal], exit_code
 ---
 recipes: {a: {run: x, expect: {exit_code: [3, 4], log: {contains: a, excludes: [b], matches: [c]}}}}
 ---
+recipes: {a: {run: x, expect: {metrics: {M: {pattern: "x={number}"}}}}}
+---
 recipes: {a: {run: x, expect: {metrics: {M: {pattern: "x=(.*)", pick: max, node: 0, min: 1, max: 2.5, reference: 2, tolerance: -5%..+20%}}}}}
 ---
 recipes: {a: x}
-classify: [{log: "(?P<reason>x)"}, {exit_code: 42, reason: hung}, {status: x, reason: node_failed}]
+classify: [{log: "(?P<reason>x)"}, {log: "(?P<exit_code>x)", required: true}, {exit_code: 42, reason: hung}, {status: x, reason: node_failed}]
 translate: {some text: job_failed}
 reasons: {hung: product}
 ---
@@ -193,6 +195,15 @@ recipes: {a: {run: x, expect: {run_time: 10}}}
 recipes: {a: {run: x, expect: {run_time: "<10"}}}
 ---
 recipes: {a: {run: x, expect: {metrics: {M: {pattern: "no group"}}}}}
+---
+recipes: {a: {run: x, expect: {log: {contains: ""}}}}
+---
+recipes: {a: {run: x, expect: {log: {excludes: [a, " "]}}}}
+---
+recipes: {a: {run: x, expect: {log: {matches: ""}}}}
+---
+recipes: {a: x}
+classify: [{log: "(?P<reason>x)", required: 1}]
 ---
 recipes: {a: {run: x, expect: {metrics: {M: {pattern: "(x)", tolerance: 5}}}}}
 ---

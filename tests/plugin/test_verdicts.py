@@ -107,6 +107,82 @@ def test_all_that_is_unmet_is_said_at_once(project: Project) -> None:
     result.stdout.fnmatch_lines(["E exit_code*", "E restarts*", "E heartbeats*", "E log.contains*"])
 
 
+def test_a_heartbeat_test_of_a_job_that_never_beats_is_no_test(project: Project) -> None:
+    project.matrix(
+        """
+        recipes:
+          never: "while echo alive; do sleep 0.1; done"
+          once: touch "$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 1000
+        nodes: [1]
+        defaults: {grace_period: 1s}
+        conditions:
+          stalls: {heartbeat_timeout: 1s, expect: {reason: heartbeat_timeout}}
+          any_way: {heartbeat_timeout: 1s, expect: {reason: heartbeat_timeout, heartbeats: ">=0"}}
+        """
+    )
+    result = project.pytester.runpytest()
+    assert project.verdicts() == {
+        "never-1n-stalls": "failed",
+        "never-1n-any_way": "passed",
+        "once-1n-stalls": "passed",
+        "once-1n-any_way": "passed",
+    }
+    result.stdout.fnmatch_lines(
+        [
+            "E heartbeats *>=1 (implied by heartbeat_timeout)*0: the job never touched"
+            " $CLUSTERJOBS_HEARTBEAT_FILE; output does not count (*expect heartbeats: '>=0')"
+        ]
+    )
+
+
+def test_a_hook_that_expects_a_heartbeat_timeout_expects_a_beat_too(project: Project) -> None:
+    project.matrix("{recipes: {a: sleep 1000}, nodes: [1], conditions: {c: {heartbeat_timeout: 1s}}}")
+    project.pytester.makeconftest(
+        """
+        from dataclasses import replace
+        from pytest_clusterjobs.jobs import Expectation
+
+        def pytest_clusterjobs_modify_cells(cells):
+            expect = Expectation(reasons=("heartbeat_timeout",), exit_codes=None)
+            cells[:] = [replace(cell, expect=expect) for cell in cells]
+        """
+    )
+    project.pytester.runpytest()
+    assert project.verdicts() == {"a-1n-c": "failed"}
+    assert [miss["field"] for miss in project.report()["cells"][0]["result"]["judgement"]["misses"]] == [
+        "heartbeats"
+    ]
+
+
+def test_a_number_counts_whole_and_from_the_last_line_of_its_name(project: Project) -> None:
+    project.matrix(
+        r"""
+        recipes:
+          nan: printf 'loss=1.5\nloss=nan\n'
+          more: printf 'loss=1.5\nloss=1e20\n'
+          grouped: printf 'loss=1.5\nloss=1,234\n'
+          below: printf 'loss=\n1.5\n'
+          good: printf 'loss=9\r\033[1mloss=\033[32m1.5\033[0m\r\n'
+        nodes: [1]
+        conditions:
+          number: {expect: {metrics: {LOSS: {pattern: 'loss={number}', max: 2}}}}
+          group: {expect: {metrics: {LOSS: {pattern: 'loss=\s*([0-9.]+)', max: 2}}}}
+        """
+    )
+    result = project.pytester.runpytest()
+    assert {key for key, verdict in project.verdicts().items() if verdict == "passed"} == {
+        "good-1n-number",
+        "good-1n-group",
+    }
+    result.stdout.fnmatch_lines_random(
+        [
+            'E metrics.LOSS *"nan" is not finite*',
+            'E metrics.LOSS *"1" is only a part of "1e20"; write {number} where the number stands*',
+            'E metrics.LOSS *"loss=" is followed by nothing, where the pattern does not match*',
+        ]
+    )
+
+
 def test_a_failing_fixture_is_its_own_error_and_the_last_word(project: Project) -> None:
     project.matrix(
         """

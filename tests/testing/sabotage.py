@@ -533,3 +533,83 @@ class TellsTheWrongName(Honest):
 class StartsTooLate(Honest):
     def __init__(self, context: BackendContext) -> None:
         super().__init__(replace(context, not_after=None))
+
+
+class LosesTheBeginning(Honest):
+    """Its logs begin with the second line."""
+
+    def logs(self, handle: Handle, *, cursor: Any = None, **rest: Any) -> LogChunk:
+        chunk = super().logs(handle, cursor=cursor, **rest)
+        return chunk if cursor else replace(chunk, text=chunk.text.partition("\n")[2])
+
+
+class LosesTheEnd(Honest):
+    """Its logs end before the last line."""
+
+    def logs(self, handle: Handle, **rest: Any) -> LogChunk:
+        chunk = super().logs(handle, **rest)
+        return replace(chunk, text=chunk.text.rpartition("\n[clusterjobs ")[0] or chunk.text)
+
+
+class MixesUpRanks(Honest):
+    """Gives the log of the next rank."""
+
+    def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
+        try:
+            chunk = super().logs(handle, node=node + 1, **rest)
+        except BackendError:
+            chunk = LogChunk("")
+        return chunk if chunk.text else super().logs(handle, node=0, **rest)
+
+
+class GivesOneRanksReportForAll(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        reports = [node.report for node in seen.nodes]
+        return replace(
+            seen,
+            nodes=tuple(
+                replace(node, exit_code=0, report=reports[0] and replace(reports[0], node=node.rank))
+                for node in seen.nodes
+            ),
+        )
+
+
+class TrustsSignals(Honest):
+    """What was stopped by a signal is a limit to it."""
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        return replace(seen, reason_hint=Reason.MAX_RUNTIME_REACHED) if _was_stopped(seen) else seen
+
+
+class TrustsTheClusterForADeadSentinel(Honest):
+    """Makes up the report that a killed sentinel did not give."""
+
+    def observation(self, token: str, seen: Observation) -> Observation:
+        if seen.phase is not Phase.ENDED:
+            return seen
+        nodes = (
+            node
+            if node.report is not None
+            else replace(node, report=SentinelReport(SentinelWord.EXITED, node.rank, node.exit_code or 0))
+            for node in seen.nodes
+        )
+        return replace(seen, nodes=tuple(nodes))
+
+
+class CallsSetupTheCommand(Honest):
+    def observation(self, token: str, seen: Observation) -> Observation:
+        nodes = (
+            replace(
+                node, report=node.report and replace(node.report, begun=True, word=_as_command(node.report))
+            )
+            for node in seen.nodes
+        )
+        return replace(seen, nodes=tuple(nodes))
+
+
+def _was_stopped(seen: Observation) -> bool:
+    return any(node.report is not None and node.report.word is SentinelWord.STOPPED for node in seen.nodes)
+
+
+def _as_command(report: SentinelReport) -> SentinelWord:
+    return SentinelWord.EXITED if report.word is SentinelWord.START_FAILED else report.word

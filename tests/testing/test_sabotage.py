@@ -89,6 +89,13 @@ CAUGHT_BY: dict[type[Honest], str] = {
     sabotage.TellsEveryRankTheSame: "test_every_rank_knows_the_job",
     sabotage.TellsTheWrongName: "test_a_job_sees_what_it_is",
     sabotage.StartsTooLate: "test_a_start_after_the_last_moment_does_nothing",
+    sabotage.LosesTheBeginning: "test_a_log_has_the_marks_of_its_rank",
+    sabotage.LosesTheEnd: "test_a_log_has_the_marks_of_its_rank",
+    sabotage.MixesUpRanks: "test_a_log_has_the_marks_of_its_rank",
+    sabotage.GivesOneRanksReportForAll: "test_the_rank_that_failed_decides",
+    sabotage.TrustsSignals: "test_a_signal_is_no_limit",
+    sabotage.TrustsTheClusterForADeadSentinel: "test_a_command_that_kills_its_sentinel_has_no_exit_code",
+    sabotage.CallsSetupTheCommand: "test_a_setup_without_an_end_is_a_failed_start",
 }
 
 ARGUMENTS: dict[str, Any] = {"code": 3, "reason": "job_failed", "signal": 9, "rank": 1, "shell": "bash"}

@@ -12,6 +12,7 @@ from .delivery import leader_here
 from .delivery import MAX_BYTES
 from .delivery import script
 from .delivery import seconds
+from .marks import begun_line
 from .marks import line
 from .marks import Marks
 from .marks import parse
@@ -24,6 +25,7 @@ __all__ = [
     "Marks",
     "argv",
     "beat_clock",
+    "begun_line",
     "leader_here",
     "line",
     "parse",

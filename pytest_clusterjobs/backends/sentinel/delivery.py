@@ -30,7 +30,7 @@ _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
 _CALL = re.compile(r"(?:(?<=[\n;&|{(\" ])|^)cj_[a-z]+(?=\(\)| |;|&|\||$)(?!=)", re.MULTILINE)
 _VALUE = re.compile(r"\b(?:SHELL|OPTIONS|LATE|EVERY|SILENT)\b")
 _OPTIONS = {"bash": "-eo pipefail", "sh": "-e"}
-_PREFIXES = ("_", *ascii_lowercase, *ascii_uppercase)
+_PREFIXES: tuple[str, ...] = ("_", *ascii_lowercase, *ascii_uppercase)
 _BLANKS = re.compile(r" ?(&&|\|\||;|[<>]+(?=[&$\"/])|&(?= ?wait)) ?| (?=&$)", re.MULTILINE)
 _LETTERS = ascii_letters + digits
 

@@ -18,6 +18,9 @@ _MARK = re.compile(
 )
 _WORDS = {str(word): word for word in SentinelWord}
 _BEGUN = "begun"
+_CODE = re.compile(r"-|[0-9]{1,3}", re.ASCII)
+_NODE = re.compile(r"[0-9]{1,6}", re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ def line(token: str, report: SentinelReport) -> str:
         f" restarts={report.restarts} heartbeats={report.heartbeats} begun={begun} cs={ticks}"
         f"{' log=cut' if report.log_cut else ''}]{f' {report.note}' if report.note else ''}"
     )
+
+
+def begun_line(token: str, node: int, restarts: int = 0) -> str:
+    """The mark that a command began, as its shell would print it, with its line break."""
+    return f"[clusterjobs {nonce(token)} {_BEGUN} node={node} restarts={restarts}]\n"
 
 
 def read(text: str, nonce: str, node: int) -> Marks:
@@ -104,7 +112,7 @@ def _report(match: re.Match[str], fields: dict[str, str]) -> SentinelReport | No
     """The report in a mark; ``None`` if it is none, or not whole."""
     word = _WORDS.get(match["word"])
     code, node = fields.get("exit_code", ""), fields.get("node", "")
-    if word is None or not node.isdecimal() or not (code == "-" or code.isdecimal()):
+    if word is None or not _NODE.fullmatch(node) or not _CODE.fullmatch(code):
         return None
     ticks = fields.get("cs", "")
     return SentinelReport(
@@ -114,11 +122,11 @@ def _report(match: re.Match[str], fields: dict[str, str]) -> SentinelReport | No
         restarts=_number(fields.get("restarts", "")),
         heartbeats=_number(fields.get("heartbeats", "")),
         begun={"1": True, "0": False}.get(fields.get("begun", "")),
-        seconds=int(ticks) / 100 if ticks.isdecimal() else None,
+        seconds=int(ticks) / 100 if _COUNT.fullmatch(ticks) else None,
         log_cut=fields.get("log") == "cut",
         note=match["note"].strip() if word is SentinelWord.START_FAILED else "",
     )
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if _COUNT.fullmatch(text) else 0

@@ -61,7 +61,8 @@ done
 # The group may not be there yet when the command has just been started.
 cj_signal() { kill -$1 $cj_group$cj_child || { cj_pause 10; kill -$1 $cj_group$cj_child; }; }
 
-# aside COMMAND...: runs a function beside us. It is ended by VTALRM, which ends it before it has its trap, too.
+# aside COMMAND...: runs a function beside us. It is ended by VTALRM, which we never trap: it ends it before it has its own trap,
+# too.
 cj_aside() {
 (
 cj_last=$!
@@ -93,10 +94,12 @@ cj_count $cj_max
 cj_strike 42
 }
 
-# Traps. While we are busy starting something they must not fork, since that would change $! under us.
+# Traps. While we are busy starting something they must not fork, since that would change $! under us. After a stop no signal
+# counts any more, and what is started then must not die of one.
 cj_halt() {
-cj_hit=x
-[ "$cj_word" ] || { cj_word=stopped; [ "$cj_busy" ] || cj_aside cj_end; }
+cj_hit=x cj_word=stopped
+trap '' $cj_all
+[ "$cj_busy" ] || cj_aside cj_end
 }
 
 cj_pass() {
@@ -174,8 +177,9 @@ fi
 rm -f "$cj_file"
 true >"$cj_file.0" && true >"$cj_file.1" || cj_fail 126 "cannot write $cj_file.1"
 #-
-trap cj_halt 3 14 15 24 26
+trap cj_halt 3 14 15 24
 for cj_some in 1 2 10 12; do trap "cj_pass $cj_some" $cj_some; done
+[ "$cj_word" ] && cj_say stopped - 143
 cj_go() { exec $cj_leader SHELL OPTIONS -c "$cj_command" run $cj_notes "${cj_mark}begun $cj_id]" "$@" 2>&1; }
 set +m $cj_mode
 (
@@ -193,10 +197,10 @@ cj_aside cj_limit
 cj_busy=
 [ "$cj_word" ] && cj_aside cj_end
 for cj_some in $cj_sent; do cj_signal $cj_some; done
-while cj_hit=; wait $cj_child; cj_code=$?; [ $cj_hit ]; do cj_was=$cj_code; done
-[ $cj_code != 127 ] || cj_code=${cj_was:-127}
+# A wait that a trap has interrupted returns more than 128; so does one for a child that died of a signal, which is asked again.
+while cj_hit=; wait $cj_child; cj_code=$?; [ $cj_hit ] && [ $cj_code -gt 128 ]; do :; done
 # Whatever comes now changes nothing, and must not interrupt the waits below.
-trap '' $cj_all 26
+trap '' $cj_all
 exec 7>&-
 for cj_some in $cj_timers; do
 kill -26 $cj_some

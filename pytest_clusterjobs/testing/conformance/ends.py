@@ -83,6 +83,39 @@ class EndTests(Suite):
         assert cluster.end(job).reason == Reason.START_FAILED
         assert "reached" not in cluster.printed(job)
 
+    def test_setup_reaches_the_command(self, cluster: Cluster) -> None:
+        setup = "export EXPORTED=1; plain=2; cd /; greet() { echo hello from setup; }"
+        job = cluster.submit(
+            'greet; echo "$EXPORTED$plain in $PWD with $1"', setup=setup, args=("an argument",)
+        )
+        assert cluster.end(job).reason == Reason.JOB_COMPLETED
+        printed = cluster.printed(job)
+        assert "hello from setup" in printed and "12 in / with an argument" in printed
+
+    @pytest.mark.parametrize("setup", ["exit 0", "exec true", "if then"])
+    def test_a_setup_without_an_end_is_a_failed_start(self, cluster: Cluster, setup: str) -> None:
+        job = cluster.submit("echo reached", setup=setup)
+        assert cluster.end(job).reason == Reason.START_FAILED
+        assert "reached" not in cluster.printed(job)
+
+    def test_a_shell_that_executes_nothing_is_a_failed_start(self, cluster: Cluster) -> None:
+        outcome = cluster.run("exit 3", env={"SHELLOPTS": "noexec"})
+        assert outcome.reason_class is ReasonClass.INFRA, outcome.detail
+
+    def test_a_command_that_kills_its_sentinel_has_no_exit_code(self, cluster: Cluster) -> None:
+        outcome = cluster.run("kill -9 $PPID; sleep 1; exit 137", seconds=30.0)
+        assert outcome.reason_class is ReasonClass.INFRA, outcome.detail
+        assert outcome.exit_code is None
+
+    def test_what_a_caller_exports_is_the_command_s(self, cluster: Cluster) -> None:
+        names = ["n", "max", "dir", "how", "child", "home", "cja", "_a", "_Z"]
+        run = "; ".join(f'echo "{name}=${name}"' for name in names)
+        job = cluster.submit(run, env=dict.fromkeys(names, "its own"))
+        assert cluster.end(job).reason == Reason.JOB_COMPLETED
+        assert [line for line in cluster.printed(job) if "=its own" in line] == [
+            f"{name}=its own" for name in names
+        ]
+
     def test_a_missing_workdir_is_a_failed_start(self, cluster: Cluster) -> None:
         outcome = cluster.run("echo reached", workdir="/no/such/folder")
         assert outcome.reason == Reason.START_FAILED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ...jobs import Reason
 from ..cluster import Cluster
 from .base import need_nodes
@@ -48,8 +50,19 @@ class LimitTests(Suite):
         assert cluster.wait(job).exit_code != 0
 
     def test_setup_counts_as_run_time(self, cluster: Cluster) -> None:
-        outcome = cluster.run("true", setup="sleep 600", max_runtime=cluster.seconds(1.0))
+        run = f"sleep {cluster.seconds(1.0)}"
+        outcome = cluster.run(run, setup=run, max_runtime=cluster.seconds(1.5))
         assert outcome.reason == Reason.MAX_RUNTIME_REACHED
+
+    def test_a_limit_during_setup_is_a_failed_start(self, cluster: Cluster) -> None:
+        outcome = cluster.run("true", setup="sleep 600", max_runtime=cluster.seconds(1.0))
+        assert (outcome.reason, outcome.exit_code) == (Reason.START_FAILED, None)
+
+    @pytest.mark.parametrize("name", ["USR1", "USR2", "ALRM", "HUP"])
+    def test_a_signal_is_no_limit(self, cluster: Cluster, name: str) -> None:
+        run = f"kill -{name} $PPID; sleep {cluster.seconds(1.0)}; exit 5"
+        outcome = cluster.run(run, heartbeat_timeout=cluster.seconds(60.0))
+        assert outcome.reason in (Reason.UNKNOWN, Reason.JOB_FAILED), outcome.detail
 
     def test_every_rank_is_stopped_by_the_limit(self, cluster: Cluster) -> None:
         need_nodes(cluster, 2)

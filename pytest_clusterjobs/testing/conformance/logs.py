@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from ...backends import sentinel
 from ...jobs import Phase
+from ...jobs import Reason
+from ...jobs.token import nonce
 from ..cluster import Cluster
 from .base import need_shared
 from .base import Suite
@@ -114,3 +117,33 @@ class LogTests(Suite):
 
     def test_closed_streams_do_not_hide_the_end(self, cluster: Cluster) -> None:
         assert cluster.run("exec >&- 2>&-; exit 3").exit_code == 3
+
+    def test_a_log_has_the_marks_of_its_rank(self, cluster: Cluster) -> None:
+        ranks = 2 if min(cluster.backend.capabilities.max_nodes or 2, cluster.harness.max_nodes) > 1 else 1
+        job = cluster.submit("echo step", nodes=ranks)
+        assert cluster.end(job).reason == Reason.JOB_COMPLETED
+        for rank in range(ranks):
+            marks = sentinel.read(cluster.log(job, node=rank), nonce(job.token), rank)
+            assert marks.begun, f"rank {rank}: no mark that its command began"
+            assert marks.report is not None and marks.report.exit_code == 0
+
+    @pytest.mark.parametrize(
+        "second",
+        [
+            "echo two >/dev/stderr",
+            "echo two | tee /dev/stderr >/dev/null",
+            "echo two >/dev/stdout",
+        ],
+    )
+    def test_output_that_is_opened_again_is_appended(self, cluster: Cluster, second: str) -> None:
+        job = cluster.submit(f"echo one; {second}; echo three")
+        assert cluster.end(job).reason == Reason.JOB_COMPLETED
+        assert [line for line in cluster.printed(job) if line in ("one", "two", "three")] == [
+            "one",
+            "two",
+            "three",
+        ]
+
+    def test_a_process_that_broke_away_does_not_hide_the_end(self, cluster: Cluster) -> None:
+        flood = "setsid sh -c 'trap \"\" TERM; for i in 1 2 3 4; do seq 30000; sleep 0.5; done' & sleep 0.2; exit 4"
+        assert cluster.run(flood, seconds=30.0).exit_code == 4

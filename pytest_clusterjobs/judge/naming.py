@@ -1,0 +1,178 @@
+"""From a pattern's source to the way in which a group of it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .captures import Capture
+from .patterns import BadPattern
+from .patterns import check_for_lines
+from .patterns import compiled
+from .patterns import has_words
+from .patterns import is_assignment
+from .patterns import is_column
+from .patterns import line_pattern
+from .patterns import literal
+from .patterns import loosened
+from .patterns import Part
+from .patterns import parts
+from .patterns import PLACEHOLDER
+from .patterns import stretch
+from .tokens import character
+from .tokens import DIGITS
+from .tokens import goes_on
+from .tokens import LONGEST
+from .tokens import NO_VALUE
+from .tokens import START
+
+_FLAGS = re.compile(r"(?:\(\?[aiLmsux]+\))*")
+_REFERENCE = re.compile(r"\\[1-9][0-9]?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value stands in a pattern's source."""
+
+    before: Sequence[Part]
+    after: Sequence[Part]
+    opening: str
+    """The parenthesis that begins its group."""
+    alone: bool
+    """Whether it stands outside of other groups and alternatives."""
+
+    @property
+    def column(self) -> bool:
+        return is_column(self.before, self.after)
+
+    @property
+    def start(self) -> str:
+        """What holds a value to the beginning of a token, where nothing stands in front of it."""
+        return START if _FLAGS.fullmatch(_source(self.before)) else ""
+
+
+@lru_cache(maxsize=256)
+def metric_capture(pattern: str) -> Capture:
+    """How a metric is read: by ``{number}``, by its first group, or else by the whole match. Raises BadPattern."""
+    pieces = parts(pattern)
+    holes = [at for at, piece in enumerate(pieces) if piece.kind == "number"]
+    if len(holes) > 1:
+        raise BadPattern(f"{PLACEHOLDER} stands twice in the pattern; a metric is one number")
+    if not holes:
+        whole = compiled(pattern)
+        place = _group(pieces, 1) if whole.groups else None
+    else:
+        if any(piece.kind == "choice" or _REFERENCE.fullmatch(piece.text) for piece in pieces):
+            raise BadPattern(f"beside {PLACEHOLDER} groups go by their names: (?P<x>...) and (?P=x)")
+        place = _place(pieces, holes[0], holes[0], "(?P<number>")
+        hole = pieces[holes[0]]
+        whole = compiled(f"{pattern[: hole.start]}(?P<number>{_number(place)}){pattern[hole.end :]}")
+    check_for_lines(pattern, whole)
+    if whole.flags & re.VERBOSE:
+        raise BadPattern("(?x) has no use here; write the pattern without blanks and comments")
+    if place is None:
+        return Capture(whole, 0)
+    if not place.alone:
+        advice = f"let it stand by itself: '(?:train|val) loss={PLACEHOLDER}'"
+        raise BadPattern(f"the number stands in another group or beside a `|`; {advice}")
+    return _capture(whole, place, whole.groupindex["number"] if holes else 1, placeholder=bool(holes))
+
+
+@lru_cache(maxsize=256)
+def rule_capture(pattern: str, group: str, *, word: bool) -> Capture:
+    """How a named group of a ``classify`` rule is read. Raises BadPattern."""
+    whole = line_pattern(pattern)
+    place = _group(parts(pattern), whole.groupindex[group])
+    if place is None or not place.alone or whole.flags & re.VERBOSE:
+        return Capture(whole, whole.groupindex[group], word=word, rule=True)
+    return _capture(whole, place, whole.groupindex[group], word=word, rule=True)
+
+
+def _number(place: _Place) -> str:
+    """What ``{number}`` stands for: a number that is over, or whatever token there is."""
+    digits = rf"{DIGITS}(?!{goes_on(place.column)})"
+    return rf"{place.start}(?:{digits}|{character(place.column)}{{1,{LONGEST}}})"
+
+
+def _capture(
+    whole: re.Pattern[str],
+    place: _Place,
+    group: int,
+    *,
+    placeholder: bool = False,
+    word: bool = False,
+    rule: bool = False,
+) -> Capture:
+    at = stretch(place.before)
+    return Capture(
+        whole,
+        group,
+        name=_name(place, whole.flags),
+        tail=_compiled(_source(place.after), whole.flags),
+        before_stretch=None if at is None else _compiled(_source(place.before[:-2]), whole.flags),
+        literal=_literal(place, whole.flags),
+        column=place.column,
+        placeholder=placeholder,
+        word=word,
+        rule=rule,
+    )
+
+
+def _name(place: _Place, flags: int) -> re.Pattern[str] | None:
+    """What ends where a value has to be; a look ahead tells names that are no more than a word of prose."""
+    head, tail = loosened(place.before), loosened(place.after)
+    value = rf"{place.opening}{character(place.column)}{{1,{LONGEST}}})"
+    if has_words(place.before):
+        if is_assignment(place.before) or not has_words(place.after):
+            return _compiled(head, flags)
+        return _compiled(rf"{head}(?=\s*{NO_VALUE}|{value}{tail})", flags)
+    head += place.start
+    if has_words(place.after):
+        return _compiled(rf"{head}(?={value}{tail})", flags)
+    if not place.before and not place.after:
+        return None
+    like = rf"{place.opening}(?:{NO_VALUE}|[+-]?\.?\d{character(place.column)}{{0,{LONGEST}}}))"
+    return _compiled(rf"{head}(?={like}{tail})", flags)
+
+
+def _literal(place: _Place, flags: int) -> str:
+    """What a line needs to have an occurrence: of what stands behind the value only where that is part of the name."""
+    head = literal(place.before, flags)
+    return head if head or has_words(place.before) else literal(place.after, flags)
+
+
+def _compiled(source: str, flags: int) -> re.Pattern[str] | None:
+    """A piece of a pattern; ``None`` for one that makes no sense without the rest."""
+    body = _FLAGS.match(source)
+    try:
+        return re.compile(source[body.end() if body is not None else 0 :], flags)
+    except (re.error, OverflowError, RecursionError):
+        return None
+
+
+def _group(pieces: Sequence[Part], number: int) -> _Place | None:
+    """Where the group of this number stands."""
+    seen = 0
+    for first, piece in enumerate(pieces):
+        seen += piece.kind == "capture"
+        if piece.kind == "capture" and seen == number:
+            rest = enumerate(pieces[first:], first)
+            last = next(
+                (at for at, each in rest if each.kind == "close" and each.depth == piece.depth), first
+            )
+            return _place(pieces, first, last, piece.text)
+    return None
+
+
+def _place(pieces: Sequence[Part], first: int, last: int, opening: str) -> _Place:
+    after = pieces[last + 1 :]
+    if after and after[0].kind == "repeat":
+        after = after[1:]
+    alone = pieces[first].depth == 0 and not any(each.kind == "bar" and not each.depth for each in pieces)
+    return _Place(pieces[:first], after, opening, alone)
+
+
+def _source(pieces: Sequence[Part]) -> str:
+    return "".join(piece.text for piece in pieces)

@@ -1,0 +1,107 @@
+"""Words and numbers of a line, taken whole."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from .text import quoted
+
+_BLANK = r" \t\n\r\f\v"
+_WIDE = rf"[^\S{_BLANK}]"
+"""White space beyond ASCII; between digits it groups them, as in ``1 234`` with a narrow space."""
+_CHARACTER = r"""[^\s;()\[\]{}<>|"`,'.:!?]|'(?=\d)|[.:!?](?=[^\s;)\]}>|"'`])|(?<=\.)\."""
+DIGITS = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+"""A finite number as Python and C write it."""
+
+
+def character(column: bool = False) -> str:
+    """One character of a token, as a regular expression.
+
+    White space, brackets, quotes, ``;`` and ``|`` end a token; so do ``. , : ! ?`` where nothing more follows.
+    A comma between digits is part of it, except in a ``column`` of comma-separated values.
+    """
+    comma = "" if column else r"|,(?=[\d+._-])"
+    return rf"(?:{_CHARACTER}|{_WIDE}(?=\d){comma})"
+
+
+def goes_on(column: bool = False) -> str:
+    """What behind a number means that it is not over, as a regular expression."""
+    commas = "" if column else ","
+    return rf"(?:[\d.]|[{commas}_'\u2019](?=\d)|[eE][+-]?\d|[xX][0-9a-fA-F]|{_WIDE}(?=\d))"
+
+
+NO_VALUE = r"(?:[+-]?(?i:nan|inf(?:inity)?|none|null|n/a)(?![\w=]))"
+"""A word that stands where a number should."""
+NUMBERISH = rf"(?:[+-]?\.?\d[\w.,+-]{{0,40}}|{NO_VALUE})"
+"""A number in any notation, or the lack of one."""
+LONGEST = 100
+"""Characters of a token that are looked at where a pattern looks for one."""
+START = r"""(?<![^\s;()\[\]{}<>|"`,'=:])"""
+"""The left end of a token, where nothing else says where it begins."""
+
+_NUMBER = re.compile(rf"{DIGITS}|[+-]?(?:nan|inf(?:inity)?)", re.ASCII | re.I)
+_TOKEN = re.compile(f"{character()}{{1,{2 * LONGEST}}}")
+_COLUMN = re.compile(f"{character(column=True)}{{1,{2 * LONGEST}}}")
+_GOES_ON = re.compile(goes_on())
+_CAME_FROM = (
+    rf"\d|\d[._'\u2019]|\d{_WIDE}|\d\.?[eE][+-]?|(?:\A|[^\w.])\.|(?:\A|[^\w)\]])[-+\u2212]|0[xX][0-9a-fA-F]*"
+)
+_LEFT = re.compile(rf"(?:{_CAME_FROM}|\d,)\Z")
+_LEFT_COLUMN = re.compile(rf"(?:{_CAME_FROM})\Z")
+_REACH = re.compile(r"[\w.,'\u2019+\u2212-]*\Z")
+_NEAR = 64
+"""Characters in front of a number that are looked at."""
+_APART = frozenset(' \t=("')
+"""What stands in front of most numbers, and is no part of any."""
+_OVER = frozenset(' \t\n;)|"')
+"""What stands behind most numbers, and is no part of any."""
+
+
+class Unreadable(Exception):
+    """No usable value; the message is one line that quotes what stands there."""
+
+
+def number(text: str) -> float:
+    """The finite number that ``text`` is. Raises Unreadable."""
+    if _NUMBER.fullmatch(text) is None:
+        raise Unreadable(f"{quoted(text)} is no number")
+    value = float(text)
+    if not math.isfinite(value):
+        raise Unreadable(f"{quoted(text)} is not finite")
+    return value
+
+
+def token_at(line: str, at: int, *, column: bool = False) -> str:
+    """The token that begins there; empty if none does."""
+    match = (_COLUMN if column else _TOKEN).match(line, at)
+    return match[0] if match is not None else ""
+
+
+def whole_of(
+    line: str, start: int, end: int, *, tail: re.Pattern[str] | None, column: bool = False, word: bool = False
+) -> str:
+    """The token of which ``line[start:end]`` is only a part; empty if that is whole.
+
+    ``tail`` is what the pattern wants behind it: a unit that it spells out is no part of the number.
+    ``word`` leaves out the check for digits and signs in front.
+    """
+    if (word or not start or line[start - 1] in _APART) and (end == len(line) or line[end] in _OVER):
+        return ""
+    reach = max(end, start + len(token_at(line, start, column=column)))
+    before = line[max(0, start - _NEAR) : start]
+    if not word and (_LEFT_COLUMN if column else _LEFT).search(before):
+        found = _REACH.search(before)
+        return (found[0] if found is not None else "") + line[start:reach]
+    over = word or _GOES_ON.match(line, end) is None
+    if reach == end or (over and tail is not None and _spelt_out(tail, line, end, reach)):
+        return ""
+    return line[start:reach]
+
+
+def _spelt_out(tail: re.Pattern[str], line: str, end: int, reach: int) -> bool:
+    """Whether the pattern takes the rest of the token (a unit, or a mark that parts it), and would take no other."""
+    rest = line[end : reach + _NEAR]
+    needed = reach - end if line[end].isalnum() else 1
+    match = tail.match(rest)
+    return match is not None and match.end() >= needed and tail.match("\0" + rest[reach - end :]) is None
