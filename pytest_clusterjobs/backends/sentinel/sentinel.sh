@@ -35,7 +35,7 @@ exit $3
 
 cj_fail() { cj_say start_failed $1 $1 " $2"; }
 
-cj_clock() { read -r cj_some cj_rest </proc/uptime && cj_now=$((${cj_some%.*}*100+1${cj_some#*.}-100)); }
+cj_clock() { read -r cj_some _ </proc/uptime && cj_now=$((${cj_some%.*}*100+1${cj_some#*.}-100)); }
 
 # Not every sleep takes fractions: round up then.
 cj_pause() {
@@ -59,7 +59,7 @@ done
 }
 
 # The group may not be there yet when the command has just been started.
-cj_signal() { kill -$1 $cj_group$cj_child || { cj_pause 10; kill -$1 $cj_group$cj_child; }; }
+cj_signal() { kill -$1 $cj_child || { cj_pause 10; kill -$1 $cj_child; }; }
 
 # aside COMMAND...: runs a function beside us. It is ended by VTALRM, which we never trap: it ends it before it has its own trap,
 # too.
@@ -155,7 +155,7 @@ exec 7>${cj_notes}8
 (
 trap '' $cj_all
 exec tee /dev/null
-) <&8 7>&- 8<&- 9<&- &
+) <&8 7>&- 8<&- &
 cj_tee=$! cj_out=7
 fi
 exec 8<&-
@@ -175,7 +175,7 @@ set +m
 fi
 #+ heartbeat
 rm -f "$cj_file"
-true >"$cj_file.0" && true >"$cj_file.1" || cj_fail 126 "cannot write $cj_file.1"
+true >"$cj_file.0" && true >"$cj_file.1" || cj_fail 126 "unwritable $cj_file"
 #-
 trap cj_halt 3 14 15 24
 for cj_some in 1 2 10 12; do trap "cj_pass $cj_some" $cj_some; done
@@ -188,7 +188,7 @@ trap : $cj_all
 (cj_go "$@")
 echo x$? >>$cj_notes
 ) </dev/null >&$cj_out 7>&- 9<&- &
-cj_child=$!
+cj_child=$cj_group$!
 set +m
 cj_aside cj_limit
 #+ heartbeat
@@ -198,7 +198,7 @@ cj_busy=
 [ "$cj_word" ] && cj_aside cj_end
 for cj_some in $cj_sent; do cj_signal $cj_some; done
 # A wait that a trap has interrupted returns more than 128; so does one for a child that died of a signal, which is asked again.
-while cj_hit=; wait $cj_child; cj_code=$?; [ $cj_hit ] && [ $cj_code -gt 128 ]; do :; done
+while cj_hit=; wait ${cj_child#-}; cj_code=$?; [ $cj_hit ] && [ $cj_code -gt 128 ]; do :; done
 # Whatever comes now changes nothing, and must not interrupt the waits below.
 trap '' $cj_all
 exec 7>&-
@@ -210,8 +210,10 @@ case $?$cj_word in
 43) cj_word=heartbeat_timeout;;
 esac
 done
-[ "$cj_word" ] || kill -15 $cj_group$cj_child
-while kill -$((cj_grace>0?0:9)) $cj_group$cj_child; do cj_pause 10; cj_grace=$((cj_grace-10)); done
+[ "$cj_word" ] || kill -15 $cj_child
+# Who is dead, and whose parent does not reap it, is never gone.
+while [ $cj_grace -gt 0 ] && kill -0 $cj_child; do cj_pause 10; cj_grace=$((cj_grace-10)); done
+kill -9 $cj_child
 while read -r cj_some; do
 case $cj_some in
 b) cj_begun=1;;
@@ -220,7 +222,7 @@ x*) cj_code=${cj_some#x} cj_mode=;;
 esac
 done <&9
 # A process that broke away may keep the output open: it is not waited for long, and what it prints is not the job's.
-for cj_some in 0 0 2 9 50 99; do [ ! -e /proc/$cj_tee/exe ] || cj_pause $cj_some; done
+for cj_some in 0 0 9 50 99; do [ ! -e /proc/$cj_tee/exe ] || cj_pause $cj_some; done
 kill -9 $cj_tee
 wait $cj_tee
 [ $? != 1 ] || cj_cut=" log=cut"
