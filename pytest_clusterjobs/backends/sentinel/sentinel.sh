@@ -104,7 +104,7 @@ trap '' $cj_all
 
 cj_pass() {
 cj_hit=x cj_sent="$cj_sent$1 "
-[ "$cj_busy" ] || cj_signal $1
+[ "$cj_busy" ] || kill -$1 $cj_child
 }
 
 #+ heartbeat

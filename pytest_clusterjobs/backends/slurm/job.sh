@@ -94,6 +94,8 @@ done
 kill -s "$1" "$clusterjobs_child" 2>/dev/null
 }
 catches() {
+# Until it is the sentinel, it is a copy of this shell, with traps that it is about to drop.
+grep -q NONCE "/proc/$clusterjobs_child/cmdline" || return
 while read -r clusterjobs_field clusterjobs_bits; do
 [ "$clusterjobs_field" != SigCgt: ] || return $((1-(0x$clusterjobs_bits>>11&1)))
 done <"/proc/$clusterjobs_child/status"
