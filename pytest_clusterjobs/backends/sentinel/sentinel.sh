@@ -169,7 +169,7 @@ case $- in
 *m*) cj_mode=-m;;
 *) command -v setsid >/dev/null && cj_leader=setsid || cj_group=
 cj_some="env --default-signal=INT,QUIT"
-$cj_some true && cj_leader="$cj_leader $cj_some";;
+$cj_some true && cj_leader="$cj_leader $cj_some"
 esac
 set +m
 fi
@@ -207,7 +207,7 @@ kill -26 $cj_some
 wait $cj_some
 case $?$cj_word in
 42) cj_word=max_runtime_reached;;
-43) cj_word=heartbeat_timeout;;
+43) cj_word=heartbeat_timeout
 esac
 done
 [ "$cj_word" ] || kill -15 $cj_child
@@ -218,7 +218,7 @@ while read -r cj_some; do
 case $cj_some in
 b) cj_begun=1;;
 n*) cj_beats=${cj_some#n};;
-x*) cj_code=${cj_some#x} cj_mode=;;
+x*) cj_code=${cj_some#x} cj_mode=
 esac
 done <&9
 # A process that broke away may keep the output open: it is not waited for long, and what it prints is not the job's.
@@ -235,5 +235,5 @@ case $cj_word in
 '') [ $cj_begun != 0 ] || cj_say start_failed $cj_code $((cj_code?cj_code:126))
 cj_say exited $cj_code $cj_code;;
 stopped) cj_say stopped - 143;;
-*) cj_say $cj_word - 124;;
+*) cj_say $cj_word - 124
 esac
