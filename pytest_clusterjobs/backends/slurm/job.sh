@@ -183,8 +183,8 @@ say "start $clusterjobs_n"
 begin
 for clusterjobs_some in $clusterjobs_due; do deliver "$clusterjobs_some"; done
 clusterjobs_due=
-while clusterjobs_hit=; wait "$clusterjobs_child"; clusterjobs_code=$?; [ "$clusterjobs_hit" ]; do clusterjobs_was=$clusterjobs_code; done
-[ "$clusterjobs_code" != 127 ] || clusterjobs_code=${clusterjobs_was:-127}
+# bash may have forgotten a child that ended when a signal was due, and would wait for it for ever.
+while clusterjobs_hit=; wait "$clusterjobs_child"; clusterjobs_code=$?; [ "$clusterjobs_hit" ] && kill -0 "$clusterjobs_child" 2>/dev/null; do :; done
 clusterjobs_child=
 end
 [ "$clusterjobs_code" != 0 ] && again || break
