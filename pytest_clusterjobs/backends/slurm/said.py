@@ -45,6 +45,8 @@ _NOT_BEGUN = re.compile(
     r"|^srun: error: (?:tasks? \S+ launch failed: |Unable to create step|Application launch failed)",
     re.MULTILINE,
 )
+_TELLING = (_NOT_BEGUN, _NOT_LAUNCHED, _OUT_OF_MEMORY, _STOPPED)
+"""What says more than the consequences that follow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +83,15 @@ class Said:
 
     @property
     def end(self) -> str:
-        """The last lines, as many as are good to read, on one."""
+        """The last lines, as many as are good to read, on one; before them the one that tells what went wrong."""
+        lines = [line.strip()[:LONGEST_WORDS] for line in self.text.splitlines() if line.strip()]
         kept: list[str] = []
-        for line in reversed(self.text.splitlines()):
-            if not line.strip():
-                continue
+        for line in reversed(lines):
             if kept and sum(map(len, kept)) + len(line) > LONGEST_WORDS:
                 break
-            kept.insert(0, line.strip()[:LONGEST_WORDS])
-        return "; ".join(kept)
+            kept.insert(0, line)
+        cause = next((line for line in lines if any(each.search(line) for each in _TELLING)), None)
+        return "; ".join(kept if cause is None or cause in kept else [cause, *kept])
 
 
 def what_was_said(folder: JobFolder) -> Said:

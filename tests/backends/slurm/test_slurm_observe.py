@@ -463,6 +463,8 @@ def test_a_report_of_another_start_is_no_word(one: Folder) -> None:
 def test_the_last_words_are_whole_lines() -> None:
     lines = [f"srun: error: node{number}: {'x' * 80}" for number in range(9)]
     assert Said("\n".join(lines)).end == "; ".join(lines[-3:])
+    lines[1] = NOT_BEGUN[1]
+    assert Said("\n".join(lines)).end == "; ".join([lines[1], *lines[-3:]])
 
 
 # Logs.
