@@ -20,6 +20,7 @@ from .ends import by_code
 from .ends import code_words
 from .ends import command_end
 from .ends import End
+from .ends import failed_without_report
 from .ends import first_failure
 from .ends import struck
 from .facts import never_began
@@ -214,4 +215,4 @@ def _first_failing_node(end: End, observation: Observation) -> int | None:
     if end.rank is not None:
         return end.rank
     failure = first_failure(observation.nodes)
-    return None if failure is None else failure.rank
+    return failed_without_report(observation.nodes) if failure is None else failure.rank

@@ -146,6 +146,12 @@ def first_failure(nodes: Iterable[NodeState]) -> End | None:
     return End(reason, first.source, first.detail, first.code, first.node.rank)
 
 
+def failed_without_report(nodes: Iterable[NodeState]) -> int | None:
+    """The rank that ended first with another code than 0 and without a report, such as one that was killed for memory."""
+    bad = [node for node in nodes if node.report is None and node.exit_code and not node.stopped_by_cluster]
+    return _earliest(bad).rank if bad else None
+
+
 def _failure(node: NodeState) -> _Failure | None:
     report = node.report
     if report is not None and report.word is SentinelWord.START_FAILED:

@@ -70,6 +70,7 @@ class ScriptedJob:
             exit_code=state.exit_code,
             nodes=self._nodes(state, restarts),
             restarts=restarts,
+            suspended=state.suspended,
             log_complete=self.log_complete(now),
             handle=self.handle(now),
         )

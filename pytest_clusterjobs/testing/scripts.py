@@ -32,6 +32,8 @@ class State:
     """``None``: as many as ``restarted()`` came before."""
     times: Times | None = None
     """``None``: as the script ran."""
+    suspended: bool = False
+    """Stopped by the cluster for now."""
 
 
 def pending(native_reason: str = "", native_state: str = "PENDING") -> State:
@@ -47,6 +49,11 @@ def stuck(native_reason: str = "BadConstraints", hint: Reason = Reason.REJECTED)
 def running(native_state: str = "RUNNING") -> State:
     """The command runs."""
     return State(Phase.RUNNING, native_state)
+
+
+def suspended(native_reason: str = "") -> State:
+    """The cluster has stopped a started job for now."""
+    return State(Phase.RUNNING, "SUSPENDED", native_reason, suspended=True)
 
 
 def restarted(native_state: str = "RUNNING") -> State:

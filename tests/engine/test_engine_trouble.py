@@ -35,6 +35,7 @@ from pytest_clusterjobs.testing.scripts import reject
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import Script
 from pytest_clusterjobs.testing.scripts import script
+from pytest_clusterjobs.testing.scripts import suspended
 
 
 def test_a_refused_submission_is_an_error_with_the_clusters_words(tmp_path: Path) -> None:
@@ -319,3 +320,20 @@ def test_news_that_come_during_a_poll_are_not_slept_over(tmp_path: Path) -> None
         rig.finish(entry("a"))
         following = min(poll.at for poll in rig.backend.calls.polls if poll.at > told[0])
         assert following - told[0] < 1, "else it is polled again after 5 % of its age: 30 s"
+
+
+def test_time_in_which_a_job_is_suspended_is_none_of_its_run_time(tmp_path: Path) -> None:
+    states = (running(), (10, suspended("gang scheduling")), (5000, running()), (5030, ended(3)))
+    with engine_rig(tmp_path / "l.sqlite", {"a": script(*states)}) as rig:
+        outcome = rig.finish(entry("a", max_runtime=60.0))["a"].outcome
+        assert (outcome.reason, outcome.exit_code) == (Reason.JOB_FAILED, 3)
+
+
+def test_a_job_that_stays_suspended_is_ended(tmp_path: Path) -> None:
+    states = (running(), (10, suspended("gang scheduling")))
+    cancelling = Cancelling(after=1.0)
+    scripts = {"a": script(*states, cancelling=cancelling)}
+    with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
+        outcome = rig.finish(entry("a", max_runtime=60.0, queue_timeout=600.0))["a"].outcome
+        assert (outcome.reason, outcome.source) == (Reason.QUEUE_TIMEOUT, Source.THIS_RUN)
+        assert "suspended" in outcome.detail and "gang scheduling" in outcome.detail

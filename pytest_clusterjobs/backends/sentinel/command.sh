@@ -1,8 +1,10 @@
 # What the job's shell is given with -c, joined to one line, so that the line numbers of its messages are the script's own.
 # Arguments: notes mark script [setup] [args...]. MODE and ARGS are replaced; a block between #+ NAME and #- is delivered
 # where it is needed.
-# Signals that are passed on reach a program that has a handler; the shell around it survives them.
+# Signals that are passed on reach a program that has a handler; the shell around it survives them. A TERM ends the shell once
+# what it runs has ended: its children are not left to whoever may not reap them.
 trap : 1 2 10 12
+trap 'exit 143' 15
 #+ setup
 cj_notes=$1 cj_mark=$2 cj_run=$3
 eval "set --;$4"

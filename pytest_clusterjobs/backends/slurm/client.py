@@ -31,18 +31,21 @@ from .logs import read_log
 from .observe import from_record
 from .observe import Known
 from .observe import observe_end
+from .observe import observe_held
 from .observe import observe_live
 from .places import checked
 from .places import JobFolder
 from .places import write
 from .queue import Row
 from .records import read_record
+from .records import Record
 from .script import shape_of
 from .script import Submission
 from .script import submission
 from .settings import capabilities
 from .settings import Settings
 from .settings import SETTLE
+from .states import is_held_after_failure
 
 CANCELS = 500
 """Jobs in one call of scancel."""
@@ -65,6 +68,8 @@ class SlurmBackend:
         self.capabilities = capabilities(settings)
         self._ended: dict[str, float] = {}
         """Tokens whose end was seen, and when, in monotonic seconds."""
+        self._given_up: dict[str, Observation] = {}
+        """How jobs were when they were taken out of the queue, since Slurm held them for ever."""
         self._accounting = True
         """Until sacct says otherwise."""
         self._outage: tuple[float, str] | None = None
@@ -118,6 +123,7 @@ class SlurmBackend:
             folder=self._job_folder(token),
             rootdir=self._context.rootdir,
             not_after=self._context.not_after,
+            inherited=commands.environment(spec.secrets),
         )
 
     def _job_folder(self, token: str) -> JobFolder:
@@ -148,6 +154,12 @@ class SlurmBackend:
 
     def _observe(self, token: str, handle: Handle, row: Row | None, *, answered: bool) -> Observation | None:
         job = _known(token, handle)
+        if token in self._given_up:
+            return self._given_up[token]
+        if row is not None and is_held_after_failure(row.state, row.reason, row.restarts):
+            held = read_record(job.folder)
+            if not held.has_ended:
+                return self._give_up(job, row, held)
         if row is not None and not (row.phase is Phase.ENDED or _may_be_queued_for_nothing(row)):
             return observe_live(job, row)
         record = read_record(job.folder)
@@ -167,6 +179,15 @@ class SlurmBackend:
                 job.folder.secrets.unlink()
         whole = record.ended is not None or self._has_settled(token, row)
         return replace(found, log_complete=whole)
+
+    def _give_up(self, job: Known, row: Row, record: Record) -> Observation:
+        """End a job that Slurm holds since it could not be begun; next time, if Slurm does not do that now."""
+        try:
+            commands.scancel([row.job_id])
+        except BackendError:
+            return observe_live(job, row)
+        self._given_up[job.token] = observe_held(job, row, record)
+        return self._given_up[job.token]
 
     def _drop(self, job_id: str) -> None:
         """Take a job that has come to its end out of the queue, where the site's RequeueExit has put it again."""

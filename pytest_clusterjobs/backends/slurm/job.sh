@@ -1,131 +1,210 @@
 # The batch script of a job, in pieces that script.py puts together around what is the job's own.
-# dir is the job's folder, max how often it may be started again, ranks how many nodes it has.
+# What the caller exports has to reach the job, so no variable here may be called as one of theirs: all begin with
+# clusterjobs_. dir is the job's folder, max how often it may be started again, ranks how many nodes it has.
 
 ## head
-n=0 how=itself child= away=
-forget() { rm -f "$dir/secrets"; }
+clusterjobs_n=0 clusterjobs_how=itself clusterjobs_child= clusterjobs_away= clusterjobs_due=
+forget() { rm -f "$clusterjobs_dir/secrets"; }
 say() { echo "clusterjobs: $*" >&2; }
+
+# What is sent on purpose goes to the command, what ends things ends it; either waits until there is somebody to take it.
+pass() {
+clusterjobs_hit=x clusterjobs_signalled=x
+if [ "$clusterjobs_child" ]; then deliver "$1"; else clusterjobs_due="$clusterjobs_due $1"; fi
+}
+halt() { clusterjobs_how=stopped; pass TERM; }
+trap 'pass HUP' HUP
+trap 'pass INT' INT
+trap 'pass USR1' USR1
+trap 'pass USR2' USR2
+trap halt TERM QUIT ALRM XCPU
 
 # finish CODE HOW: the last word. Whoever reads it may rely on all logs being written.
 finish() {
-trap '' TERM
-[ -z "$away" ] || rm -rf "$away"
+trap '' HUP INT USR1 USR2 TERM QUIT ALRM XCPU
+[ -z "$clusterjobs_away" ] || rm -rf "$clusterjobs_away"
 # Whoever stops it may be about to requeue it.
-{ [ "$2" = stopped ] && [ "$n" -lt "$max" ]; } || forget
-echo "$1 $2" >"$dir/ended"
+{ [ "$2" = stopped ] && [ "$clusterjobs_n" -lt "$clusterjobs_max" ]; } || forget
+echo "$1 $2" >"$clusterjobs_dir/ended"
 exit "$1"
 }
 
 # A token that was submitted twice runs once.
 set -C
-{ echo "$SLURM_JOB_ID" >"$dir/job"; } 2>/dev/null
+{ echo "$SLURM_JOB_ID" >"$clusterjobs_dir/job"; } 2>/dev/null
 set +C
-read -r owner <"$dir/job"
-[ "$owner" = "$SLURM_JOB_ID" ] || { say "job $owner has this token already"; exit 125; }
+read -r clusterjobs_owner <"$clusterjobs_dir/job"
+[ "$clusterjobs_owner" ] || { say "cannot write to $clusterjobs_dir on $SLURMD_NODENAME"; exit 126; }
+[ "$clusterjobs_owner" = "$SLURM_JOB_ID" ] || { say "job $clusterjobs_owner has this token already"; exit 125; }
 # What has ended by itself does not begin again, whoever requeues it; what was stopped may have been for that.
-if [ -e "$dir/ended" ]; then
-read -r code was <"$dir/ended"
-[ "$was" = stopped ] || exit 0
-rm -f "$dir/ended"
+if [ -e "$clusterjobs_dir/ended" ]; then
+read -r clusterjobs_code clusterjobs_was <"$clusterjobs_dir/ended"
+[ "$clusterjobs_was" = stopped ] || exit 0
+rm -f "$clusterjobs_dir/ended"
 fi
-while [ -e "$dir/start.$n" ]; do n=$((n+1)); done
-[ "$n" -le "$max" ] || { say "started again by Slurm more often than max_restarts allows"; finish 125 over; }
+while [ -e "$clusterjobs_dir/start.$clusterjobs_n" ]; do clusterjobs_n=$((clusterjobs_n+1)); done
+[ "$clusterjobs_n" -le "$clusterjobs_max" ] || { say "started again by Slurm more often than max_restarts allows"; finish 125 over; }
 unset SLURM_JWT
+
+# last RANK: the last line of its sentinel.
+last() { tail -c 4096 "$clusterjobs_dir/log.$clusterjobs_n.$1" | tr -d '\r\0' | LC_ALL=C grep '^\[clusterjobs NONCE [a-z_]* exit_code='; }
 
 ## again
 # Whether it may start again: something failed by itself, no limit struck, nobody asked us to stop.
 again() {
-[ "$n" -lt "$max" ] && [ "$how" = itself ] || return
-rank=0 failed=
-while [ "$rank" -lt "$ranks" ]; do
-log=$dir/log.$n.$rank rank=$((rank+1))
-[ -e "$log" ] || continue
-case $(tail -c 4096 "$log" | tr -d '\r\0' | LC_ALL=C grep '^\[clusterjobs NONCE ') in
+[ "$clusterjobs_n" -lt "$clusterjobs_max" ] && [ "$clusterjobs_how" = itself ] || return
+clusterjobs_rank=0 clusterjobs_failed=
+while [ "$clusterjobs_rank" -lt "$clusterjobs_ranks" ]; do
+clusterjobs_log=$clusterjobs_dir/log.$clusterjobs_n.$clusterjobs_rank
+[ ! -e "$clusterjobs_log" ] || case $(last "$clusterjobs_rank") in
 *' exited exit_code=0 '* | *' stopped exit_code='*) ;;
-*' exited exit_code='* | '') failed=x ;;
+*' exited exit_code='*) clusterjobs_failed=x ;;
+# Its sentinel was killed. Where the command had not begun, nothing of the job has failed.
+'') ! LC_ALL=C grep -q '^\[clusterjobs NONCE begun ' "$clusterjobs_log" || clusterjobs_failed=x ;;
 *) return 1 ;;
 esac
+clusterjobs_rank=$((clusterjobs_rank+1))
 done
-[ "$failed" ]
+[ "$clusterjobs_failed" ]
 }
 
 ## direct
-echo "$SLURM_JOB_NODELIST" >"$dir/hosts"
-trap 'how=stopped; [ -z "$child" ] || kill -TERM "$child"' TERM
-begin() { launch & child=$!; }
-end() { :; }
-# bash makes process groups by itself, dash needs the help of four programs.
-sh=/bin/bash
-[ -x "$sh" ] || sh=/bin/sh
+echo "$SLURM_JOB_NODELIST" >"$clusterjobs_dir/hosts"
+# What is started with & is deaf to INT and QUIT, unless it is by job control, which dash has at a terminal only.
+clusterjobs_mode=+m clusterjobs_via=
+set -m 2>/dev/null
+case $- in
+*m*) clusterjobs_mode=-m ;;
+*) ! env --default-signal=INT,QUIT true 2>/dev/null || clusterjobs_via='env --default-signal=INT,QUIT' ;;
+esac
+set +m
+begin() {
+set $clusterjobs_mode
+launch & clusterjobs_child=$!
+set +m
+}
+# A sentinel that has no traps yet would die of a signal: it has them all when it has that of USR2 (12).
+deliver() {
+clusterjobs_tries=0
+until catches; do
+[ "$clusterjobs_tries" -lt 50 ] && [ -e "/proc/$clusterjobs_child" ] || { [ "$1" = TERM ] && break || return 0; }
+clusterjobs_tries=$((clusterjobs_tries+1))
+sleep 0.1
+done
+kill -s "$1" "$clusterjobs_child" 2>/dev/null
+}
+catches() {
+# Until it is the sentinel, it is a copy of this shell, with traps that it is about to drop.
+grep -q NONCE "/proc/$clusterjobs_child/cmdline" || return
+while read -r clusterjobs_field clusterjobs_bits; do
+[ "$clusterjobs_field" != SigCgt: ] || return $((1-(0x$clusterjobs_bits>>11&1)))
+done <"/proc/$clusterjobs_child/status"
+return 1
+} 2>/dev/null
+# A shell may lose the code of a child that ends when a signal is due: the sentinel's last line has it, too.
+end() {
+[ "$clusterjobs_signalled" ] || return 0
+clusterjobs_last=$(last 0)
+case $clusterjobs_last in
+*' exited exit_code='* | *' start_failed exit_code='[1-9]*)
+clusterjobs_code=${clusterjobs_last#* exit_code=}
+clusterjobs_code=${clusterjobs_code%% *} ;;
+*' stopped exit_code='*) clusterjobs_code=143 ;;
+*' start_failed exit_code='*) clusterjobs_code=126 ;;
+*' too_late exit_code='*) clusterjobs_code=125 ;;
+'') clusterjobs_code=137 ;;
+*) clusterjobs_code=124 ;;
+esac
+}
 
 ## home
 # A folder on the node for the heartbeat, which is looked at all the time. It outlives a start.
-home=${TMPDIR:-/tmp}
-[ -d "$home" ] || home=/tmp
-home=$home/clusterjobs.NONCE
-mkdir -m 700 "$home" 2>/dev/null || { [ -O "$home" ] && [ ! -h "$home" ]; } || home=$(mktemp -d)
-away=$home
+clusterjobs_home=${TMPDIR:-/tmp}
+[ -d "$clusterjobs_home" ] || clusterjobs_home=/tmp
+clusterjobs_home=$clusterjobs_home/clusterjobs.NONCE
+if mkdir -m 700 "$clusterjobs_home" 2>/dev/null || { [ -O "$clusterjobs_home" ] && [ ! -h "$clusterjobs_home" ]; }; then
+clusterjobs_away=$clusterjobs_home
+else
+clusterjobs_home=
+fi
+{ [ "$clusterjobs_home" ] && true >"$clusterjobs_home/beat"; } 2>/dev/null || clusterjobs_home=$clusterjobs_dir
 
 ## step
-srun=$(command -v srun) || { say "no srun on this node"; finish 127 broken; }
-scontrol show hostnames "$SLURM_JOB_NODELIST" >"$dir/hosts"
-read -r address <"$dir/hosts"
-getent hosts "$address" >/dev/null || address=
-# A TERM is not passed on: srun would kill its tasks at once, where Slurm itself lets them end.
-trap how=stopped TERM
+clusterjobs_srun=$(command -v srun) || { say "no srun on this node"; finish 127 broken; }
+scontrol show hostnames "$SLURM_JOB_NODELIST" >"$clusterjobs_dir/hosts"
+read -r clusterjobs_address <"$clusterjobs_dir/hosts"
+getent hosts "$clusterjobs_address" >/dev/null || clusterjobs_address=
+# A shell may lose the code of a child that ends when a signal is due; not that of one that it runs in the foreground.
 begin() {
-launch & child=$!
-dismiss & dismisser=$!
+rm -f "$clusterjobs_dir/code"
+(
+trap : HUP INT USR1 USR2 TERM QUIT ALRM XCPU
+(launch)
+echo $? >"$clusterjobs_dir/code"
+) & clusterjobs_child=$!
+dismiss & clusterjobs_dismisser=$!
+}
+# srun would kill its tasks at once, so they are told by Slurm; of a stop they have been, unless the job is still to run (R).
+deliver() {
+[ "$1" != TERM ] || [ "$(squeue --noheader --format=%t --jobs="$SLURM_JOB_ID")" = R ] || return 0
+scancel --signal="$1" "$SLURM_JOB_ID"
 }
 end() {
-first=
-kill "$dismisser" 2>/dev/null
-[ ! -e "$dir/dismissed.$n" ] || [ "$code" != 143 ] || code=0
+clusterjobs_first=
+kill "$clusterjobs_dismisser" 2>/dev/null
+[ ! -s "$clusterjobs_dir/code" ] || read -r clusterjobs_code <"$clusterjobs_dir/code"
+[ ! -e "$clusterjobs_dir/dismissed.$clusterjobs_n" ] || [ "$clusterjobs_code" != 143 ] || clusterjobs_code=0
 # The largest code of all ranks is that of those which were stopped: the first to fail is to be shown.
-[ "$code" -le 128 ] || first=$(awk '/^clusterjobs: start /{c=""}
+[ "$clusterjobs_code" -le 128 ] || clusterjobs_first=$(awk '/^clusterjobs: start /{c=""}
 c=="" && /^srun: error: .* Exited with exit code/ && $NF<129 {c=$NF}
-END{print c}' "$dir/slurm.out")
-code=${first:-$code}
+END{print c}' "$clusterjobs_dir/slurm.out")
+clusterjobs_code=${clusterjobs_first:-$clusterjobs_code}
 }
 # When the main rank has ended well, the others have ten seconds to follow it.
 dismiss() {
-until [ -e "$dir/main.$n" ]; do sleep 2; done
+trap '' HUP INT USR1 USR2
+until [ -e "$clusterjobs_dir/main.$clusterjobs_n" ]; do sleep 2; done
 sleep 10
-read -r step <"$dir/main.$n"
-echo >"$dir/dismissed.$n"
-scancel --signal=TERM "$SLURM_JOB_ID.$step"
+read -r clusterjobs_step <"$clusterjobs_dir/main.$clusterjobs_n"
+echo >"$clusterjobs_dir/dismissed.$clusterjobs_n"
+scancel --signal=TERM "$SLURM_JOB_ID.$clusterjobs_step"
 }
 
 ## loop
+# bash makes process groups by itself, where dash needs the help of four programs. With -p it takes nothing from the environment
+# that would change it (SHELLOPTS, BASH_ENV), and hands on functions and all names as they are.
+clusterjobs_sh='/bin/bash -p'
+[ -x /bin/bash ] || clusterjobs_sh=/bin/sh
 while :; do
-echo "$SLURM_JOB_ID" >"$dir/start.$n"
-say "start $n"
+clusterjobs_signalled=${clusterjobs_due:+x}
+# What cannot be written down must not begin.
+{ echo "$SLURM_JOB_ID" >"$clusterjobs_dir/start.$clusterjobs_n" && true >>"$clusterjobs_dir/log.$clusterjobs_n.0"; } || finish 126 broken
+say "start $clusterjobs_n"
 begin
-wait "$child"
-code=$?
-while kill -0 "$child" 2>/dev/null; do
-wait "$child"
-code=$?
-done
-child=
+for clusterjobs_some in $clusterjobs_due; do deliver "$clusterjobs_some"; done
+clusterjobs_due=
+# bash may have forgotten a child that ended when a signal was due, and would wait for it for ever.
+while clusterjobs_hit=; wait "$clusterjobs_child"; clusterjobs_code=$?; [ "$clusterjobs_hit" ] && kill -0 "$clusterjobs_child" 2>/dev/null; do :; done
+clusterjobs_child=
 end
-[ "$code" != 0 ] && again || break
-n=$((n+1))
+[ "$clusterjobs_code" != 0 ] && again || break
+clusterjobs_n=$((clusterjobs_n+1))
 done
-finish "$code" "$how"
+finish "$clusterjobs_code" "$clusterjobs_how"
 
 ## node
-# Runs on every node before the sentinel, whose names it must not use.
+# Runs on every node before the sentinel.
 exec 2>&1
 export CLUSTERJOBS_NODE_RANK="$SLURM_PROCID"
 export CLUSTERJOBS_MASTER_ADDR="${CLUSTERJOBS_MASTER_ADDR:-$SLURM_LAUNCH_NODE_IPADDR}"
-cj_home=${TMPDIR:-/tmp}
-[ -d "$cj_home" ] || cj_home=/tmp
-cj_home=$cj_home/clusterjobs.NONCE.$SLURM_PROCID
-mkdir -m 700 "$cj_home" 2>/dev/null || { [ -O "$cj_home" ] && [ ! -h "$cj_home" ]; } || cj_home=$(mktemp -d)
-export CLUSTERJOBS_HEARTBEAT_FILE="$cj_home/beat"
-cj_end() {
+clusterjobs_home=${TMPDIR:-/tmp}
+[ -d "$clusterjobs_home" ] || clusterjobs_home=/tmp
+clusterjobs_home=$clusterjobs_home/clusterjobs.NONCE.$SLURM_PROCID
+export CLUSTERJOBS_HEARTBEAT_FILE="$clusterjobs_home/beat"
+mkdir -m 700 "$clusterjobs_home" 2>/dev/null || { [ -O "$clusterjobs_home" ] && [ ! -h "$clusterjobs_home" ]; } || clusterjobs_home=
+{ [ "$clusterjobs_home" ] && true >"$CLUSTERJOBS_HEARTBEAT_FILE"; } 2>/dev/null || CLUSTERJOBS_HEARTBEAT_FILE=${CLUSTERJOBS_HOSTFILE%hosts}beat.$SLURM_PROCID
+clusterjobs_leave() {
 [ "$1$SLURM_PROCID" != 00 ] || echo "$SLURM_STEP_ID" >"${CLUSTERJOBS_HOSTFILE%hosts}main.$CLUSTERJOBS_RESTARTS"
-{ [ "$1" != 0 ] && [ "$CLUSTERJOBS_RESTARTS" -lt MAX ]; } || rm -rf "$cj_home"
+[ -z "$clusterjobs_home" ] || { [ "$1" != 0 ] && [ "$CLUSTERJOBS_RESTARTS" -lt MAX ]; } || rm -rf "$clusterjobs_home"
 }
-trap 'cj_end $?' EXIT
+trap 'clusterjobs_leave $?' EXIT

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import os
-from pathlib import Path
 from typing import Any
 
 from ...jobs import LogChunk
+from ..logfile import Piece
+from ..logfile import read_piece
+from ..protocol import BackendError
 from .places import JobFolder
-
-PIECE = 4 << 20
-"""The most that one call reads, in bytes."""
 
 
 def read_log(
@@ -26,24 +24,27 @@ def read_log(
 ) -> LogChunk:
     """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or the cursor's and on from there).
 
-    ``last`` is the job's last start so far; ``ended`` says whether there will be no more.
+    ``last`` is the job's last start so far; ``ended`` says whether there will be no more. Raises BackendError where it
+    cannot be read.
     """
     at, offset = cursor if cursor is not None else (last if restart is None else restart, None)
-    data, offset = _bytes(folder.log(node, at), offset, tail)
-    end = (ended or at < last) and len(data) < PIECE
-    text, used = codecs.utf_8_decode(data, "replace", end)
+    final = ended or at < last
+    found = read_piece(folder.log(node, at), offset, tail)
+    # The batch script makes that of rank 0 before each start; others have none where srun could not begin.
+    gone = found is None and final and _was_begun(folder, at) and node == 0
+    piece = found if found is not None else Piece(b"", offset or 0, at_end=not gone)
+    end = final and piece.at_end
+    text, used = codecs.utf_8_decode(piece.data, "replace", end)
     if end and restart is None and at < last:
         return LogChunk(text, [at + 1, 0], False)
-    return LogChunk(text, [at, offset + used], end)
+    gap = "somebody removed it" if gone else "it has become shorter" if piece.shrunk else ""
+    return LogChunk(text, [at, piece.offset + used], end and not gap, gap)
 
 
-def _bytes(path: Path, offset: int | None, tail: int | None) -> tuple[bytes, int]:
+def _was_begun(folder: JobFolder, restart: int) -> bool:
+    """Whether a start was begun. Raises BackendError where that cannot be known."""
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if offset is None:
-                offset = max(0, size - tail) if tail is not None else 0
-            file.seek(offset)
-            return file.read(PIECE), offset
-    except FileNotFoundError:
-        return b"", offset or 0
+        folder.path.stat()
+        return folder.start(restart).exists()
+    except OSError as error:
+        raise BackendError(f"the job's folder {folder.path} cannot be read: {error.strerror}") from None

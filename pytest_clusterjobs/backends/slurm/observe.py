@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from ...jobs import SentinelWord
 from ...jobs import Times
 from .places import JobFolder
 from .queue import Row
-from .records import last_words
+from .records import changed
 from .records import nodes_of
-from .records import not_launched
-from .records import out_of_memory
 from .records import read_record
 from .records import Record
+from .said import Said
+from .said import what_was_said
 from .states import end_hint
+from .states import is_suspended
 from .states import pending_hint
 
 SKEW = 5.0
@@ -28,6 +30,7 @@ SKEW = 5.0
 
 _OWN_RECORD = "by the batch script's own record"
 _BEGUN_TOO_OFTEN = "started again by Slurm more often than max_restarts allows"
+_BY_HOW = {"over": Reason.NODE_FAILED, "broken": Reason.START_FAILED}
 _NO_FOLDER = "the batch script could not be started: is the job's folder there, and writable, on the node?"
 
 
@@ -59,20 +62,27 @@ def observe_live(job: Known, row: Row) -> Observation:
 def observe_end(job: Known, row: Row, record: Record) -> Observation:
     """How a job ended, by Slurm, its batch script and the sentinels of its ranks."""
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
+    said = what_was_said(job.folder)
     hint = end_hint(row.state, row.reason, row.status, row.derived, started=bool(row.nodes))
     code = None if row.status is None else row.status.exit_code
     reason = row.reason
     if hint is Reason.START_FAILED:
         reason = f"{reason}: {_NO_FOLDER}"
     elif _stands(hint, record, nodes):
-        hint, code = _own_hint(job, record, nodes), record.ended.code if record.ended is not None else code
+        hint, code = (
+            _own_hint(job, record, nodes, said),
+            record.ended.code if record.ended is not None else code,
+        )
+    elif hint is None or (hint is Reason.CANCELLED and not record.starts):
+        # A job that cannot be queued again is cancelled by Slurm itself when a node's prolog fails.
+        hint = _not_begun(job, nodes, said) or hint or said.stopped
     if record.ended is not None and record.ended.how == "over":
         reason = _BEGUN_TOO_OFTEN
     return Observation(
         Phase.ENDED,
         _times(job, row, record),
         row.state,
-        _reason(reason, job, nodes),
+        _reason(reason, job, nodes, said),
         hint,
         code,
         nodes,
@@ -80,18 +90,41 @@ def observe_end(job: Known, row: Row, record: Record) -> Observation:
     )
 
 
-def from_record(job: Known, record: Record) -> Observation | None:
-    """The end of a job that Slurm has forgotten or queued again for nothing, if its batch script left one."""
-    if record.ended is None:
-        return None
+def observe_held(job: Known, row: Row, record: Record) -> Observation:
+    """The end of a job that Slurm holds, since it could not be begun: it would be pending for ever."""
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
+    words = _reason(row.reason, job, (), what_was_said(job.folder))
+    times = _times(job, row, record)
     return Observation(
         Phase.ENDED,
-        Times(_submitted(job), next(iter(record.starts), None), record.ended.at),
+        Times(times.submitted, times.started, time.time()).in_order(),
+        row.state,
+        words,
+        Reason.START_FAILED,
+        None,
+        nodes,
+        record.restarts,
+    )
+
+
+def from_record(job: Known, record: Record) -> Observation | None:
+    """The end of a job that Slurm has forgotten or queued again for nothing, if its batch script or its daemons left one."""
+    nodes = nodes_of(job.folder, job.token, job.nodes, record)
+    said = what_was_said(job.folder)
+    if record.ended is None:
+        hint = _not_begun(job, nodes, said) or said.stopped
+        if hint is None:
+            return None
+    else:
+        hint = _own_hint(job, record, nodes, said)
+    ended = changed(job.folder.output) if record.ended is None else record.ended.at
+    return Observation(
+        Phase.ENDED,
+        Times(_submitted(job), next(iter(record.starts), None), ended).in_order(),
         "ENDED",
-        _reason(_OWN_RECORD, job, nodes),
-        _own_hint(job, record, nodes),
-        record.ended.code,
+        _reason(_OWN_RECORD, job, nodes, said, always=hint is not None),
+        hint,
+        None if record.ended is None else record.ended.code,
         nodes,
         record.restarts,
     )
@@ -107,6 +140,7 @@ def _live(row: Row, times: Times, restarts: int) -> Observation:
         words,
         pending_hint(row.reason) if pending else None,
         restarts=restarts,
+        suspended=is_suspended(row.state),
     )
 
 
@@ -119,21 +153,31 @@ def _stands(hint: Reason | None, record: Record, nodes: tuple[NodeState, ...]) -
     if record.ended is None or record.ended.how == "stopped":
         return False
     if hint is Reason.OUT_OF_MEMORY:
-        return record.restarts > 0 and bool(nodes) and all(_completed(node) for node in nodes)
+        return _was_before(record, nodes)
     return True
 
 
-def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...]) -> Reason | None:
-    """What the batch script itself says beyond the ends of the ranks."""
+def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...], said: Said) -> Reason | None:
+    """What the batch script, and those who watched it, say beyond the ends of the ranks."""
     how = record.ended.how if record.ended is not None else ""
-    if how == "over":
-        return Reason.NODE_FAILED
-    if job.nodes > 1 and how == "itself" and out_of_memory(job.folder):
+    if how in _BY_HOW:
+        return _BY_HOW[how]
+    if how == "stopped":
+        return said.stopped
+    if said.out_of_memory and not _was_before(record, nodes):
         return Reason.OUT_OF_MEMORY
-    if job.nodes > 1 and how == "itself" and (reason := not_launched(job.folder)) is not None:
-        return reason
-    nobody_began = how == "itself" and not nodes and record.ended is not None and record.ended.code != 0
-    return Reason.START_FAILED if how == "broken" or nobody_began else None
+    return _not_begun(job, nodes, said)
+
+
+def _not_begun(job: Known, nodes: tuple[NodeState, ...], said: Said) -> Reason | None:
+    """What is said of a command that could not begin, unless every rank reports that it did."""
+    reports = [node.report for node in nodes if node.report is not None and node.report.begun is not False]
+    return said.not_begun if len(reports) < job.nodes else None
+
+
+def _was_before(record: Record, nodes: tuple[NodeState, ...]) -> bool:
+    """Whether a kill for memory was in an earlier start, since the last one ended well: Slurm tells of the whole job."""
+    return record.restarts > 0 and bool(nodes) and all(_completed(node) for node in nodes)
 
 
 def _completed(node: NodeState) -> bool:
@@ -141,10 +185,10 @@ def _completed(node: NodeState) -> bool:
     return report is not None and report.word is SentinelWord.EXITED and report.exit_code == 0
 
 
-def _reason(text: str, job: Known, nodes: tuple[NodeState, ...]) -> str:
+def _reason(text: str, job: Known, nodes: tuple[NodeState, ...], said: Said, *, always: bool = False) -> str:
     """Slurm's reason; with the last words of its daemons where a rank of a job that began said nothing."""
     silent = sum(node.report is not None for node in nodes) < job.nodes
-    words = last_words(job.folder) if silent else ""
+    words = said.end if silent or always else ""
     return "; ".join(part for part in (text, words) if part)
 
 

@@ -16,7 +16,7 @@ _SBATCH = """
     gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep licenses mail-type mail-user
     mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice nodefile nodelist oom-kill-step
     overcommit oversubscribe partition power prefer priority profile propagate qos reboot reservation
-    resv-ports segment sockets-per-node spread-job stepmgr switches thread-spec threads-per-core time-min tmp
+    resv-ports segment signal sockets-per-node spread-job stepmgr switches thread-spec threads-per-core time-min tmp
     tres-bind tres-per-task use-min-nodes wait-all-nodes wckey
 """
 
@@ -54,7 +54,6 @@ OWN: Mapping[str, str] = {
     "output": _OUTPUT,
     "parsable": "the job's id is kept already",
     "requeue": _REQUEUE,
-    "signal": "use grace_period",
     "time": "use max_runtime",
     "uid": "a job is its submitter's",
     "gid": "a job is its submitter's",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..logfile import read_piece
 from ..protocol import BackendError
 
 
@@ -46,6 +47,11 @@ class JobFolder:
     def hosts(self) -> Path:
         """The hosts of the last start by rank, one a line."""
         return self.path / "hosts"
+
+    @property
+    def code(self) -> Path:
+        """The code of the last srun, where the command runs below one."""
+        return self.path / "code"
 
     @property
     def output(self) -> Path:
@@ -87,3 +93,12 @@ def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
         lines = (f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
         with os.fdopen(os.open(folder.secrets, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write("".join(lines).encode(errors="surrogateescape"))
+
+
+def tail(path: Path, size: int) -> bytes:
+    """The last ``size`` bytes of a file; none of one that is not there, is no file, or cannot be read."""
+    try:
+        found = read_piece(path, tail=size)
+    except BackendError:
+        return b""
+    return b"" if found is None else found.data

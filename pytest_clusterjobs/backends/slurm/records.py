@@ -12,26 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...jobs import NodeState
-from ...jobs import Reason
 from ...jobs import SentinelWord
 from ...jobs.token import nonce
 from .. import sentinel
 from .places import JobFolder
+from .places import tail
+from .said import what_was_said
 
 TAIL_BYTES = 16_384
 """Bytes of a log's end in which the sentinel's line is looked for."""
 
-LONGEST_WORDS = 300
-
-START_MARK = "clusterjobs: start "
-"""What the batch script prints before each start."""
-
-_NOT_LAUNCHED = re.compile(r"^srun: error: Task launch for \S+ failed on node \S+: (.+)$", re.MULTILINE)
-_UNREACHABLE = re.compile(
-    r"communication|connection|timed out|socket|not responding|node failure|transmitted or received",
-    re.IGNORECASE,
-)
-_OUT_OF_MEMORY = re.compile(r"slurmstepd-?\S*: error: Detected [0-9]+ oom[-_]kill event", re.IGNORECASE)
 _TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
 _CODE = re.compile(r"Exited with exit code ([0-9]+)")
 _SIGNALS = {signal.strsignal(number): 128 + number for number in signal.valid_signals()}
@@ -76,7 +66,7 @@ def read_record(folder: JobFolder) -> Record:
     names = _names(folder.path)
     starts: list[float | None] = []
     while folder.start(len(starts)).name in names:
-        starts.append(_changed(folder.start(len(starts))))
+        starts.append(changed(folder.start(len(starts))))
     return Record(
         names=names,
         owner=(_text(folder.owner).strip() or None) if folder.owner.name in names else None,
@@ -90,7 +80,7 @@ def nodes_of(folder: JobFolder, token: str, ranks: int, record: Record) -> tuple
     hosts = _text(folder.hosts).split()
     logs = {rank: folder.log(rank, record.restarts) for rank in range(ranks)}
     nodes = [
-        _node(log, token, rank, hosts[rank] if rank < len(hosts) else None)
+        _node(log, token, rank, record.restarts, hosts[rank] if rank < len(hosts) else None)
         for rank, log in logs.items()
         if log.name in record.names
     ]
@@ -120,48 +110,12 @@ def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: Record
     return list(by_rank.values())
 
 
-def last_words(folder: JobFolder) -> str:
-    """The end of what the batch script, srun and Slurm's daemons printed, on one line."""
-    lines = [line.strip() for line in _text(folder.output, TAIL_BYTES).splitlines() if line.strip()]
-    return "; ".join(lines)[-LONGEST_WORDS:]
-
-
-def out_of_memory(folder: JobFolder) -> bool:
-    """Whether Slurm's daemon on a node says that something of the last start was killed for memory.
-
-    Of a step it is told here only, where there are no accounts: the sentinel ends with the command's code.
-    """
-    return _OUT_OF_MEMORY.search(_last_start(folder)) is not None
-
-
-def not_launched(folder: JobFolder) -> Reason | None:
-    """Why srun could not begin the last start on all nodes, if it could not: it kills the ranks that had begun."""
-    match = _NOT_LAUNCHED.search(_last_start(folder))
-    if match is None:
-        return None
-    return Reason.NODE_FAILED if _UNREACHABLE.search(match[1]) else Reason.START_FAILED
-
-
-def _last_start(folder: JobFolder) -> str:
-    return _text(folder.output, TAIL_BYTES).rpartition(START_MARK)[2]
-
-
-def tail(path: Path, size: int) -> bytes:
-    """The last ``size`` bytes of a file; none of one that is not there."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-            return file.read()
-    except OSError:
-        return b""
-
-
 def _codes(folder: JobFolder, ranks: int, record: Record) -> dict[int, int]:
     """The codes of ranks as the batch script, or srun, saw them, in the order of their ends."""
     if ranks == 1 and record.ended is not None and record.ended.how in ("itself", "stopped"):
         return {0: record.ended.code}
     codes = {}
-    for line in _last_start(folder).splitlines():
+    for line in what_was_said(folder).text.splitlines():
         match = _TASKS.match(line)
         code = _code_of(match[2].strip()) if match else None
         if match and code is not None:
@@ -182,12 +136,14 @@ def _numbers(text: str) -> Iterator[int]:
             yield from range(int(first), min(int(last or first), int(first) + 100_000) + 1)
 
 
-def _node(log: Path, token: str, rank: int, host: str | None) -> NodeState:
-    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token))
+def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
+    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
+    if report is not None and report.restarts != restart:
+        report = None
     return NodeState(
         rank=rank,
-        ended=_changed(log) if report is not None else None,
-        report=report if report is not None and report.node == rank else None,
+        ended=changed(log) if report is not None else None,
+        report=report,
         host=host,
         log=str(log),
     )
@@ -199,7 +155,7 @@ def _ended(path: Path) -> Ended | None:
     code, _, how = text.strip().partition(" ")
     if not (text.endswith("\n") and code.isdecimal()):
         return None
-    return Ended(int(code), how, _changed(path) or 0.0)
+    return Ended(int(code), how, changed(path) or 0.0)
 
 
 def _names(path: Path) -> frozenset[str]:
@@ -214,7 +170,8 @@ def _text(path: Path, size: int = 1 << 20) -> str:
     return tail(path, size).decode(errors="replace")
 
 
-def _changed(path: Path) -> float | None:
+def changed(path: Path) -> float | None:
+    """When a file was last written, in seconds since the epoch, by the clock of the file system; ``None`` without one."""
     try:
         return path.stat().st_mtime
     except OSError:

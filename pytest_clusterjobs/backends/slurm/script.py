@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,7 +32,12 @@ MARGIN = 60.0
 
 MIB = 1 << 20
 
-_SHAPE = re.compile(r"^dir=.* max=(?P<max>[0-9]+) ranks=(?P<ranks>[0-9]+)$", re.MULTILINE)
+BASH = Path("/bin/bash")
+"""What runs the batch script, where the machine that submits has it. Other shells drop exported functions."""
+
+_SHAPE = re.compile(
+    r"^clusterjobs_dir=.* clusterjobs_max=(?P<max>[0-9]+) clusterjobs_ranks=(?P<ranks>[0-9]+)$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,12 @@ def submission(
     folder: JobFolder,
     rootdir: Path,
     not_after: float | None = None,
+    inherited: Iterable[str] = (),
 ) -> Submission:
-    """What is submitted for ``spec``; nothing is read or written. ``not_after`` is in seconds since the epoch."""
+    """What is submitted for ``spec``; nothing is written. ``not_after`` is in seconds since the epoch.
+
+    ``inherited`` names the variables that sbatch takes along.
+    """
     given = _options(spec, settings)
     steps = [argument for argument in given if is_for_steps(argument)]
     command = [
@@ -81,6 +91,7 @@ def submission(
         not_after=not_after,
         workdir=str(rootdir / (spec.workdir or "")),
         prelude=_prelude(spec, token) if spec.nodes > 1 or steps else "",
+        inherited=inherited,
     )
     return Submission(tuple(command), _script(spec, token, folder, wraps, steps))
 
@@ -99,7 +110,7 @@ def shape_of(script: Path) -> tuple[int, int]:
 
 def quote(text: str) -> str:
     """``text`` as one word of sh, without CR: sbatch takes no script in which one ends a line."""
-    return shlex.quote(text).replace("\r", "'\"$cr\"'")
+    return shlex.quote(text).replace("\r", "'\"$clusterjobs_cr\"'")
 
 
 # The command line.
@@ -144,14 +155,16 @@ def _options(spec: JobSpec, settings: Settings) -> list[str]:
 def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
     several = spec.nodes > 1 or bool(steps)
     parts = [
-        "#!/bin/sh",
+        f"#!{BASH} -p" if BASH.exists() else "#!/bin/sh",
         f"# {spec.name}: {token}, written by pytest-clusterjobs. The options of sbatch are on its command line.",
-        "cr=$(printf '\\r')" if any("\r" in word for word in [*wraps, *spec.env.values()]) else "",
-        f"dir={quote(str(folder.path))} max={spec.max_restarts} ranks={spec.nodes}",
-        _head(spec),
+        "clusterjobs_cr=$(printf '\\r')"
+        if any("\r" in word for word in [*wraps, *spec.env.values()])
+        else "",
+        f"clusterjobs_dir={quote(str(folder.path))} clusterjobs_max={spec.max_restarts} clusterjobs_ranks={spec.nodes}",
+        _head(spec).replace("NONCE", nonce(token)),
         _part("again").replace("NONCE", nonce(token)) if spec.max_restarts else "again() { false; }",
         *_secrets(spec),
-        _part("step" if several else "direct"),
+        _part("step" if several else "direct").replace("NONCE", nonce(token)),
         "" if several else _home(spec, token),
         "launch() {",
         _by_srun(spec, token, folder, wraps, steps) if several else _direct(spec, token, wraps),
@@ -168,9 +181,10 @@ def _direct(spec: JobSpec, token: str, wraps: Sequence[str]) -> str:
         token,
         CLUSTERJOBS_NODE_RANK="0",
         CLUSTERJOBS_MASTER_ADDR="127.0.0.1",
-        CLUSTERJOBS_HEARTBEAT_FILE="$home/beat",
+        CLUSTERJOBS_HEARTBEAT_FILE="$clusterjobs_home/beat",
     )
-    return f'{variables} exec \\\n"$sh" {_words(wraps[1:])} >>"$dir/log.$n.0" 2>&1'
+    log = '"$clusterjobs_dir/log.$clusterjobs_n.0"'
+    return f"{variables} exec \\\n$clusterjobs_via $clusterjobs_sh {_words(wraps[1:])} >>{log} 2>&1"
 
 
 def _by_srun(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
@@ -183,13 +197,15 @@ def _by_srun(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str],
         "--wait=0",
         "--export=ALL",
         *([f"--cpus-per-task={spec.resources.cpus}"] if spec.resources.cpus is not None else []),
-        quote(f"--output={pattern(folder.path)}/log.") + "$n.%t",
+        quote(f"--output={pattern(folder.path)}/log.") + "$clusterjobs_n.%t",
         quote(f"--error={pattern(folder.output)}"),
         "--open-mode=append",
         *map(quote, steps),
     ]
-    variables = _assignments(spec, token, CLUSTERJOBS_MASTER_ADDR="$address")
-    return f'{variables} exec \\\n"$srun" {" ".join(srun)} \\\n/bin/sh {_words(wraps[1:])}'
+    variables = _assignments(spec, token, CLUSTERJOBS_MASTER_ADDR="$clusterjobs_address")
+    # A container need not have the shell of the nodes.
+    shell = "/bin/sh" if steps else "$clusterjobs_sh"
+    return f'{variables} exec \\\n"$clusterjobs_srun" {" ".join(srun)} \\\n{shell} {_words(wraps[1:])}'
 
 
 def _words(words: Sequence[str]) -> str:
@@ -197,11 +213,12 @@ def _words(words: Sequence[str]) -> str:
 
 
 def _assignments(spec: JobSpec, token: str, **here: str) -> str:
-    """What the command finds in its environment, as assignments before a command.
-
-    Those that the script knows come first: what follows may be called as one of its own variables.
-    """
-    here = {"CLUSTERJOBS_RESTARTS": "$n", "CLUSTERJOBS_HOSTFILE": "$dir/hosts", **here}
+    """What the command finds in its environment, as assignments before a command."""
+    here = {
+        "CLUSTERJOBS_RESTARTS": "$clusterjobs_n",
+        "CLUSTERJOBS_HOSTFILE": "$clusterjobs_dir/hosts",
+        **here,
+    }
     fixed = {**job_variables(spec, token), "CLUSTERJOBS_MASTER_PORT": str(master_port(token))}
     words = [f"{name}={text}" for name, text in here.items()]
     words += [f"{name}={quote(value)}" for name, value in fixed.items() if name not in here]
@@ -211,19 +228,26 @@ def _assignments(spec: JobSpec, token: str, **here: str) -> str:
 def _head(spec: JobSpec) -> str:
     """How every script begins; without secrets there is nothing to forget, and no process to start for it."""
     head = _part("head")
-    return head if spec.secrets else head.replace('forget() { rm -f "$dir/secrets"; }', "forget() { :; }")
+    return (
+        head
+        if spec.secrets
+        else head.replace('forget() { rm -f "$clusterjobs_dir/secrets"; }', "forget() { :; }")
+    )
 
 
 def _secrets(spec: JobSpec) -> list[str]:
     """Read the secrets; the file stays only where Slurm itself may start the script again."""
     if not spec.secrets:
         return []
-    return ['. "$dir/secrets"'] if spec.max_restarts else ['. "$dir/secrets"', "forget"]
+    read = '. "$clusterjobs_dir/secrets"'
+    return [read] if spec.max_restarts else [read, "forget"]
 
 
 def _home(spec: JobSpec, token: str) -> str:
     """Where the heartbeat file lies: on the node where it is looked at all the time, else in the job's folder."""
-    return _part("home").replace("NONCE", nonce(token)) if spec.heartbeat_timeout is not None else "home=$dir"
+    if spec.heartbeat_timeout is None:
+        return "clusterjobs_home=$clusterjobs_dir"
+    return _part("home").replace("NONCE", nonce(token))
 
 
 def _prelude(spec: JobSpec, token: str) -> str:

@@ -63,6 +63,7 @@ _HOPELESS = re.compile(
     r"|PartitionTimeLimit|QOSNotAllowed|ReservationDeleted|ReservationInvalid"
     r"|(?:Assoc|QOS)Max\w+Per(?:Job|Node)(?:Limit)?|QOSMin\w+"
 )
+_SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
 _LAUNCH_FAILED = 53
 """Slurm's "signal" for a batch script that could not be started: its output file cannot be opened, for one."""
 _OUT_OF_MEMORY = 125
@@ -112,6 +113,22 @@ def pending_hint(reason: str) -> Reason | None:
     if word == "DependencyNeverSatisfied":
         return Reason.DEPENDENCY_FAILED
     return Reason.REJECTED if _HOPELESS.fullmatch(word) else None
+
+
+def is_suspended(state: str) -> bool:
+    """Whether a job has nodes, and is stopped on them for now."""
+    return _word(state) in _SUSPENDED
+
+
+def is_held_after_failure(state: str, reason: str, restarts: int) -> bool:
+    """Whether Slurm itself holds a job since it could not be begun; a hold of its user's is none of this.
+
+    Slurm queues it again when it does so, and may forget why.
+    """
+    if PHASES.get(_word(state)) is not Phase.PENDING:
+        return False
+    words = reason.replace("_", " ").lower()
+    return words.startswith("launch failed") or (restarts > 0 and words.startswith("jobheldadmin"))
 
 
 def end_hint(

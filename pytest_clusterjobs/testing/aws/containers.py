@@ -24,6 +24,8 @@ from typing import Any
 from typing import NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36
+ORPHANS_TURN = 50
+"""Milliseconds between two looks for orphans of a container that have ended."""
 LARGEST_ORDER = 1 << 18
 MEMORY_TURN = 0.05
 """Seconds between two looks at the containers' memory; a spike between them goes unseen."""
@@ -172,7 +174,10 @@ def _watch(pid: int, orders: int) -> dict[str, Any]:
     poller.register(orders, select.POLLIN)
     memory = False
     while True:
-        ready = [descriptor for descriptor, _ in poller.poll()]
+        ready = [descriptor for descriptor, _ in poller.poll(ORPHANS_TURN)]
+        _bury_orphans(pid)
+        if not ready:
+            continue
         if pidfd in ready:
             return {"code": _code(os.waitpid(pid, 0)[1]), "out_of_memory": memory}
         told = os.read(orders, 1)
@@ -181,6 +186,15 @@ def _watch(pid: int, orders: int) -> dict[str, Any]:
             poller.unregister(orders)
         how = signal.SIGKILL if told in (b"", OUT_OF_MEMORY) else told[0]
         os.kill(pid, how)
+
+
+def _bury_orphans(main: int) -> None:
+    """Reap what the main process has left behind, as that would do itself in a container of its own."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == main:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def _code(status: int) -> int:

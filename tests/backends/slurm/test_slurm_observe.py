@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends import sentinel
+from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.slurm.logs import read_log
 from pytest_clusterjobs.backends.slurm.observe import from_record
 from pytest_clusterjobs.backends.slurm.observe import Known
 from pytest_clusterjobs.backends.slurm.observe import observe_end
+from pytest_clusterjobs.backends.slurm.observe import observe_held
 from pytest_clusterjobs.backends.slurm.observe import observe_live
 from pytest_clusterjobs.backends.slurm.places import JobFolder
 from pytest_clusterjobs.backends.slurm.queue import Row
 from pytest_clusterjobs.backends.slurm.records import nodes_of
 from pytest_clusterjobs.backends.slurm.records import read_record
+from pytest_clusterjobs.backends.slurm.said import Said
 from pytest_clusterjobs.backends.slurm.states import Status
 from pytest_clusterjobs.jobs import Classification
 from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs import LogChunk
 from pytest_clusterjobs.jobs import Observation
 from pytest_clusterjobs.jobs import Outcome
 from pytest_clusterjobs.jobs import Phase
@@ -309,3 +314,182 @@ def test_ranks_that_srun_killed_since_others_could_not_begin(three: Folder, why:
     assert three.judge(state="FAILED", status=Status(137)).reason == reason
     three.prints(f"clusterjobs: start 0\n{text}clusterjobs: start 1\n")
     assert three.judge(state="FAILED", status=Status(137)).reason != reason
+
+
+# What Slurm's daemons say.
+
+AT_NODE = "slurmstepd-node0: error: *** {what} ON node0 CANCELLED AT 2026-11-24T09:26:32{cause} ***\n"
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_memory_of_a_forgotten_job_of_any_number_of_nodes(tmp_path: Path, ranks: int) -> None:
+    folder = Folder(tmp_path, ranks)
+    folder.start()
+    for rank in range(ranks):
+        folder.rank(rank, EXITED, 0)
+    folder.end(0)
+    seen = from_record(folder.job, read_record(folder.job.folder))
+    assert seen is not None and seen.reason_hint is None
+    folder.prints(f"clusterjobs: start 0\n{OOM}")
+    seen = from_record(folder.job, read_record(folder.job.folder))
+    assert seen is not None and seen.reason_hint is Reason.OUT_OF_MEMORY
+    assert "oom-kill event" in seen.native_reason
+
+
+def test_memory_of_one_node_is_told_of_all_starts_together(one: Folder) -> None:
+    one.rank(0, EXITED, 137)
+    one.start(1)
+    one.rank(0, EXITED, 0, start=1)
+    one.end(0)
+    one.prints(f"clusterjobs: start 0\nclusterjobs: start 1\n{OOM}")
+    seen = from_record(one.job, read_record(one.job.folder))
+    assert seen is not None and seen.reason_hint is None
+
+
+@pytest.mark.parametrize(
+    ("what", "cause", "reason"),
+    [
+        ("JOB 7", "", Reason.CANCELLED),
+        ("JOB 7", " DUE TO TIME LIMIT", Reason.MAX_RUNTIME_REACHED),
+        ("JOB 7", " DUE TO PREEMPTION", Reason.PREEMPTED),
+        ("STEP 7.0", " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS", Reason.NODE_FAILED),
+        ("STEP 7.0", "", None),
+        ("JOB 7", " DUE TO JOB REQUEUE", None),
+    ],
+)
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_stopped_a_forgotten_job_is_told_by_the_node(
+    one: Folder, what: str, cause: str, reason: Reason | None, ended: bool
+) -> None:
+    one.rank(0, STOPPED)
+    if ended:
+        one.end(143, "stopped")
+    one.prints(f"clusterjobs: start 0\n{AT_NODE.format(what=what, cause=cause)}")
+    seen = from_record(one.job, read_record(one.job.folder))
+    if not ended and reason is None:
+        assert seen is None, "it may run on, or be queued again"
+        return
+    assert seen is not None and (seen.phase, seen.reason_hint) == (Phase.ENDED, reason)
+    newer = AT_NODE.format(what=what, cause=cause).replace("slurmstepd-node0:", "[2026-11-24T09:26:32.123]")
+    one.prints(f"clusterjobs: start 0\n{newer}")
+    seen = from_record(one.job, read_record(one.job.folder))
+    assert seen is not None and seen.reason_hint == reason
+
+
+def test_a_stop_that_came_too_late_changes_nothing_of_a_forgotten_job(one: Folder) -> None:
+    one.rank(0, EXITED, 3)
+    one.end(3)
+    one.prints(f"clusterjobs: start 0\n{AT_NODE.format(what='JOB 7', cause='')}")
+    seen = from_record(one.job, read_record(one.job.folder))
+    assert seen is not None and (seen.reason_hint, seen.exit_code) == (None, 3)
+
+
+NOT_BEGUN = [
+    "slurmstepd-node0: error: TaskProlog failed status=1",
+    "slurmstepd-node0: error: spank: required plugin spank_pyxis.so: task_init() failed with rc=-1",
+    "srun: error: task 0 launch failed: Slurmd could not execve job",
+    "srun: error: spank: required plugin x.so: local_user_init() failed with rc=-1",
+    "slurmstepd-node0: error: execve(): /bin/bash: No such file or directory",
+]
+
+
+@pytest.mark.parametrize("words", NOT_BEGUN)
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_command_that_could_not_begin_is_a_failed_start(one: Folder, words: str, code: int) -> None:
+    one.put("log.0.0", "", AT + 11)
+    one.end(code)
+    one.prints(f"clusterjobs: start 0\n{words}\n")
+    found = one.judge(state="FAILED" if code else "COMPLETED", status=Status(code))
+    assert (found.reason, found.exit_code) == (Reason.START_FAILED, None)
+    assert words in found.native_reason
+
+
+@pytest.mark.parametrize("words", NOT_BEGUN)
+def test_words_of_plugins_do_not_outweigh_ranks_that_began(one: Folder, words: str) -> None:
+    one.rank(0, EXITED, 3)
+    one.end(3)
+    one.prints(f"clusterjobs: start 0\n{words}\n")
+    assert one.judge(state="FAILED", status=Status(3)).reason == Reason.JOB_FAILED
+
+
+def test_what_a_plugin_does_after_the_command_is_no_failed_start(one: Folder) -> None:
+    one.put("log.0.0", "", AT + 11)
+    one.end(1)
+    one.prints(
+        "clusterjobs: start 0\nslurmstepd: error: spank: required plugin x.so: task_exit() failed with rc=-1\n"
+    )
+    assert one.see(state="FAILED", status=Status(1)).reason_hint is None
+
+
+def test_a_node_s_prolog_that_fails_is_a_failed_start_though_slurm_says_cancelled(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, 1)
+    assert folder.judge(state="CANCELLED", status=Status(0)).reason == Reason.CANCELLED
+    folder.prints("Error running slurm prolog: 1\n")
+    found = folder.judge(state="CANCELLED", status=Status(0))
+    assert found.reason == Reason.START_FAILED
+    assert "Error running slurm prolog" in found.native_reason
+
+
+def test_a_killed_batch_script_gives_its_code_to_nobody(one: Folder) -> None:
+    one.rank(0, None)
+    found = one.judge(state="FAILED", reason="JobLaunchFailure", status=Status(0, 9))
+    assert (found.reason, found.exit_code) == (Reason.UNKNOWN, None)
+
+
+def test_a_held_job_that_could_not_be_begun_has_ended(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, 1)
+    folder.prints("Error running slurm prolog: 1\n")
+    row = replace(
+        ROW, state="PENDING", reason="launch failed requeued held", started=None, ended=None, nodes=""
+    )
+    seen = observe_held(folder.job, row, read_record(folder.job.folder))
+    assert (seen.phase, seen.reason_hint, seen.exit_code) == (Phase.ENDED, Reason.START_FAILED, None)
+    assert "launch failed requeued held" in seen.native_reason and "prolog" in seen.native_reason
+
+
+@pytest.mark.parametrize(("state", "suspended"), [("SUSPENDED", True), ("STOPPED", True), ("RUNNING", False)])
+def test_a_suspended_job_is_shown_as_such(one: Folder, state: str, suspended: bool) -> None:
+    seen = observe_live(one.job, replace(ROW, state=state))
+    assert (seen.phase, seen.native_state, seen.suspended) == (Phase.RUNNING, state, suspended)
+
+
+def test_a_report_of_another_start_is_no_word(one: Folder) -> None:
+    one.put("log.0.0", sentinel.line(TOKEN, SentinelReport(EXITED, 0, 0, restarts=1)), AT + 15)
+    one.end(0)
+    assert one.see().nodes[0].report is None
+    assert one.judge().reason == Reason.UNKNOWN
+
+
+def test_the_last_words_are_whole_lines() -> None:
+    lines = [f"srun: error: node{number}: {'x' * 80}" for number in range(9)]
+    assert Said("\n".join(lines)).end == "; ".join(lines[-3:])
+    lines[1] = NOT_BEGUN[1]
+    assert Said("\n".join(lines)).end == "; ".join([lines[1], *lines[-3:]])
+
+
+# Logs.
+
+
+def read(folder: Folder, node: int = 0) -> LogChunk:
+    return read_log(folder.job.folder, node=node, restart=None, cursor=None, tail=None, last=0, ended=True)
+
+
+def test_a_log_that_nobody_wrote_is_empty_and_one_that_is_gone_has_a_gap(three: Folder) -> None:
+    assert read(three, 1) == LogChunk("", [0, 0], complete=True)
+    assert read(three).gap == "somebody removed it"
+    (three.path / "start.0").unlink()
+    assert read(three) == LogChunk("", [0, 0], complete=True)
+
+
+@pytest.mark.parametrize("node", [0, 2])
+def test_a_folder_that_is_gone_is_no_empty_log(tmp_path: Path, node: int) -> None:
+    with pytest.raises(BackendError, match="No such file or directory"):
+        read(Folder(tmp_path / "gone", 3), node)
+
+
+def test_a_log_that_was_replaced_harms_nobody(one: Folder) -> None:
+    os.mkfifo(one.path / "log.0.0")
+    one.end(0)
+    assert one.see().nodes[0].report is None
+    with pytest.raises(BackendError, match="no regular file"):
+        read(one)

@@ -6,8 +6,11 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +30,18 @@ from pytest_clusterjobs.backends.slurm.settings import Settings
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
 from pytest_clusterjobs.jobs import SentinelReport
+from pytest_clusterjobs.jobs import SentinelWord
 from pytest_clusterjobs.jobs.token import nonce
 from pytest_clusterjobs.jobs.token import Token
+from tests.mounts import small
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
-SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "ash"]}
+SHELLS = {
+    "dash": ["dash"],
+    "bash": ["bash", "-p"],
+    "posix": ["bash", "--posix", "-p"],
+    "busybox": ["busybox", "ash"],
+}
 
 
 def order(spec: JobSpec, folder: Path = Path("/shared/job"), **settings: Any) -> Submission:
@@ -102,7 +112,7 @@ def test_the_containers_of_pyxis_are_srun_s() -> None:
 def test_a_folder_s_percent_signs_are_no_pattern() -> None:
     found = order(JobSpec("true", nodes=2), Path("/shared/100%j"))
     assert "--output=/shared/100%%j/slurm.out" in found.command
-    assert "--output=/shared/100%%j/log.$n.%t" in shlex.split(found.script)
+    assert "--output=/shared/100%%j/log.$clusterjobs_n.%t" in shlex.split(found.script)
 
 
 def test_secrets_are_nowhere_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +127,16 @@ def test_no_line_ends_with_cr_since_sbatch_refuses_such_scripts() -> None:
 
 def test_nothing_but_comments_comes_before_the_first_command_and_no_option_is_in_them() -> None:
     script = order(JobSpec("#SBATCH --nodes=99\ntrue", name="a")).script
-    head = [line for line in script.partition("\ndir=")[0].splitlines()]
-    assert head[0] == "#!/bin/sh"
+    head = [line for line in script.partition("\nclusterjobs_dir=")[0].splitlines()]
+    assert head[0] in ("#!/bin/bash -p", "#!/bin/sh")
     assert not any(line.startswith(("#SBATCH", "#PBS", "#BSUB")) for line in head)
 
 
 @pytest.mark.parametrize(("nodes", "restarts"), [(1, 0), (7, 3)])
 def test_a_script_tells_its_shape(tmp_path: Path, nodes: int, restarts: int) -> None:
-    spec = JobSpec("echo 'dir=x max=9 ranks=9'", nodes=nodes, max_restarts=restarts)
+    spec = JobSpec(
+        "echo 'clusterjobs_dir=x clusterjobs_max=9 clusterjobs_ranks=9'", nodes=nodes, max_restarts=restarts
+    )
     path = tmp_path / "job.sh"
     path.write_text(order(spec, Path("/a b/it's")).script)
     assert shape_of(path) == (nodes, restarts)
@@ -143,7 +155,9 @@ class Node:
         self.tmp = folder.parent / "tmp"
         self.tmp.mkdir()
 
-    def submit(self, run: str, secrets: dict[str, str] | None = None, **fields: Any) -> None:
+    def submit(
+        self, run: str, secrets: dict[str, str] | None = None, inherited: Iterable[str] = (), **fields: Any
+    ) -> None:
         given = {"grace_period": 1.0, "max_runtime": 60.0, "secrets": tuple(secrets or ()), **fields}
         found = submission(
             JobSpec(run, **given),
@@ -151,12 +165,13 @@ class Node:
             settings=Settings(),
             folder=self.folder,
             rootdir=self.folder.path.parent,
+            inherited=inherited,
         )
         write(self.folder, found.script, secrets or {})
 
-    def start(self, job_id: str = "7", **environ: str) -> subprocess.Popen[str]:
+    def start(self, job_id: str = "7", before: Sequence[str] = (), **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*self.shell, str(self.folder.script)],
+            [*before, *self.shell, str(self.folder.script)],
             env={
                 "PATH": os.environ["PATH"],
                 "SLURM_JOB_ID": job_id,
@@ -171,16 +186,17 @@ class Node:
             start_new_session=True,
         )
 
-    def run(self, job_id: str = "7", **environ: str) -> int:
-        process = self.start(job_id, **environ)
+    def run(self, job_id: str = "7", before: Sequence[str] = (), **environ: str) -> int:
+        process = self.start(job_id, before, **environ)
         self.said, _ = process.communicate(timeout=60)
         return process.returncode
 
     def log(self, restart: int = 0) -> str:
-        return self.folder.log(0, restart).read_text()
+        """What the job itself has printed."""
+        return sentinel.without_marks(self.folder.log(0, restart).read_bytes().decode(), nonce(TOKEN))
 
     def report(self, restart: int = 0) -> SentinelReport | None:
-        return sentinel.parse(self.log(restart), nonce(TOKEN))
+        return sentinel.parse(self.folder.log(0, restart).read_text(), nonce(TOKEN), 0)
 
     def ended(self) -> Ended | None:
         return read_record(self.folder).ended
@@ -218,15 +234,80 @@ def test_arguments_and_values_arrive_as_they_are(node: Node) -> None:
         'for each in "$@" "$V"; do printf "<%s>" "$each"; done', args=tuple(hostile), env={"V": "\r'$n\n"}
     )
     assert node.run() == 0
-    text = node.folder.log(0, 0).read_bytes().decode()
-    assert text.startswith("".join(f"<{each}>" for each in [*hostile, "\r'$n\n"]))
+    assert node.log() == "".join(f"<{each}>" for each in [*hostile, "\r'$n\n"]) + "\n"
 
 
-def test_variables_called_as_those_of_the_script_do_no_harm(node: Node) -> None:
+NAMES = [
+    "n",
+    "dir",
+    "max",
+    "how",
+    "child",
+    "home",
+    "away",
+    "owner",
+    "code",
+    "was",
+    "ranks",
+    "rank",
+    "log",
+    "sh",
+    "srun",
+    "address",
+    "first",
+    "step",
+    "cr",
+    "some",
+    "_a",
+    "cja",
+]
+
+
+def test_variables_called_as_those_of_a_script_do_no_harm(node: Node) -> None:
     env = {**dict.fromkeys(("n", "home", "how", "sh", "address"), "x"), "PATH": "/usr/bin:/bin"}
     node.submit('echo "$n $home $how $CLUSTERJOBS_RESTARTS"', env=env)
     assert node.run(dir="/nowhere", n="5", home="/none", how="?") == 0
-    assert node.log().startswith("x x x 0\n")
+    assert node.log() == "x x x 0\n"
+
+
+def test_what_the_caller_exports_reaches_the_job(node: Node) -> None:
+    node.submit("; ".join(f'echo "${name}"' for name in NAMES), inherited=NAMES, max_restarts=1)
+    assert node.run(**{name: f"the caller's {name}" for name in NAMES}) == 0
+    assert node.log().splitlines() == [f"the caller's {name}" for name in NAMES]
+
+
+def test_exported_functions_and_odd_names_reach_the_job(
+    tmp_path: Path, require: Callable[[str], str]
+) -> None:
+    node = Node([require("bash"), "-p"], tmp_path / "job")
+    node.submit("greet; env | grep '^odd-name='; env | grep ^tail=", heartbeat_timeout=30.0)
+    functions = {
+        f"BASH_FUNC_{name}%%": "() { exit 9; }" for name in ("say", "tail", "mkdir", "kill", "sleep")
+    }
+    odd = {"BASH_FUNC_greet%%": "() { echo hello; }", "odd-name": "1", "tail": "it"}
+    assert node.run(**{**functions, **odd}) == 0
+    assert node.log().splitlines() == ["hello", "odd-name=1", "tail=it"]
+
+
+def test_nothing_in_the_environment_keeps_the_script_from_its_work(
+    tmp_path: Path, require: Callable[[str], str]
+) -> None:
+    node = Node([require("bash"), "-p"], tmp_path / "job")
+    node.submit("exit 3")
+    assert node.run(SHELLOPTS="noexec:nounset:errexit", BASHOPTS="extdebug", CDPATH="/", IFS="x") == 3
+    report = node.report()
+    assert report is not None and report.exit_code == 3
+
+
+def test_a_start_file_of_bash_that_ends_it_is_no_success(
+    tmp_path: Path, require: Callable[[str], str]
+) -> None:
+    node = Node([require("bash"), "-p"], tmp_path / "job")
+    (tmp_path / "rc").write_text("exit 0\n")
+    node.submit("exit 3")
+    assert node.run(BASH_ENV=str(tmp_path / "rc")) == 126
+    report = node.report()
+    assert report is not None and report.word is SentinelWord.START_FAILED
 
 
 def test_what_it_is_started_again_for_and_how_often(node: Node) -> None:
@@ -253,9 +334,133 @@ def test_what_it_is_not_started_again_for(node: Node, run: str, fields: dict[str
 
 
 def test_a_killed_sentinel_is_started_again(node: Node) -> None:
-    node.submit('[ "$CLUSTERJOBS_RESTARTS" = 1 ] || kill -9 $PPID', max_restarts=1)
+    kill = "read -r _ _ _ sentinel _ </proc/$PPID/stat; kill -9 $sentinel"
+    node.submit(f'[ "$CLUSTERJOBS_RESTARTS" = 1 ] || {{ {kill}; }}', max_restarts=1)
     assert node.run() == 0
     assert read_record(node.folder).restarts == 1
+
+
+def test_what_never_began_is_not_started_again(node: Node) -> None:
+    kill = "read -r _ _ _ sentinel _ </proc/$PPID/stat; kill -9 $sentinel; exit 1"
+    node.submit("true", setup=kill, max_restarts=1)
+    assert node.run() != 0
+    assert read_record(node.folder).restarts == 0
+
+
+# Signals.
+
+PROGRAM = """
+import os, signal, sys, time
+for name in sys.argv[1].split():
+    signal.signal(getattr(signal, name), lambda number, frame: print("got", signal.Signals(number).name, flush=True))
+print("ready", flush=True)
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    time.sleep(0.05)
+sys.exit(4)
+"""
+PASSED_ON = ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT")
+
+
+def program(seconds: float) -> str:
+    return shlex.join([sys.executable, "-c", PROGRAM, " ".join(PASSED_ON), str(seconds)])
+
+
+def is_ready(node: Node) -> bool:
+    return node.folder.log(0, 0).exists() and "ready" in node.log()
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_signals_on_purpose_reach_the_command_and_nobody_dies_of_them(node: Node, restarts: int) -> None:
+    node.submit(program(1.5), max_restarts=restarts)
+    process = node.start()
+    until(lambda: is_ready(node))
+    for name in PASSED_ON:
+        process.send_signal(getattr(signal, name))
+        until(lambda name=name: f"got {name}\n" in node.log())  # type: ignore[misc]
+    process.communicate(timeout=30)
+    ended, record = node.ended(), read_record(node.folder)
+    assert ended is not None and (process.returncode, ended.code, ended.how) == (4, 4, "itself")
+    assert record.restarts == restarts, "a failure is one, whatever signals there were"
+
+
+def test_no_signal_costs_the_code(node: Node) -> None:
+    node.submit("trap '' USR1; echo ready; sleep 0.7; exit 3")
+    process = node.start()
+    until(lambda: is_ready(node))
+    deadline = time.monotonic() + 30
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.05)
+    process.communicate()
+    ended = node.ended()
+    assert ended is not None and (process.returncode, ended.code, ended.how) == (3, 3, "itself")
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
+def test_a_signal_at_the_very_start_kills_nobody(node: Node, name: str) -> None:
+    node.submit("sleep 0.5; exit 4")
+    process = node.start()
+    until(node.folder.owner.exists)
+    process.send_signal(getattr(signal, name))
+    process.communicate(timeout=30)
+    report, ended = node.report(), node.ended()
+    assert report is not None and ended is not None
+    assert report.word in (SentinelWord.STOPPED, SentinelWord.EXITED)
+    assert ended.code == (143 if report.exit_code is None else 4)
+    assert ended.how == ("stopped" if name == "SIGTERM" else "itself")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT", "SIGALRM", "SIGXCPU"])
+def test_signals_that_end_things_stop_the_job(node: Node, name: str) -> None:
+    node.submit(program(60))
+    process = node.start()
+    until(lambda: is_ready(node))
+    process.send_signal(getattr(signal, name))
+    process.communicate(timeout=30)
+    report, ended = node.report(), node.ended()
+    assert ended is not None and (ended.code, ended.how) == (143, "stopped")
+    assert report is not None and report.word is SentinelWord.STOPPED
+
+
+# Where nothing can be written.
+
+
+FULL = ("sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh")
+"""Has every write to a file fail, as on a disk that is full."""
+
+
+def test_where_nothing_can_be_written_down_nothing_begins(node: Node) -> None:
+    node.submit('touch "$CLUSTERJOBS_HOSTFILE.reached"; exit 3')
+    assert node.run(before=FULL) == 126
+    assert "cannot write to" in node.said
+    assert not list(node.folder.path.glob("*.reached"))
+    assert node.ended() is None
+
+
+def test_a_disk_that_fills_up_before_a_start(node: Node) -> None:
+    node.submit("true")
+    node.folder.owner.write_text("7\n")
+    assert node.run(before=FULL) == 126
+    assert not node.folder.log(0, 0).exists() or node.folder.log(0, 0).read_text() == ""
+
+
+def test_limits_hold_where_the_temporary_folder_is_full(node: Node) -> None:
+    run = 'echo "$CLUSTERJOBS_HEARTBEAT_FILE"; touch "$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 60'
+    node.submit(run, heartbeat_timeout=1.0)
+    with small(node.tmp, 16):
+        (node.tmp / "full").write_bytes(b"x" * 8192)
+        inodes = iter(range(100_000))
+        try:
+            while True:
+                (node.tmp / str(next(inodes))).write_bytes(b"x" * 512)
+        except OSError:
+            pass
+        assert node.run() == 124
+    report = node.report()
+    assert report is not None and report.word is SentinelWord.HEARTBEAT_TIMEOUT
+    assert report.heartbeats >= 1
 
 
 def test_a_stop_from_outside_is_no_reason_to_start_again(node: Node) -> None:
@@ -319,7 +524,7 @@ def test_secrets_arrive_and_do_not_stay(node: Node, restarts: int) -> None:
     )
     assert node.folder.secrets.stat().st_mode & 0o777 == 0o600
     assert node.run() == 1
-    text = node.folder.log(0, 0).read_bytes().decode()
+    text = node.log()
     assert f"<{value}>" in text
     assert ("still there" in text) == (restarts > 0), "Slurm may requeue it, and the file is needed again"
     assert not node.folder.secrets.exists()
@@ -340,8 +545,10 @@ def test_the_variables_of_the_submitting_session_are_not_the_job_s(node: Node) -
 
 
 def test_quoting() -> None:
-    for text in ("", "a", "a b", "it's", "\r", "a\rb'c\r\n", "$cr"):
+    for text in ("", "a", "a b", "it's", "\r", "a\rb'c\r\n", "$clusterjobs_cr"):
         done = subprocess.run(
-            ["sh", "-c", f"cr=$(printf '\\r'); printf '%s' {quote(text)}"], capture_output=True, check=True
+            ["sh", "-c", f"clusterjobs_cr=$(printf '\\r'); printf '%s' {quote(text)}"],
+            capture_output=True,
+            check=True,
         )
         assert done.stdout.decode() == text

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_clusterjobs.backends.slurm.states import end_hint
 from pytest_clusterjobs.backends.slurm.states import HINTS
+from pytest_clusterjobs.backends.slurm.states import is_held_after_failure
 from pytest_clusterjobs.backends.slurm.states import pending_hint
 from pytest_clusterjobs.backends.slurm.states import phase_of
 from pytest_clusterjobs.backends.slurm.states import PHASES
@@ -196,3 +197,24 @@ def test_what_may_pass_is_waited_for(reason: str) -> None:
 
 def test_a_dependency_that_failed() -> None:
     assert pending_hint("DependencyNeverSatisfied") is Reason.DEPENDENCY_FAILED
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "restarts", "held"),
+    [
+        ("PENDING", "launch failed requeued held", 1, True),
+        ("PENDING", "launch_failed_requeued_held", 0, True),
+        ("PENDING", "JobHeldAdmin", 1, True),
+        ("PENDING", "JobHeldAdmin", 0, False),
+        ("PENDING", "JobHeldUser", 0, False),
+        ("PENDING", "JobHeldUser", 1, False),
+        ("PENDING", "job requeued in held state", 1, False),
+        ("PENDING", "BeginTime", 1, False),
+        ("RUNNING", "launch failed requeued held", 1, False),
+        ("FAILED", "JobLaunchFailure", 0, False),
+    ],
+)
+def test_a_hold_of_slurm_s_own_is_no_hold_of_the_user_s(
+    state: str, reason: str, restarts: int, held: bool
+) -> None:
+    assert is_held_after_failure(state, reason, restarts) is held
