@@ -255,7 +255,7 @@ def test_the_code_of_a_main_node_is_not_changed_by_its_waiting(tmp_path: Path) -
 
 def test_no_variable_of_a_job_is_the_prelude_s(tmp_path: Path) -> None:
     """Names like those of the shell text, as it is written and as it is delivered."""
-    names = ["cj_rest", "cj_some", "cj_i", "cj_me", "n", "i", "me", "max"]
+    names = ["cj_rest", "cj_left", "cj_some", "cj_i", "cj_me", "n", "i", "me", "max"]
     spec = JobSpec("env", shell="sh", nodes=2, env={name: f"of-the-job-{name}" for name in names})
     _, _, said = on_node(spec, tmp_path, ID="j1#0", ATTEMPT="1", NODE_INDEX="0")
     assert [name for name in names if f"{name}=of-the-job-{name}" not in said.splitlines()] == []
