@@ -10,14 +10,14 @@ echo 127.0.0.1 2>/dev/null >"$CLUSTERJOBS_HOSTFILE"
 ## several
 # AWS tells the children where the main node is, and the main node nothing. Who is where else, nobody knows:
 # a name that will never be one says so to whoever tries it.
-cj_rest=$(hostname -i 2>/dev/null)
-cj_rest=${cj_rest%% *}
-export CLUSTERJOBS_NODE_RANK=$AWS_BATCH_JOB_NODE_INDEX CLUSTERJOBS_MASTER_ADDR="${AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS:-${cj_rest:-0.0.0.0}}"
+cj_took=$(hostname -i 2>/dev/null)
+cj_took=${cj_took%% *}
+export CLUSTERJOBS_NODE_RANK=$AWS_BATCH_JOB_NODE_INDEX CLUSTERJOBS_MASTER_ADDR="${AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS:-${cj_took:-0.0.0.0}}"
 cj_some=0
 while [ $cj_some -lt $CLUSTERJOBS_NUM_NODES ]; do
 case $cj_some in
 0) echo "$CLUSTERJOBS_MASTER_ADDR";;
-$CLUSTERJOBS_NODE_RANK) echo "${cj_rest:-127.0.0.1}";;
+$CLUSTERJOBS_NODE_RANK) echo "${cj_took:-127.0.0.1}";;
 *) echo "rank-$cj_some.invalid";;
 esac
 cj_some=$((cj_some+1))

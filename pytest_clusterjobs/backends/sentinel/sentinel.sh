@@ -15,7 +15,7 @@ cj_rank=${CLUSTERJOBS_NODE_RANK:-0} cj_mark="[clusterjobs $cj_nonce "
 cj_id="node=$cj_rank restarts=${CLUSTERJOBS_RESTARTS:-0}"
 cj_file=${CLUSTERJOBS_HEARTBEAT_FILE:=${TMPDIR:-/tmp}/clusterjobs.$cj_nonce.$cj_rank}
 export CLUSTERJOBS_HEARTBEAT_FILE
-cj_begun=0 cj_beats=0 cj_busy=x cj_group=- cj_sent=" " cj_out=1 cj_notes=/proc/$$/fd/
+cj_begun=0 cj_beats=0 cj_busy=x cj_group=- cj_sent=" " cj_out=1 cj_alive=: cj_notes=/proc/$$/fd/
 # The shell's own notes ("Killed") are not the job's.
 exec 2>/dev/null 8<<_ 9<<_
 y
@@ -25,7 +25,6 @@ _
 
 # say WORD CODE STATUS [NOTE]: the last line; STATUS is our own exit status.
 cj_say() {
-trap '' 13
 cj_clock
 cj_line="
 $cj_mark$1 exit_code=$2 $cj_id heartbeats=$cj_beats begun=$cj_begun cs=$((cj_now-cj_start))$cj_cut]$4"
@@ -163,19 +162,19 @@ cj_notes=${cj_notes}9
 
 # A process group of its own: by job control, or by setsid. Job control leaves INT and QUIT alone; what
 # is started with & is deaf to them otherwise, and only GNU env can undo that.
-if [ ! "$cj_leader" ]; then
+[ "$cj_leader" ] || {
 set -m
 case $- in
-*m*) cj_mode=-m;;
+*m*) cj_mode=-m cj_alive="kill -0";;
 *) command -v setsid >/dev/null && cj_leader=setsid || cj_group=
 cj_some="env --default-signal=INT,QUIT"
 $cj_some true && cj_leader="$cj_leader $cj_some"
 esac
 set +m
-fi
+}
 #+ heartbeat
 rm -f "$cj_file"
-true >"$cj_file.0" && true >"$cj_file.1" || cj_fail 126 "unwritable $cj_file"
+true >"$cj_file.0" && true >"$cj_file.1" || cj_fail 126 "no $cj_file"
 #-
 trap cj_halt 3 14 15 24
 for cj_some in 1 2 10 12; do trap "cj_pass $cj_some" $cj_some; done
@@ -198,7 +197,8 @@ cj_busy=
 [ "$cj_word" ] && cj_aside cj_end
 for cj_some in $cj_sent; do cj_signal $cj_some; done
 # A wait that a trap has interrupted returns more than 128; so does one for a child that died of a signal, which is asked again.
-while cj_hit=; wait ${cj_child#-}; cj_code=$?; [ $cj_hit ] && [ $cj_code -gt 128 ]; do :; done
+# bash would wait for ever for one that it has forgotten.
+while cj_hit=; wait ${cj_child#-}; cj_code=$?; [ $cj_hit ] && [ $cj_code -gt 128 ] && $cj_alive ${cj_child#-}; do :; done
 # Whatever comes now changes nothing, and must not interrupt the waits below.
 trap '' $cj_all
 exec 7>&-
@@ -222,7 +222,7 @@ x*) cj_code=${cj_some#x} cj_mode=
 esac
 done <&9
 # A process that broke away may keep the output open: it is not waited for long, and what it prints is not the job's.
-for cj_some in 0 0 9 50 99; do [ ! -e /proc/$cj_tee/exe ] || cj_pause $cj_some; done
+for cj_some in 0 9 99; do [ ! -e /proc/$cj_tee/exe ] || cj_pause $cj_some; done
 kill -9 $cj_tee
 wait $cj_tee
 [ $? != 1 ] || cj_cut=" log=cut"

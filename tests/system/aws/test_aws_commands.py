@@ -183,6 +183,6 @@ def test_what_is_no_job_is_a_cell(project: Project) -> None:
     assert "1 passed" in project.run()
     assert project.command("show", "matrices/m.yaml::a-1n-good")[0] == 0
     code, out, _ = project.command("logs", "a-1n-good")
-    assert (code, out.splitlines()[0]) == (0, "hello")
+    assert (code, out.splitlines()[1]) == (0, "hello")
     code, _, err = project.command("show", "nobody:1")
     assert code == 4 and "no cell matches" in err
