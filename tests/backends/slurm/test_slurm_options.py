@@ -40,6 +40,7 @@ def test_values_become_arguments() -> None:
 def test_a_plain_job_has_no_problems() -> None:
     assert problems() == []
     assert problems(options={"partition": "big", "qos": "high", "exclusive": True}) == []
+    assert problems(options={"signal": "B:USR1@300"}) == []
 
 
 @pytest.mark.parametrize("name", sorted(OWN))

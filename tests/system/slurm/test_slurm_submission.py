@@ -31,6 +31,7 @@ from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Phase
 from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.jobs.token import nonce
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import Job
@@ -88,10 +89,12 @@ def test_clusterjobs_plan_shows_the_same_but_for_the_run(run: Cluster) -> None:
     session = [sys.executable, "-m", "pytest", "-q", "m.yaml"]
     subprocess.run(session, cwd=project, env=environ, capture_output=True, check=True)
     (path,) = project.glob(".clusterjobs/runs/*/slurm/*/job.sh")
-    run_id = path.parents[2].name
-    submitted = path.read_text().replace(run_id, "plan")
-    # The port and the mark of the sentinel come from the token, the last moment from the launch.
-    varying = re.compile(r'(MASTER_PORT=|sentinel |clusterjobs[. ])\w+|\[ "\$\{EPOCHSECONDS.*\n')
+    run_id, token = path.parents[2].name, path.parent.name
+    submitted = (
+        path.read_text().replace(nonce(token), nonce(token.replace(run_id, "plan"))).replace(run_id, "plan")
+    )
+    # The port comes from the token, the last moment from the launch.
+    varying = re.compile(r'MASTER_PORT=\w+|\[ "\$\{EPOCHSECONDS.*\n')
     assert varying.sub("", submitted) in varying.sub("", shown)
 
 
