@@ -59,8 +59,8 @@ clusterjobs_log=$clusterjobs_dir/log.$clusterjobs_n.$clusterjobs_rank
 [ ! -e "$clusterjobs_log" ] || case $(last "$clusterjobs_rank") in
 *' exited exit_code=0 '* | *' stopped exit_code='*) ;;
 *' exited exit_code='*) clusterjobs_failed=x ;;
-# Its sentinel was killed. Where the command had not begun, nothing of the job has failed.
-'') ! LC_ALL=C grep -q '^\[clusterjobs NONCE begun ' "$clusterjobs_log" || clusterjobs_failed=x ;;
+# Its sentinel was killed, and what leads to the log may be late. Where the command had not begun, nothing of the job has failed.
+'') sleep 1; ! LC_ALL=C grep -q '^\[clusterjobs NONCE begun ' "$clusterjobs_log" || clusterjobs_failed=x ;;
 *) return 1 ;;
 esac
 clusterjobs_rank=$((clusterjobs_rank+1))
