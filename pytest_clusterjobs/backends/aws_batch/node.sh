@@ -23,4 +23,5 @@ esac
 cj_some=$((cj_some+1))
 done 2>/dev/null >"$CLUSTERJOBS_HOSTFILE"
 # AWS Batch stops the other nodes as soon as this one has ended.
-[ $CLUSTERJOBS_NODE_RANK != 0 ] || trap '[ $? != 0 ] || sleep LINGER' EXIT
+# A signal may let a fork of bash come there as well, which has said nothing: there the first command's code is not to be believed.
+[ $CLUSTERJOBS_NODE_RANK != 0 ] || trap 'cj_some=$?; if [ "$cj_line" ] && [ $cj_some = 0 ]; then sleep LINGER; fi' EXIT

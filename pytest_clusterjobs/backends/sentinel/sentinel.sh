@@ -46,13 +46,13 @@ sleep $(($1/100)).$(($1/10%10))$(($1%10)) & wait $!
 cj_count() {
 cj_left=$1
 while [ $cj_left -gt 0 ]; do
-[ $cj_left -gt $cj_tick ] || cj_tick=$cj_left
+cj_nap=$((cj_left<cj_tick?cj_left:cj_tick))
 cj_clock
 cj_was=$cj_now
-cj_pause $cj_tick
+cj_pause $cj_nap
 cj_clock
 cj_took=$((cj_now-cj_was))
-[ $cj_took -le $((cj_tick+300)) ] || cj_took=$cj_tick
+[ $cj_took -le $((cj_nap+300)) ] || cj_took=$cj_nap
 cj_left=$((cj_left-cj_took))
 done
 }
