@@ -107,7 +107,7 @@ class LogReader:
             return "the node could not write all of it"
         found = sentinel.read(text, self._nonce, rank)
         if report.begun and not found.begun:
-            return "its beginning is gone: has the job, or somebody, truncated it?"
+            return "its beginning is gone: it was truncated"
         return "" if found.report is not None else "its end is gone"
 
     def _printed(self, text: str) -> str:

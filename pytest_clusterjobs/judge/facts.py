@@ -1,4 +1,4 @@
-"""Reports of sentinels, held against what is known for sure: the settings of the job, and what each rank can have seen."""
+"""Reports of sentinels, held against what is known: the settings of the job, and what each rank can have seen."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ def read_log(
     at, offset = cursor if cursor is not None else (record.restarts if restart is None else restart, None)
     final = record.over or at < record.restarts
     found = read_piece(places.log(record.token, node, at), offset, tail)
-    # A rank of a job that began has a log; one that somebody removed is not an empty one.
+    # A rank of a job that began has a log; one that was removed is not an empty one.
     gone = found is None and record.started is not None and 0 <= node < record.width and final
     piece = found if found is not None else Piece(b"", offset or 0, at_end=not gone)
     end = final and piece.at_end
     text, used = codecs.utf_8_decode(piece.data, "replace", end)
     if end and restart is None and at < record.restarts:
         return LogChunk(text, [at + 1, 0], False)
-    gap = "somebody removed it" if gone else "it has become shorter" if piece.shrunk else ""
+    gap = "it was removed" if gone else "it has become shorter" if piece.shrunk else ""
     return LogChunk(text, [at, piece.offset + used], end and not gap, gap)

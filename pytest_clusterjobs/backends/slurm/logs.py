@@ -37,7 +37,7 @@ def read_log(
     text, used = codecs.utf_8_decode(piece.data, "replace", end)
     if end and restart is None and at < last:
         return LogChunk(text, [at + 1, 0], False)
-    gap = "somebody removed it" if gone else "it has become shorter" if piece.shrunk else ""
+    gap = "it was removed" if gone else "it has become shorter" if piece.shrunk else ""
     return LogChunk(text, [at, piece.offset + used], end and not gap, gap)
 
 
