@@ -26,6 +26,7 @@ from .engine.ledger import LedgerError
 from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
 from .hooks import HookCalls
+from .jobs.paths import legible
 from .judge import printable
 from .judge.text import counted
 from .reports.clerk import Clerk
@@ -159,7 +160,7 @@ class Owner:
         if self._clerk is None or self._run is None:
             return
         engine = self._run.engine
-        for job in engine.of_test(report.nodeid):
+        for job in engine.of_test(legible(report.nodeid)):
             # The test stands in JUnit by itself; here its word is its jobs'.
             self._clerk.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ..jobs.paths import legible
 from ..settings import settings_of
 from . import FIXTURE
 from .jobs import Jobs
@@ -30,8 +31,8 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     return Jobs(
         link,
         settings.site,
-        owner=node.nodeid,
-        path=path,
+        owner=legible(node.nodeid),
+        path=legible(path),
         line=(line or 0) + 1,
         backend=settings.backend or "local",
     )
