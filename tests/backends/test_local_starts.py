@@ -91,7 +91,7 @@ def test_a_runner_that_cannot_start_is_a_rejection_with_its_words(
     with pytest.raises(SubmissionRejected, match="the local runner does not start: it says nothing"):
         local.submit("true")
     monkeypatch.setattr("sys.executable", "/no/such/python")
-    with pytest.raises(SubmissionRejected, match="does not start: .*No such file"):
+    with pytest.raises(SubmissionRejected, match=r"does not start: .*No such file"):
         local.submit("true")
 
 
