@@ -97,13 +97,22 @@ def parse_tolerance(text: str) -> tuple[float | None, float | None]:
     """Below and above, as fractions: ``5%`` both sides, ``-5%`` or ``+5%`` one side, ``-5%..+20%``."""
     match = _TOLERANCE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
-        raise ValueError(f"{quoted(text)} is no tolerance; write 5%, -5%, +5% or -5%..+20%")
+        raise ValueError(f"{quoted(text)} is no tolerance; write {_meant_tolerance(text)}")
     both, sign, one, below, above = match.groups()
     if both is not None:
         return _fraction(both), _fraction(both)
     if sign is not None:
         return (_fraction(one), None) if sign == "-" else (None, _fraction(one))
     return _fraction(below), _fraction(above)
+
+
+def _meant_tolerance(text: str) -> str:
+    """How to spell what may be meant by a text that is no tolerance."""
+    signless = re.fullmatch(rf"[-+]?({_NUMBER})%?|-?({_NUMBER})%?\s*\.\.\s*\+?({_NUMBER})%?", text.strip())
+    if signless is None or len(text) > 60:
+        return "5%, -5%, +5% or -5%..+20%"
+    one, below, above = signless.groups()
+    return f"{one}%, -{one}% or +{one}%" if one is not None else f"-{below}%..+{above}%"
 
 
 def parse_number(text: str) -> float:
