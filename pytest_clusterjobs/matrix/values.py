@@ -13,7 +13,7 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS = rf"(?=[0-9])(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?"
 _SIGN = r"(?:>=|<=|==|>|<)?\s*"
 DURATION_PATTERN = f"^{_PARTS}$"
-DURATION_RANGE_PATTERN = rf"^{_SIGN}{_PARTS}$|^{_PARTS}\s*\.\.\s*{_PARTS}$"
+DURATION_RANGE_PATTERN = rf"^(?:>=|<=|>|<)\s*{_PARTS}$|^{_PARTS}\s*\.\.\s*{_PARTS}$"
 COUNT_RANGE_PATTERN = rf"^{_SIGN}[0-9]+$|^[0-9]+\s*\.\.\s*[0-9]+$"
 SIZE_PATTERN = rf"^({_NUMBER}) ?(B|[kK]B|MB|GB|TB|KiB|MiB|GiB|TiB)$"
 TOLERANCE_PATTERN = rf"^(?:({_NUMBER})%|([+-])({_NUMBER})%|-({_NUMBER})%\.\.\+({_NUMBER})%)$"
@@ -90,7 +90,12 @@ def parse_count_range(text: str) -> Range:
 
 def parse_duration_range(text: str) -> Range:
     """A range of durations, in seconds, for ``run_time``."""
-    return parse_range(text, parse_duration)
+    bounds = parse_range(text, parse_duration)
+    if bounds.low == bounds.high:
+        one = text.strip("= ")
+        hint = f"write '<{one}' or '>={one}'" if ".." not in one else "leave room between the bounds"
+        raise ValueError(f"{quoted(text)} means exactly that long, and no run is: {hint}")
+    return bounds
 
 
 def parse_tolerance(text: str) -> tuple[float | None, float | None]:

@@ -35,6 +35,13 @@ Mistakes = Callable[..., list[str]]
         ("exit_code: [3, 4]", ("job_failed",), (3, 4)),
         ("exit_code: [0, 3]", ("job_completed", "job_failed"), (0, 3)),
         ("exit_code: nonzero", ("job_failed",), "nonzero"),
+        ("exit_code: [3, nonzero]", ("job_failed",), "nonzero"),
+        ("exit_code: [0, nonzero]", ("job_completed", "job_failed"), None),
+        (
+            "reason: [job_completed, job_failed], exit_code: [nonzero, 0]",
+            ("job_completed", "job_failed"),
+            None,
+        ),
         ("exit_code: 137", ("job_failed", "killed_by_signal"), (137,)),
         ("exit_code: 200", ("job_failed",), (200,)),
         ("reason: job_completed", ("job_completed",), (0,)),
@@ -62,6 +69,7 @@ def test_all_of_expect_is_typed(load: Load) -> None:
         recipes:
           r:
             run: x
+            max_restarts: 1
             expect:
               restarts: 1
               run_time: "<10m"
@@ -100,6 +108,11 @@ def test_all_of_expect_is_typed(load: Load) -> None:
         ("exit_code: '3'", "1:35: recipes.r.expect.exit_code: an exit code is a whole number from 0 to 255 or nonzero, not '3' (text)"),
         ("exit_code: [3, x]", "1:39: recipes.r.expect.exit_code.1: an exit code is a whole number from 0 to 255 or nonzero, not 'x'"),
         ("reason: max_runtime_reached, exit_code: 124", "1:64: expect.exit_code: a job that ends as max_runtime_reached has no exit code of its own; drop exit_code"),
+        ("run_time: 10m", "1:34: recipes.r.expect.run_time: '10m' means exactly that long, and no run is: write '<10m' or '>=10m'"),
+        ("run_time: ==10m", "1:34: recipes.r.expect.run_time: '==10m' means exactly that long, and no run is: write '<10m' or '>=10m'"),
+        ("run_time: 1m..60s", "1:34: recipes.r.expect.run_time: '1m..60s' means exactly that long, and no run is: leave room between the bounds"),
+        ("restarts: '>=1'", "1:34: expect.restarts: >=1 can never be met: max_restarts is 0"),
+        ("restarts: 2..3", "1:34: expect.restarts: 2..3 can never be met: max_restarts is 0"),
         ("reason: job_completed, exit_code: 3", "1:58: expect.exit_code: job_completed never goes with this exit code"),
         ("reason: job_failed, exit_code: 0", "1:55: expect.exit_code: job_failed never goes with this exit code"),
         ("reason: killed_by_signal, exit_code: 9", "1:61: expect.exit_code: killed_by_signal never goes with this exit code"),
@@ -309,3 +322,13 @@ def test_a_reason_that_another_recipe_adds_is_not_known_to_this_one(mistakes: Mi
     assert mistakes(text) == [
         "3:32: reason 'hung' is not known to this cell; add it under `reasons` at the top level (cell b-1n-normal_completion)"
     ]
+
+
+def test_restarts_beyond_max_restarts_are_for_jobs_that_count_them_themselves(
+    load: Load, mistakes: Mistakes
+) -> None:
+    text = "recipes: {a: {run: x, max_restarts: 1, expect: {restarts: '>1'}}}"
+    (found,) = mistakes(text)
+    assert found.startswith("1:59: expect.restarts: >1 can never be met: max_restarts is 1 (cell a-1n-")
+    assert load(text.replace(">1", ">=1")).cells
+    assert load(f"{text}\nclassify: [{{log: 'restarted (?P<restarts>[0-9]+) times'}}]").cells
