@@ -117,8 +117,13 @@ class Classification:
 
     def may_say(self, reason: str) -> bool:
         """Whether a rule can give this reason: by name, or because it reads words from a log."""
-        return any(rule.reason == reason or _reads_reason(rule) for rule in self.rules)
+        return any(rule.reason == reason or _reads("reason", rule) for rule in self.rules)
+
+    @property
+    def may_count_restarts(self) -> bool:
+        """Whether a rule reads from a log how often the job was started again."""
+        return any(_reads("restarts", rule) for rule in self.rules)
 
 
-def _reads_reason(rule: ClassifyRule) -> bool:
-    return rule.log is not None and "reason" in re.compile(rule.log).groupindex
+def _reads(field: str, rule: ClassifyRule) -> bool:
+    return rule.log is not None and field in re.compile(rule.log).groupindex

@@ -53,6 +53,11 @@ class Draft:
         return next(named, self.spot)
 
     @property
+    def included(self) -> bool:
+        """Whether it comes from `include`."""
+        return self.layers[-1].name == "include"
+
+    @property
     def broken(self) -> bool:
         """Whether part of a layer was left out because it is wrong."""
         return any(layer.broken for layer in self.layers)
@@ -135,7 +140,7 @@ class Builder:
 
 def _fixes(found: Objection, draft: Draft, backend: str) -> Iterator[str]:
     """How a matrix heeds a backend's limit."""
-    if found.key == "nodes" and draft.layers[-1].name == "include":
+    if found.key == "nodes" and draft.included:
         yield "take another backend, or `only: {backend: OTHER}` in this include"
     elif found.key == "nodes":
         yield f"take another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"

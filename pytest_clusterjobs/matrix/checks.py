@@ -15,6 +15,7 @@ from .errors import Reporter
 from .expectations import ANY
 from .merge import Layer
 from .shape import Target
+from .synonyms import unknown_reason
 from .where import BACKEND
 from .where import check_where
 from .where import Selection
@@ -86,8 +87,7 @@ class LayerCheck:
 
     def _reason(self, layer: Layer, word: str, *path: object) -> None:
         if word not in self.reasons:
-            hint = did_you_mean(word, self.reasons)
-            self.reporter.error(layer.at(*path), f"unknown reason {quoted(word)}{hint}")
+            self.reporter.error(layer.at(*path), unknown_reason(word, self.reasons))
 
     def _options(self, layer: Layer) -> None:
         """Unknown backends and, for the backend in use, unknown options."""

@@ -112,11 +112,11 @@ class Reporter:
         return lines[spot.line - 1] if 0 < spot.line <= len(lines) else ""
 
 
-def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True) -> str:
+def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cutoff: float = 0.6) -> str:
     """End of a message: the closest known word, or what there is."""
     words = list(known)
     lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
-    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1)
+    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
     if close:
         return f", did you mean {lowered[close[0]]!r}?"
     if not there_are or not words:

@@ -13,6 +13,7 @@ from ..jobs import COMMAND_ENDED
 from ..jobs import Expectation
 from ..jobs import LogExpectation
 from ..jobs import MetricExpectation
+from ..jobs import Range
 from ..jobs import Reason
 from ..jobs import REASON_CLASSES
 
@@ -23,7 +24,7 @@ _SIGNAL_CODES = range(129, 193)
 
 def expectation(said: Mapping[str, Any]) -> Expectation:
     """The expectation of a merged ``expect``; defaults apply where nothing is said."""
-    reasons, codes = _end(said.get("reason"), _codes(said.get("exit_code")))
+    reasons, codes = _end(said.get("reason"), said.get("exit_code"))
     log = said.get("log", {})
     return Expectation(
         reasons=reasons,
@@ -36,28 +37,30 @@ def expectation(said: Mapping[str, Any]) -> Expectation:
     )
 
 
-def _codes(said: list[int | str] | None) -> Codes:
-    if said is None:
-        return None
+def _codes(said: list[int | str]) -> Codes:
+    """The exit codes; ``None`` if 0 and all others are fine."""
     if "nonzero" in said:
-        return "nonzero"
+        return None if 0 in said else "nonzero"
     return tuple(dict.fromkeys(code for code in said if isinstance(code, int)))
 
 
-def _end(said: list[str] | None, codes: Codes) -> tuple[tuple[str, ...] | None, Codes]:
+def _end(said: list[str] | None, exit_code: list[int | str] | None) -> tuple[tuple[str, ...] | None, Codes]:
+    codes = None if exit_code is None else _codes(exit_code)
     if said is None:
-        return (_implied(codes), codes) if codes is not None else (Expectation().reasons, (0,))
+        return (Expectation().reasons, (0,)) if exit_code is None else (_implied(codes), codes)
     if ANY in said:
         return None, codes
     reasons = tuple(dict.fromkeys(said))
-    if codes is None and reasons == (Reason.JOB_COMPLETED,):
+    if exit_code is None and reasons == (Reason.JOB_COMPLETED,):
         codes = (0,)
     return tuple(_plain(reason) for reason in reasons), codes
 
 
 def _implied(codes: Codes) -> tuple[str, ...]:
     """The reasons that a lone exit code can go with."""
-    if codes is None or codes == "nonzero":
+    if codes is None:
+        return (Reason.JOB_COMPLETED, Reason.JOB_FAILED)
+    if codes == "nonzero":
         return (Reason.JOB_FAILED,)
     completed = (Reason.JOB_COMPLETED,) if 0 in codes else ()
     failed = (Reason.JOB_FAILED,) if any(codes) else ()
@@ -89,9 +92,16 @@ class Flaw:
 
 
 def contradictions(
-    expect: Expectation, classify: Classification, heartbeat_timeout: float | None, max_runtime: float
+    expect: Expectation,
+    classify: Classification,
+    heartbeat_timeout: float | None,
+    max_runtime: float,
+    max_restarts: int,
 ) -> Iterator[Flaw]:
     """What can never be met."""
+    if not classify.may_count_restarts and not _reachable(expect.restarts, max_restarts):
+        message = f"expect.restarts: {expect.restarts} can never be met: max_restarts is {max_restarts}"
+        yield Flaw(("expect", "restarts"), message, missing=True)
     for message in _impossible_codes(expect):
         yield Flaw(("expect", "exit_code"), f"expect.exit_code: {message}")
     hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
@@ -106,6 +116,11 @@ def contradictions(
     for name, metric in expect.metrics.items():
         for message in _metric_problems(metric):
             yield Flaw(("expect", "metrics", name), f"expect.metrics.{name}: {message}", missing=True)
+
+
+def _reachable(wanted: Range | None, most: int) -> bool:
+    """Whether a count from 0 to ``most`` is wanted."""
+    return wanted is None or any(number in wanted for number in range(most + 1))
 
 
 def _impossible_codes(expect: Expectation) -> Iterator[str]:

@@ -123,11 +123,13 @@ Text = Annotated[str, *_read(r.text, TEXT)]
 Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
 Script = Annotated[str, *_words(r.script, r"\S")]
 Name = Annotated[str, *_read(r.name, NAME)]
+RecipeName = Annotated[str, *_read(r.recipe_name, NAME)]
 AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_read(r.env_name, _ENV_NAME)]
 Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], *listed(_ENV_NAME)]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
 Word = Annotated[str, *_read(r.word, _WORD)]
+NewReason = Annotated[str, *_read(r.new_reason, _WORD)]
 FixtureNames = Annotated[
     list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], *listed(_IDENTIFIER)
 ]

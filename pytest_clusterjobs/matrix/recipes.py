@@ -88,7 +88,7 @@ class RecipeSource:
         wrapped = Map()
         wrapped.node = content.node  # type: ignore[assignment]
         wrapped[_word("recipes", given)] = content
-        model, left_out = validate(RecipesFile, wrapped, self.reporter)
+        model, left_out, wrapped = validate(RecipesFile, wrapped, self.reporter)
         if model is not None:
             yield from entries("recipe", model.recipes, wrapped, ("recipes",), left_out)
 

@@ -85,7 +85,11 @@ def shape(state: Mapping[str, Any], target: Target | None) -> Shape:
     expect = expectation(state.get("expect", {}))
     flaws += _undeclared(state, expect)
     classify = _classification(state)
-    limits = state.get("heartbeat_timeout"), state.get("max_runtime", _MAX_RUNTIME)
+    limits = (
+        state.get("heartbeat_timeout"),
+        state.get("max_runtime", _MAX_RUNTIME),
+        state.get("max_restarts", 0),
+    )
     flaws += contradictions(expect, classify, *limits)
     return Shape(
         spec=spec,

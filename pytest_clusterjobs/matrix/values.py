@@ -13,7 +13,7 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS = rf"(?=[0-9])(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?"
 _SIGN = r"(?:>=|<=|==|>|<)?\s*"
 DURATION_PATTERN = f"^{_PARTS}$"
-DURATION_RANGE_PATTERN = rf"^{_SIGN}{_PARTS}$|^{_PARTS}\s*\.\.\s*{_PARTS}$"
+DURATION_RANGE_PATTERN = rf"^(?:>=|<=|>|<)\s*{_PARTS}$|^{_PARTS}\s*\.\.\s*{_PARTS}$"
 COUNT_RANGE_PATTERN = rf"^{_SIGN}[0-9]+$|^[0-9]+\s*\.\.\s*[0-9]+$"
 SIZE_PATTERN = rf"^({_NUMBER}) ?(B|[kK]B|MB|GB|TB|KiB|MiB|GiB|TiB)$"
 TOLERANCE_PATTERN = rf"^(?:({_NUMBER})%|([+-])({_NUMBER})%|-({_NUMBER})%\.\.\+({_NUMBER})%)$"
@@ -90,20 +90,34 @@ def parse_count_range(text: str) -> Range:
 
 def parse_duration_range(text: str) -> Range:
     """A range of durations, in seconds, for ``run_time``."""
-    return parse_range(text, parse_duration)
+    bounds = parse_range(text, parse_duration)
+    if bounds.low == bounds.high:
+        one = text.strip("= ")
+        hint = f"write '<{one}' or '>={one}'" if ".." not in one else "leave room between the bounds"
+        raise ValueError(f"{quoted(text)} means exactly that long, and no run is: {hint}")
+    return bounds
 
 
 def parse_tolerance(text: str) -> tuple[float | None, float | None]:
     """Below and above, as fractions: ``5%`` both sides, ``-5%`` or ``+5%`` one side, ``-5%..+20%``."""
     match = _TOLERANCE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
-        raise ValueError(f"{quoted(text)} is no tolerance; write 5%, -5%, +5% or -5%..+20%")
+        raise ValueError(f"{quoted(text)} is no tolerance; write {_meant_tolerance(text)}")
     both, sign, one, below, above = match.groups()
     if both is not None:
         return _fraction(both), _fraction(both)
     if sign is not None:
         return (_fraction(one), None) if sign == "-" else (None, _fraction(one))
     return _fraction(below), _fraction(above)
+
+
+def _meant_tolerance(text: str) -> str:
+    """How to spell what may be meant by a text that is no tolerance."""
+    signless = re.fullmatch(rf"[-+]?({_NUMBER})%?|-?({_NUMBER})%?\s*\.\.\s*\+?({_NUMBER})%?", text.strip())
+    if signless is None or len(text) > 60:
+        return "5%, -5%, +5% or -5%..+20%"
+    one, below, above = signless.groups()
+    return f"{one}%, -{one}% or +{one}%" if one is not None else f"-{below}%..+{above}%"
 
 
 def parse_number(text: str) -> float:

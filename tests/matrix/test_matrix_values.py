@@ -107,9 +107,15 @@ def test_tolerances_are_fractions(text: str, sides: tuple[float | None, float | 
     assert values.parse_tolerance(text) == pytest.approx(sides)
 
 
-@pytest.mark.parametrize("text", ["5", "+20%..-5%", "%", "5 %", "-5%..20%"])
+@pytest.mark.parametrize("text", ["5", "+20%..-5%", "%", "5 %", "five"])
 def test_what_is_no_tolerance(text: str) -> None:
     with pytest.raises(ValueError, match="write 5%"):
+        values.parse_tolerance(text)
+
+
+@pytest.mark.parametrize("text", ["-5%..20%", "5%..20%", "-5..+20", "-5% .. +20%"])
+def test_a_tolerance_with_two_sides_is_spelled_out(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write -5%\.\.\+20%$"):
         values.parse_tolerance(text)
 
 
