@@ -1,46 +1,44 @@
-"""Checking a job spec that no matrix has checked."""
+"""Checking what Python code submits, at the call."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-
-from pydantic import TypeAdapter
-from pydantic import ValidationError
+from dataclasses import replace
+from typing import Any
 
 from ..backends.limits import objections
 from ..backends.registry import Site
-from ..jobs import CELL_ID
 from ..jobs import JobSpec
+from ..matrix.errors import did_you_mean
 
-_SPEC: TypeAdapter[JobSpec] = TypeAdapter(JobSpec)
+_FIELDS = [each.name for each in fields(JobSpec)]
+
+
+def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ...]) -> JobSpec:
+    """The spec with further fields. Raises TypeError, BadSpec; ``others`` are keywords that the caller takes besides."""
+    for name in given:
+        if name not in _FIELDS:
+            hint = did_you_mean(name, [*_FIELDS[1:], *others])
+            raise TypeError(f"unknown keyword {name!r}{hint}")
+    if not isinstance(spec, JobSpec):
+        return JobSpec(spec, **given)
+    return replace(spec, **given) if given else spec
 
 
 def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
-    """The spec with every field of its type. Raises ValueError in one line, UnknownBackend."""
-    try:
-        spec = _SPEC.validate_python({field.name: getattr(spec, field.name) for field in fields(spec)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"job spec: {where}: {first['msg']}, not {first['input']!r:.80}") from None
-    _check_ranges(spec)
+    """The spec, with mappings of its own. Raises ValueError for what the backend cannot do, UnknownBackend."""
     can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
     for found in objections(spec, can, backend, kind, settings):
         raise ValueError(f"job spec: {found.told()}")
-    return spec
+    # The caller may go on to change what it gave.
+    return replace(spec, env=dict(spec.env), options=dict(spec.options))
 
 
-def _check_ranges(spec: JobSpec) -> None:
-    if not CELL_ID.fullmatch(spec.name):
-        raise ValueError(f"job spec: name: {spec.name!r:.80} is not within [A-Za-z0-9._+-]")
-    if not spec.run.strip():
-        raise ValueError("job spec: run: there is nothing to run")
-    if spec.nodes < 1:
-        raise ValueError(f"job spec: nodes: at least 1, not {spec.nodes}")
-    for name in ("heartbeat_timeout", "max_runtime", "queue_timeout"):
-        value = getattr(spec, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"job spec: {name}: more than 0 seconds, not {value:g}")
-    for name in ("grace_period", "max_restarts"):
-        if getattr(spec, name) < 0:
-            raise ValueError(f"job spec: {name}: at least 0, not {getattr(spec, name):g}")
+def whole(name: str, value: Any, most: int) -> int:
+    """A whole number from 0 on. Raises TypeError, ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: a whole number is needed, not {value!r:.80}")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name}: from 0 to {most}, not {value}")
+    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -11,9 +10,6 @@ from typing import Any
 from .expectation import Classification
 from .expectation import Expectation
 from .spec import JobSpec
-
-CELL_ID = re.compile(r"[A-Za-z0-9._+-]+")
-"""What a cell's id is made of: nothing that means something in a node id, a shell or a file name."""
 
 
 @dataclass(frozen=True, slots=True)

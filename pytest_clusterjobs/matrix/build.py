@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backends.limits import Objection
 from ..backends.limits import objections
+from ..jobs import BadSpec
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
@@ -85,14 +86,7 @@ class Builder:
         """The cell of a draft; what is wrong with it goes to the reporter."""
         shared = self._shape(draft.state)
         axes = draft.axes
-        spec = JobSpec(
-            name=draft.id,
-            recipe=axes["recipe"],
-            condition=axes["condition"],
-            nodes=int(axes["nodes"]),
-            env=draft.state.get("env", _NO_ENV),
-            **shared.spec,
-        )
+        spec = self._spec(draft, shared)
         self._report(draft, spec, shared)
         return Cell(
             id=draft.id,
@@ -107,6 +101,22 @@ class Builder:
             fixtures=shared.fixtures,
             skip=draft.skip,
         )
+
+    def _spec(self, draft: Draft, shared: Shape) -> JobSpec:
+        axes = draft.axes
+        try:
+            return JobSpec(
+                name=draft.id,
+                recipe=axes["recipe"],
+                condition=axes["condition"],
+                nodes=int(axes["nodes"]),
+                env=draft.state.get("env", _NO_ENV),
+                **shared.spec,
+            )
+        except BadSpec as error:
+            spot = draft.origin(*error.field.split(".", 1))
+            self.reporter.error(spot, f"{error.field}: {error.problem}", draft.id)
+            return JobSpec(":", name=draft.id)
 
     def _explained(self, spot: Spot, flaw: Flaw) -> bool:
         """Whether another mistake in the same place is why something seems to be missing."""
