@@ -140,10 +140,9 @@ class Owner:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
             self._untaken = len(run.engine.unsubmitted()) - self._unheard
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
-        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in lines)
-        self._unreported = sum(
-            line.reported is None and not run.engine.is_by_hand(line.key) for line in lines
-        )
+        cells = [line for line in lines if not run.engine.is_by_hand(line.key)]
+        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
+        self._unreported = sum(line.reported is None for line in cells)
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)

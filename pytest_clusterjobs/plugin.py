@@ -101,6 +101,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     manager = config.pluginmanager
     if not by_hand and not config.stash.get(_COLLECTED, False) and not manager.hasplugin(_CHECKING):
         return
+    if by_hand:
+        from .by_hand.fixture import Expectations
+
+        manager.register(Expectations(), "clusterjobs-by-hand")
     folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
     if folder is not None:
         from .xdist import want_run

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
+from ..collect import UnmetExpectation
 from ..jobs.paths import legible
 from ..settings import settings_of
 from . import FIXTURE
@@ -11,6 +14,7 @@ from .jobs import Jobs
 from .links import Link
 
 LINK_KEY = pytest.StashKey[Link]()
+JOBS_KEY = pytest.StashKey[Jobs]()
 
 
 def jobs_of(request: pytest.FixtureRequest) -> Jobs:
@@ -28,7 +32,7 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     settings = settings_of(config)
     node: pytest.Item = request.node
     path, line, _ = node.location
-    return Jobs(
+    jobs = node.stash[JOBS_KEY] = Jobs(
         link,
         settings.site,
         owner=legible(node.nodeid),
@@ -36,3 +40,19 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
         line=(line or 0) + 1,
         backend=settings.backend or "local",
     )
+    return jobs
+
+
+class Expectations:
+    """Has a test fail of whose jobs an expectation is unmet."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Hold the jobs of a test that has passed so far against what it expects of them."""
+        yield
+        jobs = item.stash.get(JOBS_KEY, None)
+        if jobs is not None:
+            try:
+                jobs.check()
+            except UnmetExpectation as error:
+                pytest.fail(str(error), pytrace=False)
