@@ -41,3 +41,13 @@ class Cell:
     fixtures: tuple[str, ...] = ()
     skip: str | None = None
     """Why it cannot run on this backend (``only`` on ``backend``); it is collected and skipped."""
+
+    def __post_init__(self) -> None:
+        # A user's hook may make cells, too.
+        for value, kind in (
+            (self.spec, JobSpec),
+            (self.expect, Expectation),
+            (self.classify, Classification),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(f"a cell has a {kind.__name__}, not {value!r:.80}")

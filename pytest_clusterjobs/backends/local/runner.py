@@ -247,6 +247,8 @@ class Runner:
                 return
 
     def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        if message["nodes"] < 1:
+            return {"rejected": f"a job has at least 1 node, not {message['nodes']}"}
         if message["nodes"] > self._scheduler.slots:
             return {"rejected": too_wide(message["nodes"], self._scheduler.slots)}
         return {"number": self._scheduler.submit(message).number}
