@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -58,12 +59,14 @@ class HookCalls:
             return cell.spec
         try:
             answer = self._call(name, cell=cell, attempt=attempt)
+            # A hook may have changed what it was given: a spec that is built anew is checked anew.
+            replace(cell.spec)
         except Exception as error:
             raise Vetoed(_raised(name, error)) from error
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
-            return answer
+            return replace(answer)
         if isinstance(answer, str):
             raise Vetoed(one_line(answer))
         raise Vetoed(f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a JobSpec or a text")
@@ -121,7 +124,8 @@ class HookCalls:
 
 def _raised(name: str, error: Exception) -> str:
     if isinstance(error, AssertionError) and str(error):
-        return one_line(str(error))
+        # What pytest's rewriting explains stands below the message.
+        return one_line(str(error).partition("\nassert ")[0])
     return one_line(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
 
 

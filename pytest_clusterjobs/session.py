@@ -18,6 +18,7 @@ from .collect import UnmetExpectation
 from .compat import keep_from_rerunning
 from .engine.records import Result
 from .jobs import Verdict
+from .jobs.paths import legible
 from .judge import failure_text
 from .reports.junit import properties_of
 from .reports.junit import with_verdict
@@ -125,7 +126,7 @@ class CellSession:
         self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
         if report.skipped and str(excinfo.value).startswith((NOT_RUN, PENDING)):
-            report.longrepr = (str(item.path), item.cell.line, f"Skipped: {excinfo.value}")
+            report.longrepr = (legible(item.path), item.cell.line, f"Skipped: {excinfo.value}")
             return
         if not isinstance(excinfo.value, CellEnd):
             if report.when == "setup" and item.result is None:
@@ -134,7 +135,7 @@ class CellSession:
         shown = excinfo.getrepr(style="value")
         crash = getattr(shown, "reprcrash", None)
         if crash is not None:
-            crash.path = str(item.path)
+            crash.path = legible(item.path)
             crash.lineno = item.cell.line
             crash.message = str(excinfo.value).splitlines()[0]
         report.longrepr = shown

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..backends.limits import Objection
 from ..backends.limits import objections
+from ..jobs import BadSpec
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
@@ -53,6 +54,11 @@ class Draft:
         return next(named, self.spot)
 
     @property
+    def included(self) -> bool:
+        """Whether it comes from `include`."""
+        return self.layers[-1].name == "include"
+
+    @property
     def broken(self) -> bool:
         """Whether part of a layer was left out because it is wrong."""
         return any(layer.broken for layer in self.layers)
@@ -80,14 +86,7 @@ class Builder:
         """The cell of a draft; what is wrong with it goes to the reporter."""
         shared = self._shape(draft.state)
         axes = draft.axes
-        spec = JobSpec(
-            name=draft.id,
-            recipe=axes["recipe"],
-            condition=axes["condition"],
-            nodes=int(axes["nodes"]),
-            env=draft.state.get("env", _NO_ENV),
-            **shared.spec,
-        )
+        spec = self._spec(draft, shared)
         self._report(draft, spec, shared)
         return Cell(
             id=draft.id,
@@ -102,6 +101,22 @@ class Builder:
             fixtures=shared.fixtures,
             skip=draft.skip,
         )
+
+    def _spec(self, draft: Draft, shared: Shape) -> JobSpec:
+        axes = draft.axes
+        try:
+            return JobSpec(
+                name=draft.id,
+                recipe=axes["recipe"],
+                condition=axes["condition"],
+                nodes=int(axes["nodes"]),
+                env=draft.state.get("env", _NO_ENV),
+                **shared.spec,
+            )
+        except BadSpec as error:
+            spot = draft.origin(*error.field.split(".", 1))
+            self.reporter.error(spot, f"{error.field}: {error.problem}", draft.id)
+            return JobSpec(":", name=draft.id)
 
     def _explained(self, spot: Spot, flaw: Flaw) -> bool:
         """Whether another mistake in the same place is why something seems to be missing."""
@@ -135,7 +150,7 @@ class Builder:
 
 def _fixes(found: Objection, draft: Draft, backend: str) -> Iterator[str]:
     """How a matrix heeds a backend's limit."""
-    if found.key == "nodes" and draft.layers[-1].name == "include":
+    if found.key == "nodes" and draft.included:
         yield "take another backend, or `only: {backend: OTHER}` in this include"
     elif found.key == "nodes":
         yield f"take another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"

@@ -51,11 +51,8 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     raw = read_document(path, display_path(path, rootdir), reporter)
     cells: list[Cell] = []
     if isinstance(raw, Map):
-        document, left_out = validate(Document, raw, reporter)
-        useless = any(
-            len(loc) == 1 and loc[0] in ("recipes", "nodes", "axes", "conditions") for loc in left_out
-        )
-        if document is not None and not useless:
+        document, left_out, raw = validate(Document, raw, reporter)
+        if document is not None:
             target = _target(site, backend, document, raw, reporter)
             layers = LayerReader(path, rootdir, raw, document, left_out, reporter).read(site, target)
             if layers is not None:
@@ -201,9 +198,9 @@ class Expansion:
                 )
             first = seen.setdefault(draft.id, draft)
             if first is not draft:
-                self.reporter.error(
-                    draft.spot, f"duplicate cell {draft.id} (first from line {first.spot.line})"
-                )
+                hint = "; to change cells of the product use overrides" if draft.included else ""
+                message = f"duplicate cell {draft.id} (first from line {first.spot.line}){hint}"
+                self.reporter.error(draft.spot, message)
         return list(seen.values())
 
     def _check_used(self, any_cells: bool) -> None:
