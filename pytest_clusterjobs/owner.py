@@ -71,7 +71,7 @@ class Owner:
         self._settings = settings
         self._hooks = HookCalls(config)
         self.plan = replace(plan, extensions=self._hooks)
-        self.sidecar = settings.json_path or plan.folder / "report.json"
+        self.sidecar = None if settings.json_path is None else plan.folder / settings.json_path
         self._run: Run | None = None
         self._clerk: Clerk | None = None
         self.notes: list[str] = []
@@ -213,7 +213,9 @@ class Owner:
         """The table of what ran, and where the whole story is."""
         if self._run is None or self._clerk is None:
             return
-        notes = [f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}"]
+        notes = []
+        if self.sidecar is not None:
+            notes.append(f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}")
         if self._settings.mode is Mode.LAUNCH:
             notes += self._launch_notes()
         for why, number in self._run.engine.refused.items():

@@ -17,6 +17,7 @@ from ..engine.host import Run
 from ..jobs import Reason
 from ..jobs import Verdict
 from ..judge import printable
+from .place import STDOUT
 from .sidecar import CellLine
 
 QUIET_EVERY = 60.0
@@ -183,4 +184,6 @@ def _laid_out(rows: list[Row]) -> list[tuple[str, str]]:
 
 def location_of(path: Path, start: Path) -> str:
     """``path`` as short as it can be shown to somebody in ``start``."""
+    if path == STDOUT:
+        return "stdout"
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
