@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,15 +113,22 @@ class Owner:
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
                 self._run = run
-                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir)
+                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir, run.engine.core.fail)
                 self.progress = Progress(self._config, run)
                 try:
                     yield run
+                except KeyboardInterrupt:
+                    run.ledger.hurry()
+                    raise
                 finally:
                     self.progress.clear()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
-            raise pytest.UsageError(str(error)) from error
+            words = printable(str(error), 2000)
+            if not self._config.invocation_params.dir.is_dir():
+                # pytest goes back there before it says anything, and ends with a trace.
+                print(f"ERROR: {words}", file=sys.stderr)
+            raise pytest.UsageError(words) from error
 
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""

@@ -30,7 +30,6 @@ from .options import run_option
 from .output import emit_line
 from .output import note
 from .project import Backends
-from .project import open_run
 from .project import OpenRun
 from .project import Project
 
@@ -90,13 +89,17 @@ def logs(
             _complain(ended=log.ended and tail is None, complete=complete)
             return
     which = Which(attempt, node, restart, tail)
-    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+
+    def read(opened: OpenRun) -> None:
         entry = opened.cell(cell)
-        reader = _Reader(opened, entry, backends(entry.cell.backend), which)
-        complete = True
-        for text, complete in reader.pieces(follow=follow):
-            _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
-        _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
+        with Backends(opened) as backends:
+            reader = _Reader(opened, entry, backends(entry.cell.backend), which)
+            complete = True
+            for text, complete in reader.pieces(follow=follow):
+                _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
+            _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
+
+    project.read(run, read)
 
 
 def _complain(*, ended: bool, complete: bool) -> None:

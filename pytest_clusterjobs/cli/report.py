@@ -12,6 +12,7 @@ import click
 from ..reports.place import is_foreign
 from ..reports.place import is_stream
 from ..reports.place import JUNIT
+from ..reports.place import make_folder
 from ..reports.place import OURS
 from ..reports.place import place
 from ..reports.place import STDOUT
@@ -24,7 +25,6 @@ from .options import pass_project
 from .options import run_argument
 from .output import note
 from .output import say
-from .project import open_run
 from .project import OpenRun
 from .project import Project
 from .runs import counted
@@ -58,19 +58,25 @@ def report(
     )
     if json_path is not None and json_path == junit_path:
         raise click.UsageError("--json and --junit name the same place: give each one of its own")
-    with open_run(project.pick(run)) as opened:
+
+    def make(opened: OpenRun) -> None:
         lines = list(cell_lines(opened.ledger))
+        json_data = render(opened.meta, lines, updated=time.time()) if json_path is not None else b""
+        junit_data = _junit(opened, junit_family) if junit_path is not None else b""
         if json_path is not None:
-            _write(json_path, render(opened.meta, lines, updated=time.time()), OURS)
+            _write(json_path, json_data, OURS)
         if junit_path is not None:
-            _write(junit_path, _junit(opened, junit_family), JUNIT)
-    if STDOUT not in (json_path, junit_path):
-        note(f"run {opened.run_id}: {counted(summarise(lines))}")
+            _write(junit_path, junit_data, JUNIT)
+        if STDOUT not in (json_path, junit_path):
+            note(f"run {opened.run_id}: {counted(summarise(lines))}")
+
+    project.read(run, make)
 
 
 def _write(path: Path, data: bytes, ours: re.Pattern[bytes]) -> None:
     if is_foreign(path, ours):
         raise Trouble(f"{path} is no such report and is left as it is: remove it, or name another file")
+    make_folder(path)
     try:
         write(path, data)
     except OSError as error:

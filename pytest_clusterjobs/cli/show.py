@@ -34,7 +34,6 @@ from .output import emit
 from .output import facts
 from .output import say
 from .output import seconds
-from .project import open_run
 from .project import OpenRun
 from .project import Project
 
@@ -61,21 +60,24 @@ def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bo
             return
     if follow:
         raise click.UsageError("--follow goes with NAME:JOBID; `clusterjobs watch` follows a run")
-    with open_run(project.pick(run)) as opened:
-        wanted = opened.cells(cell)
-        keys = {entry.key for entry in wanted}
-        lines = {line.key: line for line in cell_lines(opened.ledger) if line.key in keys}
-        results = opened.ledger.results()
-        attempts = [attempt for attempt in opened.ledger.attempts() if attempt.key in keys]
-        if as_json:
-            emit([_json(opened, lines[entry.key], attempts) for entry in wanted])
-            return
-        for position, entry in enumerate(wanted):
-            say() if position else None
-            mine = [attempt for attempt in attempts if attempt.key == entry.key]
-            _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
-            for attempt in mine:
-                _show_attempt(opened, entry, attempt)
+    project.read(run, lambda opened: _show(opened, cell, as_json))
+
+
+def _show(opened: OpenRun, cell: str, as_json: bool) -> None:
+    wanted = opened.cells(cell)
+    keys = {entry.key for entry in wanted}
+    lines = {line.key: line for line in cell_lines(opened.ledger) if line.key in keys}
+    results = opened.ledger.results()
+    attempts = [attempt for attempt in opened.ledger.attempts() if attempt.key in keys]
+    if as_json:
+        emit([_json(opened, lines[entry.key], attempts) for entry in wanted])
+        return
+    for position, entry in enumerate(wanted):
+        say() if position else None
+        mine = [attempt for attempt in attempts if attempt.key == entry.key]
+        _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
+        for attempt in mine:
+            _show_attempt(opened, entry, attempt)
 
 
 def _json(run: OpenRun, line: CellLine, attempts: list[Attempt]) -> dict[str, Any]:

@@ -84,6 +84,13 @@ def _paths(value: object, start: Path) -> Iterator[Path]:
             yield from _paths(each, start)
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder of a regular file; what is in the way is told when the file is written."""
+    if not is_stream(path):
+        with suppress(OSError):
+            Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a report, so that whoever opens a regular file at any instant finds a whole one. Raises OSError."""
     descriptor = _descriptor(path)
@@ -140,7 +147,6 @@ def _feed(descriptor: int, data: bytes) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_bytes(data)
