@@ -125,7 +125,9 @@ def _find(config: pytest.Config, word: str, name: str) -> Path:
         return find_run(runs_dir(config.rootpath), name)
     except NoSuchRun as error:
         hint = f" (paths stand before --cluster-{word}, or write --cluster-{word}=RUN)"
-        raise pytest.UsageError(f"--cluster-{word}: {error}{hint if Path(name).exists() else ''}") from error
+        raise pytest.UsageError(
+            f"--cluster-{word}: {printable(str(error), 1000)}{hint if Path(name).exists() else ''}"
+        ) from error
 
 
 def run_to_kill(config: pytest.Config) -> Path:

@@ -42,9 +42,6 @@ from .output import note
 
 FOLDER = Path(".clusterjobs") / "runs"
 
-SHOWN = 5
-"""Names in an error that lists what there is."""
-
 T = TypeVar("T")
 
 
@@ -105,12 +102,6 @@ def find_project(rootdir: Path | None) -> Project:
     return Project(next((path for path in (here, *here.parents) if (path / FOLDER).is_dir()), here))
 
 
-def shortened(names: Sequence[str]) -> str:
-    """A few names of many, for one line."""
-    more = len(names) - SHOWN
-    return " or ".join(names[:SHOWN]) + (f" or {more} more" if more > 0 else "")
-
-
 @dataclass(frozen=True)
 class OpenRun:
     """A run whose ledger is open."""
@@ -167,8 +158,8 @@ class OpenRun:
         """The only cell that ``pattern`` names. Raises NotFound."""
         found = self.cells(pattern)
         if len(found) > 1:
-            names = shortened([entry.key for entry in found])
-            raise NotFound(f"{pattern!r} may be {names}; give the whole id")
+            keys = [entry.key for entry in found]
+            raise NotFound(f"{pattern!r} may be any of {len(keys)} cells, give the whole id of one:", keys)
         return found[0]
 
     def attempts(self, key: str) -> list[Attempt]:

@@ -24,7 +24,9 @@ from ..engine.records import Registration
 from ..engine.records import Result
 from ..jobs import Verdict
 from ..judge import failure_text
+from ..judge import summary
 from ..judge.text import one_line
+from .failure import failure_at
 from .junit import properties_of
 from .words import reported
 from .words import verdict_of
@@ -214,13 +216,15 @@ class _Replay:
             job_id=result.job_id,
             url=result.url,
         )
-        refused = {"outcome": "failed", "longrepr": text}
+        gist = summary(result.judgement, outcome, entry.cell.expect)
+        path = Path(self._meta["rootdir"], entry.path)
+        refused = {"outcome": "failed", "longrepr": failure_at(path, entry.cell.line, text, gist)}
         queue, run = outcome.queue_seconds or 0.0, outcome.run_seconds or 0.0
         error = verdict is Verdict.ERROR
-        yield self._built(entry, "setup", result, duration=queue, **(refused if error else {}))  # type: ignore[arg-type]
+        yield self._built(entry, "setup", result, duration=queue, **(refused if error else {}))
         if not error:
             failed = verdict is Verdict.FAILED
-            yield self._built(entry, "call", result, duration=run, **(refused if failed else {}))  # type: ignore[arg-type]
+            yield self._built(entry, "call", result, duration=run, **(refused if failed else {}))
         yield self._built(entry, "teardown", result)
 
 

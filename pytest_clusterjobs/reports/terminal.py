@@ -17,6 +17,7 @@ from ..engine.host import Run
 from ..jobs import Reason
 from ..jobs import Verdict
 from ..judge import printable
+from ..judge.text import harmless
 from .place import STDOUT
 from .sidecar import CellLine
 
@@ -165,7 +166,7 @@ def write_summary(
     )
     reporter.write_line(f"run {run_id}: {shown or ('no cells' if counts else 'cut short')}")
     for note in notes:
-        reporter.write_line(note)
+        reporter.write_line(harmless(note))
 
 
 def _counted(name: str, number: int) -> str:
