@@ -48,6 +48,8 @@ class Controller:
             try:
                 return (yield)
             except KeyboardInterrupt:
+                if self._run is not None:
+                    self._run.ledger.hurry()
                 if self._run is not None and self._run.engine.core.broken is not None:
                     raise self._run.engine.core.broken from None
                 raise

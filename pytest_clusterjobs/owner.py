@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ class Owner:
         self._settings = settings
         self._hooks = HookCalls(config)
         self.plan = replace(plan, extensions=self._hooks)
-        self.sidecar = settings.json_path or plan.folder / "report.json"
+        self.sidecar = None if settings.json_path is None else plan.folder / settings.json_path
         self._run: Run | None = None
         self._clerk: Clerk | None = None
         self.notes: list[str] = []
@@ -113,15 +114,22 @@ class Owner:
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
                 self._run = run
-                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir)
+                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir, run.engine.core.fail)
                 self.progress = Progress(self._config, run)
                 try:
                     yield run
+                except KeyboardInterrupt:
+                    run.ledger.hurry()
+                    raise
                 finally:
                     self.progress.clear()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
-            raise pytest.UsageError(str(error)) from error
+            words = printable(str(error), 2000)
+            if not self._config.invocation_params.dir.is_dir():
+                # pytest goes back there before it says anything, and ends with a trace.
+                print(f"ERROR: {words}", file=sys.stderr)
+            raise pytest.UsageError(words) from error
 
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
@@ -213,7 +221,9 @@ class Owner:
         """The table of what ran, and where the whole story is."""
         if self._run is None or self._clerk is None:
             return
-        notes = [f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}"]
+        notes = []
+        if self.sidecar is not None:
+            notes.append(f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}")
         if self._settings.mode is Mode.LAUNCH:
             notes += self._launch_notes()
         for why, number in self._run.engine.refused.items():

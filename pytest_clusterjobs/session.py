@@ -20,6 +20,9 @@ from .engine.records import Result
 from .jobs import Verdict
 from .jobs.paths import legible
 from .judge import failure_text
+from .judge import summary
+from .judge.text import one_line
+from .reports.failure import shown_at
 from .reports.junit import properties_of
 from .reports.junit import with_verdict
 from .reports.words import NOT_RUN
@@ -77,17 +80,21 @@ class CellSession:
             return
         result = item.result
         if result is None:
-            pytest.skip(self._results.why_none(item.key))
+            pytest.skip(one_line(self._results.why_none(item.key), 1000))
         if result.judgement.verdict is Verdict.NOT_RUN:
-            pytest.skip(f"{NOT_RUN}{result.outcome.detail}")
+            pytest.skip(one_line(f"{NOT_RUN}{result.outcome.detail}", 1000))
         if result.judgement.verdict is Verdict.ERROR:
-            raise InfrastructureError(self._explain(item, result))
+            raise InfrastructureError(self._explain(item, result), self._summary(item, result))
 
     def check_expectation(self, item: CellItem) -> None:
         """Raise if the expectation is unmet. Called in the item's call."""
         assert item.result is not None
         if item.result.judgement.verdict is Verdict.FAILED:
-            raise UnmetExpectation(self._explain(item, item.result))
+            raise UnmetExpectation(self._explain(item, item.result), self._summary(item, item.result))
+
+    @staticmethod
+    def _summary(item: CellItem, result: Result) -> str:
+        return summary(result.judgement, result.outcome, item.cell.expect)
 
     def _explain(self, item: CellItem, result: Result) -> str:
         return failure_text(
@@ -132,13 +139,7 @@ class CellSession:
             if report.when == "setup" and item.result is None:
                 self._results.give_up(item.key, f"its test item ended in setup: {excinfo.typename}")
             return
-        shown = excinfo.getrepr(style="value")
-        crash = getattr(shown, "reprcrash", None)
-        if crash is not None:
-            crash.path = legible(item.path)
-            crash.lineno = item.cell.line
-            crash.message = str(excinfo.value).splitlines()[0]
-        report.longrepr = shown
+        report.longrepr = shown_at(item.path, item.cell.line, excinfo, excinfo.value.summary)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

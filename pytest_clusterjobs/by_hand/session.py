@@ -74,7 +74,7 @@ def _opened(name: str, root: Path, site: Site) -> Iterator[Jobs]:
     run_id = new_run_id()
     plan = RunPlan(run_id, runs_dir(root) / run_id, root, site, patience=PATIENCE)
     with start_run(plan) as run:
-        clerk = Clerk(run.ledger, plan.folder / "report.json", root)
+        clerk = Clerk(run.ledger, plan.folder / "report.json", root, run.engine.core.fail)
         try:
             owner = f"open_backend({name})"
             with Jobs(EngineLink(run), site, owner=owner, path=owner, backend=name) as jobs:

@@ -36,6 +36,9 @@ LINGER = 1.0
 HEADROOM = 32
 """Descriptors that neither watched processes nor clients may take."""
 
+LOOK = 2.0
+"""Seconds between two looks for its own folder, at most."""
+
 
 class Connection:
     """One client."""
@@ -65,10 +68,12 @@ class Connection:
 
 
 class Runner:
-    """The event loop. Nothing in it sleeps or polls; every end is an event."""
+    """The event loop. Nothing in it sleeps, and every end is an event; only its folder's is looked for."""
 
     def __init__(self, places: Places, slots: int) -> None:
         self._places = places
+        self._folder = places.folder.stat().st_ino
+        self._homeless = False
         self._selector = selectors.EpollSelector()
         self._connections: set[Connection] = set()
         journal = Journal(places.journal)
@@ -113,9 +118,18 @@ class Runner:
             if self._to_reap:
                 self._reap()
             self._scheduler.tick()
+            self._look_for_folder()
             self._publish()
 
+    def _look_for_folder(self) -> None:
+        """Where nobody can find the jobs and nobody their logs, they end."""
+        if not self._homeless and not self._places.holds(self._folder):
+            self._homeless = True
+            self._scheduler.cancel(list(self._scheduler.jobs))
+
     def _done(self) -> bool:
+        if self._homeless:
+            return not self._scheduler.jobs
         if self._connections or self._scheduler.jobs:
             self._idle_since = time.monotonic()
             return False
@@ -125,7 +139,7 @@ class Runner:
         alarm = self._scheduler.next_alarm()
         wait = None if alarm is None else max(0.0, alarm - time.monotonic())
         if self._connections or self._scheduler.jobs:
-            return wait
+            return LOOK if wait is None else min(wait, LOOK)
         linger = max(0.0, self._idle_since + LINGER - time.monotonic())
         return linger if wait is None else min(wait, linger)
 
@@ -249,6 +263,8 @@ class Runner:
     def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
         if message["nodes"] < 1:
             return {"rejected": f"a job has at least 1 node, not {message['nodes']}"}
+        if self._homeless:
+            return {"rejected": f"{self._places.folder} was removed or moved"}
         if message["nodes"] > self._scheduler.slots:
             return {"rejected": too_wide(message["nodes"], self._scheduler.slots)}
         return {"number": self._scheduler.submit(message).number}
