@@ -39,8 +39,8 @@ class Draft:
     spot: Spot
     layers: Sequence[Layer]
     state: Mapping[str, Any]
-    matched: Sequence[Selection] = ()
-    """What selected the overrides that are for it (on some backend)."""
+    matched: Sequence[tuple[Selection, Layer]] = ()
+    """The overrides that are for it (on some backend)."""
     skip: str | None = None
 
     def origin(self, *path: object) -> Spot:

@@ -34,6 +34,7 @@ from .nodes import spot_of
 from .result import Matrix
 from .shape import Target
 from .validate import validate
+from .where import Chooser
 from .where import Selection
 
 MAX_CELLS = 100_000
@@ -90,6 +91,11 @@ class Expansion:
     _used: set[int] = field(default_factory=set)
     """The selections that selected something."""
 
+    def __post_init__(self) -> None:
+        sizes = {axis: len(values) for axis, values in self.layers.axes.items()}
+        self._overrides = Chooser([selection for selection, _ in self.layers.overrides], sizes)
+        self._excludes = Chooser(self.layers.excludes, sizes)
+
     def cells(self) -> list[Cell]:
         """All cells, product first, then includes."""
         size = prod(len(values) for values in self.layers.axes.values()) + len(self.layers.includes)
@@ -99,7 +105,7 @@ class Expansion:
         drafts = self._unique([*self._product(), *self._included()])
         for draft in drafts:
             if draft.matched:
-                self._used.update(id(selection) for selection in draft.matched)
+                self._used.update(id(selection) for selection, _ in draft.matched)
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
         builder = Builder(self.target, self.reporter)
@@ -124,10 +130,9 @@ class Expansion:
         below, state = self._below_condition(axes)
         above = [condition]
         matched = []
-        for selection, layer in self.layers.overrides:
-            if selection.matches(axes):
-                matched.append(selection)
-                above += [layer] if self._on_backend(selection) else []
+        for selection, layer in map(self.layers.overrides.__getitem__, self._overrides.matching(axes)):
+            matched.append((selection, layer))
+            above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
         spot = include.spot if include is not None else condition.spot
         return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched)
@@ -146,8 +151,8 @@ class Expansion:
     def _check_overrides(self, draft: Draft) -> None:
         """An override must not quietly disarm what a condition is there to test."""
         condition = self.layers.axes["condition"][draft.axes["condition"]]
-        for selection, layer in self.layers.overrides:
-            if selection not in draft.matched or layer not in draft.layers or selection.names("condition"):
+        for selection, layer in draft.matched:
+            if not self._on_backend(selection) or selection.names("condition"):
                 continue
             for key in replaced(layer.said, condition.said):
                 self.reporter.error(
@@ -165,13 +170,12 @@ class Expansion:
             self._used.update(id(selection) for selection in only)
             draft.skip = self._skip(draft)
         keeps = True
-        for selection in self.layers.excludes:
-            if selection.matches(draft.axes):
-                self._used.add(id(selection))
-                if selection.backends is None:
-                    keeps = False
-                elif self._on_backend(selection):
-                    draft.skip = draft.skip or f"excluded on backend {self._backend_name}"
+        for selection in map(self.layers.excludes.__getitem__, self._excludes.matching(draft.axes)):
+            self._used.add(id(selection))
+            if selection.backends is None:
+                keeps = False
+            elif self._on_backend(selection):
+                draft.skip = draft.skip or f"excluded on backend {self._backend_name}"
         return keeps
 
     def _skip(self, draft: Draft) -> str | None:
