@@ -17,6 +17,7 @@ from .errors import Reporter
 from .errors import Spot
 from .expectations import Flaw
 from .merge import Layer
+from .scripts import complaints
 from .shape import Shape
 from .shape import shape
 from .shape import Target
@@ -81,6 +82,12 @@ class Builder:
     reporter: Reporter
     _shapes: dict[tuple[Any, ...], tuple[Shape, Mapping[str, Any]]] = field(default_factory=dict)
 
+    def cells(self, drafts: Sequence[Draft]) -> list[Cell]:
+        """The cells of drafts; what is wrong with them goes to the reporter."""
+        cells = [self.cell(draft) for draft in drafts]
+        self._check_scripts(drafts)
+        return cells
+
     def cell(self, draft: Draft) -> Cell:
         """The cell of a draft; what is wrong with it goes to the reporter."""
         shared = self._shape(draft.state)
@@ -107,6 +114,23 @@ class Builder:
             fixtures=shared.fixtures,
             skip=draft.skip,
         )
+
+    def _check_scripts(self, drafts: Sequence[Draft]) -> None:
+        """Note what the shell of a script cannot read."""
+        users: dict[str, dict[tuple[str, str], list[Draft]]] = {}
+        for draft in drafts:
+            shell = users.setdefault(draft.state.get("shell", "bash"), {})
+            for key in ("run", "setup"):
+                if key in draft.state:
+                    shell.setdefault((key, draft.state[key]), []).append(draft)
+        for name, scripts in users.items():
+            wrong = complaints(name, (script for _, script in scripts))
+            for (key, script), among in scripts.items():
+                if script in wrong:
+                    for draft in among:
+                        self.reporter.error(
+                            draft.origin(key), f"{key}: {name} cannot read it: {wrong[script]}", draft.id
+                        )
 
     def _explained(self, spot: Spot, flaw: Flaw) -> bool:
         """Whether another mistake in the same place is why something seems to be missing."""

@@ -108,8 +108,7 @@ class Expansion:
                 self._used.update(id(selection) for selection, _ in draft.matched)
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
-        builder = Builder(self.target, self.reporter)
-        return [builder.cell(draft) for draft in drafts]
+        return Builder(self.target, self.reporter).cells(drafts)
 
     def _product(self) -> Iterator[Draft]:
         """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
