@@ -11,6 +11,8 @@ from typing import Any
 
 from ..backends.limits import Objection
 from ..backends.limits import objections
+from ..backends.limits import settings_needed
+from ..backends.protocol import Unset
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
@@ -80,12 +82,20 @@ class Builder:
     target: Target | None
     """``None`` if the file names one that there is not: all but what depends on it is checked."""
     reporter: Reporter
+    top: Spot
+    """Where the file names the backend, or its beginning."""
+    _unset: dict[Unset, list[str]] = field(default_factory=dict)
+    """The site settings that are missing, each with the cells that need it."""
     _shapes: dict[tuple[Any, ...], tuple[Shape, Mapping[str, Any]]] = field(default_factory=dict)
 
     def cells(self, drafts: Sequence[Draft]) -> list[Cell]:
         """The cells of drafts; what is wrong with them goes to the reporter."""
         cells = [self.cell(draft) for draft in drafts]
         self._check_scripts(drafts)
+        if self.target is not None and self._unset:
+            message = settings_needed(self.target.name, list(self._unset), self.target.source)
+            for cell in dict.fromkeys(cell for among in self._unset.values() for cell in among):
+                self.reporter.error(self.top, message, cell)
         return cells
 
     def cell(self, draft: Draft) -> Cell:
@@ -158,7 +168,12 @@ class Builder:
         if self.target is not None and draft.skip is None:
             target = self.target
             for found in objections(spec, target.can, target.name, target.type, target.settings):
-                spot = draft.origin(found.key) if found.key else draft.spot
+                for setting in found.unset:
+                    self._unset.setdefault(setting, []).append(draft.id)
+                if found.unset:
+                    continue
+                about = found.key or found.about
+                spot = draft.origin(*about.split(".")) if about else draft.spot
                 self.reporter.error(spot, found.told(*_fixes(found, draft, target.name)), draft.id)
 
 

@@ -57,7 +57,8 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
             target = _target(site, backend, document, raw, reporter)
             layers = LayerReader(path, rootdir, raw, document, left_out, reporter).read(site, target)
             if layers is not None:
-                cells = Expansion(layers, target, reporter, spot_of(raw)).cells()
+                named = locate(raw, ["backend"], spot_of(raw))
+                cells = Expansion(layers, target, reporter, spot_of(raw), named).cells()
     elif raw is not None:
         reporter.error(spot_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
     reporter.raise_errors()
@@ -67,7 +68,7 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
 def _target(site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter) -> Target | None:
     name = asked or document.backend or "local"
     try:
-        return Target(name, site.type(name), site.settings(name), site.capabilities(name))
+        return Target(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (UnknownBackend, ImportError) as error:
         if asked:
             reporter.error(Spot(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
@@ -84,6 +85,8 @@ class Expansion:
     target: Target | None
     reporter: Reporter
     top: Spot
+    named: Spot
+    """Where the file names its backend, or its beginning."""
     _merger: Merger = field(default_factory=Merger)
     _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
         default_factory=dict
@@ -108,7 +111,7 @@ class Expansion:
                 self._used.update(id(selection) for selection, _ in draft.matched)
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
-        return Builder(self.target, self.reporter).cells(drafts)
+        return Builder(self.target, self.reporter, self.named).cells(drafts)
 
     def _product(self) -> Iterator[Draft]:
         """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
