@@ -71,11 +71,13 @@ class Reporter:
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Path to source lines, in the order in which files were read."""
     _errors: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
+    _blamed: dict[Spot, set[str]] = field(default_factory=dict)
     _warnings: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
 
     def error(self, spot: Spot, message: str, cell: str | None = None) -> None:
         """Note a mistake; one that many cells share is told once."""
         self._errors.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
+        self._blamed.setdefault(spot, set()).add(message[:_LONGEST])
 
     def warn(self, spot: Spot, message: str, cell: str | None = None) -> None:
         """Note what is allowed but probably not meant."""
@@ -83,7 +85,8 @@ class Reporter:
 
     def blames(self, spot: Spot, message: str | None = None) -> bool:
         """Whether a mistake (with this message) was noted there already."""
-        return any(at == spot and message in (None, text) for at, text in self._errors)
+        blamed = self._blamed.get(spot, ())
+        return bool(blamed) if message is None else message[:_LONGEST] in blamed
 
     @property
     def failed(self) -> bool:

@@ -51,6 +51,8 @@ class Target:
     settings: Mapping[str, Any]
     can: Capabilities
     """What its type states of it."""
+    source: str
+    """The file that its settings stand in."""
 
     @property
     def names(self) -> tuple[str, str]:
