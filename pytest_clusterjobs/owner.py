@@ -35,8 +35,8 @@ from .reports.environment import describe_environment
 from .reports.environment import git_state
 from .reports.junit import PREFIX
 from .reports.sidecar import summarise
+from .reports.status import Progress
 from .reports.terminal import location_of
-from .reports.terminal import Progress
 from .reports.terminal import Row
 from .reports.terminal import rows_of
 from .reports.terminal import write_summary
@@ -122,7 +122,7 @@ class Owner:
                     run.ledger.hurry()
                     raise
                 finally:
-                    self.progress.clear()
+                    self.progress.close()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
             words = printable(str(error), 2000)

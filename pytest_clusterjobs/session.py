@@ -193,20 +193,23 @@ class Waiting:
         tick: Callable[[], None] = lambda: None,
         give_up: Callable[[str, str], None] = lambda key, why: None,
         why_none: Callable[[str], str] = lambda key: f"{NOT_RUN}the session stopped before its job ended",
+        clear: Callable[[], None] = lambda: None,
     ) -> None:
         self._wait_a_moment = wait_a_moment
         self._stopped = stopped
         self._tick = tick
         self._give_up = give_up
         self._why_none = why_none
+        self._clear = clear
 
     def wait(self, key: str) -> Result | None:
         """Wait in short turns, so that Ctrl-C, the status line and a stopping session get theirs."""
-        while (result := self._wait_a_moment(key)) is None:
-            if self._stopped(key):
-                return None
-            self._tick()
-        return result
+        try:
+            while (result := self._wait_a_moment(key)) is None and not self._stopped(key):
+                self._tick()
+            return result
+        finally:
+            self._clear()
 
     def why_none(self, key: str) -> str:
         """Pass it on."""
