@@ -198,7 +198,7 @@ class Jobs:
         """Wait for the jobs of which something is expected. Raises UnmetExpectation where one of them ended otherwise."""
         texts = [text for job in self._jobs if (text := job.unmet()) is not None]
         if texts:
-            raise UnmetExpectation("\n\n".join(texts))
+            raise UnmetExpectation("\n\n".join(texts), texts[0].partition("\n")[0])
 
     def _entry(self, spec: JobSpec, backend: str, expect: Expectation | None, retries: int) -> Registration:
         known = {job.key for job in self._jobs}

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..backends.limits import Objection
 from ..backends.limits import objections
-from ..jobs import BadSpec
 from ..backends.limits import settings_needed
 from ..backends.protocol import Unset
+from ..jobs import BadSpec
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
