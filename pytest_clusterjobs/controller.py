@@ -51,8 +51,10 @@ class Controller:
             try:
                 return (yield)
             except KeyboardInterrupt:
-                if self._run is not None and self._run.engine.core.broken is not None:
-                    raise self._run.engine.core.broken from None
+                if self._run is not None:
+                    self._run.ledger.hurry()
+                if self._run is not None and self._run.engine.core.ending is not None:
+                    raise self._run.engine.core.ending from None
                 raise
             finally:
                 self._over.set()
@@ -91,8 +93,7 @@ class Controller:
         seen = heard = 0
         try:
             while not self._over.is_set():
-                if run.engine.core.broken is not None:
-                    raise run.engine.core.broken
+                run.engine.raise_if_ending()
                 rows = run.ledger.registrations(after=seen)
                 if rows:
                     seen = rows[-1][0]
@@ -102,8 +103,9 @@ class Controller:
                     run.engine.cancel([key], why)
                 self._progress.tick()
                 self._over.wait(PUMP_PAUSE)
-        except Exception as error:
-            run.engine.core.fail(error)
+        except BaseException as error:
+            if error is not run.engine.core.ending:
+                run.engine.core.fail(error)
             if not self._over.is_set():
                 # The main thread waits for workers, and those for rows that will never come.
                 interrupt_main(signal.SIGTERM)

@@ -137,7 +137,8 @@ class SingleProcess:
 
         def refused(key: str) -> Result | None:
             result = engine.result(key)
-            return result if result is not None and _was_not_taken(result.outcome) else None
+            settled = result is not None and (_was_not_taken(result.outcome) or result.ruling is not None)
+            return result if settled else None
 
         if self._settings.mode is Mode.LAUNCH:
             # What was accepted is for a later check to judge, even if it has ended already.

@@ -13,6 +13,8 @@ import pytest
 from ..jobs import Reason
 from ..jobs import Verdict
 from ..judge import printable
+from ..judge.text import harmless
+from .place import STDOUT
 from .sidecar import CellLine
 
 TABLE_LIMIT = 200
@@ -112,7 +114,7 @@ def write_summary(
     )
     reporter.write_line(f"run {run_id}: {shown or ('no cells' if counts else 'cut short')}")
     for note in notes:
-        reporter.write_line(note)
+        reporter.write_line(harmless(note))
 
 
 def _counted(name: str, number: int) -> str:
@@ -131,4 +133,6 @@ def _laid_out(rows: list[Row]) -> list[tuple[str, str]]:
 
 def location_of(path: Path, start: Path) -> str:
     """``path`` as short as it can be shown to somebody in ``start``."""
+    if path == STDOUT:
+        return "stdout"
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
