@@ -40,6 +40,7 @@ from .reports.status import Progress
 from .reports.terminal import location_of
 from .reports.terminal import Row
 from .reports.terminal import rows_of
+from .reports.terminal import tally
 from .reports.terminal import write_summary
 from .reports.words import RED
 from .reports.words import word_of
@@ -83,9 +84,9 @@ class Owner:
         self.notes: list[str] = []
         """Lines for the end of the session."""
         self._rows: list[Row] = []
-        self._counts: dict[str, int] = {}
+        self._tally: dict[str, int] | None = None
         self._of_cells: dict[str, int] = {}
-        """The same without the jobs that are their tests' own affair."""
+        """How many cells have which verdict, without the jobs that are their tests' own affair."""
         self._left = 0
         self._retries = 0
         self._unheard = 0
@@ -150,7 +151,7 @@ class Owner:
             # The report has the whole run; what this session says and answers for is what it selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
-            self._counts = summarise(lines)
+            self._tally = tally(lines)
             self._of_cells = summarise(line for line in lines if not _is_its_test_s(run, line.key))
         if self._settings.mode is Mode.LAUNCH:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
@@ -245,7 +246,7 @@ class Owner:
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
         notes += [*self.notes, *self._hooks.troubles]
-        write_summary(terminalreporter, self._rows, self._counts, self.plan.run_id, notes)
+        write_summary(terminalreporter, self._rows, self._tally, self.plan.run_id, notes)
         if self._red:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)
 
