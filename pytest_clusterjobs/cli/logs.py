@@ -90,7 +90,7 @@ def logs(
 
     def read(opened: OpenRun) -> None:
         entry = opened.cell(cell)
-        with Backends(opened) as backends:
+        with Backends(opened, project.rootdir) as backends:
             reader = _Reader(opened, entry, backends(entry.cell.backend), which)
             complete = True
             for text, complete in reader.pieces(follow=follow):

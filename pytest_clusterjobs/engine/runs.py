@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from .trust import is_trusted
+
 LEDGER = "ledger.sqlite"
 
 LATEST = "latest"
@@ -73,6 +75,9 @@ def _is_empty(folder: Path) -> bool:
     """Whether a run certainly has no cell: its session ended, or was interrupted, before there were any."""
     import sqlite3
 
+    # SQLite writes beside a file even to read it.
+    if not is_trusted(folder / LEDGER):
+        return False
     try:
         if (folder / LEDGER).stat().st_size == 0:
             return True
