@@ -81,7 +81,7 @@ def _is_empty(folder: Path) -> bool:
     try:
         if (folder / LEDGER).stat().st_size == 0:
             return True
-        with closing(sqlite3.connect(f"file:{quote(str(folder / LEDGER))}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(folder / LEDGER))}?mode=ro", uri=True)) as db:
             return db.execute("SELECT 1 FROM cells LIMIT 1").fetchone() is None
     except (OSError, sqlite3.Error):
         return False
