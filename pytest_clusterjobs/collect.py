@@ -17,6 +17,8 @@ from .compat import Marked
 from .jobs import CELL_ID
 from .launched import Found
 from .launched import LAUNCHED_KEY
+from .marks import check_names
+from .marks import decorator
 from .matrix import load_matrix
 from .matrix import MatrixErrors
 from .settings import settings_of
@@ -94,7 +96,9 @@ class MatrixFile(pytest.Module):
         )
         for warning in matrix.warnings:
             self.warn(MatrixWarning(warning))
-        return self._modified(matrix.cells)
+        cells = self._modified(matrix.cells)
+        check_names(matrix, cells, self.nodeid, settings.rootdir)
+        return cells
 
     def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells after the user's hooks. Raises pytest.UsageError for ids that cannot be."""
@@ -114,7 +118,7 @@ class MatrixFile(pytest.Module):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A matrix's mistakes are the author's, settings the user's: no trace."""
-        if isinstance(excinfo.value, MatrixErrors | pytest.UsageError):
+        if isinstance(excinfo.value, MatrixErrors | MatrixWarning | pytest.UsageError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
@@ -146,7 +150,7 @@ class CellItem(pytest.Function):
         self.cell = cell
         self.today = today
         for mark in _marks(cell, today):
-            self.add_marker(_decorator(mark))
+            self.add_marker(decorator(mark))
         skip = (today or cell).skip
         if skip is not None:
             self.add_marker(pytest.mark.skip(reason=skip))
@@ -190,8 +194,3 @@ def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
         return list(cell.marks)
     then = [mark for mark in cell.marks if mark not in today.marks and mark.name not in JUDGING]
     return [*today.marks, *then]
-
-
-def _decorator(mark: Mark) -> pytest.MarkDecorator:
-    decorator: pytest.MarkDecorator = getattr(pytest.mark, mark.name)
-    return decorator.with_args(*mark.args, **mark.kwargs) if mark.args or mark.kwargs else decorator
