@@ -138,8 +138,13 @@ class Expansion:
             matched.append((selection, layer))
             above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
-        spot = include.spot if include is not None else condition.spot
+        spot = include.spot if include is not None else self._spot(axes, condition)
         return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched)
+
+    def _spot(self, axes: Mapping[str, str], condition: Layer) -> Spot:
+        """Where a cell stands in its file: at its condition, or at its recipe where no condition is written down."""
+        recipe = self.layers.axes["recipe"][axes["recipe"]].spot
+        return recipe if condition.implied and recipe.path == condition.spot.path else condition.spot
 
     def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
         """The layers below a cell's condition and what they say together, which its neighbours share."""

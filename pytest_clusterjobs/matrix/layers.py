@@ -145,7 +145,7 @@ class LayerReader:
         return {layer.name.removeprefix(f"{kind} "): layer for layer in found}
 
     def _implied(self, kind: str, value: str) -> dict[str, Layer]:
-        return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw))}
+        return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw), implied=True)}
 
     def _key(self, *path: str) -> Spot:
         return locate(self.raw, path, spot_of(self.raw), key=True)
