@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .compat import JUDGING
 from .compat import Marked
 from .jobs import CELL_ID
+from .jobs.paths import legible
+from .judge.text import harmless
 from .launched import Found
 from .launched import LAUNCHED_KEY
 from .marks import check_names
 from .marks import decorator
+from .marks import JUDGING
 from .matrix import load_matrix
 from .matrix import MatrixErrors
 from .settings import settings_of
@@ -34,7 +36,11 @@ class MatrixWarning(pytest.PytestWarning):
 
 
 class CellEnd(Exception):
-    """A cell that did not pass; the message is the whole explanation."""
+    """A cell that did not pass; the message is the whole explanation, ``summary`` its gist."""
+
+    def __init__(self, text: str, summary: str) -> None:
+        super().__init__(text)
+        self.summary = summary
 
 
 class UnmetExpectation(CellEnd, AssertionError):
@@ -153,7 +159,7 @@ class CellItem(pytest.Function):
             self.add_marker(decorator(mark))
         skip = (today or cell).skip
         if skip is not None:
-            self.add_marker(pytest.mark.skip(reason=skip))
+            self.add_marker(pytest.mark.skip(reason=harmless(skip)))
 
     def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
         """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""
@@ -185,7 +191,7 @@ class CellItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
-        return self.path, self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
+        return Path(legible(self.path)), self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
 
 
 def _marks(cell: Cell, today: Cell | None) -> list[Mark]:

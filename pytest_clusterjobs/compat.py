@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import pytest
 
 from .engine.records import Xfail
+from .marks import JUDGING
 from .marks import names_of
 
 
@@ -29,10 +31,6 @@ class Marked:
     def runs(self) -> bool:
         """Whether the item will run."""
         return self.left_out is None and not self.trouble
-
-
-JUDGING = frozenset({"skip", "skipif", "xfail"})
-"""The marks that decide whether an item runs and what its failure means."""
 
 
 def marked(item: pytest.Item) -> Marked:
@@ -119,6 +117,15 @@ def stop_naming_files(config: pytest.Config) -> None:
     if reporter is not None and not reporter.verbosity > 0:
         reporter.ensure_newline()
         reporter.showfspath = False
+
+
+def terminal_of(config: pytest.Config) -> tuple[Any, Any]:
+    """The writer of pytest's reporter, and the stream that it writes to.
+
+    Without the private name the stream is taken to be stdout, as it is unless a plugin has another one made.
+    """
+    writer: Any = config.get_terminal_writer()
+    return writer, getattr(writer, "_file", sys.stdout)
 
 
 def set_suite_time(config: pytest.Config, started: float, ended: float | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .engine.records import Xfail
+from .judge.text import harmless
 from .matrix import Matrix
 from .matrix import MatrixErrors
 from .matrix import Problem
@@ -20,11 +21,23 @@ if TYPE_CHECKING:
     from .jobs import Cell
     from .jobs import Mark
 
+JUDGING = frozenset({"skip", "skipif", "xfail"})
+"""The marks that decide whether an item runs and what its failure means."""
+
 
 def decorator(mark: Mark) -> pytest.MarkDecorator:
     """A matrix' mark as pytest's own; what pytest says of its name is said by ``check_names``."""
     plain = _named(mark.name)
-    return plain.with_args(*mark.args, **mark.kwargs) if mark.args or mark.kwargs else plain
+    args, kwargs = mark.args, mark.kwargs
+    if mark.name in JUDGING:
+        # pytest shows their reasons as they are.
+        args = tuple(map(_shown, args))
+        kwargs = {name: _shown(value) for name, value in kwargs.items()}
+    return plain.with_args(*args, **kwargs) if args or kwargs else plain
+
+
+def _shown(value: Any) -> Any:
+    return harmless(value) if isinstance(value, str) else value
 
 
 @cache
@@ -88,9 +101,10 @@ class _ByName(type):
 
 def as_mark(xfail: Xfail, raises: Any = None) -> pytest.MarkDecorator:
     """The mark again. ``raises`` is what a mark of today expects: itself, if it is still the same."""
+    reason = harmless(xfail.reason)
     if xfail.raises is None:
-        return pytest.mark.xfail(reason=xfail.reason, strict=xfail.strict)
+        return pytest.mark.xfail(reason=reason, strict=xfail.strict)
     if names_of(raises) != xfail.raises:
         # Today's code may not have these exceptions any more; an exception is known by its names.
         raises = _ByName("Launched", (Exception,), {"names": frozenset(xfail.raises)})
-    return pytest.mark.xfail(reason=xfail.reason, strict=xfail.strict, raises=raises)
+    return pytest.mark.xfail(reason=reason, strict=xfail.strict, raises=raises)

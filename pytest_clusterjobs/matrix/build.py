@@ -13,6 +13,7 @@ from ..backends.limits import Objection
 from ..backends.limits import objections
 from ..backends.limits import settings_needed
 from ..backends.protocol import Unset
+from ..jobs import BadSpec
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
@@ -30,6 +31,7 @@ _AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
     ("nodes",): ("nodes", "include"),
 }
 """Layers, by the first word of their names, whose own place says what no fragment does."""
+_SCRIPTS = ("run", "setup")
 _NO_ENV: Mapping[str, str] = {}
 
 
@@ -102,14 +104,7 @@ class Builder:
         """The cell of a draft; what is wrong with it goes to the reporter."""
         shared = self._shape(draft.state)
         axes = draft.axes
-        spec = JobSpec(
-            name=draft.id,
-            recipe=axes["recipe"],
-            condition=axes["condition"],
-            nodes=int(axes["nodes"]),
-            env=draft.state.get("env", _NO_ENV),
-            **shared.spec,
-        )
+        spec = self._spec(draft, shared)
         self._report(draft, spec, shared)
         return Cell(
             id=draft.id,
@@ -125,21 +120,33 @@ class Builder:
             skip=draft.skip,
         )
 
+    def _spec(self, draft: Draft, shared: Shape) -> JobSpec:
+        axes = draft.axes
+        try:
+            return JobSpec(
+                name=draft.id,
+                recipe=axes["recipe"],
+                condition=axes["condition"],
+                nodes=int(axes["nodes"]),
+                env=draft.state.get("env", _NO_ENV),
+                **shared.spec,
+            )
+        except BadSpec as error:
+            spot = draft.origin(*error.field.split(".", 1))
+            self.reporter.error(spot, f"{error.field}: {error.problem}", draft.id)
+            return JobSpec(":", name=draft.id)
+
     def _check_scripts(self, drafts: Sequence[Draft]) -> None:
         """Note what the shell of a script cannot read."""
-        users: dict[str, dict[tuple[str, str], list[Draft]]] = {}
-        for draft in drafts:
-            shell = users.setdefault(draft.state.get("shell", "bash"), {})
-            for key in ("run", "setup"):
-                if key in draft.state:
-                    shell.setdefault((key, draft.state[key]), []).append(draft)
-        for name, scripts in users.items():
-            wrong = complaints(name, (script for _, script in scripts))
-            for (key, script), among in scripts.items():
-                if script in wrong:
-                    for draft in among:
+        for shell in ("bash", "sh"):
+            states = [state for _, state in self._shapes.values() if state.get("shell", "bash") == shell]
+            wrong = complaints(shell, {state[key] for state in states for key in _SCRIPTS if key in state})
+            for draft in drafts if wrong else ():
+                for key in _SCRIPTS:
+                    said = wrong.get(draft.state.get(key, ""))
+                    if said and draft.state.get("shell", "bash") == shell:
                         self.reporter.error(
-                            draft.origin(key), f"{key}: {name} cannot read it: {wrong[script]}", draft.id
+                            draft.origin(key), f"{key}: {shell} cannot read it: {said}", draft.id
                         )
 
     def _explained(self, spot: Spot, flaw: Flaw) -> bool:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 
+from ..jobs import ANY
 from ..jobs import REASON_CLASSES
 from .errors import did_you_mean
 from .errors import quoted
 from .errors import Reporter
-from .expectations import ANY
 from .merge import Layer
 from .shape import Target
 from .synonyms import unknown_reason

@@ -9,6 +9,8 @@ from dataclasses import field
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from ..jobs.notation import quoted as quoted
+
 _WINDOW = 100
 """Columns of a source line that are shown."""
 _LONGEST = 600
@@ -126,12 +128,6 @@ def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cut
         return ""
     listed = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
     return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
-
-
-def quoted(text: object, limit: int = 60) -> str:
-    """Text of a file as a message shows it: in quotes, escaped, bounded."""
-    plain = str(text)
-    return repr(plain if len(plain) <= limit else plain[: limit - 3] + "...")
 
 
 def printable(text: str) -> str:

@@ -55,10 +55,14 @@ def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | Non
     text = _read_text(path, shown, reporter)
     if text is None:
         return None
-    reporter.lines[shown] = text.splitlines()
     if path.suffix == ".json":
         text = _as_yaml(text)
-        reporter.lines[shown] = text.splitlines()
+    return read_text(text, shown, reporter)
+
+
+def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
+    """Read YAML; ``shown`` is what messages call it. ``None`` if that failed, with the mistake in ``reporter``."""
+    reporter.lines[shown] = text.splitlines()
     node = _compose(text, shown, reporter)
     if node is None:
         return None

@@ -240,7 +240,7 @@ def test_ten_thousand_cells_cost_little(load: Load) -> None:
 
     unit = min(cpu(lambda: sum(n for n in range(1_000_000))) for _ in range(3))
     took = min(cpu(lambda: load(text)) for _ in range(3))
-    assert took < 8 * unit
+    assert took < 10 * unit
 
 
 def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(

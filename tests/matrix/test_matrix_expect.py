@@ -48,8 +48,8 @@ Mistakes = Callable[..., list[str]]
         ("reason: job_failed", ("job_failed",), None),
         ("reason: [job_completed, preempted]", ("job_completed", "preempted"), None),
         ("reason: heartbeat_timeout", ("heartbeat_timeout",), None),
-        ("reason: any", None, None),
-        ("reason: any, exit_code: 3", None, (3,)),
+        ("reason: any", ("any",), None),
+        ("reason: any, exit_code: 3", ("any",), (3,)),
         ("reason: killed_by_signal, exit_code: 137", ("killed_by_signal",), (137,)),
         (
             "reason: [job_failed, killed_by_signal], exit_code: nonzero",
