@@ -269,3 +269,8 @@ def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
         mine = {at for at in (own, 299 - own) if 1 + at % 2 == cell.spec.nodes}
         assert set(cell.spec.env) == {"ALL"} | {f"N{at}" for at in mine}
     assert len(asked) <= 4 * 1200
+
+
+def test_a_cell_stands_at_its_recipe_where_no_condition_is_written_down(load: Load) -> None:
+    assert [cell.line for cell in load("nodes: [1]\nrecipes:\n  a: x\n  b: y").cells] == [3, 4]
+    assert [cell.line for cell in load("recipes: {a: x}\nconditions:\n  c: {}").cells] == [3]
