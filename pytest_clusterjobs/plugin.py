@@ -126,6 +126,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the run will be."""
     from .controller import Controller
+    from .hints import RERUN
+    from .hints import run_again
 
     config = node.config
     manager = config.pluginmanager
@@ -139,3 +141,4 @@ def pytest_configure_node(node: Any) -> None:
         controller = Controller(config)
         manager.register(controller, "clusterjobs-controller")
     node.workerinput["clusterjobs_folder"] = str(controller.folder)
+    node.workerinput[RERUN] = run_again(config)
