@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ..for_show import WHY_NOTHING_KEY
 from ..settings import settings_of
 from . import FIXTURE
 from .jobs import Jobs
@@ -17,6 +18,8 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     config = request.config
     if getattr(config.option, "setuponly", False):
         pytest.skip("--setup-only submits nothing")
+    if (why := config.stash.get(WHY_NOTHING_KEY, None)) is not None:
+        pytest.skip(why)
     link = config.stash.get(LINK_KEY, None)
     if link is None:
         pytest.fail(

@@ -22,6 +22,7 @@ from ..environment import inherited
 from . import guardian
 from .journal import Journal
 from .journal import read
+from .places import is_ours
 from .places import Places
 from .records import to_wire
 from .scheduler import Scheduler
@@ -195,6 +196,9 @@ class Runner:
         try:
             peer, _ = self._server.accept()
         except OSError:
+            return
+        if not is_ours(peer):
+            peer.close()
             return
         peer.setblocking(False)
         connection = Connection(peer)
