@@ -16,6 +16,8 @@ from .compat import JUDGING
 from .compat import Marked
 from .for_show import WHY_NOTHING_KEY
 from .jobs import CELL_ID
+from .jobs.paths import legible
+from .judge.text import harmless
 from .launched import Found
 from .launched import LAUNCHED_KEY
 from .matrix import load_matrix
@@ -34,7 +36,11 @@ class MatrixWarning(pytest.PytestWarning):
 
 
 class CellEnd(Exception):
-    """A cell that did not pass; the message is the whole explanation."""
+    """A cell that did not pass; the message is the whole explanation, ``summary`` its gist."""
+
+    def __init__(self, text: str, summary: str) -> None:
+        super().__init__(text)
+        self.summary = summary
 
 
 class UnmetExpectation(CellEnd, AssertionError):
@@ -151,7 +157,7 @@ class CellItem(pytest.Function):
             self.add_marker(_decorator(mark))
         skip = (today or cell).skip
         if skip is not None:
-            self.add_marker(pytest.mark.skip(reason=skip))
+            self.add_marker(pytest.mark.skip(reason=harmless(skip)))
 
     def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
         """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""
@@ -192,7 +198,7 @@ class CellItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
-        return self.path, self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
+        return Path(legible(self.path)), self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
 
 
 def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
@@ -205,4 +211,13 @@ def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
 
 def _decorator(mark: Mark) -> pytest.MarkDecorator:
     decorator: pytest.MarkDecorator = getattr(pytest.mark, mark.name)
-    return decorator.with_args(*mark.args, **mark.kwargs) if mark.args or mark.kwargs else decorator
+    args, kwargs = mark.args, mark.kwargs
+    if mark.name in JUDGING:
+        # pytest shows their reasons as they are.
+        args = tuple(map(_shown, args))
+        kwargs = {name: _shown(value) for name, value in kwargs.items()}
+    return decorator.with_args(*args, **kwargs) if args or kwargs else decorator
+
+
+def _shown(value: Any) -> Any:
+    return harmless(value) if isinstance(value, str) else value

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -70,6 +71,8 @@ class HookCalls:
             return cell.spec
         try:
             answer = self._call(name, cell=cell, attempt=attempt)
+            # A hook may have changed what it was given: a spec that is built anew is checked anew.
+            replace(cell.spec)
         except BaseException as error:
             said = self._said(name, error)
             if isinstance(said, Ruling):
@@ -78,7 +81,7 @@ class HookCalls:
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
-            return answer
+            return replace(answer)
         if isinstance(answer, str):
             raise Vetoed(one_line(answer))
         raise Vetoed(f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a JobSpec or a text")
@@ -167,7 +170,8 @@ def _is_unittest_skip(error: BaseException) -> bool:
 
 def _raised(name: str, error: BaseException) -> str:
     if isinstance(error, AssertionError) and str(error):
-        return one_line(str(error))
+        # What pytest's rewriting explains stands below the message.
+        return one_line(str(error).partition("\nassert ")[0])
     return one_line(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
 
 

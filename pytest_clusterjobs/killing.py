@@ -9,6 +9,7 @@ from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
 from .cli.kill import kill_run
 from .engine.ledger import LedgerError
+from .judge.text import one_line
 from .settings import run_to_kill
 
 
@@ -17,7 +18,7 @@ def kill(config: pytest.Config) -> int:
     try:
         clean = kill_run(run_to_kill(config), "pytest --cluster-kill")
     except (LedgerError, BackendError, UnknownBackend) as error:
-        raise pytest.UsageError(f"--cluster-kill: {error}") from error
+        raise pytest.UsageError(f"--cluster-kill: {one_line(str(error), 2000)}") from error
     except click.ClickException as error:
-        raise pytest.UsageError(f"--cluster-kill: {error.message}") from error
+        raise pytest.UsageError(f"--cluster-kill: {one_line(error.message, 2000)}") from error
     return pytest.ExitCode.OK if clean else pytest.ExitCode.TESTS_FAILED

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from .engine.records import Xfail
+from .judge.text import harmless
 
 
 def names_of(raises: Any) -> tuple[str, ...] | None:
@@ -31,9 +32,10 @@ class _ByName(type):
 
 def as_mark(xfail: Xfail, raises: Any = None) -> pytest.MarkDecorator:
     """The mark again. ``raises`` is what a mark of today expects: itself, if it is still the same."""
+    reason = harmless(xfail.reason)
     if xfail.raises is None:
-        return pytest.mark.xfail(reason=xfail.reason, strict=xfail.strict)
+        return pytest.mark.xfail(reason=reason, strict=xfail.strict)
     if names_of(raises) != xfail.raises:
         # Today's code may not have these exceptions any more; an exception is known by its names.
         raises = _ByName("Launched", (Exception,), {"names": frozenset(xfail.raises)})
-    return pytest.mark.xfail(reason=xfail.reason, strict=xfail.strict, raises=raises)
+    return pytest.mark.xfail(reason=reason, strict=xfail.strict, raises=raises)

@@ -44,7 +44,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--cluster-json",
         metavar="PATH",
-        help="write the JSON report here (default: beside --junitxml's file, else in the run's folder)",
+        help="write the JSON report here, - for stdout, none for nowhere"
+        " (default: beside --junitxml's file, else in the run's folder)",
     )
     group.addoption(
         "--cluster-on-crash",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from .engine.ledger import LedgerError
 from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
 from .hooks import HookCalls
+from .jobs.paths import legible
 from .judge import printable
 from .judge.text import counted
 from .reports.clerk import Clerk
@@ -33,8 +35,8 @@ from .reports.environment import describe_environment
 from .reports.environment import git_state
 from .reports.junit import PREFIX
 from .reports.sidecar import summarise
+from .reports.status import Progress
 from .reports.terminal import location_of
-from .reports.terminal import Progress
 from .reports.terminal import Row
 from .reports.terminal import rows_of
 from .reports.terminal import write_summary
@@ -71,7 +73,7 @@ class Owner:
         self._settings = settings
         self._hooks = HookCalls(config)
         self.plan = replace(plan, extensions=self._hooks)
-        self.sidecar = settings.json_path or plan.folder / "report.json"
+        self.sidecar = None if settings.json_path is None else plan.folder / settings.json_path
         self._run: Run | None = None
         self._clerk: Clerk | None = None
         self.notes: list[str] = []
@@ -112,15 +114,22 @@ class Owner:
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
                 self._run = run
-                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir)
+                self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir, run.engine.core.fail)
                 self.progress = Progress(self._config, run)
                 try:
                     yield run
+                except KeyboardInterrupt:
+                    run.ledger.hurry()
+                    raise
                 finally:
-                    self.progress.clear()
+                    self.progress.close()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
-            raise pytest.UsageError(str(error)) from error
+            words = printable(str(error), 2000)
+            if not self._config.invocation_params.dir.is_dir():
+                # pytest goes back there before it says anything, and ends with a trace.
+                print(f"ERROR: {words}", file=sys.stderr)
+            raise pytest.UsageError(words) from error
 
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
@@ -139,10 +148,9 @@ class Owner:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
             self._untaken = len(run.engine.unsubmitted()) - self._unheard
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
-        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in lines)
-        self._unreported = sum(
-            line.reported is None and not run.engine.is_by_hand(line.key) for line in lines
-        )
+        cells = [line for line in lines if not run.engine.is_by_hand(line.key)]
+        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
+        self._unreported = sum(line.reported is None for line in cells)
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)
@@ -159,7 +167,7 @@ class Owner:
         if self._clerk is None or self._run is None:
             return
         engine = self._run.engine
-        for job in engine.of_test(report.nodeid):
+        for job in engine.of_test(legible(report.nodeid)):
             # The test stands in JUnit by itself; here its word is its jobs'.
             self._clerk.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:
@@ -213,7 +221,9 @@ class Owner:
         """The table of what ran, and where the whole story is."""
         if self._run is None or self._clerk is None:
             return
-        notes = [f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}"]
+        notes = []
+        if self.sidecar is not None:
+            notes.append(f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}")
         if self._settings.mode is Mode.LAUNCH:
             notes += self._launch_notes()
         for why, number in self._run.engine.refused.items():

@@ -19,7 +19,11 @@ from .compat import keep_from_rerunning
 from .engine.records import Result
 from .engine.records import Ruling
 from .jobs import Verdict
+from .jobs.paths import legible
 from .judge import failure_text
+from .judge import summary
+from .judge.text import one_line
+from .reports.failure import shown_at
 from .reports.junit import properties_of
 from .reports.junit import with_verdict
 from .reports.words import NOT_RUN
@@ -77,13 +81,14 @@ class CellSession:
             return
         result = item.result
         if result is None:
-            pytest.skip(self._results.why_none(item.key))
+            pytest.skip(one_line(self._results.why_none(item.key), 1000))
         if result.judgement.verdict is Verdict.NOT_RUN:
             if result.ruling is not None and result.ruling.kind != "exit":
                 _follow(result.ruling)
-            pytest.skip(f"{NOT_RUN}{result.ruling.reason if result.ruling else result.outcome.detail}")
+            why = result.ruling.reason if result.ruling else result.outcome.detail
+            pytest.skip(one_line(f"{NOT_RUN}{why}", 1000))
         if result.judgement.verdict is Verdict.ERROR:
-            raise InfrastructureError(self._explain(item, result))
+            raise InfrastructureError(self._explain(item, result), self._summary(item, result))
 
     def check_expectation(self, item: CellItem) -> None:
         """Raise if the expectation is unmet, or what the user's hooks say. Called in the item's call."""
@@ -92,9 +97,13 @@ class CellSession:
         if ruling is not None and ruling.kind == "xfail":
             _follow(ruling)
         if item.result.judgement.verdict is Verdict.FAILED:
-            raise UnmetExpectation(self._explain(item, item.result))
+            raise UnmetExpectation(self._explain(item, item.result), self._summary(item, item.result))
         if ruling is not None:
             _follow(ruling)
+
+    @staticmethod
+    def _summary(item: CellItem, result: Result) -> str:
+        return summary(result.judgement, result.outcome, item.cell.expect)
 
     def _explain(self, item: CellItem, result: Result) -> str:
         return failure_text(
@@ -133,19 +142,13 @@ class CellSession:
         self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
         if isinstance(excinfo.value, pytest.skip.Exception) and _is_ours(item, str(excinfo.value)):
-            report.longrepr = (str(item.path), item.cell.line, f"Skipped: {excinfo.value}")
+            report.longrepr = (legible(item.path), item.cell.line, f"Skipped: {excinfo.value}")
             return
         if not isinstance(excinfo.value, CellEnd):
             if report.when == "setup" and item.result is None:
                 self._results.give_up(item.key, f"its test item ended in setup: {excinfo.typename}")
             return
-        shown = excinfo.getrepr(style="value")
-        crash = getattr(shown, "reprcrash", None)
-        if crash is not None:
-            crash.path = str(item.path)
-            crash.lineno = item.cell.line
-            crash.message = str(excinfo.value).splitlines()[0]
-        report.longrepr = shown
+        report.longrepr = shown_at(item.path, item.cell.line, excinfo, excinfo.value.summary)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -212,20 +215,23 @@ class Waiting:
         tick: Callable[[], None] = lambda: None,
         give_up: Callable[[str, str], None] = lambda key, why: None,
         why_none: Callable[[str], str] = lambda key: f"{NOT_RUN}the session stopped before its job ended",
+        clear: Callable[[], None] = lambda: None,
     ) -> None:
         self._wait_a_moment = wait_a_moment
         self._stopped = stopped
         self._tick = tick
         self._give_up = give_up
         self._why_none = why_none
+        self._clear = clear
 
     def wait(self, key: str) -> Result | None:
         """Wait in short turns, so that Ctrl-C, the status line and a stopping session get theirs."""
-        while (result := self._wait_a_moment(key)) is None:
-            if self._stopped(key):
-                return None
-            self._tick()
-        return result
+        try:
+            while (result := self._wait_a_moment(key)) is None and not self._stopped(key):
+                self._tick()
+            return result
+        finally:
+            self._clear()
 
     def why_none(self, key: str) -> str:
         """Pass it on."""

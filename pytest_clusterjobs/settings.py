@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,13 @@ from .engine.host import Mode
 from .engine.runs import find_run
 from .engine.runs import NoSuchRun
 from .engine.runs import runs_dir
+from .judge import printable
 from .options import DEFAULT_MAX_JOBS
+from .reports.place import is_foreign
+from .reports.place import is_stream
+from .reports.place import named_in
+from .reports.place import OURS
+from .reports.place import place
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Settings:
     max_nodes: int | None
     order: Literal["completion", "file"]
     json_path: Path | None
-    """Where the sidecar goes; ``None`` for the run's folder."""
+    """Where the JSON report goes, if anywhere; a relative one is in the run's folder."""
     on_crash: Literal["cancel", "keep"]
     require_clean_git: bool
     mode: Mode = Mode.RUN
@@ -120,7 +125,9 @@ def _find(config: pytest.Config, word: str, name: str) -> Path:
         return find_run(runs_dir(config.rootpath), name)
     except NoSuchRun as error:
         hint = f" (paths stand before --cluster-{word}, or write --cluster-{word}=RUN)"
-        raise pytest.UsageError(f"--cluster-{word}: {error}{hint if Path(name).exists() else ''}") from error
+        raise pytest.UsageError(
+            f"--cluster-{word}: {printable(str(error), 1000)}{hint if Path(name).exists() else ''}"
+        ) from error
 
 
 def run_to_kill(config: pytest.Config) -> Path:
@@ -130,15 +137,37 @@ def run_to_kill(config: pytest.Config) -> Path:
     return _find(config, "kill", config.option.cluster_kill)
 
 
+IN_RUN = Path("report.json")
+"""The JSON report in the run's own folder."""
+
+
 def _json_path(config: pytest.Config) -> Path | None:
+    """Where the JSON report goes. Raises pytest.UsageError for a file that is somebody else's."""
+    start = config.invocation_params.dir
     if config.option.cluster_json:
-        return Path(config.invocation_params.dir, config.option.cluster_json)
+        path = place(config.option.cluster_json, start)
+        if path is not None and (why := _why_not(config, path)) is not None:
+            raise pytest.UsageError(f"--cluster-json: {printable(str(path), 500)} {why}")
+        return path
     xml = getattr(config.option, "xmlpath", None)
-    if not xml:
-        return None
-    # As pytest reads it: no shell expands the ~ of --junitxml=~/report.xml.
-    xml = os.path.expanduser(os.path.expandvars(xml))
-    return Path(config.invocation_params.dir, xml).with_suffix(".json")
+    # What --junitxml=- names is a file for pytest.
+    path = place(f"./{xml}" if xml in ("-", "none") else xml, start) if xml else None
+    if path is None or is_stream(path):
+        return IN_RUN
+    names = (path.with_suffix(".json"), path.with_suffix(".clusterjobs.json"))
+    return next((each for each in names if _why_not(config, each) is None), IN_RUN)
+
+
+def _why_not(config: pytest.Config, path: Path) -> str | None:
+    """Why the JSON report cannot go to a path; None if it can."""
+    if path.is_dir():
+        return "is a folder: name a file in it"
+    other = named_in(vars(config.option), path, config.invocation_params.dir)
+    if other is not None:
+        return f"is what another option ({other}) names too: give each a file of its own"
+    if is_foreign(path, OURS):
+        return "is no JSON report of pytest-clusterjobs and is left as it is: remove it, or name another file"
+    return None
 
 
 def read_site(rootdir: Path) -> Site:

@@ -144,6 +144,7 @@ class SingleProcess:
             owner.progress.tick,
             lambda key, why: engine.cancel([key], why),
             lambda key: self._why_pending(run, key),
+            owner.progress.clear,
         )
 
     def _why_pending(self, run: Run, key: str) -> str:
@@ -211,9 +212,8 @@ class CompletionLoop:
     def _next_end(self) -> Result:
         assert self._engine is not None
         assert self._owner is not None
-        while (result := self._engine.next_result(TURN)) is None:
-            self._owner.progress.tick()
-        return result
+        engine = self._engine
+        return self._owner.progress.until(lambda: engine.next_result(TURN))
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:

@@ -15,6 +15,7 @@ from .controller import READY
 from .controller import WANTED
 from .engine.host import LEDGER
 from .engine.ledger import Ledger
+from .engine.ledger import LedgerGone
 from .engine.records import Result
 from .session import CellSession
 from .session import Waiting
@@ -93,5 +94,9 @@ class _Rows:
         return result
 
     def stopped(self, key: str) -> bool:
-        """Whether the controller has given up."""
+        """Whether the controller has given up, or cannot even say so any more."""
+        try:
+            self._ledger.check_place()
+        except LedgerGone:
+            return True
         return bool(self._ledger.meta().get("abort"))

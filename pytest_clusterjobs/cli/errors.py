@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -18,14 +19,26 @@ NOTHING = 4
 """There is no such run or cell, or none at all."""
 
 
+CHOICES = 20
+"""Names that an error lists, a line each."""
+
+
 class Trouble(click.ClickException):
-    """Something outside of the command is in the way."""
+    """Something outside of the command is in the way; ``choices`` are what could have been meant."""
 
     exit_code = CANNOT
 
+    def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.choices = choices
+
     def show(self, file: Any = None) -> None:
-        """One line on stderr."""
+        """One line on stderr, and one for each choice."""
         click.echo(f"clusterjobs: {printable(' '.join(self.message.split()), 1000)}", err=True)
+        for choice in self.choices[:CHOICES]:
+            click.echo(f"  {printable(choice, 1000)}", err=True)
+        if len(self.choices) > CHOICES:
+            click.echo(f"  and {len(self.choices) - CHOICES} more", err=True)
 
 
 class NotFound(Trouble):

@@ -15,7 +15,8 @@ from ..engine.records import Attempt
 from ..engine.records import Registration
 from ..engine.redact import redact
 from ..jobs import LogChunk
-from ..judge import printable
+from ..judge.text import harmless
+from ..judge.text import one_line
 from ..judge.text import split_lines_at_cr
 from ..judge.text import strip_ansi
 from .errors import NOT_GREEN
@@ -30,15 +31,11 @@ from .options import run_option
 from .output import emit_line
 from .output import note
 from .project import Backends
-from .project import open_run
 from .project import OpenRun
 from .project import Project
 
 PAUSE = 0.5
 """Seconds between two looks at a log that is being written, at least."""
-
-ESCAPED = 10
-"""Characters that one may become when it is made safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +87,17 @@ def logs(
             _complain(ended=log.ended and tail is None, complete=complete)
             return
     which = Which(attempt, node, restart, tail)
-    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+
+    def read(opened: OpenRun) -> None:
         entry = opened.cell(cell)
-        reader = _Reader(opened, entry, backends(entry.cell.backend), which)
-        complete = True
-        for text, complete in reader.pieces(follow=follow):
-            _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
-        _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
+        with Backends(opened) as backends:
+            reader = _Reader(opened, entry, backends(entry.cell.backend), which)
+            complete = True
+            for text, complete in reader.pieces(follow=follow):
+                _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
+            _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
+
+    project.read(run, read)
 
 
 def _complain(*, ended: bool, complete: bool) -> None:
@@ -112,7 +113,7 @@ def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:
         click.echo(text, nl=False, color=True)
     else:
         shown = split_lines_at_cr(strip_ansi(text))
-        click.echo(printable(shown, ESCAPED * len(shown)), nl=False)
+        click.echo(harmless(shown), nl=False)
 
 
 class _Reader:
@@ -124,6 +125,7 @@ class _Reader:
         self._backend = backend
         self._which = which
         self._pause = max(PAUSE, backend.capabilities.min_poll_interval)
+        self._told = False
         self.attempt = self._choose()
 
     def _choose(self) -> Attempt:
@@ -153,6 +155,8 @@ class _Reader:
         while True:
             over = self.attempt.outcome is not None
             chunk = self._ask(node, cursor, patient=follow and not over)
+            if cursor is None and not over and not (chunk and chunk.text):
+                self._tell_why_there_is_none()
             more = chunk is not None and bool(chunk.text) and chunk.cursor not in (None, cursor)
             if chunk is not None:
                 yield chunk.text, chunk.complete
@@ -162,6 +166,16 @@ class _Reader:
             if not more:
                 time.sleep(self._pause)
                 self.attempt = self._choose()
+
+    def _tell_why_there_is_none(self) -> None:
+        """Say once that the job has not begun to print."""
+        if self._told:
+            return
+        self._told = True
+        seen = self.attempt.observation
+        why = "its job was just submitted" if seen is None else f"the job is {seen.phase}"
+        words = one_line(seen.native_reason) if seen is not None else ""
+        note(f"clusterjobs: no log yet: {why}{f' ({words})' if words else ''}")
 
     def _ask(self, node: int, cursor: Any, *, patient: bool) -> LogChunk | None:
         """The next piece; None if there is none yet and somebody is patient."""

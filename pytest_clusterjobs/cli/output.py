@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from ..judge import printable
+from ..judge.text import harmless
+from ..judge.text import one_line
 
 WIDEST = 100
 """Characters of one field of a table."""
@@ -31,14 +33,15 @@ _COLOURS = {"purple": "magenta", "": None}
 
 
 def say(text: str = "", colour: str = "") -> None:
-    """One line or several; ``colour`` is one of pytest's names."""
+    """One line or several, made safe to show; ``colour`` is one of pytest's names."""
     name = _COLOURS.get(colour, colour)
+    text = harmless(text)
     click.echo(click.style(text, fg=name) if name else text)
 
 
 def note(text: str) -> None:
-    """A remark that is no part of the answer."""
-    click.echo(text, err=True)
+    """A remark that is no part of the answer, on one line."""
+    click.echo(one_line(text, 2000), err=True)
 
 
 def emit(value: Any) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import ExitStack
@@ -31,17 +34,23 @@ from ..engine.records import Registration
 from ..engine.runs import all_runs
 from ..engine.runs import find_run
 from ..engine.runs import LATEST
+from ..engine.runs import latest_first
 from ..engine.runs import NoSuchRun
 from ..judge import printable
 from .errors import NotFound
-from .errors import Trouble
+from .output import note
 
 FOLDER = Path(".clusterjobs") / "runs"
 
-SHOWN = 5
-"""Names in an error that lists what there is."""
-
 T = TypeVar("T")
+
+
+@contextmanager
+def _not_found() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchRun as error:
+        raise NotFound(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +65,33 @@ class Project:
         return self.rootdir / FOLDER
 
     def folders(self) -> list[Path]:
-        """The folders of all runs, the latest first."""
-        return all_runs(self.runs_dir)[::-1]
+        """The folders of all runs, the latest first. Raises NotFound."""
+        with _not_found():
+            return all_runs(self.runs_dir)[::-1]
 
     def pick(self, name: str | None) -> Path:
         """The run with this id or unique prefix, or the latest. Raises NotFound."""
-        try:
+        with _not_found():
             return find_run(self.runs_dir, name or LATEST)
-        except NoSuchRun as error:
-            raise NotFound(str(error)) from error
+
+    def read(self, name: str | None, do: Callable[[OpenRun], T]) -> T:
+        """Do something with the run of that name, or with the latest that can be read; of others it is said why not.
+
+        For what reads only. Raises NotFound, LedgerError.
+        """
+        wanted = latest_first(self.runs_dir) if name in (None, LATEST) else iter([self.pick(name)])
+        trouble: LedgerError | None = None
+        with _not_found():
+            for folder in wanted:
+                if trouble is not None:
+                    note(f"clusterjobs: {trouble}; this is of run {folder.name}")
+                try:
+                    with open_run(folder) as run:
+                        return do(run)
+                except LedgerError as error:
+                    trouble = error
+        assert trouble is not None
+        raise trouble
 
 
 def find_project(rootdir: Path | None) -> Project:
@@ -73,12 +100,6 @@ def find_project(rootdir: Path | None) -> Project:
         return Project(rootdir.resolve())
     here = Path.cwd()
     return Project(next((path for path in (here, *here.parents) if (path / FOLDER).is_dir()), here))
-
-
-def shortened(names: Sequence[str]) -> str:
-    """A few names of many, for one line."""
-    more = len(names) - SHOWN
-    return " or ".join(names[:SHOWN]) + (f" or {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)
@@ -137,8 +158,8 @@ class OpenRun:
         """The only cell that ``pattern`` names. Raises NotFound."""
         found = self.cells(pattern)
         if len(found) > 1:
-            names = shortened([entry.key for entry in found])
-            raise NotFound(f"{pattern!r} may be {names}; give the whole id")
+            keys = [entry.key for entry in found]
+            raise NotFound(f"{pattern!r} may be any of {len(keys)} cells, give the whole id of one:", keys)
         return found[0]
 
     def attempts(self, key: str) -> list[Attempt]:
@@ -166,23 +187,47 @@ def matching(pattern: str, entries: Iterable[T], names: Any) -> list[T]:
 
 @contextmanager
 def open_run(folder: Path) -> Iterator[OpenRun]:
-    """Open a run's ledger, in a folder that may not be written to as well. Raises LedgerError, Trouble."""
+    """Open a run's ledger, in a folder that may not be written to as well. Raises LedgerError."""
     path = folder / LEDGER
-    if not path.is_file():
-        raise Trouble(f"{folder}: no run, its {LEDGER} is missing")
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}") from error
+    if not stat.S_ISREG(kind):
+        raise LedgerError(f"{path}: no regular file")
     with ExitStack() as stack:
         if not (os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
             path = _copy(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clusterjobs-"))))
         ledger = Ledger(path)
         stack.callback(ledger.close)
-        meta = ledger.meta()
-        if not {"run_id", "rootdir", "backends", "started"} <= meta.keys():
-            raise Trouble(f"{folder / LEDGER}: the run never began")
-        yield OpenRun(folder, ledger, meta)
+        yield OpenRun(folder, ledger, _checked(folder / LEDGER, ledger.meta()))
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "run_id": str,
+    "rootdir": str,
+    "backends": dict,
+    "started": (int, float),
+    "ended": (int, float, type(None)),
+    "owner": (dict, type(None)),
+    "path": list,
+}
+"""What the commands take for granted of what a ledger says of its run."""
+
+
+def _checked(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    if not {"run_id", "rootdir", "backends", "started"} <= meta.keys():
+        raise LedgerError(f"{path}: the run never began")
+    for name, kind in _KINDS.items():
+        if name in meta and not isinstance(meta[name], kind):
+            raise LedgerError(f"{path}: damaged: {name} makes no sense")
+    if (owner := meta.get("owner")) and not {"pid", "host"} <= owner.keys():
+        raise LedgerError(f"{path}: damaged: owner makes no sense")
+    return meta
 
 
 def _copy(path: Path, to: Path) -> Path:
-    """SQLite wants to write beside a file even to read it: read a copy."""
+    """SQLite wants to write beside a file even to read it: read a copy. Raises LedgerError."""
     try:
         for source in (path, path.with_name(f"{path.name}-wal")):
             if source.exists():

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from ..reports.place import is_foreign
+from ..reports.place import is_stream
+from ..reports.place import JUNIT
+from ..reports.place import make_folder
+from ..reports.place import OURS
+from ..reports.place import place
+from ..reports.place import STDOUT
+from ..reports.place import write
 from ..reports.sidecar import cell_lines
 from ..reports.sidecar import render
 from ..reports.sidecar import summarise
-from ..reports.sidecar import write
 from .errors import Trouble
 from .options import pass_project
 from .options import run_argument
 from .output import note
 from .output import say
-from .project import open_run
 from .project import OpenRun
 from .project import Project
 from .runs import counted
@@ -25,12 +32,8 @@ from .runs import counted
 
 @click.command()
 @run_argument
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON report here."
-)
-@click.option(
-    "--junit", "junit_path", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML here."
-)
+@click.option("--json", "json_to", metavar="PATH", help="Write the JSON report here; - is stdout.")
+@click.option("--junit", "junit_to", metavar="PATH", help="Write JUnit XML here; - is stdout.")
 @click.option(
     "--junit-family",
     type=click.Choice(["xunit1", "xunit2"]),
@@ -40,41 +43,53 @@ from .runs import counted
 def report(
     project: Project,
     run: str | None,
-    json_path: Path | None,
-    junit_path: Path | None,
+    json_to: str | None,
+    junit_to: str | None,
     junit_family: Literal["xunit1", "xunit2"] | None,
 ) -> None:
     """Rebuild a run's reports from its ledger; without a path, print the JSON report.
 
     JUnit XML holds the run's cells; Python tests of the same session are in no ledger.
     """
-    with open_run(project.pick(run)) as opened:
+    if json_to is None and junit_to is None:
+        json_to = "-"
+    json_path, junit_path = (
+        None if each is None else place(each, Path.cwd()) for each in (json_to, junit_to)
+    )
+    if json_path is not None and json_path == junit_path:
+        raise click.UsageError("--json and --junit name the same place: give each one of its own")
+
+    def make(opened: OpenRun) -> None:
         lines = list(cell_lines(opened.ledger))
-        text = render(opened.meta, lines, updated=time.time())
-        if json_path is None and junit_path is None:
-            click.echo(text, nl=False)
-            return
+        json_data = render(opened.meta, lines, updated=time.time()) if json_path is not None else b""
+        junit_data = _junit(opened, junit_family) if junit_path is not None else b""
         if json_path is not None:
-            _write_json(json_path, text)
+            _write(json_path, json_data, OURS)
         if junit_path is not None:
-            _write_junit(opened, junit_path, junit_family)
-    note(f"run {opened.run_id}: {counted(summarise(lines))}")
+            _write(junit_path, junit_data, JUNIT)
+        if STDOUT not in (json_path, junit_path):
+            note(f"run {opened.run_id}: {counted(summarise(lines))}")
+
+    project.read(run, make)
 
 
-def _write_json(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes, ours: re.Pattern[bytes]) -> None:
+    if is_foreign(path, ours):
+        raise Trouble(f"{path} is no such report and is left as it is: remove it, or name another file")
+    make_folder(path)
     try:
-        write(path, text)
+        write(path, data)
     except OSError as error:
         raise Trouble(f"cannot write {path}: {error.strerror or error}") from error
-    say(str(path))
+    if not is_stream(path):
+        say(str(path))
 
 
-def _write_junit(run: OpenRun, path: Path, family: str | None) -> None:
+def _junit(run: OpenRun, family: str | None) -> bytes:
+    from ..reports.replay import render_junit
     from ..reports.replay import ReplayError
-    from ..reports.replay import write_junit
 
     try:
-        write_junit(run.ledger, path.resolve(), family=family)
+        return render_junit(run.ledger, family=family)
     except ReplayError as error:
         raise Trouble(str(error)) from error
-    say(str(path))

@@ -16,6 +16,7 @@ from ..engine.records import Result
 from ..jobs import NodeState
 from ..jobs import Observation
 from ..jobs import Outcome
+from ..jobs import Reason
 from ..judge import printable
 from ..judge.expect import expected_exit_code
 from ..judge.expect import expected_reason
@@ -34,7 +35,6 @@ from .output import emit
 from .output import facts
 from .output import say
 from .output import seconds
-from .project import open_run
 from .project import OpenRun
 from .project import Project
 
@@ -61,21 +61,24 @@ def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bo
             return
     if follow:
         raise click.UsageError("--follow goes with NAME:JOBID; `clusterjobs watch` follows a run")
-    with open_run(project.pick(run)) as opened:
-        wanted = opened.cells(cell)
-        keys = {entry.key for entry in wanted}
-        lines = {line.key: line for line in cell_lines(opened.ledger) if line.key in keys}
-        results = opened.ledger.results()
-        attempts = [attempt for attempt in opened.ledger.attempts() if attempt.key in keys]
-        if as_json:
-            emit([_json(opened, lines[entry.key], attempts) for entry in wanted])
-            return
-        for position, entry in enumerate(wanted):
-            say() if position else None
-            mine = [attempt for attempt in attempts if attempt.key == entry.key]
-            _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
-            for attempt in mine:
-                _show_attempt(opened, entry, attempt)
+    project.read(run, lambda opened: _show(opened, cell, as_json))
+
+
+def _show(opened: OpenRun, cell: str, as_json: bool) -> None:
+    wanted = opened.cells(cell)
+    keys = {entry.key for entry in wanted}
+    lines = {line.key: line for line in cell_lines(opened.ledger) if line.key in keys}
+    results = opened.ledger.results()
+    attempts = [attempt for attempt in opened.ledger.attempts() if attempt.key in keys]
+    if as_json:
+        emit([_json(opened, lines[entry.key], attempts) for entry in wanted])
+        return
+    for position, entry in enumerate(wanted):
+        say() if position else None
+        mine = [attempt for attempt in attempts if attempt.key == entry.key]
+        _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
+        for attempt in mine:
+            _show_attempt(opened, entry, attempt)
 
 
 def _json(run: OpenRun, line: CellLine, attempts: list[Attempt]) -> dict[str, Any]:
@@ -109,15 +112,22 @@ def _show_cell(run: OpenRun, entry: Registration, line: CellLine, result: Result
 def _about(run: OpenRun, entry: Registration, line: CellLine) -> Iterator[tuple[str, str]]:
     spec = entry.cell.spec
     yield "run", f"{run.run_id} ({run.state})"
-    yield "matrix", f"{entry.path}:{entry.cell.line}"
+    yield "matrix" if entry.test is None else "test", f"{entry.path}:{entry.cell.line}"
     yield "backend", f"{entry.cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
     yield "command", printable(spec.run.strip(), LONGEST)
     if spec.args:
         yield "args", " ".join(quoted(arg) for arg in spec.args)
-    code = expected_exit_code(entry.cell.expect)
-    yield "expected", expected_reason(entry.cell.expect) + (f", exit code {code}" if code else "")
+    yield "expected", _expected(entry)
     if line.reported is not None and line.reported != line.verdict:
         yield "pytest", line.reported
+
+
+def _expected(entry: Registration) -> str:
+    expect = entry.cell.expect
+    if entry.test is not None and set(Reason) <= set(expect.reasons or ()):
+        return "anything (the test judges)"
+    code = expected_exit_code(expect)
+    return expected_reason(expect) + (f", exit code {code}" if code else "")
 
 
 def _judged(result: Result | None) -> Iterator[tuple[str, str]]:
@@ -167,7 +177,7 @@ def _told(attempt: Attempt) -> Iterator[tuple[str, str]]:
             yield "failed first", f"rank {ended.first_failing_node}"
     nodes = ended.nodes if ended is not None else attempt.observation.nodes if attempt.observation else ()
     for node in nodes:
-        yield f"rank {node.rank}", _rank(node)
+        yield f"rank {node.rank}", _rank(node, ended=ended is not None)
 
 
 def _numbers(outcome: Outcome) -> str:
@@ -176,10 +186,11 @@ def _numbers(outcome: Outcome) -> str:
     return f"{code}, {outcome.restarts} restarts{beats}"
 
 
-def _rank(node: NodeState) -> str:
-    code = "-" if node.exit_code is None else str(node.exit_code)
-    parts = [f"{node.report.word if node.report else 'no word'}, code {code}"]
-    parts += [f"on {one_line(node.host, 80)}"] if node.host else []
+def _rank(node: NodeState, *, ended: bool) -> str:
+    runs = not ended and node.ended is None and node.exit_code is None and node.report is None
+    where = f" on {one_line(node.host, 80)}" if node.host else ""
+    parts = [f"{'running' if runs else node.report.word if node.report else 'no word'}{where}"]
+    parts += [f"code {node.exit_code}"] if node.exit_code is not None else []
     parts += ["stopped by the cluster"] if node.stopped_by_cluster else []
     parts += [f"log {one_line(node.log, 500)}"] if node.log else []
     return ", ".join(parts)

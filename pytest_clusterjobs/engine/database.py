@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import suppress
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from typing import TypeVar
 
@@ -25,12 +27,22 @@ T = TypeVar("T")
 PATIENCE = 30.0
 """Seconds to wait for another process that has locked the file."""
 
+HURRY = 3.0
+"""The same after Ctrl-C, all calls together."""
+
+TURN = 0.25
+"""Seconds that SQLite waits by itself: Ctrl-C and ``hurry`` get their say in between."""
+
 _VARIABLES = 900
 """Values in one statement; SQLite before 3.32 takes 999."""
 
 
 class LedgerError(Exception):
     """The ledger cannot be read or written; one line that names the file."""
+
+
+class LedgerGone(LedgerError):
+    """The file is no longer where it was opened: what is written goes nowhere."""
 
 
 class Database:
@@ -44,20 +56,40 @@ class Database:
         self.path = path
         self._kind: str | None = None
         self._lock = threading.RLock()
+        self._patience = PATIENCE if patience is None else patience
+        self._until = inf
         with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._kind = journal.file_system(path.parent)
-            self._db = sqlite3.connect(
-                path,
-                timeout=PATIENCE if patience is None else patience,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._patiently(self._open)
+            self._file = self._at_path()
+
+    def hurry(self) -> None:
+        """Wait for nobody who has locked the file any longer than HURRY, whatever is going on in other threads."""
+        self._until = monotonic() + HURRY
+
+    def check_place(self) -> None:
+        """Raise LedgerGone if the file was removed, moved or replaced since it was opened."""
+        if self._at_path() != self._file:
+            raise LedgerGone(f"{self.path}: removed or moved while the run goes on; its jobs are ended")
+
+    def _at_path(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _patiently(self, do: Callable[[], T]) -> T:
+        """Try again and again while another process has locked the file."""
+        begin = monotonic()
+        while True:
             try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
+                return do()
+            except sqlite3.OperationalError as error:
+                until = min(begin + self._patience, self._until)
+                if not journal.is_busy(error) or monotonic() >= until:
+                    raise
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -69,37 +101,51 @@ class Database:
             words = getattr(error, "strerror", None) or error
             raise LedgerError(f"{self.path}: {words}{where}") from error
 
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self.path, timeout=TURN, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
     def _prepare(self) -> None:
         is_local = self._kind in journal.LOCAL
         if not is_local:
             journal.share_no_memory(self._db)
-        with self._transaction("DEFERRED") as db:
+        with self._whole("DEFERRED") as db:
             version = check(db)
         if is_local:
             journal.use_write_ahead_log(self._db)
         else:
             journal.use_rollback_journal(self._db)
         if version < SCHEMA_VERSION:
-            with self._transaction() as db:
+            with self._whole("IMMEDIATE") as db:
                 upgrade(db)
 
     @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._telling():
-            self._db.execute(f"BEGIN {kind}")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk makes SQLite roll back by itself; its own error is the one to tell.
-                if self._db.in_transaction:
-                    with suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                raise
+            self.check_place()
+            with self._whole("IMMEDIATE") as db:
+                yield db
+
+    @contextmanager
+    def _whole(self, kind: str) -> Iterator[sqlite3.Connection]:
+        self._patiently(lambda: self._db.execute(f"BEGIN {kind}"))
+        try:
+            yield self._db
+            self._patiently(lambda: self._db.execute("COMMIT"))
+        except BaseException:
+            # A full disk makes SQLite roll back by itself; its own error is the one to tell.
+            if self._db.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+            raise
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock, self._telling():
-            return self._db.execute(sql, values).fetchall()
+            return self._patiently(lambda: self._db.execute(sql, values).fetchall())
 
     def _read(self, convert: Callable[..., T], sql: str, *values: Any) -> list[T]:
         rows = self._rows(sql, *values)

@@ -27,8 +27,7 @@ from .reaper import start_reaper
 from .records import Attempt
 from .run import Earlier
 from .run import Engine
-
-LEDGER = "ledger.sqlite"
+from .runs import LEDGER as LEDGER
 
 
 class Mode(StrEnum):

@@ -59,6 +59,11 @@ def mounted_type(mount: str, mounts: str) -> str | None:
     return None
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process has locked the file."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def share_no_memory(db: sqlite3.Connection) -> None:
     """Before anything is read: a file that another host left with a write-ahead log is opened without its index."""
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -69,6 +74,8 @@ def use_rollback_journal(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = TRUNCATE")
     # A server may lose power while this process goes on.
     db.execute("PRAGMA synchronous = FULL")
+    # Nothing is locked for others before the transaction's end, where waiting for them costs nothing.
+    db.execute("PRAGMA cache_spill = OFF")
     db.execute("PRAGMA locking_mode = NORMAL")
     # Locks are let go of at the end of the next statement that reads.
     db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -80,7 +87,9 @@ def use_write_ahead_log(db: sqlite3.Connection) -> None:
     if mode != "wal":
         try:
             (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if is_busy(error):
+                raise
             mode = None
     if mode != "wal":
         use_rollback_journal(db)

@@ -24,6 +24,7 @@ from .codec import load_plain
 from .database import Database
 from .database import insert
 from .database import LedgerError as LedgerError
+from .database import LedgerGone as LedgerGone
 from .database import pieces
 from .records import Attempt
 from .records import Registration

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
+
+LEDGER = "ledger.sqlite"
 
 LATEST = "latest"
 
@@ -26,18 +31,63 @@ class NoSuchRun(ValueError):
 
 
 def all_runs(runs_dir: Path) -> list[Path]:
-    """The folders of all runs, the oldest first."""
-    return sorted(path.parent for path in runs_dir.glob("*/ledger.sqlite"))
+    """The folders of all runs, the oldest first. Raises NoSuchRun for a place that cannot be read."""
+    try:
+        names = sorted(os.listdir(runs_dir))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise NoSuchRun(f"{runs_dir}: {error.strerror}") from error
+    return [runs_dir / name for name in names if _is_run(runs_dir / name)]
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        os.lstat(folder / LEDGER)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # It may be one, and whoever wants to read it is told why that cannot be.
+        return True
+    return True
+
+
+def latest_first(runs_dir: Path) -> Iterator[Path]:
+    """Where to look for the latest run, in this order: those that nobody can read count, those without cells do not.
+
+    Raises NoSuchRun.
+    """
+    runs = all_runs(runs_dir)[::-1]
+    if not runs:
+        raise NoSuchRun(f"there are no runs in {runs_dir}")
+    only_empty = True
+    for folder in runs:
+        if not _is_empty(folder):
+            only_empty = False
+            yield folder
+    if only_empty:
+        yield from runs
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a run certainly has no cell: its session ended, or was interrupted, before there were any."""
+    import sqlite3
+
+    try:
+        if (folder / LEDGER).stat().st_size == 0:
+            return True
+        with closing(sqlite3.connect(f"file:{quote(str(folder / LEDGER))}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM cells LIMIT 1").fetchone() is None
+    except (OSError, sqlite3.Error):
+        return False
 
 
 def find_run(runs_dir: Path, name: str = LATEST) -> Path:
     """The folder of a run, by its id, a unique beginning of it, or ``latest``. Raises NoSuchRun."""
-    runs = all_runs(runs_dir)
-    if not runs:
-        raise NoSuchRun(f"there are no runs in {runs_dir}")
+    latest = next(latest_first(runs_dir))
     if name == LATEST:
-        return runs[-1]
-    found = [path for path in runs if path.name.startswith(name)]
+        return latest
+    found = [path for path in all_runs(runs_dir) if path.name.startswith(name)]
     exact = [path for path in found if path.name == name]
     if len(exact or found) == 1:
         return (exact or found)[0]
@@ -45,4 +95,4 @@ def find_run(runs_dir: Path, name: str = LATEST) -> Path:
         raise NoSuchRun(
             f"{name!r} is the beginning of {len(found)} runs: {', '.join(p.name for p in found[:5])}"
         )
-    raise NoSuchRun(f"no run {name!r} in {runs_dir}; the latest is {runs[-1].name}")
+    raise NoSuchRun(f"no run {name!r} in {runs_dir}; the latest is {latest.name}")

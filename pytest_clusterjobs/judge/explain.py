@@ -19,6 +19,7 @@ from .text import printable
 from .text import quoted
 from .text import split_lines_at_cr
 from .text import strip_ansi
+from .text import with_margin
 
 TAIL_CHARACTERS = 3000
 """Of log in one text, all ranks together."""
@@ -64,6 +65,18 @@ def failure_text(
 
 def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, location: str, cell: str) -> str:
     """``path:line: cell: expected X, got Y``: reason and exit code, or else what is unmet first."""
+    expected, got, end = _unmet(judgement, outcome, expect)
+    return f"{printable(f'{location}: {cell}', 1000)}: expected {expected}, got {got}{end}"
+
+
+def summary(judgement: Judgement, outcome: Outcome, expect: Expectation) -> str:
+    """``got Y, expected X``: the headline for a line that names the cell already, the news first."""
+    expected, got, end = _unmet(judgement, outcome, expect)
+    return f"got {got}, expected {expected}{end}"
+
+
+def _unmet(judgement: Judgement, outcome: Outcome, expect: Expectation) -> tuple[str, str, str]:
+    """What was expected, what came, and how much more is unmet."""
     first = judgement.misses[0] if judgement.misses else None
     if first is None or first.field in _ENDS:
         expected, got = _expected_end(expect), _end(outcome, first)
@@ -71,8 +84,7 @@ def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, loc
     else:
         expected, got = f"{first.field} {first.expected}", first.seen
         more = len(judgement.misses) - 1
-    end = f" (and {more} more unmet)" if more else ""
-    return f"{location}: {cell}: expected {one_line(expected)}, got {one_line(got)}{end}"
+    return one_line(expected), one_line(got), f" (and {more} more unmet)" if more else ""
 
 
 def _expected_end(expect: Expectation) -> str:
@@ -179,7 +191,5 @@ def _tails(outcome: Outcome, log_tails: Mapping[int, str]) -> Iterator[tuple[str
     ranks = sorted(tails, key=lambda rank: (rank != first, rank))[:4]
     for rank in ranks:
         text = split_lines_at_cr(strip_ansi(tails[rank][-4 * TAIL_CHARACTERS :])).rstrip()
-        yield (
-            f"--- end of the log of rank {rank} ---",
-            printable(text, TAIL_CHARACTERS // len(ranks), keep="end"),
-        )
+        tail = printable(text, TAIL_CHARACTERS // len(ranks), keep="end")
+        yield f"--- end of the log of rank {rank} ---", with_margin(tail)

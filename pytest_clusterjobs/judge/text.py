@@ -12,6 +12,7 @@ _ANSI = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 _CARRIAGE_RETURN = re.compile(r"\r+\n?")
+_CI_COMMAND = re.compile(r"##(?=\w*\[)")
 _RANK_PREFIX = re.compile(r"^\([^()\n]{1,120}?[ ,]pid=\d+(?:, ?\w+=[^(),\s]{1,64})*\) ?", re.MULTILINE)
 
 
@@ -44,12 +45,25 @@ def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start")
     What is left out on the side that is not kept is marked with ``[...]``.
     """
     cut = text[:limit] if keep == "start" else text[-limit:]
-    shown = cut if cut.isascii() and cut.isprintable() else "".join(map(_escape, cut))
+    shown = harmless(cut)
     if len(cut) == len(text) and len(shown) <= limit:
         return shown
     mark = "[...]"[:limit]
     room = limit - len(mark)
     return shown[:room] + mark if keep == "start" else mark + shown[len(shown) - min(room, len(shown)) :]
+
+
+def harmless(text: str) -> str:
+    """As :func:`printable`, however long it is."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_escape, text))
+
+
+def with_margin(text: str) -> str:
+    """``text`` behind a margin: no line of it can pass for ours or pytest's, or for a command to a CI system.
+
+    GitHub takes ``::error`` for one behind white space too, others theirs (``##vso[``, ``##teamcity[``) anywhere.
+    """
+    return "\n".join(f"| {line}" for line in _CI_COMMAND.sub("# #", text).split("\n"))
 
 
 def one_line(text: str, limit: int = 300) -> str:

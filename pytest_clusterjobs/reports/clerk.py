@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.ledger import Ledger
 from ..engine.ledger import LedgerError
+from ..engine.ledger import LedgerGone
 from .environment import git_state
+from .place import is_foreign
+from .place import is_stream
+from .place import make_folder
+from .place import OURS
+from .place import write
 from .sidecar import cell_lines
 from .sidecar import CellLine
 from .sidecar import render
-from .sidecar import write
 
 FRESH = 1.0
 """Seconds between two writings of the JSON report, at least."""
@@ -24,8 +30,11 @@ COST_SHARE = 20.0
 class Clerk:
     """A thread beside the tests: reports into the ledger in batches, the ledger into the sidecar."""
 
-    def __init__(self, ledger: Ledger, path: Path, rootdir: Path) -> None:
+    def __init__(
+        self, ledger: Ledger, path: Path | None, rootdir: Path, gone: Callable[[LedgerGone], None]
+    ) -> None:
         self._ledger = ledger
+        self._gone = gone
         self._path = path
         self._rootdir = rootdir
         self._reports: list[tuple[str, str, str, str]] = []
@@ -45,22 +54,35 @@ class Clerk:
         """Write everything for the last time; what it comes to. Raises LedgerError."""
         self._closing.set()
         self._thread.join()
-        self._ledger.set_meta(ended=time.time())
-        self._flush()
-        return self._write()
+        try:
+            self._ledger.set_meta(ended=time.time())
+            self._flush()
+        finally:
+            # What cannot be written to can often still be read.
+            lines = list(cell_lines(self._ledger))
+            self._write(lines)
+        return lines
 
     def _run(self) -> None:
         try:
+            if self._path is not None:
+                # Once: a run's folder that somebody removes meanwhile does not come back.
+                make_folder(self._path)
             if "git" not in self._ledger.meta():
                 self._ledger.set_meta(git=git_state(self._rootdir))
             pause = 0.0
             while not self._closing.wait(max(FRESH, pause)):
                 begin = time.monotonic()
+                self._ledger.check_place()
                 self._flush()
-                self._write()
+                # A stream takes one report, the last.
+                if self._path is not None and not is_stream(self._path):
+                    self._write(list(cell_lines(self._ledger)))
                 pause = COST_SHARE * (time.monotonic() - begin)
         except LedgerError as error:
             self.trouble = str(error)
+            if isinstance(error, LedgerGone):
+                self._gone(error)
 
     def _flush(self) -> None:
         with self._lock:
@@ -68,11 +90,16 @@ class Clerk:
         if reports:
             self._ledger.add_reports(reports)
 
-    def _write(self) -> list[CellLine]:
-        lines = list(cell_lines(self._ledger))
+    def _write(self, lines: list[CellLine]) -> None:
+        if self._path is None:
+            return
+        if is_foreign(self._path, OURS):
+            self.trouble = f"cannot write {self._path}: somebody else has written to it meanwhile"
+            return
         try:
-            write(self._path, render(self._ledger.meta(), lines, updated=time.time()))
+            # On a terminal pytest's line of dots may not have ended.
+            begin = b"\n" if is_stream(self._path) else b""
+            write(self._path, begin + render(self._ledger.meta(), lines, updated=time.time()))
             self.trouble = None
         except OSError as error:
             self.trouble = f"cannot write {self._path}: {error.strerror or error}"
-        return lines

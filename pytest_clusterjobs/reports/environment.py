@@ -21,7 +21,7 @@ class GitState(TypedDict):
     branch: str | None
     """``None`` on a detached HEAD."""
     dirty: bool
-    """Whether tracked files are changed or untracked ones are about."""
+    """Whether tracked files are changed: what nobody has added, such as last night's reports, does not count."""
     pushed: bool
     """Whether a remote branch that this checkout knows contains the commit."""
 
@@ -34,7 +34,7 @@ def git_state(folder: Path) -> GitState | None:
     return GitState(
         commit=commit,
         branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD") or None,
-        dirty=bool(_git(folder, "status", "--porcelain")),
+        dirty=bool(_git(folder, "status", "--porcelain", "-uno", "--ignore-submodules=untracked")),
         pushed=bool(_git(folder, "branch", "-r", "--contains", commit)),
     )
 
@@ -49,7 +49,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=30,
         )

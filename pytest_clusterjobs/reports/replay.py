@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ from ..engine.records import Registration
 from ..engine.records import Result
 from ..jobs import Verdict
 from ..judge import failure_text
+from ..judge import summary
 from ..judge.text import one_line
+from .failure import failure_at
 from .junit import properties_of
 from .words import reported
 from .words import verdict_of
@@ -39,8 +42,8 @@ class ReplayError(Exception):
     """pytest did not take the reports; one line that says why."""
 
 
-def write_junit(ledger: Ledger, path: Path, *, family: str | None = None) -> None:
-    """Write JUnit XML of the cells of a run, as its session would have. Raises LedgerError, ReplayError.
+def render_junit(ledger: Ledger, *, family: str | None = None) -> bytes:
+    """JUnit XML of the cells of a run, as its session would have it. Raises LedgerError, ReplayError.
 
     ``family`` stands in for the project's ``junit_family``. A cell without reports gets one from its
     result; a cell without either is skipped as not run.
@@ -51,16 +54,15 @@ def write_junit(ledger: Ledger, path: Path, *, family: str | None = None) -> Non
     options = [f"--override-ini={name}={_text(value)}" for name, value in ini.items()]
     options += [f"--junit-prefix={junit['prefix']}"] if junit["prefix"] else []
     replay = _Replay(ledger, meta, with_properties=ini.get("junit_family") != "xunit2")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    # Nothing of the project's configuration takes part: what mattered was stored with the run.
-    arguments = ["-c", os.devnull, f"--rootdir={meta['rootdir']}", f"--junitxml={draft}", *options]
-    try:
-        _show(replay, [*arguments, "-p", "no:cacheprovider", "--noconftest"])
-        os.replace(draft, path)
-    except OSError as error:
-        raise ReplayError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="clusterjobs-") as folder:
+        draft = Path(folder, "report.xml")
+        # Nothing of the project's configuration takes part: what mattered was stored with the run.
+        arguments = ["-c", os.devnull, f"--rootdir={meta['rootdir']}", f"--junitxml={draft}", *options]
+        try:
+            _show(replay, [*arguments, "-p", "no:cacheprovider", "--noconftest"])
+            return draft.read_bytes()
+        except OSError as error:
+            raise ReplayError(f"cannot write {draft}: {error.strerror or error}") from error
 
 
 def _show(replay: _Replay, arguments: list[str]) -> None:
@@ -214,13 +216,15 @@ class _Replay:
             job_id=result.job_id,
             url=result.url,
         )
-        refused = {"outcome": "failed", "longrepr": text}
+        gist = summary(result.judgement, outcome, entry.cell.expect)
+        path = Path(self._meta["rootdir"], entry.path)
+        refused = {"outcome": "failed", "longrepr": failure_at(path, entry.cell.line, text, gist)}
         queue, run = outcome.queue_seconds or 0.0, outcome.run_seconds or 0.0
         error = verdict is Verdict.ERROR
-        yield self._built(entry, "setup", result, duration=queue, **(refused if error else {}))  # type: ignore[arg-type]
+        yield self._built(entry, "setup", result, duration=queue, **(refused if error else {}))
         if not error:
             failed = verdict is Verdict.FAILED
-            yield self._built(entry, "call", result, duration=run, **(refused if failed else {}))  # type: ignore[arg-type]
+            yield self._built(entry, "call", result, duration=run, **(refused if failed else {}))
         yield self._built(entry, "teardown", result)
 
 

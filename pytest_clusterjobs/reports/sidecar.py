@@ -7,15 +7,13 @@ The ledger stores the project's dataclasses as JSON text; the report passes that
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..engine.ledger import AttemptTexts
@@ -24,6 +22,9 @@ from ..jobs import Verdict
 from . import words as said
 
 FORMAT_VERSION = 1
+
+_STEERING = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""What JSON allows inside of a text although it can steer a terminal, or changes the order of what is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def summarise(lines: Iterable[CellLine]) -> dict[str, int]:
     return {"selected": counts.total(), **{name.replace(" ", "_"): counts[name] for name in names}}
 
 
-def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float) -> str:
-    """The whole report as JSON text; ``meta`` is the ledger's."""
+def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float) -> bytes:
+    """The whole report as JSON text in UTF-8; ``meta`` is the ledger's."""
     head: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "generator": {"name": "pytest-clusterjobs", "version": meta.get("version")},
@@ -85,7 +86,13 @@ def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float
         "summary": summarise(lines),
     }
     cells = ",\n".join(map(_cell, lines))
-    return f'{json.dumps(head, indent=1)[:-2]},\n "cells": [\n{cells}\n ]\n}}\n'
+    text = f'{json.dumps(head, indent=1)[:-2]},\n "cells": [\n{cells}\n ]\n}}\n'
+    # Whoever looks at it on a terminal is safe too; lone surrogates have no other form in UTF-8.
+    return _STEERING.sub(_escaped, text).encode("utf-8", "backslashreplace")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _cell(line: CellLine) -> str:
@@ -118,16 +125,3 @@ def _attempt(attempt: AttemptTexts) -> str:
 
 def _object(fields: dict[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
-
-
-def write(path: Path, text: str) -> None:
-    """Write the report so that whoever opens ``path``, at any instant, finds a whole one. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(text, "utf-8")
-        os.replace(draft, path)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise

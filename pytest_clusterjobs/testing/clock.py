@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from math import inf
+from pathlib import Path
 from time import monotonic as real_monotonic
+from weakref import WeakSet
 
 _SETTLE = 0.0002
 _STUCK_AFTER = 10.0
@@ -35,10 +37,11 @@ class _Waiter:
 class ManualClock:
     """A :class:`~pytest_clusterjobs.engine.clock.Clock` on which no time passes by itself.
 
-    Every thread that waits on it once is known from then on. ``advance`` moves from one due waiter
-    to the next and lets all known threads come back to the clock in between, so that what runs
-    after what does not depend on the machine. Threads that idle in a ``ThreadPoolExecutor`` count
-    as waiting.
+    It knows every thread that was started after it was made, and every older one that has waited on
+    it or called ``auto``. ``advance`` moves from one due waiter to the next and lets all known
+    threads come back to the clock in between, so that what runs after what does not depend on the
+    machine. Threads that wait for another thread without a timeout, as in ``Thread.join``,
+    ``Future.result`` or an idle ``ThreadPoolExecutor``, count as waiting.
     """
 
     epoch: float = 1_800_000_000.0
@@ -50,6 +53,8 @@ class ManualClock:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _waiters: list[_Waiter] = field(default_factory=list)
     _threads: set[threading.Thread] = field(default_factory=set)
+    _strangers: WeakSet[threading.Thread] = field(default_factory=lambda: WeakSet(threading.enumerate()))
+    """Threads that are not waited for: those that ran before this clock was made, and its own."""
 
     def time(self) -> float:
         """Seconds since the epoch."""
@@ -98,14 +103,9 @@ class ManualClock:
                 self._activity += 1
 
     def register(self, thread: threading.Thread) -> None:
-        """Count a thread before its first wait, so that no time passes until it gets there."""
+        """Count an older thread before its first wait, so that no time passes until it gets there."""
         with self._lock:
             self._threads.add(thread)
-
-    def forget(self, thread: threading.Thread) -> None:
-        """No longer wait for this thread: it now blocks on something else than the clock."""
-        with self._lock:
-            self._threads.discard(thread)
 
     def advance(self, seconds: float) -> None:
         """Move by ``seconds``, stopping at each waiter on the way until all threads wait again.
@@ -134,15 +134,16 @@ class ManualClock:
 
     @contextmanager
     def auto(self, limit: float = 7 * 86400.0) -> Iterator[None]:
-        """Jump to the next due waiter whenever every known thread waits.
+        """Jump to the next due waiter whenever every known thread waits; the caller's is known from here on.
 
-        Threads which have not waited on the clock yet get a fifth of a millisecond to do something.
         Once ``limit`` seconds have passed, every wait raises ClockRanOut.
         """
+        self.register(threading.current_thread())
         stop = threading.Event()
         driver = threading.Thread(
             target=self._drive, args=(stop, self._now + limit), name="clock", daemon=True
         )
+        self._strangers.add(driver)
         driver.start()
         try:
             yield
@@ -184,8 +185,16 @@ class ManualClock:
             if any(_sleepers(condition) < count for condition, count in asleep.items()):
                 return False
             waiting = {waiter.thread for waiter in self._waiters}
-            busy = {thread for thread in self._threads - waiting if thread.is_alive()} - {besides}
-            return all(_idles_in_pool(thread) for thread in busy)
+            busy = self._known() - waiting - {besides}
+            return all(_waits_for_a_thread(thread) for thread in busy)
+
+    def _known(self) -> set[threading.Thread]:
+        """The threads that are waited for, including those that were started and do not run yet."""
+        return {
+            thread
+            for thread in threading.enumerate()
+            if thread in self._threads or thread not in self._strangers
+        }
 
     def _settle(self) -> None:
         me = threading.current_thread()
@@ -193,7 +202,7 @@ class ManualClock:
         pause = threading.Event()
         while not self._quiet(besides=me):
             if real_monotonic() > deadline:
-                names = sorted(thread.name for thread in self._threads if thread.is_alive())
+                names = sorted(thread.name for thread in self._known())
                 raise ClockRanOut(f"some thread does not come back to the clock; known: {', '.join(names)}")
             pause.wait(_SETTLE)
 
@@ -224,11 +233,17 @@ def _sleepers(condition: threading.Condition) -> int:
     return len(vars(condition)["_waiters"])
 
 
-def _idles_in_pool(thread: threading.Thread) -> bool:
+def _waits_for_a_thread(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:
-        return True
-    code = frame.f_code
-    return code.co_name == "_worker" and code.co_filename.endswith(
-        ("futures/thread.py", "futures\\thread.py")
-    )
+        return False
+    match Path(frame.f_code.co_filename).parts[-2:], frame.f_code.co_name:
+        case (("futures", "thread.py"), "_worker"):
+            return True
+        case ((_, "threading.py"), "wait"):
+            # This lock is free from the notification on, also while the thread does not run yet.
+            waiter = frame.f_locals.get("waiter")
+            return waiter is not None and waiter.locked() and frame.f_locals["timeout"] is None
+        case ((_, "threading.py"), "join" | "_wait_for_tstate_lock"):
+            return frame.f_locals["timeout"] in (None, -1) and bool(frame.f_locals["self"].is_alive())
+    return False

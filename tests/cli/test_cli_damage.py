@@ -62,7 +62,13 @@ def test_an_unknown_cell(copy: Place) -> None:
 
 
 def test_an_ambiguous_cell(copy: Place) -> None:
-    assert "a-1n-bad or matrices/m.yaml::a-2n-bad" in refused(copy, "logs", "bad", code=4)
+    done = copy.command("logs", "bad")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.splitlines() == [
+        "clusterjobs: 'bad' may be any of 2 cells, give the whole id of one:",
+        "  matrices/m.yaml::a-1n-bad",
+        "  matrices/m.yaml::a-2n-bad",
+    ]
 
 
 def test_an_attempt_and_a_rank_that_are_not_there(copy: Place) -> None:

@@ -44,7 +44,7 @@ def test_show_tells_who_said_what(ended: Place) -> None:
         r"attempt 1  job \d  cj-\S+-a1",
         r"outcome +job_failed \(source: sentinel\), exit code 7, 0 restarts, 0 heartbeats",
         r"failed first +rank 1",
-        r"rank 1 +exited, code 7, on localhost, log /\S+\.1\.0\.log",
+        r"rank 1 +exited on localhost, code 7, log /\S+\.1\.0\.log",
         r"\S+ \S+  intended",
         r'\S+ \S+  ended, says the cluster: "ENDED"',
     ):

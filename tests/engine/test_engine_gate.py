@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -232,7 +231,6 @@ def test_a_launch_that_is_given_up_submits_no_more_of_what_it_has_taken_up(tmp_p
         rig.engine.add([entry(f"x{n}", options=each) for n, each in enumerate(options)])
         assert rig.engine.next_result(1.0) is None
         before = rig.clock.monotonic()
-        rig.clock.forget(threading.current_thread())
         rig.engine.detach()
         assert rig.clock.monotonic() - before < 100
         assert len(rig.engine.unsubmitted()) == 300

@@ -77,7 +77,7 @@ def test_first_lines() -> None:
 def test_a_job_that_was_stopped_says_by_whom() -> None:
     action = OwnAction(ActionKind.TEST_TIMEOUT, "Timeout (>2.0s) from pytest-timeout.")
     outcome = Outcome(Reason.CANCELLED, ReasonClass.USER, Source.THIS_RUN, action=action)
-    assert first_line(Expectation(None, None), outcome) == (
+    assert first_line(Expectation("any"), outcome) == (
         "expected any product reason, got stopped by the test's deadline: Timeout (>2.0s) from pytest-timeout."
     )
 
@@ -123,10 +123,10 @@ link:           https://cluster.example/jobs/4711
 run it again:   pytest 'matrices/exit_conditions.yaml::arena-2n-cmd_fails'
 
 --- end of the log of rank 1 ---
-one
+| one
 
 --- end of the log of rank 0 ---
-zero"""
+| zero"""
     )
 
 
@@ -145,7 +145,7 @@ def test_a_log_tail_is_bounded_and_harmless() -> None:
     tail = "start\n" + "\x1b[31mx\x1b[0m" * 10_000 + "\r50%\r\x00\x1b[2Jend\n"
     text = text_of(FAILED_EXPECTED, COMPLETED, dict.fromkeys(range(10), tail))
     assert len(text) < 4500
-    assert text.endswith("50%\n\\x00end")
+    assert text.endswith("50%\n| \\x00end")
     assert not {char for char in text if ord(char) < 32} - {"\n"}
 
 

@@ -129,7 +129,7 @@ def crashing(number: int, name: str, ordinary: Any) -> Any:
 
 def dying_transaction(ordinary: Any) -> Any:
     @contextmanager
-    def transaction(self: Database, kind: str = "IMMEDIATE") -> Iterator[Any]:
+    def transaction(self: Database, kind: str) -> Iterator[Any]:
         with ordinary(self, kind) as db:
             yield db
             if getattr(here, "inside", False):
@@ -159,7 +159,7 @@ def remembering(ordinary: Any) -> Any:
 for number, (name, owner) in enumerate(STEPS.items()):
     setattr(owner, name, crashing(number, name, getattr(owner, name)))
 for module, name, replaced in [
-    (Database, "_transaction", dying_transaction(Database._transaction)),
+    (Database, "_whole", dying_transaction(Database._whole)),
     (channel, "Future", DyingFuture),
     (host, "start_reaper", remembering(vars(host)["start_reaper"])),
     (run, "RETRY_PAUSE", 0.05),

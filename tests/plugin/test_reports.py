@@ -152,11 +152,15 @@ def test_a_clean_checkout_can_be_required(project: Project) -> None:
     git(project, "push", "origin", "main")
     git(project, "fetch", "origin")
     project.run().assert_outcomes(passed=1)
-    (project.path / "new.txt").touch()
+    # Last night's reports, and what else nobody has added.
+    project.run("--junitxml=report.xml").assert_outcomes(passed=1)
+    project.run().assert_outcomes(passed=1)
+    assert project.report()["git"]["dirty"] is False
+    (project.path / "matrices/m.yaml").write_text('{recipes: {a: "true "}, nodes: [1], conditions: {c: {}}}')
     project.run().stderr.fnmatch_lines(["*cluster_require_clean_git: uncommitted changes*"])
     # A check submits nothing.
     project.run("--cluster-check").assert_outcomes(passed=1)
-    assert project.submitted() == {"a-1n-c": 1}
+    assert project.submitted() == {"a-1n-c": 3}
 
 
 def test_secrets_are_in_no_report(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

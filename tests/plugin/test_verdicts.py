@@ -59,7 +59,9 @@ def test_the_failure_text_explains_itself(project: Project) -> None:
             "*pytest --cluster-backend spy matrices/m.yaml::a-1n-bad",
         ]
     )
-    result.stdout.fnmatch_lines(["FAILED matrices/m.yaml::a-1n-bad - matrices/m.yaml:6: *"])
+    result.stdout.fnmatch_lines(
+        ["FAILED matrices/m.yaml::a-1n-bad - got job_failed exit 7, expected job_compl*"]
+    )
     assert "Traceback" not in result.stdout.str()
 
 
@@ -68,7 +70,13 @@ def test_the_first_line_of_a_junit_failure_names_file_and_line(project: Project)
     project.run("--junitxml=report.xml")
     for failure in ET.parse("report.xml").iter("failure"):
         assert (failure.text or "").startswith("matrices/m.yaml:6: a-1n-bad: expected")
-        assert "matrices/m.yaml:6: a-1n-bad: expected" in failure.get("message", "")
+        # The case has name and file by itself.
+        assert failure.get("message") == "got job_failed exit 7, expected job_completed exit 0"
+    (one, two) = (error.get("message", "") for error in ET.parse("report.xml").iter("error"))
+    assert {one, two} == {
+        f'failed on setup with "got {reason}, expected job_completed exit 0"'
+        for reason in ("preempted", "rejected")
+    }
 
 
 def test_xfail_covers_the_product_only(project: Project) -> None:
@@ -100,7 +108,7 @@ def test_all_that_is_unmet_is_said_at_once(project: Project) -> None:
         recipes: {a: exit 4}
         nodes: [1]
         conditions:
-          c: {expect: {reason: job_failed, exit_code: 3, restarts: 2, heartbeats: ">=5", log: {contains: [hello]}}}
+          c: {max_restarts: 2, expect: {reason: job_failed, exit_code: 3, restarts: 2, heartbeats: ">=5", log: {contains: [hello]}}}
         """
     )
     result = project.run()

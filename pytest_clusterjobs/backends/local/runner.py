@@ -6,8 +6,10 @@ It ends by itself when it has had neither jobs nor clients for a while.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -32,6 +34,11 @@ from .settle import settle
 
 LINGER = 1.0
 """Seconds without jobs and clients after which the runner ends."""
+HEADROOM = 32
+"""Descriptors that neither watched processes nor clients may take."""
+
+LOOK = 2.0
+"""Seconds between two looks for its own folder, at most."""
 
 
 class Connection:
@@ -62,16 +69,19 @@ class Connection:
 
 
 class Runner:
-    """The event loop. Nothing in it sleeps or polls; every end is an event."""
+    """The event loop. Nothing in it sleeps, and every end is an event; only its folder's is looked for."""
 
     def __init__(self, places: Places, slots: int) -> None:
         self._places = places
+        self._folder = places.folder.stat().st_ino
+        self._homeless = False
         self._selector = selectors.EpollSelector()
         self._connections: set[Connection] = set()
         journal = Journal(places.journal)
         records, _ = read(places.journal)
         journal.add({"e": "runner", "pid": os.getpid(), "at": time.time(), **machine()})
-        settle(places, records, journal)
+        for event in settle(places, records):
+            journal.add(event)
         journal.flush()
         self._journal = journal
         self._pidfds: dict[int, tuple[int, str]] = {}
@@ -109,9 +119,18 @@ class Runner:
             if self._to_reap:
                 self._reap()
             self._scheduler.tick()
+            self._look_for_folder()
             self._publish()
 
+    def _look_for_folder(self) -> None:
+        """Where nobody can find the jobs and nobody their logs, they end."""
+        if not self._homeless and not self._places.holds(self._folder):
+            self._homeless = True
+            self._scheduler.cancel(list(self._scheduler.jobs))
+
     def _done(self) -> bool:
+        if self._homeless:
+            return not self._scheduler.jobs
         if self._connections or self._scheduler.jobs:
             self._idle_since = time.monotonic()
             return False
@@ -121,7 +140,7 @@ class Runner:
         alarm = self._scheduler.next_alarm()
         wait = None if alarm is None else max(0.0, alarm - time.monotonic())
         if self._connections or self._scheduler.jobs:
-            return wait
+            return LOOK if wait is None else min(wait, LOOK)
         linger = max(0.0, self._idle_since + LINGER - time.monotonic())
         return linger if wait is None else min(wait, linger)
 
@@ -151,9 +170,20 @@ class Runner:
             os.write(self._lifeline, b"%f\n" % grace)
 
     def _watch(self, token: str, pid: int) -> None:
+        """Have the end of a sentinel noticed. Raises OSError if that cannot be had."""
         pidfd = os.pidfd_open(pid)
+        try:
+            self._spare(pidfd)
+            self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(pidfd))
+        except OSError:
+            os.close(pidfd)
+            raise
         self._pidfds[pidfd] = (pid, token)
-        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(pidfd))
+
+    def _spare(self, descriptor: int) -> None:
+        """Raise OSError if a new descriptor is one of the last: these are for what keeps all jobs going."""
+        if descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - HEADROOM:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _ended(self, pidfd: int) -> None:
         pid, token = self._pidfds.pop(pidfd)
@@ -197,6 +227,11 @@ class Runner:
             peer, _ = self._server.accept()
         except OSError:
             return
+        try:
+            self._spare(peer.fileno())
+        except OSError:
+            peer.close()
+            return
         if not is_ours(peer):
             peer.close()
             return
@@ -230,6 +265,10 @@ class Runner:
                 return
 
     def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        if message["nodes"] < 1:
+            return {"rejected": f"a job has at least 1 node, not {message['nodes']}"}
+        if self._homeless:
+            return {"rejected": f"{self._places.folder} was removed or moved"}
         if message["nodes"] > self._scheduler.slots:
             return {"rejected": too_wide(message["nodes"], self._scheduler.slots)}
         return {"number": self._scheduler.submit(message).number}

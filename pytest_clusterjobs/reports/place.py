@@ -1,0 +1,159 @@
+"""Where a report goes: a file, which is replaced whole; a stream, which is written through; or nowhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
+from contextlib import suppress
+from pathlib import Path
+from select import select
+
+STDOUT = Path("/proc/self/fd/1")
+"""What ``-`` means."""
+
+PATIENCE = 10.0
+"""Seconds to wait for somebody to open a FIFO, and for each piece of the report that somebody reads from it."""
+
+OURS = re.compile(rb'\s*\{\s*"format_version":\s*\d+,\s*"generator":\s*\{\s*"name":\s*"pytest-clusterjobs"')
+"""How a JSON report of ours begins."""
+
+JUNIT = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<testsuites?[\s>]")
+"""How JUnit XML begins, whoever wrote it."""
+
+_DRAFT_REFUSED = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV}
+"""Errors of a folder that takes no new file, or of a mounted file, which cannot be replaced but written."""
+
+
+def place(text: str, start: Path) -> Path | None:
+    """The place that an option names, by pytest's rules for paths; ``-`` is stdout, ``none`` is None."""
+    if text == "none":
+        return None
+    if text == "-":
+        return STDOUT
+    return Path(os.path.abspath(start / os.path.expanduser(os.path.expandvars(text))))
+
+
+def is_stream(path: Path) -> bool:
+    """Whether ``path`` leads to something that is written once and through: a device, a FIFO, an open descriptor."""
+    try:
+        return _descriptor(path) is not None or not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
+    """Whether a file is there that is none of ours, as its beginning tells; an empty one may be anybody's."""
+    if is_stream(path) or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(300)
+    except OSError:
+        return True
+    return bool(beginning) and ours.match(beginning) is None
+
+
+def named_in(options: Mapping[str, object], path: Path, start: Path) -> str | None:
+    """The option of this session, but for ours, that names the same file; None if there is none."""
+    real = os.path.realpath(path)
+    for name, value in options.items():
+        if not name.startswith("cluster_") and any(
+            os.path.realpath(found) == real for found in _paths(value, start)
+        ):
+            return name
+    return None
+
+
+def _paths(value: object, start: Path) -> Iterator[Path]:
+    """Every path that an option's value may be, whatever its plugin makes of it."""
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        if isinstance(text, str) and "\0" not in text and (found := place(text, start)) is not None:
+            yield found
+    elif isinstance(value, Mapping):
+        yield from _paths([*value.values()], start)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _paths(each, start)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a regular file; what is in the way is told when the file is written."""
+    if not is_stream(path):
+        with suppress(OSError):
+            Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a report, so that whoever opens a regular file at any instant finds a whole one. Raises OSError."""
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        # Opening it anew would begin at the start of a file that others write to as well.
+        sys.stdout.flush()
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+    elif is_stream(path):
+        with _opened(path) as opened:
+            _feed(opened, data)
+    else:
+        _replace(Path(os.path.realpath(path)), data)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of an open file of this process that ``path`` leads to, as /dev/stdout and ``>(...)`` do."""
+    for _ in range(40):
+        folder, name = os.path.realpath(path.parent), path.name
+        if re.fullmatch(rf"/proc/(self|{os.getpid()})(/task/\d+)?/fd", folder):
+            return int(name) if name.isdecimal() else None
+        try:
+            path = Path(folder, os.readlink(path))
+        except OSError:
+            return None
+    return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A device or FIFO, open for writing without being stopped by a FIFO that nobody reads."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or not path.is_fifo():
+                raise
+            if time.monotonic() >= until:
+                raise TimeoutError(errno.ETIMEDOUT, "nobody reads it") from error
+            time.sleep(0.05)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _feed(descriptor: int, data: bytes) -> None:
+    while data:
+        if not select([], [descriptor], [], PATIENCE)[1]:
+            raise TimeoutError(errno.ETIMEDOUT, "nobody reads it")
+        data = data[os.write(descriptor, data) :]
+
+
+def _replace(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink()
+        if not (isinstance(error, OSError) and error.errno in _DRAFT_REFUSED and path.is_file()):
+            raise
+        path.write_bytes(data)
