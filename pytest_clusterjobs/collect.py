@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .compat import Marked
+from .for_show import WHY_NOTHING_KEY
 from .jobs import CELL_ID
 from .jobs.paths import legible
 from .judge.text import harmless
@@ -23,6 +24,7 @@ from .marks import decorator
 from .marks import JUDGING
 from .matrix import load_matrix
 from .matrix import MatrixErrors
+from .reports.words import NOT_RUN
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -184,6 +186,15 @@ class CellItem(pytest.Function):
         """``path:line`` of the cell, the path relative to rootdir."""
         assert self.parent is not None
         return f"{self.parent.nodeid}:{self.cell.line}"
+
+    def setup(self) -> None:
+        """Set fixtures up, unless nothing was submitted: then there is nothing to report."""
+        stash = self.config.stash
+        if not getattr(self.config.option, "setuponly", False) and not (
+            self.will_run and SESSION_KEY in stash
+        ):
+            pytest.skip(stash.get(WHY_NOTHING_KEY, f"{NOT_RUN}this session submits nothing"))
+        super().setup()
 
     def runtest(self) -> None:
         """Hold the outcome against the expectation."""

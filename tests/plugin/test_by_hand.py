@@ -247,3 +247,24 @@ def test_an_interrupted_session_leaves_nothing_running(project: Project, number:
     process.send_signal(number)
     process.communicate()
     until(lambda: not of_project(project.path), 10)
+
+
+def test_a_forked_process_is_told_that_jobs_are_not_for_it(project: Project) -> None:
+    project.pytester.makepyfile(
+        """
+        import os
+        def test_forks(clusterjobs):
+            job = clusterjobs.submit("true")
+            for act in (lambda: clusterjobs.submit("true"), job.wait, job.cancel):
+                child = os.fork()
+                if not child:
+                    try:
+                        act()
+                    except RuntimeError as error:
+                        os._exit(7 if "forked" in str(error) else 1)
+                    os._exit(2)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        """
+    )
+    for arguments in ([], ["-n1"]):
+        project.run(*arguments).assert_outcomes(passed=1)

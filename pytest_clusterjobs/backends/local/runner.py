@@ -24,6 +24,7 @@ from ..environment import inherited
 from . import guardian
 from .journal import Journal
 from .journal import read
+from .places import is_ours
 from .places import Places
 from .records import to_wire
 from .scheduler import Scheduler
@@ -229,6 +230,9 @@ class Runner:
         try:
             self._spare(peer.fileno())
         except OSError:
+            peer.close()
+            return
+        if not is_ours(peer):
             peer.close()
             return
         peer.setblocking(False)
