@@ -183,6 +183,8 @@ class Run:
         self._channel: Channel | None = None
         self._lock = Lock()
         self._over: dict[str, Record] = {}
+        self._was_there = False
+        """Whether its folder has ever had a runner."""
 
     def call(self, op: str, **message: Any) -> dict[str, Any]:
         """Ask the runner, started if need be, and again if it died meanwhile. Raises BackendError."""
@@ -264,6 +266,7 @@ class Run:
         peer = self.places.connect() if self.places.folder.is_dir() else None
         if peer is None:
             return None
+        self._was_there = True
         channel = Channel(peer)
         try:
             if self._changed is not None:
@@ -289,6 +292,9 @@ class Run:
         raise BackendError(f"the local runner does not start, see {self.places.notes}")
 
     def _launch(self) -> str:
+        if self._was_there and not self.places.folder.is_dir():
+            # Whoever removed it does not want it back.
+            raise BackendError(f"{self.places.folder} was removed or moved")
         self.places.make()
         command = [
             sys.executable,
