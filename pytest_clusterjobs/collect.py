@@ -15,6 +15,7 @@ import pytest
 from .compat import JUDGING
 from .compat import Marked
 from .jobs import CELL_ID
+from .jobs.paths import legible
 from .judge.text import harmless
 from .launched import Found
 from .launched import LAUNCHED_KEY
@@ -186,7 +187,7 @@ class CellItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
-        return self.path, self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
+        return Path(legible(self.path)), self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
 
 
 def _marks(cell: Cell, today: Cell | None) -> list[Mark]:

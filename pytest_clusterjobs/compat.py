@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 from typing import Literal
@@ -119,6 +120,15 @@ def stop_naming_files(config: pytest.Config) -> None:
     if reporter is not None and not reporter.verbosity > 0:
         reporter.ensure_newline()
         reporter.showfspath = False
+
+
+def terminal_of(config: pytest.Config) -> tuple[Any, Any]:
+    """The writer of pytest's reporter, and the stream that it writes to.
+
+    Without the private name the stream is taken to be stdout, as it is unless a plugin has another one made.
+    """
+    writer: Any = config.get_terminal_writer()
+    return writer, getattr(writer, "_file", sys.stdout)
 
 
 def set_suite_time(config: pytest.Config, started: float, ended: float | None) -> None:

@@ -6,6 +6,7 @@ import signal
 from _thread import interrupt_main
 from collections.abc import Generator
 from contextlib import ExitStack
+from contextlib import nullcontext
 from threading import Event
 from threading import Thread
 from typing import Any
@@ -18,6 +19,7 @@ from .engine.runs import runs_dir
 
 if TYPE_CHECKING:
     from .engine.host import Run
+    from .reports.status import Progress
 
 READY = "ready"
 """A file in the run's folder that says that its ledger can be opened."""
@@ -38,6 +40,7 @@ class Controller:
         """Where the run will be, if there is one."""
         self._stack = ExitStack()
         self._run: Run | None = None
+        self._progress: Progress
         self._failures = 0
         self._over = Event()
 
@@ -50,8 +53,8 @@ class Controller:
             except KeyboardInterrupt:
                 if self._run is not None:
                     self._run.ledger.hurry()
-                if self._run is not None and self._run.engine.core.broken is not None:
-                    raise self._run.engine.core.broken from None
+                if self._run is not None and self._run.engine.core.ending is not None:
+                    raise self._run.engine.core.ending from None
                 raise
             finally:
                 self._over.set()
@@ -82,6 +85,7 @@ class Controller:
         owner = Owner(self._config, settings, plan_run(settings, self.folder))
         run = self._stack.enter_context(owner.running())
         self._config.pluginmanager.register(owner, "clusterjobs-owner")
+        self._progress = owner.progress
         return run
 
     def _pump(self, run: Run) -> None:
@@ -89,8 +93,7 @@ class Controller:
         seen = heard = 0
         try:
             while not self._over.is_set():
-                if run.engine.core.broken is not None:
-                    raise run.engine.core.broken
+                run.engine.raise_if_ending()
                 rows = run.ledger.registrations(after=seen)
                 if rows:
                     seen = rows[-1][0]
@@ -98,9 +101,11 @@ class Controller:
                 for number, key, why in run.ledger.wishes(after=heard):
                     heard = number
                     run.engine.cancel([key], why)
+                self._progress.tick()
                 self._over.wait(PUMP_PAUSE)
-        except Exception as error:
-            run.engine.core.fail(error)
+        except BaseException as error:
+            if error is not run.engine.core.ending:
+                run.engine.core.fail(error)
             if not self._over.is_set():
                 # The main thread waits for workers, and those for rows that will never come.
                 interrupt_main(signal.SIGTERM)
@@ -109,10 +114,13 @@ class Controller:
         run.engine.stop()
         run.ledger.set_meta(abort=True)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
         """Stop at maxfail: workers that wait for jobs would keep xdist from stopping."""
+        with nullcontext() if self._run is None else self._progress.aside():
+            done = yield
         self._failures += report.failed
         limit = self._config.option.maxfail
         if self._run is not None and limit and self._failures >= limit:
             self._abort(self._run)
+        return done

@@ -1,19 +1,27 @@
-"""The user's hooks as the engine's extensions: what they answer is checked, what they raise is told."""
+"""The user's hooks as the engine's extensions: what they answer is checked, what they raise is told.
+
+``pytest.fail``, ``skip``, ``xfail`` and ``exit`` mean in a hook what they mean in a test, for the cell that it is about.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
 import pytest
 
+from .engine.extensions import Remark
 from .engine.extensions import Vetoed
 from .engine.records import Field
 from .engine.records import Result
+from .engine.records import Ruling
 from .jobs import Cell
 from .jobs import JobSpec
 from .jobs import Miss
@@ -22,6 +30,9 @@ from .judge.text import one_line
 from .judge.text import printable
 
 PREFIX = "pytest_clusterjobs_"
+
+NO_COMPLAINT = "no complaint"
+"""What is expected of a hook that is asked about an end."""
 
 MOST_FIELDS = 50
 """Fields that hooks may add to one cell."""
@@ -37,6 +48,8 @@ class HookCalls:
         self._config = config
         self._lock = threading.Lock()
         self._troubles: dict[str, int] = {}
+        self.ending: BaseException | None = None
+        """The first ``pytest.exit`` that a hook raised in a thread of the engine."""
 
     @property
     def troubles(self) -> list[str]:
@@ -58,70 +71,107 @@ class HookCalls:
             return cell.spec
         try:
             answer = self._call(name, cell=cell, attempt=attempt)
-        except Exception as error:
-            raise Vetoed(_raised(name, error)) from error
+            # A hook may have changed what it was given: a spec that is built anew is checked anew.
+            replace(cell.spec)
+        except BaseException as error:
+            said = self._said(name, error)
+            if isinstance(said, Ruling):
+                raise Vetoed(said.reason, said) from error
+            raise Vetoed(said.seen if said is not None else _raised(name, error)) from error
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
-            return answer
+            return replace(answer)
         if isinstance(answer, str):
             raise Vetoed(one_line(answer))
         raise Vetoed(f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a JobSpec or a text")
 
-    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterator[Miss]:
+    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterator[Remark]:
         """What hooks find wrong: their texts, their failed assertions, their exceptions."""
         name = "check"
         if not self._has(name):
             return
         try:
             answers = self._call(name, cell=cell, outcome=outcome, log=log)
-        except Exception as error:
-            yield Miss(name, "no complaint", _raised(name, error))
+        except BaseException as error:
+            yield self._said(name, error) or Miss(name, NO_COMPLAINT, _raised(name, error))
             return
         for answer in answers:
             wrong = f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a text"
             words = answer if isinstance(answer, str) else wrong
             if words:
-                yield Miss(name, "no complaint", one_line(words))
+                yield Miss(name, NO_COMPLAINT, one_line(words))
 
-    def fields(self, cell: Cell, result: Result) -> Mapping[str, Field]:
+    def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """The fields of all hooks; of two with one name, the one that pluggy asks first has it."""
         name = "report_fields"
         if not self._has(name):
-            return {}
+            return {}, ()
         found: dict[str, Field] = {}
+        remarks: Sequence[Remark] = ()
         try:
             for answer in self._call(name, cell=cell, result=result):
                 for field, value in dict(answer).items():
                     found.setdefault(one_line(str(field), 80), _plain(value))
-        except Exception as error:
-            self._note(_raised(name, error))
-        return dict(list(found.items())[:MOST_FIELDS])
+        except BaseException as error:
+            remarks = self._said_or_noted(name, error)
+        return dict(list(found.items())[:MOST_FIELDS]), remarks
 
-    def ended(self, cell: Cell, result: Result) -> None:
+    def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
         """Tell the hooks."""
         name = "job_ended"
         if self._has(name):
             try:
                 self._call(name, cell=cell, result=result)
-            except Exception as error:
-                self._note(_raised(name, error))
+            except BaseException as error:
+                return self._said_or_noted(name, error)
+        return ()
 
     def _has(self, name: str) -> bool:
         # At 10,000 cells calls for nobody would cost as much as the rest of the engine.
         return bool(getattr(self._config.hook, PREFIX + name).get_hookimpls())
 
     def _call(self, name: str, **arguments: Any) -> Any:
+        if self.ending is not None:
+            raise self.ending
         return getattr(self._config.hook, PREFIX + name)(config=self._config, **arguments)
+
+    def _said(self, name: str, error: BaseException) -> Remark | None:
+        """What an exception means that means something in a test; None for any other."""
+        if isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
+            if threading.current_thread() is threading.main_thread():
+                raise error
+            self.ending = self.ending or error
+            return Ruling("exit", one_line(f"{PREFIX}{name} ended the session: {error}"))
+        if isinstance(error, pytest.xfail.Exception):
+            return Ruling("xfail", one_line(str(error)))
+        if isinstance(error, pytest.skip.Exception) or _is_unittest_skip(error):
+            return Ruling("skip", one_line(str(error)))
+        if isinstance(error, pytest.fail.Exception):
+            return Miss(name, NO_COMPLAINT, one_line(str(error)))
+        return None
+
+    def _said_or_noted(self, name: str, error: BaseException) -> Sequence[Remark]:
+        said = self._said(name, error)
+        if said is None:
+            self._note(_raised(name, error))
+            return ()
+        return (said,)
 
     def _note(self, words: str) -> None:
         with self._lock:
             self._troubles[words] = self._troubles.get(words, 0) + 1
 
 
-def _raised(name: str, error: Exception) -> str:
+def _is_unittest_skip(error: BaseException) -> bool:
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and isinstance(error, unittest.SkipTest)
+
+
+def _raised(name: str, error: BaseException) -> str:
     if isinstance(error, AssertionError) and str(error):
-        return one_line(str(error))
+        # What pytest's rewriting explains stands below the message.
+        return one_line(str(error).partition("\nassert ")[0])
     return one_line(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
 
 

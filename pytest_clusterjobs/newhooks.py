@@ -3,6 +3,9 @@
 The first runs wherever a matrix is collected. The others run in the process that owns the run (the
 controller under xdist), in threads of the engine, several at once: they see conftest files that pytest
 loads at its start, those of rootdir and of the folders named on the command line.
+
+``pytest.fail``, ``pytest.skip``, ``pytest.xfail`` and ``pytest.exit`` mean in them what they mean in a test, for
+the cell that the hook is called for.
 """
 
 from __future__ import annotations
@@ -54,4 +57,7 @@ def pytest_clusterjobs_report_fields(
 
 
 def pytest_clusterjobs_job_ended(config: pytest.Config, cell: Cell, result: Result) -> None:
-    """Called when an attempt has ended, was judged, and stands in the ledger; also when another attempt follows."""
+    """Called when an attempt has ended and was judged, before its cell is reported; also when another attempt follows.
+
+    After a crash it may be called again for the same attempt, by the session that resumes the run.
+    """

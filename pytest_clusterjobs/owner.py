@@ -27,6 +27,7 @@ from .engine.ledger import LedgerError
 from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
 from .hooks import HookCalls
+from .jobs.paths import legible
 from .judge import printable
 from .judge.text import counted
 from .reports.clerk import Clerk
@@ -34,8 +35,8 @@ from .reports.environment import describe_environment
 from .reports.environment import git_state
 from .reports.junit import PREFIX
 from .reports.sidecar import summarise
+from .reports.status import Progress
 from .reports.terminal import location_of
-from .reports.terminal import Progress
 from .reports.terminal import Row
 from .reports.terminal import rows_of
 from .reports.terminal import write_summary
@@ -121,7 +122,7 @@ class Owner:
                     run.ledger.hurry()
                     raise
                 finally:
-                    self.progress.clear()
+                    self.progress.close()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
             words = printable(str(error), 2000)
@@ -147,10 +148,9 @@ class Owner:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
             self._untaken = len(run.engine.unsubmitted()) - self._unheard
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
-        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in lines)
-        self._unreported = sum(
-            line.reported is None and not run.engine.is_by_hand(line.key) for line in lines
-        )
+        cells = [line for line in lines if not run.engine.is_by_hand(line.key)]
+        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
+        self._unreported = sum(line.reported is None for line in cells)
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)
@@ -167,7 +167,7 @@ class Owner:
         if self._clerk is None or self._run is None:
             return
         engine = self._run.engine
-        for job in engine.of_test(report.nodeid):
+        for job in engine.of_test(legible(report.nodeid)):
             # The test stands in JUnit by itself; here its word is its jobs'.
             self._clerk.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:

@@ -72,11 +72,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile
     if not named and not is_matrix(file_path, config.rootpath, config.getini("cluster_matrices")):
         return None
     from .collect import MatrixFile
+    from .jobs.paths import legible
 
     config.stash[_COLLECTED] = True
     # pytest gives every file outside of rootdir that is named by itself the same, empty node id.
-    outside = not file_path.is_relative_to(config.rootpath)
-    nodeid = Path(os.path.relpath(file_path, config.rootpath)).as_posix() if outside else None
+    nodeid = legible(Path(os.path.relpath(file_path, config.rootpath)).as_posix())
     file: MatrixFile = MatrixFile.from_parent(parent, path=file_path, nodeid=nodeid)
     return file
 
@@ -101,6 +101,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     manager = config.pluginmanager
     if not by_hand and not config.stash.get(_COLLECTED, False) and not manager.hasplugin(_CHECKING):
         return
+    if by_hand:
+        from .by_hand.fixture import Expectations
+
+        manager.register(Expectations(), "clusterjobs-by-hand")
     folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
     if folder is not None:
         from .xdist import want_run

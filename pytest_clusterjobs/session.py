@@ -17,7 +17,9 @@ from .collect import SESSION_KEY
 from .collect import UnmetExpectation
 from .compat import keep_from_rerunning
 from .engine.records import Result
+from .engine.records import Ruling
 from .jobs import Verdict
+from .jobs.paths import legible
 from .judge import failure_text
 from .judge import summary
 from .judge.text import one_line
@@ -81,15 +83,23 @@ class CellSession:
         if result is None:
             pytest.skip(one_line(self._results.why_none(item.key), 1000))
         if result.judgement.verdict is Verdict.NOT_RUN:
-            pytest.skip(one_line(f"{NOT_RUN}{result.outcome.detail}", 1000))
+            if result.ruling is not None and result.ruling.kind != "exit":
+                _follow(result.ruling)
+            why = result.ruling.reason if result.ruling else result.outcome.detail
+            pytest.skip(one_line(f"{NOT_RUN}{why}", 1000))
         if result.judgement.verdict is Verdict.ERROR:
             raise InfrastructureError(self._explain(item, result), self._summary(item, result))
 
     def check_expectation(self, item: CellItem) -> None:
-        """Raise if the expectation is unmet. Called in the item's call."""
+        """Raise if the expectation is unmet, or what the user's hooks say. Called in the item's call."""
         assert item.result is not None
+        ruling = item.result.ruling
+        if ruling is not None and ruling.kind == "xfail":
+            _follow(ruling)
         if item.result.judgement.verdict is Verdict.FAILED:
             raise UnmetExpectation(self._explain(item, item.result), self._summary(item, item.result))
+        if ruling is not None:
+            _follow(ruling)
 
     @staticmethod
     def _summary(item: CellItem, result: Result) -> str:
@@ -131,8 +141,8 @@ class CellSession:
     def _tell_end(
         self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
-        if report.skipped and str(excinfo.value).startswith((NOT_RUN, PENDING)):
-            report.longrepr = (str(item.path), item.cell.line, f"Skipped: {excinfo.value}")
+        if isinstance(excinfo.value, pytest.skip.Exception) and _is_ours(item, str(excinfo.value)):
+            report.longrepr = (legible(item.path), item.cell.line, f"Skipped: {excinfo.value}")
             return
         if not isinstance(excinfo.value, CellEnd):
             if report.when == "setup" and item.result is None:
@@ -155,6 +165,19 @@ class CellSession:
     def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
         """pytest-timeout's limit is the job's here, counted from its start; its timers are not for cells."""
         return True if isinstance(item, CellItem) else None
+
+
+def _follow(ruling: Ruling) -> None:
+    """Do what a hook said, here where it means something to pytest."""
+    if ruling.kind == "xfail":
+        pytest.xfail(ruling.reason)
+    pytest.skip(ruling.reason)
+
+
+def _is_ours(item: CellItem, reason: str) -> bool:
+    """Whether a skip is about the job, rather than a fixture's or a mark's."""
+    ruling = item.result.ruling if item.result is not None else None
+    return reason.startswith((NOT_RUN, PENDING)) or (ruling is not None and reason == ruling.reason)
 
 
 def _tell_job_times(report: pytest.TestReport, result: Result) -> None:
@@ -192,20 +215,23 @@ class Waiting:
         tick: Callable[[], None] = lambda: None,
         give_up: Callable[[str, str], None] = lambda key, why: None,
         why_none: Callable[[str], str] = lambda key: f"{NOT_RUN}the session stopped before its job ended",
+        clear: Callable[[], None] = lambda: None,
     ) -> None:
         self._wait_a_moment = wait_a_moment
         self._stopped = stopped
         self._tick = tick
         self._give_up = give_up
         self._why_none = why_none
+        self._clear = clear
 
     def wait(self, key: str) -> Result | None:
         """Wait in short turns, so that Ctrl-C, the status line and a stopping session get theirs."""
-        while (result := self._wait_a_moment(key)) is None:
-            if self._stopped(key):
-                return None
-            self._tick()
-        return result
+        try:
+            while (result := self._wait_a_moment(key)) is None and not self._stopped(key):
+                self._tick()
+            return result
+        finally:
+            self._clear()
 
     def why_none(self, key: str) -> str:
         """Pass it on."""

@@ -137,7 +137,8 @@ class SingleProcess:
 
         def refused(key: str) -> Result | None:
             result = engine.result(key)
-            return result if result is not None and _was_not_taken(result.outcome) else None
+            settled = result is not None and (_was_not_taken(result.outcome) or result.ruling is not None)
+            return result if settled else None
 
         if self._settings.mode is Mode.LAUNCH:
             # What was accepted is for a later check to judge, even if it has ended already.
@@ -150,6 +151,7 @@ class SingleProcess:
             owner.progress.tick,
             lambda key, why: engine.cancel([key], why),
             lambda key: self._why_pending(run, key),
+            owner.progress.clear,
         )
 
     def _why_pending(self, run: Run, key: str) -> str:
@@ -217,9 +219,8 @@ class CompletionLoop:
     def _next_end(self) -> Result:
         assert self._engine is not None
         assert self._owner is not None
-        while (result := self._engine.next_result(TURN)) is None:
-            self._owner.progress.tick()
-        return result
+        engine = self._engine
+        return self._owner.progress.until(lambda: engine.next_result(TURN))
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:

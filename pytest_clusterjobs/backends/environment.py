@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 
 from ..jobs import JobSpec
+from ..jobs.paths import utf8
 from ..jobs.token import Token
 from .protocol import SubmissionRejected
 
@@ -22,7 +23,8 @@ _NOT_INHERITED = ("PYTEST_", "CLUSTERJOBS_", "COV_", "COVERAGE_")
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The part of a launching process's environment that a job may inherit: nothing of the test run itself."""
-    return {key: value for key, value in environ.items() if not key.startswith(_NOT_INHERITED)}
+    kept = ((name, value) for name, value in environ.items() if not name.startswith(_NOT_INHERITED))
+    return {utf8(name): utf8(value) for name, value in kept}
 
 
 def job_variables(spec: JobSpec, token: str) -> dict[str, str]:
@@ -45,7 +47,7 @@ def secrets_of(spec: JobSpec) -> dict[str, str]:
     missing = [name for name in spec.secrets if name not in os.environ]
     if missing:
         raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
-    return {name: os.environ[name] for name in spec.secrets}
+    return {name: utf8(os.environ[name]) for name in spec.secrets}
 
 
 def node_variables(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from .protocol import BackendError
 from .protocol import BackendType
 from .protocol import Capabilities
 from .protocol import SubmissionRejected
+from .protocol import Unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,10 @@ class Objection:
     """That limit."""
     remedy: str = ""
     """What lifts it."""
+    about: str = ""
+    """What of the job a check's line begins with: ``options.slurm``, ``resources.memory``; empty if with nothing."""
+    unset: tuple[Unset, ...] = ()
+    """The site settings that are missing, where these are the reason."""
 
     def told(self, *fixes: str) -> str:
         """All of it in one line, with further ``fixes``."""
@@ -67,11 +74,26 @@ def objections(
     """All that is known against a spec before the backend NAME is opened."""
     yield from excesses(spec, can, name)
     try:
-        lines = [str(line) for line in kind.check(spec, settings)]
+        said = list(kind.check(spec, settings))
     except Exception as error:
-        lines = [f"its check fails with {_told(error)}"]
-    for line in lines:
-        yield Objection(f"backend {name}: {line}")
+        said = [f"its check fails with {_told(error)}"]
+    unset = tuple(each for each in said if isinstance(each, Unset))
+    if unset:
+        yield Objection(settings_needed(name, unset), unset=unset)
+    for each in said:
+        if not isinstance(each, Unset):
+            about = _ABOUT.match(each)
+            yield Objection(f"backend {name}: {each}", about=about[1] if about else "")
+
+
+_ABOUT = re.compile(r"([a-z_]+(?:\.[\w-]+)*): ")
+
+
+def settings_needed(name: str, unset: Sequence[Unset], source: str = "pyproject.toml") -> str:
+    """What to set in the site settings of the backend NAME, which ``source`` holds."""
+    *others, last = map(str, unset)
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f"backend {name}: set {names} under [tool.clusterjobs.backends.{name}] in {source}"
 
 
 def sound(tell: Callable[[], object]) -> Capabilities:

@@ -212,6 +212,18 @@ class BackendContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Unset:
+    """A site setting that a job needs and the site has not made: what ``check`` says of it."""
+
+    name: str
+    note: str = ""
+    """When it is needed, or what else will do."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.note})" if self.note else self.name
+
+
+@dataclass(frozen=True, slots=True)
 class BackendType:
     """A kind of backend; light to import, it opens what is heavy."""
 
@@ -221,8 +233,8 @@ class BackendType:
     """Keys of its site settings."""
     options: frozenset[str] = frozenset()
     """Keys of ``options.NAME`` in a matrix."""
-    check: Callable[[JobSpec, Mapping[str, Any]], Iterable[str]] = lambda spec, settings: ()
-    """What of this spec cannot be had here, one line each; asked at collection."""
+    check: Callable[[JobSpec, Mapping[str, Any]], Iterable[str | Unset]] = lambda spec, settings: ()
+    """What of this spec cannot be had here, one line each, and the site settings that it lacks; asked at collection."""
     capabilities: Callable[[Mapping[str, Any]], Capabilities] | None = None
     """What a backend with these site settings can do, told without opening it, so that what it cannot do is refused at
     collection. Raises BackendError in one line for settings that cannot be. ``None``: only an opened one tells."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
+from ..collect import UnmetExpectation
+from ..jobs.paths import legible
 from ..settings import settings_of
 from . import FIXTURE
 from .jobs import Jobs
 from .links import Link
 
 LINK_KEY = pytest.StashKey[Link]()
+JOBS_KEY = pytest.StashKey[Jobs]()
 
 
 def jobs_of(request: pytest.FixtureRequest) -> Jobs:
@@ -27,11 +32,27 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     settings = settings_of(config)
     node: pytest.Item = request.node
     path, line, _ = node.location
-    return Jobs(
+    jobs = node.stash[JOBS_KEY] = Jobs(
         link,
         settings.site,
-        owner=node.nodeid,
-        path=path,
+        owner=legible(node.nodeid),
+        path=legible(path),
         line=(line or 0) + 1,
         backend=settings.backend or "local",
     )
+    return jobs
+
+
+class Expectations:
+    """Has a test fail of whose jobs an expectation is unmet."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Hold the jobs of a test that has passed so far against what it expects of them."""
+        yield
+        jobs = item.stash.get(JOBS_KEY, None)
+        if jobs is not None:
+            try:
+                jobs.check()
+            except UnmetExpectation as error:
+                pytest.fail(str(error), pytrace=False)

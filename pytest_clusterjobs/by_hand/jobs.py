@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 from typing import Self
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
+from ..collect import UnmetExpectation
 from ..engine.finish import reader
 from ..engine.job import Job as Attempting
 from ..engine.records import Registration
@@ -21,9 +23,11 @@ from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import Phase
 from ..jobs import Reason
+from ..jobs import Verdict
+from ..judge import failure_text
 from . import CANCELLED
+from . import checks
 from . import UNWANTED
-from .checks import checked
 from .links import Link
 
 TURN = 0.5
@@ -32,7 +36,7 @@ TURN = 0.5
 PATIENCE = 30.0
 """Seconds to wait for the ends of jobs that are cancelled because nobody waits for them any more."""
 
-ANY_END = Expectation(reasons=tuple(Reason), exit_codes=None)
+ANY_END = Expectation(reasons=tuple(Reason))
 """What is expected of a job where its test says nothing: the test itself is the judge."""
 
 
@@ -81,8 +85,9 @@ class Job:
             )
         return attempt.observation
 
-    def wait(self, timeout: float | None = None) -> Outcome:
-        """Wait for its end, at most ``timeout`` seconds. Raises TimeoutError (the job goes on), RunStopped."""
+    def wait(self, timeout: float | str | None = None) -> Outcome:
+        """Wait for its end, at most ``timeout`` (seconds, or such as ``2m``). Raises TimeoutError (the job goes on), RunStopped."""
+        timeout = checks.seconds("timeout", timeout)
         until = None if timeout is None else time.monotonic() + timeout
         while self.result is None:
             left = TURN if until is None else min(TURN, until - time.monotonic())
@@ -105,6 +110,28 @@ class Job:
         job = Attempting(self._entry, attempt.number, attempt.token, attempt.spec, handle=attempt.handle)
         logs = reader(self._open_backend(self._entry.cell.backend), job)
         return logs.whole(node).text if tail is None else logs.tail(node, tail)
+
+    def unmet(self) -> str | None:
+        """Once it has ended: what is wrong with its end, where something is expected of it. Raises RunStopped."""
+        cell = self._entry.cell
+        if cell.expect is ANY_END:
+            return None
+        self.wait()
+        assert self.result is not None
+        judgement = self.result.judgement
+        if judgement.verdict not in (Verdict.FAILED, Verdict.ERROR):
+            return None
+        return failure_text(
+            judgement,
+            self.result.outcome,
+            cell.expect,
+            cell.spec,
+            location=f"{self._entry.path}:{cell.line}",
+            rerun=f"pytest {shlex.quote(self._entry.test or '')}",
+            log_tails=self.result.logs,
+            job_id=self.result.job_id,
+            url=self.result.url,
+        )
 
     def cancel(self) -> None:
         """Ask for its end; ``wait`` tells when it has come. Nothing happens to a job that has ended."""
@@ -142,30 +169,36 @@ class Jobs:
         spec: JobSpec | str,
         *,
         backend: str | None = None,
-        expect: Expectation | None = None,
+        expect: Expectation | Mapping[str, Any] | None = None,
         infra_retries: int = 0,
         **fields: Any,
     ) -> Job:
         """Submit a job, and return at once.
 
-        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of it. ``expect`` is
-        what reports hold its end against, and ``result.judgement`` says; silent, that is the test's affair.
-        Raises ValueError for a spec that cannot be, UnknownBackend, BackendError, LedgerError.
+        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of it. ``expect`` is how it
+        must end, as an Expectation or as a matrix says it: a test that passes otherwise fails if it is unmet. Silent, that
+        is the test's affair. Raises TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
         """
-        given = replace(spec, **fields) if isinstance(spec, JobSpec) else JobSpec(spec, **fields)
-        name = backend or self._backend
-        job = Job(
-            self._link,
-            self._entry(checked(given, self._site, name), name, expect, infra_retries),
-            self._opened,
-        )
+        given = checks.spec_of(spec, fields, ("backend", "expect", "infra_retries"))
+        name = self._backend if backend is None else checks.text("backend", backend)
+        wanted = checks.expectation(expect, given)
+        retries = checks.whole("infra_retries", infra_retries, 20)
+        entry = self._entry(checks.checked(given, self._site, name), name, wanted, retries)
+        job = Job(self._link, entry, self._opened)
         self._link.submit(job._entry)
         self._jobs.append(job)
         return job
 
-    def run(self, spec: JobSpec | str, *, timeout: float | None = None, **others: Any) -> Outcome:
+    def run(self, spec: JobSpec | str, *, timeout: float | str | None = None, **others: Any) -> Outcome:
         """Submit a job and wait for its end. Raises what ``submit`` and ``wait`` raise."""
+        timeout = checks.seconds("timeout", timeout)
         return self.submit(spec, **others).wait(timeout)
+
+    def check(self) -> None:
+        """Wait for the jobs of which something is expected. Raises UnmetExpectation where one of them ended otherwise."""
+        texts = [text for job in self._jobs if (text := job.unmet()) is not None]
+        if texts:
+            raise UnmetExpectation("\n\n".join(texts), texts[0].partition("\n")[0])
 
     def _entry(self, spec: JobSpec, backend: str, expect: Expectation | None, retries: int) -> Registration:
         known = {job.key for job in self._jobs}

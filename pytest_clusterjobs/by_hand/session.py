@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from ..engine.runs import new_run_id
 from ..engine.runs import runs_dir
 from ..reports.clerk import Clerk
 from ..settings import read_site
+from .checks import text
 from .jobs import Jobs
 from .links import EngineLink
 
@@ -25,18 +29,48 @@ PATIENCE = 60.0
 """Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
 
 
-@contextmanager
-def open_backend(name: str = "local", *, rootdir: Path | None = None, **settings: Any) -> Iterator[Jobs]:
+def open_backend(
+    name: str = "local", *, rootdir: str | os.PathLike[str] | None = None, **settings: Any
+) -> Opening:
     """Submit jobs without pytest, one by one: ``with ... as backend: backend.submit("true").wait()``.
 
     NAME and its settings are those of the project in ``rootdir`` (the current folder), and ``settings``
     go on top. It is a run like pytest's: it has a ledger and a report in ``.clusterjobs/runs``, the
-    ``clusterjobs`` command sees it, and no job outlives the block, or the process, for long.
-    Raises UnknownBackend, BackendError, LedgerError.
+    ``clusterjobs`` command sees it, and no job outlives the block, or the process, for long. A block that ends without an
+    exception waits for the jobs that have an ``expect``, and raises UnmetExpectation where one ended otherwise.
+    Raises TypeError, UnknownBackend; the block raises BackendError, LedgerError.
     """
-    root = (rootdir or Path.cwd()).resolve()
-    site = _site(root, name, settings)
-    site.settings(name)
+    root = Path.cwd() if rootdir is None else Path(rootdir).resolve()
+    if not root.is_dir():
+        raise NotADirectoryError(f"open_backend: rootdir is no folder: {root}")
+    site = _site(root, text("name", name), settings)
+    site.capabilities(name)
+    return Opening(name, root, site)
+
+
+class Opening(AbstractContextManager[Jobs]):
+    """A backend that a ``with`` block opens."""
+
+    def __init__(self, name: str, root: Path, site: Site) -> None:
+        self._name = name
+        self._run = _opened(name, root, site)
+
+    def __enter__(self) -> Jobs:
+        return self._run.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._run.__exit__(kind, error, trace)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"open_backend() is for a with block: with open_backend({self._name!r}) as backend: backend.{name}"
+        )
+
+
+@contextmanager
+def _opened(name: str, root: Path, site: Site) -> Iterator[Jobs]:
     run_id = new_run_id()
     plan = RunPlan(run_id, runs_dir(root) / run_id, root, site, patience=PATIENCE)
     with start_run(plan) as run:
@@ -45,6 +79,7 @@ def open_backend(name: str = "local", *, rootdir: Path | None = None, **settings
             owner = f"open_backend({name})"
             with Jobs(EngineLink(run), site, owner=owner, path=owner, backend=name) as jobs:
                 yield jobs
+                jobs.check()
         finally:
             run.stop()
             clerk.close()

@@ -17,8 +17,8 @@ from ..engine.host import LEDGER
 from ..engine.kill import Killer
 from ..engine.kill import unsettled
 from ..engine.ledger import LedgerError
+from ..jobs.notation import parse_duration
 from ..judge.text import one_line
-from ..matrix.values import parse_duration
 from .errors import NOT_GREEN
 from .errors import Trouble
 from .options import as_json

@@ -44,6 +44,7 @@ def dump_result(result: Result, outcome: str | None) -> str:
         "url": json.dumps(result.url),
         "logs": json.dumps(dict(result.logs)),
         "fields": json.dumps(dict(result.fields)),
+        "ruling": "null" if result.ruling is None else dump(result.ruling),
     }
     return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
 

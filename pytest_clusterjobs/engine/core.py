@@ -49,6 +49,11 @@ class Core:
     """A bug in one of the threads, to be raised where somebody waits."""
 
     @property
+    def ending(self) -> BaseException | None:
+        """What ends the session, to be raised where somebody waits."""
+        return self.broken or self.extensions.ending
+
+    @property
     def nodes_in_flight(self) -> int:
         """Nodes that the jobs in flight hold or wait for."""
         return sum(job.spec.nodes for job in self.in_flight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..jobs import Cell
@@ -13,14 +14,27 @@ from ..jobs import Miss
 from ..jobs import Outcome
 from .records import Field
 from .records import Result
+from .records import Ruling
+
+Remark = Miss | Ruling
+"""What the user's code says of a cell: what is wrong with its end, or what becomes of its item."""
 
 
 class Vetoed(Exception):
     """Its attempt is not to be submitted; the message is one line that says why."""
 
+    def __init__(self, why: str, ruling: Ruling | None = None) -> None:
+        super().__init__(why)
+        self.ruling = ruling
+        """What becomes of the item, unless the submission is refused as an error."""
+
 
 class Extensions(Protocol):
     """Called from the engine's threads; nothing but ``Vetoed`` may be raised."""
+
+    @property
+    def ending(self) -> BaseException | None:
+        """What the user's code ends the session with, to be raised where somebody waits; the threads go on."""
 
     @property
     def changes_specs(self) -> bool:
@@ -29,18 +43,20 @@ class Extensions(Protocol):
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         """What to submit for an attempt of a cell, counted from 1. Raises Vetoed."""
 
-    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Miss]:
-        """What else is wrong with an end that is an answer; ``log(rank)`` is a rank's whole log."""
+    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Remark]:
+        """What else there is to say of an end that is an answer; ``log(rank)`` is a rank's whole log."""
 
-    def fields(self, cell: Cell, result: Result) -> Mapping[str, Field]:
-        """More fields for the reports of an attempt that has been judged."""
+    def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
+        """More fields for the reports of an attempt that has been judged, and what else there is to say of it."""
 
-    def ended(self, cell: Cell, result: Result) -> None:
-        """Told of every attempt that has ended, once the ledger has it."""
+    def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
+        """Told of every attempt that has ended and was judged; what there is to say of it."""
 
 
 class NoExtensions:
     """Nothing is added."""
+
+    ending: BaseException | None = None
 
     @property
     def changes_specs(self) -> bool:
@@ -51,13 +67,14 @@ class NoExtensions:
         """The cell's own spec."""
         return cell.spec
 
-    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Miss]:
+    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Remark]:
         """Nothing is wrong."""
         return ()
 
-    def fields(self, cell: Cell, result: Result) -> Mapping[str, Field]:
+    def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """None."""
-        return {}
+        return {}, ()
 
-    def ended(self, cell: Cell, result: Result) -> None:
+    def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
         """Nobody is told."""
+        return ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import replace
 
 from ..backends.protocol import Backend
 from ..jobs import Judgement
 from ..jobs import LogChunk
+from ..jobs import Miss
 from ..jobs import NodeState
 from ..jobs import Observation
 from ..jobs import Outcome
@@ -18,10 +20,12 @@ from ..judge import judge
 from ..judge import outcome as judge_outcome
 from .extensions import Extensions
 from .extensions import NoExtensions
+from .extensions import Remark
 from .job import Job
 from .logs import LogReader
 from .records import Field
 from .records import Result
+from .records import Ruling
 from .redact import redact
 
 EXCERPT_TAIL = 8_192
@@ -66,9 +70,14 @@ _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
 
 
 def finish(
-    job: Job, observation: Observation, logs: LogReader | None, extensions: Extensions | None = None
+    job: Job,
+    observation: Observation,
+    logs: LogReader | None,
+    extensions: Extensions | None = None,
+    *,
+    tell: bool = True,
 ) -> Result:
-    """Judge a job that has ended or that this run has given up on."""
+    """Judge a job that has ended or that this run has given up on; with ``tell`` the user's code is told."""
     extensions = extensions or NoExtensions()
     cell = job.registration.cell
     whole: Callable[[int], LogChunk] | None = logs.whole if logs is not None else None
@@ -81,8 +90,10 @@ def finish(
         submitted=job.submitted,
     )
     judgement = judge(cell.expect, ended, log=whole, nodes=job.spec.nodes)
+    ruling = job.ruling
     if logs is not None and judgement.verdict in _ANSWERS:
-        judgement = _checked(judgement, job, ended, logs, extensions)
+        remarks = extensions.check(cell, ended, lambda rank: logs.whole(rank).text)
+        judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
     result = Result(
         key=job.key,
         outcome=ended,
@@ -91,23 +102,32 @@ def finish(
         job_id=job.handle.job_id if job.handle else None,
         url=job.handle.url if job.handle else None,
         logs=_excerpts(job, ended, judgement, logs),
+        ruling=ruling,
     )
-    return replace(result, fields=_redacted(extensions.fields(cell, result), job))
+    fields, remarks = extensions.fields(cell, result)
+    judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
+    result = replace(result, fields=_redacted(fields, job), judgement=judgement, ruling=ruling)
+    if not tell:
+        return result
+    judgement, ruling = _with_remarks(job, judgement, ruling, extensions.ended(cell, result))
+    return replace(result, judgement=judgement, ruling=ruling)
 
 
-def _checked(
-    judgement: Judgement, job: Job, ended: Outcome, logs: LogReader, extensions: Extensions
-) -> Judgement:
-    """The judgement with what the user's own checks find wrong."""
-
-    def log(rank: int) -> str:
-        return logs.whole(rank).text
-
-    misses = tuple(extensions.check(job.registration.cell, ended, log))
-    if not misses:
-        return judgement
-    redacted = tuple(replace(miss, seen=redact(miss.seen, job.spec.secrets)) for miss in misses)
-    return replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, *redacted))
+def _with_remarks(
+    job: Job, judgement: Judgement, ruling: Ruling | None, remarks: Iterable[Remark]
+) -> tuple[Judgement, Ruling | None]:
+    """Judgement and ruling with what the user's code says; that is nothing where the job gave no answer."""
+    if judgement.verdict not in _ANSWERS:
+        return judgement, ruling
+    for remark in remarks:
+        if isinstance(remark, Miss):
+            miss = replace(remark, seen=redact(remark.seen, job.spec.secrets))
+            judgement = replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, miss))
+        elif ruling is None:
+            ruling = replace(remark, reason=redact(remark.reason, job.spec.secrets))
+    if ruling is not None and ruling.kind == "exit" and judgement.verdict is Verdict.PASSED:
+        judgement = replace(judgement, verdict=Verdict.NOT_RUN)
+    return judgement, ruling
 
 
 def _redacted(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:

@@ -16,6 +16,7 @@ from .clock import Clock
 from .gate import Gate
 from .records import Attempt
 from .records import Registration
+from .records import Ruling
 from .redact import redact
 
 LOST_AFTER = 300.0
@@ -68,6 +69,8 @@ class Job:
     request: OwnAction | None = None
     """What another thread wants done to it; the poller notes and does it."""
     action: OwnAction | None = None
+    ruling: Ruling | None = None
+    """What the user's code said becomes of its item, before it was submitted."""
     due_at: float = 0.0
     answered_at: float = 0.0
     """When the cluster last said anything about it."""

@@ -69,8 +69,6 @@ class Round:
     results: list[Result] = field(default_factory=list)
     again: list[Job] = field(default_factory=list)
     """New attempts that follow."""
-    told: list[tuple[Job, Result]] = field(default_factory=list)
-    """Attempts that ended, for those who want to be told."""
     done: set[Job] = field(default_factory=set)
     to_cancel: list[Job] = field(default_factory=list)
     heard: set[Job] = field(default_factory=set)
@@ -269,7 +267,6 @@ class Poller:
 
     def _finish(self, job: Job, observation: Observation, logs: LogReader | None, notes: Round) -> None:
         result = finish(job, observation, logs, self._core.extensions)
-        notes.told.append((job, result))
         notes.ended.append((job.token, result.outcome))
         notes.done.add(job)
         again = self._retry(job, result)
@@ -349,8 +346,6 @@ class Poller:
                 job.asked = True
             if notes.done or notes.heard:
                 self._core.changed.notify_all()
-        for job, result in notes.told:
-            self._core.extensions.ended(job.registration.cell, result)
 
     # Trouble.
 

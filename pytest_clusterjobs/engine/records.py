@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from typing import Literal
 
 from ..jobs import Cell
 from ..jobs import Handle
@@ -72,6 +73,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the user's code says becomes of a cell's item, as ``pytest.skip``, ``xfail`` and ``exit`` do in a test."""
+
+    kind: Literal["skip", "xfail", "exit"]
+    """``exit``: the session ended before the code had said anything about the cell."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a cell ended, for the item that reports it."""
 
@@ -86,3 +96,5 @@ class Result:
     """The end of a few ranks' logs, secrets taken out; empty for a cell that passed."""
     fields: Mapping[str, Field] = field(default_factory=dict)
     """What user hooks add to the reports."""
+    ruling: Ruling | None = None
+    """What user hooks say becomes of the item, whatever the verdict."""

@@ -98,8 +98,6 @@ def reject(core: Core, refused: Mapping[Job, str], *, by_this_run: bool = False)
         for job, result in results.items():
             core.in_flight.discard(job)
             core.complete(result)
-    for job, result in results.items():
-        core.extensions.ended(job.registration.cell, result)
 
 
 def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
@@ -109,7 +107,7 @@ def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
     results = {}
     for job, action in ends.items():
         job.action = action
-        results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions)
+        results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions, tell=job.is_prepared)
     # One that was submitted in vain before has an intent.
     core.ledger.forget(job.token for job in ends)
     core.ledger.observe(core.clock.time(), results=list(results.values()))
@@ -117,6 +115,3 @@ def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
         for job, result in results.items():
             core.in_flight.discard(job)
             core.complete(result)
-    for job, result in results.items():
-        if job.is_prepared:
-            core.extensions.ended(job.registration.cell, result)

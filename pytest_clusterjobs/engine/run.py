@@ -181,7 +181,8 @@ class Engine:
         """Another attempt after an infrastructure failure, or a failure that is to be rerun."""
         entry = job.registration
         retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
-        rerun = result.judgement.verdict is Verdict.FAILED and job.reruns < entry.reruns
+        failed = result.judgement.verdict is Verdict.FAILED and result.ruling is None
+        rerun = failed and job.reruns < entry.reruns
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
         may = self._retries and not self.core.stopping
         if not (job.again or retry or rerun) or not confirmed or not may:
@@ -230,16 +231,17 @@ class Engine:
     def _wait(self, there: Callable[[], bool], timeout: float) -> None:
         clock = self.core.clock
         until = clock.monotonic() + timeout
-        while self.core.broken is None and not there():
+        while self.core.ending is None and not there():
             left = until - clock.monotonic()
             if left <= 0:
                 break
             clock.wait(self.core.changed, left)
-        self._raise_if_broken()
+        self.raise_if_ending()
 
-    def _raise_if_broken(self) -> None:
-        if self.core.broken is not None:
-            raise self.core.broken
+    def raise_if_ending(self) -> None:
+        """Raise a bug of ours, or what the user's code ends the session with."""
+        if self.core.ending is not None:
+            raise self.core.ending
 
     @property
     def trouble(self) -> Mapping[str, str]:
@@ -326,7 +328,7 @@ class Engine:
                 asked = all(job.asked for job in core.in_flight)
                 if since is not None and (asked or core.clock.monotonic() - since >= patience):
                     return
-                self._raise_if_broken()
+                self.raise_if_ending()
                 core.clock.wait(core.changed, TURN)
             tick()
 

@@ -27,6 +27,11 @@ _STEPS = (
     CREATE TABLE specs (token TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE wishes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, why TEXT NOT NULL);
     """,
+    # An expectation of any reason has a word of its own.
+    """
+    UPDATE cells SET registration = json_set(registration, '$.cell.expect.reasons', json('["any"]'))
+    WHERE json_type(registration, '$.cell.expect.reasons') = 'null';
+    """,
 )
 """Statements that make version 1 of nothing, version 2 of version 1, and so on. Released steps never change."""
 

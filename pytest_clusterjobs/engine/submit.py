@@ -91,6 +91,11 @@ class Submitter:
         try:
             spec = self._core.extensions.prepare(cell, job.number)
         except Vetoed as error:
+            if error.ruling is not None:
+                job.ruling = error.ruling
+                withdraw(self._core, {job: OwnAction(ActionKind.CANCEL, str(error), self._core.clock.time())})
+                self._leave_gate(job)
+                return False
             self._core.ledger.record(intended=[job.attempt()])
             job.submitted = self._core.clock.time()
             reject(self._core, {job: str(error)}, by_this_run=True)

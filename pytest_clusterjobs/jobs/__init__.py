@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .cell import Cell
-from .cell import CELL_ID
 from .cell import Mark
+from .expectation import ANY
+from .expectation import BadExpectation
 from .expectation import Classification
 from .expectation import ClassifyRule
 from .expectation import Expectation
@@ -23,6 +24,8 @@ from .reasons import COMMAND_ENDED
 from .reasons import Reason
 from .reasons import REASON_CLASSES
 from .reasons import ReasonClass
+from .spec import BadSpec
+from .spec import CELL_ID
 from .spec import JobSpec
 from .spec import Resources
 from .states import Handle
@@ -39,6 +42,9 @@ __all__ = [
     "COMMAND_ENDED",
     "REASON_CLASSES",
     "ActionKind",
+    "ANY",
+    "BadExpectation",
+    "BadSpec",
     "Cell",
     "Classification",
     "ClassifyRule",

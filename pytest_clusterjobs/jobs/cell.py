@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -11,9 +10,6 @@ from typing import Any
 from .expectation import Classification
 from .expectation import Expectation
 from .spec import JobSpec
-
-CELL_ID = re.compile(r"[A-Za-z0-9._+-]+")
-"""What a cell's id is made of: nothing that means something in a node id, a shell or a file name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +41,13 @@ class Cell:
     fixtures: tuple[str, ...] = ()
     skip: str | None = None
     """Why it cannot run on this backend (``only`` on ``backend``); it is collected and skipped."""
+
+    def __post_init__(self) -> None:
+        # A user's hook may make cells, too.
+        for value, kind in (
+            (self.spec, JobSpec),
+            (self.expect, Expectation),
+            (self.classify, Classification),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(f"a cell has a {kind.__name__}, not {value!r:.80}")

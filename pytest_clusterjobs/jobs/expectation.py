@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from typing import Any
+from typing import get_args
 from typing import Literal
+from typing import TYPE_CHECKING
 
+from .notation import quoted
+from .reasons import COMMAND_ENDED
 from .reasons import Reason
+from .reasons import REASON_CLASSES
 from .reasons import ReasonClass
+
+ANY = "any"
+"""In place of reasons: every end that is the product's."""
+
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
+_SIGNAL_CODES = range(129, 193)
+Codes = tuple[int, ...] | Literal["nonzero"] | None
+Place = tuple[str, ...]
+"""A key of ``expect`` as a matrix has it: ``("exit_code",)``, ``("metrics", "sps")``."""
+
+
+class BadExpectation(ValueError):
+    """An expectation that no job can meet: what is wrong, and where."""
+
+    def __init__(self, problems: Sequence[tuple[Place, str]]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "; ".join(f"expect.{'.'.join(place)}: {problem}" for place, problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A closed interval by default; an open side is ``None``. Units are those of what it bounds."""
+    """A closed interval by default; an open side is ``None``. Units are those of what it bounds. Raises ValueError."""
 
     low: float | None = None
     high: float | None = None
@@ -22,6 +52,12 @@ class Range:
     high_open: bool = False
     text: str = ""
     """As the matrix wrote it, for messages."""
+
+    def __post_init__(self) -> None:
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if not low <= high or (low == high and (self.low_open or self.high_open)):
+            raise ValueError(f"a range from {low:g} to {high:g} holds no number")
 
     def __contains__(self, value: float) -> bool:
         """Whether ``value`` is inside; never true of NaN."""
@@ -32,17 +68,38 @@ class Range:
         return not (self.high is not None and (value >= self.high if self.high_open else value > self.high))
 
     def __str__(self) -> str:
-        return self.text
+        if self.text:
+            return self.text
+        low = "" if self.low is None else f"{'>' if self.low_open else '>='}{self.low:g}"
+        high = "" if self.high is None else f"{'<' if self.high_open else '<='}{self.high:g}"
+        return f"{self.low:g}" if self.low is not None and self.low == self.high else f"{low} {high}".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class LogExpectation:
-    """Text that the complete logs of the last start must or must not have."""
+    """Text that the complete logs of the last start must or must not have; each a text, or several. Raises ValueError."""
 
     contains: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
     """Regular expressions, each line searched by itself."""
+
+    def __post_init__(self) -> None:
+        for name in ("contains", "excludes", "matches"):
+            texts = _several(f"log.{name}", getattr(self, name), str, "a text")
+            for text in texts:
+                if not text.strip():
+                    raise ValueError(f"log.{name}: a blank text is in every log")
+            object.__setattr__(self, name, texts)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            contains: str | Collection[str] = ...,
+            excludes: str | Collection[str] = ...,
+            matches: str | Collection[str] = ...,
+        ) -> None: ...
 
 
 Pick = Literal["last", "first", "min", "max", "mean", "median"]
@@ -67,22 +124,196 @@ class MetricExpectation:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must be true of an outcome; every field but ``reasons`` may be silent (``None`` or empty)."""
+    """What must be true of an outcome. What is left out means what it means under a matrix' ``expect``.
 
-    reasons: tuple[str, ...] | None = (Reason.JOB_COMPLETED,)
-    """Any of these; ``None`` is ``any``."""
-    exit_codes: tuple[int, ...] | Literal["nonzero"] | None = (0,)
+    Nothing at all: ``job_completed`` with exit code 0. A lone exit code: ``job_completed`` for 0, else ``job_failed`` (or
+    ``killed_by_signal``, for codes that can be one). A lone ``job_failed``: with any code. An expected
+    ``heartbeat_timeout`` demands a heartbeat, unless ``heartbeats`` says otherwise. Raises TypeError, and BadExpectation (a
+    ValueError) for what can never be met.
+    """
+
+    reasons: tuple[str, ...] | None = None
+    """Any of these :class:`Reason` words: one, or several; ``any`` takes every end that is the product's. Never ``None``
+    once it is built."""
+    exit_codes: Codes = None
+    """Any of these: one, several, or ``nonzero``. ``None`` once it is built: the code is not judged."""
     restarts: Range | None = None
+    """How often the cluster started the job again: a Range, or a number."""
     run_time: Range | None = None
-    """Seconds from the first start to the end."""
+    """Seconds from the first start to the end: a Range."""
     heartbeats: Range | None = None
-    log: LogExpectation = LogExpectation()
+    """How many were seen: a Range, or a number."""
+    log: LogExpectation = field(default_factory=LogExpectation)
     metrics: Mapping[str, MetricExpectation] = field(default_factory=dict)
+    """Numbers that the job prints, by name."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            reasons: str | Collection[str] | None = ...,
+            exit_codes: int | str | Collection[int | str] | None = ...,
+            restarts: Range | int | None = ...,
+            run_time: Range | None = ...,
+            heartbeats: Range | int | None = ...,
+            log: LogExpectation = ...,
+            metrics: Mapping[str, MetricExpectation] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        reasons, codes = _end(_reasons(self.reasons), self.exit_codes)
+        for name, value in (("reasons", reasons), ("exit_codes", codes)):
+            object.__setattr__(self, name, value)
+        for name in ("restarts", "run_time", "heartbeats"):
+            object.__setattr__(self, name, _range(name, getattr(self, name)))
+        if not isinstance(self.log, LogExpectation):
+            raise TypeError(f"log: a LogExpectation is needed, not {self.log!r:.80}")
+        for name, metric in self.metrics.items():
+            if not isinstance(metric, MetricExpectation):
+                raise TypeError(f"metrics.{name}: a MetricExpectation is needed, not {metric!r:.80}")
+        if problems := list(_problems(self)):
+            raise BadExpectation(problems)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether every end that is the product's will do."""
+        return self.reasons == (ANY,)
 
     @property
     def needs_logs(self) -> bool:
         """Whether the verdict depends on what the job printed."""
         return self.log != LogExpectation() or bool(self.metrics)
+
+
+def _several(name: str, given: Any, kind: type | tuple[type, ...], one: str) -> tuple[Any, ...]:
+    """One or several as a tuple, each once. Raises TypeError."""
+    is_several = isinstance(given, (tuple, list, set, frozenset))
+    several = tuple(dict.fromkeys(given)) if is_several else (given,)
+    for each in several:
+        if not isinstance(each, kind) or isinstance(each, bool):
+            raise TypeError(f"{name}: {one}, or several, not {each!r:.80}")
+    # The order of a set of texts is another one in each process.
+    return tuple(sorted(several, key=str)) if isinstance(given, (set, frozenset)) else several
+
+
+def _reasons(given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    words = _several("reasons", given, str, "a reason")
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise ValueError(
+                f"reasons: {quoted(word)} is no reason; reasons are lower case words such as job_failed"
+            )
+    if not words or (ANY in words and len(words) > 1):
+        raise ValueError("reasons: `any` stands alone" if words else "reasons: empty; name at least one")
+    return tuple(Reason(word) if word in REASON_CLASSES else word for word in words)
+
+
+def _codes(given: Any) -> Codes:
+    """The exit codes; ``None`` if 0 and all others are fine."""
+    several = _several("exit_codes", given, (int, str), "a code from 0 to 255 or nonzero")
+    codes = tuple(each for each in several if each != "nonzero")
+    for code in codes:
+        if isinstance(code, str) or not 0 <= code <= 255:
+            raise ValueError(f"exit_codes: a code from 0 to 255 or nonzero, not {code!r:.80}")
+    if not several:
+        raise ValueError("exit_codes: empty; name at least one")
+    if len(codes) < len(several):
+        return None if 0 in codes else "nonzero"
+    return codes
+
+
+def _end(reasons: tuple[str, ...] | None, given: Any) -> tuple[tuple[str, ...], Codes]:
+    """Reasons and codes, with what each implies of the other."""
+    codes = None if given is None else _codes(given)
+    if reasons is None:
+        return ((Reason.JOB_COMPLETED,), (0,)) if given is None else (_implied(codes), codes)
+    if codes is None and reasons == (Reason.JOB_COMPLETED,):
+        codes = (0,)
+    return reasons, codes
+
+
+def _implied(codes: Codes) -> tuple[str, ...]:
+    """The reasons that a lone exit code can go with."""
+    if codes is None:
+        return (Reason.JOB_COMPLETED, Reason.JOB_FAILED)
+    if codes == "nonzero":
+        return (Reason.JOB_FAILED,)
+    completed = (Reason.JOB_COMPLETED,) if 0 in codes else ()
+    failed = (Reason.JOB_FAILED,) if any(codes) else ()
+    signalled = (Reason.KILLED_BY_SIGNAL,) if any(code in _SIGNAL_CODES for code in codes) else ()
+    return (*completed, *failed, *signalled)
+
+
+def _range(name: str, given: Any) -> Range | None:
+    if isinstance(given, int) and not isinstance(given, bool) and name != "run_time":
+        return Range(given, given)
+    if given is not None and not isinstance(given, Range):
+        hint = (
+            f"; as text it goes into a mapping, expect={{{name!r}: {given!r:.30}}}"
+            if isinstance(given, str)
+            else ""
+        )
+        raise TypeError(f"{name}: a Range is needed, such as Range(low=1), not {given!r:.80}{hint}")
+    return given
+
+
+def _problems(expect: Expectation) -> Iterator[tuple[Place, str]]:
+    """What no job can meet."""
+    for problem in _impossible_codes(expect.reasons or (), expect.exit_codes):
+        yield ("exit_code",), problem
+    for name in ("restarts", "run_time", "heartbeats"):
+        wanted: Range | None = getattr(expect, name)
+        if wanted is not None and wanted.high is not None and wanted.high < wanted.high_open:
+            yield (name,), f"{quoted(wanted)} leaves no number"
+    for text in expect.log.excludes:
+        if any(text in wanted for wanted in expect.log.contains):
+            yield ("log", "excludes"), f"{quoted(text)} is part of what the log must contain"
+    for name, metric in expect.metrics.items():
+        for problem in _metric_problems(metric):
+            yield ("metrics", name), problem
+
+
+def _impossible_codes(reasons: tuple[str, ...], codes: Codes) -> Iterator[str]:
+    if codes is None or ANY in reasons:
+        return
+    for reason in reasons:
+        if reason in REASON_CLASSES and reason not in COMMAND_ENDED:
+            yield f"a job that ends as {reason} has no exit code of its own; drop exit_code"
+        elif not _compatible(reason, codes):
+            yield f"{reason} never goes with this exit code"
+
+
+def _compatible(reason: str, codes: Codes) -> bool:
+    if codes is None or codes == "nonzero":
+        return reason != Reason.JOB_COMPLETED
+    match reason:
+        case Reason.JOB_COMPLETED:
+            return 0 in codes
+        case Reason.JOB_FAILED:
+            return any(codes)
+        case Reason.KILLED_BY_SIGNAL:
+            return any(code in _SIGNAL_CODES for code in codes)
+    return True
+
+
+def _metric_problems(metric: MetricExpectation) -> Iterator[str]:
+    tolerances = (metric.tolerance_below, metric.tolerance_above)
+    tolerant = tolerances != (None, None)
+    if not metric.pattern:
+        yield "a metric needs a pattern: 'loss={number}'"
+    if metric.pick not in get_args(Pick):
+        yield f"pick is one of {', '.join(get_args(Pick))}, not {quoted(metric.pick)}"
+    for bound in (metric.min, metric.max, metric.reference, *tolerances):
+        if bound is not None and not math.isfinite(bound):
+            yield f"a finite number is needed, not {bound}"
+    if metric.reference is not None and not tolerant:
+        yield "reference needs a tolerance: 5%, -5% or -5%..+20%"
+    if tolerant and not metric.reference:
+        yield "tolerance needs a reference other than 0"
+    if metric.min is not None and metric.max is not None and metric.min > metric.max:
+        yield "min is above max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +348,13 @@ class Classification:
 
     def may_say(self, reason: str) -> bool:
         """Whether a rule can give this reason: by name, or because it reads words from a log."""
-        return any(rule.reason == reason or _reads_reason(rule) for rule in self.rules)
+        return any(rule.reason == reason or _reads("reason", rule) for rule in self.rules)
+
+    @property
+    def may_count_restarts(self) -> bool:
+        """Whether a rule reads from a log how often the job was started again."""
+        return any(_reads("restarts", rule) for rule in self.rules)
 
 
-def _reads_reason(rule: ClassifyRule) -> bool:
-    return rule.log is not None and "reason" in re.compile(rule.log).groupindex
+def _reads(field: str, rule: ClassifyRule) -> bool:
+    return rule.log is not None and field in re.compile(rule.log).groupindex

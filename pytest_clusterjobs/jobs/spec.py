@@ -2,29 +2,286 @@
 
 from __future__ import annotations
 
+import math
+import operator
+import os
+import re
+import shlex
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import fields
+from itertools import compress
 from typing import Any
 from typing import Literal
+from typing import NoReturn
+
+from .notation import LARGEST
+from .notation import LONGEST
+from .notation import parse_duration
+from .notation import parse_size
+from .notation import quoted
+
+CELL_ID = re.compile(r"[A-Za-z0-9._+-]+")
+"""What a cell's id is made of: nothing that means something in a node id, a shell or a file name."""
+
+RECIPE_FILE = "CLUSTERJOBS_RECIPE_FILE"
+"""The one variable with our prefix that a spec may set."""
+_OURS = "CLUSTERJOBS_"
+
+
+class BadSpec(ValueError):
+    """A job spec that no cluster could start: one line with the field and what it has to be."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        """Of the spec, with the key in it after a dot where there is one."""
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"job spec: {self.field}: {self.problem}"
+
+
+class WrongType(BadSpec, TypeError):
+    """A field of a job spec that has another type."""
+
+
+class _Unfit(Exception):
+    """Why a value cannot be; :class:`BadSpec` adds the field."""
+
+    def __init__(self, problem: str, kind: type[BadSpec] = BadSpec, key: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.kind, self.key = problem, kind, key
+
+
+def _wrong_type(wanted: str, value: object) -> NoReturn:
+    raise _Unfit(f"{wanted}, not {value!r:.80}", WrongType)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        _wrong_type("a text is needed", value)
+    if "\0" in value:
+        raise _Unfit("no process can be given a NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            found = value[error.start]
+            raise _Unfit(f"{found!r} stands for a byte that is no UTF-8, or for half a character") from None
+    return value
+
+
+def _some_text(value: Any) -> str:
+    if not _text(value).strip():
+        raise _Unfit("empty")
+    return str(value)
+
+
+def _command(value: Any) -> str:
+    if not isinstance(value, str) and isinstance(value, (list, tuple)):
+        raise _Unfit(f"a shell command is one text: {quoted(shlex.join(map(str, value)))}", WrongType)
+    if not _text(value) or value.isspace():
+        raise _Unfit("there is nothing to run")
+    return str(value)
+
+
+def _name(value: Any) -> str:
+    if not CELL_ID.fullmatch(_text(value)):
+        raise _Unfit(f"{quoted(value)} is not within [A-Za-z0-9._+-]")
+    return str(value)
+
+
+def _shell(value: Any) -> str:
+    if value not in ("bash", "sh"):
+        raise _Unfit(f"bash or sh, not {value!r:.80}")
+    return str(value)
+
+
+def _path(value: Any) -> str:
+    return _some_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        example = value.split() or ["one", "two"]
+        raise _Unfit(f"a list is needed, such as {example!r:.80}, not one text", WrongType)
+    if not isinstance(value, list | tuple):
+        _wrong_type("a list of texts is needed", value)
+    return tuple(_text(each) for each in value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = _texts([value] if isinstance(value, str) else value)
+    for name in names:
+        _variable(name)
+    return names
+
+
+def _variable(name: Any) -> None:
+    if not _text(name) or "=" in name:
+        raise _Unfit(f"{quoted(name)} is no name of an environment variable")
+    if name.startswith(_OURS) and name != RECIPE_FILE:
+        raise _Unfit(f"{quoted(name)}: names that begin with {_OURS} are set by this tool")
+
+
+def _is_plainly_fine(variables: Mapping[Any, Any]) -> bool:
+    """Whether a few looks at all variables at once find nothing to look at closely: there are many in large matrices."""
+    try:
+        names, contents = "".join(variables), "".join(variables.values())
+    except TypeError:
+        return False
+    plain = names.isascii() and contents.isascii() and "\0" not in contents
+    return plain and not ("\0" in names or "=" in names or _OURS in names or "" in variables)
+
+
+def _environment(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        _wrong_type("a mapping of names to texts is needed", value)
+    if _is_plainly_fine(value):
+        return value
+    for name, content in value.items():
+        _variable(name)
+        try:
+            _text(content)
+        except _Unfit as error:
+            hint = f": write {str(content)!r:.60}" if isinstance(content, int | float) else ""
+            raise _Unfit(error.problem + hint, error.kind, name) from None
+    return value
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[Any], int]:
+    most = math.inf if high is None else high
+
+    def read(value: Any) -> int:
+        if type(value) is int and low <= value <= most:
+            return value
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            _wrong_type("a whole number is needed", value)
+        number = operator.index(value)
+        if number < low:
+            raise _Unfit(f"at least {low}, not {number}")
+        if number > most:
+            raise _Unfit(f"at most {high}, not {number!r:.30}")
+        return number
+
+    return read
+
+
+def _duration(*, zero: bool = False) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if type(value) is float and 0 < value <= LONGEST:
+            return value
+        if isinstance(value, str):
+            try:
+                return parse_duration(value)
+            except ValueError as error:
+                raise _Unfit(str(error)) from None
+        if isinstance(value, bool) or not hasattr(value, "__float__"):
+            _wrong_type("seconds as a number are needed (60.0), or a text with a unit ('60s')", value)
+        if not (0 <= value <= LONGEST) or (value == 0 and not zero):
+            least = "at least 0" if zero else "more than 0"
+            raise _Unfit(f"{least} and at most {LONGEST:g} seconds, not {value!r:.30}")
+        return value if isinstance(value, int | float) else float(value)
+
+    return read
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            raise _Unfit(str(error)) from None
+    return _whole(1, LARGEST)(value)
+
+
+def _resources(value: Any) -> Resources:
+    if isinstance(value, Mapping):
+        known = [each.name for each in fields(Resources)]
+        for name in value:
+            if name not in known:
+                raise _Unfit(f"unknown key {quoted(name)}; there are {', '.join(known)}", WrongType)
+        return Resources(**value)
+    return value if isinstance(value, Resources) else _wrong_type("Resources are needed", value)
+
+
+def _options(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        _wrong_type("a mapping is needed", value)
+    _plain(value)
+    return value
+
+
+def _plain(value: Any, depth: int = 0) -> None:
+    """Refuse what JSON has no form for."""
+    if depth > 20:
+        raise _Unfit("nested more than 20 deep")
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            # JSON makes texts of numbers.
+            _text(str(key) if isinstance(key, int) else key)
+            _plain(each, depth + 1)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _plain(each, depth + 1)
+    elif isinstance(value, str):
+        _text(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise _Unfit(f"a finite number is needed, not {value}")
+    elif value is not None and not isinstance(value, bool | int | float):
+        _wrong_type("only texts, numbers, booleans, lists and mappings can stand here", value)
+
+
+class _Fields:
+    """The fields of a dataclass, each with its check."""
+
+    def __init__(self, kind: type, checks: Mapping[str, Callable[[Any], Any]], prefix: str = "") -> None:
+        known = {each.name: each for each in fields(kind)}
+        self._values = operator.attrgetter(*checks)
+        self._defaults = [known[name].default for name in checks]
+        self._rows = list(checks.items())
+        self._prefix = prefix
+
+    def check(self, spec: object) -> None:
+        """Hold all but defaults against their checks, and keep what these make of them. Raises BadSpec."""
+        values = self._values(spec)
+        # Most of ten thousand cells' fields are defaults: these are passed over without a line of Python.
+        said = compress(zip(values, self._rows, strict=True), map(operator.is_not, values, self._defaults))
+        for value, (name, check) in said:
+            try:
+                checked = check(value)
+            except _Unfit as error:
+                where = f"{self._prefix}{name}{error.key and '.'}{error.key}"
+                raise error.kind(where, error.problem) from None
+            if checked is not value:
+                object.__setattr__(spec, name, checked)
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What each node must offer; ``None`` leaves it to the cluster."""
+    """What each node must offer; ``None`` leaves it to the cluster. Raises BadSpec."""
 
     gpus: int | None = None
     cpus: int | None = None
     memory: int | None = None
-    """Bytes."""
+    """Bytes; a text with a unit (``64GiB``) is taken as well."""
+
+    def __post_init__(self) -> None:
+        _RESOURCES.check(self)
+
+
+_RESOURCES = _Fields(Resources, {"gpus": _whole(0), "cpus": _whole(1), "memory": _size}, "resources.")
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """One job, the same on every backend.
 
-    Durations are seconds. ``run`` is complete: where the matrix format appends ``"$@"``, it has
-    been appended already.
+    Durations are seconds, or texts with a unit (``90s``). ``run`` is complete: where the matrix format appends ``"$@"``, it
+    has been appended already. Raises BadSpec, a ValueError, for what no cluster could start.
     """
 
     run: str
@@ -54,3 +311,34 @@ class JobSpec:
     """What ``options`` says for the chosen backend: its type's entries, its name's on top."""
     owner: str | None = None
     description: str | None = None
+
+    def __post_init__(self) -> None:
+        _SPEC.check(self)
+
+
+_SPEC = _Fields(
+    JobSpec,
+    {
+        "run": _command,
+        "name": _name,
+        "recipe": _text,
+        "condition": _text,
+        "nodes": _whole(1, 100_000),
+        "shell": _shell,
+        "setup": _text,
+        "args": _texts,
+        "env": _environment,
+        "secrets": _names,
+        "workdir": _path,
+        "image": _some_text,
+        "resources": _resources,
+        "heartbeat_timeout": _duration(),
+        "max_runtime": _duration(),
+        "queue_timeout": _duration(),
+        "grace_period": _duration(zero=True),
+        "max_restarts": _whole(0, 100),
+        "options": _options,
+        "owner": _text,
+        "description": _text,
+    },
+)

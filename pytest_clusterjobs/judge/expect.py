@@ -57,7 +57,10 @@ def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: 
 
 def expected_reason(expect: Expectation) -> str:
     """The reasons for people: ``job_failed``, ``job_failed or killed_by_signal``, ``any product reason``."""
-    return "any product reason" if expect.reasons is None else " or ".join(expect.reasons)
+    if expect.takes_any:
+        return "any product reason"
+    reasons = expect.reasons or ()
+    return "anything (its test judges)" if {*Reason} <= {*reasons} else " or ".join(reasons)
 
 
 def expected_exit_code(expect: Expectation) -> str:
@@ -86,9 +89,9 @@ def _accepted(expect: Expectation, outcome: Outcome) -> bool:
     ends, but a job that never began, or was taken away, has said nothing about the product, and a
     pass of it would be a false green. Such ends, ``cancelled`` and ``unknown`` can be named.
     """
-    if expect.reasons is None:
+    if expect.takes_any:
         return outcome.reason_class is ReasonClass.PRODUCT
-    return outcome.reason in expect.reasons
+    return outcome.reason in (expect.reasons or ())
 
 
 def _reason_miss(expect: Expectation, outcome: Outcome) -> Miss:

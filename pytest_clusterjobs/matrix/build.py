@@ -11,12 +11,16 @@ from typing import Any
 
 from ..backends.limits import Objection
 from ..backends.limits import objections
+from ..backends.limits import settings_needed
+from ..backends.protocol import Unset
+from ..jobs import BadSpec
 from ..jobs import Cell
 from ..jobs import JobSpec
 from .errors import Reporter
 from .errors import Spot
 from .expectations import Flaw
 from .merge import Layer
+from .scripts import complaints
 from .shape import Shape
 from .shape import shape
 from .shape import Target
@@ -39,8 +43,8 @@ class Draft:
     spot: Spot
     layers: Sequence[Layer]
     state: Mapping[str, Any]
-    matched: Sequence[Selection] = ()
-    """What selected the overrides that are for it (on some backend)."""
+    matched: Sequence[tuple[Selection, Layer]] = ()
+    """The overrides that are for it (on some backend)."""
     skip: str | None = None
 
     def origin(self, *path: object) -> Spot:
@@ -51,6 +55,11 @@ class Draft:
         axis = _AXES.get(path, ())
         named = (layer.at(*path) for layer in reversed(self.layers) if layer.name.partition(" ")[0] in axis)
         return next(named, self.spot)
+
+    @property
+    def included(self) -> bool:
+        """Whether it comes from `include`."""
+        return self.layers[-1].name == "include"
 
     @property
     def broken(self) -> bool:
@@ -74,20 +83,27 @@ class Builder:
     target: Target | None
     """``None`` if the file names one that there is not: all but what depends on it is checked."""
     reporter: Reporter
+    top: Spot
+    """Where the file names the backend, or its beginning."""
+    _unset: dict[Unset, list[str]] = field(default_factory=dict)
+    """The site settings that are missing, each with the cells that need it."""
     _shapes: dict[tuple[Any, ...], tuple[Shape, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def cells(self, drafts: Sequence[Draft]) -> list[Cell]:
+        """The cells of drafts; what is wrong with them goes to the reporter."""
+        cells = [self.cell(draft) for draft in drafts]
+        self._check_scripts(drafts)
+        if self.target is not None and self._unset:
+            message = settings_needed(self.target.name, list(self._unset), self.target.source)
+            for cell in dict.fromkeys(cell for among in self._unset.values() for cell in among):
+                self.reporter.error(self.top, message, cell)
+        return cells
 
     def cell(self, draft: Draft) -> Cell:
         """The cell of a draft; what is wrong with it goes to the reporter."""
         shared = self._shape(draft.state)
         axes = draft.axes
-        spec = JobSpec(
-            name=draft.id,
-            recipe=axes["recipe"],
-            condition=axes["condition"],
-            nodes=int(axes["nodes"]),
-            env=draft.state.get("env", _NO_ENV),
-            **shared.spec,
-        )
+        spec = self._spec(draft, shared)
         self._report(draft, spec, shared)
         return Cell(
             id=draft.id,
@@ -102,6 +118,39 @@ class Builder:
             fixtures=shared.fixtures,
             skip=draft.skip,
         )
+
+    def _spec(self, draft: Draft, shared: Shape) -> JobSpec:
+        axes = draft.axes
+        try:
+            return JobSpec(
+                name=draft.id,
+                recipe=axes["recipe"],
+                condition=axes["condition"],
+                nodes=int(axes["nodes"]),
+                env=draft.state.get("env", _NO_ENV),
+                **shared.spec,
+            )
+        except BadSpec as error:
+            spot = draft.origin(*error.field.split(".", 1))
+            self.reporter.error(spot, f"{error.field}: {error.problem}", draft.id)
+            return JobSpec(":", name=draft.id)
+
+    def _check_scripts(self, drafts: Sequence[Draft]) -> None:
+        """Note what the shell of a script cannot read."""
+        users: dict[str, dict[tuple[str, str], list[Draft]]] = {}
+        for draft in drafts:
+            shell = users.setdefault(draft.state.get("shell", "bash"), {})
+            for key in ("run", "setup"):
+                if key in draft.state:
+                    shell.setdefault((key, draft.state[key]), []).append(draft)
+        for name, scripts in users.items():
+            wrong = complaints(name, (script for _, script in scripts))
+            for (key, script), among in scripts.items():
+                if script in wrong:
+                    for draft in among:
+                        self.reporter.error(
+                            draft.origin(key), f"{key}: {name} cannot read it: {wrong[script]}", draft.id
+                        )
 
     def _explained(self, spot: Spot, flaw: Flaw) -> bool:
         """Whether another mistake in the same place is why something seems to be missing."""
@@ -129,13 +178,18 @@ class Builder:
         if self.target is not None and draft.skip is None:
             target = self.target
             for found in objections(spec, target.can, target.name, target.type, target.settings):
-                spot = draft.origin(found.key) if found.key else draft.spot
+                for setting in found.unset:
+                    self._unset.setdefault(setting, []).append(draft.id)
+                if found.unset:
+                    continue
+                about = found.key or found.about
+                spot = draft.origin(*about.split(".")) if about else draft.spot
                 self.reporter.error(spot, found.told(*_fixes(found, draft, target.name)), draft.id)
 
 
 def _fixes(found: Objection, draft: Draft, backend: str) -> Iterator[str]:
     """How a matrix heeds a backend's limit."""
-    if found.key == "nodes" and draft.layers[-1].name == "include":
+    if found.key == "nodes" and draft.included:
         yield "take another backend, or `only: {backend: OTHER}` in this include"
     elif found.key == "nodes":
         yield f"take another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"

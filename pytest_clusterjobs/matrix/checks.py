@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 
+from ..jobs import ANY
 from ..jobs import REASON_CLASSES
 from .errors import did_you_mean
 from .errors import quoted
 from .errors import Reporter
-from .expectations import ANY
 from .merge import Layer
 from .shape import Target
+from .synonyms import unknown_reason
 from .where import BACKEND
 from .where import check_where
 from .where import Selection
@@ -86,8 +87,7 @@ class LayerCheck:
 
     def _reason(self, layer: Layer, word: str, *path: object) -> None:
         if word not in self.reasons:
-            hint = did_you_mean(word, self.reasons)
-            self.reporter.error(layer.at(*path), f"unknown reason {quoted(word)}{hint}")
+            self.reporter.error(layer.at(*path), unknown_reason(word, self.reasons))
 
     def _options(self, layer: Layer) -> None:
         """Unknown backends and, for the backend in use, unknown options."""

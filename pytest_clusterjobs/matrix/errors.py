@@ -9,6 +9,8 @@ from dataclasses import field
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from ..jobs.notation import quoted as quoted
+
 _WINDOW = 100
 """Columns of a source line that are shown."""
 _LONGEST = 600
@@ -69,11 +71,13 @@ class Reporter:
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Path to source lines, in the order in which files were read."""
     _errors: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
+    _blamed: dict[Spot, set[str]] = field(default_factory=dict)
     _warnings: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
 
     def error(self, spot: Spot, message: str, cell: str | None = None) -> None:
         """Note a mistake; one that many cells share is told once."""
         self._errors.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
+        self._blamed.setdefault(spot, set()).add(message[:_LONGEST])
 
     def warn(self, spot: Spot, message: str, cell: str | None = None) -> None:
         """Note what is allowed but probably not meant."""
@@ -81,7 +85,8 @@ class Reporter:
 
     def blames(self, spot: Spot, message: str | None = None) -> bool:
         """Whether a mistake (with this message) was noted there already."""
-        return any(at == spot and message in (None, text) for at, text in self._errors)
+        blamed = self._blamed.get(spot, ())
+        return bool(blamed) if message is None else message[:_LONGEST] in blamed
 
     @property
     def failed(self) -> bool:
@@ -112,23 +117,17 @@ class Reporter:
         return lines[spot.line - 1] if 0 < spot.line <= len(lines) else ""
 
 
-def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True) -> str:
+def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cutoff: float = 0.6) -> str:
     """End of a message: the closest known word, or what there is."""
     words = list(known)
     lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
-    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1)
+    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
     if close:
         return f", did you mean {lowered[close[0]]!r}?"
     if not there_are or not words:
         return ""
     listed = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
     return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
-
-
-def quoted(text: object, limit: int = 60) -> str:
-    """Text of a file as a message shows it: in quotes, escaped, bounded."""
-    plain = str(text)
-    return repr(plain if len(plain) <= limit else plain[: limit - 3] + "...")
 
 
 def printable(text: str) -> str:

@@ -34,6 +34,7 @@ from .nodes import spot_of
 from .result import Matrix
 from .shape import Target
 from .validate import validate
+from .where import Chooser
 from .where import Selection
 
 MAX_CELLS = 100_000
@@ -51,15 +52,13 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     raw = read_document(path, display_path(path, rootdir), reporter)
     cells: list[Cell] = []
     if isinstance(raw, Map):
-        document, left_out = validate(Document, raw, reporter)
-        useless = any(
-            len(loc) == 1 and loc[0] in ("recipes", "nodes", "axes", "conditions") for loc in left_out
-        )
-        if document is not None and not useless:
+        document, left_out, raw = validate(Document, raw, reporter)
+        if document is not None:
             target = _target(site, backend, document, raw, reporter)
             layers = LayerReader(path, rootdir, raw, document, left_out, reporter).read(site, target)
             if layers is not None:
-                cells = Expansion(layers, target, reporter, spot_of(raw)).cells()
+                named = locate(raw, ["backend"], spot_of(raw))
+                cells = Expansion(layers, target, reporter, spot_of(raw), named).cells()
     elif raw is not None:
         reporter.error(spot_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
     reporter.raise_errors()
@@ -69,7 +68,7 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
 def _target(site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter) -> Target | None:
     name = asked or document.backend or "local"
     try:
-        return Target(name, site.type(name), site.settings(name), site.capabilities(name))
+        return Target(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (UnknownBackend, ImportError) as error:
         if asked:
             reporter.error(Spot(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
@@ -86,12 +85,19 @@ class Expansion:
     target: Target | None
     reporter: Reporter
     top: Spot
+    named: Spot
+    """Where the file names its backend, or its beginning."""
     _merger: Merger = field(default_factory=Merger)
     _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
         default_factory=dict
     )
     _used: set[int] = field(default_factory=set)
     """The selections that selected something."""
+
+    def __post_init__(self) -> None:
+        sizes = {axis: len(values) for axis, values in self.layers.axes.items()}
+        self._overrides = Chooser([selection for selection, _ in self.layers.overrides], sizes)
+        self._excludes = Chooser(self.layers.excludes, sizes)
 
     def cells(self) -> list[Cell]:
         """All cells, product first, then includes."""
@@ -102,11 +108,10 @@ class Expansion:
         drafts = self._unique([*self._product(), *self._included()])
         for draft in drafts:
             if draft.matched:
-                self._used.update(id(selection) for selection in draft.matched)
+                self._used.update(id(selection) for selection, _ in draft.matched)
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
-        builder = Builder(self.target, self.reporter)
-        return [builder.cell(draft) for draft in drafts]
+        return Builder(self.target, self.reporter, self.named).cells(drafts)
 
     def _product(self) -> Iterator[Draft]:
         """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
@@ -127,10 +132,9 @@ class Expansion:
         below, state = self._below_condition(axes)
         above = [condition]
         matched = []
-        for selection, layer in self.layers.overrides:
-            if selection.matches(axes):
-                matched.append(selection)
-                above += [layer] if self._on_backend(selection) else []
+        for selection, layer in map(self.layers.overrides.__getitem__, self._overrides.matching(axes)):
+            matched.append((selection, layer))
+            above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
         spot = include.spot if include is not None else condition.spot
         return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched)
@@ -149,8 +153,8 @@ class Expansion:
     def _check_overrides(self, draft: Draft) -> None:
         """An override must not quietly disarm what a condition is there to test."""
         condition = self.layers.axes["condition"][draft.axes["condition"]]
-        for selection, layer in self.layers.overrides:
-            if selection not in draft.matched or layer not in draft.layers or selection.names("condition"):
+        for selection, layer in draft.matched:
+            if not self._on_backend(selection) or selection.names("condition"):
                 continue
             for key in replaced(layer.said, condition.said):
                 self.reporter.error(
@@ -168,13 +172,12 @@ class Expansion:
             self._used.update(id(selection) for selection in only)
             draft.skip = self._skip(draft)
         keeps = True
-        for selection in self.layers.excludes:
-            if selection.matches(draft.axes):
-                self._used.add(id(selection))
-                if selection.backends is None:
-                    keeps = False
-                elif self._on_backend(selection):
-                    draft.skip = draft.skip or f"excluded on backend {self._backend_name}"
+        for selection in map(self.layers.excludes.__getitem__, self._excludes.matching(draft.axes)):
+            self._used.add(id(selection))
+            if selection.backends is None:
+                keeps = False
+            elif self._on_backend(selection):
+                draft.skip = draft.skip or f"excluded on backend {self._backend_name}"
         return keeps
 
     def _skip(self, draft: Draft) -> str | None:
@@ -201,9 +204,9 @@ class Expansion:
                 )
             first = seen.setdefault(draft.id, draft)
             if first is not draft:
-                self.reporter.error(
-                    draft.spot, f"duplicate cell {draft.id} (first from line {first.spot.line})"
-                )
+                hint = "; to change cells of the product use overrides" if draft.included else ""
+                message = f"duplicate cell {draft.id} (first from line {first.spot.line}){hint}"
+                self.reporter.error(draft.spot, message)
         return list(seen.values())
 
     def _check_used(self, any_cells: bool) -> None:

@@ -6,73 +6,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from typing import Literal
 
+from ..jobs import BadExpectation
 from ..jobs import Classification
-from ..jobs import COMMAND_ENDED
 from ..jobs import Expectation
 from ..jobs import LogExpectation
 from ..jobs import MetricExpectation
+from ..jobs import Range
 from ..jobs import Reason
-from ..jobs import REASON_CLASSES
-
-ANY = "any"
-Codes = tuple[int, ...] | Literal["nonzero"] | None
-_SIGNAL_CODES = range(129, 193)
-
-
-def expectation(said: Mapping[str, Any]) -> Expectation:
-    """The expectation of a merged ``expect``; defaults apply where nothing is said."""
-    reasons, codes = _end(said.get("reason"), _codes(said.get("exit_code")))
-    log = said.get("log", {})
-    return Expectation(
-        reasons=reasons,
-        exit_codes=codes,
-        restarts=said.get("restarts"),
-        run_time=said.get("run_time"),
-        heartbeats=said.get("heartbeats"),
-        log=LogExpectation(**{key: tuple(texts) for key, texts in log.items()}),
-        metrics={name: _metric(metric) for name, metric in said.get("metrics", {}).items()},
-    )
-
-
-def _codes(said: list[int | str] | None) -> Codes:
-    if said is None:
-        return None
-    if "nonzero" in said:
-        return "nonzero"
-    return tuple(dict.fromkeys(code for code in said if isinstance(code, int)))
-
-
-def _end(said: list[str] | None, codes: Codes) -> tuple[tuple[str, ...] | None, Codes]:
-    if said is None:
-        return (_implied(codes), codes) if codes is not None else (Expectation().reasons, (0,))
-    if ANY in said:
-        return None, codes
-    reasons = tuple(dict.fromkeys(said))
-    if codes is None and reasons == (Reason.JOB_COMPLETED,):
-        codes = (0,)
-    return tuple(_plain(reason) for reason in reasons), codes
-
-
-def _implied(codes: Codes) -> tuple[str, ...]:
-    """The reasons that a lone exit code can go with."""
-    if codes is None or codes == "nonzero":
-        return (Reason.JOB_FAILED,)
-    completed = (Reason.JOB_COMPLETED,) if 0 in codes else ()
-    failed = (Reason.JOB_FAILED,) if any(codes) else ()
-    signalled = (Reason.KILLED_BY_SIGNAL,) if any(code in _SIGNAL_CODES for code in codes) else ()
-    return (*completed, *failed, *signalled)
-
-
-def _plain(reason: str) -> str:
-    return Reason(reason) if reason in REASON_CLASSES else reason
-
-
-def _metric(said: Mapping[str, Any]) -> MetricExpectation:
-    below, above = said.get("tolerance", (None, None))
-    fields = {key: value for key, value in said.items() if key != "tolerance"}
-    return MetricExpectation(**{"pattern": "", **fields}, tolerance_below=below, tolerance_above=above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +29,49 @@ class Flaw:
     """Worth a warning only."""
 
 
+def expectation(said: Mapping[str, Any]) -> tuple[Expectation, list[Flaw]]:
+    """The expectation of a merged ``expect``, and what of it no job can meet, which is left out."""
+    given: dict[str, Any] = {
+        "reasons": said.get("reason"),
+        "exit_codes": said.get("exit_code"),
+        "restarts": said.get("restarts"),
+        "run_time": said.get("run_time"),
+        "heartbeats": said.get("heartbeats"),
+        "log": LogExpectation(**said.get("log", {})),
+        "metrics": {name: _metric(metric) for name, metric in said.get("metrics", {}).items()},
+    }
+    try:
+        return Expectation(**given), []
+    except BadExpectation as error:
+        flaws = [_flaw(place, problem) for place, problem in error.problems]
+        wrong = {_FIELDS.get(place[0], place[0]) for place, _ in error.problems}
+        return Expectation(**{name: value for name, value in given.items() if name not in wrong}), flaws
+
+
+_FIELDS = {"exit_code": "exit_codes"}
+
+
+def _flaw(place: tuple[str, ...], problem: str) -> Flaw:
+    return Flaw(("expect", *place), f"expect.{'.'.join(place)}: {problem}", missing=place[0] == "metrics")
+
+
+def _metric(said: Mapping[str, Any]) -> MetricExpectation:
+    below, above = said.get("tolerance", (None, None))
+    fields = {key: value for key, value in said.items() if key != "tolerance"}
+    return MetricExpectation(**{"pattern": "", **fields}, tolerance_below=below, tolerance_above=above)
+
+
 def contradictions(
-    expect: Expectation, classify: Classification, heartbeat_timeout: float | None, max_runtime: float
+    expect: Expectation,
+    classify: Classification,
+    heartbeat_timeout: float | None,
+    max_runtime: float,
+    max_restarts: int,
 ) -> Iterator[Flaw]:
     """What can never be met."""
-    for message in _impossible_codes(expect):
-        yield Flaw(("expect", "exit_code"), f"expect.exit_code: {message}")
+    if not classify.may_count_restarts and not _reachable(expect.restarts, max_restarts):
+        message = f"expect.restarts: {expect.restarts} can never be met: max_restarts is {max_restarts}"
+        yield Flaw(("expect", "restarts"), message, missing=True)
     hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
     never = (heartbeat_timeout is None or hidden) and not classify.may_say(Reason.HEARTBEAT_TIMEOUT)
     if never and expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
@@ -103,42 +81,8 @@ def contradictions(
     elif hidden and Reason.MAX_RUNTIME_REACHED not in (expect.reasons or ()):
         message = "heartbeat_timeout is not below max_runtime, so it never strikes"
         yield Flaw(("heartbeat_timeout",), message, missing=True, harmless=True)
-    for name, metric in expect.metrics.items():
-        for message in _metric_problems(metric):
-            yield Flaw(("expect", "metrics", name), f"expect.metrics.{name}: {message}", missing=True)
 
 
-def _impossible_codes(expect: Expectation) -> Iterator[str]:
-    codes = expect.exit_codes
-    if codes is None or expect.reasons is None:
-        return
-    for reason in expect.reasons:
-        if reason in REASON_CLASSES and reason not in COMMAND_ENDED:
-            yield f"a job that ends as {reason} has no exit code of its own; drop exit_code"
-        elif not _compatible(reason, codes):
-            yield f"{reason} never goes with this exit code"
-
-
-def _compatible(reason: str, codes: Codes) -> bool:
-    if codes is None or codes == "nonzero":
-        return reason != Reason.JOB_COMPLETED
-    match reason:
-        case Reason.JOB_COMPLETED:
-            return 0 in codes
-        case Reason.JOB_FAILED:
-            return any(codes)
-        case Reason.KILLED_BY_SIGNAL:
-            return any(code in _SIGNAL_CODES for code in codes)
-    return True
-
-
-def _metric_problems(metric: MetricExpectation) -> Iterator[str]:
-    tolerant = metric.tolerance_below is not None or metric.tolerance_above is not None
-    if not metric.pattern:
-        yield "a metric needs a pattern: 'loss={number}'"
-    if metric.reference is not None and not tolerant:
-        yield "reference needs a tolerance: 5%, -5% or -5%..+20%"
-    if tolerant and not metric.reference:
-        yield "tolerance needs a reference other than 0"
-    if metric.min is not None and metric.max is not None and metric.min > metric.max:
-        yield "min is above max"
+def _reachable(wanted: Range | None, most: int) -> bool:
+    """Whether a count from 0 to ``most`` is wanted."""
+    return wanted is None or any(number in wanted for number in range(most + 1))

@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
 
 from ..jobs import Mark
+from ..jobs import notation
 from ..jobs import Range
 from ..jobs import ReasonClass
 from ..judge.patterns import MAX_PATTERN
@@ -123,19 +124,23 @@ Text = Annotated[str, *_read(r.text, TEXT)]
 Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
 Script = Annotated[str, *_words(r.script, r"\S")]
 Name = Annotated[str, *_read(r.name, NAME)]
+RecipeName = Annotated[str, *_read(r.recipe_name, NAME)]
 AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_read(r.env_name, _ENV_NAME)]
 Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], *listed(_ENV_NAME)]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
 Word = Annotated[str, *_read(r.word, _WORD)]
+NewReason = Annotated[str, *_read(r.new_reason, _WORD)]
 FixtureNames = Annotated[
     list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], *listed(_IDENTIFIER)
 ]
 MetricName = Annotated[str, *_words(r.identifier("metric"), r.IDENTIFIER_PATTERN)]
 Number = Annotated[float, *_read(r.number, {"type": "number"})]
 NodeCount = Annotated[int, *whole(1, 100_000)]
-Duration = Annotated[float, *_parsed(values.parse_duration, values.DURATION_PATTERN, "90s", "20m", "1h30m")]
-Size = Annotated[int, *_parsed(values.parse_size, values.SIZE_PATTERN, "64GiB", "512MB")]
+Duration = Annotated[
+    float, *_parsed(notation.parse_duration, notation.DURATION_PATTERN, "90s", "20m", "1h30m")
+]
+Size = Annotated[int, *_parsed(notation.parse_size, notation.SIZE_PATTERN, "64GiB", "512MB")]
 DurationRange = Annotated[
     Range, *_parsed(values.parse_duration_range, values.DURATION_RANGE_PATTERN, "<10m", "1m..5m")
 ]

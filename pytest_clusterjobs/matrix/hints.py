@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 from difflib import get_close_matches
+
+from pydantic import BaseModel
 
 from .errors import did_you_mean
 from .errors import quoted
+from .model import Document
+from .model import ExpectModel
+from .model import Fragment
+from .model import LogModel
+from .model import MetricModel
+from .model import Override
+from .model import ResourcesModel
 
 _STOP_EARLY = "stop early with pytest -x or --maxfail=N"
 _WINDOW = "limit what runs at once with --cluster-max-jobs or --cluster-max-nodes"
@@ -88,12 +98,51 @@ INSTEAD = {
 }
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The message for a key that the format does not have."""
+_EXAMPLES = {
+    "axes": "SEED: [1, 2]",
+    "classify": "[{exit_code: 42, reason: start_failed}]",
+    "env": "{NAME: value}",
+    "options": "{slurm: {partition: big}}",
+    "reasons": "{diverged: product}",
+    "resources": "{gpus: 4, memory: 64GiB}",
+    "translate": "{cluster_stop: cancelled}",
+}
+
+
+def example(path: Sequence[object]) -> str:
+    """End of a message about the shape of the value at ``path``: one of the right shape."""
+    shown = _EXAMPLES.get(str(path[-1])) if path else None
+    return f", such as {shown}" if shown else ""
+
+
+def home(key: str, model: type[BaseModel], above: Sequence[str]) -> str:
+    """Where a key stands that a model does not have; empty if it stands nowhere."""
+    if key in Fragment.model_fields and issubclass(model, Document):
+        return f"{key} stands in a recipe or a condition, or under defaults for all"
+    if key in Fragment.model_fields:
+        return f"{key} stands beside {next((each for each in reversed(above) if not each.isdigit()), '')}"
+    if key in Document.model_fields:
+        return f"{key} stands at the top level"
+    return next((words for inner, words in _HOMES if key in inner.model_fields), "")
+
+
+_HOMES: tuple[tuple[type[BaseModel], str], ...] = (
+    (Override, "it stands in an entry of overrides"),
+    (ExpectModel, "it stands under expect"),
+    (ResourcesModel, "it stands under resources"),
+    (LogModel, "it stands under expect: {log: {...}}"),
+    (MetricModel, "it stands under expect: {metrics: {NAME: {...}}}"),
+)
+
+
+def unknown_key(key: str, known: Iterable[str], *, home: str = "") -> str:
+    """The message for a key that the format does not have here; ``home`` is where it stands."""
     words = list(known)
     plain = key.lower().replace("-", "_")
     if plain in INSTEAD and plain not in words:
         return f"unknown key {quoted(key)}: {INSTEAD[plain]}"
+    if home:
+        return f"unknown key {quoted(key)}: {home}"
     hint = did_you_mean(key, words)
     close = get_close_matches(plain[:100], INSTEAD, n=1, cutoff=0.8)
     if close and "did you mean" not in hint:

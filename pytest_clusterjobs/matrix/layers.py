@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ from .where import Selection
 
 BUILT_IN_AXES = ("recipe", "nodes", "condition")
 _KEYS = {"recipe": "recipes", "nodes": "nodes", "condition": "conditions"}
+
+
+class _AnyValue(list[str]):
+    """The values of an axis of which nothing is known, because what the file says of it cannot be read."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -67,16 +75,15 @@ class LayerReader:
     reporter: Reporter
 
     def read(self, site: Site, target: Target | None) -> Layers | None:
-        """All layers, checked against each other; ``None`` if the axes are no use."""
+        """All layers, checked against each other; ``None`` if there are no axes that cells could be made of."""
         axes = self._axes()
-        if axes is None:
-            return None
+        known = self._known(axes)
         plain = [*self._base(), *(layer for values in axes.values() for layer in values.values())]
         backends = sorted({*site.names, *(target.names if target is not None else ())})
         lists = [*self._overrides(), *self._includes_raw()]
         reasons = vocabulary([*plain, *(layer for _, layer in lists)])
-        check = LayerCheck(target, backends, self._known(axes), list(axes)[3:], reasons, self.reporter)
-        return Layers(
+        check = LayerCheck(target, backends, known, list(axes)[3:], reasons, self.reporter)
+        layers = Layers(
             base=tuple(check.layer(layer) for layer in self._base()),
             axes={
                 axis: {value: check.layer(layer) for value, layer in values.items()}
@@ -86,18 +93,18 @@ class LayerReader:
             excludes=tuple(
                 found for each in self.document.exclude or () if (found := check.where(each)) is not None
             ),
-            includes=tuple(self._includes(check, axes)),
+            includes=tuple(self._includes(check)),
         )
+        unusable = any(isinstance(values, _AnyValue) for values in known.values())
+        return None if unusable or not axes["recipe"] else layers
 
-    def _axes(self) -> dict[str, dict[str, Layer]] | None:
+    def _axes(self) -> dict[str, dict[str, Layer]]:
         document = self.document
         recipes = RecipeSource(self.path, self.rootdir, self.reporter).collect(
             document, self.raw, self.left_out
         )
-        if not recipes:
-            if not self.reporter.failed:
-                self.reporter.error(spot_of(self.raw), "no recipes: name at least one under `recipes:`")
-            return None
+        if not recipes and not self.reporter.failed:
+            self.reporter.error(spot_of(self.raw), "no recipes: name at least one under `recipes:`")
         axes = {
             "recipe": recipes,
             "nodes": self._entries("nodes", document.nodes, "nodes") or self._implied("nodes", "1"),
@@ -134,7 +141,17 @@ class LayerReader:
                     known[axis].append(str(loc[1]))
             if loc[0] == "axes" and len(loc) > 2 and loc[1] in known:
                 known[str(loc[1])].append(str(loc[2]))
-        return {axis: list(dict.fromkeys(values)) for axis, values in known.items()}
+        lost = {
+            loc[0] if loc[0] != "axes" else loc[1]
+            for loc in self.left_out
+            if len(loc) == 1 + (loc[0] == "axes")
+        }
+        if not axes["recipe"]:
+            lost.add("recipes")
+        return {
+            axis: _AnyValue() if _KEYS.get(axis, axis) in lost else list(dict.fromkeys(values))
+            for axis, values in known.items()
+        }
 
     def _base(self) -> Iterator[Layer]:
         document = self.document
@@ -187,16 +204,16 @@ class LayerReader:
             said = {key: value for key, value in each.said().items() if key in Fragment.model_fields}
             yield at, Layer("include", said, raw, spot_of(raw), self._broken("include"))
 
-    def _includes(self, check: LayerCheck, axes: Mapping[str, Mapping[str, Layer]]) -> Iterator[IncludedCell]:
+    def _includes(self, check: LayerCheck) -> Iterator[IncludedCell]:
         for at, layer in self._includes_raw():
             checked = check.layer(layer, only_backend=True)
-            chosen = chosen_values((self.document.include or [])[at], layer, axes, self.reporter)
+            chosen = chosen_values((self.document.include or [])[at], layer, check.known, self.reporter)
             if chosen is not None:
                 yield IncludedCell(chosen, checked)
 
 
 def chosen_values(
-    include: Include, layer: Layer, axes: Mapping[str, Mapping[str, Layer]], reporter: Reporter
+    include: Include, layer: Layer, axes: Mapping[str, Collection[str]], reporter: Reporter
 ) -> dict[str, str] | None:
     """An include's value on each axis; ``None``, and errors, unless it names each with a known value."""
     given: dict[str, Any] = {
@@ -214,7 +231,9 @@ def chosen_values(
             reporter.error(layer.key(name), unknown_key(name, [*axes, *Fragment.model_fields]))
             good = False
     for axis, values in axes.items():
-        if axis not in given:
+        if axis not in given and isinstance(values, _AnyValue):
+            good = False
+        elif axis not in given:
             reporter.error(layer.spot, f"include: names no value of {axis}; an include names every axis")
             good = False
         elif axis != "nodes" and str(given[axis]) not in values:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from typing import Any
 
 import yaml
 
-from .errors import printable
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
@@ -27,6 +27,7 @@ from .nodes import Scalar
 from .nodes import Seq
 from .nodes import spot_of
 from .nodes import TAG
+from .syntax import explained
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -54,10 +55,14 @@ def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | Non
     text = _read_text(path, shown, reporter)
     if text is None:
         return None
-    reporter.lines[shown] = text.splitlines()
     if path.suffix == ".json":
-        # JSON may be indented by tabs, which YAML refuses; JSON strings never hold a raw one.
-        text = text.replace("\t", " ")
+        text = _as_yaml(text)
+    return read_text(text, shown, reporter)
+
+
+def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
+    """Read YAML; ``shown`` is what messages call it. ``None`` if that failed, with the mistake in ``reporter``."""
+    reporter.lines[shown] = text.splitlines()
     node = _compose(text, shown, reporter)
     if node is None:
         return None
@@ -95,6 +100,21 @@ def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
             Spot(shown, line, col), f"not UTF-8: byte 0x{data[error.start]:02x}; save the file as UTF-8"
         )
         return None
+
+
+_PAIR = re.compile(r"(?<!\\)(?:\\\\)*\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+"""A character beyond the first 65,536 as JSON escapes it. The text before it holds whole escapes only."""
+
+
+def _as_yaml(text: str) -> str:
+    """JSON as a YAML parser takes it: YAML knows no tabs between values and no escapes of two halves."""
+
+    def whole(pair: re.Match[str]) -> str:
+        halves = bytes.fromhex(pair[1] + pair[2])
+        return pair[0][:-12] + halves.decode("utf-16-be")
+
+    # A string of JSON never holds a raw tab.
+    return _PAIR.sub(whole, text.replace("\t", " "))
 
 
 @contextmanager
@@ -146,9 +166,7 @@ def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
         loader = _Loader(_named(text, shown))
         node = _single_node(loader, reporter)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        spot = Spot(shown, mark.line + 1, mark.column + 1) if mark else Spot(shown, 1, 1)
-        reporter.error(spot, _syntax_message(error, spot, reporter))
+        reporter.error(*explained(error, shown, reporter.lines[shown]))
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -174,15 +192,6 @@ def _single_node(loader: Any, reporter: Reporter) -> yaml.Node | None:
             spot_of(second), "a second YAML document; a matrix is one document, split it into files"
         )
     return node
-
-
-def _syntax_message(error: yaml.MarkedYAMLError, spot: Spot, reporter: Reporter) -> str:
-    lines = reporter.lines[spot.path]
-    line = lines[spot.line - 1] if spot.line <= len(lines) else ""
-    if "\t" in line[: len(line) - len(line.lstrip())] or line[spot.col - 1 : spot.col] == "\t":
-        return "YAML does not allow tabs for indentation; use spaces"
-    words = ", ".join(part for part in (error.context, error.problem) if part)
-    return f"YAML syntax: {printable(words)}"
 
 
 @dataclass

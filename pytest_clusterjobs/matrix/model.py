@@ -168,7 +168,7 @@ class Fragment(_Model):
     """Rules that read the job's own words, in order; the first to fill a field wins."""
     translate: dict[f.Text, f.Word | None] | None = None
     """A wrapper's word to a reason: {cluster_stop: cancelled}."""
-    reasons: dict[f.Word, f.ReasonClassName | None] | None = None
+    reasons: dict[f.NewReason, f.ReasonClassName | None] | None = None
     """Reasons to add, each with its class: product, user or infra."""
     marks: f.MarkCalls | None = None
     """pytest marks: [nightly, {skip: why}, {timeout: 30}]. Layers append."""
@@ -209,7 +209,7 @@ class Include(Fragment):
     """The cell's condition."""
 
 
-_Recipes = Annotated[dict[f.Name, _Recipe], *f.names(f.NAME)]
+_Recipes = Annotated[dict[f.RecipeName, _Recipe], *f.names(f.NAME)]
 _Nodes = Annotated[dict[f.NodeCount, _Entry], *f.names(f.NODE_COUNT)]
 _AxisValues = Annotated[dict[f.AxisValue, _Entry], *f.names(f.SCALAR)]
 
@@ -249,5 +249,5 @@ class Document(_Model):
     """Rules that read the jobs' own words, for all cells."""
     translate: dict[f.Text, f.Word | None] | None = None
     """A wrapper's words to reasons, for all cells."""
-    reasons: dict[f.Word, f.ReasonClassName] | None = None
+    reasons: dict[f.NewReason, f.ReasonClassName] | None = None
     """Reasons to add, each with its class, for all cells."""

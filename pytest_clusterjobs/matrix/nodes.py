@@ -83,11 +83,30 @@ class Map(dict[str, Any]):
         """The key equal to ``name`` with its position."""
         return next((key for key, _ in self.pairs() if key == name), None)
 
+    def is_bare(self, name: str) -> bool:
+        """Whether this key stands between { } without a colon: a piece of a text, mostly, that a comma has cut."""
+        return self.node.flow_style is True and any(
+            key.value == name and value.value == "" and value.start_mark.index <= key.end_mark.index
+            for key, value in self.node.value
+        )
+
 
 def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:
     """Where a value starts."""
     node = value if isinstance(value, yaml.Node) else value.node
     return Spot(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def value_at(root: Any, path: Sequence[object]) -> Any:
+    """The value at ``path``; ``None`` if there is none."""
+    for part in path:
+        if isinstance(root, Map):
+            root = root.get(str(part))
+        elif isinstance(root, list) and isinstance(part, int) and part < len(root):
+            root = root[part]
+        else:
+            return None
+    return root
 
 
 def locate(root: Any, path: Sequence[object], fallback: Spot, *, key: bool = False) -> Spot:

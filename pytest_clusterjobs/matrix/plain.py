@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..jobs import Mark
+from ..jobs.notation import parse_duration
 from .errors import quoted
 from .nodes import Map
 from .nodes import Scalar
@@ -16,7 +17,6 @@ from .readers import quote
 from .readers import reading
 from .readers import source_text
 from .readers import text
-from .values import parse_duration
 
 
 def resolved(value: Any) -> Any:

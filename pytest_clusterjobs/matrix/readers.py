@@ -24,6 +24,8 @@ from .errors import quoted
 from .nodes import Map
 from .nodes import Scalar
 from .nodes import Seq
+from .synonyms import meant
+from .synonyms import says_nonzero
 
 T = TypeVar("T")
 
@@ -73,9 +75,21 @@ def script(value: Any) -> str:
 
 def name(value: Any) -> str:
     """A name that becomes part of a test id."""
+    return _in_an_id(text(value))
+
+
+def recipe_name(value: Any) -> str:
+    """A recipe's name."""
     result = text(value)
+    files = "; recipes that are files are named by their paths: recipe_files: GLOB" if "/" in result else ""
+    return _in_an_id(result, files)
+
+
+def _in_an_id(result: str, hint: str = "") -> str:
     if not re.fullmatch(NAME_PATTERN, result):
-        fail(f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100)")
+        fail(
+            f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100){hint}"
+        )
     return result
 
 
@@ -83,10 +97,7 @@ def axis_value(value: Any) -> str:
     """A value of an axis, as its source text."""
     if value is None:
         fail("an axis value must be text; write 'null' in quotes if that is meant")
-    result = source_text(value)
-    if not re.fullmatch(NAME_PATTERN, result):
-        fail(f"{quoted(result)} cannot be part of a test id; use letters, digits and . _ + - (at most 100)")
-    return result
+    return _in_an_id(source_text(value))
 
 
 def env_name(value: Any) -> str:
@@ -308,6 +319,17 @@ def identifier(what: str) -> Callable[[Any], str]:
 
 def word(value: Any) -> str:
     """A reason's word."""
+    if isinstance(value, Scalar) and value.kind == "int":
+        fail(f"a reason is a word; {value[:10]} is an exit code: write exit_code: {value[:10]}")
+    result = text(value)
+    reason = meant(result)
+    if reason is not None and not re.fullmatch(WORD_PATTERN, result):
+        fail(f"{quoted(result)} is no reason: write {reason}")
+    return new_reason(value)
+
+
+def new_reason(value: Any) -> str:
+    """The word of an added reason."""
     result = text(value)
     if not re.fullmatch(WORD_PATTERN, result):
         fail(f"{quoted(result)} is no reason; reasons are lower case words such as job_failed")
@@ -334,8 +356,20 @@ def exit_code_or_nonzero(value: Any) -> Any:
     if isinstance(value, Scalar) and value == "nonzero":
         return "nonzero"
     if not isinstance(value, Scalar) or value.kind != "int":
-        fail(f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}")
+        fail(
+            f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}{_meant_code(value)}"
+        )
     return whole(0, 255)(value)
+
+
+def _meant_code(value: Any) -> str:
+    """End of a message about what is no exit code: what to write instead."""
+    if not isinstance(value, Scalar):
+        return ""
+    if says_nonzero(value):
+        return ": write nonzero"
+    reason = meant(value)
+    return f": write reason: {reason}" if reason is not None else ""
 
 
 def choice(*words: str) -> Callable[[Any], str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..jobs.spec import RECIPE_FILE
 from .errors import quoted
 from .errors import Reporter
 from .load import display_path
@@ -22,9 +23,6 @@ from .nodes import spot_of
 from .readers import NAME_PATTERN
 from .validate import Loc
 from .validate import validate
-
-FILE_VARIABLE = "CLUSTERJOBS_RECIPE_FILE"
-"""What a recipe of ``recipe_files`` has its path in, relative to rootdir."""
 
 
 @dataclass
@@ -72,7 +70,7 @@ class RecipeSource:
                 self.reporter.error(spot_of(pattern), message)
                 continue
             shown = display_path((folder / match).resolve(), self.rootdir.resolve())
-            yield Layer(f"recipe {name}", {"env": {FILE_VARIABLE: shown}}, None, spot_of(pattern))
+            yield Layer(f"recipe {name}", {"env": {RECIPE_FILE: shown}}, None, spot_of(pattern))
 
     def _read(self, given: Scalar) -> Iterator[Layer]:
         path = self.path.parent / given
@@ -88,7 +86,7 @@ class RecipeSource:
         wrapped = Map()
         wrapped.node = content.node  # type: ignore[assignment]
         wrapped[_word("recipes", given)] = content
-        model, left_out = validate(RecipesFile, wrapped, self.reporter)
+        model, left_out, wrapped = validate(RecipesFile, wrapped, self.reporter)
         if model is not None:
             yield from entries("recipe", model.recipes, wrapped, ("recipes",), left_out)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backends.protocol import BackendType
 from ..backends.protocol import Capabilities
+from ..jobs import ANY
 from ..jobs import Classification
 from ..jobs import ClassifyRule
 from ..jobs import Expectation
@@ -38,7 +39,7 @@ _AS_THEY_ARE = (
     "description",
 )
 """Keys of a fragment that are arguments of JobSpec."""
-_MAX_RUNTIME: float = JobSpec("").max_runtime
+_MAX_RUNTIME: float = JobSpec(":").max_runtime
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Target:
     settings: Mapping[str, Any]
     can: Capabilities
     """What its type states of it."""
+    source: str
+    """The file that its settings stand in."""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -82,10 +85,15 @@ def shape(state: Mapping[str, Any], target: Target | None) -> Shape:
         "options": _options(state.get("options", {}), target),
         **{key: state[key] for key in _AS_THEY_ARE if key in state},
     }
-    expect = expectation(state.get("expect", {}))
+    expect, unmeetable = expectation(state.get("expect", {}))
+    flaws += unmeetable
     flaws += _undeclared(state, expect)
     classify = _classification(state)
-    limits = state.get("heartbeat_timeout"), state.get("max_runtime", _MAX_RUNTIME)
+    limits = (
+        state.get("heartbeat_timeout"),
+        state.get("max_runtime", _MAX_RUNTIME),
+        state.get("max_restarts", 0),
+    )
     flaws += contradictions(expect, classify, *limits)
     return Shape(
         spec=spec,
@@ -118,7 +126,7 @@ def _run(state: Mapping[str, Any]) -> tuple[str, list[Flaw]]:
 
 def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[Flaw]:
     """Reasons that some other part of the matrix adds, but none of these layers."""
-    known = REASON_CLASSES.keys() | state.get("reasons", {}).keys()
+    known = {ANY} | REASON_CLASSES.keys() | state.get("reasons", {}).keys()
     for word in expect.reasons or ():
         if word not in known:
             message = (

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
+from typing import Generic
+from typing import NamedTuple
 from typing import TypeVar
 
 from pydantic import BaseModel
 from pydantic import ValidationError
 
+from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
 from .fields import AnyOf
+from .hints import example
+from .hints import home
 from .hints import unknown_key
 from .nodes import locate
 from .nodes import Map
 from .nodes import Scalar
 from .nodes import Seq
 from .nodes import spot_of
+from .nodes import value_at
+from .repair import misplaced
+from .repair import repaired
 
 M = TypeVar("M", bound=BaseModel)
 Loc = tuple[str | int, ...]
@@ -25,27 +32,42 @@ _DROP = object()
 _ROUNDS = 4
 
 
-def validate(model: type[M], raw: Map, reporter: Reporter) -> tuple[M | None, list[Loc]]:
-    """The model of a file, and the paths of what was left out because it is wrong (and reported).
+class Valid(NamedTuple, Generic[M]):
+    """What is left of a file once its mistakes have been reported."""
 
-    ``None`` if too little is left.
-    """
-    top: Any = _like(raw, {key: value for key, value in raw.items() if not key.startswith("x-")})
+    model: M | None
+    """``None`` if too little is left."""
+    left_out: list[Loc]
+    """The paths of what was left out because it is wrong."""
+    raw: Map
+    """The file's content, read as it was meant where that is plain."""
+
+
+def validate(model: type[M], raw: Map, reporter: Reporter) -> Valid[M]:
+    """The model of a file; what is wrong with it goes to the reporter."""
+    plain: Map = _like(raw, {key: value for key, value in raw.items() if not key.startswith("x-")})
+    if not misplaced(plain):
+        try:
+            return Valid(model.model_validate(plain), [], raw)
+        except ValidationError:
+            pass
+    meant = repaired(plain, reporter)
+    top: Any = meant
     left_out: list[Loc] = []
     for attempt in range(_ROUNDS):
         try:
-            return model.model_validate(top), left_out
+            return Valid(model.model_validate(top), left_out, meant)
         except ValidationError as error:
             found = error.errors(include_url=False)
             if attempt == 0:
                 for each in found:
-                    reporter.error(*_explained(model, raw, each))
+                    reporter.error(*_explained(model, meant, each))
             locs = [each["loc"] for each in found]
             left_out += locs
             top = _without(top, locs)
             if top is _DROP:
                 break
-    return None, left_out
+    return Valid(None, left_out, meant)
 
 
 def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Spot, str]:
@@ -55,23 +77,25 @@ def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Spot, str]
     unknown = error["type"] == "extra_forbidden"
     spot = locate(raw, path, spot_of(raw), key=in_key or unknown)
     if unknown:
-        return spot, unknown_key(str(path[-1]), _fields(model, path[:-1]))
+        return spot, _unknown(_model_at(model, path[:-1]), path, raw)
     at = error.get("ctx", {}).get("at")
     return (spot_of(at) if isinstance(at, (Scalar, Seq, Map)) else spot), _message(error, _written(raw, path))
+
+
+def _unknown(model: type[BaseModel], path: Loc, raw: Any) -> str:
+    """The message for a key that this model does not have."""
+    *above, key = map(str, path)
+    holder = value_at(raw, path[:-1])
+    if isinstance(holder, Map) and holder.is_bare(key):
+        return f"unknown key {quoted(key)}: inside {{ }} a text with a comma must stand in quotes"
+    return unknown_key(key, model.model_fields, home=home(key, model, above))
 
 
 def _written(raw: Any, path: Loc) -> Loc:
     """The path without the indexes of lists that the file has not: one value may stand for a list of one."""
     for at, part in enumerate(path):
-        if isinstance(part, int) and not isinstance(raw, (Map, list)):
+        if isinstance(part, int) and not isinstance(value_at(raw, path[:at]), (Map, list)):
             return path[:at]
-        raw = (
-            raw.get(str(part))
-            if isinstance(raw, Map)
-            else raw[part]
-            if isinstance(raw, list) and isinstance(part, int) and part < len(raw)
-            else None
-        )
     return path
 
 
@@ -84,9 +108,9 @@ def _message(error: Any, path: Loc) -> str:
             where = _dotted(path[:-1])
             message = f"{path[-1]} is missing"
         case "dict_type" | "model_type" | "model_attributes_type":
-            message = f"a mapping is needed, not {_shape(error['input'])}"
+            message = f"a mapping is needed, not {_shape(error['input'])}{example(path)}"
         case "list_type" | "tuple_type":
-            message = f"a list is needed, not {_shape(error['input'])}"
+            message = f"a list is needed, not {_shape(error['input'])}{example(path)}"
         case _:
             message = error["msg"]
     return f"{where}: {message}" if where else message
@@ -100,11 +124,6 @@ def _shape(value: Any) -> str:
     if value is None:
         return "nothing"
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "one value"
-
-
-def _fields(model: Any, path: Iterable[str | int]) -> list[str]:
-    """The keys that the model has at ``path``."""
-    return list(_model_at(model, tuple(path)).model_fields)
 
 
 def _model_at(model: type[BaseModel], path: Loc) -> type[BaseModel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,32 @@ class Selection:
     def matches_backend(self, names: Collection[str]) -> bool:
         """Whether a backend is selected, by its NAME and its type."""
         return self.backends is None or not self.backends.isdisjoint(names)
+
+
+class Chooser:
+    """Finds which of many selections match a cell, without asking each of them."""
+
+    def __init__(self, selections: Sequence[Selection], sizes: Mapping[str, int]) -> None:
+        """``sizes`` is how many values each axis has."""
+        self._selections = selections
+        self._everywhere: list[int] = []
+        """Those that name no axis."""
+        self._at: dict[tuple[str, str], list[int]] = {}
+        """The others, by the values that they name of the axis that leaves the fewest cells."""
+        for at, selection in enumerate(selections):
+            if selection.axes:
+                axis, values = min(selection.axes, key=lambda named: len(named[1]) / sizes[named[0]])
+                for value in values:
+                    self._at.setdefault((axis, value), []).append(at)
+            else:
+                self._everywhere.append(at)
+
+    def matching(self, axes: Mapping[str, str]) -> list[int]:
+        """The indexes of the selections that match, in order."""
+        found = list(self._everywhere)
+        for named in axes.items():
+            found += [at for at in self._at.get(named, ()) if self._selections[at].matches(axes)]
+        return sorted(found)
 
 
 def parse_where(value: Any) -> Where:

@@ -49,7 +49,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=30,
         )

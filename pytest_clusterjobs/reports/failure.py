@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ..jobs.paths import legible
+
 
 def shown_at(path: Path, line: int, excinfo: pytest.ExceptionInfo[BaseException], summary: str) -> Any:
     """A ``longrepr`` without a trace, whose text is the exception's and which crashed at ``path:line``.
@@ -16,7 +18,7 @@ def shown_at(path: Path, line: int, excinfo: pytest.ExceptionInfo[BaseException]
     shown: Any = excinfo.getrepr(style="value")
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:
-        crash.path, crash.lineno, crash.message = str(path), line, summary
+        crash.path, crash.lineno, crash.message = legible(path), line, summary
     return shown
 
 

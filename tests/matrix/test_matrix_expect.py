@@ -35,14 +35,21 @@ Mistakes = Callable[..., list[str]]
         ("exit_code: [3, 4]", ("job_failed",), (3, 4)),
         ("exit_code: [0, 3]", ("job_completed", "job_failed"), (0, 3)),
         ("exit_code: nonzero", ("job_failed",), "nonzero"),
+        ("exit_code: [3, nonzero]", ("job_failed",), "nonzero"),
+        ("exit_code: [0, nonzero]", ("job_completed", "job_failed"), None),
+        (
+            "reason: [job_completed, job_failed], exit_code: [nonzero, 0]",
+            ("job_completed", "job_failed"),
+            None,
+        ),
         ("exit_code: 137", ("job_failed", "killed_by_signal"), (137,)),
         ("exit_code: 200", ("job_failed",), (200,)),
         ("reason: job_completed", ("job_completed",), (0,)),
         ("reason: job_failed", ("job_failed",), None),
         ("reason: [job_completed, preempted]", ("job_completed", "preempted"), None),
         ("reason: heartbeat_timeout", ("heartbeat_timeout",), None),
-        ("reason: any", None, None),
-        ("reason: any, exit_code: 3", None, (3,)),
+        ("reason: any", ("any",), None),
+        ("reason: any, exit_code: 3", ("any",), (3,)),
         ("reason: killed_by_signal, exit_code: 137", ("killed_by_signal",), (137,)),
         (
             "reason: [job_failed, killed_by_signal], exit_code: nonzero",
@@ -62,6 +69,7 @@ def test_all_of_expect_is_typed(load: Load) -> None:
         recipes:
           r:
             run: x
+            max_restarts: 1
             expect:
               restarts: 1
               run_time: "<10m"
@@ -91,15 +99,20 @@ def test_all_of_expect_is_typed(load: Load) -> None:
     ("said", "message"),
     [
         ("reason: job_faild", "1:32: unknown reason 'job_faild', did you mean 'job_failed'?"),
-        ("reason: [job_failed, hang]", "1:45: unknown reason 'hang'; there are job_completed, job_failed, "),
+        ("reason: [job_failed, hang]", "1:45: unknown reason 'hang': write heartbeat_timeout"),
         ("reason: []", "1:32: recipes.r.expect.reason: empty; name at least one"),
         ("reason: [any, job_failed]", "1:32: recipes.r.expect.reason: `any` stands alone"),
-        ("reason: Job failed", "1:32: recipes.r.expect.reason: 'Job failed' is no reason; reasons are lower case words"),
+        ("reason: Job failed", "1:32: recipes.r.expect.reason: 'Job failed' is no reason: write job_failed"),
         ("exit_code: 256", "1:35: recipes.r.expect.exit_code: a whole number from 0 to 255 is needed, not 256"),
         ("exit_code: -9", "1:35: recipes.r.expect.exit_code: a whole number from 0 to 255 is needed, not -9"),
         ("exit_code: '3'", "1:35: recipes.r.expect.exit_code: an exit code is a whole number from 0 to 255 or nonzero, not '3' (text)"),
         ("exit_code: [3, x]", "1:39: recipes.r.expect.exit_code.1: an exit code is a whole number from 0 to 255 or nonzero, not 'x'"),
         ("reason: max_runtime_reached, exit_code: 124", "1:64: expect.exit_code: a job that ends as max_runtime_reached has no exit code of its own; drop exit_code"),
+        ("run_time: 10m", "1:34: recipes.r.expect.run_time: '10m' means exactly that long, and no run is: write '<10m' or '>=10m'"),
+        ("run_time: ==10m", "1:34: recipes.r.expect.run_time: '==10m' means exactly that long, and no run is: write '<10m' or '>=10m'"),
+        ("run_time: 1m..60s", "1:34: recipes.r.expect.run_time: '1m..60s' means exactly that long, and no run is: leave room between the bounds"),
+        ("restarts: '>=1'", "1:34: expect.restarts: >=1 can never be met: max_restarts is 0"),
+        ("restarts: 2..3", "1:34: expect.restarts: 2..3 can never be met: max_restarts is 0"),
         ("reason: job_completed, exit_code: 3", "1:58: expect.exit_code: job_completed never goes with this exit code"),
         ("reason: job_failed, exit_code: 0", "1:55: expect.exit_code: job_failed never goes with this exit code"),
         ("reason: killed_by_signal, exit_code: 9", "1:61: expect.exit_code: killed_by_signal never goes with this exit code"),
@@ -286,7 +299,7 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
         ("classify: [{exit_code: 3, reason: job_failed, required: true}]", "2:12: classify.0: required is for log rules"),
         ("classify: [{log: '(?P<reason>x)', required: 1}]", "2:45: classify.0.required: true or false is needed, not '1'"),
         ("classify: [{log: '('}]", "2:18: classify.0.log: no regular expression: "),
-        ("classify: {log: x}", "2:11: classify: a list is needed, not a mapping"),
+        ("classify: {log: '(?P<reason>x)'}", "2:11: classify: a list is needed, not a mapping"),
         ("translate: {x: job_faild}", "2:16: unknown reason 'job_faild', did you mean 'job_failed'?"),
         ("reasons: {hung: products}", "2:17: reasons.hung: a reason's class is product, user or infra, not 'products'"),
         ("reasons: {job_failed: infra}", "2:11: reasons: job_failed is built in"),
@@ -309,3 +322,13 @@ def test_a_reason_that_another_recipe_adds_is_not_known_to_this_one(mistakes: Mi
     assert mistakes(text) == [
         "3:32: reason 'hung' is not known to this cell; add it under `reasons` at the top level (cell b-1n-normal_completion)"
     ]
+
+
+def test_restarts_beyond_max_restarts_are_for_jobs_that_count_them_themselves(
+    load: Load, mistakes: Mistakes
+) -> None:
+    text = "recipes: {a: {run: x, max_restarts: 1, expect: {restarts: '>1'}}}"
+    (found,) = mistakes(text)
+    assert found.startswith("1:59: expect.restarts: >1 can never be met: max_restarts is 1 (cell a-1n-")
+    assert load(text.replace(">1", ">=1")).cells
+    assert load(f"{text}\nclassify: [{{log: 'restarted (?P<restarts>[0-9]+) times'}}]").cells

@@ -39,8 +39,11 @@ def problems(path: Path, site: Site) -> list[str]:
         (b"recipes: {a: \x07}\n", "m.yaml:1:14: a control character, which YAML does not allow"),
         (b'recipes: {a: "\\x07"}\n', "m.yaml:1:14: recipes.a.run: control character \\x07 in text"),
         (b'recipes: {a: "a\\0b"}\n', "m.yaml:1:14: recipes.a.run: control character \\x00 in text"),
-        (b"recipes: {a: x\n", "m.yaml:2:1: YAML syntax: "),
-        (b"recipes: {a: *nope}\n", "m.yaml:1:14: YAML syntax: found undefined alias"),
+        (b"recipes: {a: x\n", "m.yaml:1:10: the { that stands here is not closed before line 2"),
+        (
+            b"recipes: {a: *nope}\n",
+            "m.yaml:1:14: no anchor has this name; a text that begins with * must stand in quotes",
+        ),
         (b"recipes: {a: !!python/name:os.system x}\n", "m.yaml:1:14: tags are not supported: "),
         (b"recipes: {a: !vault x}\n", "m.yaml:1:14: tags are not supported: '!vault'"),
         (b"? [a]\n: b\nrecipes: {a: x}\n", "m.yaml:1:3: a key must be text"),

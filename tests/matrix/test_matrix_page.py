@@ -11,12 +11,12 @@ from pytest_clusterjobs.backends.environment import job_variables
 from pytest_clusterjobs.backends.environment import node_variables
 from pytest_clusterjobs.backends.registry import Site
 from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.jobs.spec import RECIPE_FILE
 from pytest_clusterjobs.jobs.token import STAND_IN
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
 from pytest_clusterjobs.matrix.model import Document
 from pytest_clusterjobs.matrix.model import Fragment
-from pytest_clusterjobs.matrix.recipes import FILE_VARIABLE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"(?<!<!-- mistakes -->\n)^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -61,7 +61,7 @@ def test_the_first_example_has_the_cells_that_the_page_counts(example: Path, sit
 def test_the_page_names_every_variable_of_a_job() -> None:
     spec = JobSpec("x", recipe="arena", condition="c")
     node = node_variables(rank=0, restarts=0, address="", port=1, hostfile="", heartbeat_file="")
-    for name in {*job_variables(spec, STAND_IN), *node, FILE_VARIABLE}:
+    for name in {*job_variables(spec, STAND_IN), *node, RECIPE_FILE}:
         assert re.search(rf"^\| .*`{name}`.* \|", PAGE, re.MULTILINE), name
 
 

@@ -90,7 +90,7 @@ recipes: {a: {run: x, heartbeat_timeout: 1m30s, queue_timeout: 1.5h, grace_perio
 ---
 recipes: {a: {run: x, heartbeat_timeout: null, owner: null, expect: null, description: "two\\nlines"}}
 ---
-recipes: {a: {run: x, expect: {reason: [job_failed, killed_by_signal], exit_code: nonzero, restarts: ">=1", run_time: 1m..5m, heartbeats: 3}}}
+recipes: {a: {run: x, max_restarts: 2, expect: {reason: [job_failed, killed_by_signal], exit_code: nonzero, restarts: ">=1", run_time: 1m..5m, heartbeats: 3}}}
 ---
 recipes: {a: {run: x, expect: {exit_code: [3, 4], log: {contains: a, excludes: [b], matches: [c]}}}}
 ---

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from pytest_clusterjobs.matrix import Matrix
 from pytest_clusterjobs.matrix.shell import has_pipe
 from pytest_clusterjobs.matrix.shell import is_simple_command
 from pytest_clusterjobs.matrix.shell import with_args
+
+Load = Callable[..., Matrix]
+Mistakes = Callable[..., list[str]]
 
 SIMPLE = [
     "printf '%s|'",
@@ -127,3 +134,57 @@ def test_a_pipe_is_seen(run: str) -> None:
 )
 def test_what_is_no_pipe(run: str) -> None:
     assert not has_pipe(run)
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("echo 'a", 1),
+        ('true\necho "a', 2),
+        ("echo a\necho $(b", None),
+        ("if true; then echo", None),
+        ("true\ntrue\nfor x in; do }", None),
+        ("echo a; ; echo b", 1),
+        ("echo é 'a", 1),
+    ],
+)
+def test_a_script_that_its_shell_cannot_read_is_a_mistake(
+    mistakes: Mistakes, tmp_path: Path, shell: str, script: str, line: int | None
+) -> None:
+    text = json.dumps(script, ensure_ascii=False)
+    found = mistakes(
+        f"recipes: {{ok: 'a | b', a: x}}\nconditions:\n  c:\n    shell: {shell}\n    run: {text}\n    setup: {text}"
+    )
+    assert [each.partition(f": {shell} cannot read it: line ")[0] for each in found] == [
+        "5:10: run",
+        "6:12: setup",
+    ]
+    assert all(each.endswith("(cells ok-1n-c and 1 more)") for each in found)
+    if line is not None and shell == "bash":
+        assert f"line {line}: " in found[0]
+
+
+def test_what_a_shell_can_read_is_none_and_runs_no_script(load: Load, tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    scripts = [
+        "cat <<EOF\nno end",
+        "shopt -s extglob\nls !(a)",
+        f"set +n; touch {trace}",
+        f"touch {trace}\nset +n\ntouch {trace}",
+        f"echo $(touch {trace})",
+        "case $x in a) ;; esac",
+    ]
+    recipes = {f"r{at}": {"run": script, "setup": script} for at, script in enumerate(scripts)}
+    assert len(load(json.dumps({"recipes": recipes})).cells) == len(scripts)
+    assert not trace.exists()
+
+
+def test_a_shell_that_is_not_here_or_has_a_strange_start_up_file_says_nothing(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rc").write_text("exit 1")
+    monkeypatch.setenv("BASH_ENV", str(tmp_path / "rc"))
+    assert load("recipes: {a: 'true; echo strange start'}").cells
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert load('recipes: {a: "echo \'nowhere"}').cells

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_clusterjobs.jobs import notation
 from pytest_clusterjobs.matrix import values
 
 
@@ -20,7 +21,7 @@ from pytest_clusterjobs.matrix import values
     ],
 )
 def test_durations_are_seconds(text: str, seconds: float) -> None:
-    assert values.parse_duration(text) == pytest.approx(seconds)
+    assert notation.parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
 )
 def test_a_duration_that_is_none_says_what_to_write(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
-        values.parse_duration(text)
+        notation.parse_duration(text)
     assert message in str(caught.value)
 
 
@@ -50,7 +51,7 @@ def test_a_duration_that_is_none_says_what_to_write(text: str, message: str) -> 
     [("64GiB", 64 * 2**30), ("512MB", 512 * 10**6), ("1.5KiB", 1536), ("1 kB", 1000), ("7B", 7)],
 )
 def test_sizes_are_bytes(text: str, size: int) -> None:
-    assert values.parse_size(text) == size
+    assert notation.parse_size(text) == size
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_sizes_are_bytes(text: str, size: int) -> None:
 )
 def test_a_size_that_is_none_says_what_to_write(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
-        values.parse_size(text)
+        notation.parse_size(text)
     assert message in str(caught.value)
 
 
@@ -107,15 +108,26 @@ def test_tolerances_are_fractions(text: str, sides: tuple[float | None, float | 
     assert values.parse_tolerance(text) == pytest.approx(sides)
 
 
-@pytest.mark.parametrize("text", ["5", "+20%..-5%", "%", "5 %", "-5%..20%"])
+@pytest.mark.parametrize("text", ["5", "+20%..-5%", "%", "5 %", "five"])
 def test_what_is_no_tolerance(text: str) -> None:
     with pytest.raises(ValueError, match="write 5%"):
         values.parse_tolerance(text)
 
 
+@pytest.mark.parametrize("text", ["-5%..20%", "5%..20%", "-5..+20", "-5% .. +20%"])
+def test_a_tolerance_with_two_sides_is_spelled_out(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write -5%\.\.\+20%$"):
+        values.parse_tolerance(text)
+
+
 @given(st.text(max_size=80))
 def test_hostile_text_gives_a_value_error_or_a_value(text: str) -> None:
-    for parse in (values.parse_duration, values.parse_size, values.parse_count_range, values.parse_tolerance):
+    for parse in (
+        notation.parse_duration,
+        notation.parse_size,
+        values.parse_count_range,
+        values.parse_tolerance,
+    ):
         try:
             parse(text)
         except ValueError as error:

@@ -85,39 +85,142 @@ def test_a_failed_test_is_its_jobs_verdict(project: Project) -> None:
     assert project.report()["cells"][0]["verdict"] == "failed"
 
 
-def test_an_expectation_that_is_unmet_is_not_green_whatever_the_test_says(project: Project) -> None:
+UNMET = """
+import pytest
+from pytest_clusterjobs import Expectation
+
+def test_unmet(clusterjobs):
+    clusterjobs.submit("true", name="fine", expect={})
+    job = clusterjobs.submit("echo words; exit 3", expect={"exit_code": [4, 5]})
+    job.wait()
+    assert job.result.judgement.verdict == "failed"
+
+def test_nobody_waited(clusterjobs):
+    clusterjobs.submit("sleep 0.3; exit 3", expect=Expectation())
+
+@pytest.fixture
+def through(clusterjobs):
+    return clusterjobs
+
+def test_by_a_fixture(through):
+    through.run("exit 3", expect=Expectation(reasons="job_completed"))
+
+@pytest.mark.xfail
+def test_expected(clusterjobs):
+    clusterjobs.run("exit 3", expect=Expectation())
+
+def test_infrastructure(clusterjobs):
+    clusterjobs.run("true", setup="exit 1", expect=Expectation())
+
+def test_met(clusterjobs):
+    clusterjobs.submit("exit 3", expect={"reason": "job_failed"})
+    clusterjobs.submit("exit 3", expect=Expectation(exit_codes={3, 4}))
+    clusterjobs.submit("exit 200", expect=Expectation(reasons=["job_failed"]))
+    clusterjobs.submit("sleep 60", max_runtime="0.2s", expect={"reason": "max_runtime_reached"})
+    clusterjobs.submit("sleep 60", expect={}).cancel()
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n2"]])
+def test_an_unmet_expectation_fails_its_test(project: Project, arguments: list[str]) -> None:
+    project.pytester.makepyfile(test_unmet=UNMET)
+    result = project.pytester.runpytest("-rf", "--reruns=0", *arguments)
+    result.assert_outcomes(failed=4, passed=1, xfailed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    lines = result.outlines
+    assert sum("expected job_failed exit 4 or 5, got job_failed exit 3" in line for line in lines) >= 1
+    assert any("test_unmet.py:4: job: expected" in line for line in lines)
+    result.stdout.fnmatch_lines(["run it again: *pytest test_unmet.py::test_unmet", "words"])
+    result.stdout.no_fnmatch_line("*exit code 1:*")
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_rerun_that_meets_it_is_green(project: Project) -> None:
     project.pytester.makepyfile(
         """
-        from pytest_clusterjobs.jobs import Expectation
+        count = iter("31")
         def test_a(clusterjobs):
-            job = clusterjobs.submit("exit 3", expect=Expectation())
-            job.wait()
-            assert job.result.judgement.verdict == "failed"
+            clusterjobs.run(f"exit {int(next(count)) - 1}", expect={})
         """
     )
-    result = project.pytester.runpytest()
-    result.assert_outcomes(passed=1)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result = project.pytester.runpytest("--reruns=1")
+    assert result.ret == pytest.ExitCode.OK
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("submit('true', nodes=0)", "ValueError: job spec: nodes: at least 1, not 0"),
-        ("submit('true', max_runtime='1h')", "ValueError: job spec: max_runtime: * not '1h'"),
-        ("submit('true', name='a b')", "ValueError: job spec: name: 'a b' is not within *"),
+        ("submit('true', nodes=0)", "BadSpec: job spec: nodes: at least 1, not 0"),
+        ("submit('true', nodes=1.5)", "WrongType: job spec: nodes: a whole number is needed, not 1.5"),
+        ("submit('true', nodes=True)", "WrongType: job spec: nodes: a whole number is needed, not True"),
+        ("submit('true', node=2)", "TypeError: unknown keyword 'node', did you mean 'nodes'?"),
+        ("submit('true', expct={})", "TypeError: unknown keyword 'expct', did you mean 'expect'?"),
+        (
+            "submit('true', timeout=5)",
+            "TypeError: unknown keyword 'timeout'; run() and wait() take it, and max_runtime is the job's own limit",
+        ),
+        (
+            "submit('true', max_runtime='60')",
+            "BadSpec: job spec: max_runtime: a duration needs a unit: 60s, 60m or 60h",
+        ),
+        (
+            "submit('true', max_runtime=[1])",
+            "WrongType: * seconds as a number are needed (60.0), or a text with a unit ('60s'), not *1*",
+        ),
+        ("submit(['a', 'b c'])", "*WrongType: job spec: run: a shell command is one text: \"a 'b c'\""),
+        ("submit('true', args='--x 3')", "*args: a list is needed, such as *'--x', '3'*, not one text"),
+        ("submit('true', env={'A': 3})", "*job spec: env.A: a text is needed, not 3: write '3'"),
+        ("submit('true', name='a b')", "BadSpec: job spec: name: 'a b' is not within *"),
         ("submit('true', nodes=99)", "ValueError: job spec: * 99 *"),
+        ("submit('true', infra_retries=-1)", "ValueError: infra_retries: from 0 to 20, not -1"),
+        (
+            "submit('true', expect=3)",
+            "TypeError: expect: an Expectation or a mapping is needed, such as *'reason': *",
+        ),
+        (
+            "submit('true', expect={'reason': 'jobfailed'})",
+            "*unknown reason 'jobfailed', did you mean 'job_failed'?",
+        ),
+        (
+            "submit('true', expect={'exit_code': '3'})",
+            "*expect.exit_code: an exit code is a whole number from 0*",
+        ),
+        (
+            "submit('true', expect={'reason': 'heartbeat_timeout'})",
+            "*heartbeat_timeout can never be the reason: heartbeat_timeout is not set",
+        ),
+        ("submit('true', expect={'restarts': '>=1'})", "*can never be met: max_restarts is 0"),
+        ("run('true', timeout='5')", "ValueError: a duration needs a unit: 5s, 5m or 5h"),
+        ("submit('true', backend=3)", "TypeError: backend: a text is needed, not 3"),
         (
             "submit('true', backend='lokal')",
             "*UnknownBackend: unknown backend 'lokal', did you mean 'local'?",
         ),
     ],
 )
-def test_specs_that_cannot_be(project: Project, call: str, message: str) -> None:
+def test_arguments_that_cannot_be_are_refused_at_the_call(project: Project, call: str, message: str) -> None:
     project.pytester.makepyfile(f"def test_a(clusterjobs): clusterjobs.{call}")
     result = project.pytester.runpytest("-rf", "--tb=line")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{message}"])
+
+
+def test_a_wrong_argument_harms_no_other_job(project: Project) -> None:
+    project.matrix('recipes: {a: "sleep 0.5"}\nnodes: [1]\nconditions: {c: {}}\n')
+    project.pytester.makepyfile(
+        """
+        import pytest
+        def test_a(clusterjobs):
+            for wrong in ({"expect": {"reason": 3}}, {"options": {"x": object()}}, {"env": {"A=B": "x"}},
+                          {"max_runtime": float("nan")}, {"name": "x\\0"}, {"resources": {"gpu": 1}}):
+                with pytest.raises((TypeError, ValueError)):
+                    clusterjobs.submit("true", **wrong)
+            assert clusterjobs.run("true", env={"A": "1"}).exit_code == 0
+        """
+    )
+    result = project.pytester.runpytest(".")
+    result.assert_outcomes(passed=2)
+    assert result.ret == pytest.ExitCode.OK
 
 
 def test_nothing_is_submitted_for_show(project: Project) -> None:

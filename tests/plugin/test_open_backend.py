@@ -57,6 +57,31 @@ def test_what_cannot_be_opened(tmp_path: Path, name: str, settings: dict[str, in
     assert not (tmp_path / ".clusterjobs").exists()
 
 
+def test_without_a_block_it_says_how(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError, match=r"with open_backend\('local'\) as backend: backend\.submit"):
+        open_backend(rootdir=tmp_path).submit("true")
+
+
+def test_wrong_arguments_are_refused_at_the_call(tmp_path: Path) -> None:
+    with pytest.raises(UnknownBackend, match="unknown setting 'slot'"):
+        open_backend("local", rootdir=str(tmp_path), slot=3)
+    with pytest.raises(TypeError, match="name: a text is needed"):
+        open_backend(3)  # type: ignore[arg-type]
+    with pytest.raises(NotADirectoryError):
+        open_backend(rootdir=tmp_path / "no")
+
+
+def test_an_unmet_expectation_ends_the_block(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="expected job_completed exit 0, got job_failed exit 3"),
+        open_backend(rootdir=tmp_path) as backend,
+    ):
+        backend.submit("exit 3", expect={})
+    with pytest.raises(KeyError), open_backend(rootdir=tmp_path) as backend:
+        backend.submit("exit 3", expect={})
+        raise KeyError
+
+
 SCRIPT = """
 from pytest_clusterjobs import open_backend
 with open_backend() as backend:

@@ -108,7 +108,7 @@ def test_all_that_is_unmet_is_said_at_once(project: Project) -> None:
         recipes: {a: exit 4}
         nodes: [1]
         conditions:
-          c: {expect: {reason: job_failed, exit_code: 3, restarts: 2, heartbeats: ">=5", log: {contains: [hello]}}}
+          c: {max_restarts: 2, expect: {reason: job_failed, exit_code: 3, restarts: 2, heartbeats: ">=5", log: {contains: [hello]}}}
         """
     )
     result = project.run()

@@ -12,6 +12,7 @@ from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import BackendType
 from ..protocol import Capabilities
+from ..protocol import Unset
 from .options import OPTIONS
 from .options import REFUSED
 from .settings import SETTINGS
@@ -41,7 +42,7 @@ def stated(settings: Mapping[str, Any]) -> Capabilities:
     return capabilities(settings_of(settings))
 
 
-def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
+def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str | Unset]:
     """What of a spec cannot be had here. Raises BackendError for settings that cannot be."""
     from .checks import problems
     from .settings import settings_of

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ...jobs import JobSpec
 from ...jobs.token import STAND_IN
+from ..protocol import Unset
 from .options import problems as option_problems
 from .request import definition_of
 from .request import MAX_OVERRIDES
@@ -15,7 +16,6 @@ from .request import overrides
 from .request import request
 from .request import RESERVED
 from .request import size
-from .settings import missing
 from .settings import Settings
 
 MAX_TAGS = 50
@@ -25,29 +25,29 @@ MIN_MEMORY = 4 << 20
 _TAG = re.compile(r"[\w .:/=+@-]*")
 
 
-def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
-    """What of this spec AWS Batch would refuse, or could not do, one line each."""
-    if incomplete := missing(settings):
-        yield f"site settings: {incomplete}"
-        return
-    wrong = list(option_problems(spec.options, nodes=spec.nodes))
+def problems(spec: JobSpec, settings: Settings) -> Iterator[str | Unset]:
+    """What of this spec AWS Batch would refuse, or could not do, one line each, and what the site has to say for it."""
+    wrong: list[str | Unset] = [*_unset(spec, settings), *option_problems(spec.options, nodes=spec.nodes)]
     yield from wrong
-    yield from _definition(spec, settings)
+    if spec.nodes == 1 and settings.container and spec.image is None and not definition_of(spec, settings):
+        yield "image: is needed, the site settings have no job_definition"
     yield from _ranges(spec)
     yield from _secrets(spec, settings)
     if not wrong:
         yield from _sizes(spec, settings)
 
 
-def _definition(spec: JobSpec, settings: Settings) -> Iterator[str]:
-    if definition_of(spec, settings):
-        return
-    if spec.nodes > 1:
-        yield f"nodes: {spec.nodes} nodes need multinode_job_definition in the site settings"
-    elif not settings.container:
-        yield "nodes: one node needs job_definition in the site settings"
-    elif spec.image is None:
-        yield "image: is needed, the site settings have no job_definition"
+def _unset(spec: JobSpec, settings: Settings) -> Iterator[Unset]:
+    """What neither the site settings nor the options of the job say."""
+    if not settings.queue and "jobQueue" not in spec.options:
+        yield Unset("queue", "or jobQueue under options.aws-batch")
+    if not definition_of(spec, settings) and "jobDefinition" not in spec.options:
+        if spec.nodes > 1:
+            yield Unset(
+                "multinode_job_definition", "for several nodes, or jobDefinition under options.aws-batch"
+            )
+        elif not settings.container:
+            yield Unset("job_definition", "for one node, or jobDefinition under options.aws-batch")
 
 
 def _ranges(spec: JobSpec) -> Iterator[str]:

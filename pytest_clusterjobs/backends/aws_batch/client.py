@@ -27,6 +27,7 @@ from ..protocol import Found
 from ..protocol import Inspection
 from ..protocol import NotSubmitted
 from ..protocol import SubmissionRejected
+from ..protocol import Unset
 from .api import Api
 from .checks import problems
 from .definitions import Definition
@@ -97,7 +98,7 @@ class BatchBackend:
         refuse(spec, self.capabilities, self._context.name)
         if wrong := next(iter(problems(spec, self._settings)), None):
             # Of a job that no matrix has, or that a hook has changed: the service might take it, and never run it.
-            raise SubmissionRejected(wrong)
+            raise SubmissionRejected(f"site settings: set {wrong}" if isinstance(wrong, Unset) else wrong)
 
         def how(definition: Definition) -> str:
             return self._api.submit(

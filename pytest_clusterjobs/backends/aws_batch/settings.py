@@ -106,15 +106,6 @@ def capabilities(settings: Settings) -> Capabilities:
     )
 
 
-def missing(settings: Settings) -> str:
-    """What is needed to submit and is not there; empty if it is complete. To look at jobs, nothing is."""
-    if not settings.queue:
-        return "queue is missing: the name or ARN of a job queue"
-    if not (settings.job_definition or settings.container or settings.multinode_job_definition):
-        return "job_definition is missing: the name or ARN of a job definition"
-    return ""
-
-
 def _fault(name: str, value: Any) -> str:
     """What a setting should be, if it is something else."""
     if name in _TEXT:

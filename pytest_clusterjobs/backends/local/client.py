@@ -20,6 +20,8 @@ from ...jobs import JobSpec
 from ...jobs import LogChunk
 from ...jobs import Observation
 from ...jobs import Phase
+from ...jobs.paths import to_bytes
+from ...jobs.paths import utf8
 from ...jobs.token import Token
 from .. import sentinel
 from ..environment import inherited
@@ -38,11 +40,13 @@ from .channel import ChannelClosed
 from .journal import read
 from .logs import read_log
 from .places import Places
+from .records import folder_of
 from .records import from_wire
 from .records import handle as handle_of
 from .records import observe
 from .records import Record
 from .settle import machine
+from .settle import settle
 
 START_TIMEOUT = 20.0
 """Seconds that a runner may take to get going."""
@@ -92,10 +96,13 @@ class LocalBackend:
             "max_restarts": spec.max_restarts,
             "not_after": self._context.not_after,
         }
-        answer = run.call("submit", **message)
+        try:
+            answer = run.call("submit", **message)
+        except RunnerFailed as error:
+            raise SubmissionRejected(str(error)) from error
         if "rejected" in answer:
             raise SubmissionRejected(answer["rejected"])
-        return Handle(str(answer["number"]), {"folder": str(self._folder), "token": token})
+        return handle_of(answer["number"], token, run.places)
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         """See :class:`Backend`."""
@@ -104,9 +111,7 @@ class LocalBackend:
             records = run.records(tokens)
             for token in tokens:
                 record = records.get(token)
-                seen[token] = (
-                    observe(record, handles[token].data["folder"]) if record else Observation(Phase.ABSENT)
-                )
+                seen[token] = observe(record, run.places) if record else Observation(Phase.ABSENT)
         return seen
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
@@ -124,7 +129,7 @@ class LocalBackend:
         tail: int | None = None,
     ) -> LogChunk:
         """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
-        run = self._run(Path(handle.data["folder"]))
+        run = self._run(folder_of(handle))
         token = handle.data["token"]
         record = run.records([token]).get(token)
         if record is None:
@@ -135,14 +140,14 @@ class LocalBackend:
         """See :class:`Backend`."""
         run = self._run(self._folder)
         record = run.records([token]).get(token)
-        return Found(handle_of(record, str(self._folder))) if record else NotSubmitted()
+        return Found(handle_of(record.number, token, run.places)) if record else NotSubmitted()
 
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         """See :class:`Backend`."""
         run = self._run(self._folder)
         live = run.live()
         mine = (token for token in live if Token.parse(token).run_id == run_id)
-        return {token: handle_of(live[token], str(self._folder)) for token in mine}
+        return {token: handle_of(live[token].number, token, run.places) for token in mine}
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
         """See :class:`Notifying`."""
@@ -158,7 +163,7 @@ class LocalBackend:
             run.close()
 
     def _workdir(self, spec: JobSpec) -> str:
-        return str(self._context.rootdir / (spec.workdir or ""))
+        return utf8(self._context.rootdir / (spec.workdir or ""))
 
     def _run(self, folder: Path) -> Run:
         with self._lock:
@@ -169,8 +174,12 @@ class LocalBackend:
     def _by_run(self, handles: Mapping[str, Handle]) -> dict[Run, list[str]]:
         found: dict[Run, list[str]] = {}
         for token, handle in handles.items():
-            found.setdefault(self._run(Path(handle.data["folder"])), []).append(token)
+            found.setdefault(self._run(folder_of(handle)), []).append(token)
         return found
+
+
+class RunnerFailed(BackendError):
+    """A runner that was started has ended at once, as the next one would."""
 
 
 class Run:
@@ -216,7 +225,13 @@ class Run:
             if all(record.over for record in known.values()):
                 return known
             self._check_machine(runner)
-        answer = self.call("poll", tokens=tokens)
+        try:
+            answer = self.call("poll", tokens=tokens)
+        except RunnerFailed:
+            # Nobody else will write down how they ended.
+            written, _ = read(self.places.journal)
+            settle(self.places, written)
+            return {token: written[token] for token in tokens if token in written}
         return {record.token: record for record in map(from_wire, answer["records"])}
 
     def live(self) -> dict[str, Record]:
@@ -287,15 +302,30 @@ class Run:
                 if said == "taken":
                     # Another client's runner has the folder and is about to listen, or about to end.
                     time.sleep(0.02)
-                elif said != "ready":
+                elif said == "late":
                     break
+                elif said != "ready":
+                    raise RunnerFailed(f"the local runner does not start: {self._last_note()}")
         raise BackendError(f"the local runner does not start, see {self.places.notes}")
 
+    def _last_note(self) -> str:
+        """Its last words, which are those of a Python that an exception has ended."""
+        lines = self.places.notes.read_bytes().decode(errors="replace").split("\n")
+        words = next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+        return f"{words[:300]} (see {self.places.notes})"
+
     def _launch(self) -> str:
+        """Start it: ``ready``, ``taken``, ``late``, or what it says instead. Raises RunnerFailed."""
         if self._was_there and not self.places.folder.is_dir():
             # Whoever removed it does not want it back.
-            raise BackendError(f"{self.places.folder} was removed or moved")
-        self.places.make()
+            raise RunnerFailed(f"{self.places.folder} was removed or moved")
+        try:
+            self.places.make()
+            return self._start()
+        except OSError as error:
+            raise RunnerFailed(f"the local runner does not start: {error}") from error
+
+    def _start(self) -> str:
         command = [
             sys.executable,
             "-P",
@@ -311,7 +341,7 @@ class Run:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=notes,
-                    env=inherited(os.environ),
+                    env={to_bytes(name): to_bytes(value) for name, value in inherited(os.environ).items()},
                     cwd="/",
                     timeout=START_TIMEOUT,
                     check=False,

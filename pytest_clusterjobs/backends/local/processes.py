@@ -11,6 +11,9 @@ from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from ...jobs.paths import to_bytes
 
 _PR_SET_CHILD_SUBREAPER = 36
 # What Python and the runner ignore would stay ignored in the job.
@@ -30,7 +33,7 @@ def shell_for(names: Collection[str]) -> list[str]:
     return ["sh"]
 
 
-def append(path: str, data: bytes) -> None:
+def append(path: Path, data: bytes) -> None:
     """Write at the end of a job's log. Raises OSError."""
     with open(os.open(path, _OUTPUT, 0o600), "wb") as file:
         file.write(data)
@@ -41,15 +44,16 @@ def become_subreaper() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def spawn(argv: list[str], env: Mapping[str, str], log: str) -> int:
-    """Start a shell in a session of its own, output to ``log``. Raises OSError.
+def spawn(argv: list[str], env: Mapping[str, str], log: Path) -> int:
+    """Start a shell in a session of its own, output to ``log``. Raises OSError, ValueError (text that cannot be passed).
 
-    By posix_spawn, which costs a third of fork and exec: it does not copy this process.
+    By posix_spawn, which costs a third of fork and exec: it does not copy this process. What the job gets is
+    UTF-8: by itself Python would encode it as this process's locale says, and cannot in many.
     """
     return os.posix_spawn(
         _SHELLS[argv[0]],
-        argv,
-        env,
+        [to_bytes(word) for word in argv],
+        {to_bytes(name): to_bytes(value) for name, value in env.items()},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, _OUTPUT, 0o600),

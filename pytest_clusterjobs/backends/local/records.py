@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import astuple
 from dataclasses import dataclass
 from dataclasses import field
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from urllib.parse import unquote_to_bytes
 
 from ...jobs import Handle
 from ...jobs import NodeState
@@ -15,6 +19,8 @@ from ...jobs import Reason
 from ...jobs import SentinelReport
 from ...jobs import SentinelWord
 from ...jobs import Times
+from ...jobs.paths import legible
+from .places import Places
 
 QUEUED = "QUEUED"
 RUNNING = "RUNNING"
@@ -143,9 +149,8 @@ def from_wire(values: list[Any]) -> Record:
 _FIELDS = tuple(name for name in Record.__slots__ if name != "nodes")
 
 
-def observe(record: Record, folder: str) -> Observation:
-    """A record as the rest of the world wants it; ``folder`` is where its runner lives."""
-    logs = f"{folder}/logs/{record.token}"
+def observe(record: Record, places: Places) -> Observation:
+    """A record as the rest of the world wants it."""
     return Observation(
         phase=Phase.ENDED if record.over else _PHASES[record.state],
         times=Times(record.submitted, record.started, record.ended),
@@ -161,7 +166,7 @@ def observe(record: Record, folder: str) -> Observation:
                 unpacked(node.report),
                 stopped_by_cluster=node.stopped,
                 host="localhost",
-                log=f"{logs}.{rank}.{record.restarts}.log",
+                log=legible(places.log(record.token, rank, record.restarts)),
             )
             for rank, node in enumerate(record.nodes)
         ),
@@ -169,6 +174,11 @@ def observe(record: Record, folder: str) -> Observation:
     )
 
 
-def handle(record: Record, folder: str) -> Handle:
-    """What a client gives away for a job; ``folder`` is where its runner lives."""
-    return Handle(job_id=str(record.number), data={"folder": folder, "token": record.token})
+def handle(number: int, token: str, places: Places) -> Handle:
+    """What a client gives away for a job; JSON text cannot have every folder as it is."""
+    return Handle(str(number), {"folder": quote(os.fsencode(places.folder)), "token": token})
+
+
+def folder_of(handle: Handle) -> Path:
+    """Where the runner of a handle's job lives."""
+    return Path(os.fsdecode(unquote_to_bytes(handle.data["folder"])))

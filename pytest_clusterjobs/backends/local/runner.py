@@ -6,8 +6,10 @@ It ends by itself when it has had neither jobs nor clients for a while.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -32,6 +34,8 @@ from .settle import settle
 
 LINGER = 1.0
 """Seconds without jobs and clients after which the runner ends."""
+HEADROOM = 32
+"""Descriptors that neither watched processes nor clients may take."""
 
 LOOK = 2.0
 """Seconds between two looks for its own folder, at most."""
@@ -76,7 +80,8 @@ class Runner:
         journal = Journal(places.journal)
         records, _ = read(places.journal)
         journal.add({"e": "runner", "pid": os.getpid(), "at": time.time(), **machine()})
-        settle(places, records, journal)
+        for event in settle(places, records):
+            journal.add(event)
         journal.flush()
         self._journal = journal
         self._pidfds: dict[int, tuple[int, str]] = {}
@@ -165,9 +170,20 @@ class Runner:
             os.write(self._lifeline, b"%f\n" % grace)
 
     def _watch(self, token: str, pid: int) -> None:
+        """Have the end of a sentinel noticed. Raises OSError if that cannot be had."""
         pidfd = os.pidfd_open(pid)
+        try:
+            self._spare(pidfd)
+            self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(pidfd))
+        except OSError:
+            os.close(pidfd)
+            raise
         self._pidfds[pidfd] = (pid, token)
-        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(pidfd))
+
+    def _spare(self, descriptor: int) -> None:
+        """Raise OSError if a new descriptor is one of the last: these are for what keeps all jobs going."""
+        if descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - HEADROOM:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _ended(self, pidfd: int) -> None:
         pid, token = self._pidfds.pop(pidfd)
@@ -211,6 +227,11 @@ class Runner:
             peer, _ = self._server.accept()
         except OSError:
             return
+        try:
+            self._spare(peer.fileno())
+        except OSError:
+            peer.close()
+            return
         peer.setblocking(False)
         connection = Connection(peer)
         self._connections.add(connection)
@@ -241,6 +262,8 @@ class Runner:
                 return
 
     def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        if message["nodes"] < 1:
+            return {"rejected": f"a job has at least 1 node, not {message['nodes']}"}
         if self._homeless:
             return {"rejected": f"{self._places.folder} was removed or moved"}
         if message["nodes"] > self._scheduler.slots:

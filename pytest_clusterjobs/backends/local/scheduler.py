@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 from ...jobs import SentinelReport
 from ...jobs import SentinelWord
+from ...jobs.paths import legible
+from ...jobs.paths import utf8
 from ...jobs.token import nonce
 from .. import sentinel
 from ..environment import node_variables
@@ -107,8 +110,9 @@ class Scheduler:
         """Take a job on, or find the one that has its token already."""
         token = message["token"]
         if token not in self.records:
+            parts = [message[key] for key in _JOB_KEYS]
             self._note("submit", token, name=message["name"], nodes=message["nodes"])
-            job = Job(self.records[token], *(message[key] for key in _JOB_KEYS))
+            job = Job(self.records[token], *parts)
             self.jobs[token] = job
             self._told(job.grace)
             self._queue.append(job)
@@ -158,50 +162,58 @@ class Scheduler:
             self._too_late(job, restarts)
             return
         token = job.record.token
-        job.port = self._ports.reserve(token)
-        pids = [self._spawn(job, rank, restarts) for rank in range(job.record.width)]
+        job.port = 0
+        started = [self._spawn(job, rank, restarts) for rank in range(job.record.width)]
+        pids = [each if isinstance(each, int) else 0 for each in started]
         self._note("start", token, restarts=restarts, pids=pids)
         job.live = {pid: rank for rank, pid in enumerate(pids) if pid}
-        for pid in job.live:
-            self._watch(token, pid)
-        if len(job.live) < len(pids):
-            self._not_started(job, [rank for rank, pid in enumerate(pids) if not pid])
+        if failed := [each for each in started if isinstance(each, SentinelReport)]:
+            self._not_started(job, failed)
 
-    def _spawn(self, job: Job, rank: int, restarts: int) -> int:
-        """Start one node; 0 if the system cannot."""
-        token = job.record.token
+    def _spawn(self, job: Job, rank: int, restarts: int) -> int | SentinelReport:
+        """Start one node: its pid, or why it cannot be; whatever is wrong with one job, the others go on."""
+        try:
+            return self._spawned(job, rank, restarts)
+        except Exception as error:
+            words = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            return SentinelReport(
+                SentinelWord.START_FAILED, rank, 126, restarts, begun=False, note=legible(words)
+            )
+
+    def _spawned(self, job: Job, rank: int, restarts: int) -> int:
+        """The pid of a node that runs and is watched."""
+        token, width = job.record.token, job.record.width
+        job.port = job.port or self._ports.reserve(token)
         variables = node_variables(
             rank=rank,
             restarts=restarts,
             address="127.0.0.1",
             port=job.port,
-            hostfile=str(self._hostfile(job.record.width)),
-            heartbeat_file=str(self._places.heartbeat(token, rank, restarts)),
+            hostfile=utf8(self._hostfile(width)),
+            heartbeat_file=utf8(self._places.heartbeat(token, rank, restarts)),
         )
         log = self._places.log(token, rank, restarts)
+        pid = processes.spawn(job.argv, {**self._environ, **job.env, **variables}, log)
         try:
-            return processes.spawn(job.argv, {**self._environ, **job.env, **variables}, str(log))
-        except OSError as error:
-            self._put_report(
-                job,
-                SentinelReport(
-                    SentinelWord.START_FAILED, rank, 126, restarts, begun=False, note=str(error.strerror)
-                ),
-            )
-            return 0
+            self._watch(token, pid)
+        except OSError:
+            processes.send(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        return pid
 
-    def _not_started(self, job: Job, ranks: list[int]) -> None:
-        for rank in ranks:
-            report = self._report(job, rank)
-            self._note("node", job.record.token, rank=rank, code=126, report=packed(report))
-        job.failed = ranks[0]
+    def _not_started(self, job: Job, reports: list[SentinelReport]) -> None:
+        for report in reports:
+            self._put_report(job, report)
+            self._note("node", job.record.token, rank=report.node, code=126, report=packed(report))
+        job.failed = reports[0].node
         if job.live:
-            self._note("stop", job.record.token, why=f"node {ranks[0]} could not be started")
+            self._note("stop", job.record.token, why=f"node {job.failed} could not be started")
             self._stop(job)
         else:
             self._start_over(job)
 
-    def _hostfile(self, nodes: int) -> os.PathLike[str]:
+    def _hostfile(self, nodes: int) -> Path:
         path = self._places.hostfile(nodes)
         if not path.exists():
             path.write_text("127.0.0.1\n" * nodes)
@@ -244,7 +256,7 @@ class Scheduler:
         """Speak in the place of a sentinel that could not be started."""
         log = self._places.log(job.record.token, report.node, report.restarts)
         with suppress(OSError):
-            processes.append(str(log), f"{sentinel.line(job.record.token, report)}\n".encode())
+            processes.append(log, f"{sentinel.line(job.record.token, report)}\n".encode())
 
     def _report(self, job: Job, rank: int) -> SentinelReport | None:
         token = job.record.token
@@ -307,7 +319,8 @@ class Scheduler:
     def _conclude(self, job: Job) -> None:
         job.sweeping = False
         record = job.record
-        self._ports.release(job.port)
+        if job.port:
+            self._ports.release(job.port)
         failed = None if job.failed is None else record.nodes[job.failed]
         words = [node.report[0] if node.report else None for node in record.nodes]
         again = failed and words[job.failed or 0] in (SentinelWord.EXITED, None) and not record.cancelled

@@ -9,7 +9,6 @@ from typing import Any
 
 from ...jobs import SentinelWord
 from .guardian import end_all
-from .journal import Journal
 from .places import Places
 from .records import apply
 from .records import CANCELLED
@@ -32,17 +31,20 @@ def machine() -> dict[str, str]:
     }
 
 
-def settle(places: Places, records: dict[str, Record], journal: Journal) -> None:
-    """End every job that has no end yet: its runner is dead, and so are, after this, its processes."""
+def settle(places: Places, records: dict[str, Record]) -> list[Event]:
+    """End every job that has no end yet: its runner is dead, and so are, after this, its processes.
+
+    The events are for the journal.
+    """
     left = {token: record for token, record in records.items() if not record.over}
-    if not left:
-        return
-    end_all(places.mark, PATIENCE)
+    if left:
+        end_all(places.mark, PATIENCE)
+    events: list[Event] = []
     for token, record in left.items():
         for fields in _last_events(places, record):
-            event = {"token": token, "at": round(time.time(), 6), **fields}
-            journal.add(event)
-            apply(records, event)
+            events.append({"token": token, "at": round(time.time(), 6), **fields})
+            apply(records, events[-1])
+    return events
 
 
 def _last_events(places: Places, record: Record) -> list[Event]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from ...jobs.paths import to_bytes
 from ..environment import inherited
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
@@ -122,13 +123,13 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            [*tether, *command],
+            [to_bytes(word) for word in (*tether, *command)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=env,
+            env={to_bytes(name): to_bytes(value) for name, value in env.items()},
             cwd=folder,
             timeout=TIMEOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             check=False,
         )

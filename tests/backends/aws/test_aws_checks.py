@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +16,19 @@ from pytest_clusterjobs.backends.aws_batch.request import size
 from pytest_clusterjobs.backends.aws_batch.settings import settings_of
 from pytest_clusterjobs.backends.limits import excesses
 from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.protocol import Unset
+from pytest_clusterjobs.backends.registry import Site
 from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Resources
 from pytest_clusterjobs.jobs.token import STAND_IN
+from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.matrix import MatrixErrors
 
 SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}
 
 
 def problems(spec: JobSpec, **settings: Any) -> list[str]:
-    return list(TYPE.check(spec, {**SITE, **settings}))
+    return list(map(str, TYPE.check(spec, {**SITE, **settings})))
 
 
 def options(**options: Any) -> list[str]:
@@ -58,18 +63,45 @@ def test_site_settings(raw: Mapping[str, Any], words: str) -> None:
         TYPE.capabilities({**SITE, **raw})
 
 
+def unset(spec: JobSpec, **settings: Any) -> list[str]:
+    return [each.name for each in TYPE.check(spec, settings) if isinstance(each, Unset)]
+
+
 def test_site_settings_that_are_missing() -> None:
-    assert ["queue is missing" in each for each in TYPE.check(JobSpec("true"), {})] == [True]
-    assert ["job_definition is missing" in each for each in TYPE.check(JobSpec("true"), {"queue": "q"})] == [
-        True
-    ]
-    only_several = {"queue": "q", "multinode_job_definition": "mn"}
-    assert ["one node needs" in each for each in TYPE.check(JobSpec("true"), only_several)] == [True]
-    only_one = {"queue": "q", "job_definition": "jd"}
-    assert ["2 nodes need" in each for each in TYPE.check(JobSpec("true", nodes=2), only_one)] == [True]
-    only_roles = {"queue": "q", "container": {"executionRoleArn": "arn:aws:iam::1:role/x"}}
-    assert ["image: is needed" in each for each in TYPE.check(JobSpec("true"), only_roles)] == [True]
+    one, two = JobSpec("true"), JobSpec("true", nodes=2)
+    assert unset(one) == ["queue", "job_definition"]
+    assert unset(two) == ["queue", "multinode_job_definition"]
+    assert unset(one, queue="q", multinode_job_definition="mn") == ["job_definition"]
+    assert unset(two, queue="q", job_definition="jd") == ["multinode_job_definition"]
+    roles = {"executionRoleArn": "arn:aws:iam::1:role/x"}
+    only_roles = {"queue": "q", "container": roles}
+    assert ["image: is needed" in str(each) for each in TYPE.check(one, only_roles)] == [True]
     assert list(TYPE.check(JobSpec("true", image="python:3"), only_roles)) == []
+
+
+def test_options_stand_in_for_site_settings() -> None:
+    asked = JobSpec("true", options={"jobQueue": "q", "jobDefinition": "jd"})
+    assert list(TYPE.check(asked, {})) == []
+    assert unset(JobSpec("true", options={"jobQueue": "q"})) == ["job_definition"]
+
+
+def test_a_matrix_says_once_all_that_the_site_has_to_set(tmp_path: Path) -> None:
+    matrix = tmp_path / "m.yaml"
+    matrix.write_text(
+        "recipes: {a: x, b: {run: y, options: {aws-batch: {tags: 3}}}}\nbackend: aws-batch\nnodes: [1, 2]\n"
+        "conditions: {c: {}, d: {}}"
+    )
+    with pytest.raises(MatrixErrors) as caught:
+        load_matrix(matrix, rootdir=tmp_path, site=Site())
+    options, settings = [f"{each.line}:{each.col}: {each.message}" for each in caught.value.problems]
+    assert options.startswith(
+        "1:50: backend aws-batch: options.aws-batch: tags must be a mapping of text, not 3 (cells b-1n-c"
+    )
+    assert settings == (
+        "2:10: backend aws-batch: set queue (or jobQueue under options.aws-batch), job_definition (for one node, or"
+        " jobDefinition under options.aws-batch) and multinode_job_definition (for several nodes, or jobDefinition under"
+        " options.aws-batch) under [tool.clusterjobs.backends.aws-batch] in pyproject.toml (cells a-1n-c and 7 more)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from pytest_clusterjobs.matrix import MatrixErrors
 
 
 def problems(**fields: Any) -> list[str]:
-    return list(TYPE.check(JobSpec("true", **fields), {}))
+    return list(map(str, TYPE.check(JobSpec("true", **fields), {})))
 
 
 def test_values_become_arguments() -> None:

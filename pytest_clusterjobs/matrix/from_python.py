@@ -1,0 +1,92 @@
+"""``expect`` as Python code gives it: a mapping like a matrix', or an Expectation that no matrix has checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ..jobs import ANY
+from ..jobs import BadExpectation
+from ..jobs import Classification
+from ..jobs import Expectation
+from ..jobs import JobSpec
+from ..jobs import REASON_CLASSES
+from ..judge.naming import metric_capture
+from ..judge.patterns import BadPattern
+from ..judge.patterns import line_pattern
+from .errors import MatrixErrors
+from .errors import Reporter
+from .expectations import contradictions
+from .expectations import expectation
+from .load import read_text
+from .model import Fragment
+from .nodes import Map
+from .synonyms import unknown_reason
+from .validate import validate
+
+
+def expectation_of(given: Mapping[str, Any]) -> Expectation:
+    """The expectation that a matrix would read. Raises ValueError in the matrix' words, TypeError for what YAML has no form for."""
+    reporter = Reporter()
+    try:
+        text = yaml.safe_dump({"expect": _plain(given)}, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise TypeError(f"expect: a matrix has no form for {error.args[-1]!r:.80}") from None
+    raw = read_text(text, "expect", reporter)
+    model = validate(Fragment, raw, reporter).model if isinstance(raw, Map) else None
+    try:
+        reporter.raise_errors()
+    except MatrixErrors as errors:
+        raise ValueError("; ".join(problem.message for problem in errors.problems)) from None
+    assert model is not None
+    expect, flaws = expectation(_said(model.said()["expect"]))
+    if flaws:
+        raise ValueError("; ".join(flaw.message for flaw in flaws))
+    return expect
+
+
+def check_expectation(expect: Expectation, spec: JobSpec) -> None:
+    """Raise ValueError for what no job with this spec can meet."""
+    problems = [*_problems(expect)]
+    limits = (spec.heartbeat_timeout, spec.max_runtime, spec.max_restarts)
+    flaws = (each for each in contradictions(expect, Classification(), *limits) if not each.harmless)
+    if words := [*(str(BadExpectation([each])) for each in problems), *(flaw.message for flaw in flaws)]:
+        raise ValueError("; ".join(words))
+
+
+def _problems(expect: Expectation) -> Iterator[tuple[tuple[str, ...], str]]:
+    for word in expect.reasons or ():
+        if word != ANY and word not in REASON_CLASSES:
+            yield ("reason",), unknown_reason(word, [*map(str, REASON_CLASSES)])
+    for pattern in expect.log.matches:
+        try:
+            line_pattern(pattern)
+        except BadPattern as error:
+            yield ("log", "matches"), str(error)
+    for name, metric in expect.metrics.items():
+        try:
+            if not metric_capture(metric.pattern).group:
+                yield ("metrics", name), "the pattern does not say where the number stands: 'loss={number}'"
+        except BadPattern as error:
+            yield ("metrics", name), str(error)
+
+
+def _plain(value: Any) -> Any:
+    """A value in the types that YAML has."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(_plain, value), key=str)
+    return str(value) if isinstance(value, str) else value
+
+
+def _said(value: Any) -> Any:
+    """Without what is null."""
+    if isinstance(value, Mapping):
+        return {key: _said(each) for key, each in value.items() if each is not None}
+    return value

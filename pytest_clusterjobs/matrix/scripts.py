@@ -1,0 +1,84 @@
+"""Whether a shell can read the scripts of a matrix: it is asked, and runs none of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from collections.abc import Sequence
+
+from .shell import is_simple_command
+
+_PATIENCE = 10.0
+"""Seconds for all scripts of a file; a shell that takes longer has said nothing."""
+_COMPLAINT = re.compile(r"^.*?\bline ([0-9]+): (?!warning:)(.+)|^[^\n:]*: ([0-9]+): (.+)", re.MULTILINE)
+"""bash's own way to tell a line, and that of other shells."""
+
+# A subshell that has executed `set -n` reads what follows and executes nothing, so one bash reads all scripts. The first
+# one is wrong, on its first line: it shows from which number this bash counts.
+_READ_ALL = r"""
+while IFS= read -r -d '' script; do
+    ( eval "set -n
+$script" ) 2>&1
+    printf '\0'
+done
+"""
+_WRONG = ")"
+
+_known: dict[tuple[str, str], str] = {}
+"""What was said of each shell's scripts so far; a session's matrices have many in common."""
+
+
+def complaints(shell: str, scripts: Iterable[str]) -> dict[str, str]:
+    """Script to what the shell says against it, for those that it cannot read. Nothing if it is not on this machine."""
+    asked = [each for each in scripts if not is_simple_command(each)]
+    new = [each for each in dict.fromkeys(asked) if (shell, each) not in _known]
+    program = shutil.which(shell) if new else None
+    if program is not None:
+        told = _bash(program, new) if shell == "bash" else [_single(program, each) for each in new]
+        _known.update({(shell, each): words for each, words in zip(new, told, strict=True)})
+    return {each: words for each in asked if (words := _known.get((shell, each), ""))}
+
+
+def _bash(program: str, scripts: Sequence[str]) -> list[str]:
+    # What a script's own `shopt -s extglob` would allow is allowed.
+    arguments = [program, "--norc", "--noprofile", "-O", "extglob", "-c", _READ_ALL]
+    text = "".join(f"{script}\0" for script in [_WRONG, *scripts])
+    first, *told = (_run(arguments, text) or "").split("\0")[:-1] or [""]
+    offset = _COMPLAINT.search(first)
+    if offset is None or len(told) != len(scripts):
+        return [""] * len(scripts)
+    return [_said(each, before=int(offset[1]) - 1) for each in told]
+
+
+def _single(program: str, script: str) -> str:
+    return _said(_run([program, "-n"], script) or "")
+
+
+def _run(arguments: list[str], text: str) -> str | None:
+    """What a program prints on reading a text; ``None`` if it cannot be asked."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            arguments,
+            input=text.encode("utf-8", "replace"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _said(printed: str, before: int = 0) -> str:
+    """``line 2: unexpected end of file`` of all that a shell has printed; empty if it has nothing against a script."""
+    found = _COMPLAINT.search(printed)
+    if found is None:
+        return ""
+    line, words = found[1] or found[3], found[2] or found[4]
+    return f"line {max(1, int(line) - before)}: {words.removeprefix('Syntax error: ').removeprefix('syntax error: ')}"

@@ -1,0 +1,138 @@
+"""What a YAML parser complains of, in words about the file: what is wrong, and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import yaml
+
+from .errors import printable
+from .errors import Spot
+
+_BRACKETS = {"while parsing a flow mapping": "{ }", "while parsing a flow sequence": "[ ]"}
+_KEY = re.compile(r"\s*(?:- +)*[^\s#][^#]*?:(?:\s|$)")
+
+
+def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> tuple[Spot, str]:
+    """Where a syntax error stands, and one line about it."""
+    problem, context = _place(error.problem_mark), _place(error.context_mark)
+    at = problem or context or (1, 1)
+    start = context or at
+    found = _tab(at, lines) or _said(error, at, start, lines)
+    if found is None:
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        found = at, f"YAML syntax: {printable(words)}"
+    return Spot(path, *found[0]), found[1]
+
+
+_Place = tuple[int, int]
+_Said = tuple[_Place, str] | None
+
+
+def _place(mark: yaml.Mark | None) -> _Place | None:
+    return None if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def _tab(at: _Place, lines: Sequence[str]) -> _Said:
+    line, col = _line(lines, at[0]), at[1]
+    if "\t" in line[: _indent(line)] or line[col - 1 : col] == "\t":
+        return at, "YAML does not allow tabs for indentation; use spaces"
+    return None
+
+
+def _said(error: yaml.MarkedYAMLError, at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
+    context, problem = error.context or "", error.problem or ""
+    first = _line(lines, start[0])[start[1] - 1 : start[1]]
+    if context in _BRACKETS:
+        return _flow(_BRACKETS[context], at, start, lines)
+    if context == "while parsing a flow node":
+        return at, "a value is missing here; a text with { } [ ] , must stand in quotes"
+    if context in ("while parsing a block mapping", "while parsing a block collection"):
+        return _block(at, start, lines)
+    if problem.startswith("mapping values are not allowed"):
+        return _second_colon(at, lines)
+    if context == "while scanning a simple key":
+        return start, f"line {start[0]} has no `:` behind its key"
+    if "quoted scalar" in context or "double-quoted" in context:
+        return _quoted(problem, at, start)
+    if "cannot start any token" in problem:
+        sign = _line(lines, at[0])[at[1] - 1 : at[1]]
+        return at, f"a text cannot begin with {sign}: put it in quotes"
+    if context in ("while scanning an alias", "while scanning an anchor", "while scanning a tag"):
+        return start, f"a text that begins with {first} must stand in quotes"
+    if problem.startswith("found undefined alias"):
+        return (
+            at,
+            f"no anchor has this name; a text that begins with {_line(lines, at[0])[at[1] - 1 : at[1]]} must stand in quotes",
+        )
+    if context == "while scanning a block scalar":
+        return (
+            start,
+            f"the text of a `{first}` begins on the next line; a text that begins with {first} must stand in quotes",
+        )
+    return None
+
+
+def _flow(brackets: str, at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
+    """A mapping between { } or a list between [ ] that does not go on as it should."""
+    opening = brackets[0]
+    if at[0] == start[0] or " #" in _line(lines, start[0])[start[1] - 1 :]:
+        signs = "{ } : # ," if opening == "{" else "[ ] { } : # ,"
+        spot = at if at[0] == start[0] else start
+        return (
+            spot,
+            f"inside {brackets} a text with {signs} must stand in quotes (or a bracket is not closed)",
+        )
+    return start, f"the {opening} that stands here is not closed before line {at[0]}"
+
+
+def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
+    """A line that is neither in a mapping or list nor behind it."""
+    line = _line(lines, at[0])
+    indent, neighbours = at[1] - 1, start[1] - 1
+    if indent > _indent(line):
+        return at, "a text goes on behind its closing quote or bracket: put all of it in quotes"
+    if indent == neighbours:
+        return (
+            at,
+            f"{line[indent:][:1]} stands where its neighbours are keys (from line {start[0]}): write `KEY: ...`",
+        )
+    return at, f"line {at[0]} is indented by {indent}, its neighbours by {neighbours} (from line {start[0]})"
+
+
+def _second_colon(at: _Place, lines: Sequence[str]) -> _Said:
+    """A colon where no key can stand: in a text, or in a line that is taken for the rest of the text above it."""
+    line = _line(lines, at[0])
+    first = _KEY.match(line)
+    if first is None or first.end() - 1 < at[1] - 1:
+        return at, "a text with `: ` must stand in quotes"
+    above = next((number for number in range(at[0] - 1, 0, -1) if _content(_line(lines, number))), 0)
+    if _KEY.match(_line(lines, above)) is None:
+        return (above or 1, _indent(_line(lines, above)) + 1), f"line {above} has no `:` behind its key"
+    indents = _indent(line), _indent(_line(lines, above))
+    words = f"line {at[0]} is indented by {indents[0]}, line {above} by {indents[1]}"
+    return (
+        at,
+        f"{words}, which has a text already: indent both alike, or leave nothing behind the `:` of line {above}",
+    )
+
+
+def _quoted(problem: str, at: _Place, start: _Place) -> _Said:
+    if "end of stream" in problem or "document" in problem:
+        return start, "the quote that stands here is not closed"
+    if "unknown escape" in problem:
+        return at, "no escape of double quotes; a text with backslashes stands in single quotes"
+    return at, "no such character: an escape of double quotes names none"
+
+
+def _line(lines: Sequence[str], number: int) -> str:
+    return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _content(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")

@@ -1,0 +1,145 @@
+"""An Expectation means what a matrix' ``expect`` means, and cannot be built so that no job can meet it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_clusterjobs import Expectation
+from pytest_clusterjobs import Reason
+from pytest_clusterjobs.engine.codec import dump
+from pytest_clusterjobs.engine.codec import load
+from pytest_clusterjobs.jobs import LogExpectation
+from pytest_clusterjobs.jobs import MetricExpectation
+from pytest_clusterjobs.jobs import Range
+from pytest_clusterjobs.matrix.from_python import expectation_of
+
+MEANT: list[tuple[dict[str, Any], dict[str, Any], Any, Any]] = [
+    ({}, {}, ("job_completed",), (0,)),
+    ({"reasons": "job_failed"}, {"reason": "job_failed"}, ("job_failed",), None),
+    ({"reasons": Reason.JOB_FAILED}, {"reason": Reason.JOB_FAILED}, ("job_failed",), None),
+    ({"reasons": ["job_failed", "job_failed"]}, {"reason": ["job_failed"]}, ("job_failed",), None),
+    (
+        {"reasons": {"job_failed", "job_completed"}},
+        {"reason": {"job_failed", "job_completed"}},
+        ("job_completed", "job_failed"),
+        None,
+    ),
+    ({"reasons": "any"}, {"reason": "any"}, ("any",), None),
+    ({"reasons": "job_completed"}, {"reason": "job_completed"}, ("job_completed",), (0,)),
+    ({"exit_codes": 0}, {"exit_code": 0}, ("job_completed",), (0,)),
+    ({"exit_codes": 3}, {"exit_code": 3}, ("job_failed",), (3,)),
+    ({"exit_codes": [3, 0, 3]}, {"exit_code": (3, 0)}, ("job_completed", "job_failed"), (3, 0)),
+    ({"exit_codes": 137}, {"exit_code": 137}, ("job_failed", "killed_by_signal"), (137,)),
+    ({"exit_codes": "nonzero"}, {"exit_code": "nonzero"}, ("job_failed",), "nonzero"),
+    ({"exit_codes": [0, "nonzero"]}, {"exit_code": [0, "nonzero"]}, ("job_completed", "job_failed"), None),
+    ({"reasons": "heartbeat_timeout"}, {"reason": "heartbeat_timeout"}, ("heartbeat_timeout",), None),
+]
+
+
+@pytest.mark.parametrize(("given", "mapping", "reasons", "codes"), MEANT)
+def test_what_is_left_out_means_what_it_means_in_a_matrix(
+    given: dict[str, Any], mapping: dict[str, Any], reasons: Any, codes: Any
+) -> None:
+    expect = Expectation(**given)
+    assert (expect.reasons, expect.exit_codes) == (reasons, codes)
+    assert expectation_of(mapping) == expect
+    assert replace(expect, restarts=Range(0, 0)) == Expectation(**given, restarts=0)
+
+
+@pytest.mark.parametrize("given", [given for given, _, _, _ in MEANT])
+def test_it_is_kept_without_warnings(given: dict[str, Any]) -> None:
+    expect = Expectation(**given, log=LogExpectation(contains=["a", "b"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(Expectation, dump(expect)) == expect
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"reasons": []}, "reasons: empty; name at least one"),
+        ({"reasons": 3}, "reasons: a reason, or several, not 3"),
+        ({"reasons": ["any", "job_failed"]}, "reasons: `any` stands alone"),
+        ({"reasons": "JOB_FAILED"}, "reasons: 'JOB_FAILED' is no reason; reasons are lower case words"),
+        ({"exit_codes": ()}, "exit_codes: empty"),
+        ({"exit_codes": 300}, "exit_codes: a code from 0 to 255 or nonzero, not 300"),
+        ({"exit_codes": "3"}, "exit_codes: a code from 0 to 255 or nonzero, not '3'"),
+        ({"exit_codes": True}, "exit_codes: a code from 0 to 255 or nonzero, or several, not True"),
+        (
+            {"reasons": "job_completed", "exit_codes": 3},
+            "expect.exit_code: job_completed never goes with this exit code",
+        ),
+        (
+            {"reasons": "cancelled", "exit_codes": 0},
+            "a job that ends as cancelled has no exit code of its own",
+        ),
+        (
+            {"restarts": ">=1"},
+            "restarts: a Range is needed, such as Range(low=1), not '>=1'; as text it goes",
+        ),
+        ({"run_time": 5}, "run_time: a Range is needed"),
+        ({"restarts": Range(high=-1)}, "expect.restarts: '<=-1' leaves no number"),
+        ({"log": "x"}, "log: a LogExpectation is needed"),
+        ({"metrics": {"a": {"min": 3}}}, "metrics.a: a MetricExpectation is needed"),
+        (
+            {"metrics": {"a": MetricExpectation("a={number}", min=3, max=1)}},
+            "expect.metrics.a: min is above max",
+        ),
+        (
+            {"metrics": {"a": MetricExpectation("a=.", min=float("nan"))}},
+            "a finite number is needed, not nan",
+        ),
+        (
+            {"log": LogExpectation(contains="an error", excludes="error")},
+            "expect.log.excludes: 'error' is part of what the log must contain",
+        ),
+    ],
+)
+def test_what_no_job_can_meet_cannot_be_built(given: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        Expectation(**given)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("texts", ["", ["x", " "], 3, [b"x"]])
+def test_texts_that_say_nothing(texts: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^log\.excludes: "):
+        LogExpectation(excludes=texts)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 1), (float("nan"), None), (None, float("nan"))])
+def test_ranges_that_hold_nothing(low: Any, high: Any) -> None:
+    with pytest.raises(ValueError, match="holds no number"):
+        Range(low, high)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [(Range(1), ">=1"), (Range(high=2, high_open=True), "<2"), (Range(1, 3), ">=1 <=3"), (Range(2, 2), "2")],
+)
+def test_ranges_are_shown(bounds: Range, text: str) -> None:
+    assert str(bounds) == text
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"reason": "timeout"}, None),
+        ({"exit_code": 300}, "expect.exit_code: a whole number from 0 to 255 is needed, not 300"),
+        ({"log": {"matches": "("}}, "expect.log.matches: no regular expression"),
+        ({"log": {"contains": ""}}, "expect.log.contains: a blank text is in every log"),
+        ({"metrics": {"a": {"pattern": "x"}}}, "the pattern does not say where the number stands"),
+        ({"reason": object()}, "expect: a matrix has no form for <object"),
+    ],
+)
+def test_a_mapping_is_refused_in_the_words_of_a_matrix(mapping: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        assert expectation_of(mapping).reasons == ("timeout",), "words are checked with the spec"
+        return
+    with pytest.raises((TypeError, ValueError)) as caught:
+        expectation_of(mapping)
+    assert message in str(caught.value)
