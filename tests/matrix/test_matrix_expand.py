@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from collections.abc import Mapping
 
@@ -220,27 +219,6 @@ def test_unknown_backends_and_options(
 ) -> None:
     (found,) = mistakes(text, backend=backend)
     assert found.startswith(message)
-
-
-def test_ten_thousand_cells_cost_little(load: Load) -> None:
-    """Measured against a bare loop on the same machine, so that a slow machine doesn't fail it."""
-    text = f"""\
-        defaults: {{max_runtime: 20m, env: {{A: 1}}, resources: {{gpus: 4}}, marks: [nightly]}}
-        recipes: {{{", ".join(f"r{n}: train {n}" for n in range(20))}}}
-        nodes: [1, 2, 4, 8, 16]
-        axes: {{P: [{", ".join(f"v{n}" for n in range(10))}]}}
-        conditions: {{{", ".join(f"c{n}: {{args: --x {n}, env: {{B: {n}}}, expect: {{exit_code: {n}}}}}" for n in range(10))}}}
-        """
-    load("recipes: {a: x}")
-
-    def cpu(work: Callable[[], object]) -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    unit = min(cpu(lambda: sum(n for n in range(1_000_000))) for _ in range(3))
-    took = min(cpu(lambda: load(text)) for _ in range(3))
-    assert took < 10 * unit
 
 
 def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
