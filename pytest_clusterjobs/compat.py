@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import pytest
 
 from .engine.records import Xfail
+from .marks import JUDGING
 from .marks import names_of
 
 
@@ -30,10 +32,6 @@ class Marked:
     def runs(self) -> bool:
         """Whether the item will run."""
         return self.left_out is None and not self.trouble
-
-
-JUDGING = frozenset({"skip", "skipif", "xfail"})
-"""The marks that decide whether an item runs and what its failure means."""
 
 
 def marked(item: pytest.Item) -> Marked:
@@ -63,26 +61,50 @@ def marked(item: pytest.Item) -> Marked:
     return Marked(xfail=Xfail(found.reason, bool(found.strict), names_of(found.raises)), raises=found.raises)
 
 
-def keep_from_rerunning(item: pytest.Item) -> None:
-    """Tell pytest-rerunfailures that this item is run once, whatever the command line or a mark says.
+_LOADED_AS = {
+    "dependency": "pytest_dependency",
+    "pytest-retry": "pytest_retry.retry_plugin",
+    "pytest_ordering": "pytest_ordering",
+    "repeat": "pytest_repeat",
+    "rerunfailures": "pytest_rerunfailures",
+    "timeout": "pytest_timeout",
+}
+"""The names of other plugins' entry points, and their modules, which ``-p`` takes as well."""
 
-    It runs an item again at once, and would be shown the end of the same job each time: a job's second
+
+def has_plugin(config: pytest.Config, name: str) -> bool:
+    """Whether another plugin is at work, by the name of its entry point, however it was loaded."""
+    manager = config.pluginmanager
+    return manager.hasplugin(name) or manager.hasplugin(_LOADED_AS[name])
+
+
+def keep_from_rerunning(item: pytest.Item) -> None:
+    """Tell pytest-rerunfailures and pytest-retry that this item is run once, whatever option or mark says.
+
+    They run an item again at once, and would be shown the end of the same job each time: a job's second
     chance is another job, which the engine submits (see ``reruns_of``). The closest mark wins over the option.
     """
-    if item.config.pluginmanager.hasplugin("rerunfailures"):
-        item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+    if has_plugin(item.config, "rerunfailures") or has_plugin(item.config, "pytest-retry"):
+        item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
 
-def reruns_of(item: pytest.Item) -> int:
-    """How often a ``flaky`` mark of pytest-rerunfailures wants this item run again.
+_FILTERS = frozenset({"only_rerun", "rerun_except", "condition", "only_on", "exclude"})
+"""What ``flaky`` marks say of exceptions."""
 
-    The mark has to be the item's own: ``--reruns`` is said of tests that cost nothing. Marks with a
-    condition or with filters on exceptions count as none, since they are about what a test raises.
+
+def reruns_of(item: pytest.Item, own: Collection[str]) -> int:
+    """How often a ``flaky`` mark of pytest-rerunfailures or pytest-retry wants this item run again.
+
+    The mark has to be the item's own: ``--reruns`` and ``--retries`` are said of tests that cost nothing;
+    ``own`` are the names of the marks that are, as the latter adds one to each item. Marks with a condition
+    or with filters on exceptions count as none, since they are about what a test raises.
     """
     mark = item.get_closest_marker("flaky")
-    if mark is None or not item.config.pluginmanager.hasplugin("rerunfailures"):
+    if mark is None or _FILTERS & mark.kwargs.keys():
         return 0
-    if {"only_rerun", "rerun_except", "condition"} & mark.kwargs.keys():
+    if "retries" in mark.kwargs and has_plugin(item.config, "pytest-retry"):
+        return int(mark.kwargs["retries"]) if mark.name in own else 0
+    if not has_plugin(item.config, "rerunfailures"):
         return 0
     try:
         from pytest_rerunfailures import get_reruns_count
@@ -96,7 +118,7 @@ def timeout_of(item: pytest.Item) -> float | None:
 
     Read when the job is submitted, because the plugin's own hooks come only when it is over.
     """
-    if item.config.pluginmanager.hasplugin("timeout"):
+    if has_plugin(item.config, "timeout"):
         try:
             from pytest_timeout import _get_item_settings
         except ImportError:

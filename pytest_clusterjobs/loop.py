@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from .compat import has_plugin
+
 _ORDERED = frozenset({"dependency", "depends", "incremental", "order"})
 """Marks by which what becomes of a test depends on tests before it: pytest-dependency's, pytest-depends',
 that of the recipe in pytest's own docs, pytest-order's."""
@@ -18,10 +20,10 @@ _ORDERING = frozenset({"run", "first", "second", "last", "second_to_last"})
 
 def why_file_order(session: pytest.Session) -> str | None:
     """What in this session needs its items in their order; None if nothing does."""
-    manager = session.config.pluginmanager
-    if manager.hasplugin("dependency") and session.config.getini("automark_dependency"):
+    config = session.config
+    if has_plugin(config, "dependency") and config.getini("automark_dependency"):
         return "the ini option automark_dependency"
-    known = _ORDERED | _ORDERING if manager.hasplugin("pytest_ordering") else _ORDERED
+    known = _ORDERED | _ORDERING if has_plugin(config, "pytest_ordering") else _ORDERED
     found = {mark.name for item in session.items for mark in item.iter_markers()} & known
     return f"the mark {min(found)!r}" if found else None
 

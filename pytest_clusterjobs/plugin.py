@@ -38,7 +38,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the ``timeout`` mark where pytest-timeout does not."""
-    if not config.pluginmanager.hasplugin("timeout"):
+    manager = config.pluginmanager
+    if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
 
 

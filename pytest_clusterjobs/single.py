@@ -21,6 +21,7 @@ from .engine.records import Registration
 from .engine.records import Result
 from .engine.run import Engine
 from .engine.run import TURN
+from .for_show import is_for_show
 from .jobs import ActionKind
 from .jobs import Outcome
 from .jobs import Reason
@@ -45,22 +46,14 @@ def _was_not_taken(outcome: Outcome) -> bool:
     return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
 
 
-def _is_for_show(session: pytest.Session) -> bool:
-    """Whether pytest will run nothing of what it has collected."""
-    option = session.config.option
-    if option.collectonly or getattr(option, "setuponly", False):
-        return True
-    return bool(session.testsfailed) and not option.continue_on_collection_errors
-
-
 def has_jobs_by_hand(session: pytest.Session) -> bool:
     """Whether a test of this session wants to submit jobs itself, and will run."""
-    return not _is_for_show(session) and uses_jobs(session)
+    return not is_for_show(session) and uses_jobs(session)
 
 
 def select(session: pytest.Session) -> list[CellItem]:
     """The cells of this session that will run, in order; none if the session is only for show."""
-    if _is_for_show(session):
+    if is_for_show(session):
         return []
     cells = [item for item in session.items if isinstance(item, CellItem)]
     for item in cells:
@@ -87,7 +80,7 @@ def register(items: Sequence[CellItem]) -> list[Registration]:
                 item.parent.nodeid,
                 item.cell,
                 timeout_of(item),
-                reruns_of(item),
+                reruns_of(item, {mark.name for mark in item.cell.marks}),
                 xfails=() if xfail is None else (xfail,),
             )
     return list(found.values())

@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from ..collect import UnmetExpectation
+from ..for_show import WHY_NOTHING_KEY
 from ..jobs.paths import legible
 from ..settings import settings_of
 from . import FIXTURE
@@ -22,6 +23,8 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     config = request.config
     if getattr(config.option, "setuponly", False):
         pytest.skip("--setup-only submits nothing")
+    if (why := config.stash.get(WHY_NOTHING_KEY, None)) is not None:
+        pytest.skip(why)
     link = config.stash.get(LINK_KEY, None)
     if link is None:
         pytest.fail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -40,12 +41,30 @@ class Link(Protocol):
         """Whether the run submits nothing any more."""
 
 
-class EngineLink:
+class _OfOneProcess:
+    """Refuses to work in a process that was forked from its own: no engine is there, and locks stay locked."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._process = os.getpid()
+
+    @property
+    def ledger(self) -> Ledger:
+        """See :class:`Link`. Raises RuntimeError in a forked process."""
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "jobs are submitted and awaited in the process that pytest started, not in one that was forked"
+                " from it, as --forked and multiprocessing do"
+            )
+        return self._ledger
+
+
+class EngineLink(_OfOneProcess):
     """In the process that owns the run."""
 
     def __init__(self, run: Run) -> None:
+        super().__init__(run.ledger)
         self._run = run
-        self.ledger = run.ledger
         self.open_backend = run.plan.open_backend
 
     def submit(self, entry: Registration) -> None:
@@ -54,6 +73,7 @@ class EngineLink:
 
     def result(self, key: str, timeout: float) -> Result | None:
         """See :class:`Link`."""
+        _ = self.ledger
         return self._run.engine.wait_for(key, timeout)
 
     def end(self, key: str, why: str) -> None:
@@ -66,11 +86,11 @@ class EngineLink:
         return self._run.engine.core.stopping
 
 
-class LedgerLink:
+class LedgerLink(_OfOneProcess):
     """In a worker of xdist: the controller reads what is registered and wished for here."""
 
     def __init__(self, ledger: Ledger, open_backend: Callable[[str], Backend]) -> None:
-        self.ledger = ledger
+        super().__init__(ledger)
         self.open_backend = open_backend
 
     def submit(self, entry: Registration) -> None:

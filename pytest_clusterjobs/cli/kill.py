@@ -54,7 +54,7 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
     A session that still runs them is interrupted first. Exit code 1 if anything survived.
     """
-    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
         killer = kill_jobs(opened, backends, keys, timeout)
     _tell(opened, killer, as_json)
@@ -62,9 +62,9 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
         raise SystemExit(NOT_GREEN)
 
 
-def kill_run(folder: Path, why: str) -> bool:
+def kill_run(folder: Path, project: Path, why: str) -> bool:
     """Kill all of a run and say how it went; whether nothing survived. Raises what opening it raises."""
-    with open_run(folder) as opened, Backends(opened) as backends:
+    with open_run(folder) as opened, Backends(opened, project) as backends:
         killer = kill_jobs(opened, backends, None, TIMEOUT, why)
     _tell(opened, killer, as_json=False)
     return _clean(killer)

@@ -11,6 +11,7 @@ from ..jobs import Judgement
 from ..jobs import Miss
 from ..jobs import NodeState
 from ..jobs import Outcome
+from ..jobs import Reason
 from ..jobs import Verdict
 from .expect import expected_exit_code
 from .expect import expected_reason
@@ -56,6 +57,7 @@ def failure_text(
     if _MEANING[judgement.verdict]:
         lines.append(_MEANING[judgement.verdict])
     lines += ["", *_table(judgement, outcome, expect)]
+    lines += _hint(judgement, outcome, expect, spec)
     lines += ["", *(f"{name + ':':<16}{text}" for name, text in _facts(outcome, job_id, url))]
     lines.append(f"{'run it again:':<16}{one_line(rerun, 500)}")
     for title, tail in _tails(outcome, log_tails):
@@ -131,6 +133,18 @@ def _rows(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterat
 
 def _row(miss: Miss) -> tuple[str, str, str]:
     return one_line(miss.field, 80), one_line(miss.expected) or "-", one_line(miss.seen)
+
+
+def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: JobSpec) -> Iterator[str]:
+    """What a newcomer may have left out: a cell that expects nothing special was ended by a limit of its own."""
+    limits = {
+        Reason.MAX_RUNTIME_REACHED: spec.max_runtime != JobSpec(":").max_runtime,
+        Reason.HEARTBEAT_TIMEOUT: spec.heartbeat_timeout is not None,
+    }
+    nothing_said = (expect.reasons, expect.exit_codes) == (Expectation().reasons, Expectation().exit_codes)
+    if judgement.verdict is Verdict.FAILED and nothing_said and limits.get(outcome.reason):  # type: ignore[call-overload]
+        yield ""
+        yield f"if this end is what the cell is to show: expect: {{reason: {outcome.reason}}}"
 
 
 def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -144,8 +145,25 @@ def test_no_one_else_may_look(local: Local) -> None:
     local.wait(local.submit("true"))
     folder = local.places.folder
     assert folder.stat().st_mode & 0o077 == 0
-    for name in ("socket", "journal.jsonl", "runner.lock"):
+    for name in ("address", "journal.jsonl", "runner.lock"):
         assert folder.joinpath(name).stat().st_mode & 0o077 == 0, name
+
+
+def test_no_socket_lies_in_the_folder(local: Local) -> None:
+    local.submit("sleep 60")
+    assert not [path for path in local.places.folder.rglob("*") if path.is_socket()]
+    shutil.copytree(local.places.folder, local.places.folder.with_name("copy"))
+
+
+def test_connections_need_no_attribute_that_a_plugin_may_have_replaced(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blocked(*_: object) -> None:
+        raise RuntimeError("A test tried to use socket.socket.")
+
+    monkeypatch.setattr(socket.socket, "connect", blocked, raising=False)
+    monkeypatch.setattr(socket, "socket", blocked)
+    assert local.wait(local.submit("true", backend=local.open())).exit_code == 0
 
 
 def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:

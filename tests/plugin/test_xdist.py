@@ -102,6 +102,27 @@ def test_nothing_is_submitted_after_errors_in_collection(project: Project) -> No
     assert not project.submitted()
 
 
+@pytest.mark.parametrize("arguments", [[], ["-n2"]], ids=str)
+def test_cells_beside_a_file_that_does_not_import_are_not_run(project: Project, arguments: list[str]) -> None:
+    project.matrix(TWELVE)
+    project.pytester.makepyfile(test_broken="import nonsense_module")
+    project.pytester.makepyfile(test_jobs="def test_job(clusterjobs): clusterjobs.run('true')")
+    result = project.run("-rs", *arguments)
+    assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
+    assert "KeyError" not in result.stdout.str()
+    assert result.parseoutcomes() == ({"errors": 1, "skipped": 13} if arguments else {"errors": 1})
+    if arguments:
+        result.stdout.fnmatch_lines(["SKIPPED*not run: nothing is submitted after errors in collection*"])
+    assert not project.submitted()
+
+
+def test_errors_in_collection_can_be_passed_over(project: Project) -> None:
+    project.matrix(TWELVE)
+    project.pytester.makepyfile(test_broken="import nonsense_module")
+    result = project.run("-n2", "--continue-on-collection-errors")
+    assert result.parseoutcomes() == {"errors": 1, "passed": 12}
+
+
 def test_a_python_test_whose_id_looks_like_a_cell_starts_no_run(project: Project) -> None:
     project.pytester.makepyfile(
         """

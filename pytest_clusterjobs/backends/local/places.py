@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from .processes import Mark
+
+# Bound at import: a plugin such as pytest-socket replaces them while the tests beside us run.
+_Socket = socket.socket
+_connect = socket.socket.connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,6 @@ class Places:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.joinpath("logs").mkdir(mode=0o700, exist_ok=True)
         self.folder.joinpath("beats").mkdir(mode=0o700, exist_ok=True)
-
-    def holds(self, number: int) -> bool:
-        """Whether the folder is where it was, with the inode that it had."""
-        try:
-            return self.folder.stat().st_ino == number
-        except OSError:
-            return False
 
     @property
     def journal(self) -> Path:
@@ -69,36 +66,43 @@ class Places:
             return None
         return fd
 
-    @contextmanager
-    def address(self) -> Iterator[str]:
-        """The socket's path by way of a descriptor: short, however deep the folder (Linux allows 107 bytes)."""
-        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield f"/proc/self/fd/{fd}/socket"
-        finally:
-            os.close(fd)
-
     def listen(self) -> socket.socket:
-        """Bind the runner's socket, for its owner alone. Raises OSError."""
-        self.folder.joinpath("socket").unlink(missing_ok=True)
-        server = socket.socket(socket.AF_UNIX)
-        mask = os.umask(0o177)
-        try:
-            with self.address() as address:
-                server.bind(address)
-        finally:
-            os.umask(mask)
+        """A socket for the runner's clients; its address is a secret of the folder. Raises OSError.
+
+        It is in the abstract namespace: no file is left for tools that copy or pack folders to fail on.
+        """
+        server = _Socket(socket.AF_UNIX)
+        name = token_hex(16)
+        server.bind(_address(name))
         server.listen(128)
         server.setblocking(False)
+        draft = self.folder / "address.new"
+        draft.touch(0o600)
+        draft.write_text(name)
+        draft.replace(self.folder / "address")
         return server
 
     def connect(self) -> socket.socket | None:
         """A connection to the runner, or ``None`` if there is none."""
-        peer = socket.socket(socket.AF_UNIX)
         try:
-            with self.address() as address:
-                peer.connect(address)
-        except (FileNotFoundError, ConnectionRefusedError):
+            name = self.folder.joinpath("address").read_text()
+        except FileNotFoundError:
+            return None
+        peer = _Socket(socket.AF_UNIX)
+        try:
+            _connect(peer, _address(name))
+        except ConnectionRefusedError:
             peer.close()
             return None
         return peer
+
+
+def _address(name: str) -> bytes:
+    return b"\0clusterjobs-" + name.encode()
+
+
+def is_ours(peer: socket.socket) -> bool:
+    """Whether who is connected runs as this process's user, or as root."""
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in (0, os.getuid())
