@@ -61,6 +61,11 @@ class Checking:
             Path(os.path.normpath(config.rootpath / nodeid)): nodeid for nodeid in self._launched.files
         }
         self._selects = config.args_source is pytest.Config.ArgsSource.ARGS
+        option = config.option
+        # A check of which nothing else is said is about what the run has; a resume takes new cells up.
+        self._is_about_the_run = self._mode is Mode.CHECK and not (
+            self._selects or option.keyword or option.markexpr
+        )
         self._given = [
             Path(os.path.normpath(config.invocation_params.dir / arg))
             for arg in config.args
@@ -96,7 +101,7 @@ class Checking:
     ) -> Generator[None, object, object]:
         """Add the run's files that pytest did not come upon, and put back cells that a hook takes out silently.
 
-        What is deselected, as by ``-k``, is told to ``pytest_deselected``.
+        Cells that the run does not have are left out, unless the command line may mean them. What is deselected, as by ``-k``, is told to ``pytest_deselected``.
         """
         for path, nodeid in self._paths.items():
             chosen = not self._selects or self._is_given(path)
@@ -104,6 +109,8 @@ class Checking:
                 parent = next((self._folders[up] for up in path.parents if up in self._folders), session)
                 file: MatrixFile = MatrixFile.from_parent(parent, path=path, nodeid=nodeid)
                 items.extend(session.genitems(file))
+        if self._is_about_the_run:
+            self._leave_out_others(items)
         ours = [item for item in items if isinstance(item, CellItem) and self._launched.entry(item.key)]
         done = yield
         kept = {*items, *self._deselected}
@@ -112,6 +119,16 @@ class Checking:
                 items.append(item)
                 self._tell("taken out by a hook since the launch: judged all the same", item.key)
         return done
+
+    def _leave_out_others(self, items: list[pytest.Item]) -> None:
+        others = [item for item in items if isinstance(item, CellItem) and not self._launched.has(item.key)]
+        if not others:
+            return
+        for item in others:
+            self._tell("no part of this run, and not judged", item.key)
+        gone = set(others)
+        items[:] = [item for item in items if item not in gone]
+        self._config.hook.pytest_deselected(items=others)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Keep what the user does not want."""

@@ -90,6 +90,10 @@ class Launched:
         """The keys of its cells."""
         return self._entries
 
+    def has(self, key: str) -> bool:
+        """Whether the run has this cell, or a mark kept it from running at the launch."""
+        return key in self._entries or key in self.left_out
+
     def entry(self, key: str) -> Registration | None:
         """A cell as it was launched."""
         return self._entries.get(key)

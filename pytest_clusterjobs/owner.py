@@ -212,9 +212,12 @@ class Owner:
 
     def _reasons(self) -> Iterator[str]:
         """Why a session in which nothing failed is not green."""
-        not_run = self._of_cells.get("not_run", 0) + self._unknown
+        not_run = self._of_cells.get("not_run", 0)
         if not_run:
             yield f"{counted(not_run, 'cell')} without a verdict"
+        if self._unknown:
+            are = "is" if self._unknown == 1 else "are"
+            yield f"{counted(self._unknown, 'selected cell')} {are} not in this run (select as at the launch, or nothing)"
         if self._unmet:
             yield f"{counted(self._unmet, 'job')} failed"
         if self._unreported and not not_run:

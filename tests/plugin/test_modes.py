@@ -194,9 +194,33 @@ def test_a_cell_that_the_run_does_not_have_is_not_run(project: Project) -> None:
     project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
     project.run("--cluster-launch")
     project.matrix('{recipes: {a: "true", b: "true"}, nodes: [1], conditions: {c: {}}}')
-    result = project.pytester.runpytest("--cluster-check", "-rs")
+    result = project.pytester.runpytest("matrices", "--cluster-check", "-rs")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*not run: not submitted in run *"])
+    result.stdout.fnmatch_lines(
+        [
+            "*not run: not submitted in run *",
+        ]
+    )
+    result.stdout.fnmatch_lines(
+        ["exit code 1: 1 selected cell is not in this run (select as at the launch, or nothing)"]
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["-q"], ["--lf"], ["--junitxml=night.xml"]], ids=str)
+def test_a_check_that_selects_nothing_is_about_the_runs_own_cells(
+    project: Project, arguments: list[str]
+) -> None:
+    project.matrix('{recipes: {a: "true"}, nodes: [1, 2], conditions: {c: {}, d: {}}}')
+    project.matrix('{recipes: {b: "true"}, nodes: [2], conditions: {c: {}}}', "matrices/other.yaml")
+    project.pytester.runpytest("--cluster-launch", "-k", "1n")
+    result = project.pytester.runpytest("--cluster-check", "--cluster-check-wait", *arguments)
+    assert result.ret == pytest.ExitCode.OK
+    result.assert_outcomes(passed=2, deselected=3)
+    result.stdout.fnmatch_lines(["no part of this run, and not judged: matrices/m.yaml::a-2n-c, *"])
+    chosen = project.pytester.runpytest("--cluster-check", "-k", "1n-c or 2n-c")
+    assert chosen.ret == pytest.ExitCode.TESTS_FAILED
+    chosen.assert_outcomes(passed=1, skipped=2, deselected=2)
+    chosen.stdout.fnmatch_lines(["exit code 1: 2 selected cells are not in this run *"])
 
 
 @pytest.mark.parametrize("on_crash", ["cancel", "keep"])
