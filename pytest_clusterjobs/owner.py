@@ -82,7 +82,10 @@ class Owner:
         self._counts: dict[str, int] = {}
         self._of_cells: dict[str, int] = {}
         """The same without the jobs that are their tests' own affair."""
+        self._live = 0
+        """Jobs that lived when the session stopped."""
         self._left = 0
+        """Those of them whose cancellation is left to the reaper."""
         self._retries = 0
         self._unheard = 0
         """Submissions of a launch of which nobody knows whether they arrived."""
@@ -134,11 +137,12 @@ class Owner:
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
         assert self._clerk is not None
+        self._live = len(run.engine.core.in_flight)
         try:
             self._left = run.stop()
         finally:
             # Also after a second Ctrl-C, which is for the jobs, not for the reports.
-            lines = self._clerk.close()
+            lines = self._clerk.close(self._left)
             # The report has the whole run; what this session says and answers for is what it selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
@@ -199,6 +203,26 @@ class Owner:
         if exitstatus == pytest.ExitCode.OK and reasons:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self._red = reasons
+        if exitstatus == pytest.ExitCode.INTERNAL_ERROR and self._run is not None:
+            self._tell_what_became_of_jobs()
+
+    def _tell_what_became_of_jobs(self) -> None:
+        """After an internal error, whoever's it was: pytest has no summary then."""
+        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return
+        if self._settings.mode.leaves_jobs:
+            became = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.plan.run_id})"
+        else:
+            cancelled, left = self._live - self._left, self._left
+            parts = [f"{counted(cancelled, 'job')} cancelled"] if cancelled or not left else []
+            parts += [f"{counted(left, 'job')} left to the reaper, which cancels them"] if left else []
+            became = ", ".join(parts)
+        where = ""
+        if self.sidecar is not None:
+            where = f"; report: {location_of(self.sidecar, self._config.invocation_params.dir)}"
+        reporter.ensure_newline()
+        reporter.write_line(f"run {self.plan.run_id} ended by an internal error: {became}{where}", red=True)
 
     def _reasons(self) -> Iterator[str]:
         """Why a session in which nothing failed is not green."""
