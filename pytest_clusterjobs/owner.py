@@ -19,6 +19,7 @@ from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
 from .by_hand import CANCELLED
 from .by_hand import UNWANTED
+from .compat import inapplicable
 from .engine.host import Mode
 from .engine.host import Run
 from .engine.host import RunPlan
@@ -155,6 +156,8 @@ class Owner:
         cells = [line for line in lines if not run.engine.is_by_hand(line.key)]
         self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
         self._unreported = sum(line.reported is None for line in cells)
+        if cells:
+            self.notes += inapplicable(self._config)
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)
