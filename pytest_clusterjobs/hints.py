@@ -10,8 +10,10 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 RERUN = "clusterjobs_rerun"
 """What xdist's workers are told ``run_again`` by."""
@@ -45,7 +47,7 @@ def go_on(config: pytest.Config, mode: str) -> str:
     # Also where the ini file has -n: a check and a resume do not go with it.
     alone = ["-n0"] if getattr(config.option, "numprocesses", None) else []
     kept = (token for name, token in _named(_arguments(config), {**_AROUND, **_MODES}) if name not in _MODES)
-    return shlex.join([*_pytest(), mode, *alone, *kept])
+    return shlex.join([*program("pytest", "pytest"), mode, *alone, *kept])
 
 
 def run_again(config: pytest.Config) -> str:
@@ -76,14 +78,13 @@ def _option(word: str, options: Collection[str]) -> str:
     return name if name in options else ""
 
 
-def _pytest() -> list[str]:
-    """How pytest was started, as briefly as it means the same in this shell."""
+def program(name: str, module: str) -> list[str]:
+    """How this program was started, as briefly as it means the same in this shell."""
     started = sys.argv[0]
-    name = Path(started).name
-    if name in ("pytest", "py.test"):
+    if Path(started).name == name:
         return [name if _is_found(name, started) else started]
     python = Path(sys.executable).name
-    return [python if _is_found(python, sys.executable) else sys.executable, "-m", "pytest"]
+    return [python if _is_found(python, sys.executable) else sys.executable, "-m", module]
 
 
 def _is_found(name: str, path: str) -> bool:

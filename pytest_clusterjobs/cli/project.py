@@ -68,6 +68,10 @@ class Project:
         """Where they are."""
         return self.rootdir / FOLDER
 
+    def about(self, *words: str) -> list[str]:
+        """The words of a command that is about this project when it is given from here."""
+        return [*([] if find_project(None) == self else ["--rootdir", str(self.rootdir)]), *words]
+
     def folders(self) -> list[Path]:
         """The folders of all runs, the latest first. Raises NotFound."""
         with _not_found():

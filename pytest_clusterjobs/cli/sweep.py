@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .output import clock
+from .output import command
 from .output import emit
 from .output import note
 from .output import row
@@ -129,7 +131,8 @@ def _tell(strays: list[Stray], troubles: list[str], end_them: bool, left: int, a
     if end_them and strays:
         say(f"{len(strays) - left} ended, {left or 'none'} survived")
     else:
-        say(f"{len(strays) or 'no'} stray job{'' if len(strays) == 1 else 's'}")
+        kill = f"; end them with: {command(*sys.argv[1:], '--kill')}" if strays else ""
+        say(f"{len(strays) or 'no'} stray job{'' if len(strays) == 1 else 's'}{kill}")
 
 
 def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -164,9 +167,8 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
     if rows:
         table(["run", "started", ""], rows)
     gone = sum(each["kept"] is None for each in about)
-    say(
-        f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{'' if yes or not gone else '; say --yes to do it'}"
-    )
+    remove = "" if yes or not gone else f"; remove them with: {command(*sys.argv[1:], '--yes')}"
+    say(f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{remove}")
 
 
 def _candidate(folder: Path, project: Path, older_than: float | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from ..jobs import Miss
 from ..jobs import NodeState
 from ..jobs import Outcome
 from ..jobs import Reason
+from ..jobs import SentinelWord
 from ..jobs import Verdict
 from .expect import expected_exit_code
 from .expect import expected_reason
@@ -27,6 +28,9 @@ TAIL_CHARACTERS = 3000
 
 _ENDS = {"reason", "exit_code"}
 """What the headline tells in one."""
+
+_SAID = {SentinelWord.STOPPED: "told to stop (TERM)"}
+"""A sentinel's words that do not speak for themselves."""
 
 _MEANING = {
     Verdict.PASSED: "",
@@ -68,23 +72,26 @@ def failure_text(
 def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, location: str, cell: str) -> str:
     """``path:line: cell: expected X, got Y``: reason and exit code, or else what is unmet first."""
     expected, got, end = _unmet(judgement, outcome, expect)
-    return f"{printable(f'{location}: {cell}', 1000)}: expected {expected}, got {got}{end}"
+    words = f"expected {expected}, got {got}" if expected else got
+    return f"{printable(f'{location}: {cell}', 1000)}: {words}{end}"
 
 
 def summary(judgement: Judgement, outcome: Outcome, expect: Expectation) -> str:
     """``got Y, expected X``: the headline for a line that names the cell already, the news first."""
     expected, got, end = _unmet(judgement, outcome, expect)
-    return f"got {got}, expected {expected}{end}"
+    return f"got {got}, expected {expected}{end}" if expected else f"{got}{end}"
 
 
 def _unmet(judgement: Judgement, outcome: Outcome, expect: Expectation) -> tuple[str, str, str]:
-    """What was expected, what came, and how much more is unmet."""
+    """What was expected, what came, and how much more is unmet; a hook's complaint stands for itself."""
     first = judgement.misses[0] if judgement.misses else None
     if first is None or first.field in _ENDS:
         expected, got = _expected_end(expect), _end(outcome, first)
         more = sum(miss.field not in _ENDS for miss in judgement.misses)
     else:
-        expected, got = f"{first.field} {first.expected}", first.seen
+        named = bool(first.expected)
+        expected = f"{first.field} {first.expected}" if named else ""
+        got = first.seen if named else f"{first.field}: {first.seen}"
         more = len(judgement.misses) - 1
     return one_line(expected), one_line(got), f" (and {more} more unmet)" if more else ""
 
@@ -189,7 +196,10 @@ def _rank(node: NodeState) -> str:
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
     silent = "never began" if node.begun is False else "no word"
-    words = [silent if report is None else str(report.word), *([] if code is None else [str(code)])]
+    words = [
+        silent if report is None else _SAID.get(report.word, str(report.word)),
+        *([] if code is None else [str(code)]),
+    ]
     host = f" on {one_line(node.host, 80)}" if node.host else ""
     return f"{node.rank}: {' '.join(words)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
 
