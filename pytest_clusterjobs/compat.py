@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from time import time as _time
 from typing import Any
 from typing import Literal
 
@@ -131,6 +132,30 @@ def timeout_of(item: pytest.Item) -> float | None:
         return None
     value = mark.args[0] if mark.args else mark.kwargs.get("timeout")
     return float(value) if value else None
+
+
+def notice_session_timeout(session: pytest.Session) -> None:
+    """Let pytest-timeout's ``--session-timeout`` act while jobs are waited for; it looks only after an item."""
+    if not has_plugin(session.config, "timeout"):
+        return
+    try:
+        from pytest_timeout import SESSION_EXPIRE_KEY
+        from pytest_timeout import SESSION_TIMEOUT_KEY
+    except ImportError:
+        return
+    expires = session.config.stash.get(SESSION_EXPIRE_KEY, 0.0)
+    if expires and expires < _time():
+        session.shouldfail = f"session-timeout: {session.config.stash[SESSION_TIMEOUT_KEY]} sec exceeded"
+
+
+def inapplicable(config: pytest.Config) -> list[str]:
+    """What other plugins' options ask for and cells cannot give, a line each."""
+    count = getattr(config.option, "count", 1)
+    if has_plugin(config, "repeat") and isinstance(count, int) and count > 1:
+        return [
+            f"--count {count} does not apply to cells: each ran once (an axis of the matrix repeats them)"
+        ]
+    return []
 
 
 def stop_naming_files(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from .compat import has_plugin
+from .compat import notice_session_timeout
 
 _ORDERED = frozenset({"dependency", "depends", "incremental", "order"})
 """Marks by which what becomes of a test depends on tests before it: pytest-dependency's, pytest-depends',
@@ -26,6 +27,22 @@ def why_file_order(session: pytest.Session) -> str | None:
     known = _ORDERED | _ORDERING if has_plugin(config, "pytest_ordering") else _ORDERED
     found = {mark.name for item in session.items for mark in item.iter_markers()} & known
     return f"the mark {min(found)!r}" if found else None
+
+
+def is_over(session: pytest.Session) -> bool:
+    """Whether something has asked for the session's end, to be looked at while jobs are waited for."""
+    notice_session_timeout(session)
+    return bool(session.shouldfail or session.shouldstop)
+
+
+def raise_if_over(session: pytest.Session) -> None:
+    """Raise what pytest's own loop raises between two items."""
+    if is_over(session):
+        raise (
+            session.Failed(session.shouldfail)
+            if session.shouldfail
+            else session.Interrupted(session.shouldstop)
+        )
 
 
 class Remaining:

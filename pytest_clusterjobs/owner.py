@@ -19,6 +19,7 @@ from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
 from .by_hand import CANCELLED
 from .by_hand import UNWANTED
+from .compat import inapplicable
 from .engine.host import Mode
 from .engine.host import Run
 from .engine.host import RunPlan
@@ -87,7 +88,10 @@ class Owner:
         self._tally: dict[str, int] | None = None
         self._of_cells: dict[str, int] = {}
         """How many cells have which verdict, without the jobs that are their tests' own affair."""
+        self._live = 0
+        """Jobs that lived when the session stopped."""
         self._left = 0
+        """Those of them whose cancellation is left to the reaper."""
         self._retries = 0
         self._unheard = 0
         """Submissions of a launch of which nobody knows whether they arrived."""
@@ -143,11 +147,12 @@ class Owner:
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
         assert self._clerk is not None
+        self._live = len(run.engine.core.in_flight)
         try:
             self._left = run.stop()
         finally:
             # Also after a second Ctrl-C, which is for the jobs, not for the reports.
-            lines = self._clerk.close()
+            lines = self._clerk.close(self._left)
             # The report has the whole run; what this session says and answers for is what it selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
@@ -160,6 +165,8 @@ class Owner:
         cells = [line for line in lines if not run.engine.is_by_hand(line.key)]
         self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
         self._unreported = sum(line.reported is None for line in cells)
+        if cells:
+            self.notes += inapplicable(self._config)
 
     def _refuse_unclean(self) -> None:
         state = git_state(self.plan.rootdir)
@@ -209,6 +216,26 @@ class Owner:
         if exitstatus == pytest.ExitCode.OK and reasons:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self._red = reasons
+        if exitstatus == pytest.ExitCode.INTERNAL_ERROR and self._run is not None:
+            self._tell_what_became_of_jobs()
+
+    def _tell_what_became_of_jobs(self) -> None:
+        """After an internal error, whoever's it was: pytest has no summary then."""
+        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return
+        if self._settings.mode.leaves_jobs:
+            became = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.plan.run_id})"
+        else:
+            cancelled, left = self._live - self._left, self._left
+            parts = [f"{counted(cancelled, 'job')} cancelled"] if cancelled or not left else []
+            parts += [f"{counted(left, 'job')} left to the reaper, which cancels them"] if left else []
+            became = ", ".join(parts)
+        where = ""
+        if self.sidecar is not None:
+            where = f"; report: {location_of(self.sidecar, self._config.invocation_params.dir)}"
+        reporter.ensure_newline()
+        reporter.write_line(f"run {self.plan.run_id} ended by an internal error: {became}{where}", red=True)
 
     def _reasons(self) -> Iterator[str]:
         """Why a session in which nothing failed is not green."""

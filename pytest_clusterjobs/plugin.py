@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .by_hand.jobs import Jobs
     from .checking import Checking
     from .collect import MatrixFile
+    from .single import CompletionLoop
 
 _COLLECTED = pytest.StashKey[bool]()
 
@@ -108,11 +109,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         manager.register(Expectations(), "clusterjobs-by-hand")
     folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
     if folder is not None:
+        from .xdist import python_tests_first
         from .xdist import want_run
         from .xdist import Worker
 
         if by_hand:
             want_run(Path(folder))
+        python_tests_first(session)
         manager.register(Worker(config, Path(folder)), "clusterjobs-worker")
         return
     from .settings import settings_of
@@ -121,6 +124,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     manager.register(CompletionLoop(), "clusterjobs-loop")
     manager.register(SingleProcess(config, settings_of(config)), "clusterjobs-single")
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run cells as their jobs end. A conftest's loop is asked before this one, which is registered earlier."""
+    loop: CompletionLoop | None = session.config.pluginmanager.get_plugin("clusterjobs-loop")
+    return None if loop is None else loop.run(session)
 
 
 @pytest.hookimpl(optionalhook=True)

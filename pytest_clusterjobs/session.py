@@ -34,6 +34,8 @@ from .reports.words import Said
 from .reports.words import verdict_of
 from .reports.words import word_of
 
+SESSION_STOPPED = "the session stopped before its job ended"
+
 
 class Results(Protocol):
     """Where items get their results from: this process's engine, or the ledger of the controller's."""
@@ -212,7 +214,7 @@ class Waiting:
         stopped: Callable[[str], bool],
         tick: Callable[[], None] = lambda: None,
         give_up: Callable[[str, str], None] = lambda key, why: None,
-        why_none: Callable[[str], str] = lambda key: f"{NOT_RUN}the session stopped before its job ended",
+        why_none: Callable[[str], str] = lambda key: f"{NOT_RUN}{SESSION_STOPPED}",
         clear: Callable[[], None] = lambda: None,
     ) -> None:
         self._wait_a_moment = wait_a_moment

@@ -26,6 +26,8 @@ from .jobs import ActionKind
 from .jobs import Outcome
 from .jobs import Reason
 from .judge.text import one_line
+from .loop import is_over
+from .loop import raise_if_over
 from .loop import Remaining
 from .loop import why_file_order
 from .owner import Owner
@@ -33,6 +35,7 @@ from .owner import plan_run
 from .reports.words import NOT_RUN
 from .reports.words import PENDING
 from .session import CellSession
+from .session import SESSION_STOPPED
 from .session import Waiting
 from .settings import Settings
 
@@ -103,7 +106,9 @@ class SingleProcess:
         manager = self._config.pluginmanager
         with owner.running() as run:
             manager.register(owner, "clusterjobs-owner")
-            manager.register(CellSession(self._config, self._results(run, owner)), "clusterjobs-session")
+            manager.register(
+                CellSession(self._config, self._results(run, owner, session)), "clusterjobs-session"
+            )
             self._config.stash[LINK_KEY] = EngineLink(run)
             if self._settings.mode.is_new:
                 run.ledger.set_meta(left_out=left_out(session))
@@ -125,7 +130,7 @@ class SingleProcess:
             run.engine.settle(FIRST_WORD, owner.progress.tick)
             owner.progress.clear()
 
-    def _results(self, run: Run, owner: Owner) -> Waiting:
+    def _results(self, run: Run, owner: Owner, session: pytest.Session) -> Waiting:
         engine = run.engine
 
         def refused(key: str) -> Result | None:
@@ -140,17 +145,22 @@ class SingleProcess:
             return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
         return Waiting(
             lambda key: engine.wait_for(key, TURN),
-            lambda key: engine.core.stopping or not engine.expects(key),
+            lambda key: engine.core.stopping or not engine.expects(key) or is_over(session),
             owner.progress.tick,
             lambda key, why: engine.cancel([key], why),
-            lambda key: self._why_pending(run, key),
+            lambda key: self._why_none(run, key, session),
             owner.progress.clear,
         )
+
+    def _why_none(self, run: Run, key: str, session: pytest.Session) -> str:
+        if is_over(session) and not self._settings.mode.leaves_jobs:
+            return f"{NOT_RUN}{SESSION_STOPPED}"
+        return self._why_pending(run, key)
 
     def _why_pending(self, run: Run, key: str) -> str:
         job = run.engine.state(key)
         if job is None and run.engine.core.stopping:
-            return f"{NOT_RUN}the session stopped before its job ended"
+            return f"{NOT_RUN}{SESSION_STOPPED}"
         if (result := run.engine.result(key)) is not None:
             return f"{PENDING}job {result.job_id} of run {run.plan.run_id}: ended, not judged yet"
         if job is None:
@@ -179,8 +189,7 @@ class CompletionLoop:
         self._engine = engine
         self._owner = owner
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+    def run(self, session: pytest.Session) -> bool | None:
         """Run all items, or leave it to pytest's own loop."""
         if self._engine is None or self._owner is None or not self._owner.follows_completion:
             return None
@@ -200,7 +209,7 @@ class CompletionLoop:
             by_key.setdefault(item.key, []).append(item)
         while remaining:
             # Jobs that tests submitted by hand end here too, and have no item of their own.
-            for item in by_key.get(self._next_end().key, ()):
+            for item in by_key.get(self._next_end(session).key, ()):
                 remaining.remove(item)
                 _run(session, item, remaining.next_after(item))
         return True
@@ -209,16 +218,18 @@ class CompletionLoop:
         """Whether the engine will have a result for this item."""
         return item.will_run and self._engine is not None and self._engine.expects(item.key)
 
-    def _next_end(self) -> Result:
+    def _next_end(self, session: pytest.Session) -> Result:
         assert self._engine is not None
         assert self._owner is not None
         engine = self._engine
-        return self._owner.progress.until(lambda: engine.next_result(TURN))
+
+        def next_result() -> Result | None:
+            raise_if_over(session)
+            return engine.next_result(TURN)
+
+        return self._owner.progress.until(next_result)
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-    if session.shouldfail:
-        raise session.Failed(session.shouldfail)
-    if session.shouldstop:
-        raise session.Interrupted(session.shouldstop)
+    raise_if_over(session)

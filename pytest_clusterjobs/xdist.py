@@ -11,12 +11,15 @@ import pytest
 from .backends.protocol import Backend
 from .by_hand.fixture import LINK_KEY
 from .by_hand.links import LedgerLink
+from .collect import CellItem
 from .controller import READY
 from .controller import WANTED
 from .engine.host import LEDGER
 from .engine.ledger import Ledger
 from .engine.ledger import LedgerGone
 from .engine.records import Result
+from .loop import is_over
+from .loop import why_file_order
 from .session import CellSession
 from .session import Waiting
 from .settings import settings_of
@@ -33,6 +36,12 @@ def want_run(folder: Path) -> None:
     """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WANTED).touch()
+
+
+def python_tests_first(session: pytest.Session) -> None:
+    """Put what waits for jobs behind what does not, unless something needs the order as it is."""
+    if why_file_order(session) is None:
+        session.items.sort(key=lambda item: isinstance(item, CellItem))
 
 
 class Worker:
@@ -52,7 +61,10 @@ class Worker:
         ledger = Ledger(self._folder / LEDGER)
         rows = _Rows(ledger)
         self._config.pluginmanager.register(
-            CellSession(self._config, Waiting(rows.wait_a_moment, rows.stopped)), "clusterjobs-session"
+            CellSession(
+                self._config, Waiting(rows.wait_a_moment, lambda key: rows.stopped(key) or is_over(session))
+            ),
+            "clusterjobs-session",
         )
         self._config.stash[LINK_KEY] = LedgerLink(ledger, self._open_backend)
         ledger.set_meta(left_out=left_out(session))

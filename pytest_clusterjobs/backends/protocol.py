@@ -28,6 +28,10 @@ class BackendError(Exception):
     """The cluster's API did not answer as it should; try again later. Never a job's death."""
 
 
+BUGS = (Exception, SystemExit)
+"""What a backend may raise besides, by a bug of its own or of an SDK that exits: an API error like any other."""
+
+
 class SubmissionRejected(BackendError):
     """The cluster refused this submission for good; its words are the message."""
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
+from ..backends.protocol import BUGS
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
 from ..backends.registry import UnknownBackend
@@ -26,6 +27,7 @@ from ..jobs import Observation
 from ..jobs import OwnAction
 from ..jobs import Phase
 from ..jobs.token import Token
+from .answers import polled
 from .clock import Clock
 from .clock import SystemClock
 from .finish import finish
@@ -208,7 +210,7 @@ class Killer:
         except UnknownBackend as error:
             self.hopeless.add(name)
             self.troubles[name] = str(error)
-        except Exception as error:
+        except BUGS as error:
             self.troubles[name] = str(error) if isinstance(error, BackendError) else repr(error)
         return None
 
@@ -258,7 +260,7 @@ class Killer:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
         seen: dict[str, Observation] = {}
         for batch in batches(handles, backend.capabilities.ids_per_poll):
-            answer = self._try(name, partial(backend.poll, batch))
+            answer = self._try(name, partial(polled, backend, batch))
             if answer is None:
                 break
             seen.update(answer)
@@ -329,7 +331,7 @@ def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Obser
     """Poll any number of jobs, as many at once as the cluster takes. Raises BackendError."""
     seen: dict[str, Observation] = {}
     for batch in batches(handles, backend.capabilities.ids_per_poll):
-        seen.update(backend.poll(batch))
+        seen.update(polled(backend, batch))
     return seen
 
 

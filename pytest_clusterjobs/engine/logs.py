@@ -9,6 +9,7 @@ from dataclasses import replace
 from ..backends import sentinel
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
+from ..backends.protocol import BUGS
 from ..jobs import Handle
 from ..jobs import LogChunk
 from ..jobs import NodeState
@@ -118,7 +119,7 @@ class LogReader:
             return LogChunk("")
         try:
             chunk = self._backend.logs(self._handle, node=rank, tail=size)
-        except Exception as error:
+        except BUGS as error:
             chunk = LogChunk("", gap=_cause(error))
         self.missing = self.missing or not chunk.complete
         return chunk
@@ -129,7 +130,7 @@ class LogReader:
         while self._handle is not None:
             try:
                 chunk = self._backend.logs(self._handle, node=rank, cursor=cursor)
-            except Exception as error:
+            except BUGS as error:
                 yield LogChunk("", gap=_cause(error))
                 return
             yield chunk
@@ -138,6 +139,6 @@ class LogReader:
             cursor = chunk.cursor
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     """Why a log cannot be read. Anything but a BackendError is a bug of the backend, and is said as well."""
     return str(error) if isinstance(error, BackendError) else f"the backend raised {error!r:.200}"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from typing import cast
-from typing import TypeVar
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
+from ..backends.protocol import BUGS
 from ..backends.protocol import Found
 from ..backends.protocol import Notifying
 from ..backends.protocol import NotSubmitted
@@ -25,6 +25,7 @@ from ..jobs import Observation
 from ..jobs import Outcome
 from ..jobs import OwnAction
 from ..jobs import Phase
+from .answers import answer
 from .core import Core
 from .finish import finish
 from .finish import needs_time
@@ -42,9 +43,6 @@ from .logs import LogReader
 from .records import Result
 from .refuse import reject
 from .submit import MAX_SUBMISSIONS
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 SLOWEST = 30.0
 """Seconds between two polls of an old job."""
@@ -210,7 +208,7 @@ class Poller:
         for start in range(0, len(jobs), size):
             batch = {job.token: job for job in jobs[start : start + size]}
             handles = {token: job.handle for token, job in batch.items() if job.handle is not None}
-            seen = _answer(self._backend.poll, handles)
+            seen = answer(self._backend.poll, handles)
             self._learn_actions(batch, seen)
             for token, observation in seen.items():
                 if token in batch:
@@ -309,7 +307,7 @@ class Poller:
             job.cancel_since = job.cancel_since or now
         try:
             self._backend.cancel(handles)
-        except Exception as error:
+        except BUGS as error:
             self._back_off(BackendError(f"cancel: {error}"))
             return
         for job in notes.to_cancel:
@@ -355,12 +353,12 @@ class Poller:
             now = self._core.clock.monotonic()
             if now - job.submitted_at < self._capabilities.find_settle:
                 continue
-            answer = _answer(self._backend.find, job.token)
-            if isinstance(answer, Found):
-                job.handle = answer.handle
+            found = answer(self._backend.find, job.token)
+            if isinstance(found, Found):
+                job.handle = found.handle
                 job.answered_at = now
                 self._core.ledger.record(submitted=[job.attempt()])
-            elif isinstance(answer, NotSubmitted):
+            elif isinstance(found, NotSubmitted):
                 self._resubmit(job)
 
     def _resubmit(self, job: Job) -> None:
@@ -393,13 +391,3 @@ class Poller:
 def _is_open_to_blame(job: Job) -> bool:
     """Whether nothing that we know of explains a job's end; once it was seen, whoever comes later has not caused it."""
     return job.ended_at is None and (job.action is None or job.action.kind is ActionKind.STOP_REST)
-
-
-def _answer(ask: Callable[[A], R], about: A) -> R:
-    """What the backend answers. A bug of the backend is an error of its API: asked again, and told."""
-    try:
-        return ask(about)
-    except BackendError:
-        raise
-    except Exception as error:
-        raise BackendError(f"the backend raised {error!r}") from error

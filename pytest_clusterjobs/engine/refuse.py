@@ -9,6 +9,7 @@ from typing import cast
 
 from ..backends.limits import excesses
 from ..backends.protocol import Backend
+from ..backends.protocol import BUGS
 from ..backends.protocol import Checking
 from ..jobs import ActionKind
 from ..jobs import Observation
@@ -60,7 +61,7 @@ def _told(backend: Backend, jobs: Sequence[Job]) -> dict[Job, str]:
     try:
         words = cast(Checking, backend).check_selection([job.spec for job in jobs])
         told = dict(zip(jobs, map(str, words), strict=True))
-    except Exception:
+    except BUGS:
         # What cannot be told now is told when a job is submitted. A backend's bug is no reason to lose one either.
         return {}
     return {job: redact(why, job.spec.secrets) for job, why in told.items() if why}

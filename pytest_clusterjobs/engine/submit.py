@@ -11,6 +11,7 @@ from itertools import chain
 from math import inf
 
 from ..backends.protocol import Backend
+from ..backends.protocol import BUGS
 from ..backends.protocol import SubmissionRejected
 from ..backends.protocol import Throttled
 from ..jobs import ActionKind
@@ -242,7 +243,7 @@ class Submitter:
             except Throttled as error:
                 self._wait_outside(job, redact(str(error), job.spec.secrets))
                 return None
-            except Exception as error:
+            except BUGS as error:
                 # The job may exist; `find` decides. A backend's bug is no reason to lose one either.
                 job.why = redact(str(error) or repr(error), job.spec.secrets)
         job.submissions += 1

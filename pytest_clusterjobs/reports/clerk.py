@@ -50,12 +50,12 @@ class Clerk:
         with self._lock:
             self._reports.append((key, phase, outcome, data))
 
-    def close(self) -> list[CellLine]:
+    def close(self, left_to_reaper: int = 0) -> list[CellLine]:
         """Write everything for the last time; what it comes to. Raises LedgerError."""
         self._closing.set()
         self._thread.join()
         try:
-            self._ledger.set_meta(ended=time.time())
+            self._ledger.set_meta(ended=time.time(), left_to_reaper=left_to_reaper)
             self._flush()
         finally:
             # What cannot be written to can often still be read.

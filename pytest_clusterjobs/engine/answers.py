@@ -1,0 +1,35 @@
+"""What backends answer: a bug of one is an error of its API, to be asked again and told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import cast
+from typing import TypeVar
+
+from ..backends.protocol import Backend
+from ..backends.protocol import BackendError
+from ..backends.protocol import BUGS
+from ..jobs import Handle
+from ..jobs import Observation
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+def answer(ask: Callable[[A], R], about: A) -> R:
+    """What the backend answers. Raises BackendError."""
+    try:
+        return ask(about)
+    except BackendError:
+        raise
+    except BUGS as error:
+        raise BackendError(f"the backend raised {error!r}") from error
+
+
+def polled(backend: Backend, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
+    """What the backend says of these jobs. Raises BackendError."""
+    seen: object = answer(backend.poll, handles)
+    if isinstance(seen, Mapping) and all(isinstance(each, Observation) for each in seen.values()):
+        return cast(Mapping[str, Observation], seen)
+    raise BackendError(f"the backend's poll answered {seen!r:.80}, not observations by token")
