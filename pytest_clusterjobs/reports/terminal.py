@@ -163,6 +163,8 @@ def write_summary(
 
     In quiet mode there is no table.
     """
+    # pytest has ended its last line by now, and would do so again before the first of ours.
+    reporter.currentfspath = None
     writer = reporter.config.get_terminal_writer()
     if reporter.verbosity >= 0 and counts:
         reporter.section("cluster jobs", sep="=")

@@ -96,6 +96,16 @@ def test_the_tally_has_the_words_of_the_table_and_of_pytest(project: Project) ->
     assert (summary["passed"], summary["failed"]) == (3, 1)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--cluster-order=file"], ["-v"], ["--cluster-launch"]], ids=str)
+def test_it_has_no_empty_lines(project: Project, arguments: list[str]) -> None:
+    project.matrix("{recipes: {a: 'true'}, nodes: [1], conditions: {c: {}, d: {}}}")
+    lines = project.run(*arguments).outlines
+    begin = next(number for number, line in enumerate(lines) if " cluster jobs " in line)
+    end = next(number for number, line in enumerate(lines) if line.startswith("run "))
+    assert end - begin == 4
+    assert all(lines[begin:end])
+
+
 @pytest.mark.quiet
 def test_a_pending_cell_has_its_job_and_what_that_does(project: Project) -> None:
     project.ini()
