@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .compat import fixture_mistakes
-from .compat import JUDGING
 from .compat import Marked
 from .for_show import WHY_NOTHING_KEY
 from .jobs import CELL_ID
@@ -22,6 +21,9 @@ from .jobs.paths import legible
 from .judge.text import harmless
 from .launched import Found
 from .launched import LAUNCHED_KEY
+from .marks import check_names
+from .marks import decorator
+from .marks import JUDGING
 from .matrix import load_matrix
 from .matrix import MatrixErrors
 from .matrix.errors import Problem
@@ -119,7 +121,9 @@ class MatrixFile(pytest.Module):
         )
         for warning in matrix.warnings:
             self.warn(MatrixWarning(warning))
-        return self._modified(matrix.cells)
+        cells = self._modified(matrix.cells)
+        check_names(matrix, cells, self.nodeid, settings.rootdir)
+        return cells
 
     def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells after the user's hooks. Raises pytest.UsageError for ids that cannot be."""
@@ -139,7 +143,7 @@ class MatrixFile(pytest.Module):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A matrix's mistakes are the author's, settings the user's: no trace."""
-        if isinstance(excinfo.value, MatrixErrors | pytest.UsageError):
+        if isinstance(excinfo.value, MatrixErrors | MatrixWarning | pytest.UsageError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
@@ -171,7 +175,7 @@ class CellItem(pytest.Function):
         self.cell = cell
         self.today = today
         for mark in _marks(cell, today):
-            self.add_marker(_decorator(mark))
+            self.add_marker(decorator(mark))
         skip = (today or cell).skip
         if skip is not None:
             self.add_marker(pytest.mark.skip(reason=harmless(skip)))
@@ -224,17 +228,3 @@ def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
         return list(cell.marks)
     then = [mark for mark in cell.marks if mark not in today.marks and mark.name not in JUDGING]
     return [*today.marks, *then]
-
-
-def _decorator(mark: Mark) -> pytest.MarkDecorator:
-    decorator: pytest.MarkDecorator = getattr(pytest.mark, mark.name)
-    args, kwargs = mark.args, mark.kwargs
-    if mark.name in JUDGING:
-        # pytest shows their reasons as they are.
-        args = tuple(map(_shown, args))
-        kwargs = {name: _shown(value) for name, value in kwargs.items()}
-    return decorator.with_args(*args, **kwargs) if args or kwargs else decorator
-
-
-def _shown(value: Any) -> Any:
-    return harmless(value) if isinstance(value, str) else value

@@ -13,6 +13,7 @@ from typing import Literal
 import pytest
 
 from .engine.records import Xfail
+from .marks import JUDGING
 from .marks import names_of
 
 
@@ -33,10 +34,6 @@ class Marked:
     def runs(self) -> bool:
         """Whether the item will run."""
         return self.left_out is None and not self.trouble
-
-
-JUDGING = frozenset({"skip", "skipif", "xfail"})
-"""The marks that decide whether an item runs and what its failure means."""
 
 
 def marked(item: pytest.Item) -> Marked:

@@ -31,7 +31,7 @@ from .judge.text import printable
 
 PREFIX = "pytest_clusterjobs_"
 
-NO_COMPLAINT = "no complaint"
+NO_COMPLAINT = ""
 """What is expected of a hook that is asked about an end."""
 
 MOST_FIELDS = 50
@@ -170,8 +170,9 @@ def _is_unittest_skip(error: BaseException) -> bool:
 
 def _raised(name: str, error: BaseException) -> str:
     if isinstance(error, AssertionError) and str(error):
-        # What pytest's rewriting explains stands below the message.
-        return one_line(str(error).partition("\nassert ")[0])
+        # What pytest's rewriting explains stands below the message, or in its place.
+        words = str(error).partition("\nassert ")[0]
+        return one_line(words.partition("\n")[0], 100) if words.startswith("assert ") else one_line(words)
     return one_line(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
 
 

@@ -16,7 +16,7 @@ from .settings import run_to_kill
 def kill(config: pytest.Config) -> int:
     """End the jobs of the run that the command line names; pytest's exit code. Raises pytest.UsageError."""
     try:
-        clean = kill_run(run_to_kill(config), "pytest --cluster-kill")
+        clean = kill_run(run_to_kill(config), config.rootpath, "pytest --cluster-kill")
     except (LedgerError, BackendError, UnknownBackend) as error:
         raise pytest.UsageError(f"--cluster-kill: {one_line(str(error), 2000)}") from error
     except click.ClickException as error:

@@ -27,6 +27,7 @@ from .engine.host import start_run
 from .engine.ledger import LedgerError
 from .engine.poll import SESSION_ENDED
 from .engine.runs import new_run_id
+from .hints import go_on
 from .hooks import HookCalls
 from .jobs.paths import legible
 from .judge import printable
@@ -40,10 +41,14 @@ from .reports.status import Progress
 from .reports.terminal import location_of
 from .reports.terminal import Row
 from .reports.terminal import rows_of
+from .reports.terminal import tally
 from .reports.terminal import write_summary
 from .reports.words import RED
 from .reports.words import word_of
 from .settings import Settings
+
+BY_SIGTERM = "SIGTERM"
+"""What interrupts pytest until it is known who sent the signal."""
 
 # Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
 _encode = json.JSONEncoder(default=repr).encode
@@ -80,9 +85,9 @@ class Owner:
         self.notes: list[str] = []
         """Lines for the end of the session."""
         self._rows: list[Row] = []
-        self._counts: dict[str, int] = {}
+        self._tally: dict[str, int] | None = None
         self._of_cells: dict[str, int] = {}
-        """The same without the jobs that are their tests' own affair."""
+        """How many cells have which verdict, without the jobs that are their tests' own affair."""
         self._live = 0
         """Jobs that lived when the session stopped."""
         self._left = 0
@@ -98,6 +103,8 @@ class Owner:
         """Cells whose job failed, whatever else became of their items."""
         self._unreported = 0
         """Cells of which pytest has said nothing at all."""
+        self._cut_short = ""
+        """pytest's words for why it ended before its last item, if it did so by itself."""
         self._red: list[str] = []
         """Why this session's exit code is 1 although nothing failed."""
 
@@ -122,8 +129,10 @@ class Owner:
                 self.progress = Progress(self._config, run)
                 try:
                     yield run
-                except KeyboardInterrupt:
+                except KeyboardInterrupt as stopped:
                     run.ledger.hurry()
+                    if stopped.args == (BY_SIGTERM,):
+                        stopped.args = (f"stopped by {run.stopped_by or 'SIGTERM'}",)
                     raise
                 finally:
                     self.progress.close()
@@ -147,7 +156,7 @@ class Owner:
             # The report has the whole run; what this session says and answers for is what it selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
-            self._counts = summarise(lines)
+            self._tally = tally(lines)
             self._of_cells = summarise(line for line in lines if not _is_its_test_s(run, line.key))
         if self._settings.mode is Mode.LAUNCH:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
@@ -202,6 +211,7 @@ class Owner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """A night without a verdict is not green; only a launch does not ask for one."""
+        self._cut_short = str(session.shouldfail or session.shouldstop or "")
         reasons = list(self._reasons())
         if exitstatus == pytest.ExitCode.OK and reasons:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -244,7 +254,7 @@ class Owner:
         if self._clerk is not None and self._clerk.trouble is not None:
             yield "the report could not be written"
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """The table of what ran, and where the whole story is."""
         if self._run is None or self._clerk is None:
             return
@@ -253,6 +263,8 @@ class Owner:
             notes.append(f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}")
         if self._settings.mode is Mode.LAUNCH:
             notes += self._launch_notes()
+        elif self._cut_short or exitstatus == pytest.ExitCode.INTERRUPTED:
+            notes += self._cut_short_notes()
         for why, number in self._run.engine.refused.items():
             if number > 1:
                 notes.append(f"{number} cells are refused: {printable(why, 200)}")
@@ -261,21 +273,32 @@ class Owner:
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
         notes += [*self.notes, *self._hooks.troubles]
-        write_summary(terminalreporter, self._rows, self._counts, self.plan.run_id, notes)
+        write_summary(terminalreporter, self._rows, self._tally, self.plan.run_id, notes)
         if self._red:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)
 
-    def _launch_notes(self) -> list[str]:
-        notes = [f"the jobs live on; judge them with: pytest --cluster-check={self.plan.run_id} PATHS"]
+    def _launch_notes(self) -> Iterator[str]:
+        yield f"the jobs live on; judge them with: {self._go_on(Mode.CHECK)}"
         if self._unheard:
-            notes.append(f"{self._unheard} submissions were not answered; a later check looks for their jobs")
+            yield f"{counted(self._unheard, 'submission')} not answered; a later check looks for the jobs"
         if self._untaken:
-            notes.append(
-                f"{self._untaken} cells were not taken; submit them with: pytest --cluster-resume={self.plan.run_id} PATHS"
-            )
+            yield f"{counted(self._untaken, 'cell')} not taken; submit with: {self._go_on(Mode.RESUME)}"
         if self._retries:
-            notes.append(f"{self._retries} cells want infra_retries, which need a session that waits")
-        return notes
+            yield f"{counted(self._retries, 'cell')} with infra_retries, which need a session that waits"
+
+    def _cut_short_notes(self) -> Iterator[str]:
+        """What the session has left undone, and how to go on."""
+        left = self._of_cells.get("not_run", 0) + self._of_cells.get("pending", 0)
+        if not left:
+            return
+        why = f" ({self._cut_short})" if self._cut_short else ""
+        if self._settings.mode is Mode.CHECK:
+            yield f"{counted(left, 'cell')} not judged{why}; the jobs live on; judge them with: {self._go_on(Mode.CHECK)}"
+        else:
+            yield f"{counted(left, 'cell')} not run{why}; go on with: {self._go_on(Mode.RESUME)}"
+
+    def _go_on(self, mode: Mode) -> str:
+        return go_on(self._config, f"--cluster-{mode}={self.plan.run_id}")
 
 
 def _is_its_test_s(run: Run, key: str) -> bool:
@@ -295,7 +318,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         return
 
     def interrupt(number: int, frame: FrameType | None) -> Any:
-        raise KeyboardInterrupt
+        raise pytest.Session.Interrupted(BY_SIGTERM)
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

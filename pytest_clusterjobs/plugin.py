@@ -136,6 +136,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the run will be."""
     from .controller import Controller
+    from .hints import RERUN
+    from .hints import run_again
 
     config = node.config
     manager = config.pluginmanager
@@ -149,3 +151,4 @@ def pytest_configure_node(node: Any) -> None:
         controller = Controller(config)
         manager.register(controller, "clusterjobs-controller")
     node.workerinput["clusterjobs_folder"] = str(controller.folder)
+    node.workerinput[RERUN] = run_again(config)

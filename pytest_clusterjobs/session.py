@@ -18,6 +18,8 @@ from .collect import UnmetExpectation
 from .compat import keep_from_rerunning
 from .engine.records import Result
 from .engine.records import Ruling
+from .hints import RERUN
+from .hints import run_again
 from .jobs import Verdict
 from .jobs.paths import legible
 from .judge import failure_text
@@ -54,7 +56,8 @@ class CellSession:
     def __init__(self, config: pytest.Config, results: Results) -> None:
         self._config = config
         self._results = results
-        self._command = _rerun_command(config)
+        # A worker was not told how its controller was started.
+        self._command = getattr(config, "workerinput", {}).get(RERUN) or run_again(config)
         self._with_properties = _takes_properties(config)
         self._at_work: CellItem | None = None
         self._said = Said()
@@ -195,11 +198,6 @@ def _tell_job_times(report: pytest.TestReport, result: Result) -> None:
         return
     report.duration += seconds
     report.start, report.stop = begin, begin + report.duration
-
-
-def _rerun_command(config: pytest.Config) -> str:
-    backend = config.option.cluster_backend
-    return "pytest" if backend is None else f"pytest --cluster-backend {shlex.quote(backend)}"
 
 
 def _takes_properties(config: pytest.Config) -> bool:

@@ -15,8 +15,11 @@ from .backends.registry import Site
 from .backends.registry import UnknownBackend
 from .engine.host import Mode
 from .engine.runs import find_run
+from .engine.runs import LEDGER
 from .engine.runs import NoSuchRun
 from .engine.runs import runs_dir
+from .engine.trust import demand_trust
+from .engine.trust import Untrusted
 from .judge import printable
 from .options import DEFAULT_MAX_JOBS
 from .reports.place import is_foreign
@@ -122,7 +125,11 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
 
 def _find(config: pytest.Config, word: str, name: str) -> Path:
     try:
-        return find_run(runs_dir(config.rootpath), name)
+        found = find_run(runs_dir(config.rootpath), name)
+        demand_trust(found / LEDGER)
+        return found
+    except Untrusted as error:
+        raise pytest.UsageError(f"--cluster-{word}: {printable(str(error), 1000)}") from error
     except NoSuchRun as error:
         hint = f" (paths stand before --cluster-{word}, or write --cluster-{word}=RUN)"
         raise pytest.UsageError(

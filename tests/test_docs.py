@@ -46,9 +46,9 @@ def test_the_examples_of_hooks_are_hooks(pytester: pytest.Pytester) -> None:
 
 
 def test_the_examples_of_jobs_from_python_run(pytester: pytest.Pytester) -> None:
-    tests, script = blocks(ROOT / "docs" / "python.md", "python")
-    pytester.makepyfile(tests)
-    pytester.runpytest().assert_outcomes(passed=2)
+    tests, expects, script = blocks(ROOT / "docs" / "python.md", "python")
+    pytester.makepyfile(test_a=tests, test_b=expects)
+    pytester.runpytest().assert_outcomes(passed=3)
     assert pytester.runpython(pytester.makepyfile(script=script)).outlines[:1] == ["job_completed hello"]
 
 

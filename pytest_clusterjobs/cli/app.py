@@ -21,11 +21,14 @@ _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 _MODULES = {
+    "launch": "sessions",
+    "check": "sessions",
+    "resume": "sessions",
+    "watch": "watch",
+    "kill": "kill",
     "runs": "runs",
     "show": "show",
     "logs": "logs",
-    "watch": "watch",
-    "kill": "kill",
     "report": "report",
     "rejudge": "rejudge",
     "validate": "matrices",
@@ -33,12 +36,11 @@ _MODULES = {
     "schema": "matrices",
     "sweep": "sweep",
     "gc": "sweep",
-    "launch": "sessions",
-    "check": "sessions",
-    "resume": "sessions",
     "dev": "dev",
 }
 """Each command and its module, in the order of the help text."""
+
+_DOCS = "Documentation: README.md and docs/ in the source of pytest-clusterjobs; docs/cli.md is about this command."
 
 
 class Commands(click.Group):
@@ -47,6 +49,13 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""
         return list(_MODULES)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each with all of its first sentence, however narrow the terminal is."""
+        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, found.get_short_help_str(limit=1000)) for name, found in known if found is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one; None if there is none of that name."""
@@ -72,7 +81,7 @@ class Commands(click.Group):
             raise Trouble(f"a ledger is damaged: {error.title}: {error.errors()[0]['msg']}") from error
 
 
-@click.group(cls=Commands, context_settings=_HELP)
+@click.group(cls=Commands, context_settings=_HELP, epilog=_DOCS)
 @click.option(
     "--rootdir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -86,9 +95,15 @@ def app(context: click.Context, rootdir: Path | None) -> None:
     RUN is a run's id or a unique beginning of it, and the latest run if left out. CELL is a cell's
     id, its node id, a glob, or a part of them.
 
+    \b
+    clusterjobs launch matrices/           submit, and return
+    clusterjobs watch                      see how far the jobs are
+    clusterjobs check --junitxml=out.xml   judge what has ended
+    clusterjobs show CELL                  all that is known of a cell
+
     Exit codes: 0 fine; 1 something did not pass, survived, or is invalid; 2 wrong usage; 3 a ledger
     or a cluster does not let it be done; 4 nothing of that name.
-    """
+    """  # noqa: D301 (click takes the backspace for "leave these lines as they are")
     if os.environ.get("NO_COLOR"):
         context.color = False
     context.obj = find_project(rootdir)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 
 from ..engine.kill import Killer
 from ..engine.kill import Target
+from ..engine.ledger import LedgerError
 from ..judge.text import one_line
 from .errors import NOT_GREEN
 from .options import as_json
@@ -52,7 +54,7 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
     A session that still runs them is interrupted first. Exit code 1 if anything survived.
     """
-    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
         killer = kill_jobs(opened, backends, keys, timeout)
     _tell(opened, killer, as_json)
@@ -60,9 +62,9 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
         raise SystemExit(NOT_GREEN)
 
 
-def kill_run(folder: Path, why: str) -> bool:
+def kill_run(folder: Path, project: Path, why: str) -> bool:
     """Kill all of a run and say how it went; whether nothing survived. Raises what opening it raises."""
-    with open_run(folder) as opened, Backends(opened) as backends:
+    with open_run(folder) as opened, Backends(opened, project) as backends:
         killer = kill_jobs(opened, backends, None, TIMEOUT, why)
     _tell(opened, killer, as_json=False)
     return _clean(killer)
@@ -78,10 +80,12 @@ def kill_jobs(
     """Kill all of a run (``keys``: None) with its session, or the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
     killer = Killer(run.ledger, run.run_id, backends, names, keys, why)
-    interrupted = keys is None and _interrupt(run)
+    interrupted = keys is None and _interrupt(run, why)
     if run.owner_alive is None:
         note(f"clusterjobs: {run.state} may still submit jobs")
     killer.run(timeout, wait_for_more=_lives(run) if interrupted else lambda: False)
+    if interrupted:
+        _learn_what_the_session_did(run, killer)
     if run.is_copy and killer.targets:
         killer.unwritten = (
             killer.unwritten
@@ -92,8 +96,8 @@ def kill_jobs(
     return killer
 
 
-def _interrupt(run: OpenRun) -> bool:
-    """Tell the session that submits the jobs to stop; whether there is one."""
+def _interrupt(run: OpenRun, why: str) -> bool:
+    """Tell the session that submits the jobs to stop, and who says so; whether there is one."""
     if run.owner is None or not run.owner_alive:
         return False
     try:
@@ -103,6 +107,8 @@ def _interrupt(run: OpenRun) -> bool:
     try:
         # The descriptor stays with one process: asked again, it is the owner or nobody.
         if run.owner_alive:
+            with suppress(LedgerError):
+                run.ledger.set_meta(stopped_by=f"`{why}` (process {os.getpid()})")
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
     except PermissionError:
         note(f"clusterjobs: process {run.owner['pid']} goes on with the run, it is another user's")
@@ -112,6 +118,13 @@ def _interrupt(run: OpenRun) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _learn_what_the_session_did(run: OpenRun, killer: Killer) -> None:
+    """A session that is told to stop ends jobs too: those have not ended by themselves."""
+    for attempt in run.ledger.attempts():
+        if attempt.token in killer.targets and attempt.action is not None:
+            killer.targets[attempt.token].acted = True
 
 
 def _lives(run: OpenRun) -> Callable[[], bool]:

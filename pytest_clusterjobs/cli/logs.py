@@ -31,6 +31,7 @@ from .options import run_option
 from .output import emit_line
 from .output import note
 from .project import Backends
+from .project import open_run
 from .project import OpenRun
 from .project import Project
 
@@ -87,17 +88,15 @@ def logs(
             _complain(ended=log.ended and tail is None, complete=complete)
             return
     which = Which(attempt, node, restart, tail)
-
-    def read(opened: OpenRun) -> None:
-        entry = opened.cell(cell)
-        with Backends(opened) as backends:
-            reader = _Reader(opened, entry, backends(entry.cell.backend), which)
-            complete = True
-            for text, complete in reader.pieces(follow=follow):
-                _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
-            _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
-
-    project.read(run, read)
+    # What has begun to print goes on with the same run, whatever becomes of its ledger.
+    folder, key = project.read(run, lambda opened: (opened.folder, opened.cell(cell).key))
+    with open_run(folder) as opened, Backends(opened, project.rootdir) as backends:
+        entry = opened.cell(key)
+        reader = _Reader(opened, entry, backends(entry.cell.backend), which)
+        complete = True
+        for text, complete in reader.pieces(follow=follow):
+            _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
+        _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
 
 
 def _complain(*, ended: bool, complete: bool) -> None:

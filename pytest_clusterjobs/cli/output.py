@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from ..hints import program
 from ..judge import printable
 from ..judge.text import harmless
 from ..judge.text import one_line
@@ -52,6 +54,11 @@ def emit(value: Any) -> None:
 def emit_line(value: Any) -> None:
     """One of many answers as JSON, on a line of its own."""
     click.echo(json.dumps(value))
+
+
+def command(*words: str) -> str:
+    """A command of this program, to be pasted."""
+    return shlex.join([*program("clusterjobs", "pytest_clusterjobs.cli"), *words])
 
 
 def row(*texts: object, colour: str = "") -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -123,11 +124,23 @@ def _told(item: CellItem) -> Iterator[tuple[str, str]]:
     if resources:
         yield "resources", ", ".join(resources) + " a node"
     if spec.options:
-        yield "options", one_line(str(dict(spec.options)))
+        yield "options", printable(_as_yaml(spec.options), LONGEST)
     yield "limits", ", ".join(f"{name} {seconds(value)}" for name, value in _limits(item).items() if value)
     retries = [("max_restarts", spec.max_restarts), ("infra_retries", cell.infra_retries)]
     if any(number for _, number in retries):
         yield "again", ", ".join(f"{name} {number}" for name, number in retries if number)
+
+
+def _as_yaml(options: Mapping[str, Any]) -> str:
+    """Options as a matrix has them, a line each."""
+    import yaml
+
+    plain = json.loads(json.dumps(dict(options), default=str))
+    values = (
+        yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=10**6)
+        for value in plain.values()
+    )
+    return "\n".join(f"{key}: {value.strip()[1:-1]}" for key, value in zip(plain, values, strict=True))
 
 
 def _limits(item: CellItem) -> dict[str, float | None]:

@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
+from ..backends.registry import UnknownBackend
 from ..engine.host import LEDGER
 from ..engine.host import Mode
 from ..engine.kill import unsettled
@@ -36,7 +37,10 @@ from ..engine.runs import find_run
 from ..engine.runs import LATEST
 from ..engine.runs import latest_first
 from ..engine.runs import NoSuchRun
+from ..engine.trust import demand_trust
+from ..engine.trust import is_trusted
 from ..judge import printable
+from ..settings import read_site
 from .errors import NotFound
 from .output import note
 
@@ -63,6 +67,10 @@ class Project:
     def runs_dir(self) -> Path:
         """Where they are."""
         return self.rootdir / FOLDER
+
+    def about(self, *words: str) -> list[str]:
+        """The words of a command that is about this project when it is given from here."""
+        return [*([] if find_project(None) == self else ["--rootdir", str(self.rootdir)]), *words]
 
     def folders(self) -> list[Path]:
         """The folders of all runs, the latest first. Raises NotFound."""
@@ -196,7 +204,7 @@ def open_run(folder: Path) -> Iterator[OpenRun]:
     if not stat.S_ISREG(kind):
         raise LedgerError(f"{path}: no regular file")
     with ExitStack() as stack:
-        if not (os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
+        if not (is_trusted(path) and os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
             path = _copy(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clusterjobs-"))))
         ledger = Ledger(path)
         stack.callback(ledger.close)
@@ -238,16 +246,22 @@ def _copy(path: Path, to: Path) -> Path:
 
 
 class Backends:
-    """The backends of a run, opened again when they are asked for."""
+    """The backends of a run, opened again when they are asked for.
 
-    def __init__(self, run: OpenRun) -> None:
+    Modules are imported only if ``project``'s own settings name them. Raises Untrusted for a run of another user.
+    """
+
+    def __init__(self, run: OpenRun, project: Path) -> None:
+        demand_trust(run.folder / LEDGER)
         self._run = run
         self._site = Site(backends=run.meta["backends"], source="the ledger")
+        self._project = project
         self._open: dict[str, Backend] = {}
 
     def __enter__(self) -> Self:
         """Make what the project defines importable, as for its own session."""
-        sys.path.extend([self._run.meta["rootdir"], *self._run.meta.get("path", [])])
+        path = (Path(entry) for entry in [self._project, *self._run.meta.get("path", [])])
+        sys.path.extend(str(entry) for entry in path if is_trusted(entry))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -257,6 +271,7 @@ class Backends:
     def __call__(self, name: str) -> Backend:
         """The backend NAME. Raises UnknownBackend, BackendError."""
         if name not in self._open:
+            self._check_type(name)
             self._open[name] = self._site.open(
                 name,
                 run_id=self._run.run_id,
@@ -264,3 +279,11 @@ class Backends:
                 rootdir=Path(self._run.meta["rootdir"]),
             )
         return self._open[name]
+
+    def _check_type(self, name: str) -> None:
+        kind = self._site.type_name(name)
+        if ":" in kind and read_site(self._project).backends.get(name, {}).get("type") != kind:
+            raise UnknownBackend(
+                f"run {self._run.run_id} had backend {name!r} from {kind}, which is not imported on a ledger's word: "
+                f'set type = "{kind}" in [tool.clusterjobs.backends.{name}] of {self._project / "pyproject.toml"}'
+            )

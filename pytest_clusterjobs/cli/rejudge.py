@@ -72,7 +72,7 @@ def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: 
     Checks of the session itself (fixtures, hooks, marks) take no part. Exit code 1 unless every cell
     passes.
     """
-    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
         cells = _todays(project, opened) if with_todays_file else None
         lines = _lines(opened, backends, cells)
     _tell(opened, lines, as_json)

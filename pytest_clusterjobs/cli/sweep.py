@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .output import clock
+from .output import command
 from .output import emit
 from .output import note
 from .output import row
@@ -65,7 +67,7 @@ def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> No
     left = 0
     for folder in project.folders():
         try:
-            with open_run(folder) as opened, Backends(opened) as backends:
+            with open_run(folder) as opened, Backends(opened, project.rootdir) as backends:
                 found = list(_strays(opened, backends, troubles))
                 strays += found
                 left += _end(opened, backends, found, timeout) if end_them else len(found)
@@ -129,7 +131,8 @@ def _tell(strays: list[Stray], troubles: list[str], end_them: bool, left: int, a
     if end_them and strays:
         say(f"{len(strays) - left} ended, {left or 'none'} survived")
     else:
-        say(f"{len(strays) or 'no'} stray job{'' if len(strays) == 1 else 's'}")
+        kill = f"; end them with: {command(*sys.argv[1:], '--kill')}" if strays else ""
+        say(f"{len(strays) or 'no'} stray job{'' if len(strays) == 1 else 's'}{kill}")
 
 
 def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -150,7 +153,7 @@ def _duration(context: click.Context, parameter: click.Parameter, text: str | No
 def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, as_json: bool) -> None:
     """Remove old runs with their ledgers and logs; never one that has live jobs or a live session."""
     count = keep if keep is not None else (0 if older_than is not None else KEEP)
-    entries = [_candidate(folder, older_than) for folder in project.folders()[count:]]
+    entries = [_candidate(folder, project.rootdir, older_than) for folder in project.folders()[count:]]
     about = [entry for entry in entries if entry is not None]
     for entry in about:
         if yes and entry["kept"] is None:
@@ -164,12 +167,11 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
     if rows:
         table(["run", "started", ""], rows)
     gone = sum(each["kept"] is None for each in about)
-    say(
-        f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{'' if yes or not gone else '; say --yes to do it'}"
-    )
+    remove = "" if yes or not gone else f"; remove them with: {command(*sys.argv[1:], '--yes')}"
+    say(f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{remove}")
 
 
-def _candidate(folder: Path, older_than: float | None) -> dict[str, Any] | None:
+def _candidate(folder: Path, project: Path, older_than: float | None) -> dict[str, Any] | None:
     """A run, and why it has to be kept; None if it is too young to be asked about."""
     about: dict[str, Any] = {"run": folder.name, "folder": str(folder), "started": None, "removed": False}
     try:
@@ -177,17 +179,17 @@ def _candidate(folder: Path, older_than: float | None) -> dict[str, Any] | None:
             started = run.meta["started"]
             if older_than is not None and time.time() - started < older_than:
                 return None
-            return {**about, "started": started, "kept": _why_kept(run)}
+            return {**about, "started": started, "kept": _why_kept(run, project)}
     except (LedgerError, Trouble) as error:
         words = error.message if isinstance(error, Trouble) else str(error)
         return {**about, "kept": f"kept: {words.removeprefix(f'{folder / LEDGER}: ')}"}
 
 
-def _why_kept(run: OpenRun) -> str | None:
+def _why_kept(run: OpenRun, project: Path) -> str | None:
     if run.owner_alive is not False:
         return f"kept: {run.state}"
     live = list(unsettled(run.ledger.attempts(live=True)))
-    with Backends(run) as backends:
+    with Backends(run, project) as backends:
         for name in sorted({entry.cell.backend for entry in run.registrations()}):
             try:
                 backend = backends(name)

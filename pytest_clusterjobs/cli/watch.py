@@ -21,10 +21,12 @@ from ..jobs import Handle
 from ..jobs import Observation
 from ..jobs import Phase
 from ..jobs import Reason
+from ..jobs import Verdict
 from ..judge.text import one_line
 from ..reports.sidecar import cell_lines
 from ..reports.sidecar import CellLine
-from ..reports.sidecar import summarise
+from ..reports.terminal import in_words
+from ..reports.terminal import tally
 from .errors import NOT_GREEN
 from .foreign import completed
 from .foreign import foreign_job
@@ -33,6 +35,7 @@ from .options import as_json
 from .options import pass_project
 from .options import run_argument
 from .output import clock
+from .output import command
 from .output import emit_line
 from .output import lay_out
 from .output import Row
@@ -42,7 +45,6 @@ from .project import Backends
 from .project import open_run
 from .project import OpenRun
 from .project import Project
-from .runs import counted
 from .show import COLOURS
 
 PAUSE = 0.5
@@ -92,7 +94,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
         if job is not None:
             _watch_job(job, as_json)
             return
-    with open_run(project.pick(run)) as opened, Backends(opened) as backends:
+    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
         screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
         look = _Look(opened, backends)
         while True:
@@ -102,11 +104,25 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
             if over:
                 break
             time.sleep(max(PAUSE, COST_SHARE * (time.monotonic() - begin)))
-        counts = summarise(cell_lines(opened.ledger))
+        lines = list(cell_lines(opened.ledger))
     if not as_json:
-        say(f"run {opened.run_id}: {counted(counts)}")
-    if counts["passed"] != counts["selected"]:
+        _tell_end(project, opened.run_id, lines, look)
+    if any(line.verdict != Verdict.PASSED for line in lines):
         raise SystemExit(NOT_GREEN)
+
+
+def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look) -> None:
+    """The tally, and what is left to do with a run that nobody has judged."""
+    counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
+    say(f"run {run_id}: {in_words(counts) or 'no cells'}")
+    ended = sum(line.state == Phase.ENDED for line in look.lines.values())
+    if ended:
+        are = "is" if ended == 1 else "are"
+        check = command(*project.about("check", "--run", run_id))
+        say(f"all jobs have ended, {ended} {are} not judged yet: {check}")
+    if missing := counts.get("not judged", 0) - ended:
+        resume = command(*project.about("resume", "--run", run_id))
+        say(f"{missing} {'was' if missing == 1 else 'were'} never submitted: {resume}")
 
 
 def _watch_job(job: ForeignJob, as_json: bool) -> None:

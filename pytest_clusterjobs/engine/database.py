@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from time import monotonic
 from typing import Any
 from typing import TypeVar
 
+from ..held import is_still_at
 from . import journal
 from .codec import Damaged
 from .schema import check
@@ -62,7 +64,6 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._kind = journal.file_system(path.parent)
             self._patiently(self._open)
-            self._file = self._at_path()
 
     def hurry(self) -> None:
         """Wait for nobody who has locked the file any longer than HURRY, whatever is going on in other threads."""
@@ -70,15 +71,8 @@ class Database:
 
     def check_place(self) -> None:
         """Raise LedgerGone if the file was removed, moved or replaced since it was opened."""
-        if self._at_path() != self._file:
+        if self._file is not None and not is_still_at(self.path, self._file):
             raise LedgerGone(f"{self.path}: removed or moved while the run goes on; its jobs are ended")
-
-    def _at_path(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _patiently(self, do: Callable[[], T]) -> T:
         """Try again and again while another process has locked the file."""
@@ -105,6 +99,8 @@ class Database:
         self._db = sqlite3.connect(self.path, timeout=TURN, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
+            # One that takes no part in locks: any other would end SQLite's when it is closed.
+            self._file = None if str(self.path) == ":memory:" else os.open(self.path, os.O_PATH)
         except BaseException:
             self._db.close()
             raise
@@ -156,6 +152,9 @@ class Database:
         """Close the file; the ledger cannot be used any more."""
         with self._lock:
             self._db.close()
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
 
 
 def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:

@@ -142,6 +142,7 @@ class Run:
             on_crash="keep" if plan.mode.leaves_jobs else plan.on_crash,
             mode=plan.mode,
             ended=None,
+            stopped_by=None,
         )
         if owner is not None:
             self.ledger.close()
@@ -151,6 +152,12 @@ class Run:
     def _open_backend(self, name: str) -> Backend:
         self._reaper.uses(name)
         return self.plan.open_backend(name)
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The command that told this session to stop, as it says itself."""
+        found: str | None = self.ledger.meta().get("stopped_by")
+        return found
 
     def stop(self) -> int:
         """End or leave what is live, as the mode says; how many cancelled jobs are left to the reaper."""

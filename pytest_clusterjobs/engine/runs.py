@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from .trust import is_trusted
+
 LEDGER = "ledger.sqlite"
 
 LATEST = "latest"
@@ -73,10 +75,13 @@ def _is_empty(folder: Path) -> bool:
     """Whether a run certainly has no cell: its session ended, or was interrupted, before there were any."""
     import sqlite3
 
+    # SQLite writes beside a file even to read it.
+    if not is_trusted(folder / LEDGER):
+        return False
     try:
         if (folder / LEDGER).stat().st_size == 0:
             return True
-        with closing(sqlite3.connect(f"file:{quote(str(folder / LEDGER))}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(folder / LEDGER))}?mode=ro", uri=True)) as db:
             return db.execute("SELECT 1 FROM cells LIMIT 1").fetchone() is None
     except (OSError, sqlite3.Error):
         return False

@@ -11,6 +11,8 @@ from ..jobs import Judgement
 from ..jobs import Miss
 from ..jobs import NodeState
 from ..jobs import Outcome
+from ..jobs import Reason
+from ..jobs import SentinelWord
 from ..jobs import Verdict
 from .expect import expected_exit_code
 from .expect import expected_reason
@@ -26,6 +28,9 @@ TAIL_CHARACTERS = 3000
 
 _ENDS = {"reason", "exit_code"}
 """What the headline tells in one."""
+
+_SAID = {SentinelWord.STOPPED: "told to stop (TERM)"}
+"""A sentinel's words that do not speak for themselves."""
 
 _MEANING = {
     Verdict.PASSED: "",
@@ -56,6 +61,7 @@ def failure_text(
     if _MEANING[judgement.verdict]:
         lines.append(_MEANING[judgement.verdict])
     lines += ["", *_table(judgement, outcome, expect)]
+    lines += _hint(judgement, outcome, expect, spec)
     lines += ["", *(f"{name + ':':<16}{text}" for name, text in _facts(outcome, job_id, url))]
     lines.append(f"{'run it again:':<16}{one_line(rerun, 500)}")
     for title, tail in _tails(outcome, log_tails):
@@ -66,23 +72,26 @@ def failure_text(
 def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, location: str, cell: str) -> str:
     """``path:line: cell: expected X, got Y``: reason and exit code, or else what is unmet first."""
     expected, got, end = _unmet(judgement, outcome, expect)
-    return f"{printable(f'{location}: {cell}', 1000)}: expected {expected}, got {got}{end}"
+    words = f"expected {expected}, got {got}" if expected else got
+    return f"{printable(f'{location}: {cell}', 1000)}: {words}{end}"
 
 
 def summary(judgement: Judgement, outcome: Outcome, expect: Expectation) -> str:
     """``got Y, expected X``: the headline for a line that names the cell already, the news first."""
     expected, got, end = _unmet(judgement, outcome, expect)
-    return f"got {got}, expected {expected}{end}"
+    return f"got {got}, expected {expected}{end}" if expected else f"{got}{end}"
 
 
 def _unmet(judgement: Judgement, outcome: Outcome, expect: Expectation) -> tuple[str, str, str]:
-    """What was expected, what came, and how much more is unmet."""
+    """What was expected, what came, and how much more is unmet; a hook's complaint stands for itself."""
     first = judgement.misses[0] if judgement.misses else None
     if first is None or first.field in _ENDS:
         expected, got = _expected_end(expect), _end(outcome, first)
         more = sum(miss.field not in _ENDS for miss in judgement.misses)
     else:
-        expected, got = f"{first.field} {first.expected}", first.seen
+        named = bool(first.expected)
+        expected = f"{first.field} {first.expected}" if named else ""
+        got = first.seen if named else f"{first.field}: {first.seen}"
         more = len(judgement.misses) - 1
     return one_line(expected), one_line(got), f" (and {more} more unmet)" if more else ""
 
@@ -133,6 +142,18 @@ def _row(miss: Miss) -> tuple[str, str, str]:
     return one_line(miss.field, 80), one_line(miss.expected) or "-", one_line(miss.seen)
 
 
+def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: JobSpec) -> Iterator[str]:
+    """What a newcomer may have left out: a cell that expects nothing special was ended by a limit of its own."""
+    limits = {
+        Reason.MAX_RUNTIME_REACHED: spec.max_runtime != JobSpec(":").max_runtime,
+        Reason.HEARTBEAT_TIMEOUT: spec.heartbeat_timeout is not None,
+    }
+    nothing_said = (expect.reasons, expect.exit_codes) == (Expectation().reasons, Expectation().exit_codes)
+    if judgement.verdict is Verdict.FAILED and nothing_said and limits.get(outcome.reason):  # type: ignore[call-overload]
+        yield ""
+        yield f"if this end is what the cell is to show: expect: {{reason: {outcome.reason}}}"
+
+
 def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tuple[str, str]]:
     yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source})"
     if outcome.action is not None:
@@ -175,7 +196,10 @@ def _rank(node: NodeState) -> str:
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
     silent = "never began" if node.begun is False else "no word"
-    words = [silent if report is None else str(report.word), *([] if code is None else [str(code)])]
+    words = [
+        silent if report is None else _SAID.get(report.word, str(report.word)),
+        *([] if code is None else [str(code)]),
+    ]
     host = f" on {one_line(node.host, 80)}" if node.host else ""
     return f"{node.rank}: {' '.join(words)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
 

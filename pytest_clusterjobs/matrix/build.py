@@ -31,6 +31,7 @@ _AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
     ("nodes",): ("nodes", "include"),
 }
 """Layers, by the first word of their names, whose own place says what no fragment does."""
+_SCRIPTS = ("run", "setup")
 _NO_ENV: Mapping[str, str] = {}
 
 
@@ -137,19 +138,15 @@ class Builder:
 
     def _check_scripts(self, drafts: Sequence[Draft]) -> None:
         """Note what the shell of a script cannot read."""
-        users: dict[str, dict[tuple[str, str], list[Draft]]] = {}
-        for draft in drafts:
-            shell = users.setdefault(draft.state.get("shell", "bash"), {})
-            for key in ("run", "setup"):
-                if key in draft.state:
-                    shell.setdefault((key, draft.state[key]), []).append(draft)
-        for name, scripts in users.items():
-            wrong = complaints(name, (script for _, script in scripts))
-            for (key, script), among in scripts.items():
-                if script in wrong:
-                    for draft in among:
+        for shell in ("bash", "sh"):
+            states = [state for _, state in self._shapes.values() if state.get("shell", "bash") == shell]
+            wrong = complaints(shell, {state[key] for state in states for key in _SCRIPTS if key in state})
+            for draft in drafts if wrong else ():
+                for key in _SCRIPTS:
+                    said = wrong.get(draft.state.get(key, ""))
+                    if said and draft.state.get("shell", "bash") == shell:
                         self.reporter.error(
-                            draft.origin(key), f"{key}: {name} cannot read it: {wrong[script]}", draft.id
+                            draft.origin(key), f"{key}: {shell} cannot read it: {said}", draft.id
                         )
 
     def _explained(self, spot: Spot, flaw: Flaw) -> bool:

@@ -51,6 +51,7 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     reporter = Reporter()
     raw = read_document(path, display_path(path, rootdir), reporter)
     cells: list[Cell] = []
+    marks: dict[str, Spot] = {}
     if isinstance(raw, Map):
         document, left_out, raw = validate(Document, raw, reporter)
         if document is not None:
@@ -59,10 +60,11 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
             if layers is not None:
                 named = locate(raw, ["backend"], spot_of(raw))
                 cells = Expansion(layers, target, reporter, spot_of(raw), named).cells()
+                marks = layers.marks()
     elif raw is not None:
         reporter.error(spot_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
     reporter.raise_errors()
-    return Matrix(path, tuple(cells), reporter.warnings)
+    return Matrix(path, tuple(cells), reporter.warnings, marks)
 
 
 def _target(site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter) -> Target | None:
@@ -136,8 +138,13 @@ class Expansion:
             matched.append((selection, layer))
             above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
-        spot = include.spot if include is not None else condition.spot
+        spot = include.spot if include is not None else self._spot(axes, condition)
         return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched)
+
+    def _spot(self, axes: Mapping[str, str], condition: Layer) -> Spot:
+        """Where a cell stands in its file: at its condition, or at its recipe where no condition is written down."""
+        recipe = self.layers.axes["recipe"][axes["recipe"]].spot
+        return recipe if condition.implied and recipe.path == condition.spot.path else condition.spot
 
     def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
         """The layers below a cell's condition and what they say together, which its neighbours share."""
@@ -214,17 +221,12 @@ class Expansion:
             self._check_selection(selection, "overrides: this where matches no cell")
         for selection in self.layers.excludes:
             self._check_selection(selection, "exclude: this matches no cell")
-        for layer in self._all_layers():
+        for layer in self.layers.plain():
             only = layer.said.get("only")
             if only is not None:
                 self._check_selection(only, f"only: this leaves {layer.name} no cell")
         if not any_cells and not self.reporter.failed:
             self.reporter.error(self.top, "the matrix has no cell: only and exclude leave none")
-
-    def _all_layers(self) -> Iterator[Layer]:
-        yield from self.layers.base
-        for values in self.layers.axes.values():
-            yield from values.values()
 
     def _check_selection(self, selection: Selection, message: str) -> None:
         if id(selection) not in self._used:

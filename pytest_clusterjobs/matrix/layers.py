@@ -62,6 +62,25 @@ class Layers:
     excludes: tuple[Selection, ...]
     includes: tuple[IncludedCell, ...]
 
+    def plain(self) -> Iterator[Layer]:
+        """Those that are for all cells, or for a value of an axis."""
+        yield from self.base
+        for values in self.axes.values():
+            yield from values.values()
+
+    def marks(self) -> dict[str, Spot]:
+        """The name of each mark, and where it first stands."""
+        layers = [
+            *self.plain(),
+            *(layer for _, layer in self.overrides),
+            *(each.layer for each in self.includes),
+        ]
+        found: dict[str, Spot] = {}
+        for layer in layers:
+            for at, mark in enumerate(layer.said.get("marks") or ()):
+                found.setdefault(mark.name, layer.at("marks", at))
+        return found
+
 
 @dataclass(frozen=True)
 class LayerReader:
@@ -126,7 +145,7 @@ class LayerReader:
         return {layer.name.removeprefix(f"{kind} "): layer for layer in found}
 
     def _implied(self, kind: str, value: str) -> dict[str, Layer]:
-        return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw))}
+        return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw), implied=True)}
 
     def _key(self, *path: str) -> Spot:
         return locate(self.raw, path, spot_of(self.raw), key=True)

@@ -33,6 +33,8 @@ class Layer:
     """Its name in the file."""
     broken: bool = False
     """Part of it was left out because it is wrong, so what seems to be missing may just be misspelt."""
+    implied: bool = False
+    """The file does not say it."""
 
     def at(self, *path: object) -> Spot:
         """Where a value stands."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..globs import Glob
+from ..globs import MOST_ENTRIES
+from ..globs import TooMany
 from ..jobs.spec import RECIPE_FILE
 from .errors import quoted
 from .errors import Reporter
@@ -53,9 +55,15 @@ class RecipeSource:
             yield from self._read(given)
 
     def _matching(self, pattern: Scalar) -> Iterator[Layer]:
-        folder = self.path.parent
-        matches = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
-        files = [match for match in matches if (folder / match).is_file() and folder / match != self.path]
+        folder, glob = self.path.parent, Glob.of(pattern)
+        if not self._inside(folder / glob.base, pattern):
+            return
+        try:
+            files = sorted(match for match in glob.files(folder) if folder / match != self.path)
+        except TooMany:
+            message = f"recipe_files: {quoted(pattern)} covers more than {MOST_ENTRIES:,} names: name the folders that hold recipes"
+            self.reporter.error(spot_of(pattern), message)
+            return
         if not files:
             self.reporter.error(
                 spot_of(pattern), f"recipe_files: no file matches {quoted(pattern)} in {folder.name}/"

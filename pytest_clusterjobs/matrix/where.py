@@ -79,8 +79,10 @@ class Chooser:
             else:
                 self._everywhere.append(at)
 
-    def matching(self, axes: Mapping[str, str]) -> list[int]:
+    def matching(self, axes: Mapping[str, str]) -> Sequence[int]:
         """The indexes of the selections that match, in order."""
+        if not self._selections:
+            return ()
         found = list(self._everywhere)
         for named in axes.items():
             found += [at for at in self._at.get(named, ()) if self._selections[at].matches(axes)]

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections import Counter
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 
 import pytest
 
+from ..jobs import Phase
 from ..jobs import Reason
 from ..jobs import Verdict
 from ..judge import printable
 from ..judge.text import harmless
 from .place import STDOUT
 from .sidecar import CellLine
+from .words import RED
 
-TABLE_LIMIT = 200
-"""Rows of the summary table; cells that passed are left out first."""
+TABLE_LIMIT = 50
+"""Rows of the summary table; of a larger run it has only what did not pass."""
 
 _COLUMNS = ["job", "recipe", "nodes", "condition", "status", "reason", "exit", "restarts", "queue", "run"]
+
+_LEAST = ["restarts", "queue", "run", "job", "exit"]
+"""The columns that a narrow terminal does without, from the first."""
 
 _VERDICTS = frozenset(map(str, Verdict))
 
@@ -29,19 +39,36 @@ _BY_MARK = ("xfailed", "xpassed")
 
 _LIMITS = {Reason.HEARTBEAT_TIMEOUT, Reason.MAX_RUNTIME_REACHED}
 
+_ORDER = [*map(str, Verdict), "xfailed", "xpassed", "skipped", "pending"]
+"""The words of a count in their order; those of other plugins follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table."""
 
-    texts: tuple[str, ...]
-    colour: str
+    texts: Mapping[str, str]
+    """By column."""
+    colours: Mapping[str, str]
+    """By column, pytest's names; the others have none."""
+
+
+def tally(lines: Iterable[CellLine]) -> dict[str, int]:
+    """How many cells have which word of the table: pytest's where it is none of the verdicts."""
+    found = Counter(map(_status, lines))
+    return {word: found[word] for word in dict.fromkeys([*_ORDER, *found]) if found[word]}
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """A tally for people: ``3 passed, 1 failed``."""
+    return ", ".join(f"{n} {'errors' if word == 'error' and n > 1 else word}" for word, n in counts.items())
 
 
 def rows_of(lines: Collection[CellLine]) -> list[Row]:
-    """The table's rows, from the ledger's texts; of a large run those that did not pass first."""
+    """The table's rows, from the ledger's texts; of a large run what did not pass, failures first."""
     if len(lines) > TABLE_LIMIT:
-        lines = sorted(lines, key=lambda line: line.verdict == Verdict.PASSED)[:TABLE_LIMIT]
+        unlike = [line for line in lines if _status(line) != Verdict.PASSED]
+        lines = sorted(unlike, key=lambda line: line.verdict not in RED)[:TABLE_LIMIT]
     return [_row(line) for line in lines]
 
 
@@ -49,26 +76,64 @@ def _row(line: CellLine) -> Row:
     axes: Mapping[str, str] = json.loads(line.registration)["cell"]["axes"]
     result = json.loads(line.result) if line.result else {}
     outcome = result.get("outcome") or {}
-    times = outcome.get("times") or {}
-    status = _status(line)
-    colour = _colour(status, outcome.get("reason") or "-")
-    if line.verdict is not None and line.judged not in (None, line.verdict) and status not in _BY_MARK:
+    job = _job(line)
+    times = outcome.get("times") or job.times
+    until = None if result else time.time()
+    reason = outcome.get("reason") or job.words or "-"
+    word = _status(line)
+    status = word
+    if line.verdict is None:
+        status += f", job {'ended' if result else job.phase}"
+    elif line.judged not in (None, line.verdict) and word not in _BY_MARK:
         status += f", job {line.judged}"
-    if result.get("attempt", 1) > 1:
-        status += f", attempt {result['attempt']}"
-    texts = (
-        result.get("job_id") or "-",
-        axes["recipe"],
-        axes["nodes"],
-        "-".join([axes["condition"], *list(axes.values())[3:]]),
-        status,
-        outcome.get("reason") or "-",
-        _number(outcome.get("exit_code")),
-        _number(outcome.get("restarts")),
-        _seconds(times.get("submitted"), times.get("started") or times.get("ended")),
-        _seconds(times.get("started"), times.get("ended")),
+    if (number := result.get("attempt", job.attempt)) > 1:
+        status += f", attempt {number}"
+    begun = times.get("started")
+    texts = {
+        "job": result.get("job_id") or job.id or "-",
+        "recipe": axes["recipe"],
+        "nodes": axes["nodes"],
+        "condition": "-".join([axes["condition"], *list(axes.values())[3:]]),
+        "status": status,
+        "reason": reason,
+        "exit": _number(outcome.get("exit_code")),
+        "restarts": _number(outcome.get("restarts")),
+        "queue": _seconds(times.get("submitted"), begun or times.get("ended") or until),
+        "run": _seconds(begun, times.get("ended") or until),
+    }
+    colours = {"status": _COLOURS.get(word, "yellow")}
+    if reason in _LIMITS and line.verdict == Verdict.PASSED:
+        colours["reason"] = "yellow"
+    return Row({name: printable(text, 40) for name, text in texts.items()}, colours)
+
+
+_COLOURS = {"passed": "green", "xfailed": "green", "failed": "red", "error": "purple"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the cluster has said of a cell's last job."""
+
+    id: str | None = None
+    attempt: int = 1
+    phase: str = "not submitted"
+    words: str = ""
+    times: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def _job(line: CellLine) -> _Job:
+    if not line.attempts:
+        return _Job()
+    last = line.attempts[-1]
+    seen = json.loads(last.observation) if last.observation else {}
+    phase = seen.get("phase", "submitted" if last.handle else "not submitted")
+    return _Job(
+        json.loads(last.handle).get("job_id") if last.handle else None,
+        last.number,
+        "queued" if phase == Phase.PENDING else phase,
+        seen.get("native_reason") or "",
+        {"submitted": last.submitted, **(seen.get("times") or {})},
     )
-    return Row(tuple(printable(text, 40) for text in texts), colour)
 
 
 def _status(line: CellLine) -> str:
@@ -87,48 +152,48 @@ def _seconds(begin: float | None, end: float | None) -> str:
     return "-" if begin is None or end is None else f"{max(0.0, end - begin):.1f}s"
 
 
-def _colour(status: str, reason: str) -> str:
-    """Passed green, an expected limit yellow, errors magenta, failures red."""
-    if status in ("passed", "xfailed"):
-        return "yellow" if reason in _LIMITS else "green"
-    return {"failed": "red", "error": "purple", "xpassed": "yellow"}.get(status, "yellow")
-
-
 def write_summary(
     reporter: pytest.TerminalReporter,
     rows: list[Row],
-    counts: Mapping[str, int],
+    counts: Mapping[str, int] | None,
     run_id: str,
     notes: list[str],
 ) -> None:
-    """The table and where the whole story is; in quiet mode only the latter."""
-    if reporter.verbosity >= 0 and rows:
+    """The table, the tally of all cells (None: there was no time for one), and where the whole story is.
+
+    In quiet mode there is no table.
+    """
+    writer = reporter.config.get_terminal_writer()
+    if reporter.verbosity >= 0 and counts:
         reporter.section("cluster jobs", sep="=")
-        for row in _laid_out(rows):
-            reporter.write_line(row[0], **({row[1]: True} if row[1] else {}))
-        hidden = counts.get("selected", 0) - len(rows)
+        if rows:
+            # What is no terminal has no width, and is read at leisure.
+            _write_table(reporter, rows, writer.fullwidth if reporter.isatty() else sys.maxsize)
+        hidden = sum(counts.values()) - len(rows)
         if hidden > 0:
             reporter.write_line(f"... and {hidden} more")
-    shown = ", ".join(
-        _counted(name, number) for name, number in counts.items() if number and name != "selected"
-    )
-    reporter.write_line(f"run {run_id}: {shown or ('no cells' if counts else 'cut short')}")
+    said = "cut short" if counts is None else in_words(counts) or "no cells"
+    reporter.write_line(f"run {run_id}: {said}")
     for note in notes:
         reporter.write_line(harmless(note))
 
 
-def _counted(name: str, number: int) -> str:
-    words = name.replace("_", " ")
-    return f"{number} {words}s" if name == "error" and number > 1 else f"{number} {words}"
-
-
-def _laid_out(rows: list[Row]) -> list[tuple[str, str]]:
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *(row.texts for row in rows), strict=True)]
-    lines = [("  ".join(name.ljust(width) for name, width in zip(_COLUMNS, widths, strict=True)), "")]
-    for row in rows:
-        texts = "  ".join(text.ljust(width) for text, width in zip(row.texts, widths, strict=True))
-        lines.append((texts.rstrip(), row.colour))
-    return lines
+def _write_table(reporter: pytest.TerminalReporter, rows: list[Row], width: int) -> None:
+    writer = reporter.config.get_terminal_writer()
+    table = [Row({name: name for name in _COLUMNS}, {}), *rows]
+    rooms = {name: 2 + max(len(row.texts[name]) for row in table) for name in _COLUMNS}
+    for name in _LEAST:
+        if sum(rooms.values()) - 2 > width:
+            del rooms[name]
+    last = list(rooms)[-1]
+    for row in table:
+        left = width
+        for name, room in rooms.items():
+            text = row.texts[name][:left]
+            colour = row.colours.get(name)
+            writer.write(text, **({colour: True} if colour else {}))
+            writer.write("\n" if name == last else " " * min(room - len(text), left - len(text)))
+            left = max(0, left - room)
 
 
 def location_of(path: Path, start: Path) -> str:

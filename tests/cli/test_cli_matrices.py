@@ -111,3 +111,17 @@ def test_plan_reads_the_marks_of_the_project(place: Place) -> None:
     )
     keys = [cell["key"] for cell in json.loads(place.command("plan", "--json").stdout)["cells"]]
     assert keys == ["matrices/m.yaml::a-2n-c"]
+
+
+def test_plan_shows_options_as_a_matrix_has_them(place: Place) -> None:
+    place.matrix(
+        'recipes: {a: {run: x, options: {slurm: {partition: big, extra: [--a, "b: c"], exclusive: true}}}}'
+    )
+    done = place.command("plan", "matrices", "--backend", "slurm")
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    at = next(at for at, line in enumerate(lines) if line.startswith("options"))
+    assert [lines[at].split(maxsplit=1)[1], *lines[at + 1 : at + 3]] == [
+        "partition: big",
+        "extra: [--a, 'b: c']",
+        "exclusive: true",
+    ]

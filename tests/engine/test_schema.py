@@ -13,6 +13,7 @@ import pytest
 from pytest_clusterjobs.engine import schema
 from pytest_clusterjobs.engine.ledger import Ledger
 from pytest_clusterjobs.engine.ledger import LedgerError
+from pytest_clusterjobs.jobs import Expectation
 from pytest_clusterjobs.jobs import Verdict
 
 VERSION_1 = Path(__file__).with_name("ledger_v1.sql")
@@ -53,6 +54,20 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_everythin
     assert _version(path) == schema.SCHEMA_VERSION
     with closing(sqlite3.connect(path)) as db:
         assert set(before) - {"COMMIT;"} <= set(db.iterdump())
+
+
+def test_any_reason_of_an_older_ledger_stays_any_reason(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    version_1(path, tmp_path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "UPDATE cells SET registration = json_set(registration, '$.cell.expect.reasons', NULL,"
+            " '$.cell.expect.exit_codes', NULL) WHERE key LIKE '%bad'"
+        )
+    with closing(Ledger(path)) as ledger:
+        expects = {entry.cell.id: entry.cell.expect for _, entry in ledger.registrations()}
+    assert expects["a-1n-bad"] == Expectation(reasons="any")
+    assert not expects["a-1n-good"].takes_any
 
 
 def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pytest_clusterjobs.jobs import ActionKind
 from pytest_clusterjobs.jobs import Expectation
@@ -28,14 +29,18 @@ FAILED_EXPECTED = Expectation((Reason.JOB_FAILED,), (3,))
 
 
 def text_of(
-    expect: Expectation, outcome: Outcome, tails: Mapping[int, str] | None = None, log: str = ""
+    expect: Expectation,
+    outcome: Outcome,
+    tails: Mapping[int, str] | None = None,
+    log: str = "",
+    **limits: float,
 ) -> str:
     judgement = judge(expect, outcome, log=lambda rank: LogChunk(log, complete=True), nodes=1)
     return failure_text(
         judgement,
         outcome,
         expect,
-        JobSpec("exit 0", name="arena-2n-cmd_fails"),
+        replace(JobSpec("exit 0", name="arena-2n-cmd_fails"), **limits),  # type: ignore[arg-type]
         location="matrices/exit_conditions.yaml:14",
         rerun="pytest 'matrices/exit_conditions.yaml::arena-2n-cmd_fails'",
         log_tails=tails or {},
@@ -116,7 +121,7 @@ E restarts     0              2
 why:            rank 1: the command ended with exit code 7 (source: sentinel)
 scheduler:      "FAILED", "NonZeroExitCode"
 failed first:   rank 1
-ranks:          0: stopped on node1, 1: exited 7 on node2, 2: no word (stopped by the cluster)
+ranks:          0: told to stop (TERM) on node1, 1: exited 7 on node2, 2: no word (stopped by the cluster)
 times:          queued 12.5 s, ran 60.2 s
 job:            4711
 link:           https://cluster.example/jobs/4711
@@ -164,3 +169,13 @@ def test_words_of_the_cluster_are_bounded_and_harmless() -> None:
     assert "and 984 more" in text
     assert not {char for char in text if ord(char) < 32} - {"\n"}
     assert sum(line.startswith("why") for line in text.splitlines()) == 1
+
+
+def test_a_cell_that_expects_nothing_is_told_how_to_expect_its_own_limit() -> None:
+    hint = "if this end is what the cell is to show: expect: {reason: max_runtime_reached}"
+    stopped = Outcome(Reason.MAX_RUNTIME_REACHED, ReasonClass.PRODUCT, Source.SENTINEL)
+    assert hint in text_of(Expectation(), stopped, max_runtime=60.0).splitlines()
+    assert hint not in text_of(Expectation(), stopped)
+    assert hint not in text_of(FAILED_EXPECTED, stopped, max_runtime=60.0)
+    stalled = Outcome(Reason.HEARTBEAT_TIMEOUT, ReasonClass.PRODUCT, Source.SENTINEL, heartbeats=3)
+    assert "expect: {reason: heartbeat_timeout}" in text_of(Expectation(), stalled, heartbeat_timeout=9.0)

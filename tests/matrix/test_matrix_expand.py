@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from collections.abc import Mapping
 
@@ -222,27 +221,6 @@ def test_unknown_backends_and_options(
     assert found.startswith(message)
 
 
-def test_ten_thousand_cells_cost_little(load: Load) -> None:
-    """Measured against a bare loop on the same machine, so that a slow machine doesn't fail it."""
-    text = f"""\
-        defaults: {{max_runtime: 20m, env: {{A: 1}}, resources: {{gpus: 4}}, marks: [nightly]}}
-        recipes: {{{", ".join(f"r{n}: train {n}" for n in range(20))}}}
-        nodes: [1, 2, 4, 8, 16]
-        axes: {{P: [{", ".join(f"v{n}" for n in range(10))}]}}
-        conditions: {{{", ".join(f"c{n}: {{args: --x {n}, env: {{B: {n}}}, expect: {{exit_code: {n}}}}}" for n in range(10))}}}
-        """
-    load("recipes: {a: x}")
-
-    def cpu(work: Callable[[], object]) -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    unit = min(cpu(lambda: sum(n for n in range(1_000_000))) for _ in range(3))
-    took = min(cpu(lambda: load(text)) for _ in range(3))
-    assert took < 10 * unit
-
-
 def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,3 +247,8 @@ def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
         mine = {at for at in (own, 299 - own) if 1 + at % 2 == cell.spec.nodes}
         assert set(cell.spec.env) == {"ALL"} | {f"N{at}" for at in mine}
     assert len(asked) <= 4 * 1200
+
+
+def test_a_cell_stands_at_its_recipe_where_no_condition_is_written_down(load: Load) -> None:
+    assert [cell.line for cell in load("nodes: [1]\nrecipes:\n  a: x\n  b: y").cells] == [3, 4]
+    assert [cell.line for cell in load("recipes: {a: x}\nconditions:\n  c: {}").cells] == [3]

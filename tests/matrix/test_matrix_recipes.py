@@ -118,3 +118,37 @@ def test_recipes_that_cannot_be_meant(mistakes: Mistakes, folder: Path, text: st
     found = mistakes(text)
     assert len(found) == 1
     assert found[0].startswith(message)
+
+
+def test_folders_that_hold_themselves_are_looked_into_once(load: Load, folder: Path) -> None:
+    write(folder / "configs" / "a.yaml")
+    write(folder / "configs" / "deep" / "b.yaml")
+    for name in ("self", "again", "more", "still"):
+        (folder / "configs" / name).symlink_to(".")
+        (folder / "configs" / "deep" / name).symlink_to("..")
+    matrix = load("recipe_files: configs/**/*.yaml\ndefaults: {run: x}")
+    assert [cell.spec.recipe for cell in matrix.cells] == ["configs.a", "configs.deep.b"]
+
+
+def test_a_linked_folder_is_a_folder(load: Load, folder: Path, tmp_path: Path) -> None:
+    write(tmp_path / "shared" / "a.yaml")
+    (folder / "configs").mkdir()
+    (folder / "configs" / "shared").symlink_to(tmp_path / "shared")
+    (folder / "configs" / "gone").symlink_to(tmp_path / "gone")
+    matrix = load("recipe_files: configs/**/*.yaml\ndefaults: {run: x}")
+    assert [cell.spec.recipe for cell in matrix.cells] == ["configs.shared.a"]
+
+
+def test_recipe_files_do_not_walk_the_machine(
+    mistakes: Mistakes, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pattern in ("/proc/**/*.yaml", "../../../../../../**/*.yaml", "/**"):
+        assert mistakes(f"recipe_files: '{pattern}'\ndefaults: {{run: x}}") == [
+            f"1:15: '{pattern}' is outside of rootdir"
+        ]
+    (folder / "machine").symlink_to("/proc")
+    monkeypatch.setattr("pytest_clusterjobs.globs.MOST_ENTRIES", 1000)
+    (found,) = mistakes("recipe_files: '**/*.yaml'\ndefaults: {run: x}")
+    assert found.startswith(
+        "1:15: recipe_files: '**/*.yaml' covers more than 100,000 names: name the folders"
+    )

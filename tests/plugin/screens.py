@@ -76,7 +76,7 @@ class Terminal:
             name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NO_COLOR"))
         }
         known |= {"TERM": "xterm-256color", **(environment or {})}
-        for name in ("CI", "BUILD_NUMBER", "COLUMNS", "LINES"):
+        for name in ("CI", "BUILD_NUMBER", "COLUMNS", "LINES", "PY_COLORS"):
             known.pop(name, None)
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
         pid, self.fd = pty.fork()

@@ -60,7 +60,7 @@ def test_without_changes_there_is_nothing_to_say(project: Project) -> None:
     launch(project)
     result = check(project)
     assert result.parseoutcomes() == AS_LAUNCHED
-    assert differences(result)[1:] == []
+    assert differences(result) == []
 
 
 def test_a_cell_that_was_removed_is_judged_and_seen_everywhere(project: Project) -> None:
@@ -73,7 +73,7 @@ def test_a_cell_that_was_removed_is_judged_and_seen_everywhere(project: Project)
     result.stdout.fnmatch_lines(
         ["1 cell of this run is no longer in matrices/m.yaml: judged as launched: a-1n-bad"]
     )
-    result.stdout.fnmatch_lines(["FAILED matrices/m.yaml::a-1n-bad - matrices/m.yaml:6: *"])
+    result.stdout.fnmatch_lines(["FAILED matrices/m.yaml::a-1n-bad - got job_failed exit 3, *"])
     assert project.report("report.json")["summary"]["failed"] == 1
     (failed,) = (case for case in ET.parse("report.xml").iter("testcase") if case.find("failure") is not None)
     assert failed.get("name") == "a-1n-bad"
@@ -420,7 +420,7 @@ def test_hooks_that_change_cells_since_the_launch_judge_nothing(project: Project
     )
     result = check(project)
     assert result.parseoutcomes() == AS_LAUNCHED
-    assert len(differences(result)) >= 2
+    assert differences(result)
 
 
 def test_what_a_hook_made_at_the_launch_is_judged(project: Project) -> None:
@@ -498,7 +498,7 @@ def test_the_backend_of_the_launch_is_no_difference(project: Project) -> None:
     launch(project, MATRIX, "--cluster-backend=here")
     result = check(project)
     assert result.parseoutcomes() == AS_LAUNCHED
-    assert differences(result)[1:] == []
+    assert differences(result) == []
 
 
 def test_order_is_the_launchs_and_cells_of_many_files_are_told_by_file(project: Project) -> None:

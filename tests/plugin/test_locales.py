@@ -30,7 +30,7 @@ def run(folder: Path, *arguments: str, locale: dict[str, str]) -> subprocess.Com
         capture_output=True,
         encoding="utf-8",
         errors="backslashreplace",
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

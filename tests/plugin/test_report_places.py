@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lxml import etree
+
+from pytest_clusterjobs.reports.place import write
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
@@ -101,6 +104,23 @@ def test_a_link_stays_a_link_and_its_target_is_replaced(one: Project) -> None:
     assert is_report(one.path / "real" / "report.json")
     one.run("--cluster-json=link.json").assert_outcomes(passed=1)
     assert (one.path / "link.json").is_symlink()
+
+
+def test_a_mounted_file_that_cannot_be_replaced_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container has it."""
+
+    def busy(source: Path, target: Path) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(os, "replace", busy)
+    with pytest.raises(OSError, match="busy"):
+        write(tmp_path / "new.json", b"report")
+    (tmp_path / "old.json").write_bytes(b"a longer report")
+    write(tmp_path / "old.json", b"report")
+    assert (tmp_path / "old.json").read_bytes() == b"report"
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
 
 
 def test_none_is_no_file_and_tilde_is_home(one: Project, monkeypatch: pytest.MonkeyPatch) -> None:

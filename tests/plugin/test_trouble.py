@@ -143,7 +143,9 @@ def test_files_outside_of_rootdir_are_told_apart(project: Project) -> None:
     two = project.matrix(GOOD_AND_BAD.replace("exit 3", '"true # fine"'), "two/m.yaml")
     result = project.run("-c", str(inner / "pytest.ini"), "--rootdir", str(inner), str(one), str(two))
     result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(["run it again:*pytest --cluster-backend spy one/m.yaml::a-1n-bad"])
+    result.stdout.fnmatch_lines(
+        ["run it again:*pytest --cluster-backend=spy -p no:cacheprovider -c * one/m.yaml::a-1n-bad"]
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n1", "--dist=loadgroup"]])

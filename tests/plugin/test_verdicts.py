@@ -56,7 +56,7 @@ def test_the_failure_text_explains_itself(project: Project) -> None:
             "*expected*seen",
             "E reason*job_completed*job_failed",
             "E exit_code*0*7",
-            "*pytest --cluster-backend spy matrices/m.yaml::a-1n-bad",
+            "*pytest --cluster-backend=spy * matrices/m.yaml::a-1n-bad",
         ]
     )
     result.stdout.fnmatch_lines(

@@ -192,6 +192,8 @@ class Run:
         self._channel: Channel | None = None
         self._lock = Lock()
         self._over: dict[str, Record] = {}
+        self._was_there = False
+        """Whether its folder has ever had a runner."""
 
     def call(self, op: str, **message: Any) -> dict[str, Any]:
         """Ask the runner, started if need be, and again if it died meanwhile. Raises BackendError."""
@@ -279,6 +281,7 @@ class Run:
         peer = self.places.connect() if self.places.folder.is_dir() else None
         if peer is None:
             return None
+        self._was_there = True
         channel = Channel(peer)
         try:
             if self._changed is not None:
@@ -313,6 +316,9 @@ class Run:
 
     def _launch(self) -> str:
         """Start it: ``ready``, ``taken``, ``late``, or what it says instead. Raises RunnerFailed."""
+        if self._was_there and not self.places.folder.is_dir():
+            # Whoever removed it does not want it back.
+            raise RunnerFailed(f"{self.places.folder} was removed or moved")
         try:
             self.places.make()
             return self._start()

@@ -29,13 +29,6 @@ class Places:
         self.folder.joinpath("logs").mkdir(mode=0o700, exist_ok=True)
         self.folder.joinpath("beats").mkdir(mode=0o700, exist_ok=True)
 
-    def holds(self, number: int) -> bool:
-        """Whether the folder is where it was, with the inode that it had."""
-        try:
-            return self.folder.stat().st_ino == number
-        except OSError:
-            return False
-
     @property
     def journal(self) -> Path:
         """The journal of all jobs."""

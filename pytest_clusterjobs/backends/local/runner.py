@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...held import is_still_at
 from ..environment import inherited
 from . import guardian
 from .journal import Journal
@@ -73,7 +74,7 @@ class Runner:
 
     def __init__(self, places: Places, slots: int) -> None:
         self._places = places
-        self._folder = places.folder.stat().st_ino
+        self._folder = os.open(places.folder, os.O_PATH)
         self._homeless = False
         self._selector = selectors.EpollSelector()
         self._connections: set[Connection] = set()
@@ -124,7 +125,7 @@ class Runner:
 
     def _look_for_folder(self) -> None:
         """Where nobody can find the jobs and nobody their logs, they end."""
-        if not self._homeless and not self._places.holds(self._folder):
+        if not self._homeless and not is_still_at(self._places.folder, self._folder):
             self._homeless = True
             self._scheduler.cancel(list(self._scheduler.jobs))
 

@@ -1,0 +1,153 @@
+"""Globs over ``/`` paths: whether they match one, and which files they match, whatever links there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+MOST_ENTRIES = 100_000
+"""Names that are looked at before a glob counts as one that was not meant."""
+
+_WILD = re.compile(r"[*?[]")
+
+
+class TooMany(Exception):
+    """A glob covers more of the disk than anybody means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A glob as pytest's own: ``*`` ``?`` ``[abc]`` within a name, ``**`` for folders, none included."""
+
+    base: str
+    """The folders before the first wildcard."""
+    parts: tuple[str, ...]
+    """The rest, a name a part; never empty."""
+
+    @classmethod
+    def of(cls, text: str) -> Glob:
+        """Read a glob; ``./`` and ``..`` mean what they mean in a path."""
+        parts = os.path.normpath(text).split("/")
+        wild = (number for number, part in enumerate(parts) if _WILD.search(part))
+        split = min(next(wild, len(parts)), len(parts) - 1)
+        rest = [*parts[split:], *(["*"] if parts[-1] == "**" else [])]
+        return cls("/".join(parts[:split]) or ("/" if text.startswith("/") else ""), tuple(rest))
+
+    def matches(self, names: Sequence[str]) -> bool:
+        """Whether it matches a path below its base, given name by name."""
+        places = self._start
+        for name in names:
+            places = self._after(places, name)
+        return len(self.parts) in places
+
+    def files(self, folder: Path, *, hidden: bool = False) -> Iterator[str]:
+        """The regular files that it matches below ``folder``, relative to it. Raises TooMany.
+
+        A folder that holds itself, by way of links, is looked into once. Names with a leading dot need ``hidden``,
+        or a pattern that has the dot.
+        """
+        walk = _Walk(self, hidden)
+        base = folder / self.base
+        for names in walk.below(base, self._start, ()):
+            yield "/".join([*([self.base.rstrip("/")] if self.base else []), *names])
+
+    @property
+    def _start(self) -> frozenset[int]:
+        return self._closed({0})
+
+    def _after(self, places: frozenset[int], name: str, *, hidden: bool = True) -> frozenset[int]:
+        """Where in the glob one is after one more name."""
+        found = set()
+        for place in places:
+            part = self.parts[place] if place < len(self.parts) else None
+            if part is None or (name.startswith(".") and not hidden and not part.startswith(".")):
+                continue
+            if part == "**":
+                found.add(place)
+            elif fnmatchcase(name, part):
+                found.add(place + 1)
+        return self._closed(found)
+
+    def _closed(self, places: set[int]) -> frozenset[int]:
+        """With the places that are reached without a name."""
+        for place, part in enumerate(self.parts):
+            if part == "**" and place in places:
+                places.add(place + 1)
+        return frozenset(places)
+
+
+class _Walk:
+    """One walk over the disk."""
+
+    def __init__(self, glob: Glob, hidden: bool) -> None:
+        self._glob = glob
+        self._hidden = hidden
+        self._seen = 0
+        self._open: set[tuple[int, int]] = set()
+        """The folders that the walk is in."""
+
+    def below(
+        self, folder: Path, places: frozenset[int], names: tuple[str, ...]
+    ) -> Iterator[tuple[str, ...]]:
+        identity = _identity(folder)
+        if identity is None or identity in self._open:
+            return
+        self._open.add(identity)
+        for name in self._names(folder):
+            after = self._glob._after(places, name, hidden=self._hidden)
+            if not after:
+                continue
+            path, last = folder / name, len(self._glob.parts)
+            if after - {last}:
+                yield from self.below(path, after - {last}, (*names, name))
+            if last in after and path.is_file():
+                yield (*names, name)
+        self._open.discard(identity)
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            return []
+        self._seen += len(names)
+        if self._seen > MOST_ENTRIES:
+            raise TooMany
+        return names
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from others, whatever its path; None for what is no folder."""
+    try:
+        found = folder.stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
+def below(path: Path, folder: Path) -> tuple[str, ...] | None:
+    """The names that lead from ``folder`` to ``path``, whatever links either is reached by; None if none do."""
+    if path.is_relative_to(folder):
+        return path.relative_to(folder).parts
+    wanted = _identity(folder)
+    if wanted is None:
+        return None
+    names: tuple[str, ...] = ()
+    for up in (path, *path.parents):
+        if _identity(up) == wanted:
+            return names
+        names = (up.name, *names)
+    return None
+
+
+def leads_back(path: Path) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    if not path.is_symlink():
+        return False
+    wanted = _identity(path)
+    return wanted is not None and any(_identity(up) == wanted for up in path.parents)

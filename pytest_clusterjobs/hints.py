@@ -1,0 +1,94 @@
+"""Commands for people to paste: started where this session was, they mean the same project, plugins and settings."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+RERUN = "clusterjobs_rerun"
+"""What xdist's workers are told ``run_again`` by."""
+
+_MODES = {
+    "--cluster-launch": "",
+    "--cluster-check": "?",
+    "--cluster-check-wait": "",
+    "--cluster-resume": "?",
+    "-n": "=",
+    "--numprocesses": "=",
+}
+"""What a check and a resume say in their own way, and whether a value follows: no, maybe (``?``), always (``=``)."""
+
+_AROUND = {
+    "-c": "=",
+    "--config-file": "=",
+    "--rootdir": "=",
+    "--confcutdir": "=",
+    "--import-mode": "=",
+    "-p": "=",
+    "-o": "=",
+    "--override-ini": "=",
+    "--cluster-backend": "=",
+}
+"""What says which project, plugins and settings are meant, whatever is selected."""
+
+
+def go_on(config: pytest.Config, mode: str) -> str:
+    """The command of this session with ``mode``, such as ``--cluster-check=RUN``, in place of its own."""
+    # Also where the ini file has -n: a check and a resume do not go with it.
+    alone = ["-n0"] if getattr(config.option, "numprocesses", None) else []
+    kept = (token for name, token in _named(_arguments(config), {**_AROUND, **_MODES}) if name not in _MODES)
+    return shlex.join([*program("pytest", "pytest"), mode, *alone, *kept])
+
+
+def run_again(config: pytest.Config) -> str:
+    """The beginning of a command that runs something of this session again, wherever its report is read."""
+    kept = (token for name, token in _named(_arguments(config), _AROUND) if name in _AROUND)
+    return shlex.join(["pytest", *kept])
+
+
+def _arguments(config: pytest.Config) -> list[str]:
+    return [os.fspath(each) for each in config.invocation_params.args]
+
+
+def _named(arguments: Iterable[str], options: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Each word of a command line, with the option of ``options`` that it belongs to, or nothing."""
+    open_for, follows = "", ""
+    for word in arguments:
+        if follows == "=" or (follows == "?" and not word.startswith("-")):
+            follows = ""
+            yield open_for, word
+            continue
+        name = _option(word, options)
+        open_for, follows = name, options[name] if name == word else ""
+        yield name, word
+
+
+def _option(word: str, options: Collection[str]) -> str:
+    name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
+    return name if name in options else ""
+
+
+def program(name: str, module: str) -> list[str]:
+    """How this program was started, as briefly as it means the same in this shell."""
+    started = sys.argv[0]
+    if Path(started).name == name:
+        return [name if _is_found(name, started) else started]
+    python = Path(sys.executable).name
+    return [python if _is_found(python, sys.executable) else sys.executable, "-m", module]
+
+
+def _is_found(name: str, path: str) -> bool:
+    """Whether a shell that is told ``name`` runs ``path``."""
+    # Not resolved: the python of a virtual environment is a link to one that knows less.
+    found = shutil.which(name)
+    return found is not None and os.path.abspath(found) == os.path.abspath(path)
