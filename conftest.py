@@ -6,12 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-import pytest_clusterjobs.matrix.expand
-
-# pytester makes Python forget what an inner run imported. C extensions and half-forgotten packages do not
-# survive being imported again, so everything that loads matrices is imported out here.
-_ = pytest_clusterjobs.matrix.expand
-
 pytest_plugins = ["pytester"]
 
 

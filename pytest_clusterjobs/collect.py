@@ -6,12 +6,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from typing import Protocol
 from typing import TYPE_CHECKING
 
 import pytest
 
+from .compat import fixture_mistakes
 from .compat import Marked
 from .for_show import WHY_NOTHING_KEY
 from .jobs import CELL_ID
@@ -24,6 +26,7 @@ from .marks import decorator
 from .marks import JUDGING
 from .matrix import load_matrix
 from .matrix import MatrixErrors
+from .matrix.errors import Problem
 from .reports.words import NOT_RUN
 from .settings import settings_of
 
@@ -66,11 +69,16 @@ SESSION_KEY = pytest.StashKey[Checks]()
 class MatrixFile(pytest.Module):
     """One matrix. A Module, so that fixtures of every scope find their node."""
 
-    obj = None
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # What conftest files ask of ``request.module`` and ``item.module``; there is nothing to import.
+        self.obj = ModuleType(self.path.stem)
+        self.obj.__file__ = str(self.path)
 
     def collect(self) -> Iterator[CellItem]:
         """Load the file; cells that ask for the same fixtures share what pytest works out for them."""
         shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
+        mistakes: list[Problem] = []
         for found in self._found():
             fixtures = found.cell.fixtures
             function, info = shared.get(fixtures) or (_function_using(fixtures), None)
@@ -84,7 +92,16 @@ class MatrixFile(pytest.Module):
             )
             if fixtures not in shared:
                 shared[fixtures] = (function, item._fixtureinfo)
+                mistakes += self._mistakes(item)
             yield item
+        # The run of a check or a resume has spent its jobs already.
+        if mistakes and LAUNCHED_KEY not in self.config.stash:
+            raise MatrixErrors(mistakes)
+
+    def _mistakes(self, item: CellItem) -> Iterator[Problem]:
+        """Fixtures that the item's setup would fail for, which comes when its job has ended."""
+        for mistake in fixture_mistakes(item._fixtureinfo):
+            yield Problem(self.nodeid, item.cell.line, 1, f"{item.cell.id}: {mistake}")
 
     def _found(self) -> Iterator[Found]:
         """The cells: the file's, or in the check or resume of a run first of all the run's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import time as _time
 from typing import Any
@@ -132,6 +133,17 @@ def timeout_of(item: pytest.Item) -> float | None:
         return None
     value = mark.args[0] if mark.args else mark.kwargs.get("timeout")
     return float(value) if value else None
+
+
+def fixture_mistakes(info: Any) -> Iterator[str]:
+    """What is wrong with the fixtures of an item that nothing parametrizes, by what pytest has worked out for it."""
+    known = info.name2fixturedefs
+    for name in info.names_closure:
+        if name in known:
+            if known[name][-1].params is not None:
+                yield f"fixture {name!r} is parametrized, and no cell has parameters: name one that is not"
+        elif name != "request":
+            yield f"fixture {name!r} not found: see pytest --fixtures for those that there are"
 
 
 def notice_session_timeout(session: pytest.Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
@@ -24,6 +25,17 @@ _COLLECTED = pytest.StashKey[bool]()
 
 _CHECKING = "clusterjobs-checking"
 
+_OF_RUNS = (
+    ".backends.local.client",
+    ".by_hand.checks",
+    ".by_hand.session",
+    ".checking",
+    ".killing",
+    ".single",
+    ".xdist",
+)
+"""Modules that between them import whatever a run does."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare options."""
@@ -42,6 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
+
+
+def pytest_plugin_registered(plugin_name: str) -> None:
+    """Import all that runs matrices before pytester does: it has Python forget what an inner run imported.
+
+    C extensions, and packages of which a part stays, do not survive being imported again.
+    """
+    if plugin_name == "pytester":
+        for module in _OF_RUNS:
+            import_module(module, __package__)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project
 
@@ -65,11 +67,62 @@ def test_a_fixture_sees_the_outcome_and_can_fail_the_cell(project: Project) -> N
     project.run().assert_outcomes(passed=1, errors=1)
 
 
-def test_an_unknown_fixture_is_an_error_of_its_cells_and_submits_nothing_twice(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("conftest", "words"),
+    [
+        ("", "fixture 'checked' not found: see pytest --fixtures for those that there are"),
+        (
+            "import pytest\n@pytest.fixture(params=[1, 2])\ndef checked(request): return request.param",
+            "fixture 'checked' is parametrized, and no cell has parameters: name one that is not",
+        ),
+        (
+            "import pytest\n@pytest.fixture\ndef checked(deeper): pass",
+            "fixture 'deeper' not found: see pytest --fixtures for those that there are",
+        ),
+        (
+            "import pytest\n@pytest.fixture\ndef checked(): pass\n"
+            "@pytest.fixture(autouse=True, params=[1])\ndef everywhere(request): request.param",
+            "fixture 'everywhere' is parametrized, and no cell has parameters: name one that is not",
+        ),
+    ],
+)
+@pytest.mark.parametrize("arguments", [[], ["-n1"]], ids=str)
+def test_mistakes_with_fixtures_are_told_before_a_job_is_spent(
+    project: Project, conftest: str, words: str, arguments: list[str]
+) -> None:
     project.matrix(TWO_FILES)
-    result = project.run()
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*fixture 'checked' not found*"])
+    project.pytester.makeconftest(conftest)
+    result = project.run(*arguments)
+    assert result.parseoutcomes() == {"errors": 1}
+    result.stdout.fnmatch_lines([f"matrices/m.yaml:4:1: a-1n-c: {words}"])
+    assert not project.submitted()
+
+
+def test_cells_have_what_conftests_ask_of_test_functions(project: Project) -> None:
+    project.matrix(TWO_FILES)
+    project.pytester.makeconftest(
+        """
+        import pytest
+        def look(item):
+            assert (item.module.__name__, item.cls, item.instance) == ("m", None, None)
+            assert item.module.__file__.endswith("matrices/m.yaml") and not hasattr(item.module, "nonsense")
+            assert callable(item.function) and item.function is item.obj and item.originalname
+        def pytest_collection_modifyitems(items):
+            for item in items: look(item)
+        def pytest_runtest_setup(item): look(item)
+        @pytest.fixture(autouse=True)
+        def everywhere(request):
+            look(request.node)
+            assert request.module is request.node.module and request.module.__name__ == "m"
+            assert getattr(request.module, "PORT", 7) == 7
+            assert (request.cls, request.instance) == (None, None)
+            assert request.function.__name__ and request.path.name == request.fspath.basename == "m.yaml"
+        @pytest.fixture(scope="module")
+        def checked(request): assert request.module.__doc__ is None
+        """
+    )
+    for arguments in ([], ["-n1"]):
+        project.run(*arguments).assert_outcomes(passed=2)
 
 
 def test_conftest_hooks_see_cells(project: Project) -> None:
