@@ -247,7 +247,6 @@ class SubmissionTests(Suite):
             name="arena-1n-normal",
             recipe="arena",
             condition="normal",
-            env={"EXTRA": "mine"},
         )
         assert cluster.end(job).reason == Reason.JOB_COMPLETED
         seen = dict(
@@ -262,7 +261,6 @@ class SubmissionTests(Suite):
             "CLUSTERJOBS_RESTARTS": "0",
             "CLUSTERJOBS_NUM_NODES": "1",
             "CLUSTERJOBS_NODE_RANK": "0",
-            "EXTRA": "mine",
         }
         assert {name: seen.get(name) for name in expected} == expected
         assert seen["CLUSTERJOBS_MASTER_ADDR"] and 0 < int(seen["CLUSTERJOBS_MASTER_PORT"]) < 65536
