@@ -18,7 +18,7 @@ _WILD = re.compile(r"[*?[]")
 
 
 class TooMany(Exception):
-    """A glob covers more of the disk than anybody means."""
+    """A glob covers more of the disk than a glob is meant to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ class Owner:
             self._tell_what_became_of_jobs()
 
     def _tell_what_became_of_jobs(self) -> None:
-        """After an internal error, whoever's it was: pytest has no summary then."""
+        """After an internal error of pytest, this plugin or another one: pytest prints no summary then."""
         reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:
             return

@@ -149,7 +149,7 @@ IN_RUN = Path("report.json")
 
 
 def _json_path(config: pytest.Config) -> Path | None:
-    """Where the JSON report goes. Raises pytest.UsageError for a file that is somebody else's."""
+    """Where the JSON report goes. Raises pytest.UsageError for a file of another program."""
     start = config.invocation_params.dir
     if config.option.cluster_json:
         path = place(config.option.cluster_json, start)

@@ -14,10 +14,12 @@ import pytest
 from ..backends.registry import Site
 from ..collect import CellItem
 from ..collect import MatrixFile
+from ..engine.trust import demand_trust
 from ..judge import printable
 from ..settings import read_site
 from .errors import Trouble
 from .project import Project
+from .project import SETTINGS
 
 _MARKERS = (
     "pytest.toml",
@@ -92,8 +94,10 @@ def project_root(project: Project) -> Path:
 
 
 def settings_of_project(project: Project) -> tuple[Path, Site]:
-    """The root that paths are relative to, and the backends that have a name there. Raises Trouble."""
+    """The root that paths are relative to, and the backends that have a name there. Raises Trouble, Untrusted."""
     root = project_root(project)
+    if root != project.rootdir and os.path.lexists(settings := root / SETTINGS):
+        demand_trust(settings)
     try:
         return root, read_site(root)
     except pytest.UsageError as error:

@@ -46,6 +46,8 @@ from .output import note
 
 FOLDER = Path(".clusterjobs") / "runs"
 
+SETTINGS = "pyproject.toml"
+
 T = TypeVar("T")
 
 
@@ -103,11 +105,22 @@ class Project:
 
 
 def find_project(rootdir: Path | None) -> Project:
-    """The project in ``rootdir``, or of the nearest folder from here up that keeps runs."""
+    """The project in ``rootdir``, or of the nearest folder from here up that keeps runs.
+
+    A folder above that belongs to another user is no project of the caller's: its settings name what is imported.
+    """
     if rootdir is not None:
         return Project(rootdir.resolve())
     here = Path.cwd()
-    return Project(next((path for path in (here, *here.parents) if (path / FOLDER).is_dir()), here))
+    above = (path for path in here.parents if all(map(is_trusted, _decisive(path))))
+    return Project(next((path for path in (here, *above) if (path / FOLDER).is_dir()), here))
+
+
+def _decisive(project: Path) -> Iterator[Path]:
+    """What is there of a project that says what is done and imported."""
+    yield project / FOLDER
+    if os.path.lexists(settings := project / SETTINGS):
+        yield settings
 
 
 @dataclass(frozen=True)
@@ -285,5 +298,5 @@ class Backends:
         if ":" in kind and read_site(self._project).backends.get(name, {}).get("type") != kind:
             raise UnknownBackend(
                 f"run {self._run.run_id} had backend {name!r} from {kind}, which is not imported on a ledger's word: "
-                f'set type = "{kind}" in [tool.clusterjobs.backends.{name}] of {self._project / "pyproject.toml"}'
+                f'set type = "{kind}" in [tool.clusterjobs.backends.{name}] of {self._project / SETTINGS}'
             )

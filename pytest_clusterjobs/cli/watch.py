@@ -112,7 +112,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
 
 
 def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look) -> None:
-    """The tally, and what is left to do with a run that nobody has judged."""
+    """The tally, and what is left to do with a run that is not judged yet."""
     counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
     say(f"run {run_id}: {in_words(counts) or 'no cells'}")
     ended = sum(line.state == Phase.ENDED for line in look.lines.values())

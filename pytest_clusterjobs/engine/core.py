@@ -50,7 +50,7 @@ class Core:
 
     @property
     def ending(self) -> BaseException | None:
-        """What ends the session, to be raised where somebody waits."""
+        """What ends the session; raised in the thread that waits for results."""
         return self.broken or self.extensions.ending
 
     @property

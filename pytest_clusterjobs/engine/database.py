@@ -66,7 +66,7 @@ class Database:
             self._patiently(self._open)
 
     def hurry(self) -> None:
-        """Wait for nobody who has locked the file any longer than HURRY, whatever is going on in other threads."""
+        """From now on wait at most HURRY seconds, in all threads together, for a process that has locked the file."""
         self._until = monotonic() + HURRY
 
     def check_place(self) -> None:

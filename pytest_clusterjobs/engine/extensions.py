@@ -34,7 +34,7 @@ class Extensions(Protocol):
 
     @property
     def ending(self) -> BaseException | None:
-        """What the user's code ends the session with, to be raised where somebody waits; the threads go on."""
+        """What the user's code ends the session with; raised in the thread that waits for results, while the others go on."""
 
     @property
     def changes_specs(self) -> bool:

@@ -49,13 +49,13 @@ def _is_run(folder: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        # It may be one, and whoever wants to read it is told why that cannot be.
+        # It may be one: reading it gives the reason why that fails.
         return True
     return True
 
 
 def latest_first(runs_dir: Path) -> Iterator[Path]:
-    """Where to look for the latest run, in this order: those that nobody can read count, those without cells do not.
+    """Where to look for the latest run, in this order: unreadable runs count, those without cells do not.
 
     Raises NoSuchRun.
     """

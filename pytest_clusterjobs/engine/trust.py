@@ -12,7 +12,7 @@ from pathlib import Path
 from .ledger import LedgerError
 
 VARIABLE = "CLUSTERJOBS_SAFE_DIRECTORY"
-"""Names folders, separated as in PATH, whose contents are trusted whoever owns them; ``*`` is all."""
+"""Names folders, separated as in PATH, whose contents are trusted, whichever user owns them; ``*`` is all."""
 
 
 class Untrusted(LedgerError):

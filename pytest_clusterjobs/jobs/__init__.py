@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .cell import Cell
 from .cell import Mark
+from .classification import Classification
+from .classification import ClassifyRule
 from .expectation import ANY
 from .expectation import BadExpectation
-from .expectation import Classification
-from .expectation import ClassifyRule
 from .expectation import Expectation
 from .expectation import LogExpectation
 from .expectation import MetricExpectation

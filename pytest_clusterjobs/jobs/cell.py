@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from .expectation import Classification
+from .classification import Classification
 from .expectation import Expectation
 from .spec import JobSpec
 

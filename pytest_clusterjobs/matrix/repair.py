@@ -14,26 +14,26 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-import yaml
-
-from .errors import printable
 from .errors import quoted
 from .errors import Reporter
 from .hints import INSTEAD
 from .model import Document
 from .model import Fragment
 from .nodes import Map
-from .nodes import READINGS
 from .nodes import Scalar
 from .nodes import Seq
 from .nodes import spot_of
-from .nodes import TAG
 from .synonyms import meant
 from .synonyms import says_nonzero
+from .written import flow
+from .written import inner
+from .written import map_of
+from .written import scalar_of
+from .written import seq_of
+from .written import shown
+from .written import write
 
 _SECTIONS = ("recipes", "nodes", "axes", "conditions", "defaults")
-_LONGEST = 80
-"""Characters of what a message tells to write."""
 
 Tell = Callable[[Any, str], None]
 """Notes a mistake: what it is about, and the words for it."""
@@ -78,10 +78,10 @@ def _walk(value: Any, rule: _Rule, path: tuple[str, ...], reporter: Reporter) ->
             for key, each in value.pairs()
             for below in [rule.keys.get(str(key), rule.each)]
         ]
-        return _map(value.node, entries)
+        return map_of(value.node, entries)
     if isinstance(value, Seq) and rule.items is not None:
         items = [_walk(each, rule.items, (*path, str(at)), reporter) for at, each in enumerate(value)]
-        return _seq(value.node, items)
+        return seq_of(value.node, items)
     return value
 
 
@@ -90,7 +90,7 @@ def _walk(value: Any, rule: _Rule, path: tuple[str, ...], reporter: Reporter) ->
 
 def _indented(top: Map, reporter: Reporter) -> Map:
     """Keys behind an empty one that can only belong to it, moved there."""
-    result = _map(top.node, [])
+    result = map_of(top.node, [])
     empty: Scalar | None = None
     for key, value in top.pairs():
         if str(key) in Document.model_fields or key.startswith("x-") or empty is None:
@@ -99,7 +99,7 @@ def _indented(top: Map, reporter: Reporter) -> Map:
         elif _says_else(key):
             result[key] = value
         else:
-            result[empty] = _map(top.node, [*(result[empty] or {}).items(), (key, value)])
+            result[empty] = map_of(top.node, [*(result[empty] or {}).items(), (key, value)])
             message = f"{quoted(key)} stands beside {empty}, which is empty: indent it below {empty} (line {spot_of(empty).line})"
             reporter.error(spot_of(key), message)
     for section in ("recipes", "conditions"):
@@ -116,13 +116,13 @@ def _indented_entries(section: str, entries: Map, reporter: Reporter) -> Map:
     moved = dict(_too_far_left(entries))
     if not moved:
         return entries
-    result = _map(entries.node, [])
+    result = map_of(entries.node, [])
     for key, value in entries.pairs():
         owner = moved.get(key)
         if owner is None:
             result[key] = value
             continue
-        result[owner] = _map(entries.node, [*(result[owner] or {}).items(), (key, value)])
+        result[owner] = map_of(entries.node, [*(result[owner] or {}).items(), (key, value)])
         message = f"{section}: {quoted(key)} stands beside {quoted(owner)}, which is empty: indent it below {owner} (line {spot_of(owner).line})"
         reporter.error(spot_of(key), message)
     return result
@@ -145,12 +145,18 @@ def _is_fragment(value: Any) -> bool:
 # Lists and mappings, each where the other should be.
 
 
+def _tell_mapping(value: Any, example: str, tell: Tell) -> None:
+    """Note that a mapping is needed, such as ``example``."""
+    what = "one value" if isinstance(value, Scalar) else "a list"
+    tell(value, f"a mapping is needed, not {what}: {write(example)}")
+
+
 def _values(name: str, value: Any, tell: Tell) -> Any:
     """Values of an axis: a list of them, or a mapping."""
     if isinstance(value, Scalar):
         words = [word for word in re.split(r"[,\s]+", value.strip("[]{} ")) if word]
-        tell(value, f"a list is needed: {_write(_flow(name, words))}")
-        return _seq(value.node, [_scalar(word, value.node) for word in words])
+        tell(value, f"a list is needed: {write(flow(name, words))}")
+        return seq_of(value.node, [scalar_of(word, value.node) for word in words])
     return _names(name, value, tell)
 
 
@@ -168,7 +174,7 @@ def _names(name: str, value: Any, tell: Tell) -> Any:
             kept[each] = None
         else:
             return value
-    return _seq(value.node, list(kept))
+    return seq_of(value.node, list(kept))
 
 
 def _undashed(value: Seq, tell: Tell) -> Any:
@@ -178,8 +184,8 @@ def _undashed(value: Seq, tell: Tell) -> Any:
     if shown is None:
         return value
     first = next(each for each in value if isinstance(each, Map))
-    tell(first, f"a mapping is needed, not a list of mappings: {_write(_flow(*shown))} without the dash")
-    return _map(value.node, pairs)
+    tell(first, f"a mapping is needed, not a list of mappings: {write(flow(*shown))} without the dash")
+    return map_of(value.node, pairs)
 
 
 def _entry(item: Any) -> list[tuple[Any, Any]] | None:
@@ -191,25 +197,24 @@ def _entry(item: Any) -> list[tuple[Any, Any]] | None:
     name = item.get("name")
     if not isinstance(name, Scalar):
         return list(item.pairs())
-    return [(name, _map(item.node, [pair for pair in item.pairs() if pair[0] != "name"]))]
+    return [(name, map_of(item.node, [pair for pair in item.pairs() if pair[0] != "name"]))]
 
 
 def _recipes(name: str, value: Any, tell: Tell) -> Any:
     if isinstance(value, Scalar):
-        tell(value, f"a recipe needs a name: {_write(_flow('NAME', value))} below {name}")
-        return _map(value.node, [(_scalar("NAME", value.node), value)])
+        tell(value, f"a recipe needs a name: {write(flow('NAME', value))} below {name}")
+        return map_of(value.node, [(scalar_of("NAME", value.node), value)])
     return _names(name, value, tell)
 
 
 def _conditions(name: str, value: Any, tell: Tell) -> Any:
-    items = _seq(value.node, [value]) if isinstance(value, Scalar) else value
+    items = seq_of(value.node, [value]) if isinstance(value, Scalar) else value
     if not isinstance(items, Seq) or not items:
         return value
     if not all(isinstance(each, Scalar) for each in items):
         return _names(name, items, tell)
-    what = "one value" if isinstance(value, Scalar) else "a list"
-    tell(value, f"a mapping is needed, not {what}: {_write(_flow(items[0], None))}")
-    return _map(items.node, [(each, None) for each in items])
+    _tell_mapping(value, flow(items[0], None), tell)
+    return map_of(items.node, [(each, None) for each in items])
 
 
 def _fragment(name: str, value: Any, tell: Tell) -> Any:
@@ -218,9 +223,8 @@ def _fragment(name: str, value: Any, tell: Tell) -> Any:
         return _undashed(value, tell)
     if not isinstance(value, Scalar | Seq) or not value:
         return value
-    what = "one value" if isinstance(value, Scalar) else "a list"
-    tell(value, f"a mapping is needed, not {what}: {_write(_shown({'args': value}))}")
-    return _map(value.node, [(_scalar("args", value.node), value)])
+    _tell_mapping(value, shown({"args": value}), tell)
+    return map_of(value.node, [(scalar_of("args", value.node), value)])
 
 
 def _recipe(name: str, value: Any, tell: Tell) -> Any:
@@ -238,9 +242,9 @@ def _script(name: str, value: Any, tell: Tell) -> Any:
         return value
     steps = any(len(each.split()) > 1 for each in value)
     command = "\n".join(value) if steps else shlex.join(value)
-    way = f"`{name}: |` and a command a line below it" if steps else _inner(f"{name}: {command}")
+    way = f"`{name}: |` and a command a line below it" if steps else inner(f"{name}: {command}")
     tell(value, f"a shell script is needed, not a list: write it as one text, {way}")
-    return _scalar(command, value.node, tag="str")
+    return scalar_of(command, value.node, tag="str")
 
 
 def _variables(name: str, value: Any, tell: Tell) -> Any:
@@ -251,10 +255,9 @@ def _variables(name: str, value: Any, tell: Tell) -> Any:
     if not isinstance(items, list) or not all(isinstance(each, str) and "=" in each for each in items):
         return value
     pairs = [each.partition("=")[::2] for each in items]
-    what = "one value" if isinstance(value, Scalar) else "a list"
-    tell(value, f"a mapping is needed, not {what}: {_write(_shown(dict(pairs)))}")
-    made = [(_scalar(each, value.node), _scalar(text, value.node, tag="str")) for each, text in pairs]
-    return _map(value.node, made)
+    _tell_mapping(value, shown(dict(pairs)), tell)
+    made = [(scalar_of(each, value.node), scalar_of(text, value.node, tag="str")) for each, text in pairs]
+    return map_of(value.node, made)
 
 
 def _listed(name: str, value: Any, tell: Tell) -> Any:
@@ -263,7 +266,7 @@ def _listed(name: str, value: Any, tell: Tell) -> Any:
         return value
     way = "put it in [ ]" if value.node.flow_style else "write `- ` before the first key of each entry"
     tell(value, f"a list is needed, not a mapping: {way}")
-    return _seq(value.node, [value])
+    return seq_of(value.node, [value])
 
 
 # What a job is expected to do.
@@ -278,10 +281,9 @@ def _expect(name: str, value: Any, tell: Tell) -> Any:
     key = "exit_code" if codes else "reason"
     means = [_as_code(each) if codes else meant(each) or str(each) for each in words]
     meaning = means if isinstance(value, Seq) else means[0]
-    what = "one value" if isinstance(value, Scalar) else "a list"
-    tell(value, f"a mapping is needed, not {what}: {_write(_flow(name, {key: meaning}))}")
-    inner = [_scalar(each, word.node) for each, word in zip(means, words, strict=True)]
-    return _map(value.node, [(_scalar(key, value.node), _seq(value.node, inner))])
+    _tell_mapping(value, flow(name, {key: meaning}), tell)
+    inner = [scalar_of(each, word.node) for each, word in zip(means, words, strict=True)]
+    return map_of(value.node, [(scalar_of(key, value.node), seq_of(value.node, inner))])
 
 
 def _as_code(word: str) -> str:
@@ -291,9 +293,8 @@ def _as_code(word: str) -> str:
 def _log(name: str, value: Any, tell: Tell) -> Any:
     if not isinstance(value, Scalar | Seq) or not value:
         return value
-    what = "one value" if isinstance(value, Scalar) else "a list"
-    tell(value, f"a mapping is needed, not {what}: {_write(_flow(name, {'contains': value}))}")
-    return _map(value.node, [(_scalar("contains", value.node), value)])
+    _tell_mapping(value, flow(name, {"contains": value}), tell)
+    return map_of(value.node, [(scalar_of("contains", value.node), value)])
 
 
 def _metrics(name: str, value: Any, tell: Tell) -> Any:
@@ -303,8 +304,8 @@ def _metrics(name: str, value: Any, tell: Tell) -> Any:
 def _metric(name: str, value: Any, tell: Tell) -> Any:
     if not isinstance(value, Scalar):
         return value
-    tell(value, f"a mapping is needed, not one value: {_write(_flow(name, {'pattern': value}))}")
-    return _map(value.node, [(_scalar("pattern", value.node), value)])
+    _tell_mapping(value, flow(name, {"pattern": value}), tell)
+    return map_of(value.node, [(scalar_of("pattern", value.node), value)])
 
 
 def _tolerance(name: str, value: Any, tell: Tell) -> Any:
@@ -316,66 +317,8 @@ def _tolerance(name: str, value: Any, tell: Tell) -> Any:
         return value
     below, above = (found[1] for found in numbers if found is not None)
     text = f"-{below}%..+{above}%"
-    tell(value, f"one text is needed, not a list: {_write(_flow(name, text))}")
-    return _scalar(text, value.node)
-
-
-# Values at a place of the file.
-
-
-def _map(node: Any, pairs: list[tuple[Any, Any]]) -> Map:
-    result = Map()
-    result.node = node
-    for key, value in pairs:
-        result.setdefault(key, value)
-    return result
-
-
-def _seq(node: Any, items: list[Any]) -> Seq:
-    result = Seq(items)
-    result.node = node
-    return result
-
-
-def _scalar(text: str, at: yaml.Node, tag: str = "") -> Scalar:
-    """A plain scalar, read as YAML would."""
-    if not tag:
-        resolver: Any = yaml.resolver.Resolver()
-        tag = resolver.resolve(yaml.ScalarNode, text, (True, False)).removeprefix(TAG)
-    tag = tag if tag in READINGS else "str"
-    return Scalar.of(yaml.ScalarNode(f"{TAG}{tag}", text, at.start_mark, at.end_mark))
-
-
-# What to write.
-
-
-def _write(text: str) -> str:
-    return f"write {_inner(text)}"
-
-
-def _inner(text: str) -> str:
-    plain = printable(text)
-    return f"`{plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + '...'}`"
-
-
-def _flow(key: Any, value: Any) -> str:
-    return f"{key}: {_shown(value)}"
-
-
-def _shown(value: Any) -> str:
-    """A value as it could stand in a file, in one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(_flow(key, each) for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_shown, value)) + "]"
-    text = "{}" if value is None else str(value)
-    if "\n" in text:
-        return "..."
-    return "'" + text.replace("'", "''") + "'" if value is not None and _needs_quotes(text) else text
-
-
-def _needs_quotes(text: str) -> bool:
-    return re.search(r"^$|^[*&!%@`|>?#\"']|^-(?![\w-])|[][{},]|: | #|:$", text) is not None
+    tell(value, f"one text is needed, not a list: {write(flow(name, text))}")
+    return scalar_of(text, value.node)
 
 
 _METRICS = _Rule(_metrics, each=_Rule(_metric, {"tolerance": _Rule(_tolerance)}))

@@ -66,7 +66,7 @@ class Clerk:
     def _run(self) -> None:
         try:
             if self._path is not None:
-                # Once: a run's folder that somebody removes meanwhile does not come back.
+                # Once: a run's folder that is removed meanwhile does not come back.
                 make_folder(self._path)
             if "git" not in self._ledger.meta():
                 self._ledger.set_meta(git=git_state(self._rootdir))
@@ -94,7 +94,7 @@ class Clerk:
         if self._path is None:
             return
         if is_foreign(self._path, OURS):
-            self.trouble = f"cannot write {self._path}: somebody else has written to it meanwhile"
+            self.trouble = f"cannot write {self._path}: another program has written to it meanwhile"
             return
         try:
             # On a terminal pytest's line of dots may not have ended.

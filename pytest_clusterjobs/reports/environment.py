@@ -21,7 +21,7 @@ class GitState(TypedDict):
     branch: str | None
     """``None`` on a detached HEAD."""
     dirty: bool
-    """Whether tracked files are changed: what nobody has added, such as last night's reports, does not count."""
+    """Whether tracked files are changed: untracked files, such as last night's reports, do not count."""
     pushed: bool
     """Whether a remote branch that this checkout knows contains the commit."""
 

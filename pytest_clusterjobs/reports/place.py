@@ -19,13 +19,13 @@ STDOUT = Path("/proc/self/fd/1")
 """What ``-`` means."""
 
 PATIENCE = 10.0
-"""Seconds to wait for somebody to open a FIFO, and for each piece of the report that somebody reads from it."""
+"""Seconds to wait for a FIFO's reader to open it, and to read each piece of the report."""
 
 OURS = re.compile(rb'\s*\{\s*"format_version":\s*\d+,\s*"generator":\s*\{\s*"name":\s*"pytest-clusterjobs"')
 """How a JSON report of ours begins."""
 
 JUNIT = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<testsuites?[\s>]")
-"""How JUnit XML begins, whoever wrote it."""
+"""How JUnit XML begins, whichever tool wrote it."""
 
 _DRAFT_REFUSED = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV}
 """Errors of a folder that takes no new file, or of a mounted file, which cannot be replaced but written."""
@@ -49,7 +49,7 @@ def is_stream(path: Path) -> bool:
 
 
 def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
-    """Whether a file is there that is none of ours, as its beginning tells; an empty one may be anybody's."""
+    """Whether a file is there that is none of ours, as its beginning tells; an empty file counts as ours."""
     if is_stream(path) or not path.is_file():
         return False
     try:
@@ -92,7 +92,7 @@ def make_folder(path: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a report, so that whoever opens a regular file at any instant finds a whole one. Raises OSError."""
+    """Write a report, so that a regular file is whole at any instant. Raises OSError."""
     descriptor = _descriptor(path)
     if descriptor is not None:
         # Opening it anew would begin at the start of a file that others write to as well.
@@ -121,7 +121,7 @@ def _descriptor(path: Path) -> int | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A device or FIFO, open for writing without being stopped by a FIFO that nobody reads."""
+    """A device or FIFO, open for writing without being stopped by a FIFO that has no reader."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -131,7 +131,7 @@ def _opened(path: Path) -> Iterator[int]:
             if error.errno != errno.ENXIO or not path.is_fifo():
                 raise
             if time.monotonic() >= until:
-                raise TimeoutError(errno.ETIMEDOUT, "nobody reads it") from error
+                raise TimeoutError(errno.ETIMEDOUT, "it has no reader") from error
             time.sleep(0.05)
     try:
         yield descriptor
@@ -142,7 +142,7 @@ def _opened(path: Path) -> Iterator[int]:
 def _feed(descriptor: int, data: bytes) -> None:
     while data:
         if not select([], [descriptor], [], PATIENCE)[1]:
-            raise TimeoutError(errno.ETIMEDOUT, "nobody reads it")
+            raise TimeoutError(errno.ETIMEDOUT, "it has no reader")
         data = data[os.write(descriptor, data) :]
 
 

@@ -87,7 +87,7 @@ def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float
     }
     cells = ",\n".join(map(_cell, lines))
     text = f'{json.dumps(head, indent=1)[:-2]},\n "cells": [\n{cells}\n ]\n}}\n'
-    # Whoever looks at it on a terminal is safe too; lone surrogates have no other form in UTF-8.
+    # It is safe to print on a terminal too; lone surrogates have no other form in UTF-8.
     return _STEERING.sub(_escaped, text).encode("utf-8", "backslashreplace")
 
 

@@ -103,6 +103,33 @@ def test_the_user_behind_sudo_is_trusted(given_away: Place, monkeypatch: pytest.
     assert "hello" in given_away.command("logs", "a-1n-good").stdout
 
 
+@needs_root
+def test_settings_of_another_user_above_name_no_module(copy: Place) -> None:
+    mark = copy.path / "imported"
+    (copy.path / "stranger.py").write_text(f"open({str(mark)!r}, 'w')\nTYPE = None\n")
+    settings = copy.path / "pyproject.toml"
+    settings.write_text('[tool.clusterjobs.backends.local]\ntype = "stranger:TYPE"\n')
+    below = copy.path / "mine"
+    below.mkdir()
+    copy.command("show", "local:1", cwd=below, PYTHONPATH=str(copy.path))
+    assert mark.exists(), "those of the caller's own do"
+    mark.unlink()
+    os.chown(settings, NOBODY, NOBODY)
+    done = copy.command("show", "local:1", cwd=below, PYTHONPATH=str(copy.path))
+    assert done.returncode == 3
+    assert f"{settings} belongs to another user" in done.stderr
+    assert not mark.exists()
+
+
+@needs_root
+def test_runs_of_another_user_above_are_passed_over(copy: Place) -> None:
+    below = copy.path / "mine"
+    below.mkdir()
+    assert copy.command("runs", cwd=below).returncode == 0
+    os.chown(copy.path / ".clusterjobs", NOBODY, NOBODY)
+    assert f"no runs in {below}" in copy.command("runs", cwd=below).stderr
+
+
 def test_what_is_imported_is_decided_by_the_projects_settings(copy: Place) -> None:
     """A run that somebody else packed belongs to whoever unpacks it."""
     mark = names_a_module(copy)

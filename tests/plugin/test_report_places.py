@@ -93,7 +93,9 @@ def test_a_fifo_that_nobody_reads_is_told_and_not_waited_for_for_ever(
     os.mkfifo(one.path / "pipe")
     result = one.run("--cluster-json=pipe")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["cannot write */pipe: nobody reads it", "*the report could not be written*"])
+    result.stdout.fnmatch_lines(
+        ["cannot write */pipe: it has no reader", "*the report could not be written*"]
+    )
 
 
 def test_a_link_stays_a_link_and_its_target_is_replaced(one: Project) -> None:
@@ -210,5 +212,5 @@ def test_a_file_that_somebody_else_takes_meanwhile_is_not_overwritten(one: Proje
     )
     result = one.run("--cluster-json=report.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["cannot write */report.json: somebody else has written to it meanwhile"])
+    result.stdout.fnmatch_lines(["cannot write */report.json: another program has written to it meanwhile"])
     assert (one.path / "report.json").read_text() == "mine"

@@ -228,7 +228,7 @@ class Run:
         try:
             answer = self.call("poll", tokens=tokens)
         except RunnerFailed:
-            # Nobody else will write down how they ended.
+            # No runner will record how these jobs ended.
             written, _ = read(self.places.journal)
             settle(self.places, written)
             return {token: written[token] for token in tokens if token in written}
@@ -317,7 +317,7 @@ class Run:
     def _launch(self) -> str:
         """Start it: ``ready``, ``taken``, ``late``, or what it says instead. Raises RunnerFailed."""
         if self._was_there and not self.places.folder.is_dir():
-            # Whoever removed it does not want it back.
+            # The folder was removed on purpose: do not create it again.
             raise RunnerFailed(f"{self.places.folder} was removed or moved")
         try:
             self.places.make()

@@ -124,7 +124,7 @@ class Runner:
             self._publish()
 
     def _look_for_folder(self) -> None:
-        """Where nobody can find the jobs and nobody their logs, they end."""
+        """End all jobs once the folder is gone: neither they nor their logs can be found any more."""
         if not self._homeless and not is_still_at(self._places.folder, self._folder):
             self._homeless = True
             self._scheduler.cancel(list(self._scheduler.jobs))

@@ -247,6 +247,7 @@ class SubmissionTests(Suite):
             name="arena-1n-normal",
             recipe="arena",
             condition="normal",
+            env={"CLUSTERJOBS_RECIPE_FILE": "mine"},
         )
         assert cluster.end(job).reason == Reason.JOB_COMPLETED
         seen = dict(
@@ -261,6 +262,7 @@ class SubmissionTests(Suite):
             "CLUSTERJOBS_RESTARTS": "0",
             "CLUSTERJOBS_NUM_NODES": "1",
             "CLUSTERJOBS_NODE_RANK": "0",
+            "CLUSTERJOBS_RECIPE_FILE": "mine",
         }
         assert {name: seen.get(name) for name in expected} == expected
         assert seen["CLUSTERJOBS_MASTER_ADDR"] and 0 < int(seen["CLUSTERJOBS_MASTER_PORT"]) < 65536
