@@ -22,7 +22,7 @@ def require() -> Callable[[str], str]:
     """The path of a program; without it the test is skipped, or fails where CLUSTERJOBS_REQUIRE names it.
 
     CI sets ``CLUSTERJOBS_REQUIRE=busybox,dash`` to what it has installed: a test that is skipped there
-    for the want of one would be a hole that nobody sees.
+    for the want of one would otherwise pass unnoticed.
     """
     required = os.environ.get("CLUSTERJOBS_REQUIRE", "").split(",")
 

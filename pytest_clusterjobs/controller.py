@@ -49,7 +49,11 @@ class Controller:
         """Whatever ends xdist's loop ends the run."""
         with self._stack:
             try:
-                return (yield)
+                done = yield
+                if self._run is not None:
+                    # Workers may be through before the pump has looked.
+                    self._run.engine.raise_if_ending()
+                return done
             except KeyboardInterrupt:
                 if self._run is not None:
                     self._run.ledger.hurry()
