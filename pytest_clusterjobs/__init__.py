@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 from typing import TYPE_CHECKING
 
+from ._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from .backends.protocol import Backend as Backend
     from .by_hand.jobs import Job as Job
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from .jobs import JobSpec as JobSpec
     from .jobs import Outcome as Outcome
     from .jobs import Reason as Reason
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Backend": ".backends.protocol",

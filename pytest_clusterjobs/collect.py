@@ -40,22 +40,6 @@ class MatrixWarning(pytest.PytestWarning):
     """Something in a matrix that works, but probably not as meant."""
 
 
-class CellEnd(Exception):
-    """A cell that did not pass; the message is the whole explanation, ``summary`` its gist."""
-
-    def __init__(self, text: str, summary: str) -> None:
-        super().__init__(text)
-        self.summary = summary
-
-
-class UnmetExpectation(CellEnd, AssertionError):
-    """The job ended otherwise than expected; an AssertionError, as what a test that fails raises."""
-
-
-class InfrastructureError(CellEnd):
-    """The cluster gave no answer about the product."""
-
-
 class Checks(Protocol):
     """What an item asks of the session that runs it."""
 

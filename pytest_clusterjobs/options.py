@@ -75,13 +75,6 @@ def add_options(parser: pytest.Parser) -> None:
         const="latest",
         help="go on with a run whose session ended early (default: the latest run)",
     )
-    group.addoption(
-        "--cluster-kill",
-        metavar="RUN",
-        nargs="?",
-        const="latest",
-        help="end the jobs of a run, wait until the cluster confirms it, and exit (default: the latest run)",
-    )
     parser.addini(
         "cluster_matrices",
         type="linelist",

@@ -30,7 +30,6 @@ _OF_RUNS = (
     ".by_hand.checks",
     ".by_hand.session",
     ".checking",
-    ".killing",
     ".single",
     ".xdist",
 )
@@ -64,16 +63,6 @@ def pytest_plugin_registered(plugin_name: str) -> None:
     if plugin_name == "pytester":
         for module in _OF_RUNS:
             import_module(module, __package__)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """With --cluster-kill there is no session, only an end to another one's jobs."""
-    if config.option.cluster_kill is None:
-        return None
-    from .killing import kill
-
-    return kill(config)
 
 
 @pytest.hookimpl(tryfirst=True)

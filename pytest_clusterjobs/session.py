@@ -10,11 +10,11 @@ from typing import Protocol
 
 import pytest
 
-from .collect import CellEnd
+from .by_hand.errors import CellEnd
+from .by_hand.errors import InfrastructureError
+from .by_hand.errors import UnmetExpectation
 from .collect import CellItem
-from .collect import InfrastructureError
 from .collect import SESSION_KEY
-from .collect import UnmetExpectation
 from .compat import keep_from_rerunning
 from .engine.records import Result
 from .engine.records import Ruling

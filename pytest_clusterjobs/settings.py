@@ -92,20 +92,14 @@ def _read(config: pytest.Config) -> Settings:
     )
 
 
-def _modes(config: pytest.Config) -> list[Mode]:
-    """The modes that the command line asks for."""
+def _mode(config: pytest.Config) -> Mode:
     option = config.option
     asked = {
         Mode.LAUNCH: option.cluster_launch,
         Mode.CHECK: option.cluster_check is not None,
         Mode.RESUME: option.cluster_resume is not None,
     }
-    return [mode for mode, given in asked.items() if given]
-
-
-def _mode(config: pytest.Config) -> Mode:
-    option = config.option
-    modes = _modes(config)
+    modes = [mode for mode, given in asked.items() if given]
     if len(modes) > 1:
         raise pytest.UsageError(" and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other")
     mode = modes[0] if modes else Mode.RUN
@@ -120,28 +114,17 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
     if mode.is_new:
         return None
     name = config.option.cluster_check if mode is Mode.CHECK else config.option.cluster_resume
-    return _find(config, mode, name)
-
-
-def _find(config: pytest.Config, word: str, name: str) -> Path:
     try:
         found = find_run(runs_dir(config.rootpath), name)
         demand_trust(found / LEDGER)
         return found
     except Untrusted as error:
-        raise pytest.UsageError(f"--cluster-{word}: {printable(str(error), 1000)}") from error
+        raise pytest.UsageError(f"--cluster-{mode}: {printable(str(error), 1000)}") from error
     except NoSuchRun as error:
-        hint = f" (paths stand before --cluster-{word}, or write --cluster-{word}=RUN)"
+        hint = f" (paths stand before --cluster-{mode}, or write --cluster-{mode}=RUN)"
         raise pytest.UsageError(
-            f"--cluster-{word}: {printable(str(error), 1000)}{hint if Path(name).exists() else ''}"
+            f"--cluster-{mode}: {printable(str(error), 1000)}{hint if Path(name).exists() else ''}"
         ) from error
-
-
-def run_to_kill(config: pytest.Config) -> Path:
-    """The folder of the run that --cluster-kill means. Raises pytest.UsageError."""
-    if _modes(config):
-        raise pytest.UsageError(f"--cluster-kill and --cluster-{_modes(config)[0]} exclude each other")
-    return _find(config, "kill", config.option.cluster_kill)
 
 
 IN_RUN = Path("report.json")

@@ -6,11 +6,11 @@ from collections.abc import Generator
 
 import pytest
 
-from ..collect import UnmetExpectation
 from ..for_show import WHY_NOTHING_KEY
 from ..jobs.paths import legible
 from ..settings import settings_of
 from . import FIXTURE
+from .errors import UnmetExpectation
 from .jobs import Jobs
 from .links import Link
 

@@ -11,7 +11,6 @@ from typing import Self
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
-from ..collect import UnmetExpectation
 from ..engine.finish import reader
 from ..engine.job import Job as Attempting
 from ..engine.records import Registration
@@ -28,6 +27,7 @@ from ..judge import failure_text
 from . import CANCELLED
 from . import checks
 from . import UNWANTED
+from .errors import UnmetExpectation
 from .links import Link
 
 TURN = 0.5

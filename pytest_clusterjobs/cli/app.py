@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from .._version import __version__
 from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
 from ..engine.ledger import LedgerError

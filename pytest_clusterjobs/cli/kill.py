@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
@@ -60,14 +59,6 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
     _tell(opened, killer, as_json)
     if not _clean(killer):
         raise SystemExit(NOT_GREEN)
-
-
-def kill_run(folder: Path, project: Path, why: str) -> bool:
-    """Kill all of a run and say how it went; whether nothing survived. Raises what opening it raises."""
-    with open_run(folder) as opened, Backends(opened, project) as backends:
-        killer = kill_jobs(opened, backends, None, TIMEOUT, why)
-    _tell(opened, killer, as_json=False)
-    return _clean(killer)
 
 
 def _clean(killer: Killer) -> bool:

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 from typing import TypeVar
 
-from ..held import is_still_at
+from ..jobs.paths import is_still_at
 from . import journal
 from .codec import Damaged
 from .schema import check

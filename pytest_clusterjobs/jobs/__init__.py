@@ -29,6 +29,7 @@ from .spec import CELL_ID
 from .spec import JobSpec
 from .spec import Resources
 from .states import Handle
+from .states import LIMITS
 from .states import LogChunk
 from .states import NodeState
 from .states import Observation
@@ -40,6 +41,7 @@ from .states import Times
 __all__ = [
     "CELL_ID",
     "COMMAND_ENDED",
+    "LIMITS",
     "REASON_CLASSES",
     "ActionKind",
     "ANY",

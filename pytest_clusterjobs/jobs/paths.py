@@ -1,8 +1,9 @@
-"""Paths and other text of the system, in which Python hides bytes that are no UTF-8 as surrogates."""
+"""Paths and other text of the system, in which Python represents bytes that are not UTF-8 as surrogates."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def legible(path: str | os.PathLike[str]) -> str:
@@ -18,3 +19,14 @@ def utf8(text: str | os.PathLike[str]) -> str:
 def to_bytes(text: str) -> bytes:
     """What a job gets: UTF-8, and the bytes that :func:`utf8` has hidden. Raises ValueError for other surrogates."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def is_still_at(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` still leads to what ``descriptor`` is open on; a disk in trouble is no proof that it does not."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return os.path.samestat(found, os.fstat(descriptor))

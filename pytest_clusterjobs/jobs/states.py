@@ -67,6 +67,14 @@ class SentinelWord(StrEnum):
     """The job started after the not-after time that was written at launch, and so did nothing."""
 
 
+LIMITS = {
+    SentinelWord.HEARTBEAT_TIMEOUT: Reason.HEARTBEAT_TIMEOUT,
+    SentinelWord.MAX_RUNTIME_REACHED: Reason.MAX_RUNTIME_REACHED,
+    SentinelWord.TOO_LATE: Reason.QUEUE_TIMEOUT,
+}
+"""The reasons of those ends that a limit of the job has brought about."""
+
+
 @dataclass(frozen=True, slots=True)
 class SentinelReport:
     """The line that a sentinel printed last, for one start of one node."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..jobs import JobSpec
+from ..jobs import LIMITS
 from ..jobs import NodeState
 from ..jobs import Observation
 from ..jobs import Reason
@@ -15,13 +16,6 @@ from ..jobs import SentinelWord
 from ..jobs import Source
 from .facts import contradiction
 from .text import quoted
-
-LIMITS = {
-    SentinelWord.HEARTBEAT_TIMEOUT: Reason.HEARTBEAT_TIMEOUT,
-    SentinelWord.MAX_RUNTIME_REACHED: Reason.MAX_RUNTIME_REACHED,
-    SentinelWord.TOO_LATE: Reason.QUEUE_TIMEOUT,
-}
-"""The words of a sentinel that say that a limit struck."""
 
 _TERM = 128 + signal.SIGTERM
 _KILL = 128 + signal.SIGKILL

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 import pytest
 
-from .. import __version__
+from .._version import __version__
 
 
 class GitState(TypedDict):

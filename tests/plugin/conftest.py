@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -73,6 +74,10 @@ class Project:
     def ini(self, *lines: str) -> None:
         """Write the project's ini file; the spy is found through ``pythonpath``, as a user's backend would be."""
         self.pytester.makeini("\n".join(["[pytest]", "pythonpath = .", *lines]))
+
+    def command(self, *arguments: str) -> pytest.RunResult:
+        """Run ``clusterjobs``."""
+        return self.pytester.run(sys.executable, "-m", "pytest_clusterjobs.cli", *arguments)
 
     def matrix(self, text: str, name: str = "matrices/m.yaml") -> Path:
         """Write a matrix."""

@@ -110,5 +110,5 @@ def test_of_a_launch(project: Project) -> None:
     result.stdout.fnmatch_lines(
         ["run * ended by an internal error: * left running (pytest --cluster-check=*"]
     )
-    project.pytester.runpytest_subprocess("--cluster-kill")
+    project.command("kill")
     until(lambda: not of_project(project.path), 30)

@@ -283,7 +283,7 @@ def test_conditions_count_as_they_were_at_the_launch(
 
 RAISES = """
 import pytest
-from pytest_clusterjobs.collect import UnmetExpectation
+from pytest_clusterjobs.by_hand.errors import UnmetExpectation
 class Odd(Exception): pass
 def pytest_collection_modifyitems(items):
     for item in items: item.add_marker(pytest.mark.xfail(reason="known", raises=WHAT))

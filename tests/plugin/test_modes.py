@@ -274,7 +274,7 @@ def test_a_run_that_is_at_work_is_left_to_its_owner(project: Project) -> None:
 def test_kill_ends_the_jobs_of_a_launch(project: Project) -> None:
     project.matrix(MATRIX)
     project.pytester.runpytest("--cluster-launch")
-    killed = project.pytester.runpytest_subprocess("--cluster-kill")
+    killed = project.command("kill")
     assert killed.ret == pytest.ExitCode.OK
     killed.stdout.fnmatch_lines(["a-1n-later * ended *", "run *: * ended, none survived"])
     until(lambda: not of_project(project.path), 20)
@@ -283,7 +283,7 @@ def test_kill_ends_the_jobs_of_a_launch(project: Project) -> None:
         "failed": 1,
         "skipped": 1,
     }
-    assert "no live jobs" in project.pytester.runpytest_subprocess("--cluster-kill").stdout.str()
+    assert "no live jobs" in project.command("kill").stdout.str()
 
 
 def junit(path: Path) -> dict[str | None, list[tuple[str, str | None]]]:
@@ -327,8 +327,6 @@ def test_last_failed_after_a_launch_is_what_the_check_found(project: Project) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--cluster-kill"], "*--cluster-kill: there are no runs in *"),
-        (["--cluster-kill", "--cluster-launch"], "*--cluster-kill and --cluster-launch exclude each other*"),
         (["--cluster-check"], "*--cluster-check: there are no runs in *"),
         (["--cluster-launch", "--cluster-resume=x"], "*exclude each other*"),
         (["--cluster-check-wait"], "*--cluster-check-wait goes with --cluster-check*"),

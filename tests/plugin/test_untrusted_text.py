@@ -93,7 +93,7 @@ def test_names_of_runs(project: Project) -> None:
     (folder.with_name("2\x1b[2J\x9b31m") / "ledger.sqlite").write_text(
         "no ledger at all, but somebody's text"
     )
-    for option in ("--cluster-check=2", "--cluster-check=1", "--cluster-kill=2", "--cluster-resume"):
+    for option in ("--cluster-check=2", "--cluster-check=1", "--cluster-resume"):
         result = project.run(option)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         (line,) = [line for line in result.errlines if line.startswith("ERROR: ")]

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...held import is_still_at
+from ...jobs.paths import is_still_at
 from ..environment import inherited
 from . import guardian
 from .journal import Journal

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 
+from ...jobs import LIMITS
 from ...jobs import NodeState
 from ...jobs import Observation
 from ...jobs import Phase
 from ...jobs import Reason
 from ...jobs import SentinelReport
 from ...jobs import Times
-from ...judge.ends import LIMITS
 from .. import sentinel
 from .logs import lines
 from .logs import rank_of
