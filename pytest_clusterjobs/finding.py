@@ -1,0 +1,187 @@
+"""Which files of a session are matrices: by pattern, or named on the command line, by themselves or in a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+import pytest
+
+from .compat import configuration_in
+from .globs import below
+from .globs import Glob
+from .jobs.paths import legible
+from .matrix.reading import MAX_BYTES
+from .matrix.reading import NAMES_RECIPES
+from .matrix.reading import read_regular
+from .matrix.reading import top_level_keys
+from .options import MATRICES
+from .options import SUFFIXES
+
+_TELLING = frozenset({"conditions", "nodes", "axes", "overrides"})
+"""Other keys of a matrix that hardly stand at the top of anything else."""
+
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_WILD = re.compile(r"[*?[]")
+
+
+def refused(pattern: str) -> str | None:
+    """Why a pattern can match no matrix as it is written, and what to write; None if it can."""
+    folders, _, last = pattern.rstrip("/").rpartition("/")
+    if braces := _BRACES.search(pattern):
+        before, after = pattern[: braces.start()], pattern[braces.end() :]
+        each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))
+        return f"braces are no part of a glob: write a pattern for each, {each}"
+    if pattern.startswith("~"):
+        return f"`~` is not expanded: write {os.path.expanduser(pattern)}, or a path relative to rootdir"
+    if any("**" in part and part != "**" for part in pattern.split("/")):
+        parts = [_whole(part) for part in pattern.split("/")]
+        return f"`**` stands for whole folders: write {'/'.join(parts)}"
+    if pattern.endswith("/") or last in (".", "..") or not (_WILD.search(last) or "." in last):
+        return f"it names a folder: write {'/'.join([*([folders] if folders else []), last])}/**/*.yaml"
+    suffix = Path(last).suffix
+    if not _WILD.search(suffix) and suffix and suffix.lower() not in SUFFIXES:
+        return f"a matrix is a .yaml or .yml file: write {pattern.rstrip('/').removesuffix(suffix)}.yaml"
+    return None
+
+
+def _whole(part: str) -> str:
+    if "**" not in part or part == "**":
+        return part
+    return f"**/*{part[2:].lstrip('*')}" if part.startswith("**") else re.sub(r"\*\*+", "*", part)
+
+
+def check_patterns(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for patterns that can match nothing."""
+    for pattern in config.getini(MATRICES):
+        if (why := refused(pattern)) is not None:
+            raise pytest.UsageError(
+                f"{source_of(config)}: {MATRICES}: {pattern!r} can match no matrix: {why}"
+            )
+
+
+def source_of(config: pytest.Config) -> str:
+    """Where the ini options come from, for messages."""
+    return legible(config.inipath.name) if config.inipath is not None else "ini"
+
+
+class Finding:
+    """The files of one session."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self.rootdir = session.config.rootpath
+        self.globs = {text: Glob.of(text) for text in session.config.getini(MATRICES)}
+        self.matched: set[str] = set()
+        """The patterns that files were found by."""
+        self._folders: dict[tuple[Path, Path], tuple[str, ...] | None] = {}
+
+    def nodeid(self, path: Path) -> str:
+        """The node id of a file: its path from rootdir, whatever links either is reached by."""
+        names = self._names(path, self.rootdir)
+        # pytest gives every file outside of rootdir that is named by itself the same, empty node id.
+        found = os.path.relpath(path, self.rootdir) if names is None else "/".join(names)
+        return legible(Path(found).as_posix())
+
+    def is_matrix(self, path: Path, *, taken: bool) -> bool:
+        """Whether a YAML file is a matrix. What is not said to be one by a pattern has to look like one.
+
+        ``taken`` says whether another plugin collects it.
+        """
+        if self.by_pattern(path):
+            return True
+        if self._session.isinitpath(path):
+            return _is_attempt(path) if not taken else has_recipes(path)
+        return self.project_of(path) is not None and has_recipes(path)
+
+    def by_pattern(self, path: Path) -> bool:
+        """Whether a pattern matches a path."""
+        found = [text for text, glob in self.globs.items() if self._matches(glob, path)]
+        self.matched.update(found)
+        return bool(found)
+
+    def _matches(self, glob: Glob, path: Path) -> bool:
+        if glob.is_anchored:
+            names = self._names(path, self.rootdir / glob.base)
+            return names is not None and any(map(glob.matches, _spellings(names)))
+        names = self._names(path, self.rootdir)
+        return names is not None and any(map(glob.covers, _spellings(names)))
+
+    def looks_into(self, folder: Path) -> bool:
+        """Whether a pattern may match files in a folder, or below it."""
+        return any(
+            self._names(folder / "any", self.rootdir / glob.base) is not None for glob in self.globs.values()
+        )
+
+    def _names(self, path: Path, anchor: Path) -> tuple[str, ...] | None:
+        """The names that lead from a folder to a path."""
+        key = path.parent, anchor
+        if key not in self._folders:
+            self._folders[key] = below(path.parent, anchor)
+        names = self._folders[key]
+        return None if names is None else (*names, path.name)
+
+    def project_of(self, path: Path) -> Path | None:
+        """The folder that patterns match a path from, if it is in what the command line names, or above that."""
+        named = self.named_folder(path)
+        if named is None:
+            return None
+        globs = [glob for glob in self.globs.values() if not glob.is_anchored]
+        for folder in (named, *named.parents):
+            spellings = list(_spellings(path.parts[len(folder.parts) :]))
+            if any(glob.covers(names) for glob in globs for names in spellings):
+                return folder
+        return None
+
+    def named_folder(self, path: Path) -> Path | None:
+        """The folder that the command line names and a path is in; of a file that it names the file's own."""
+        if self._session.isinitpath(path):
+            return path.parent
+        return next((up for up in path.parents if self._session.isinitpath(up)), None)
+
+    def refusal(self, path: Path) -> str | None:
+        """Why a matrix cannot run in this session: it belongs to another project."""
+        config = self._session.config
+        if self.by_pattern(path) or (project := self.project_of(path)) is None:
+            return None
+        settings = configuration_in(project)
+        if settings is None or (config.inipath is not None and settings.samefile(config.inipath)):
+            return None
+        return (
+            f"{self.nodeid(path)}: belongs to another project ({legible(settings)}) than this session, whose rootdir is"
+            f" {legible(self.rootdir)}: its jobs would run there, with its settings. Run each project by itself:"
+            f" pytest --rootdir={legible(project)} {legible(self.named_folder(path) or project)}"
+        )
+
+
+def _spellings(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A path, and the same with its suffix in lower case: ``m.YAML`` is YAML too."""
+    yield names
+    stem, suffix = os.path.splitext(names[-1])
+    if suffix != suffix.lower():
+        yield (*names[:-1], stem + suffix.lower())
+
+
+def has_recipes(path: Path) -> bool:
+    """Whether a file says what to run, as a matrix does and other YAML does not."""
+    try:
+        return any(key in NAMES_RECIPES for key in top_level_keys(read_regular(path, MAX_BYTES)))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_attempt(path: Path) -> bool:
+    """Whether a file is a matrix, or is meant to be one: its mistakes are worth telling."""
+    seen = []
+    try:
+        data = read_regular(path, MAX_BYTES)
+        for key in top_level_keys(data):
+            seen.append(key)
+            if key in NAMES_RECIPES | _TELLING or get_close_matches(key[:40].lower(), NAMES_RECIPES, 1, 0.8):
+                return True
+    except (OSError, ValueError):
+        return not seen
+    return not data.strip()

@@ -1,0 +1,133 @@
+"""Matrices that would be absent without a message: files that no pattern matches, patterns that match no file, links."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from .finding import Finding
+from .finding import source_of
+from .globs import Glob
+from .globs import leads_back
+from .globs import TooMany
+from .jobs.paths import legible
+from .matrix.reading import NAMES_RECIPES
+from .matrix.reading import read_regular
+from .matrix.reading import top_level_keys
+from .options import DEFAULT_MATRICES
+from .options import MATRICES
+from .options import SUFFIXES
+
+_LOOKED_AT = 256 * 1024
+"""Bytes of a file that are searched for a matrix' keys."""
+
+
+class UncollectedWarning(pytest.PytestCollectionWarning):
+    """A file looks like a matrix, and its cells are not collected."""
+
+
+def warn_of(path: Path, finding: Finding) -> None:
+    """Warn of a file that nothing collects, if it looks like a matrix and lies where the command line looks."""
+    if not _looks_like_one(path) or finding.named_folder(path) is None:
+        return
+    real = path.resolve()
+    if real != path and finding.by_pattern(real):
+        # The same file by another way, as in a folder that is linked into itself.
+        return
+    patterns = ", ".join(finding.globs) or "no pattern"
+    text = (
+        f"this looks like a matrix, and its cells are not collected: {MATRICES} ({patterns}), relative to rootdir"
+        f" {legible(finding.rootdir)}, does not match it. Add a pattern, or name the file on the command line"
+    )
+    warnings.warn_explicit(UncollectedWarning(text), None, legible(path), 1)
+
+
+def _looks_like_one(path: Path) -> bool:
+    try:
+        data = read_regular(path, _LOOKED_AT)
+        # Most YAML is something else, which is not worth a parser.
+        if b"recipe" not in data or b"conditions" not in data:
+            return False
+        seen = set()
+        for key in top_level_keys(data):
+            seen.add(key)
+            if "conditions" in seen and seen & NAMES_RECIPES:
+                return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
+    """What is to be said of the project's own patterns that matched nothing where the session has looked."""
+    config = session.config
+    if list(finding.globs) == DEFAULT_MATRICES:
+        return
+    # One suffix is enough for patterns that come in pairs.
+    served = {_without_suffix(text) for text in finding.matched}
+    for text, glob in finding.globs.items():
+        if _without_suffix(text) not in served and _was_looked_at(finding.rootdir / glob.base, session):
+            served.add(_without_suffix(text))
+            if (why := _why_nothing(glob, finding.rootdir, config)) is not None:
+                yield f"{source_of(config)}: {MATRICES}: {text!r} matches no matrix: {why}"
+
+
+def _without_suffix(pattern: str) -> str:
+    stem, suffix = os.path.splitext(pattern)
+    return stem if suffix.lower() in SUFFIXES else pattern
+
+
+def _was_looked_at(folder: Path, session: pytest.Session) -> bool:
+    ways = (Path(os.path.normpath(folder)), folder.resolve())
+    return any(session.isinitpath(up) for way in ways for up in (way, *way.parents))
+
+
+def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None:
+    """The fix; None if there are files, which are left out on purpose (``--ignore`` ...)."""
+    try:
+        files = [name for name in glob.files(rootdir, hidden=True) if name.lower().endswith(SUFFIXES)]
+    except TooMany:
+        files = []
+    left_out = config.getini("norecursedirs")
+    for name in files:
+        for folder in name.split("/")[:-1]:
+            for pattern in left_out:
+                if fnmatchcase(folder, pattern):
+                    return f"pytest does not look into {legible(folder)}/, which norecursedirs ({pattern}) leaves out"
+    if files:
+        return None
+    return f"there is no such file below {legible(rootdir)}. Correct the pattern, or remove it"
+
+
+def put_right(
+    folder: pytest.Directory, found: list[pytest.Item | pytest.Collector], finding: Finding
+) -> None:
+    """Where matrices are looked for: leave out links that lead back, and add those that lead nowhere, as mistakes."""
+    if not finding.looks_into(folder.path):
+        return
+    found[:] = [node for node in found if not (isinstance(node, pytest.Directory) and leads_back(node.path))]
+    from .collect import MatrixFile
+
+    for path in _dangling(folder.path):
+        ignored = folder.ihook.pytest_ignore_collect(collection_path=path, config=folder.config)
+        if not ignored and finding.by_pattern(path):
+            found.append(MatrixFile.from_parent(folder, path=path, nodeid=finding.nodeid(path)))
+
+
+def _dangling(folder: Path) -> list[Path]:
+    """Links to nowhere that have the name of a YAML file. pytest passes them over."""
+    try:
+        with os.scandir(folder) as entries:
+            links = [
+                Path(each.path)
+                for each in entries
+                if each.is_symlink() and each.name.lower().endswith(SUFFIXES)
+            ]
+    except OSError:
+        return []
+    return sorted(path for path in links if not os.path.exists(path))
