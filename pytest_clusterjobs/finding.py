@@ -77,6 +77,7 @@ class Finding:
         self.globs = {text: Glob.of(text) for text in session.config.getini(MATRICES)}
         self.matched: set[str] = set()
         """The patterns that files were found by."""
+        self._paths: dict[str, Path] = {}
         self._folders: dict[tuple[Path, Path], tuple[str, ...] | None] = {}
 
     def nodeid(self, path: Path) -> str:
@@ -85,6 +86,10 @@ class Finding:
         # pytest gives every file outside of rootdir that is named by itself the same, empty node id.
         found = os.path.relpath(path, self.rootdir) if names is None else "/".join(names)
         return legible(Path(found).as_posix())
+
+    def is_second(self, path: Path, nodeid: str) -> bool:
+        """Whether a matrix is collected already by another path: two arguments may lead to one file."""
+        return self._paths.setdefault(nodeid, path) != path
 
     def is_matrix(self, path: Path, *, taken: bool) -> bool:
         """Whether a YAML file is a matrix. What is not said to be one by a pattern has to look like one.

@@ -114,6 +114,8 @@ def pytest_collect_file(
 
             warn_of(file_path, finding)
         return others
+    if finding.is_second(file_path, nodeid):
+        return others
     from .collect import MatrixFile
 
     config.stash[_COLLECTED] = True

@@ -27,7 +27,7 @@ _LOOKED_AT = 256 * 1024
 """Bytes of a file that are searched for a matrix' keys."""
 
 
-class UncollectedWarning(pytest.PytestCollectionWarning):
+class UncollectedWarning(pytest.PytestWarning):
     """A file looks like a matrix, and its cells are not collected."""
 
 
