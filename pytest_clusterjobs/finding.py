@@ -25,12 +25,17 @@ _TELLING = frozenset({"conditions", "nodes", "axes", "overrides"})
 """Other keys of a matrix that hardly stand at the top of anything else."""
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_SEPARATED = re.compile(r"(?<=\.yaml)[\s,]+|(?<=\.yml)[\s,]+")
 _WILD = re.compile(r"[*?[]")
 
 
 def refused(pattern: str) -> str | None:
     """Why a pattern can match no matrix as it is written, and what to write; None if it can."""
     folders, _, last = pattern.rstrip("/").rpartition("/")
+    if (bare := pattern.strip("'\",")) != pattern:
+        return f"quotes and commas are no part of a list: write {bare}"
+    if len(several := _SEPARATED.split(pattern)) > 1:
+        return f"each pattern stands on a line of its own: {' and '.join(several)}"
     if braces := _BRACES.search(pattern):
         before, after = pattern[: braces.start()], pattern[braces.end() :]
         each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))

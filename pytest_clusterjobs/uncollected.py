@@ -83,7 +83,12 @@ def _without_suffix(pattern: str) -> str:
 
 
 def _was_looked_at(folder: Path, session: pytest.Session) -> bool:
-    ways = (Path(os.path.normpath(folder)), folder.resolve())
+    """Whether the session has looked into a folder, or would have if the folder were in rootdir."""
+    rootdir = session.config.rootpath
+    folder = Path(os.path.normpath(folder))
+    if not folder.is_relative_to(rootdir):
+        folder = rootdir
+    ways = (folder, folder.resolve())
     return any(session.isinitpath(up) for way in ways for up in (way, *way.parents))
 
 
@@ -93,15 +98,19 @@ def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None
         files = [name for name in glob.files(rootdir, hidden=True) if name.lower().endswith(SUFFIXES)]
     except TooMany:
         files = []
+    if not files:
+        return (
+            f"there is no such file below {legible(rootdir / glob.base)}. Correct the pattern, or remove it"
+        )
+    if glob.is_anchored:
+        folder = os.path.normpath(rootdir / glob.base)
+        return f"pytest looks into what is named on the command line or in testpaths: name {legible(folder)} there"
     left_out = config.getini("norecursedirs")
-    for name in files:
-        for folder in name.split("/")[:-1]:
-            for pattern in left_out:
-                if fnmatchcase(folder, pattern):
-                    return f"pytest does not look into {legible(folder)}/, which norecursedirs ({pattern}) leaves out"
-    if files:
-        return None
-    return f"there is no such file below {legible(rootdir)}. Correct the pattern, or remove it"
+    for folder in (folder for name in files for folder in name.split("/")[:-1]):
+        for pattern in left_out:
+            if fnmatchcase(folder, pattern):
+                return f"pytest does not look into {legible(folder)}/, which norecursedirs ({pattern}) leaves out"
+    return None
 
 
 def put_right(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,11 +83,10 @@ def test_a_run_by_a_link_is_checked_by_the_link(base: Path, root: Path) -> None:
     link = base / "link"
     link.symlink_to(root)
     write(root / "other.yaml")
-    for number, named in enumerate([[], ["other.yaml"]]):
+    for named in (["matrices"], ["other.yaml"]):
         launched = Session(root, f"--rootdir={link}", "--cluster-launch", *named)
         assert launched.code == 0, launched.text
         checked = Session(root, f"--rootdir={link}", "--cluster-check", "--cluster-check-wait", "-v")
-        assert f"run{number and ''}" in checked.text
         assert "1 passed" in checked.text, checked.text
         assert checked.code == 0
 
@@ -225,15 +226,309 @@ def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: 
     assert fix in found.text
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]])
 @pytest.mark.parametrize(
-    "pattern",
-    ["nightly/*.yaml", "matrices/[x].yaml", '"matrices/*.yaml"', "/none/*.yaml", "matrices/*.yaml, a/*.yaml"],
+    ("pattern", "why"),
+    [
+        ("nightly/*.yaml", "there is no such file below {root}/nightly. Correct the pattern"),
+        ("matrices/[x].yaml", "there is no such file below {root}/matrices."),
+        ("matrices/*/*.yaml", "there is no such file below {root}/matrices."),
+        ("../none/*.yaml", "there is no such file below {root}/../none."),
+        ("../shared/*.yaml", "named on the command line or in testpaths: name {base}/shared there"),
+        ("{base}/shared/*.yaml", "named on the command line or in testpaths: name {base}/shared there"),
+        (".ci/*.yaml", "pytest does not look into .ci/, which norecursedirs (.*) leaves out"),
+    ],
 )
-def test_a_pattern_that_matches_nothing_is_an_error(root: Path, pattern: str, workers: list[str]) -> None:
+def test_a_pattern_that_matches_nothing_is_an_error(base: Path, root: Path, pattern: str, why: str) -> None:
+    pattern = pattern.format(base=base)
+    write(base / "shared" / "m.yaml")
+    write(root / ".ci" / "m.yaml")
     project(root, f"cluster_matrices = {pattern}")
-    found = Session(root, *workers)
-    assert found.code != 0
-    assert f"pytest.ini: cluster_matrices: '{pattern}' matches no matrix" in found.text, found.text
-    # A session that does not look there cannot say so.
+    found = Session(root)
+    assert found.code == pytest.ExitCode.INTERRUPTED
+    message = (
+        f"pytest.ini: cluster_matrices: '{pattern}' matches no matrix: {why.format(base=base, root=root)}"
+    )
+    assert message in found.flat, found.text
+    # A session that does not look there cannot say so, and one that is told to ignore it knows.
     assert collected(root, "test_proj.py").code == 0
+
+
+def test_a_pattern_that_matches_nothing_is_an_error_under_xdist(root: Path) -> None:
+    project(root, "cluster_matrices = nightly/*.yaml")
+    found = Session(root, "-n1")
+    assert found.code != 0
+    assert "cluster_matrices: 'nightly/*.yaml' matches no matrix" in found.text, found.text
+
+
+def test_a_pattern_whose_files_are_ignored_on_purpose_is_not_told_of(root: Path) -> None:
+    project(root, "cluster_matrices = matrices/*.yaml")
+    assert collected(root, "--ignore=matrices").code == 0
+
+
+def test_one_suffix_of_a_pair_is_enough(root: Path) -> None:
+    project(root, "cluster_matrices =", "  matrices/*.yaml", "  matrices/*.yml", "  nightly/*.yml")
+    found = collected(root)
+    assert found.text.count("matches no matrix") == 1
+    assert "'nightly/*.yml' matches no matrix" in found.text
+
+
+def test_a_check_judges_its_run_whatever_the_patterns_are(root: Path) -> None:
+    assert Session(root, "--cluster-launch").code == 0
+    project(root, "cluster_matrices = nightly/*.yaml")
+    checked = Session(root, "--cluster-check", "--cluster-check-wait")
+    assert checked.code == 0, checked.text
+    assert "matches no matrix" not in checked.text
+
+
+# Files
+
+
+@pytest.mark.parametrize("named", [[], ["matrices/o.YAML"]])
+def test_a_suffix_in_upper_case(root: Path, named: list[str]) -> None:
+    (root / "matrices" / "m.yaml").rename(root / "matrices" / "o.YAML")
+    assert collected(root, *named).cells == [f"matrices/o.YAML{CELL}"]
+
+
+def test_a_suffix_in_upper_case_under_xdist(root: Path) -> None:
+    (root / "matrices" / "m.yaml").rename(root / "matrices" / "o.YML")
+    found = Session(root, "-n1")
+    assert "2 passed" in found.text, found.text
+
+
+def test_a_pattern_may_ask_for_upper_case(root: Path) -> None:
+    project(root, "cluster_matrices = matrices/*.YAML")
+    write(root / "matrices" / "o.YAML")
+    assert collected(root).cells == [f"matrices/o.YAML{CELL}"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["matrices"], ["matrices", "-n1"]])
+@pytest.mark.parametrize("target", ["nowhere.yaml", "gone.YML", "."])
+def test_a_link_that_leads_nowhere_is_a_mistake(root: Path, target: str, arguments: list[str]) -> None:
+    name = "gone.YML" if target == "gone.YML" else "gone.yaml"
+    link = root / "matrices" / name
+    link.symlink_to(name if target == "." else target)
+    found = Session(root, *arguments)
+    assert found.code != 0
+    assert f"matrices/{name}:1:1: " in found.text, found.text
+    assert collected(root, f"--ignore=matrices/{name}").code == 0
+
+
+def test_links_that_lead_nowhere_elsewhere_are_others(root: Path) -> None:
+    (root / "gone.yaml").symlink_to("nowhere")
+    (root / "matrices" / "gone.txt").symlink_to("nowhere")
+    assert collected(root).code == 0
+
+
+def test_folders_that_are_linked_into_themselves_are_looked_into_once(root: Path) -> None:
+    for number in range(3):
+        (root / "matrices" / f"again{number}").symlink_to(".")
+        (root / "matrices" / f"up{number}").symlink_to("..")
+    found = collected(root)
+    assert (found.cells, found.code) == ([f"matrices/m.yaml{CELL}"], 0)
+    (root / "self").symlink_to(".")
+    found = collected(root)
+    assert found.cells == [f"matrices/m.yaml{CELL}"]
+    assert "UncollectedWarning" not in found.text
+
+
+def test_a_linked_folder_is_looked_into(base: Path, root: Path) -> None:
+    write(base / "shared" / "deep" / "s.yaml")
+    (root / "matrices" / "shared").symlink_to(base / "shared")
+    assert f"matrices/shared/deep/s.yaml{CELL}" in collected(root).cells
+    (root / "nightly").symlink_to("matrices")
+    # The same files by another name, without a pattern that says so.
+    found = collected(root)
+    assert len(found.cells) == 2
+    assert "UncollectedWarning" not in found.text
+
+
+def test_the_machine_is_not_searched(root: Path) -> None:
+    (root / "configs").mkdir()
+    (root / "configs" / "machine").symlink_to("/proc")
+    (root / "configs" / "again").symlink_to(".")
+    text = "recipe_files: ['../configs/**/*.yaml', /proc/**]\nrecipes: {a: b}\ndefaults: {run: x}\n"
+    write(root / "matrices" / "m.yaml", text)
+    found = collected(root, "matrices")
+    assert found.code == 2
+    assert "'/proc/**' is outside of rootdir" in found.text, found.text
+
+
+def test_a_file_that_waits_for_what_comes_next_is_not_waited_for(root: Path) -> None:
+    if not os.access("/proc/kmsg", os.R_OK):
+        pytest.skip("only root reads /proc/kmsg")
+    (root / "matrices" / "k.yaml").symlink_to("/proc/kmsg")
+    (root / "k.yaml").symlink_to("/proc/kmsg")
+    found = collected(root)
+    assert found.code in (0, 2)
+
+
+# Other YAML
+
+
+OTHER = """
+import pytest
+
+
+class Workflow(pytest.File):
+    def collect(self):
+        yield Step.from_parent(self, name="step")
+
+
+class Step(pytest.Item):
+    def runtest(self):
+        pass
+
+
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".yml" and file_path.parent.name == "tests":
+        return Workflow.from_parent(parent, path=file_path)
+"""
+
+
+@pytest.mark.parametrize(
+    "text", ["jobs: {x: 1}\n", "conditions: {a: 1}\nnodes: [1]\n", "- a list\n", "", "\t:"]
+)
+@pytest.mark.parametrize("arguments", [["tests/test_wf.yml"], ["tests"], ["tests/test_wf.yml", "matrices"]])
+def test_yaml_of_another_plugin_is_left_to_it(root: Path, text: str, arguments: list[str]) -> None:
+    write(root / "conftest.py", OTHER)
+    write(root / "tests" / "test_wf.yml", text)
+    found = collected(root, *arguments)
+    assert found.code == 0, found.text
+    assert "tests/test_wf.yml::step" in found.text
+    assert "ERROR" not in found.text and "Warning" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("conditions: {a: {}}\nnodes: [1]\n", "no recipes"),
+        ("recipe: {a: b}\n", "unknown key 'recipe', did you mean 'recipes'?"),
+        ("Recipes: {a: b}\n", "did you mean 'recipes'?"),
+        ("recipes_form: x\n", "did you mean 'recipes_from'?"),
+        ("\trecipes: {a: b}\n", "YAML does not allow tabs"),
+        ("", "the file is empty"),
+        ("recipes: {", "YAML syntax"),
+        ("x-a: &a {b: 1}\nrecipes: {a: {nodez: 1}}\n", "unknown key 'nodez'"),
+    ],
+)
+def test_an_attempt_at_a_matrix_that_is_named_is_told_of(root: Path, text: str, message: str) -> None:
+    write(root / "attempt.yaml", text)
+    found = collected(root, "attempt.yaml")
+    assert found.code == pytest.ExitCode.INTERRUPTED
+    assert "\nattempt.yaml:" in found.text
+    assert message in found.text, found.text
+
+
+@pytest.mark.parametrize(
+    "text", ["services: {web: {image: x}}\n", "- hosts: all\n", "on: push\njobs: {a: {}}\n", "a text\n"]
+)
+def test_other_yaml_that_is_named_and_not_collected_is_pytests_affair(root: Path, text: str) -> None:
+    write(root / "compose.yaml", text)
+    found = collected(root, "compose.yaml")
+    assert found.code == pytest.ExitCode.USAGE_ERROR
+    assert "not found: " in found.text
+    assert "recipes" not in found.text
+
+
+def test_a_matrix_that_is_named_runs_wherever_it_is(base: Path, root: Path) -> None:
+    write(base / "elsewhere" / "x.yaml")
+    write(
+        root / "deep" / "matrices" / "y.yaml",
+        "x-free: [1, {a: [b]}]\nrecipe_files: ../../*.py\ndefaults: {run: 'true'}\n",
+    )
+    found = collected(root, "--rootdir=.", "../elsewhere/x.yaml", "deep/matrices/y.yaml")
+    assert found.code == 0, found.text
+    assert f"../elsewhere/x.yaml{CELL}" in found.cells
+    assert "deep/matrices/y.yaml::" in found.text
+
+
+@pytest.mark.parametrize("name", ["m.yaml", "deep/matrices/m.yml", "matrix/nightly.YAML"])
+def test_a_matrix_that_no_pattern_matches_is_told_of(root: Path, name: str) -> None:
+    text = "# a comment\nnodes: [1]\nrecipes: {a: b}\nconditions: {c: {}}\n"
+    write(root / name, text)
+    found = collected(root)
+    assert found.code == 0
+    assert found.flat.count(f"{root}/{name}:1: UncollectedWarning: this looks like a matrix") == 1, found.text
+    assert f"relative to rootdir {root}, does not match it. Add a pattern, or name the file" in found.flat
+    # Not where the session does not look: pytest passes by on its way to what is named.
+    assert "UncollectedWarning" not in collected(root, "test_proj.py").text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "recipes: {a: b}\n",
+        "conditions: {recipes: 1}\n",
+        "- recipes: 1\n  conditions: 2\n",
+        "# recipes: conditions:\na: b\n",
+        "recipes: conditions: {",
+    ],
+)
+def test_other_yaml_is_not_told_of(root: Path, text: str) -> None:
+    write(root / "other.yaml", text)
+    assert "Warning" not in collected(root).text
+
+
+# Editors
+
+
+VSCODE = '''
+"""What an editor's plugin does: it describes the tree of items by the attributes that it reads of them."""
+
+import json
+import pytest
+
+
+def pytest_sessionfinish(session):
+    found = [
+        {
+            "id": "::".join([str(item.path), *item.nodeid.split("::")[1:]]),
+            "line": item.location[1] + 1,
+            "name": item.name,
+            "file": str(item.parent.path),
+            "is_function": isinstance(item, pytest.Function) and isinstance(item.parent, pytest.Module),
+            "parametrized": hasattr(item, "callspec"),
+            "function": item.function.__name__,
+        }
+        for item in session.items
+    ]
+    with open("tree.json", "w") as stream:
+        json.dump(found, stream)
+'''
+
+
+def test_the_arguments_of_an_editor(base: Path, root: Path) -> None:
+    write(root / "vscode_pytest.py", VSCODE)
+    link = base / "link"
+    link.symlink_to(root)
+    for way in (root, link):
+        common = (f"--rootdir={way}", "-p", "vscode_pytest")
+        found = collected(root, *common)
+        assert found.code == 0, found.text
+        tree = [
+            node for node in json.loads((root / "tree.json").read_text()) if node["file"].endswith(".yaml")
+        ]
+        assert [(node["name"], node["line"], node["is_function"]) for node in tree] == [("a-1n-c", 1, True)]
+        again = collected(root, *common, tree[0]["id"])
+        assert (again.cells, again.code) == ([f"matrices/m.yaml{CELL}"], 0), again.text
+        assert Session(root, *common, f"{way}/matrices/m.yaml::a-1n-c").code == 0
+
+
+# What it costs
+
+
+PAYS = """
+import sys
+
+LATE = {"pydantic", *(f"pytest_clusterjobs.{name}" for name in ("finding", "uncollected", "globs", "matrix", "collect"))}
+
+def test_it():
+    assert not LATE & set(sys.modules)
+"""
+
+
+def test_a_project_without_matrices_pays_for_nothing(root: Path) -> None:
+    shutil.rmtree(root / "matrices")
+    write(root / "test_proj.py", PAYS)
+    found = Session(root)
+    assert found.code == 0, found.text
