@@ -82,6 +82,8 @@ class Finding:
         self.globs = {text: Glob.of(text) for text in session.config.getini(MATRICES)}
         self.matched: set[str] = set()
         """The patterns that files were found by."""
+        self.left: list[Path] = []
+        """The YAML files that nothing collects."""
         self._paths: dict[str, Path] = {}
         self._folders: dict[tuple[Path, Path], tuple[str, ...] | None] = {}
 
@@ -95,6 +97,10 @@ class Finding:
     def is_second(self, path: Path, nodeid: str) -> bool:
         """Whether a matrix is collected already by another path: two arguments may lead to one file."""
         return self._paths.setdefault(nodeid, path) != path
+
+    def has(self, path: Path) -> bool:
+        """Whether a file is collected as a matrix, by whatever path."""
+        return any(path.samefile(other) for other in self._paths.values() if other.exists())
 
     def is_matrix(self, path: Path, *, taken: bool) -> bool:
         """Whether a YAML file is a matrix. What is not said to be one by a pattern has to look like one.

@@ -100,7 +100,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect YAML files that are matrices; warn of those that look like one and that nothing collects."""
+    """Collect YAML files that are matrices, and keep those that nothing collects."""
     others = yield
     if file_path.suffix.lower() not in SUFFIXES:
         return others
@@ -110,9 +110,7 @@ def pytest_collect_file(
     of_run = checking is not None and checking.has(nodeid)
     if not of_run and not finding.is_matrix(file_path, taken=bool(others)):
         if not others:
-            from .uncollected import warn_of
-
-            warn_of(file_path, finding)
+            finding.left.append(file_path)
         return others
     if finding.is_second(file_path, nodeid):
         return others
@@ -156,12 +154,13 @@ def _finding(session: pytest.Session) -> Finding:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
-    """Report patterns that match nothing as errors in collection: the cells that they stand for are missing."""
-    if not _has_own_patterns(config) or session.testsfailed or config.pluginmanager.hasplugin(_CHECKING):
+    """Say which matrices are not collected. Cells that the project's own patterns stand for are errors if absent."""
+    if not _has_own_patterns(config) and _FINDING not in session.stash:
         return
-    from .uncollected import unmatched
+    from .uncollected import mistakes
 
-    for message in unmatched(_finding(session), session):
+    of_run = config.pluginmanager.hasplugin(_CHECKING)
+    for message in mistakes(_finding(session), session, with_patterns=not of_run):
         report = pytest.CollectReport(MATRICES, "failed", message, [])
         session.ihook.pytest_collectreport(report=report)
 

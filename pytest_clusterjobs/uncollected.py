@@ -31,20 +31,25 @@ class UncollectedWarning(pytest.PytestWarning):
     """A file looks like a matrix, and its cells are not collected."""
 
 
-def warn_of(path: Path, finding: Finding) -> None:
-    """Warn of a file that nothing collects, if it looks like a matrix and lies where the command line looks."""
-    if not _looks_like_one(path) or finding.named_folder(path) is None:
-        return
-    real = path.resolve()
-    if real != path and finding.by_pattern(real):
-        # The same file by another way, as in a folder that is linked into itself.
-        return
+def mistakes(finding: Finding, session: pytest.Session, *, with_patterns: bool) -> Iterator[str]:
+    """Warn of files that look like matrices, and yield what is an error: patterns, and warnings that are to be errors."""
+    for path in finding.left:
+        # pytest passes by what lies beside its way to what the command line names.
+        if _looks_like_one(path) and finding.named_folder(path) is not None and not finding.has(path):
+            try:
+                warnings.warn_explicit(_warning(finding), None, legible(path), 1)
+            except UncollectedWarning as warning:
+                yield f"{finding.nodeid(path)}:1: {warning}"
+    if with_patterns and not session.testsfailed and list(finding.globs) != DEFAULT_MATRICES:
+        yield from _unmatched(finding, session)
+
+
+def _warning(finding: Finding) -> UncollectedWarning:
     patterns = ", ".join(finding.globs) or "no pattern"
-    text = (
+    return UncollectedWarning(
         f"this looks like a matrix, and its cells are not collected: {MATRICES} ({patterns}), relative to rootdir"
         f" {legible(finding.rootdir)}, does not match it. Add a pattern, or name the file on the command line"
     )
-    warnings.warn_explicit(UncollectedWarning(text), None, legible(path), 1)
 
 
 def _looks_like_one(path: Path) -> bool:
@@ -63,11 +68,9 @@ def _looks_like_one(path: Path) -> bool:
     return False
 
 
-def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
+def _unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
     """What is to be said of the project's own patterns that matched nothing where the session has looked."""
     config = session.config
-    if list(finding.globs) == DEFAULT_MATRICES:
-        return
     # One suffix is enough for patterns that come in pairs.
     served = {_without_suffix(text) for text in finding.matched}
     for text, glob in finding.globs.items():

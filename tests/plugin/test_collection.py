@@ -22,6 +22,7 @@ class Session:
     def __init__(self, folder: Path, *arguments: object, pwd: Path | None = None) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments)],
+            check=False,
             cwd=folder,
             env={**os.environ, "PWD": str(pwd or folder)},
             stdout=subprocess.PIPE,
@@ -233,8 +234,14 @@ def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: 
         ("matrices/[x].yaml", "there is no such file below {root}/matrices."),
         ("matrices/*/*.yaml", "there is no such file below {root}/matrices."),
         ("../none/*.yaml", "there is no such file below {root}/../none."),
-        ("../shared/*.yaml", "named on the command line or in testpaths: name {base}/shared there"),
-        ("{base}/shared/*.yaml", "named on the command line or in testpaths: name {base}/shared there"),
+        (
+            "../shared/*.yaml",
+            "pytest looks into what is named on the command line or in testpaths: name {base}/shared there",
+        ),
+        (
+            "{base}/shared/*.yaml",
+            "pytest looks into what is named on the command line or in testpaths: name {base}/shared there",
+        ),
         (".ci/*.yaml", "pytest does not look into .ci/, which norecursedirs (.*) leaves out"),
     ],
 )
@@ -407,7 +414,7 @@ def test_yaml_of_another_plugin_is_left_to_it(root: Path, text: str, arguments: 
         ("recipes_form: x\n", "did you mean 'recipes_from'?"),
         ("\trecipes: {a: b}\n", "YAML does not allow tabs"),
         ("", "the file is empty"),
-        ("recipes: {", "YAML syntax"),
+        ("recipes: {", "a value is missing here"),
         ("x-a: &a {b: 1}\nrecipes: {a: {nodez: 1}}\n", "unknown key 'nodez'"),
     ],
 )
@@ -452,6 +459,14 @@ def test_a_matrix_that_no_pattern_matches_is_told_of(root: Path, name: str) -> N
     assert f"relative to rootdir {root}, does not match it. Add a pattern, or name the file" in found.flat
     # Not where the session does not look: pytest passes by on its way to what is named.
     assert "UncollectedWarning" not in collected(root, "test_proj.py").text
+
+
+def test_where_warnings_are_errors_a_matrix_that_no_pattern_matches_is_one(root: Path) -> None:
+    write(root / "m.yaml")
+    found = collected(root, "-Werror")
+    assert found.code == pytest.ExitCode.INTERRUPTED
+    assert "m.yaml:1: this looks like a matrix" in found.text
+    assert "Traceback" not in found.text
 
 
 @pytest.mark.parametrize(
