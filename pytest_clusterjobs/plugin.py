@@ -157,12 +157,15 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """Say which matrices are not collected. Cells that the project's own patterns stand for are errors if absent."""
     if not _has_own_patterns(config) and _FINDING not in session.stash:
         return
-    from .uncollected import mistakes
+    from .uncollected import unmatched
+    from .uncollected import warn_of_files
 
-    of_run = config.pluginmanager.hasplugin(_CHECKING)
-    for message in mistakes(_finding(session), session, with_patterns=not of_run):
-        report = pytest.CollectReport(MATRICES, "failed", message, [])
-        session.ihook.pytest_collectreport(report=report)
+    finding = _finding(session)
+    warn_of_files(finding, config)
+    if not config.pluginmanager.hasplugin(_CHECKING):
+        for message in unmatched(finding, session):
+            report = pytest.CollectReport(MATRICES, "failed", message, [])
+            session.ihook.pytest_collectreport(report=report)
 
 
 @pytest.fixture

@@ -31,17 +31,22 @@ class UncollectedWarning(pytest.PytestWarning):
     """A file looks like a matrix, and its cells are not collected."""
 
 
-def mistakes(finding: Finding, session: pytest.Session, *, with_patterns: bool) -> Iterator[str]:
-    """Warn of files that look like matrices, and yield what is an error: patterns, and warnings that are to be errors."""
+def warn_of_files(finding: Finding, config: pytest.Config) -> None:
+    """Warn of files that look like matrices, and lie where the session looks for tests."""
     for path in finding.left:
         # pytest passes by what lies beside its way to what the command line names.
         if _looks_like_one(path) and finding.named_folder(path) is not None and not finding.has(path):
-            try:
-                warnings.warn_explicit(_warning(finding), None, legible(path), 1)
-            except UncollectedWarning as warning:
-                yield f"{finding.nodeid(path)}:1: {warning}"
-    if with_patterns and not session.testsfailed and list(finding.globs) != DEFAULT_MATRICES:
-        yield from _unmatched(finding, session)
+            _warn(_warning(finding), legible(path), config)
+
+
+def _warn(warning: UncollectedWarning, path: str, config: pytest.Config) -> None:
+    try:
+        warnings.warn_explicit(warning, None, path, 1)
+    except UncollectedWarning:
+        # Filters that make errors of warnings are about code: a file that lies there does not stop the tests.
+        message = warnings.WarningMessage(warning, UncollectedWarning, path, 1)
+        said = {"warning_message": message, "when": "collect", "nodeid": "", "location": None}
+        config.hook.pytest_warning_recorded.call_historic(kwargs=said)
 
 
 def _warning(finding: Finding) -> UncollectedWarning:
@@ -68,9 +73,11 @@ def _looks_like_one(path: Path) -> bool:
     return False
 
 
-def _unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
-    """What is to be said of the project's own patterns that matched nothing where the session has looked."""
+def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
+    """What is wrong with the project's own patterns that match nothing, where the session has looked."""
     config = session.config
+    if session.testsfailed or list(finding.globs) == DEFAULT_MATRICES:
+        return
     # One suffix is enough for patterns that come in pairs.
     served = {_without_suffix(text) for text in finding.matched}
     for text, glob in finding.globs.items():

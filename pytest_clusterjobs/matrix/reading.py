@@ -19,10 +19,13 @@ def read_regular(path: Path, most: int) -> bytes:
     """The first ``most`` bytes of a file, without waiting for any. Raises OSError, FileNotFoundError for a FIFO or a folder too."""
     # Files of /proc and /sys pass for regular ones, and some of them wait for what comes next.
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with open(number, "rb") as stream:
+    try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
             raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
-        return stream.read(most) or b""
+        with open(number, "rb", closefd=False) as stream:
+            return stream.read(most) or b""
+    finally:
+        os.close(number)
 
 
 def top_level_keys(data: bytes) -> Iterator[str]:

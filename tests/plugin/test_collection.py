@@ -461,12 +461,14 @@ def test_a_matrix_that_no_pattern_matches_is_told_of(root: Path, name: str) -> N
     assert "UncollectedWarning" not in collected(root, "test_proj.py").text
 
 
-def test_where_warnings_are_errors_a_matrix_that_no_pattern_matches_is_one(root: Path) -> None:
+def test_where_warnings_are_errors_a_file_that_lies_there_stops_no_test(root: Path) -> None:
     write(root / "m.yaml")
-    found = collected(root, "-Werror")
-    assert found.code == pytest.ExitCode.INTERRUPTED
-    assert "m.yaml:1: this looks like a matrix" in found.text
-    assert "Traceback" not in found.text
+    found = Session(root, "-Werror", "test_proj.py", "m.yaml", "-k", "it")
+    assert "UncollectedWarning" not in found.text
+    found = Session(root, "-Werror", ".")
+    assert "2 passed, 1 warning" in found.text
+    assert "m.yaml:1: UncollectedWarning: this looks like a matrix" in found.flat
+    assert "Warning" not in Session(root, "-Wignore").text
 
 
 @pytest.mark.parametrize(
