@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 import pytest
 
-from .compat import configuration_in
 from .globs import below
 from .globs import Glob
-from .jobs.paths import legible
-from .matrix.reading import MAX_BYTES
-from .matrix.reading import NAMES_RECIPES
-from .matrix.reading import read_regular
-from .matrix.reading import top_level_keys
+from .reading import MAX_BYTES
+from .reading import NAMES_RECIPES
+from .reading import read_regular
+from .reading import top_level_keys
 from .options import MATRICES
 from .options import SUFFIXES
 
@@ -68,6 +65,13 @@ def check_patterns(config: pytest.Config) -> None:
             )
 
 
+def legible(path: str | os.PathLike[str]) -> str:
+    """See :mod:`.jobs.paths`, which only some of the projects with YAML need."""
+    from .jobs.paths import legible
+
+    return legible(path)
+
+
 def source_of(config: pytest.Config) -> str:
     """Where the ini options come from, for messages."""
     return legible(config.inipath.name) if config.inipath is not None else "ini"
@@ -85,6 +89,7 @@ class Finding:
         self.left: list[Path] = []
         """The YAML files that nothing collects."""
         self._paths: dict[str, Path] = {}
+        self._named: dict[Path, Path | None] = {}
         self._folders: dict[tuple[Path, Path], tuple[str, ...] | None] = {}
 
     def nodeid(self, path: Path) -> str:
@@ -146,20 +151,26 @@ class Finding:
         if named is None:
             return None
         globs = [glob for glob in self.globs.values() if not glob.is_anchored]
-        for folder in (named, *named.parents):
-            spellings = list(_spellings(path.parts[len(folder.parts) :]))
-            if any(glob.covers(names) for glob in globs for names in spellings):
-                return folder
+        for depth in range(len(named.parts), 0, -1):
+            names = path.parts[depth:]
+            if any(glob.covers(each) for glob in globs for each in _spellings(names)):
+                return Path(*path.parts[:depth])
         return None
 
     def named_folder(self, path: Path) -> Path | None:
         """The folder that the command line names and a path is in; of a file that it names the file's own."""
+        folder = path.parent
         if self._session.isinitpath(path):
-            return path.parent
-        return next((up for up in path.parents if self._session.isinitpath(up)), None)
+            return folder
+        if folder not in self._named:
+            ways = (folder, *folder.parents)
+            self._named[folder] = next((up for up in ways if self._session.isinitpath(up)), None)
+        return self._named[folder]
 
     def refusal(self, path: Path) -> str | None:
         """Why a matrix cannot run in this session: it belongs to another project."""
+        from .compat import configuration_in
+
         config = self._session.config
         if self.by_pattern(path) or (project := self.project_of(path)) is None:
             return None
@@ -191,6 +202,8 @@ def has_recipes(path: Path) -> bool:
 
 def _is_attempt(path: Path) -> bool:
     """Whether a file is a matrix, or is meant to be one: its mistakes are worth telling."""
+    from difflib import get_close_matches
+
     seen = []
     try:
         data = read_regular(path, MAX_BYTES)

@@ -48,8 +48,8 @@ class Glob:
 
     def covers(self, names: Sequence[str]) -> bool:
         """Whether it matches a path below the folder that its base is relative to."""
-        base = self.base.split("/") if self.base else []
-        return list(names[: len(base)]) == base and self.matches(names[len(base) :])
+        base = tuple(self.base.split("/")) if self.base else ()
+        return tuple(names[: len(base)]) == base and self.matches(names[len(base) :])
 
     @property
     def is_anchored(self) -> bool:

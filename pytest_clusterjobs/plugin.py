@@ -105,13 +105,13 @@ def pytest_collect_file(
     if file_path.suffix.lower() not in SUFFIXES:
         return others
     config, finding = parent.config, _finding(parent.session)
-    nodeid = finding.nodeid(file_path)
     checking: Checking | None = config.pluginmanager.get_plugin(_CHECKING)
-    of_run = checking is not None and checking.has(nodeid)
+    of_run = checking is not None and checking.has(finding.nodeid(file_path))
     if not of_run and not finding.is_matrix(file_path, taken=bool(others)):
         if not others:
             finding.left.append(file_path)
         return others
+    nodeid = finding.nodeid(file_path)
     if finding.is_second(file_path, nodeid):
         return others
     from .collect import MatrixFile

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from .finding import Finding
+from .finding import legible
 from .finding import source_of
 from .globs import Glob
 from .globs import leads_back
 from .globs import TooMany
-from .jobs.paths import legible
-from .matrix.reading import NAMES_RECIPES
-from .matrix.reading import read_regular
-from .matrix.reading import top_level_keys
 from .options import DEFAULT_MATRICES
 from .options import MATRICES
 from .options import SUFFIXES
+from .reading import NAMES_RECIPES
+from .reading import read_regular
+from .reading import top_level_keys
 
 _LOOKED_AT = 256 * 1024
 """Bytes of a file that are searched for a matrix' keys."""

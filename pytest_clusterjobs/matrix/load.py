@@ -29,8 +29,8 @@ from .nodes import Scalar
 from .nodes import Seq
 from .nodes import spot_of
 from .nodes import TAG
-from .reading import MAX_BYTES
-from .reading import read_regular
+from ..reading import MAX_BYTES
+from ..reading import read_regular
 from .syntax import explained
 
 try:
