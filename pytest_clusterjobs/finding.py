@@ -11,12 +11,12 @@ import pytest
 
 from .globs import below
 from .globs import Glob
+from .options import MATRICES
+from .options import SUFFIXES
 from .reading import MAX_BYTES
 from .reading import NAMES_RECIPES
 from .reading import read_regular
 from .reading import top_level_keys
-from .options import MATRICES
-from .options import SUFFIXES
 
 _TELLING = frozenset({"conditions", "nodes", "axes", "overrides"})
 """Other keys of a matrix that hardly stand at the top of anything else."""
@@ -151,9 +151,9 @@ class Finding:
         if named is None:
             return None
         globs = [glob for glob in self.globs.values() if not glob.is_anchored]
+        spellings = list(_spellings(path.parts))
         for depth in range(len(named.parts), 0, -1):
-            names = path.parts[depth:]
-            if any(glob.covers(each) for glob in globs for each in _spellings(names)):
+            if any(glob.covers(parts[depth:]) for glob in globs for parts in spellings):
                 return Path(*path.parts[:depth])
         return None
 
@@ -187,9 +187,9 @@ class Finding:
 def _spellings(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """A path, and the same with its suffix in lower case: ``m.YAML`` is YAML too."""
     yield names
-    stem, suffix = os.path.splitext(names[-1])
-    if suffix != suffix.lower():
-        yield (*names[:-1], stem + suffix.lower())
+    stem, dot, suffix = names[-1].rpartition(".")
+    if not suffix.islower():
+        yield (*names[:-1], f"{stem}{dot}{suffix.lower()}")
 
 
 def has_recipes(path: Path) -> bool:

@@ -20,6 +20,8 @@ from typing import Any
 import yaml
 
 from ..globs import below
+from ..reading import MAX_BYTES
+from ..reading import read_regular
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
@@ -29,8 +31,6 @@ from .nodes import Scalar
 from .nodes import Seq
 from .nodes import spot_of
 from .nodes import TAG
-from ..reading import MAX_BYTES
-from ..reading import read_regular
 from .syntax import explained
 
 try:
