@@ -42,12 +42,15 @@ def refused(pattern: str) -> str | None:
     if any("**" in part and part != "**" for part in pattern.split("/")):
         parts = [_whole(part) for part in pattern.split("/")]
         return f"`**` stands for whole folders: write {'/'.join(parts)}"
-    if pattern.endswith("/") or last in (".", "..") or not (_WILD.search(last) or "." in last):
-        return f"it names a folder: write {'/'.join([*([folders] if folders else []), last])}/**/*.yaml"
-    suffix = Path(last).suffix
-    if not _WILD.search(suffix) and suffix and suffix.lower() not in SUFFIXES:
-        return f"a matrix is a .yaml or .yml file: write {pattern.rstrip('/').removesuffix(suffix)}.yaml"
-    return None
+    below_it = f"{'/'.join([*([folders] if folders else []), last])}/**/*.yaml"
+    if pattern.endswith("/") or last in (".", ".."):
+        return f"it names a folder: write {below_it}"
+    stem, suffix = os.path.splitext(last)
+    if _WILD.search(suffix or last) or suffix.lower() in SUFFIXES:
+        return None
+    if suffix and _WILD.search(last):
+        return f"a matrix is a .yaml or .yml file: write {pattern.removesuffix(suffix)}.yaml"
+    return f"it names no .yaml or .yml file: write {below_it} for what is below a folder"
 
 
 def _whole(part: str) -> str:

@@ -162,10 +162,11 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
     finding = _finding(session)
     warn_of_files(finding, config)
-    if not config.pluginmanager.hasplugin(_CHECKING):
-        for message in unmatched(finding, session):
-            report = pytest.CollectReport(MATRICES, "failed", message, [])
-            session.ihook.pytest_collectreport(report=report)
+    if _has_own_patterns(config) and not config.pluginmanager.hasplugin(_CHECKING):
+        # Also where there are none: what remembers failures, as pytest's cache does, forgets earlier ones by that.
+        mistakes = "\n".join(unmatched(finding, session)) or None
+        report = pytest.CollectReport(MATRICES, "failed" if mistakes else "passed", mistakes, [])
+        session.ihook.pytest_collectreport(report=report)
 
 
 @pytest.fixture

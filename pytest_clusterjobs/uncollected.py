@@ -16,7 +16,6 @@ from .finding import source_of
 from .globs import Glob
 from .globs import leads_back
 from .globs import TooMany
-from .options import DEFAULT_MATRICES
 from .options import MATRICES
 from .options import SUFFIXES
 from .reading import NAMES_RECIPES
@@ -76,7 +75,8 @@ def _looks_like_one(path: Path) -> bool:
 def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
     """What is wrong with the project's own patterns that match nothing, where the session has looked."""
     config = session.config
-    if session.testsfailed or list(finding.globs) == DEFAULT_MATRICES:
+    if session.testsfailed:
+        # Folders that could not be collected may hold what is missing.
         return
     # One suffix is enough for patterns that come in pairs.
     served = {_without_suffix(text) for text in finding.matched}

@@ -21,7 +21,7 @@ class Session:
 
     def __init__(self, folder: Path, *arguments: object, pwd: Path | None = None) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments)],
+            [sys.executable, "-m", "pytest", *map(str, arguments)],
             check=False,
             cwd=folder,
             env={**os.environ, "PWD": str(pwd or folder)},
@@ -209,7 +209,12 @@ def test_patterns_are_pytests_globs(base: Path, root: Path, pattern: str) -> Non
     ("pattern", "fix"),
     [
         ("matrices/", "it names a folder: write matrices/**/*.yaml"),
-        ("matrices", "it names a folder: write matrices/**/*.yaml"),
+        ("matrices", "it names no .yaml or .yml file: write matrices/**/*.yaml"),
+        ("v1.2", "it names no .yaml or .yml file: write v1.2/**/*.yaml"),
+        ('"matrices/*.yaml"', "quotes and commas are no part of a list: write matrices/*.yaml"),
+        ("matrices/*.yaml,", "quotes and commas are no part of a list: write matrices/*.yaml"),
+        ("a/*.yaml, b/*.yml", "each pattern stands on a line of its own: a/*.yaml and b/*.yml"),
+        ("a/*.yaml b/*.yml", "each pattern stands on a line of its own: a/*.yaml and b/*.yml"),
         ("./matrices/.", "it names a folder: write"),
         ("matrices/*.{yaml,yml}", "write a pattern for each, matrices/*.yaml, matrices/*.yml"),
         ("{matrices,nightly}/*.yaml", "write a pattern for each, matrices/*.yaml, nightly/*.yaml"),
@@ -265,6 +270,14 @@ def test_a_pattern_that_matches_nothing_is_an_error_under_xdist(root: Path) -> N
     found = Session(root, "-n1")
     assert found.code != 0
     assert "cluster_matrices: 'nightly/*.yaml' matches no matrix" in found.text, found.text
+
+
+def test_a_pattern_that_was_put_right_is_no_failure_to_be_run_again(root: Path) -> None:
+    project(root, "cluster_matrices = nightly/*.yaml")
+    assert Session(root).code == pytest.ExitCode.INTERRUPTED
+    project(root, "cluster_matrices = matrices/*.yaml")
+    assert Session(root, "--lf").code == 0
+    assert "known failure" not in Session(root, "--lf").text
 
 
 def test_a_pattern_whose_files_are_ignored_on_purpose_is_not_told_of(root: Path) -> None:
