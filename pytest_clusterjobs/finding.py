@@ -23,7 +23,7 @@ _TELLING = frozenset({"conditions", "nodes", "axes", "overrides"})
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _SEPARATED = re.compile(r"(?<=\.yaml)[\s,]+|(?<=\.yml)[\s,]+")
-_WILD = re.compile(r"[*?[]")
+_WILD = re.compile(r"[*?[\]]")
 
 
 def refused(pattern: str) -> str | None:
@@ -45,7 +45,7 @@ def refused(pattern: str) -> str | None:
     below_it = f"{'/'.join([*([folders] if folders else []), last])}/**/*.yaml"
     if pattern.endswith("/") or last in (".", ".."):
         return f"it names a folder: write {below_it}"
-    stem, suffix = os.path.splitext(last)
+    suffix = Path(last).suffix
     if _WILD.search(suffix or last) or suffix.lower() in SUFFIXES:
         return None
     if suffix and _WILD.search(last):
