@@ -28,7 +28,7 @@ _WILD = re.compile(r"[*?[\]]")
 
 def refused(pattern: str) -> str | None:
     """Why a pattern can match no matrix as it is written, and what to write; None if it can."""
-    folders, _, last = pattern.rstrip("/").rpartition("/")
+    last = pattern.rstrip("/").rpartition("/")[2]
     if (bare := pattern.strip("'\",")) != pattern:
         return f"quotes and commas are no part of a list: write {bare}"
     if len(several := _SEPARATED.split(pattern)) > 1:
@@ -42,7 +42,7 @@ def refused(pattern: str) -> str | None:
     if any("**" in part and part != "**" for part in pattern.split("/")):
         parts = [_whole(part) for part in pattern.split("/")]
         return f"`**` stands for whole folders: write {'/'.join(parts)}"
-    below_it = f"{'/'.join([*([folders] if folders else []), last])}/**/*.yaml"
+    below_it = f"{os.path.normpath(pattern)}/**/*.yaml"
     if pattern.endswith("/") or last in (".", ".."):
         return f"it names a folder: write {below_it}"
     suffix = Path(last).suffix

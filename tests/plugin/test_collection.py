@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -17,28 +18,57 @@ CELL = "::a-1n-c"
 
 
 class Session:
-    """What one pytest process said."""
+    """What one pytest session said."""
 
-    def __init__(self, folder: Path, *arguments: object, pwd: Path | None = None) -> None:
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+        self.flat = " ".join(text.split())
+        self.cells = sorted(line for line in text.splitlines() if line.endswith(CELL))
+
+
+class Start(Protocol):
+    """Starts pytest in a folder."""
+
+    def __call__(self, folder: Path, *arguments: object) -> Session: ...
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Starts pytest in this process."""
+
+    def start(folder: Path, *arguments: object) -> Session:
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            done = pytester.runpytest_inprocess(*map(str, arguments))
+        return Session(int(done.ret), done.stdout.str() + done.stderr.str())
+
+    return start
+
+
+@pytest.fixture
+def run_apart() -> Start:
+    """Starts pytest in a process of its own, for what depends on one: workers, filters of warnings, imports."""
+
+    def start(folder: Path, *arguments: object) -> Session:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *map(str, arguments)],
             check=False,
             cwd=folder,
-            env={**os.environ, "PWD": str(pwd or folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=60,
         )
-        self.code = done.returncode
-        self.text = done.stdout
-        self.flat = " ".join(done.stdout.split())
-        self.cells = sorted(line for line in done.stdout.splitlines() if line.endswith(CELL))
+        return Session(done.returncode, done.stdout)
+
+    return start
 
 
-def collected(folder: Path, *arguments: object) -> Session:
+@pytest.fixture
+def collect(run: Start) -> Start:
     """What pytest collects when it is started in a folder."""
-    return Session(folder, "--collect-only", "-q", *arguments)
+    return lambda folder, *arguments: run(folder, "--collect-only", "-q", *arguments)
 
 
 def write(path: Path, text: str = ONE) -> Path:
@@ -72,109 +102,110 @@ def project(folder: Path, *ini: str) -> Path:
 @pytest.mark.parametrize("option", ["--rootdir={link}", "-c{link}/pytest.ini"])
 @pytest.mark.parametrize("argument", [[], ["matrices"], ["matrices/m.yaml"], ["matrices/m.yaml::a-1n-c"]])
 def test_a_rootdir_that_is_reached_by_a_link(
-    base: Path, root: Path, option: str, argument: list[str]
+    base: Path, root: Path, option: str, argument: list[str], collect: Start
 ) -> None:
     link = base / "link"
     link.symlink_to(root)
-    found = collected(root, option.format(link=link), *argument)
+    found = collect(root, option.format(link=link), *argument)
     assert (found.cells, found.code) == ([f"matrices/m.yaml{CELL}"], 0), found.text
 
 
-def test_a_run_by_a_link_is_checked_by_the_link(base: Path, root: Path) -> None:
+def test_a_run_by_a_link_is_checked_by_the_link(base: Path, root: Path, run: Start) -> None:
     link = base / "link"
     link.symlink_to(root)
     write(root / "other.yaml")
     for named in (["matrices"], ["other.yaml"]):
-        launched = Session(root, f"--rootdir={link}", "--cluster-launch", *named)
+        launched = run(root, f"--rootdir={link}", "--cluster-launch", *named)
         assert launched.code == 0, launched.text
-        checked = Session(root, f"--rootdir={link}", "--cluster-check", "--cluster-check-wait", "-v")
+        checked = run(root, f"--rootdir={link}", "--cluster-check", "--cluster-check-wait", "-v")
         assert "1 passed" in checked.text, checked.text
         assert checked.code == 0
 
 
-def test_a_file_that_two_arguments_lead_to_is_collected_once(base: Path, root: Path) -> None:
+def test_a_file_that_two_arguments_lead_to_is_collected_once(base: Path, root: Path, collect: Start) -> None:
     link = base / "link"
     link.symlink_to(root)
-    found = collected(base, f"--rootdir={root}", "proj/matrices", "link/matrices")
+    found = collect(base, f"--rootdir={root}", "proj/matrices", "link/matrices")
     assert found.cells == [f"matrices/m.yaml{CELL}"], found.text
 
 
-def test_a_mistake_is_told_by_the_path_from_rootdir(base: Path, root: Path) -> None:
+def test_a_mistake_is_told_by_the_path_from_rootdir(base: Path, root: Path, collect: Start) -> None:
     (base / "link").symlink_to(root)
     write(root / "matrices" / "m.yaml", "recipes: {a: b}\nnodez: [1]\n")
-    assert "\nmatrices/m.yaml:2:1: unknown key" in collected(root, f"--rootdir={base}/link").text
+    assert "\nmatrices/m.yaml:2:1: unknown key" in collect(root, f"--rootdir={base}/link").text
 
 
-def test_from_a_folder_below(root: Path) -> None:
+def test_from_a_folder_below(root: Path, collect: Start) -> None:
     (root / "tests").mkdir()
-    assert collected(root / "matrices").cells == [f"matrices/m.yaml{CELL}"]
-    assert collected(root / "tests", "..").cells == [f"matrices/m.yaml{CELL}"]
+    assert collect(root / "matrices").cells == [f"matrices/m.yaml{CELL}"]
+    assert collect(root / "tests", "..").cells == [f"matrices/m.yaml{CELL}"]
 
 
 @pytest.mark.parametrize("arguments", [["proj"], ["proj/matrices"], ["proj/matrices/m.yaml"]])
 @pytest.mark.parametrize("with_ini", [True, False])
-def test_from_a_parent_folder(base: Path, root: Path, arguments: list[str], with_ini: bool) -> None:
+def test_from_a_parent_folder(
+    base: Path, root: Path, arguments: list[str], with_ini: bool, collect: Start
+) -> None:
     if not with_ini:
         (root / "pytest.ini").unlink()
-    found = collected(base, *arguments)
+    found = collect(base, *arguments)
     assert found.cells == [f"{'' if with_ini else 'proj/'}matrices/m.yaml{CELL}"], found.text
     assert found.code == 0
 
 
-def test_from_a_parent_folder_without_naming_the_project(base: Path, root: Path) -> None:
-    found = collected(base)
+def test_from_a_parent_folder_without_naming_the_project(base: Path, root: Path, collect: Start) -> None:
+    found = collect(base)
     assert not found.cells
     assert f"{root}/matrices/m.yaml:1: UncollectedWarning: this looks like a matrix, and its" in found.flat
 
 
-def test_from_inside_the_folder_of_a_project_without_settings(root: Path) -> None:
+def test_from_inside_the_folder_of_a_project_without_settings(root: Path, collect: Start) -> None:
     (root / "pytest.ini").unlink()
-    assert collected(root / "matrices").cells == [f"m.yaml{CELL}"]
+    assert collect(root / "matrices").cells == [f"m.yaml{CELL}"]
 
 
-def test_projects_without_settings_on_one_command_line(base: Path) -> None:
+def test_projects_without_settings_on_one_command_line(base: Path, collect: Start) -> None:
     for name in "ab":
         (project(base / name) / "pytest.ini").unlink()
-    assert collected(base, "a", "b").cells == [f"a/matrices/m.yaml{CELL}", f"b/matrices/m.yaml{CELL}"]
+    assert collect(base, "a", "b").cells == [f"a/matrices/m.yaml{CELL}", f"b/matrices/m.yaml{CELL}"]
 
 
 @pytest.mark.parametrize("what", ["", "/matrices", "/matrices/m.yaml"])
-@pytest.mark.parametrize("workers", [[], ["-n1"]])
-def test_projects_with_settings_on_one_command_line(base: Path, what: str, workers: list[str]) -> None:
+def test_projects_with_settings_on_one_command_line(base: Path, what: str, collect: Start) -> None:
     a, b = project(base / "a"), project(base / "b")
-    found = collected(base, *workers, f"a{what}", f"b{what}")
-    assert found.code == 2 or (workers and found.code != 0), found.text
+    found = collect(base, f"a{what}", f"b{what}")
+    assert found.code == pytest.ExitCode.INTERRUPTED, found.text
     message = f"../b/matrices/m.yaml: belongs to another project ({b}/pytest.ini) than this session, whose rootdir is {a}:"
     assert message in found.flat
     pasted = re.search(r"itself: pytest (\S+) (\S+)", found.flat)
     assert pasted is not None
-    assert collected(base, *pasted.groups()).cells == [f"matrices/m.yaml{CELL}"]
+    assert collect(base, *pasted.groups()).cells == [f"matrices/m.yaml{CELL}"]
 
 
-def test_a_project_within_a_project_is_one_of_its_own(base: Path) -> None:
+def test_a_project_within_a_project_is_one_of_its_own(base: Path, collect: Start) -> None:
     outer = project(base / "outer")
     project(outer / "inner")
-    found = collected(outer, ".", "--rootdir=.", "inner", "--keep-duplicates")
+    found = collect(outer, ".", "--rootdir=.", "inner", "--keep-duplicates")
     assert "inner/matrices/m.yaml: belongs to another project" in found.flat
     # Where the outer one's own patterns name it, it is the outer one's.
     write(outer / "pytest.ini", "[pytest]\ncluster_matrices = **/matrices/*.yaml\n")
-    assert collected(outer).cells == [f"inner/matrices/m.yaml{CELL}", f"matrices/m.yaml{CELL}"]
+    assert collect(outer).cells == [f"inner/matrices/m.yaml{CELL}", f"matrices/m.yaml{CELL}"]
 
 
-def test_rootdir_above_the_projects_own_settings(base: Path, root: Path) -> None:
-    found = collected(base, "--rootdir=.", "proj")
+def test_rootdir_above_the_projects_own_settings(base: Path, root: Path, collect: Start) -> None:
+    found = collect(base, "--rootdir=.", "proj")
     assert (found.cells, found.code) == ([f"proj/matrices/m.yaml{CELL}"], 0), found.text
 
 
-def test_settings_elsewhere(base: Path, root: Path) -> None:
+def test_settings_elsewhere(base: Path, root: Path, collect: Start) -> None:
     write(base / "ci" / "pytest.ini", "[pytest]\n")
-    found = collected(root, "-c", "../ci/pytest.ini")
+    found = collect(root, "-c", "../ci/pytest.ini")
     assert found.code == 2
     assert f"belongs to another project ({root}/pytest.ini)" in found.flat
     assert f"--rootdir={root} " in found.flat
-    assert collected(root, "-c", "../ci/pytest.ini", "--rootdir=.").cells == [f"matrices/m.yaml{CELL}"]
+    assert collect(root, "-c", "../ci/pytest.ini", "--rootdir=.").cells == [f"matrices/m.yaml{CELL}"]
     (root / "pytest.ini").unlink()
-    assert collected(root, "-c", "../ci/pytest.ini").cells == [f"../proj/matrices/m.yaml{CELL}"]
+    assert collect(root, "-c", "../ci/pytest.ini").cells == [f"../proj/matrices/m.yaml{CELL}"]
 
 
 # Patterns
@@ -198,10 +229,10 @@ def test_settings_elsewhere(base: Path, root: Path) -> None:
         "matrices//m.yaml",
     ],
 )
-def test_patterns_are_pytests_globs(base: Path, root: Path, pattern: str) -> None:
+def test_patterns_are_pytests_globs(base: Path, root: Path, pattern: str, collect: Start) -> None:
     (base / "link").symlink_to(root)
     project(root, f"cluster_matrices = {pattern.format(base=base)}")
-    found = collected(root)
+    found = collect(root)
     assert (found.cells, found.code) == ([f"matrices/m.yaml{CELL}"], 0), found.text
 
 
@@ -224,9 +255,9 @@ def test_patterns_are_pytests_globs(base: Path, root: Path, pattern: str) -> Non
         ("matrices/*.json", "a matrix is a .yaml or .yml file: write matrices/*.yaml"),
     ],
 )
-def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: str) -> None:
+def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: str, collect: Start) -> None:
     project(root, f"cluster_matrices = {pattern}")
-    found = collected(root, "test_proj.py")
+    found = collect(root, "test_proj.py")
     assert found.code == pytest.ExitCode.USAGE_ERROR
     assert f"ERROR: pytest.ini: cluster_matrices: '{pattern}' can match no matrix: " in found.text
     assert fix in found.text
@@ -250,52 +281,63 @@ def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: 
         (".ci/*.yaml", "pytest does not look into .ci/, which norecursedirs (.*) leaves out"),
     ],
 )
-def test_a_pattern_that_matches_nothing_is_an_error(base: Path, root: Path, pattern: str, why: str) -> None:
+def test_a_pattern_that_matches_nothing_is_an_error(
+    base: Path, root: Path, pattern: str, why: str, collect: Start, run: Start
+) -> None:
     pattern = pattern.format(base=base)
     write(base / "shared" / "m.yaml")
     write(root / ".ci" / "m.yaml")
     project(root, f"cluster_matrices = {pattern}")
-    found = Session(root)
+    found = run(root)
     assert found.code == pytest.ExitCode.INTERRUPTED
     message = (
         f"pytest.ini: cluster_matrices: '{pattern}' matches no matrix: {why.format(base=base, root=root)}"
     )
     assert message in found.flat, found.text
     # A session that does not look there cannot say so, and one that is told to ignore it knows.
-    assert collected(root, "test_proj.py").code == 0
+    assert collect(root, "test_proj.py").code == 0
 
 
-def test_a_pattern_that_matches_nothing_is_an_error_under_xdist(root: Path) -> None:
-    project(root, "cluster_matrices = nightly/*.yaml")
-    found = Session(root, "-n1")
+def test_mistakes_reach_the_controller_of_xdist(base: Path, root: Path, run_apart: Start) -> None:
+    project(root, "cluster_matrices =", "  matrices/*.yaml", "  nightly/*.yaml")
+    write(root / "other" / "x.yaml")
+    (root / "matrices" / "gone.yaml").symlink_to("nowhere")
+    project(base / "b")
+    found = run_apart(root, "-n1", ".", "../b", "--rootdir=.")
+    assert found.code != 0
+    assert "matrices/gone.yaml:1:1: no such file: the link leads to" in found.text, found.text
+    assert "../b/matrices/m.yaml: belongs to another project" in found.text
+    assert "UncollectedWarning: this looks like a matrix" in found.text
+    (root / "matrices" / "gone.yaml").unlink()
+    found = run_apart(root, "-n1")
     assert found.code != 0
     assert "cluster_matrices: 'nightly/*.yaml' matches no matrix" in found.text, found.text
 
 
-def test_a_pattern_that_was_put_right_is_no_failure_to_be_run_again(root: Path) -> None:
+def test_a_pattern_that_was_put_right_is_no_failure_to_be_run_again(root: Path, run: Start) -> None:
     project(root, "cluster_matrices = nightly/*.yaml")
-    assert Session(root).code == pytest.ExitCode.INTERRUPTED
+    assert run(root).code == pytest.ExitCode.INTERRUPTED
     project(root, "cluster_matrices = matrices/*.yaml")
-    assert Session(root, "--lf").code == 0
-    assert "known failure" not in Session(root, "--lf").text
+    assert run(root, "--lf").code == 0
+    assert "known failure" not in run(root, "--lf").text
 
 
-def test_a_pattern_whose_files_are_ignored_on_purpose_is_not_told_of(root: Path) -> None:
+def test_a_pattern_whose_files_are_ignored_on_purpose_is_not_told_of(root: Path, collect: Start) -> None:
     project(root, "cluster_matrices = matrices/*.yaml")
-    assert collected(root, "--ignore=matrices").code == 0
+    assert collect(root, "--ignore=matrices").code == 0
 
 
-def test_one_suffix_of_a_pair_is_enough(root: Path) -> None:
+def test_one_suffix_of_a_pair_is_enough(root: Path, collect: Start) -> None:
     project(root, "cluster_matrices =", "  matrices/*.yaml", "  matrices/*.yml", "  nightly/*.yml")
-    found = collected(root)
+    found = collect(root)
     assert found.text.count("matches no matrix") == 1
     assert "'nightly/*.yml' matches no matrix" in found.text
 
 
-def test_a_check_judges_its_run_whatever_the_patterns_are(root: Path) -> None:
-    assert Session(root, "--cluster-launch").code == 0
+def test_a_check_judges_its_run_whatever_the_patterns_are(root: Path, run: Start) -> None:
+    assert run(root, "--cluster-launch").code == 0
     project(root, "cluster_matrices = nightly/*.yaml")
-    checked = Session(root, "--cluster-check", "--cluster-check-wait")
+    checked = run(root, "--cluster-check", "--cluster-check-wait")
     assert checked.code == 0, checked.text
     assert "matches no matrix" not in checked.text
 
@@ -304,81 +346,83 @@ def test_a_check_judges_its_run_whatever_the_patterns_are(root: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [[], ["matrices/o.YAML"]])
-def test_a_suffix_in_upper_case(root: Path, named: list[str]) -> None:
+def test_a_suffix_in_upper_case(root: Path, named: list[str], collect: Start) -> None:
     (root / "matrices" / "m.yaml").rename(root / "matrices" / "o.YAML")
-    assert collected(root, *named).cells == [f"matrices/o.YAML{CELL}"]
+    assert collect(root, *named).cells == [f"matrices/o.YAML{CELL}"]
 
 
-def test_a_suffix_in_upper_case_under_xdist(root: Path) -> None:
+def test_a_suffix_in_upper_case_under_xdist(root: Path, run_apart: Start) -> None:
     (root / "matrices" / "m.yaml").rename(root / "matrices" / "o.YML")
-    found = Session(root, "-n1")
+    found = run_apart(root, "-n1")
     assert "2 passed" in found.text, found.text
 
 
-def test_a_pattern_may_ask_for_upper_case(root: Path) -> None:
+def test_a_pattern_may_ask_for_upper_case(root: Path, collect: Start) -> None:
     project(root, "cluster_matrices = matrices/*.YAML")
     write(root / "matrices" / "o.YAML")
-    assert collected(root).cells == [f"matrices/o.YAML{CELL}"]
+    assert collect(root).cells == [f"matrices/o.YAML{CELL}"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["matrices"], ["matrices", "-n1"]])
+@pytest.mark.parametrize("arguments", [[], ["matrices"]])
 @pytest.mark.parametrize("target", ["nowhere.yaml", "gone.YML", "."])
-def test_a_link_that_leads_nowhere_is_a_mistake(root: Path, target: str, arguments: list[str]) -> None:
+def test_a_link_that_leads_nowhere_is_a_mistake(
+    root: Path, target: str, arguments: list[str], collect: Start, run: Start
+) -> None:
     name = "gone.YML" if target == "gone.YML" else "gone.yaml"
     link = root / "matrices" / name
     link.symlink_to(name if target == "." else target)
-    found = Session(root, *arguments)
+    found = run(root, *arguments)
     assert found.code != 0
     assert f"matrices/{name}:1:1: " in found.text, found.text
-    assert collected(root, f"--ignore=matrices/{name}").code == 0
+    assert collect(root, f"--ignore=matrices/{name}").code == 0
 
 
-def test_links_that_lead_nowhere_elsewhere_are_others(root: Path) -> None:
+def test_links_that_lead_nowhere_elsewhere_are_others(root: Path, collect: Start) -> None:
     (root / "gone.yaml").symlink_to("nowhere")
     (root / "matrices" / "gone.txt").symlink_to("nowhere")
-    assert collected(root).code == 0
+    assert collect(root).code == 0
 
 
-def test_folders_that_are_linked_into_themselves_are_looked_into_once(root: Path) -> None:
+def test_folders_that_are_linked_into_themselves_are_looked_into_once(root: Path, collect: Start) -> None:
     for number in range(3):
         (root / "matrices" / f"again{number}").symlink_to(".")
         (root / "matrices" / f"up{number}").symlink_to("..")
-    found = collected(root)
+    found = collect(root)
     assert (found.cells, found.code) == ([f"matrices/m.yaml{CELL}"], 0)
     (root / "self").symlink_to(".")
-    found = collected(root)
+    found = collect(root)
     assert found.cells == [f"matrices/m.yaml{CELL}"]
     assert "UncollectedWarning" not in found.text
 
 
-def test_a_linked_folder_is_looked_into(base: Path, root: Path) -> None:
+def test_a_linked_folder_is_looked_into(base: Path, root: Path, collect: Start) -> None:
     write(base / "shared" / "deep" / "s.yaml")
     (root / "matrices" / "shared").symlink_to(base / "shared")
-    assert f"matrices/shared/deep/s.yaml{CELL}" in collected(root).cells
+    assert f"matrices/shared/deep/s.yaml{CELL}" in collect(root).cells
     (root / "nightly").symlink_to("matrices")
     # The same files by another name, without a pattern that says so.
-    found = collected(root)
+    found = collect(root)
     assert len(found.cells) == 2
     assert "UncollectedWarning" not in found.text
 
 
-def test_the_machine_is_not_searched(root: Path) -> None:
+def test_the_machine_is_not_searched(root: Path, collect: Start) -> None:
     (root / "configs").mkdir()
     (root / "configs" / "machine").symlink_to("/proc")
     (root / "configs" / "again").symlink_to(".")
     text = "recipe_files: ['../configs/**/*.yaml', /proc/**]\nrecipes: {a: b}\ndefaults: {run: x}\n"
     write(root / "matrices" / "m.yaml", text)
-    found = collected(root, "matrices")
+    found = collect(root, "matrices")
     assert found.code == 2
     assert "'/proc/**' is outside of rootdir" in found.text, found.text
 
 
-def test_a_file_that_waits_for_what_comes_next_is_not_waited_for(root: Path) -> None:
+def test_a_file_that_waits_for_what_comes_next_is_not_waited_for(root: Path, collect: Start) -> None:
     if not os.access("/proc/kmsg", os.R_OK):
         pytest.skip("only root reads /proc/kmsg")
     (root / "matrices" / "k.yaml").symlink_to("/proc/kmsg")
     (root / "k.yaml").symlink_to("/proc/kmsg")
-    found = collected(root)
+    found = collect(root)
     assert found.code in (0, 2)
 
 
@@ -409,10 +453,12 @@ def pytest_collect_file(file_path, parent):
     "text", ["jobs: {x: 1}\n", "conditions: {a: 1}\nnodes: [1]\n", "- a list\n", "", "\t:"]
 )
 @pytest.mark.parametrize("arguments", [["tests/test_wf.yml"], ["tests"], ["tests/test_wf.yml", "matrices"]])
-def test_yaml_of_another_plugin_is_left_to_it(root: Path, text: str, arguments: list[str]) -> None:
+def test_yaml_of_another_plugin_is_left_to_it(
+    root: Path, text: str, arguments: list[str], collect: Start
+) -> None:
     write(root / "conftest.py", OTHER)
     write(root / "tests" / "test_wf.yml", text)
-    found = collected(root, *arguments)
+    found = collect(root, *arguments)
     assert found.code == 0, found.text
     assert "tests/test_wf.yml::step" in found.text
     assert "ERROR" not in found.text and "Warning" not in found.text
@@ -431,9 +477,11 @@ def test_yaml_of_another_plugin_is_left_to_it(root: Path, text: str, arguments: 
         ("x-a: &a {b: 1}\nrecipes: {a: {nodez: 1}}\n", "unknown key 'nodez'"),
     ],
 )
-def test_an_attempt_at_a_matrix_that_is_named_is_told_of(root: Path, text: str, message: str) -> None:
+def test_an_attempt_at_a_matrix_that_is_named_is_told_of(
+    root: Path, text: str, message: str, collect: Start
+) -> None:
     write(root / "attempt.yaml", text)
-    found = collected(root, "attempt.yaml")
+    found = collect(root, "attempt.yaml")
     assert found.code == pytest.ExitCode.INTERRUPTED
     assert "\nattempt.yaml:" in found.text
     assert message in found.text, found.text
@@ -442,46 +490,48 @@ def test_an_attempt_at_a_matrix_that_is_named_is_told_of(root: Path, text: str, 
 @pytest.mark.parametrize(
     "text", ["services: {web: {image: x}}\n", "- hosts: all\n", "on: push\njobs: {a: {}}\n", "a text\n"]
 )
-def test_other_yaml_that_is_named_and_not_collected_is_pytests_affair(root: Path, text: str) -> None:
+def test_other_yaml_that_is_named_and_not_collected_is_pytests_affair(
+    root: Path, text: str, collect: Start
+) -> None:
     write(root / "compose.yaml", text)
-    found = collected(root, "compose.yaml")
+    found = collect(root, "compose.yaml")
     assert found.code == pytest.ExitCode.USAGE_ERROR
     assert "not found: " in found.text
     assert "recipes" not in found.text
 
 
-def test_a_matrix_that_is_named_runs_wherever_it_is(base: Path, root: Path) -> None:
+def test_a_matrix_that_is_named_runs_wherever_it_is(base: Path, root: Path, collect: Start) -> None:
     write(base / "elsewhere" / "x.yaml")
     write(
         root / "deep" / "matrices" / "y.yaml",
         "x-free: [1, {a: [b]}]\nrecipe_files: ../../*.py\ndefaults: {run: 'true'}\n",
     )
-    found = collected(root, "--rootdir=.", "../elsewhere/x.yaml", "deep/matrices/y.yaml")
+    found = collect(root, "--rootdir=.", "../elsewhere/x.yaml", "deep/matrices/y.yaml")
     assert found.code == 0, found.text
     assert f"../elsewhere/x.yaml{CELL}" in found.cells
     assert "deep/matrices/y.yaml::" in found.text
 
 
 @pytest.mark.parametrize("name", ["m.yaml", "deep/matrices/m.yml", "matrix/nightly.YAML"])
-def test_a_matrix_that_no_pattern_matches_is_told_of(root: Path, name: str) -> None:
+def test_a_matrix_that_no_pattern_matches_is_told_of(root: Path, name: str, collect: Start) -> None:
     text = "# a comment\nnodes: [1]\nrecipes: {a: b}\nconditions: {c: {}}\n"
     write(root / name, text)
-    found = collected(root)
+    found = collect(root)
     assert found.code == 0
     assert found.flat.count(f"{root}/{name}:1: UncollectedWarning: this looks like a matrix") == 1, found.text
     assert f"relative to rootdir {root}, does not match it. Add a pattern, or name the file" in found.flat
     # Not where the session does not look: pytest passes by on its way to what is named.
-    assert "UncollectedWarning" not in collected(root, "test_proj.py").text
+    assert "UncollectedWarning" not in collect(root, "test_proj.py").text
 
 
-def test_where_warnings_are_errors_a_file_that_lies_there_stops_no_test(root: Path) -> None:
+def test_where_warnings_are_errors_a_file_that_lies_there_stops_no_test(root: Path, run_apart: Start) -> None:
     write(root / "m.yaml")
-    found = Session(root, "-Werror", "test_proj.py", "m.yaml", "-k", "it")
+    found = run_apart(root, "-Werror", "test_proj.py", "m.yaml", "-k", "it")
     assert "UncollectedWarning" not in found.text
-    found = Session(root, "-Werror", ".")
+    found = run_apart(root, "-Werror", ".")
     assert "2 passed, 1 warning" in found.text
     assert "m.yaml:1: UncollectedWarning: this looks like a matrix" in found.flat
-    assert "Warning" not in Session(root, "-Wignore").text
+    assert "Warning" not in run_apart(root, "-Wignore").text
 
 
 @pytest.mark.parametrize(
@@ -494,9 +544,9 @@ def test_where_warnings_are_errors_a_file_that_lies_there_stops_no_test(root: Pa
         "recipes: conditions: {",
     ],
 )
-def test_other_yaml_is_not_told_of(root: Path, text: str) -> None:
+def test_other_yaml_is_not_told_of(root: Path, text: str, collect: Start) -> None:
     write(root / "other.yaml", text)
-    assert "Warning" not in collected(root).text
+    assert "Warning" not in collect(root).text
 
 
 # Editors
@@ -527,21 +577,21 @@ def pytest_sessionfinish(session):
 '''
 
 
-def test_the_arguments_of_an_editor(base: Path, root: Path) -> None:
+def test_the_arguments_of_an_editor(base: Path, root: Path, run_apart: Start) -> None:
     write(root / "vscode_pytest.py", VSCODE)
     link = base / "link"
     link.symlink_to(root)
     for way in (root, link):
         common = (f"--rootdir={way}", "-p", "vscode_pytest")
-        found = collected(root, *common)
+        found = run_apart(root, "--collect-only", "-q", *common)
         assert found.code == 0, found.text
         tree = [
             node for node in json.loads((root / "tree.json").read_text()) if node["file"].endswith(".yaml")
         ]
         assert [(node["name"], node["line"], node["is_function"]) for node in tree] == [("a-1n-c", 1, True)]
-        again = collected(root, *common, tree[0]["id"])
+        again = run_apart(root, "--collect-only", "-q", *common, tree[0]["id"])
         assert (again.cells, again.code) == ([f"matrices/m.yaml{CELL}"], 0), again.text
-        assert Session(root, *common, f"{way}/matrices/m.yaml::a-1n-c").code == 0
+        assert run_apart(root, *common, f"{way}/matrices/m.yaml::a-1n-c").code == 0
 
 
 # What it costs
@@ -557,8 +607,8 @@ def test_it():
 """
 
 
-def test_a_project_without_matrices_pays_for_nothing(root: Path) -> None:
+def test_a_project_without_matrices_pays_for_nothing(root: Path, run_apart: Start) -> None:
     shutil.rmtree(root / "matrices")
     write(root / "test_proj.py", PAYS)
-    found = Session(root)
+    found = run_apart(root)
     assert found.code == 0, found.text
