@@ -25,6 +25,7 @@ from .engine.ledger import Ledger
 from .engine.ledger import LedgerError
 from .engine.records import Registration
 from .engine.records import Xfail
+from .globs import below
 from .judge.text import harmless
 from .judge.text import one_line
 from .launched import Launched
@@ -77,16 +78,16 @@ class Checking:
         if not self._selects:
             config.args = [*config.args, *map(str, self._out_of_sight())]
 
-    def has(self, path: Path) -> bool:
+    def has(self, nodeid: str) -> bool:
         """Whether a file is one of the run's."""
-        return path in self._paths
+        return nodeid in self._launched.files
 
     def _out_of_sight(self) -> Iterator[Path]:
         unseen = (path for path in self._paths if path.is_file() and not self._is_given(path))
         return (path for path in unseen if not self._is_ignored(path))
 
     def _is_given(self, path: Path) -> bool:
-        return any(path.is_relative_to(given) for given in self._given)
+        return any(below(path, given) is not None for given in self._given)
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         """Keep what is collected: folders, to put missing files into them, and matrices."""

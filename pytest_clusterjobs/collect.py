@@ -53,6 +53,9 @@ SESSION_KEY = pytest.StashKey[Checks]()
 class MatrixFile(pytest.Module):
     """One matrix. A Module, so that fixtures of every scope find their node."""
 
+    refusal: str | None = None
+    """Why its cells cannot run in this session."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # What conftest files ask of ``request.module`` and ``item.module``; there is nothing to import.
@@ -61,6 +64,8 @@ class MatrixFile(pytest.Module):
 
     def collect(self) -> Iterator[CellItem]:
         """Load the file; cells that ask for the same fixtures share what pytest works out for them."""
+        if self.refusal is not None:
+            raise pytest.UsageError(self.refusal)
         shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
         mistakes: list[Problem] = []
         for found in self._found():

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import time as _time
 from typing import Any
 from typing import Literal
@@ -158,6 +159,19 @@ def notice_session_timeout(session: pytest.Session) -> None:
     expires = session.config.stash.get(SESSION_EXPIRE_KEY, 0.0)
     if expires and expires < _time():
         session.shouldfail = f"session-timeout: {session.config.stash[SESSION_TIMEOUT_KEY]} sec exceeded"
+
+
+def configuration_in(folder: Path) -> Path | None:
+    """The file that has a folder's own configuration of pytest: with arguments in there alone, rootdir is the folder.
+
+    Without the private name there is none, and a matrix is taken for one of the session's project.
+    """
+    try:
+        from _pytest.config.findpaths import locate_config
+    except ImportError:
+        return None
+    root, path, *_ = locate_config(folder, [folder])
+    return path if root == folder else None
 
 
 def inapplicable(config: pytest.Config) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 
 from .engine.runs import new_run_id
 from .engine.runs import runs_dir
+from .options import SUFFIXES
 
 if TYPE_CHECKING:
     from .engine.host import Run
@@ -70,7 +71,7 @@ class Controller:
         """Start with the first worker that has cells."""
         # The ids of Python tests may hold anything, but after their file.
         files = {name.partition("::")[0] for name in ids}
-        wanted = any(name.endswith((".yaml", ".yml")) for name in files) or (self.folder / WANTED).exists()
+        wanted = any(name.lower().endswith(SUFFIXES) for name in files) or (self.folder / WANTED).exists()
         if self._run is None and wanted:
             self._run = self._start()
             pump = Thread(target=self._pump, args=[self._run], name="clusterjobs-pump", daemon=True)

@@ -46,6 +46,16 @@ class Glob:
             places = self._after(places, name)
         return len(self.parts) in places
 
+    def covers(self, names: Sequence[str]) -> bool:
+        """Whether it matches a path below the folder that its base is relative to."""
+        base = tuple(self.base.split("/")) if self.base else ()
+        return tuple(names[: len(base)]) == base and self.matches(names[len(base) :])
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether it leads out of the folder that it is relative to: it is absolute, or begins with ``..``."""
+        return self.base.startswith(("/", ".."))
+
     def files(self, folder: Path, *, hidden: bool = False) -> Iterator[str]:
         """The regular files that it matches below ``folder``, relative to it. Raises TooMany.
 

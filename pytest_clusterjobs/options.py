@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from argparse import ArgumentTypeError
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-DEFAULT_MATRICES = ["matrices/**/*.yaml", "matrices/**/*.yml"]
+MATRICES = "cluster_matrices"
+"""The ini option that says which files are matrices."""
+
+SUFFIXES = (".yaml", ".yml")
+"""What the name of a matrix ends with, in upper or lower case."""
+
+DEFAULT_FOLDER = "matrices"
+
+DEFAULT_MATRICES = [f"{DEFAULT_FOLDER}/**/*{suffix}" for suffix in SUFFIXES]
 
 DEFAULT_MAX_JOBS = 1000
 """Jobs submitted and not ended at the same time, unless said otherwise."""
@@ -76,7 +81,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="go on with a run whose session ended early (default: the latest run)",
     )
     parser.addini(
-        "cluster_matrices",
+        MATRICES,
         type="linelist",
         default=DEFAULT_MATRICES,
         help="globs, relative to rootdir, of the YAML files that are matrices",
@@ -93,19 +98,3 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"a number from 1 up is needed, not {text!r}")
     return int(text)
-
-
-@cache
-def _pattern(glob: str) -> re.Pattern[str]:
-    """A glob over ``/`` paths as a regular expression; ``**/`` matches no folder too."""
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    meanings = {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
-    return re.compile("".join(meanings.get(piece, re.escape(piece)) for piece in pieces))
-
-
-def is_matrix(path: Path, rootdir: Path, globs: list[str]) -> bool:
-    """Whether one of the globs claims ``path``."""
-    if not path.is_relative_to(rootdir):
-        return False
-    relative = path.relative_to(rootdir).as_posix()
-    return any(_pattern(glob).fullmatch(relative) for glob in globs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Generator
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,15 +13,21 @@ import pytest
 
 from .by_hand import uses_jobs
 from .options import add_options
-from .options import is_matrix
+from .options import DEFAULT_FOLDER
+from .options import DEFAULT_MATRICES
+from .options import MATRICES
+from .options import SUFFIXES
 
 if TYPE_CHECKING:
     from .by_hand.jobs import Jobs
     from .checking import Checking
     from .collect import MatrixFile
+    from .finding import Finding
     from .single import CompletionLoop
 
 _COLLECTED = pytest.StashKey[bool]()
+
+_FINDING: pytest.StashKey[Finding] = pytest.StashKey()
 
 _CHECKING = "clusterjobs-checking"
 
@@ -49,10 +55,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the ``timeout`` mark where pytest-timeout does not."""
+    """Declare the ``timeout`` mark where pytest-timeout does not, and refuse patterns that can match nothing."""
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
+    if _has_own_patterns(config):
+        from .finding import check_patterns
+
+        check_patterns(config)
 
 
 def pytest_plugin_registered(plugin_name: str) -> None:
@@ -75,23 +85,77 @@ def pytest_collection(session: pytest.Session) -> None:
         session.config.pluginmanager.register(Checking(session.config), _CHECKING)
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MatrixFile | None:
-    """Claim YAML files that are matrices by pattern, by their run, or that are named on the command line."""
-    if file_path.suffix not in (".yaml", ".yml"):
-        return None
-    config = parent.config
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Collect YAML files that are matrices, and keep those that nothing collects."""
+    others = yield
+    if file_path.suffix.lower() not in SUFFIXES:
+        return others
+    config, finding = parent.config, _finding(parent.session)
     checking: Checking | None = config.pluginmanager.get_plugin(_CHECKING)
-    named = parent.session.isinitpath(file_path) or (checking is not None and checking.has(file_path))
-    if not named and not is_matrix(file_path, config.rootpath, config.getini("cluster_matrices")):
-        return None
+    of_run = checking is not None and checking.has(finding.nodeid(file_path))
+    if not of_run and not finding.is_matrix(file_path, taken=bool(others)):
+        if not others:
+            finding.left.append(file_path)
+        return others
+    nodeid = finding.nodeid(file_path)
+    if finding.is_second(file_path, nodeid):
+        return others
     from .collect import MatrixFile
-    from .jobs.paths import legible
 
     config.stash[_COLLECTED] = True
-    # pytest gives every file outside of rootdir that is named by itself the same, empty node id.
-    nodeid = legible(Path(os.path.relpath(file_path, config.rootpath)).as_posix())
     file: MatrixFile = MatrixFile.from_parent(parent, path=file_path, nodeid=nodeid)
-    return file
+    if not of_run:
+        file.refusal = finding.refusal(file_path)
+    return [*others, file]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """See to links in the folders where matrices are looked for."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and report.passed and _may_look_into(collector):
+        from .uncollected import put_right
+
+        put_right(collector, report.result, _finding(collector.session))
+    return report
+
+
+def _may_look_into(folder: pytest.Directory) -> bool:
+    """What most folders are told by, without an import: whether a matrix may be in there."""
+    return _has_own_patterns(folder.config) or DEFAULT_FOLDER in folder.path.parts
+
+
+def _has_own_patterns(config: pytest.Config) -> bool:
+    return bool(config.getini(MATRICES) != DEFAULT_MATRICES)
+
+
+def _finding(session: pytest.Session) -> Finding:
+    if _FINDING not in session.stash:
+        from .finding import Finding
+
+        session.stash[_FINDING] = Finding(session)
+    return session.stash[_FINDING]
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
+    """Say which matrices are not collected. Cells that the project's own patterns stand for are errors if absent."""
+    if not _has_own_patterns(config) and _FINDING not in session.stash:
+        return
+    from .uncollected import unmatched
+    from .uncollected import warn_of_files
+
+    finding = _finding(session)
+    warn_of_files(finding, config)
+    if _has_own_patterns(config) and not config.pluginmanager.hasplugin(_CHECKING):
+        # Also where there are none: what remembers failures, as pytest's cache does, forgets earlier ones by that.
+        mistakes = "\n".join(unmatched(finding, session)) or None
+        report = pytest.CollectReport(MATRICES, "failed" if mistakes else "passed", mistakes, [])
+        session.ihook.pytest_collectreport(report=report)
 
 
 @pytest.fixture

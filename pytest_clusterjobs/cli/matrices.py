@@ -37,9 +37,12 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
     In a folder, a matrix is what pytest takes for one (ini option cluster_matrices).
     """
     files = list(dict.fromkeys(_files(project, paths)))
-    if not files:
-        raise NotFound(f"no matrix in {', '.join(map(str, paths))}")
     rootdir, site = settings_of_project(project)
+    if not files:
+        found = f"{rootdir}, the project found from here (--rootdir says another)"
+        raise NotFound(
+            f"no matrix in {', '.join(map(str, paths))}: cluster_matrices matches no file there, below {found}"
+        )
     good: list[Matrix] = []
     bad: list[MatrixErrors] = []
     for path in files:

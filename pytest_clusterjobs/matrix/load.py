@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from typing import Any
 
 import yaml
 
+from ..globs import below
+from ..reading import MAX_BYTES
+from ..reading import read_regular
 from .errors import quoted
 from .errors import Reporter
 from .errors import Spot
@@ -34,7 +38,6 @@ try:
 except ImportError:  # PyYAML built without libyaml: the same nodes, more slowly
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-MAX_BYTES = 16 * 2**20
 _MAX_DEPTH = 60
 _SAFE_DEPTH = 15_000
 """What libyaml's composer, which recurses on the C stack, survives at 8 MiB of it."""
@@ -44,10 +47,8 @@ _MAX_NODES = 2_000_000
 
 def display_path(path: Path, rootdir: Path) -> str:
     """``path`` relative to rootdir where possible."""
-    try:
-        return path.relative_to(rootdir).as_posix()
-    except ValueError:
-        return str(path)
+    names = below(path, rootdir)
+    return str(path) if names is None else "/".join(names)
 
 
 def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | None:
@@ -79,11 +80,11 @@ def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
 def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
     spot = Spot(shown, 1, 1)
     try:
-        if not path.is_file():
-            reporter.error(spot, "no such file")
-            return None
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_regular(path, MAX_BYTES + 1)
+    except FileNotFoundError:
+        leads = f": the link leads to {quoted(os.readlink(path))}" if path.is_symlink() else ""
+        reporter.error(spot, f"no such file{leads}")
+        return None
     except OSError as error:
         reporter.error(spot, f"cannot be read: {error.strerror}")
         return None
