@@ -71,6 +71,12 @@ def one_line(text: str, limit: int = 300) -> str:
     return printable(" ".join(text[: 4 * limit].split()), limit)
 
 
+def gist(text: str) -> str:
+    """The first line of ``text``, as by :func:`one_line`; short where more follows, as below pytest's ``assert``."""
+    first, _, more = text.strip().partition("\n")
+    return one_line(first, 100 if more else 300)
+
+
 def counted(number: int, noun: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
