@@ -24,6 +24,7 @@ from .judge import printable
 from .options import DEFAULT_MAX_JOBS
 from .reports.place import is_foreign
 from .reports.place import is_stream
+from .reports.place import leads_nowhere
 from .reports.place import named_in
 from .reports.place import OURS
 from .reports.place import place
@@ -169,6 +170,8 @@ def _why_not(config: pytest.Config, path: Path) -> str | None:
     """Why the JSON report cannot go to a path; None if it can."""
     if path.is_dir():
         return "is a folder: name a file in it"
+    if leads_nowhere(path):
+        return "is a link that leads back to itself: remove it, or name a file"
     other = named_in(vars(config.option), path, config.invocation_params.dir)
     if other is not None:
         return f"is what another option ({other}) names too: give each a file of its own"
