@@ -272,7 +272,9 @@ class Owner:
             if number > 1:
                 notes.append(f"{number} cells are refused: {printable(why, 200)}")
         if self._left:
-            notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
+            notes.append(
+                f"{counted(self._left, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"
+            )
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
         notes += [*self.notes, *self._hooks.troubles]

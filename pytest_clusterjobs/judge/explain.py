@@ -29,7 +29,7 @@ TAIL_CHARACTERS = 3000
 _ENDS = {"reason", "exit_code"}
 """What the headline tells in one."""
 
-_SAID = {SentinelWord.STOPPED: "told to stop (TERM)"}
+_SAID = {SentinelWord.STOPPED: "stopped by TERM"}
 """A sentinel's words that do not speak for themselves."""
 
 _MEANING = {
@@ -195,7 +195,7 @@ def _rank(node: NodeState) -> str:
     """One rank's end: the sentinel's word, the code, the host."""
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
-    silent = "never began" if node.begun is False else "no word"
+    silent = "never began" if node.begun is False else "no report"
     words = [
         silent if report is None else _SAID.get(report.word, str(report.word)),
         *([] if code is None else [str(code)]),
