@@ -25,8 +25,8 @@ from .engine.ledger import Ledger
 from .engine.ledger import LedgerError
 from .engine.records import Registration
 from .engine.records import Xfail
-from .judge.text import harmless
 from .judge.text import one_line
+from .judge.text import unbroken
 from .launched import Launched
 from .launched import LAUNCHED_KEY
 from .marks import as_mark
@@ -161,7 +161,7 @@ class Checking:
                 self._compare(entry, now)
         elif (left_out := self._launched.left_out.get(item.key)) is not None:
             kind, reason = left_out
-            reason = harmless(reason)
+            reason = unbroken(reason)
             skip = pytest.mark.skip(reason=reason)
             item.judge_by(skip if kind == "skip" else pytest.mark.xfail(reason=reason, run=False))
             if now.runs:
@@ -199,7 +199,7 @@ class Checking:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how today's files differ from the launch."""
         for line in self._launched.differences.lines():
-            terminalreporter.write_line(harmless(line), yellow=True)
+            terminalreporter.write_line(unbroken(line), yellow=True)
 
 
 def _means(xfail: Xfail) -> tuple[object, ...]:

@@ -20,8 +20,8 @@ from .for_show import WHY_NOTHING_KEY
 from .jobs import Cell
 from .jobs import CELL_ID
 from .jobs.paths import legible
-from .judge.text import harmless
 from .judge.text import one_line
+from .judge.text import unbroken
 from .launched import Found
 from .launched import LAUNCHED_KEY
 from .marks import check_names
@@ -194,7 +194,7 @@ class CellItem(pytest.Function):
             self.add_marker(decorator(mark))
         skip = (today or cell).skip
         if skip is not None:
-            self.add_marker(pytest.mark.skip(reason=harmless(skip)))
+            self.add_marker(pytest.mark.skip(reason=unbroken(skip)))
 
     def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
         """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""

@@ -20,7 +20,7 @@ from .engine.runs import NoSuchRun
 from .engine.runs import runs_dir
 from .engine.trust import demand_trust
 from .engine.trust import Untrusted
-from .judge import printable
+from .judge.text import one_line
 from .options import DEFAULT_MAX_JOBS
 from .reports.place import is_foreign
 from .reports.place import is_stream
@@ -130,11 +130,11 @@ def _find(config: pytest.Config, word: str, name: str) -> Path:
         demand_trust(found / LEDGER)
         return found
     except Untrusted as error:
-        raise pytest.UsageError(f"--cluster-{word}: {printable(str(error), 1000)}") from error
+        raise pytest.UsageError(f"--cluster-{word}: {one_line(str(error), 1000)}") from error
     except NoSuchRun as error:
         hint = f" (paths stand before --cluster-{word}, or write --cluster-{word}=RUN)"
         raise pytest.UsageError(
-            f"--cluster-{word}: {printable(str(error), 1000)}{hint if Path(name).exists() else ''}"
+            f"--cluster-{word}: {one_line(str(error), 1000)}{hint if Path(name).exists() else ''}"
         ) from error
 
 
@@ -155,7 +155,7 @@ def _json_path(config: pytest.Config) -> Path | None:
     if config.option.cluster_json:
         path = place(config.option.cluster_json, start)
         if path is not None and (why := _why_not(config, path)) is not None:
-            raise pytest.UsageError(f"--cluster-json: {printable(str(path), 500)} {why}")
+            raise pytest.UsageError(f"--cluster-json: {one_line(str(path), 500)} {why}")
         return path
     xml = getattr(config.option, "xmlpath", None)
     # What --junitxml=- names is a file for pytest.

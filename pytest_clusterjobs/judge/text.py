@@ -58,6 +58,11 @@ def harmless(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "".join(map(_escape, text))
 
 
+def unbroken(text: str) -> str:
+    """As :func:`harmless`, on one line, and else as it is."""
+    return " ".join(harmless(text).splitlines())
+
+
 def with_margin(text: str) -> str:
     """``text`` behind a margin: no line of it can pass for ours or pytest's, or for a command to a CI system.
 
