@@ -25,9 +25,13 @@ from .engine.ledger import Ledger
 from .engine.ledger import LedgerError
 from .engine.records import Registration
 from .engine.records import Xfail
+<<<<<<< HEAD
 from .globs import below
 from .judge.text import harmless
+=======
+>>>>>>> audit
 from .judge.text import one_line
+from .judge.text import unbroken
 from .launched import Launched
 from .launched import LAUNCHED_KEY
 from .marks import as_mark
@@ -162,7 +166,7 @@ class Checking:
                 self._compare(entry, now)
         elif (left_out := self._launched.left_out.get(item.key)) is not None:
             kind, reason = left_out
-            reason = harmless(reason)
+            reason = unbroken(reason)
             skip = pytest.mark.skip(reason=reason)
             item.judge_by(skip if kind == "skip" else pytest.mark.xfail(reason=reason, run=False))
             if now.runs:
@@ -200,7 +204,7 @@ class Checking:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how today's files differ from the launch."""
         for line in self._launched.differences.lines():
-            terminalreporter.write_line(harmless(line), yellow=True)
+            terminalreporter.write_line(unbroken(line), yellow=True)
 
 
 def _means(xfail: Xfail) -> tuple[object, ...]:

@@ -11,14 +11,17 @@ from typing import Any
 from typing import Protocol
 from typing import TYPE_CHECKING
 
+import pluggy
 import pytest
 
 from .compat import fixture_mistakes
 from .compat import Marked
 from .for_show import WHY_NOTHING_KEY
+from .jobs import Cell
 from .jobs import CELL_ID
 from .jobs.paths import legible
-from .judge.text import harmless
+from .judge.text import one_line
+from .judge.text import unbroken
 from .launched import Found
 from .launched import LAUNCHED_KEY
 from .marks import check_names
@@ -32,7 +35,6 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from .engine.records import Result
-    from .jobs import Cell
     from .jobs import Mark
 
 
@@ -115,12 +117,17 @@ class MatrixFile(pytest.Module):
         return cells
 
     def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
-        """The cells after the user's hooks. Raises pytest.UsageError for ids that cannot be."""
+        """The cells after the user's hooks. Raises pytest.UsageError for what cannot be a cell."""
         hook = self.ihook.pytest_clusterjobs_modify_cells
         changed = list(cells)
         hook(config=self.config, path=self.path, cells=changed)
         seen: set[str] = set()
         for cell in changed:
+            if not isinstance(cell, Cell):
+                raise pytest.UsageError(
+                    f"{self.nodeid}: pytest_clusterjobs_modify_cells left {one_line(repr(cell), 80)} among the"
+                    " cells; a Cell is needed, such as dataclasses.replace(cells[0], id=...)"
+                )
             if cell.id in seen or not CELL_ID.fullmatch(cell.id):
                 what = "a second cell" if cell.id in seen else "a cell"
                 raise pytest.UsageError(
@@ -134,7 +141,16 @@ class MatrixFile(pytest.Module):
         """A matrix's mistakes are the author's, settings the user's: no trace."""
         if isinstance(excinfo.value, MatrixErrors | MatrixWarning | pytest.UsageError):
             return str(excinfo.value)
+        if not self.config.option.fulltrace:
+            excinfo.traceback = _of_hook(excinfo.traceback)
         return super().repr_failure(excinfo)
+
+
+def _of_hook(traceback: Any) -> Any:
+    """The part that is a user's hook's own, as a module's begins with the module; all of it without a hook."""
+    caller = Path(pluggy.__file__).parent
+    calls = [place for place, entry in enumerate(traceback) if caller in Path(entry.path).parents]
+    return traceback[calls[-1] + 1 :] or traceback if calls else traceback
 
 
 def _function_using(fixtures: tuple[str, ...]) -> Callable[[], None]:
@@ -167,7 +183,7 @@ class CellItem(pytest.Function):
             self.add_marker(decorator(mark))
         skip = (today or cell).skip
         if skip is not None:
-            self.add_marker(pytest.mark.skip(reason=harmless(skip)))
+            self.add_marker(pytest.mark.skip(reason=unbroken(skip)))
 
     def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
         """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""

@@ -136,6 +136,10 @@ def timeout_of(item: pytest.Item) -> float | None:
     return float(value) if value else None
 
 
+_SCOPES = ("function", "class", "module", "package", "session")
+"""From the narrowest to the widest."""
+
+
 def fixture_mistakes(info: Any) -> Iterator[str]:
     """What is wrong with the fixtures of an item that nothing parametrizes, by what pytest has worked out for it."""
     known = info.name2fixturedefs
@@ -145,6 +149,32 @@ def fixture_mistakes(info: Any) -> Iterator[str]:
                 yield f"fixture {name!r} is parametrized, and no cell has parameters: name one that is not"
         elif name != "request":
             yield f"fixture {name!r} not found: see pytest --fixtures for those that there are"
+    seen: set[tuple[str, int]] = set()
+    for name in info.initialnames:
+        if name in known:
+            yield from _mistakes_below(known, (name,), seen)
+
+
+def _mistakes_below(known: Any, chain: tuple[str, ...], seen: set[tuple[str, int]]) -> Iterator[str]:
+    """The same of what the last fixture of ``chain`` asks for; one that asks for its own name gets the one it overrides."""
+    name, times = chain[-1], chain.count(chain[-1])
+    if (name, times) in seen:
+        return
+    seen.add((name, times))
+    asking = known[name][-times]
+    for other in asking.argnames:
+        depth = chain.count(other) + 1
+        if other not in known:
+            continue
+        if depth > len(known[other]):
+            yield f"fixture {other!r} asks for itself: {' -> '.join((*chain, other))}"
+        elif _SCOPES.index(known[other][-depth].scope) < _SCOPES.index(asking.scope):
+            yield (
+                f"fixture {name!r} has the scope {asking.scope} and asks for {other!r}, which has the scope"
+                f" {known[other][-depth].scope}: give {other!r} the scope {asking.scope}"
+            )
+        else:
+            yield from _mistakes_below(known, (*chain, other), seen)
 
 
 def notice_session_timeout(session: pytest.Session) -> None:

@@ -26,6 +26,7 @@ from .jobs import Cell
 from .jobs import JobSpec
 from .jobs import Miss
 from .jobs import Outcome
+from .judge.text import gist
 from .judge.text import one_line
 from .judge.text import printable
 
@@ -77,7 +78,7 @@ class HookCalls:
             said = self._said(name, error)
             if isinstance(said, Ruling):
                 raise Vetoed(said.reason, said) from error
-            raise Vetoed(said.seen if said is not None else _raised(name, error)) from error
+            raise Vetoed(gist(said.seen if said is not None else _raised(name, error))) from error
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
@@ -100,7 +101,7 @@ class HookCalls:
             wrong = f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a text"
             words = answer if isinstance(answer, str) else wrong
             if words:
-                yield Miss(name, NO_COMPLAINT, one_line(words))
+                yield Miss(name, NO_COMPLAINT, words)
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """The fields of all hooks; of two with one name, the one that pluggy asks first has it."""
@@ -148,13 +149,13 @@ class HookCalls:
         if isinstance(error, pytest.skip.Exception) or _is_unittest_skip(error):
             return Ruling("skip", one_line(str(error)))
         if isinstance(error, pytest.fail.Exception):
-            return Miss(name, NO_COMPLAINT, one_line(str(error)))
+            return Miss(name, NO_COMPLAINT, str(error))
         return None
 
     def _said_or_noted(self, name: str, error: BaseException) -> Sequence[Remark]:
         said = self._said(name, error)
         if said is None:
-            self._note(_raised(name, error))
+            self._note(gist(_raised(name, error)))
             return ()
         return (said,)
 
@@ -170,10 +171,8 @@ def _is_unittest_skip(error: BaseException) -> bool:
 
 def _raised(name: str, error: BaseException) -> str:
     if isinstance(error, AssertionError) and str(error):
-        # What pytest's rewriting explains stands below the message, or in its place.
-        words = str(error).partition("\nassert ")[0]
-        return one_line(words.partition("\n")[0], 100) if words.startswith("assert ") else one_line(words)
-    return one_line(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
+        return str(error)
+    return f"{PREFIX}{name} raised {type(error).__name__}: {error}"
 
 
 def _plain(value: object) -> Field:

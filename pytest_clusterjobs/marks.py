@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .engine.records import Xfail
-from .judge.text import harmless
+from .judge.text import unbroken
 from .matrix import Matrix
 from .matrix import MatrixErrors
 from .matrix import Problem
@@ -37,7 +37,7 @@ def decorator(mark: Mark) -> pytest.MarkDecorator:
 
 
 def _shown(value: Any) -> Any:
-    return harmless(value) if isinstance(value, str) else value
+    return unbroken(value) if isinstance(value, str) else value
 
 
 @cache
@@ -101,7 +101,7 @@ class _ByName(type):
 
 def as_mark(xfail: Xfail, raises: Any = None) -> pytest.MarkDecorator:
     """The mark again. ``raises`` is what a mark of today expects: itself, if it is still the same."""
-    reason = harmless(xfail.reason)
+    reason = unbroken(xfail.reason)
     if xfail.raises is None:
         return pytest.mark.xfail(reason=reason, strict=xfail.strict)
     if names_of(raises) != xfail.raises:

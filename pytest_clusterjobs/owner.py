@@ -32,6 +32,8 @@ from .hooks import HookCalls
 from .jobs.paths import legible
 from .judge import printable
 from .judge.text import counted
+from .judge.text import one_line
+from .judge.text import unbroken
 from .reports.clerk import Clerk
 from .reports.environment import describe_environment
 from .reports.environment import git_state
@@ -138,7 +140,7 @@ class Owner:
                     self.progress.close()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
-            words = printable(str(error), 2000)
+            words = one_line(str(error), 2000)
             if not self._config.invocation_params.dir.is_dir():
                 # pytest goes back there before it says anything, and ends with a trace.
                 print(f"ERROR: {words}", file=sys.stderr)
@@ -235,7 +237,9 @@ class Owner:
         if self.sidecar is not None:
             where = f"; report: {location_of(self.sidecar, self._config.invocation_params.dir)}"
         reporter.ensure_newline()
-        reporter.write_line(f"run {self.plan.run_id} ended by an internal error: {became}{where}", red=True)
+        reporter.write_line(
+            unbroken(f"run {self.plan.run_id} ended by an internal error: {became}{where}"), red=True
+        )
 
     def _reasons(self) -> Iterator[str]:
         """Why a session in which nothing failed is not green."""
@@ -272,7 +276,9 @@ class Owner:
             if number > 1:
                 notes.append(f"{number} cells are refused: {printable(why, 200)}")
         if self._left:
-            notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
+            notes.append(
+                f"{counted(self._left, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"
+            )
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
         notes += [*self.notes, *self._hooks.troubles]

@@ -20,10 +20,11 @@ from .engine.runs import NoSuchRun
 from .engine.runs import runs_dir
 from .engine.trust import demand_trust
 from .engine.trust import Untrusted
-from .judge import printable
+from .judge.text import one_line
 from .options import DEFAULT_MAX_JOBS
 from .reports.place import is_foreign
 from .reports.place import is_stream
+from .reports.place import leads_nowhere
 from .reports.place import named_in
 from .reports.place import OURS
 from .reports.place import place
@@ -119,11 +120,11 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
         demand_trust(found / LEDGER)
         return found
     except Untrusted as error:
-        raise pytest.UsageError(f"--cluster-{mode}: {printable(str(error), 1000)}") from error
+        raise pytest.UsageError(f"--cluster-{mode}: {one_line(str(error), 1000)}") from error
     except NoSuchRun as error:
         hint = f" (paths stand before --cluster-{mode}, or write --cluster-{mode}=RUN)"
         raise pytest.UsageError(
-            f"--cluster-{mode}: {printable(str(error), 1000)}{hint if Path(name).exists() else ''}"
+            f"--cluster-{mode}: {one_line(str(error), 1000)}{hint if Path(name).exists() else ''}"
         ) from error
 
 
@@ -137,7 +138,7 @@ def _json_path(config: pytest.Config) -> Path | None:
     if config.option.cluster_json:
         path = place(config.option.cluster_json, start)
         if path is not None and (why := _why_not(config, path)) is not None:
-            raise pytest.UsageError(f"--cluster-json: {printable(str(path), 500)} {why}")
+            raise pytest.UsageError(f"--cluster-json: {one_line(str(path), 500)} {why}")
         return path
     xml = getattr(config.option, "xmlpath", None)
     # What --junitxml=- names is a file for pytest.
@@ -152,6 +153,8 @@ def _why_not(config: pytest.Config, path: Path) -> str | None:
     """Why the JSON report cannot go to a path; None if it can."""
     if path.is_dir():
         return "is a folder: name a file in it"
+    if leads_nowhere(path):
+        return "is a link that leads back to itself: remove it, or name a file"
     other = named_in(vars(config.option), path, config.invocation_params.dir)
     if other is not None:
         return f"is what another option ({other}) names too: give each a file of its own"

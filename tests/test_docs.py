@@ -75,3 +75,17 @@ def test_every_option_is_documented(pytester: pytest.Pytester) -> None:
     assert len(options) >= 6
     for option in options:
         assert option in page
+
+
+def test_the_table_of_a_jobs_environment_is_whole(pytester: pytest.Pytester) -> None:
+    page = (ROOT / "docs" / "matrix.md").read_text()
+    rows = re.findall(r"^\| (`CLUSTERJOBS_\w+`.*?) \|", page, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    (pytester.mkdir("recipes") / "a.sh").write_text("true\n")
+    pytester.mkdir("matrices").joinpath("m.yaml").write_text(
+        "recipe_files: ../recipes/*.sh\nnodes: [1]\nconditions: {c: {run: 'env > found'}}\n"
+    )
+    pytester.runpytest("matrices").assert_outcomes(passed=1)
+    assert (
+        set(re.findall(r"^(CLUSTERJOBS_\w+)=", (pytester.path / "found").read_text(), re.MULTILINE)) == told
+    )

@@ -31,7 +31,7 @@ from .output import facts
 from .output import say
 from .project import Project
 
-_REFERENCE = re.compile(r"(?P<name>[^:\s]+):(?P<job_id>[^:\s]\S*)")
+_REFERENCE = re.compile(r"(?P<name>[^:/\s]+):(?P<job_id>(?!:)\S*)")
 
 COLOURS = {Phase.PENDING: "yellow", Phase.RUNNING: "cyan", Phase.ABSENT: "yellow"}
 
@@ -78,9 +78,14 @@ class ForeignJob:
             yield seen
 
 
+def names_a_job(text: str) -> bool:
+    """Whether ``text`` is ``NAME:JOBID`` and no node id, whose path may have a colon too."""
+    return _REFERENCE.fullmatch(text) is not None and "::" not in text
+
+
 @contextmanager
 def foreign_job(project: Project, text: str) -> Iterator[ForeignJob | None]:
-    """The job that ``NAME:JOBID`` names; ``None`` if ``text`` names none. Raises Trouble, UnknownBackend, BackendError."""
+    """The job that ``NAME:JOBID`` names; ``None`` if ``text`` has not this form. Raises Trouble, UnknownBackend, BackendError."""
     match = _REFERENCE.fullmatch(text)
     if match is None:
         yield None
@@ -91,12 +96,16 @@ def foreign_job(project: Project, text: str) -> Iterator[ForeignJob | None]:
     root, site = settings_of_project(project)
     name = match["name"]
     if name not in site.names:
+        if names_a_job(text):
+            raise NotFound(f"no backend {name!r}; there are {', '.join(site.names)}")
         yield None
         return
+    if not match["job_id"]:
+        raise NotFound(f"{text} names no job: write {name}:JOBID")
     backend = site.open(name, run_id="inspect", run_dir=project.runs_dir, rootdir=root)
     with closing(backend):
         if not hasattr(backend, "inspect"):
-            raise Trouble(f"{name} tells of the jobs of runs only")
+            raise Trouble(f"{name} shows no jobs by their ids: name a cell of a run")
         yield ForeignJob(name, match["job_id"], backend)
 
 
@@ -139,7 +148,7 @@ def colour_of(seen: Observation) -> str:
 
 
 def completed(seen: Observation) -> bool:
-    """Whether a job has ended well, by all that the cluster says."""
+    """Whether a job has ended well, by all that the cluster reports."""
     well = seen.reason_hint is None and seen.exit_code in (0, None)
     return seen.phase is Phase.ENDED and well and not any(map(_failed, seen.nodes))
 

@@ -16,6 +16,8 @@ from ..engine.kill import Target
 from ..engine.ledger import LedgerError
 from ..judge.text import one_line
 from .errors import NOT_GREEN
+from .errors import Trouble
+from .foreign import names_a_job
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -53,6 +55,10 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
     A session that still runs them is interrupted first. Exit code 1 if anything survived.
     """
+    if run is not None and names_a_job(run):
+        raise Trouble(
+            f"kill ends the jobs of a RUN; end {run} with the cluster's own command, such as scancel"
+        )
     with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
         killer = kill_jobs(opened, backends, keys, timeout)
@@ -136,7 +142,7 @@ def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:
         )
         return
     if targets:
-        table(["cell", "job", "state", "the cluster says"], [row(*_texts(target)) for target in targets])
+        table(["cell", "job", "state", "the cluster reports"], [row(*_texts(target)) for target in targets])
     for name, trouble in killer.troubles.items():
         say(f"{name} does not answer: {one_line(trouble)}", "red")
     if killer.unwritten:

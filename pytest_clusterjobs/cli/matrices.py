@@ -34,7 +34,8 @@ _PATHS = click.Path(exists=True, path_type=Path)
 def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_json: bool) -> None:
     """Load matrices, and folders of them; print every mistake, or how many cells there are.
 
-    In a folder, a matrix is what pytest takes for one (ini option cluster_matrices).
+    In a folder, a matrix is what pytest takes for one (ini option cluster_matrices). The project's conftest.py
+    is run, as by pytest --collect-only.
     """
     files = list(dict.fromkeys(_files(project, paths)))
     rootdir, site = settings_of_project(project)

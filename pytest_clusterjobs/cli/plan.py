@@ -71,7 +71,8 @@ def plan(
 ) -> None:
     """Tell what pytest would submit for PATHS, files, folders or node ids; nothing is submitted.
 
-    Environment variables are told by name only, but for --script. Exit code 1 for a matrix with mistakes.
+    Environment variables are shown by name only, but for --script. Exit code 1 for a matrix with mistakes.
+    The project's conftest.py is run, as by pytest --collect-only.
     """
     chosen = {"-k": keyword, "-m": marks, "--cluster-backend": backend}
     options = [text for name, value in chosen.items() if value for text in (name, value)]

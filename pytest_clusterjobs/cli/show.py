@@ -189,7 +189,7 @@ def _numbers(outcome: Outcome) -> str:
 def _rank(node: NodeState, *, ended: bool) -> str:
     runs = not ended and node.ended is None and node.exit_code is None and node.report is None
     where = f" on {one_line(node.host, 80)}" if node.host else ""
-    parts = [f"{'running' if runs else node.report.word if node.report else 'no word'}{where}"]
+    parts = [f"{'running' if runs else node.report.word if node.report else 'no report'}{where}"]
     parts += [f"code {node.exit_code}"] if node.exit_code is not None else []
     parts += ["stopped by the cluster"] if node.stopped_by_cluster else []
     parts += [f"log {one_line(node.log, 500)}"] if node.log else []
@@ -206,9 +206,9 @@ def _timeline(run: OpenRun, attempt: Attempt) -> Iterator[tuple[str, str]]:
     last = attempt.observation
     times = attempt.outcome.times if attempt.outcome is not None else last.times if last is not None else None
     if times is not None and times.started is not None:
-        moments.append((times.started, "started, says the cluster"))
+        moments.append((times.started, "started, reported by the cluster"))
     if times is not None and times.ended is not None:
-        moments.append((times.ended, f"ended, says the cluster{_words(last)}"))
+        moments.append((times.ended, f"ended, reported by the cluster{_words(last)}"))
     for at, text in sorted(moments, key=lambda moment: moment[0]):
         yield f"{clock(at)}.{int(at % 1 * 1000):03}", text
 

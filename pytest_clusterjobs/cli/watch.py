@@ -53,7 +53,7 @@ PAUSE = 0.5
 COST_SHARE = 10.0
 """Looks are at least this many times their own cost apart."""
 
-HEADER = ["cell", "job", "state", "reason", "since", "the cluster says"]
+HEADER = ["cell", "job", "state", "reason", "since", "the cluster reports"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _reason(seen: Observation) -> str | None:
 
 
 class _Look:
-    """What the ledger says; and, where no session asks the cluster, what the cluster says."""
+    """What the ledger says; and, where no session asks the cluster, what the cluster reports."""
 
     def __init__(self, run: OpenRun, backends: Backends) -> None:
         self._run = run

@@ -18,6 +18,8 @@ from ..jobs import Phase
 from ..jobs import Verdict
 from ..judge import judge
 from ..judge import outcome as judge_outcome
+from ..judge.text import gist
+from ..judge.text import printable
 from .extensions import Extensions
 from .extensions import NoExtensions
 from .extensions import Remark
@@ -32,6 +34,9 @@ EXCERPT_TAIL = 8_192
 """Bytes of a log's end that are kept to explain a cell that did not pass."""
 
 EXCERPT_RANKS = 2
+
+LONGEST_EXPLANATION = 2000
+"""Characters of what a hook says of one end."""
 
 
 def reader(backend: Backend, job: Job) -> LogReader:
@@ -121,13 +126,20 @@ def _with_remarks(
         return judgement, ruling
     for remark in remarks:
         if isinstance(remark, Miss):
-            miss = replace(remark, seen=redact(remark.seen, job.spec.secrets))
+            miss = _bounded(remark, redact(remark.seen, job.spec.secrets))
             judgement = replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, miss))
         elif ruling is None:
             ruling = replace(remark, reason=redact(remark.reason, job.spec.secrets))
     if ruling is not None and ruling.kind == "exit" and judgement.verdict is Verdict.PASSED:
         judgement = replace(judgement, verdict=Verdict.NOT_RUN)
     return judgement, ruling
+
+
+def _bounded(miss: Miss, text: str) -> Miss:
+    """A complaint with what fits into a row, and below the table the whole of what does not."""
+    seen = gist(text)
+    whole = printable(text.strip(), LONGEST_EXPLANATION)
+    return replace(miss, seen=seen, explanation="" if whole == seen else whole)
 
 
 def _redacted(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:

@@ -55,7 +55,7 @@ def possible(core: Core, backends: Mapping[str, Backend], jobs: Sequence[Job]) -
 
 
 def _told(backend: Backend, jobs: Sequence[Job]) -> dict[Job, str]:
-    """What a cluster says against jobs before they are submitted."""
+    """What a cluster reports against jobs before they are submitted."""
     if not jobs or not hasattr(backend, "check_selection"):
         return {}
     try:

@@ -115,6 +115,8 @@ class Miss:
     field: str
     expected: str
     seen: str
+    explanation: str = ""
+    """The whole text, on lines of its own, where ``seen`` has the first line of several."""
 
 
 @dataclass(frozen=True, slots=True)

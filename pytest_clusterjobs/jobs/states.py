@@ -53,7 +53,7 @@ class Times:
 
 
 class SentinelWord(StrEnum):
-    """What a sentinel says of how its node ended."""
+    """What a sentinel reports of how its node ended."""
 
     EXITED = "exited"
     """The command ended by itself; the code is the command's."""

@@ -101,7 +101,7 @@ def _scheduler(observation: Observation, action: OwnAction | None) -> End | None
 
 def _native(observation: Observation) -> str:
     words = [quoted(text, 200) for text in (observation.native_state, observation.native_reason) if text]
-    return f"the scheduler says {', '.join(words)}" if words else "the scheduler says so"
+    return f"the scheduler reports {', '.join(words)}" if words else "reported by the scheduler"
 
 
 def _classified(

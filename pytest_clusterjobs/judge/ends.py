@@ -68,7 +68,7 @@ def code_words(code: int) -> str:
 
 
 def struck(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> End | None:
-    """The end of a job in which a sentinel says that a limit struck, or that it was stopped from outside.
+    """The end of a job in which a sentinel reports that a limit struck, or that it was stopped from outside.
 
     A report that cannot be true is ``unknown``; a rank whose command never began, without another one's failure before that
     explains it, is ``start_failed``, whatever the others report. A limit on any rank counts, the earliest first. A stop that an earlier failure of another rank
@@ -90,7 +90,7 @@ def struck(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = 
     if stops_are_ours or not stopped:
         return None
     rank = _earliest(stopped).rank
-    detail = f"stopped from outside (rank {rank}); neither this run nor the scheduler says by whom"
+    detail = f"stopped from outside (rank {rank}); neither this run nor the scheduler reports by whom"
     return End(Reason.UNKNOWN, Source.SENTINEL_LIMIT, detail, rank=rank)
 
 
@@ -111,7 +111,7 @@ def command_end(nodes_wanted: int, observation: Observation) -> End:
         return End(Reason.UNKNOWN, Source.EXIT_CODE, against, is_silent=True)
     if observation.reason_hint is Reason.UNKNOWN:
         words = ": ".join(filter(None, [observation.native_state, observation.native_reason]))
-        detail = f"every rank ended with 0, but the scheduler says that it failed: {quoted(words, 200)}"
+        detail = f"every rank ended with 0, but the scheduler reports that it failed: {quoted(words, 200)}"
         return End(Reason.UNKNOWN, Source.SCHEDULER, detail)
     return End(Reason.JOB_COMPLETED, Source.SENTINEL, _completed(nodes_wanted, left_over), code=0)
 
@@ -169,7 +169,7 @@ def _own_failure(node: NodeState, code: int) -> _Failure | None:
 def _limit(node: NodeState, nodes: Sequence[NodeState]) -> End:
     assert node.report is not None
     reason = LIMITS[node.report.word]
-    detail = f"rank {node.rank}: the sentinel says {node.report.word}"
+    detail = f"rank {node.rank}: the sentinel reports {node.report.word}"
     if node.report.begun is False and reason is not Reason.QUEUE_TIMEOUT:
         reason = Reason.START_FAILED
         detail += ", before the command began"
@@ -231,12 +231,14 @@ def _not_started(node: NodeState) -> End:
 
 
 def _against_zero(observation: Observation) -> str | None:
-    """The code that the cluster saw where every sentinel says 0; that of a stop after a clean main node is none."""
+    """The code that the cluster saw where every sentinel reports 0; that of a stop after a clean main node is none."""
     for node in observation.nodes:
         if node.exit_code and not (node.stopped_by_cluster and node.exit_code in {_TERM, _KILL}):
-            return f"rank {node.rank}: the sentinel says 0, but the cluster saw {code_words(node.exit_code)}"
+            return (
+                f"rank {node.rank}: the sentinel reports 0, but the cluster saw {code_words(node.exit_code)}"
+            )
     if observation.exit_code and not _came_from_a_stop(observation):
-        return f"every sentinel says 0, but the cluster saw {code_words(observation.exit_code)} of the job"
+        return f"every sentinel reports 0, but the cluster saw {code_words(observation.exit_code)} of the job"
     return None
 
 
@@ -248,7 +250,7 @@ def _came_from_a_stop(observation: Observation) -> bool:
 
 
 def _silence(silent: Sequence[int], observation: Observation) -> str:
-    text = f"no word from rank {_ranks(silent)} on how its command ended"
+    text = f"no report from rank {_ranks(silent)} on how its command ended"
     nodes = [node for node in observation.nodes if node.rank in silent]
     causes = dict.fromkeys(node.unread for node in nodes if node.unread)
     if causes:

@@ -167,7 +167,7 @@ def _read(expect: Expectation, outcome: Outcome, log: ReadLog | None, nodes: int
     logs = [read_log(log, rank) for rank in _ranks(expect, nodes)]
     gaps = tuple(each.gap for each in logs if each.gap)
     if not gaps and not outcome.log_complete:
-        gaps = ("the cluster says that the log is incomplete",)
+        gaps = ("the cluster reports that the log is incomplete",)
     misses = list(_log_misses(expect.log, logs))
     metrics: dict[str, float] = {}
     for name, metric in expect.metrics.items():

@@ -29,7 +29,7 @@ TAIL_CHARACTERS = 3000
 _ENDS = {"reason", "exit_code"}
 """What the headline tells in one."""
 
-_SAID = {SentinelWord.STOPPED: "told to stop (TERM)"}
+_SAID = {SentinelWord.STOPPED: "stopped by TERM"}
 """A sentinel's words that do not speak for themselves."""
 
 _MEANING = {
@@ -64,8 +64,8 @@ def failure_text(
     lines += _hint(judgement, outcome, expect, spec)
     lines += ["", *(f"{name + ':':<16}{text}" for name, text in _facts(outcome, job_id, url))]
     lines.append(f"{'run it again:':<16}{one_line(rerun, 500)}")
-    for title, tail in _tails(outcome, log_tails):
-        lines += ["", title, tail]
+    for title, text in (*_explanations(judgement), *_tails(outcome, log_tails)):
+        lines += ["", title, text]
     return "\n".join(lines)
 
 
@@ -195,7 +195,7 @@ def _rank(node: NodeState) -> str:
     """One rank's end: the sentinel's word, the code, the host."""
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
-    silent = "never began" if node.begun is False else "no word"
+    silent = "never began" if node.begun is False else "no report"
     words = [
         silent if report is None else _SAID.get(report.word, str(report.word)),
         *([] if code is None else [str(code)]),
@@ -206,6 +206,13 @@ def _rank(node: NodeState) -> str:
 
 def _seconds(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1f} s"
+
+
+def _explanations(judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """What is unmet, where that takes more than its row."""
+    for miss in judgement.misses:
+        if miss.explanation:
+            yield f"--- {one_line(miss.field, 80)} ---", with_margin(miss.explanation)
 
 
 def _tails(outcome: Outcome, log_tails: Mapping[int, str]) -> Iterator[tuple[str, str]]:

@@ -37,7 +37,7 @@ def contradiction(spec: JobSpec, node: NodeState) -> str:
     if report is None:
         return ""
     if report.word is SentinelWord.EXITED and report.begun is False:
-        return "the sentinel says that the command ended, and that it never began"
+        return "the sentinel reports that the command ended, and that it never began"
     if report.word is SentinelWord.HEARTBEAT_TIMEOUT:
         return _of_heartbeats(spec, report)
     if report.word is SentinelWord.MAX_RUNTIME_REACHED:
@@ -47,15 +47,15 @@ def contradiction(spec: JobSpec, node: NodeState) -> str:
 
 def _of_heartbeats(spec: JobSpec, report: SentinelReport) -> str:
     if spec.heartbeat_timeout is None:
-        return f"the sentinel says {report.word}, and the job has no such limit"
+        return f"the sentinel reports {report.word}, and the job has no such limit"
     if report.node != 0:
-        return f"the sentinel says {report.word}, which rank 0 alone is held to"
+        return f"the sentinel reports {report.word}, which rank 0 alone is held to"
     if report.begun is False:
-        return f"the sentinel says {report.word}, and that the command never began"
+        return f"the sentinel reports {report.word}, and that the command never began"
     return _too_early(report, spec.heartbeat_timeout)
 
 
 def _too_early(report: SentinelReport, limit: float) -> str:
     if report.seconds is None or report.seconds >= limit * (1 - TOLERANCE_SHARE) - TOLERANCE_SECONDS:
         return ""
-    return f"the sentinel says {report.word} after {report.seconds:.1f} s, and the limit is {limit:g} s"
+    return f"the sentinel reports {report.word} after {report.seconds:.1f} s, and the limit is {limit:g} s"

@@ -52,7 +52,7 @@ class _Fill:
 
 
 _Words = Mapping[str, tuple[str, str]]
-"""By field: what the log says of it, and why that is no value (empty if it may be one)."""
+"""By field: what the log reports of it, and why that is no value (empty if it may be one)."""
 
 
 @dataclass(slots=True)
@@ -218,16 +218,16 @@ def _whole_number(name: str, text: str, flaw: str) -> _Fill:
     if flaw:
         return _Fill(None, f"{name}: {flaw}")
     value = int(text) if _NUMBER.fullmatch(text) is not None else None
-    words = f"the log says {name} {quoted(text)}"
+    words = f"the log reports {name} {quoted(text)}"
     return _Fill(value, words if value is not None else f"{words}, which is no number")
 
 
 def _captured(classification: Classification, word: str) -> _Fill:
     translated = classification.translate.get(word)
     if translated is None:
-        return _word(classification, word, f"the log says {quoted(word)}")
+        return _word(classification, word, f"the log reports {quoted(word)}")
     return _word(
-        classification, translated, f"the log says {quoted(word)}, translated to {quoted(translated)}"
+        classification, translated, f"the log reports {quoted(word)}, translated to {quoted(translated)}"
     )
 
 

@@ -58,6 +58,11 @@ def harmless(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "".join(map(_escape, text))
 
 
+def unbroken(text: str) -> str:
+    """As :func:`harmless`, on one line, and else as it is."""
+    return " ".join(harmless(text).splitlines())
+
+
 def with_margin(text: str) -> str:
     """``text`` behind a margin: no line of it can pass for ours or pytest's, or for a command to a CI system.
 
@@ -69,6 +74,12 @@ def with_margin(text: str) -> str:
 def one_line(text: str, limit: int = 300) -> str:
     """As :func:`printable`, on one line: white space at the ends is dropped, line breaks become spaces."""
     return printable(" ".join(text[: 4 * limit].split()), limit)
+
+
+def gist(text: str) -> str:
+    """The first line of ``text``, as by :func:`one_line`; short where more follows, as below pytest's ``assert``."""
+    first, _, more = text.strip().partition("\n")
+    return one_line(first, 100 if more else 300)
 
 
 def counted(number: int, noun: str) -> str:

@@ -23,7 +23,7 @@ def properties_of(cell: Cell, result: Result, verdict: str | None = None) -> lis
     ``verdict`` is the cell's, where pytest has said another than the job's.
     """
     outcome = result.outcome
-    # Only what a cluster says of itself is not ours or checked: it is made safe to show.
+    # Only what a cluster reports of itself is not ours or checked: it is made safe to show.
     values: dict[str, object] = {
         "backend": cell.backend,
         "job_id": _safe(result.job_id),

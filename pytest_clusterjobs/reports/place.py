@@ -48,6 +48,11 @@ def is_stream(path: Path) -> bool:
         return False
 
 
+def leads_nowhere(path: Path) -> bool:
+    """Whether links on the way lead in a circle; where they dangle, the file is made."""
+    return os.path.islink(os.path.realpath(path))
+
+
 def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
     """Whether a file is there that is none of ours, as its beginning tells; an empty file counts as ours."""
     if is_stream(path) or not path.is_file():
@@ -147,6 +152,8 @@ def _feed(descriptor: int, data: bytes) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
+    if leads_nowhere(path):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_bytes(data)

@@ -95,7 +95,7 @@ class AttemptPart:
     submitted: float | None
     handle: Handle | None
     observation: Observation | None
-    """The last thing that the cluster said."""
+    """The last thing that the cluster reported."""
     action: OwnAction | None
     """What this run did to the job, if anything."""
     outcome: Outcome | None

@@ -19,7 +19,7 @@ from ..jobs import Phase
 from ..jobs import Reason
 from ..jobs import Verdict
 from ..judge import printable
-from ..judge.text import harmless
+from ..judge.text import unbroken
 from .place import STDOUT
 from .sidecar import CellLine
 from .words import RED
@@ -175,9 +175,9 @@ def write_summary(
         if hidden > 0:
             reporter.write_line(f"... and {hidden} more")
     said = "cut short" if counts is None else in_words(counts) or "no cells"
-    reporter.write_line(f"run {run_id}: {said}")
+    reporter.write_line(unbroken(f"run {run_id}: {said}"))
     for note in notes:
-        reporter.write_line(harmless(note))
+        reporter.write_line(unbroken(note))
 
 
 def _write_table(reporter: pytest.TerminalReporter, rows: list[Row], width: int) -> None:

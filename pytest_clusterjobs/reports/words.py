@@ -10,12 +10,16 @@ from collections.abc import Iterable
 import pytest
 
 from ..jobs import Verdict
+from ..judge.text import one_line
 
 NOT_RUN = "not run: "
 """What the skip reason of a cell without a verdict starts with."""
 
 PENDING = "pending: "
 """The same of a cell whose job lives on."""
+
+LONGEST_WORD = 80
+"""Characters of an outcome of another plugin."""
 
 RED = (Verdict.FAILED, Verdict.ERROR)
 
@@ -31,14 +35,16 @@ _UNKNOWN = _SEVERITY["skipped"] - 0.5
 
 
 def word_of(report: pytest.TestReport) -> str:
-    """The outcome in pytest's words, other plugins' words as they are; skips without a verdict are ``not run``."""
+    """The outcome in pytest's words, other plugins' as one short line; skips without a verdict are ``not run``."""
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     if report.skipped and NOT_RUN in str(report.longrepr):
         return "not run"
     if report.skipped and PENDING in str(report.longrepr):
         return "pending"
-    return "error" if report.failed and report.when != "call" else report.outcome
+    if report.failed and report.when != "call":
+        return "error"
+    return one_line(str(report.outcome), LONGEST_WORD)
 
 
 class Said:

@@ -88,7 +88,7 @@ def ended(
 
 
 def rank(number: int, exit_code: int | None, word: SentinelWord | None = SentinelWord.EXITED) -> NodeState:
-    """One entry for ``ended(nodes=[...])``; without a ``word`` the rank's sentinel said nothing."""
+    """One entry for ``ended(nodes=[...])``; without a ``word`` the rank's sentinel reported nothing."""
     own = exit_code if word is SentinelWord.EXITED else None
     report = None if word is None else SentinelReport(word, number, own)
     return NodeState(number, exit_code, report=report, begun=True)

@@ -46,7 +46,7 @@ def test_show_tells_who_said_what(ended: Place) -> None:
         r"failed first +rank 1",
         r"rank 1 +exited on localhost, code 7, log /\S+\.1\.0\.log",
         r"\S+ \S+  intended",
-        r'\S+ \S+  ended, says the cluster: "ENDED"',
+        r'\S+ \S+  ended, reported by the cluster: "ENDED"',
     ):
         assert re.search(rf"^ +{line}", text, re.MULTILINE), line
 

@@ -68,7 +68,7 @@ def test_a_job_that_waits_has_no_log_yet_and_one_that_runs_is_said_to(place: Pla
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "clusterjobs: no log yet: the job is pending (waiting for slots)\n"
     text = place.command("show", runs).stdout
-    assert "rank 0   running on localhost" in text and "no word" not in text
+    assert "rank 0   running on localhost" in text and "no report" not in text
 
 
 def test_a_job_of_a_python_test(place: Place) -> None:

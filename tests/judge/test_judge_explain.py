@@ -121,7 +121,7 @@ E restarts     0              2
 why:            rank 1: the command ended with exit code 7 (source: sentinel)
 scheduler:      "FAILED", "NonZeroExitCode"
 failed first:   rank 1
-ranks:          0: told to stop (TERM) on node1, 1: exited 7 on node2, 2: no word (stopped by the cluster)
+ranks:          0: stopped by TERM on node1, 1: exited 7 on node2, 2: no report (stopped by the cluster)
 times:          queued 12.5 s, ran 60.2 s
 job:            4711
 link:           https://cluster.example/jobs/4711

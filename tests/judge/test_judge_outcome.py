@@ -122,7 +122,7 @@ def test_a_job_that_has_not_ended_has_no_outcome(phase: Phase) -> None:
 def test_a_hard_fact_keeps_the_schedulers_words() -> None:
     end = end_of(exited(1), hint=Reason.NODE_FAILED, native=("NODE_FAIL", "node7\x1b[2J\nis down"))
     assert (end.reason, end.native_reason) == ("node_failed", "node7\x1b[2J\nis down")
-    assert end.detail == r'the scheduler says "NODE_FAIL", "node7\x1b[2J\nis down"'
+    assert end.detail == r'the scheduler reports "NODE_FAIL", "node7\x1b[2J\nis down"'
 
 
 @pytest.mark.parametrize("hint", [Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL])
@@ -229,7 +229,7 @@ def test_every_rank_has_to_end_with_0() -> None:
 def test_a_rank_without_a_word_is_unknown(second: tuple[NodeState, ...]) -> None:
     end = end_of(exited(0), *second, ranks=2, exit_code=0)
     assert (end.reason, end.exit_code) == ("unknown", None)
-    assert "no word from rank 1" in end.detail
+    assert "no report from rank 1" in end.detail
 
 
 def test_a_report_without_a_code_is_no_word() -> None:

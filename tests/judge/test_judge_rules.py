@@ -217,7 +217,7 @@ def test_a_code_alone_decides_the_reason() -> None:
 def test_no_rule_turns_a_failure_into_job_completed(words: str) -> None:
     end = end_of(words, code=3)
     assert (end.reason, end.exit_code, end.source) == ("job_failed", 3, Source.SENTINEL)
-    assert "against it: the log says" in end.detail
+    assert "against it: the log reports" in end.detail
 
 
 def test_job_completed_with_another_code_in_the_same_log_is_a_failure() -> None:

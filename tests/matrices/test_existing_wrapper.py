@@ -143,7 +143,7 @@ def test_no_line_makes_another_code_than_0_green(cell: Cell, code: int, log: str
 def test_a_word_that_is_no_reason_is_quoted(cell: Cell) -> None:
     end = end_of(cell, said("sun\x07spots"))
     assert (end.reason, end.source) == ("unknown", Source.CLASSIFY_RULE)
-    assert end.detail.startswith(r'the log says "sun\x07spots", and "sun\x07spots" is no reason')
+    assert end.detail.startswith(r'the log reports "sun\x07spots", and "sun\x07spots" is no reason')
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ def test_a_fixture_sees_the_outcome_and_can_fail_the_cell(project: Project) -> N
             "@pytest.fixture(autouse=True, params=[1])\ndef everywhere(request): request.param",
             "fixture 'everywhere' is parametrized, and no cell has parameters: name one that is not",
         ),
+        (
+            "import pytest\n@pytest.fixture\ndef short(): pass\n"
+            "@pytest.fixture\ndef checked(wide): pass\n@pytest.fixture(scope='module')\ndef wide(short): pass",
+            "fixture 'wide' has the scope module and asks for 'short', which has the scope function:"
+            " give 'short' the scope module",
+        ),
+        (
+            "import pytest\n@pytest.fixture\ndef checked(back): pass\n@pytest.fixture\ndef back(checked): pass",
+            "fixture 'checked' asks for itself: checked -> back -> checked",
+        ),
     ],
 )
 @pytest.mark.parametrize("arguments", [[], ["-n1"]], ids=str)
@@ -96,6 +106,15 @@ def test_mistakes_with_fixtures_are_told_before_a_job_is_spent(
     assert result.parseoutcomes() == {"errors": 1}
     result.stdout.fnmatch_lines([f"matrices/m.yaml:4:1: a-1n-c: {words}"])
     assert not project.submitted()
+
+
+def test_a_fixture_that_overrides_one_and_asks_for_it_is_no_mistake(project: Project) -> None:
+    project.matrix(TWO_FILES)
+    project.pytester.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef checked(): return 1")
+    (project.path / "matrices" / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef checked(checked, request, tmp_path): assert checked == 1"
+    )
+    assert set(project.run().parseoutcomes()) == {"passed"}
 
 
 def test_cells_have_what_conftests_ask_of_test_functions(project: Project) -> None:

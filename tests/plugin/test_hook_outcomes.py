@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_clusterjobs import newhooks
 from tests.plugin.test_together import junit
 from tests.plugin.test_together import table
 
@@ -135,18 +136,39 @@ def test_a_cell_that_a_hook_ruled_on_is_not_rerun(project: Project) -> None:
 
 @PARALLEL
 @pytest.mark.parametrize(
-    ("statement", "outcome"), [("pytest.skip('WHY')", "skipped"), ("pytest.fail('WHY')", "errors")]
+    ("statement", "outcome", "why"),
+    [
+        ("pytest.skip('WHY')", "skipped", "WHY"),
+        ("raise __import__('unittest').SkipTest('WHY')", "skipped", "WHY"),
+        ("pytest.fail('WHY')", "errors", "Failed: WHY"),
+        ("pytest.xfail('WHY')", "errors", "_pytest.outcomes.XFailed: WHY"),
+        ("pytest.exit('WHY', returncode=9)", "errors", "_pytest.outcomes.Exit: WHY"),
+        ("assert not cells, 'WHY'", "errors", "AssertionError: WHY"),
+        (
+            "cells.append(7)",
+            "errors",
+            "matrices/m.yaml: *left 7 among the cells; a Cell is needed, such as *",
+        ),
+    ],
 )
-def test_outcomes_at_collection_are_the_files(
-    project: Project, statement: str, outcome: str, arguments: list[str]
+def test_outcomes_at_collection_are_what_they_are_in_a_module(
+    project: Project, statement: str, outcome: str, why: str, arguments: list[str]
 ) -> None:
     hook(project, "modify_cells", "pass")
-    project.pytester.makeconftest(f"import pytest\ndef pytest_clusterjobs_modify_cells(cells): {statement}")
-    result = project.run(*arguments)
-    assert set(result.parseoutcomes()) - {"error"} <= {outcome}
-    assert "WHY" in result.stdout.str() or outcome == "skipped"
-    assert "INTERNALERROR" not in result.stdout.str()
+    project.pytester.makeconftest(
+        f"import pytest\ndef pytest_clusterjobs_modify_cells(cells):\n    {statement}"
+    )
+    result = project.run("-ra", *arguments)
+    assert result.parseoutcomes().keys() == {outcome}
+    result.stdout.fnmatch_lines([f"*{why}"])
+    for ours in ("INTERNALERROR", "_hookexec", "pytest_clusterjobs/collect.py"):
+        assert ours not in result.stdout.str()
     assert not project.submitted()
+
+
+def test_these_are_all_the_hooks() -> None:
+    declared = {name for name in vars(newhooks) if name.startswith("pytest_")}
+    assert declared == {f"pytest_clusterjobs_{name}" for name in ("modify_cells", "before_submit", *AFTER)}
 
 
 def test_what_a_hook_said_before_the_submission_is_said_by_a_launch(project: Project) -> None:

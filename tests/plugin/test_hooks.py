@@ -132,6 +132,32 @@ def test_a_check_fails_a_cell(two: Project, body: str, words: str) -> None:
     assert two.verdicts() == {"a-1n-c": "passed", "b-1n-c": "failed"}
 
 
+@pytest.mark.parametrize(
+    ("body", "row", "below"),
+    [
+        ("assert log == [1, 3], 'WHY'", "WHY", ["| WHY", "| assert *1, 2* == *1, 3*", "|   At index 1 diff: 2 != 3"]),
+        ("assert log == [1, 3]", "assert *1, 2* == *1, 3*", ["| assert *", "|   At index 1 diff: 2 != 3"]),
+        ("pytest.fail('WHY\\n::error::x')", "WHY", ["| WHY", "| ::error::x"]),
+        ("return 'WHY\\n##vso[task.complete]'", "WHY", ["| WHY", "| # #vso[[]task.complete]"]),
+    ],
+)  # fmt: skip
+def test_what_a_check_says_on_several_lines_stands_below_the_table(
+    two: Project, body: str, row: str, below: list[str]
+) -> None:
+    two.pytester.makeconftest(
+        f"""
+        import pytest
+        def pytest_clusterjobs_check(cell):
+            log = [1, 2]
+            {body}
+        """
+    )
+    result = two.run("-k", "a-1n")
+    result.stdout.fnmatch_lines([f"E check * -  *{row}", "--- check ---", *below])
+    (miss,) = cells_of(two)["a-1n-c"]["result"]["judgement"]["misses"]
+    assert len(miss["explanation"].splitlines()) > len(miss["seen"].splitlines()) == 1
+
+
 def test_a_check_reads_logs_and_what_it_says_is_no_secret(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,14 +171,14 @@ def test_a_check_reads_logs_and_what_it_says_is_no_secret(
         import os
         def pytest_clusterjobs_check(log):
             assert log(1).splitlines()[0] == "***"
-            return os.environ["PASSWORD"]
+            return os.environ["PASSWORD"] + "\\n" + 99 * " " + os.environ["PASSWORD"]
         def pytest_clusterjobs_report_fields():
             return {"secret": os.environ["PASSWORD"]}
         """
     )
     result = project.pytester.runpytest("--junitxml=report.xml", "-o", "junit_family=xunit1")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E check * -  *[*][*][*]"])
+    result.stdout.fnmatch_lines(["E check * -  *[*][*][*]", "--- check ---", "| [*][*][*]", "| * [*][*][*]"])
     for path in [*project.path.glob(".clusterjobs/runs/*/*.*"), project.path / "report.xml"]:
         assert b"swordfish" not in path.read_bytes(), path
 

@@ -156,7 +156,7 @@ def test_a_job_that_ignores_term_does_not_hold_pytest_up(project: Project) -> No
     begin = time.monotonic()
     output, _ = process.communicate(timeout=30)
     assert time.monotonic() - begin < 12, "it waited for the grace period"
-    assert b"the reaper sees to them" in output
+    assert b"left to the reaper" in output
     until(lambda: not of_project(project.path), 40)
 
 

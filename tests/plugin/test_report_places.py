@@ -191,6 +191,7 @@ def test_an_earlier_report_of_ours_is_replaced_however_it_was_laid_out(one: Proj
         ("notes.txt", "is no JSON report of pytest-clusterjobs and is left as it is"),
         ("matrices/m.yaml", "is no JSON report of pytest-clusterjobs and is left as it is"),
         ("matrices", "is a folder"),
+        ("loop", "is a link that leads back to itself"),
         ("report.xml", "is what another option (xmlpath) names too"),
     ],
 )
@@ -198,6 +199,7 @@ def test_a_file_that_was_named_and_is_not_ours_is_refused_before_a_job_is_spent(
     one: Project, name: str, words: str
 ) -> None:
     (one.path / "notes.txt").write_text("mine")
+    (one.path / "loop").symlink_to("loop")
     result = one.run("--junitxml=report.xml", f"--cluster-json={name}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.errlines if line.startswith("ERROR: ")]

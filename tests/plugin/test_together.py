@@ -131,6 +131,31 @@ def test_words_of_other_plugins_are_kept_and_are_not_green(project: Project) -> 
         assert project.pytester.run(*CLUSTERJOBS, *command).ret == 0
 
 
+@pytest.mark.parametrize(
+    ("outcome", "word"), [("None", "None"), ("'\\x1b[2J' + 99 * 'x'", r"\x1b[2J" + 68 * "x")]
+)
+def test_an_outcome_that_is_no_word_is_made_one(project: Project, outcome: str, word: str) -> None:
+    project.matrix(ONE)
+    project.pytester.makeconftest(
+        f"""
+        import pytest
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(call):
+            report = yield
+            report.outcome = {outcome} if call.when == "call" else report.outcome
+            return report
+        def pytest_report_teststatus(report):
+            return ("odd", "O", "ODD") if report.when == "call" else None
+        """
+    )
+    result = project.run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (cell,) = project.report()["cells"]
+    assert cell["verdict"] == "not run"
+    assert cell["reported"].removesuffix("[...]") == word
+    assert "\x1b[2J" not in result.stdout.str()
+
+
 def test_a_cell_of_which_pytest_says_nothing_is_not_green(project: Project) -> None:
     project.matrix(ONE)
     project.pytester.makeconftest(

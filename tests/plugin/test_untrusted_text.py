@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -99,6 +100,41 @@ def test_names_of_runs(project: Project) -> None:
         (line,) = [line for line in result.errlines if line.startswith("ERROR: ")]
         assert r"\x1b[2J" in line
         assert not steers(result.stderr.str())
+
+
+def test_a_name_of_a_run_stays_on_its_line(project: Project) -> None:
+    """Also that of one which can be judged, and of one of several that an id may mean."""
+    project.matrix("{recipes: {a: 'true'}, nodes: [1], conditions: {c: {}}}")
+    project.run().assert_outcomes(passed=1)
+    (folder,) = project.path.glob(".clusterjobs/runs/*")
+    folder.rename(folder.with_name("3\x1b[2J\n::error::x"))
+    result = project.run("--cluster-check")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([r"run 3\x1b[[]2J ::error::x: 1 passed"])
+    shutil.copytree(folder.with_name("3\x1b[2J\n::error::x"), folder.with_name("3"))
+    shutil.copytree(folder.with_name("3"), folder.with_name("31"))
+    several = project.run("--cluster-check=3\x1b")
+    for text in (result.stdout.str(), project.run("--cluster-check=2").stderr.str(), several.stderr.str()):
+        assert not steers(text)
+        assert "\n::" not in text
+
+
+def test_reasons_of_marks_stay_on_their_line(project: Project) -> None:
+    project.matrix(
+        r"""
+        recipes: {a: exit 3}
+        nodes: [1]
+        conditions:
+          s: {marks: [{skip: "why\n::error::x"}]}
+          i: {marks: [{skipif: {condition: "1 <\n 2", reason: "why\n::error::x"}}]}
+          x: {marks: [{xfail: {reason: "why\n::error::x"}}]}
+          b: {only: {backend: slurm}, description: "why\n::error::x"}
+        """
+    )
+    launched = project.run("--cluster-launch", "-rA", "--cluster-backend=local")
+    for result in (project.run("-rA"), launched, project.run("--cluster-check", "-rA")):
+        assert "why ::error::x" in result.stdout.str()
+        assert not [line for line in result.stdout.lines if line.startswith("::")]
 
 
 SHOUTS = r"""

@@ -116,7 +116,7 @@ class Reader:
         return told
 
     def _told(self, detail: Detail, chunk: LogChunk, page: str | None) -> Told:
-        """What a log says by its end, or where that says nothing, by all of it. Raises BackendError."""
+        """What a log reports by its end, or where that says nothing, by all of it. Raises BackendError."""
         report = _report(chunk.text, detail)
         if report is not None or not chunk.complete or not detail.is_ours:
             return Told(report, chunk.complete, page, unread=chunk.gap)

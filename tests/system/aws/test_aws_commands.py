@@ -175,7 +175,7 @@ def test_trouble_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_backend_that_cannot(project: Project) -> None:
     code, _, err = project.command("show", "local:1")
-    assert (code, err) == (3, "clusterjobs: local tells of the jobs of runs only\n")
+    assert (code, err) == (3, "clusterjobs: local shows no jobs by their ids: name a cell of a run\n")
 
 
 def test_what_is_no_job_is_a_cell(project: Project) -> None:
