@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .cluster_dir import home_of
 from .engine.runs import new_run_id
-from .engine.runs import runs_dir
 
 if TYPE_CHECKING:
     from .engine.host import Run
@@ -36,7 +36,7 @@ class Controller:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.folder = runs_dir(config.rootpath) / new_run_id()
+        self.folder = home_of(config).runs / new_run_id()
         """Where the run will be, if there is one."""
         self._stack = ExitStack()
         self._run: Run | None = None

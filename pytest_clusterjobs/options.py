@@ -48,6 +48,12 @@ def add_options(parser: pytest.Parser) -> None:
         " (default: beside --junitxml's file, else in the run's folder)",
     )
     group.addoption(
+        "--cluster-dir",
+        metavar="DIR",
+        help="keep runs in a folder of this project's in DIR (default: the variable CLUSTERJOBS_DIR, the ini"
+        " option cluster_dir, else .clusterjobs in rootdir)",
+    )
+    group.addoption(
         "--cluster-on-crash",
         choices=("cancel", "keep"),
         default="cancel",
@@ -87,6 +93,12 @@ def add_options(parser: pytest.Parser) -> None:
         type="linelist",
         default=DEFAULT_MATRICES,
         help="globs, relative to rootdir, of the YAML files that are matrices",
+    )
+    parser.addini(
+        "cluster_dir",
+        type="string",
+        default="",
+        help="keep runs in a folder of this project's in this one, relative to the ini file's (see --cluster-dir)",
     )
     parser.addini(
         "cluster_require_clean_git",

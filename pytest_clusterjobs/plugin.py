@@ -136,7 +136,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from .xdist import Worker
 
         if by_hand:
-            want_run(Path(folder))
+            want_run(config, Path(folder))
         python_tests_first(session)
         manager.register(Worker(config, Path(folder)), "clusterjobs-worker")
         return

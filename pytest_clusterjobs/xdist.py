@@ -16,8 +16,10 @@ from .controller import READY
 from .controller import WANTED
 from .engine.host import LEDGER
 from .engine.ledger import Ledger
+from .engine.ledger import LedgerError
 from .engine.ledger import LedgerGone
 from .engine.records import Result
+from .judge import printable
 from .loop import is_over
 from .loop import why_file_order
 from .session import CellSession
@@ -32,9 +34,13 @@ FASTEST, SLOWEST = 0.05, 0.5
 """Seconds between two looks at a cell's row."""
 
 
-def want_run(folder: Path) -> None:
+def want_run(config: pytest.Config, folder: Path) -> None:
     """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        settings_of(config).home.make()
+    except LedgerError as error:
+        raise pytest.UsageError(printable(str(error), 2000)) from error
+    folder.mkdir(exist_ok=True)
     (folder / WANTED).touch()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
+from typing import cast
 from typing import TypeVar
 
 import click
@@ -17,16 +19,25 @@ from .project import Project
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-pass_project = click.make_pass_decorator(Project)
-
 
 def _project(context: click.Context) -> Project:
-    found = context.find_object(Project)
-    return found if found is not None else find_project(None)
+    return find_project(*(context.find_root().params.get(name) for name in ("rootdir", "inifile", "cluster_dir")))
+
+
+def pass_project(command: Command) -> Command:
+    """Call a command with its project, which is looked for when the command runs."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        return command(_project(click.get_current_context()), *arguments, **options)
+
+    return cast(Command, run)
 
 
 def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
+    with suppress(Trouble):
+        return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
+    return []
 
 
 def _cells(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

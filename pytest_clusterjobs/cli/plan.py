@@ -219,6 +219,6 @@ def _opened(item: CellItem) -> Backend:
     return settings.site.open(
         item.cell.backend,
         run_id=RUN_ID,
-        run_dir=settings.runs_dir / RUN_ID,
+        run_dir=settings.home.runs / RUN_ID,
         rootdir=settings.rootdir,
     )
