@@ -8,6 +8,8 @@ import pytest
 from .backends.protocol import BackendError
 from .backends.registry import UnknownBackend
 from .cli.kill import kill_run
+from .cli.project import Project
+from .cluster_dir import home_of
 from .engine.ledger import LedgerError
 from .judge.text import one_line
 from .settings import run_to_kill
@@ -15,8 +17,9 @@ from .settings import run_to_kill
 
 def kill(config: pytest.Config) -> int:
     """End the jobs of the run that the command line names; pytest's exit code. Raises pytest.UsageError."""
+    project = Project(config.rootpath, home_of(config))
     try:
-        clean = kill_run(run_to_kill(config), config.rootpath, "pytest --cluster-kill")
+        clean = kill_run(run_to_kill(config), project, "pytest --cluster-kill")
     except (LedgerError, BackendError, UnknownBackend) as error:
         raise pytest.UsageError(f"--cluster-kill: {one_line(str(error), 2000)}") from error
     except click.ClickException as error:

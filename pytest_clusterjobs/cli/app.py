@@ -85,11 +85,13 @@ class Commands(click.Group):
     type=click.Path(exists=True, file_okay=False),
     help="The project.  [default: what pytest takes for rootdir here]",
 )
-@click.option("-c", "--config-file", "inifile", metavar="FILE", help="The project's ini file, as pytest's -c.")
+@click.option(
+    "-c", "--config-file", "inifile", metavar="FILE", help="The project's ini file, as pytest's -c."
+)
 @click.option("--cluster-dir", metavar="DIR", help="The folder of the runs, as pytest's --cluster-dir.")
 @click.version_option(__version__, prog_name="pytest-clusterjobs")
 @click.pass_context
-def app(context: click.Context, **project: object) -> None:
+def app(context: click.Context, /, **project: object) -> None:
     """See and handle the runs of pytest-clusterjobs.
 
     RUN is a run's id or a unique beginning of it, and the latest run if left out. CELL is a cell's

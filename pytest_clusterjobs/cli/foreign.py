@@ -18,6 +18,7 @@ from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Inspecting
 from ..backends.protocol import Inspection
+from ..backends.registry import Site
 from ..engine.codec import dump
 from ..jobs import LogChunk
 from ..jobs import NodeState
@@ -30,6 +31,7 @@ from .output import emit
 from .output import facts
 from .output import say
 from .project import Project
+from .project import SETTINGS
 
 _REFERENCE = re.compile(r"(?P<name>[^:\s]+):(?P<job_id>[^:\s]\S*)")
 
@@ -85,19 +87,30 @@ def foreign_job(project: Project, text: str) -> Iterator[ForeignJob | None]:
     if match is None:
         yield None
         return
-    # It brings pytest with it, which no other command of those that read needs.
-    from .collection import settings_of_project
-
-    root, site = settings_of_project(project)
-    name = match["name"]
-    if name not in site.names:
-        yield None
-        return
-    backend = site.open(name, run_id="inspect", run_dir=project.runs_dir, rootdir=root)
+    name, site = match["name"], _known(project, match["name"])
+    backend = site.open(name, run_id="inspect", run_dir=project.home.runs, rootdir=project.rootdir)
     with closing(backend):
         if not hasattr(backend, "inspect"):
             raise Trouble(f"{name} tells of the jobs of runs only")
         yield ForeignJob(name, match["job_id"], backend)
+
+
+def _known(project: Project, name: str) -> Site:
+    """The site, if it has a backend of this name. Raises NotFound, and what ``Project.site`` raises."""
+    site = project.site()
+    if name not in site.names:
+        raise NotFound(
+            f"no backend {name!r}; there are {', '.join(site.names)}: write one of them before the colon, or add "
+            f"[tool.clusterjobs.backends.{name}] to {project.rootdir / SETTINGS}"
+        )
+    return site
+
+
+def refuse_job(project: Project, text: str, instead: str) -> None:
+    """Raise Trouble if ``text`` is ``NAME:JOBID``, for a command that takes runs only."""
+    if (match := _REFERENCE.fullmatch(text)) is not None:
+        _known(project, match["name"])
+        raise click.UsageError(f"{text} is a job of {match['name']}, and not a run: {instead}")
 
 
 def show_job(job: ForeignJob, *, follow: bool, as_json: bool) -> None:

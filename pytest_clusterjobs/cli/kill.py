@@ -17,6 +17,7 @@ from ..engine.kill import Target
 from ..engine.ledger import LedgerError
 from ..judge.text import one_line
 from .errors import NOT_GREEN
+from .foreign import refuse_job
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -54,7 +55,12 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
     A session that still runs them is interrupted first. Exit code 1 if anything survived.
     """
-    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
+    refuse_job(
+        project,
+        run or "",
+        "end jobs of a run with clusterjobs kill RUN --cell CELL, others with the cluster's own command",
+    )
+    with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
         killer = kill_jobs(opened, backends, keys, timeout)
     _tell(opened, killer, as_json)
@@ -62,7 +68,7 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
         raise SystemExit(NOT_GREEN)
 
 
-def kill_run(folder: Path, project: Path, why: str) -> bool:
+def kill_run(folder: Path, project: Project, why: str) -> bool:
     """Kill all of a run and say how it went; whether nothing survived. Raises what opening it raises."""
     with open_run(folder) as opened, Backends(opened, project) as backends:
         killer = kill_jobs(opened, backends, None, TIMEOUT, why)

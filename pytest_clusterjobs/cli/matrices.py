@@ -13,9 +13,7 @@ from ..matrix import Matrix
 from ..matrix import MatrixErrors
 from ..matrix import schema_json
 from .collection import matrices_in
-from .collection import settings_of_project
 from .errors import NOT_GREEN
-from .errors import NotFound
 from .options import as_json
 from .options import pass_project
 from .output import emit
@@ -36,15 +34,14 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
 
     In a folder, a matrix is what pytest takes for one (ini option cluster_matrices).
     """
-    files = list(dict.fromkeys(_files(project, paths)))
-    if not files:
-        raise NotFound(f"no matrix in {', '.join(map(str, paths))}")
-    rootdir, site = settings_of_project(project)
+    project = project.among([str(path) for path in paths])
+    files = dict.fromkeys(_files(project, paths))
+    site = project.site()
     good: list[Matrix] = []
     bad: list[MatrixErrors] = []
     for path in files:
         try:
-            good.append(load_matrix(path, rootdir=rootdir, site=site, backend=backend))
+            good.append(load_matrix(path, rootdir=project.rootdir, site=site, backend=backend))
         except MatrixErrors as errors:
             bad.append(errors)
     _tell(good, bad, as_json)

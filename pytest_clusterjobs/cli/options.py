@@ -14,6 +14,7 @@ import click
 from ..engine.ledger import LedgerError
 from .errors import Trouble
 from .project import find_project
+from .project import given
 from .project import open_run
 from .project import Project
 
@@ -21,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _project(context: click.Context) -> Project:
-    return find_project(*(context.find_root().params.get(name) for name in ("rootdir", "inifile", "cluster_dir")))
+    return find_project(given(context.find_root().params))
 
 
 def pass_project(command: Command) -> Command:

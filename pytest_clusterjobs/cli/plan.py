@@ -85,7 +85,7 @@ def plan(
     if as_json:
         emit({"cells": [_as_dict(item, texts) for item in items], "totals": _totals(items)})
     elif not items:
-        raise NotFound("nothing would be submitted")
+        raise NotFound(f"nothing would be submitted of {found.rootdir}, the project that pytest finds")
     else:
         _tell(items, texts)
 
