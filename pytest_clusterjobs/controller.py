@@ -27,6 +27,9 @@ READY = "ready"
 WANTED = "wanted"
 """A file in the run's folder by which a worker says that its Python tests submit jobs by hand."""
 
+TROUBLE = "clusterjobs_trouble"
+"""What a worker tells of why it ends early, as its last word."""
+
 PUMP_PAUSE = 0.1
 """Seconds between two looks for cells that workers registered."""
 
@@ -78,6 +81,12 @@ class Controller:
             self._stack.callback(self._over.set)
             pump.start()
             (self.folder / READY).touch()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A usage error of a worker is one of the session; xdist would say that no worker is left."""
+        if trouble := getattr(node, "workeroutput", {}).get(TROUBLE):
+            raise pytest.UsageError(trouble)
 
     def _start(self) -> Run:
         # Imported here: under xdist too, a session without matrices pays for nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentTypeError
 from functools import cache
@@ -106,6 +107,17 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="refuse to submit from a checkout with uncommitted changes or commits that are not pushed",
     )
+
+
+def refuse_folder_apart(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for ``--cluster-dir DIR`` in two words.
+
+    pytest looks for rootdir before it knows the options of plugins, and takes DIR for a path to tests: once
+    that is there, rootdir would be another one.
+    """
+    words = [*map(str, config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
+    if "--cluster-dir" in words:
+        raise pytest.UsageError("write --cluster-dir=DIR: without = pytest takes DIR for a path to tests")
 
 
 def _positive(text: str) -> int:

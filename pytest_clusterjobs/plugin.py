@@ -14,6 +14,7 @@ import pytest
 from .by_hand import uses_jobs
 from .options import add_options
 from .options import is_matrix
+from .options import refuse_folder_apart
 
 if TYPE_CHECKING:
     from .by_hand.jobs import Jobs
@@ -51,6 +52,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the ``timeout`` mark where pytest-timeout does not."""
+    refuse_folder_apart(config)
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")

@@ -13,6 +13,7 @@ from .by_hand.fixture import LINK_KEY
 from .by_hand.links import LedgerLink
 from .collect import CellItem
 from .controller import READY
+from .controller import TROUBLE
 from .controller import WANTED
 from .engine.host import LEDGER
 from .engine.ledger import Ledger
@@ -39,9 +40,15 @@ def want_run(config: pytest.Config, folder: Path) -> None:
     try:
         settings_of(config).home.make()
     except LedgerError as error:
-        raise pytest.UsageError(printable(str(error), 2000)) from error
+        raise _ended(config, printable(str(error), 2000)) from error
     folder.mkdir(exist_ok=True)
     (folder / WANTED).touch()
+
+
+def _ended(config: pytest.Config, why: str) -> pytest.UsageError:
+    """An error that ends this worker; the controller passes it on."""
+    config.workeroutput[TROUBLE] = why  # type: ignore[attr-defined]
+    return pytest.UsageError(why)
 
 
 def python_tests_first(session: pytest.Session) -> None:
@@ -89,7 +96,7 @@ class Worker:
         until = time.monotonic() + 60
         while not (self._folder / READY).exists():
             if time.monotonic() > until:
-                raise pytest.UsageError("the xdist controller did not open its ledger within 60 s")
+                raise _ended(self._config, "the xdist controller did not open its ledger within 60 s")
             time.sleep(0.02)
 
 

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from dataclasses import field
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -71,7 +72,7 @@ class Project:
 
     def about(self, *words: str) -> list[str]:
         """The words of a command that is about this project when it is given from here."""
-        return [*_words(self.given), *words]
+        return [*chain.from_iterable(self.given.items()), *words]
 
     def among(self, paths: Sequence[str]) -> Project:
         """The project that pytest would find for these paths. Raises Trouble."""
@@ -135,7 +136,7 @@ class Project:
         raise trouble
 
 
-_NAMES = {"--rootdir": "rootdir", "-c": "inifile", "--cluster-dir": "cluster_dir"}
+_NAMES = {"--rootdir": "rootdir", "--config-file": "inifile", "--cluster-dir": "cluster_dir"}
 """The options that say which project is meant, and what ``find`` calls them."""
 
 
@@ -152,19 +153,15 @@ def find_project(options: Mapping[str, str], paths: Sequence[str] = ()) -> Proje
         raise Trouble(str(error)) from error
     by_rootdir = "--rootdir" in options
     # Without them, pytest would look for an ini file where it starts.
-    ini = {} if found.inipath is None else {"-c": str(found.inipath)}
+    ini = {} if found.inipath is None else {"--config-file": str(found.inipath)}
     same = {"--rootdir": str(found.rootdir), **ini} if by_rootdir or paths else {}
     return Project(
         found.rootdir,
         found.home,
-        options=_words({**same, **options}),
+        options=tuple(f"{option}={value}" for option, value in {**same, **options}.items()),
         given=options,
         chosen=by_rootdir or found.rootdir == Path.cwd(),
     )
-
-
-def _words(options: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(word for option in options.items() for word in option)
 
 
 @dataclass(frozen=True)

@@ -125,16 +125,16 @@ def test_the_reaper_of_a_killed_session_and_a_resume_write_nothing_there(checkou
     checkout.write("matrices/m.yaml", SLEEPERS)
     before = checkout.files()
     process = checkout.start(*PYTEST, CLUSTERJOBS_DIR=str(checkout.beside))
-    until(lambda: len([line for line in of_project(checkout.beside) if "sleep" in line]) == 2, 60)
+    until(lambda: sum("sleep 300" in line for line in of_project(checkout.path)) == 2, 60)
     process.kill()
     process.communicate()
-    until(lambda: not of_project(checkout.beside), 60)
+    until(lambda: not of_project(checkout.path.parent), 60)
     assert "session died" in checkout.command("runs", CLUSTERJOBS_DIR=str(checkout.beside))
     resumed = checkout.start(*PYTEST, "--cluster-resume", CLUSTERJOBS_DIR=str(checkout.beside))
-    until(lambda: len([line for line in of_project(checkout.beside) if "sleep" in line]) == 2, 60)
+    until(lambda: sum("sleep 300" in line for line in of_project(checkout.path)) == 2, 60)
     resumed.send_signal(signal.SIGINT)
     assert "go on with: " in resumed.communicate(timeout=60)[0]
-    until(lambda: not of_project(checkout.beside), 60)
+    until(lambda: not of_project(checkout.path.parent), 60)
     assert checkout.files() == before
 
 
@@ -191,7 +191,7 @@ def test_a_tilde_and_variables_are_expanded(checkout: Checkout, text: str, how: 
         "variable": ([], {"CLUSTERJOBS_DIR": text}, ""),
         "ini": ([], {}, f"cluster_dir = {text}\n"),
         "addopts": ([], {}, f'addopts = "--cluster-dir={text}"\n'),
-        "PYTEST_ADDOPTS": ([], {"PYTEST_ADDOPTS": f"--cluster-dir '{text}'"}, ""),
+        "PYTEST_ADDOPTS": ([], {"PYTEST_ADDOPTS": f"'--cluster-dir={text}'"}, ""),
     }[how]
     checkout.write("pytest.ini", f"[pytest]\n{ini}")
     checkout.pytest("--cluster-launch", *words, **home, **variables)
@@ -313,15 +313,28 @@ def test_a_folder_that_became_read_only_is_found_out_before_the_ledger_is(checko
 
 
 def test_a_hint_keeps_the_option_and_can_be_pasted(checkout: Checkout) -> None:
-    said = checkout.pytest("--cluster-launch", "--cluster-dir", str(checkout.beside))
+    said = checkout.pytest("--cluster-launch", f"--cluster-dir={checkout.beside}")
     (line,) = (line for line in said.splitlines() if "judge them with: " in line)
     command = line.partition("judge them with: ")[2]
-    assert command.endswith(f"--cluster-dir '{checkout.beside}'")
-    pasted = ["sh", "-c", f"{command} --cluster-check-wait"]
-    assert "2 passed" in checkout.run(*pasted, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert f"'--cluster-dir={checkout.beside}'" in command
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    assert "2 passed" in checkout.run("sh", "-c", f"{command} --cluster-check-wait", PATH=path)
+
+
+@pytest.mark.parametrize("how", ["command line", "PYTEST_ADDOPTS"])
+def test_a_folder_in_a_word_of_its_own_is_refused(checkout: Checkout, how: str) -> None:
+    """pytest takes it for a path of which rootdir depends, as soon as it is there."""
+    checkout.beside.mkdir()
+    words = ["--cluster-dir", str(checkout.beside)]
+    said = (
+        checkout.pytest(*words, code=4)
+        if how == "command line"
+        else checkout.pytest(code=4, PYTEST_ADDOPTS=f"{words[0]} '{words[1]}'")
+    )
+    assert "ERROR: write --cluster-dir=DIR: without = pytest takes DIR for a path to tests" in said
 
 
 def test_a_failure_names_the_folder_in_its_command(checkout: Checkout) -> None:
     checkout.write("matrices/m.yaml", ENDED.replace("two: {}", "two: {run: exit 3}"))
     said = checkout.pytest("-n2", "--cluster-dir=../its runs", code=1)
-    assert "pytest '--cluster-dir=../its runs' matrices/m.yaml::a-1n-two" in said
+    assert "'--cluster-dir=../its runs' matrices/m.yaml::a-1n-two" in said
