@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -47,30 +48,30 @@ class Checkout:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         return subprocess.Popen(
             words,
             cwd=self.path,
-            env={**kept, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200", **variables},
+            env={**kept, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, *words: str, code: int = 0, **variables: str) -> str:
+    def run(self, *words: str, code: int = 0, env: Mapping[str, str] | None = None) -> str:
         """What a command says; ``code`` is what it exits with."""
-        process = self.start(*words, **variables)
+        process = self.start(*words, env=env)
         said = process.communicate(timeout=120)[0]
         assert process.returncode == code, said
         return said
 
-    def pytest(self, *arguments: str, code: int = 0, **variables: str) -> str:
-        return self.run(*PYTEST, *arguments, code=code, **variables)
+    def pytest(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> str:
+        return self.run(*PYTEST, *arguments, code=code, env=env)
 
-    def command(self, *arguments: str, code: int = 0, **variables: str) -> str:
-        return self.run(*COMMAND, *arguments, code=code, **variables)
+    def command(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> str:
+        return self.run(*COMMAND, *arguments, code=code, env=env)
 
     def files(self) -> set[Path]:
         return {path.relative_to(self.path) for path in self.path.rglob("*")}
@@ -124,14 +125,14 @@ def test_workers_of_xdist_write_nothing_there(checkout: Checkout) -> None:
 def test_the_reaper_of_a_killed_session_and_a_resume_write_nothing_there(checkout: Checkout) -> None:
     checkout.write("matrices/m.yaml", SLEEPERS)
     before = checkout.files()
-    process = checkout.start(*PYTEST, CLUSTERJOBS_DIR=str(checkout.beside))
-    until(lambda: sum("sleep 300" in line for line in of_project(checkout.path)) == 2, 60)
+    process = checkout.start(*PYTEST, env={"CLUSTERJOBS_DIR": str(checkout.beside)})
+    until(lambda: sum(line.split()[1:] == ["sleep", "300"] for line in of_project(checkout.path)) == 2, 60)
     process.kill()
     process.communicate()
     until(lambda: not of_project(checkout.path.parent), 60)
-    assert "session died" in checkout.command("runs", CLUSTERJOBS_DIR=str(checkout.beside))
-    resumed = checkout.start(*PYTEST, "--cluster-resume", CLUSTERJOBS_DIR=str(checkout.beside))
-    until(lambda: sum("sleep 300" in line for line in of_project(checkout.path)) == 2, 60)
+    assert "session died" in checkout.command("runs", env={"CLUSTERJOBS_DIR": str(checkout.beside)})
+    resumed = checkout.start(*PYTEST, "--cluster-resume", env={"CLUSTERJOBS_DIR": str(checkout.beside)})
+    until(lambda: sum(line.split()[1:] == ["sleep", "300"] for line in of_project(checkout.path)) == 2, 60)
     resumed.send_signal(signal.SIGINT)
     assert "go on with: " in resumed.communicate(timeout=60)[0]
     until(lambda: not of_project(checkout.path.parent), 60)
@@ -163,11 +164,11 @@ def test_option_over_variable_over_ini(checkout: Checkout, tmp_path: Path) -> No
         "-c",
         f"import os, sys; os.chdir({str(below)!r}); os.execv(sys.argv[1], sys.argv[1:])",
     ]
-    checkout.run(*ran, *PYTEST, **by_variable)
+    checkout.run(*ran, *PYTEST, env=by_variable)
     assert len(checkout.ledgers(below / "by-variable")) == 1
-    checkout.run(*ran, *PYTEST, "--cluster-dir", "by-option", **by_variable)
+    checkout.run(*ran, *PYTEST, "--cluster-dir=by-option", env=by_variable)
     assert len(checkout.ledgers(below / "by-option")) == 1
-    checkout.run(*ran, *PYTEST, CLUSTERJOBS_DIR="")
+    checkout.run(*ran, *PYTEST, env={"CLUSTERJOBS_DIR": ""})
     assert len(checkout.ledgers(checkout.path / "by-ini")) == 2
     assert not (checkout.path / ".clusterjobs").exists()
     # The command goes by the same rules.
@@ -176,7 +177,7 @@ def test_option_over_variable_over_ini(checkout: Checkout, tmp_path: Path) -> No
         ([], {"CLUSTERJOBS_DIR": "matrices/by-variable"}, 1),
         (["--cluster-dir=matrices/by-option"], {"CLUSTERJOBS_DIR": "nothing"}, 1),
     ):
-        assert len(json.loads(checkout.command(*words, "runs", "--json", **variables))) == number
+        assert len(json.loads(checkout.command(*words, "runs", "--json", env=variables))) == number
 
 
 @pytest.mark.parametrize(
@@ -194,17 +195,19 @@ def test_a_tilde_and_variables_are_expanded(checkout: Checkout, text: str, how: 
         "PYTEST_ADDOPTS": ([], {"PYTEST_ADDOPTS": f"'--cluster-dir={text}'"}, ""),
     }[how]
     checkout.write("pytest.ini", f"[pytest]\n{ini}")
-    checkout.pytest("--cluster-launch", *words, **home, **variables)
+    checkout.pytest("--cluster-launch", *words, env=home | variables)
     assert len(checkout.ledgers()) == 1
-    checkout.command(*words, "check", "--wait", **home, **variables)
-    assert "ended" in checkout.command(*words, "runs", **home, **variables)
+    checkout.command(*words, "check", "--wait", env=home | variables)
+    assert "ended" in checkout.command(*words, "runs", env=home | variables)
 
 
 @pytest.mark.parametrize("text", ["~no-such-user/runs", "$NO_SUCH_VARIABLE/runs", "/tmp/${NO_SUCH_VARIABLE}"])
 def test_what_cannot_be_expanded_is_no_folder_of_that_name(checkout: Checkout, text: str) -> None:
-    said = checkout.pytest(CLUSTERJOBS_DIR=text, code=4)
+    said = checkout.pytest(env={"CLUSTERJOBS_DIR": text}, code=4)
     assert f"ERROR: CLUSTERJOBS_DIR: {text!r} has a variable or a user that is unknown here" in said
-    assert f"clusterjobs: CLUSTERJOBS_DIR: {text!r}" in checkout.command("runs", CLUSTERJOBS_DIR=text, code=3)
+    assert f"clusterjobs: CLUSTERJOBS_DIR: {text!r}" in checkout.command(
+        "runs", env={"CLUSTERJOBS_DIR": text}, code=3
+    )
     assert "--cluster-dir: name a folder" in checkout.pytest("--cluster-dir=", code=4)
 
 
@@ -212,14 +215,14 @@ def test_projects_that_share_a_folder_do_not_see_each_others_runs(tmp_path: Path
     one, other = (Checkout(tmp_path / where / "proj", tmp_path / "shared") for where in ("here", "there"))
     shared = {"CLUSTERJOBS_DIR": str(tmp_path / "shared")}
     other.write("matrices/m.yaml", ENDED.replace("two", "three"))
-    one.pytest(**shared)
-    other.pytest(**shared)
-    other.pytest(**shared)
-    runs = [json.loads(each.command("runs", "--json", **shared)) for each in (one, other)]
+    one.pytest(env=shared)
+    other.pytest(env=shared)
+    other.pytest(env=shared)
+    runs = [json.loads(each.command("runs", "--json", env=shared)) for each in (one, other)]
     assert list(map(len, runs)) == [1, 2]
-    assert "a-1n-two" in one.command("show", "*", **shared)
-    assert "a-1n-three" in other.command("show", "*", **shared)
-    assert "a-1n-two" in one.pytest("--cluster-check", "-v", **shared)
+    assert "a-1n-two" in one.command("show", "*", env=shared)
+    assert "a-1n-three" in other.command("show", "*", env=shared)
+    assert "a-1n-two" in one.pytest("--cluster-check", "-v", env=shared)
     assert {path.name.rpartition("-")[0] for path in (tmp_path / "shared").iterdir()} == {"proj"}
 
 
@@ -263,7 +266,7 @@ def test_a_folder_of_another_user_is_refused(checkout: Checkout, whose: str, mor
     )
     assert "name a folder of your own, or set CLUSTERJOBS_SAFE_DIRECTORY=" in line
     assert list(given.iterdir()) == []
-    checkout.pytest(f"--cluster-dir={folder}", *more, CLUSTERJOBS_SAFE_DIRECTORY=str(given))
+    checkout.pytest(f"--cluster-dir={folder}", *more, env={"CLUSTERJOBS_SAFE_DIRECTORY": str(given)})
 
 
 @pytest.mark.parametrize("how", ["option", "variable", "ini"])
@@ -281,7 +284,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_setting(
     before = checkout.files()
     words = [f"--cluster-dir={folder}"] if how == "option" else []
     said = checkout.pytest(
-        *words, *more, code=4, **({"CLUSTERJOBS_DIR": folder} if how == "variable" else {})
+        *words, *more, code=4, env={"CLUSTERJOBS_DIR": folder} if how == "variable" else {}
     )
     assert f"{source}: {folder}: Not a folder: name a folder that you can write to" in said
     assert "INTERNALERROR" not in said and "Traceback" not in said
@@ -318,7 +321,7 @@ def test_a_hint_keeps_the_option_and_can_be_pasted(checkout: Checkout) -> None:
     command = line.partition("judge them with: ")[2]
     assert f"'--cluster-dir={checkout.beside}'" in command
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    assert "2 passed" in checkout.run("sh", "-c", f"{command} --cluster-check-wait", PATH=path)
+    assert "2 passed" in checkout.run("sh", "-c", f"{command} --cluster-check-wait", env={"PATH": path})
 
 
 @pytest.mark.parametrize("how", ["command line", "PYTEST_ADDOPTS"])
@@ -329,7 +332,7 @@ def test_a_folder_in_a_word_of_its_own_is_refused(checkout: Checkout, how: str) 
     said = (
         checkout.pytest(*words, code=4)
         if how == "command line"
-        else checkout.pytest(code=4, PYTEST_ADDOPTS=f"{words[0]} '{words[1]}'")
+        else checkout.pytest(code=4, env={"PYTEST_ADDOPTS": f"{words[0]} '{words[1]}'"})
     )
     assert "ERROR: write --cluster-dir=DIR: without = pytest takes DIR for a path to tests" in said
 
