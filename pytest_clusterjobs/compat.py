@@ -35,8 +35,8 @@ def setup_of(
 ) -> Setup:
     """What pytest would start from here with these arguments, without its plugins. Raises pytest.UsageError.
 
-    pytest tells no one but its plugins, and loading those runs the project's code. There is no substitute: its
-    rules differ between versions, and with other rules the wrong project would be looked at.
+    A public way would load the project's plugins and conftest files. There is no substitute: the rules differ between
+    versions of pytest, and by other rules the command would read another project's runs.
     """
     from _pytest.config.findpaths import determine_setup
 

@@ -28,7 +28,7 @@ WANTED = "wanted"
 """A file in the run's folder by which a worker says that its Python tests submit jobs by hand."""
 
 TROUBLE = "clusterjobs_trouble"
-"""What a worker tells of why it ends early, as its last word."""
+"""The usage error by which a worker ended, in its ``workeroutput``."""
 
 PUMP_PAUSE = 0.1
 """Seconds between two looks for cells that workers registered."""
