@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ FASTEST, SLOWEST = 0.05, 0.5
 def want_run(config: pytest.Config, folder: Path) -> None:
     """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
     try:
-        settings_of(config).home.make()
+        # Not this worker's own: what is relative may mean another place here.
+        replace(settings_of(config).home, path=folder.parent.parent).make()
     except LedgerError as error:
         raise _ended(config, printable(str(error), 2000)) from error
     folder.mkdir(exist_ok=True)

@@ -107,7 +107,7 @@ def _known(project: Project, name: str) -> Site:
 
 
 def refuse_job(project: Project, text: str, instead: str) -> None:
-    """Raise Trouble if ``text`` is ``NAME:JOBID``, for a command that takes runs only."""
+    """Raise click.UsageError for ``NAME:JOBID`` where runs only are taken, NotFound if no backend has that name."""
     if (match := _REFERENCE.fullmatch(text)) is not None:
         _known(project, match["name"])
         raise click.UsageError(f"{text} is a job of {match['name']}, and not a run: {instead}")

@@ -55,7 +55,7 @@ class Home:
         except OSError as error:
             raise self._unusable(error.filename, error.strerror) from error
         if not os.access(self.runs, os.W_OK | os.X_OK):
-            raise self._unusable(self.runs, "Permission denied")
+            raise self._unusable(self.runs, "Not writable")
 
     def _refuse_another_users(self, folder: Path) -> None:
         if self.source and not is_own(folder):
