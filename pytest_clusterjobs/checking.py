@@ -25,11 +25,7 @@ from .engine.ledger import Ledger
 from .engine.ledger import LedgerError
 from .engine.records import Registration
 from .engine.records import Xfail
-<<<<<<< HEAD
 from .globs import below
-from .judge.text import harmless
-=======
->>>>>>> audit
 from .judge.text import one_line
 from .judge.text import unbroken
 from .launched import Launched

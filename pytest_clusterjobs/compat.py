@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import time as _time
@@ -16,6 +18,40 @@ import pytest
 from .engine.records import Xfail
 from .marks import JUDGING
 from .marks import names_of
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What pytest starts from."""
+
+    rootdir: Path
+    inipath: Path | None
+    ini: Mapping[str, Any]
+    """The options of the ini file and those that override them."""
+
+
+def setup_of(
+    paths: Sequence[str], *, rootdir: str | None, inifile: str | None, overrides: Sequence[str] | None
+) -> Setup:
+    """What pytest would start from here with these arguments, without its plugins. Raises pytest.UsageError.
+
+    A public way would load the project's plugins and conftest files. There is no substitute: the rules differ between
+    versions of pytest, and by other rules the command would read another project's runs.
+    """
+    from _pytest.config.findpaths import determine_setup
+
+    try:
+        root, inipath, ini, *_ = determine_setup(
+            inifile=inifile,
+            override_ini=overrides,
+            args=list(paths),
+            rootdir_cmd_arg=rootdir,
+            invocation_dir=Path.cwd(),
+        )
+    except (pytest.fail.Exception, OSError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from error
+    # pytest before 9.1 has the bare values.
+    return Setup(root, inipath, {name: getattr(value, "value", value) for name, value in ini.items()})
 
 
 @dataclass(frozen=True, slots=True)

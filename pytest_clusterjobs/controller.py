@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .cluster_dir import home_of
 from .engine.runs import new_run_id
-from .engine.runs import runs_dir
 from .options import SUFFIXES
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ READY = "ready"
 WANTED = "wanted"
 """A file in the run's folder by which a worker says that its Python tests submit jobs by hand."""
 
+TROUBLE = "clusterjobs_trouble"
+"""The usage error by which a worker ended, in its ``workeroutput``."""
+
 PUMP_PAUSE = 0.1
 """Seconds between two looks for cells that workers registered."""
 
@@ -37,7 +40,7 @@ class Controller:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.folder = runs_dir(config.rootpath) / new_run_id()
+        self.folder = home_of(config).runs / new_run_id()
         """Where the run will be, if there is one."""
         self._stack = ExitStack()
         self._run: Run | None = None
@@ -79,6 +82,12 @@ class Controller:
             self._stack.callback(self._over.set)
             pump.start()
             (self.folder / READY).touch()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A usage error of a worker is one of the session; xdist would say that no worker is left."""
+        if trouble := getattr(node, "workeroutput", {}).get(TROUBLE):
+            raise pytest.UsageError(trouble)
 
     def _start(self) -> Run:
         # Imported here: under xdist too, a session without matrices pays for nothing.

@@ -38,6 +38,7 @@ _AROUND = {
     "-o": "=",
     "--override-ini": "=",
     "--cluster-backend": "=",
+    "--cluster-dir": "=",
 }
 """What says which project, plugins and settings are meant, whatever is selected."""
 

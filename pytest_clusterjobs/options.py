@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentTypeError
 
 import pytest
@@ -53,6 +54,12 @@ def add_options(parser: pytest.Parser) -> None:
         " (default: beside --junitxml's file, else in the run's folder)",
     )
     group.addoption(
+        "--cluster-dir",
+        metavar="DIR",
+        help="keep runs in a folder of this project's in DIR (default: the variable CLUSTERJOBS_DIR, the ini"
+        " option cluster_dir, else .clusterjobs in rootdir)",
+    )
+    group.addoption(
         "--cluster-on-crash",
         choices=("cancel", "keep"),
         default="cancel",
@@ -87,11 +94,28 @@ def add_options(parser: pytest.Parser) -> None:
         help="globs, relative to rootdir, of the YAML files that are matrices",
     )
     parser.addini(
+        "cluster_dir",
+        type="string",
+        default="",
+        help="keep runs in a folder of this project's in this one, relative to the ini file's (see --cluster-dir)",
+    )
+    parser.addini(
         "cluster_require_clean_git",
         type="bool",
         default=False,
         help="refuse to submit from a checkout with uncommitted changes or commits that are not pushed",
     )
+
+
+def refuse_folder_apart(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for ``--cluster-dir DIR`` in two words.
+
+    pytest looks for rootdir before it knows the options of plugins, and takes DIR for a path to tests: once
+    that is there, rootdir would be another one.
+    """
+    words = [*map(str, config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
+    if "--cluster-dir" in words:
+        raise pytest.UsageError("write --cluster-dir=DIR: without = pytest takes DIR for a path to tests")
 
 
 def _positive(text: str) -> int:

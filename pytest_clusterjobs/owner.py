@@ -58,7 +58,7 @@ _encode = json.JSONEncoder(default=repr).encode
 
 def plan_run(settings: Settings, folder: Path | None = None) -> RunPlan:
     """The run of this session: the earlier one that its mode is about, or a new one (in ``folder``)."""
-    folder = settings.run or folder or settings.runs_dir / new_run_id()
+    folder = settings.run or folder or settings.home.runs / new_run_id()
     return RunPlan(
         run_id=folder.name,
         folder=folder,
@@ -124,6 +124,7 @@ class Owner:
         try:
             if self._settings.require_clean_git and self._settings.mode is not Mode.CHECK:
                 self._refuse_unclean()
+            self._settings.home.make()
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
                 self._run = run

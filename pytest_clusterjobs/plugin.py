@@ -16,6 +16,7 @@ from .options import add_options
 from .options import DEFAULT_FOLDER
 from .options import DEFAULT_MATRICES
 from .options import MATRICES
+from .options import refuse_folder_apart
 from .options import SUFFIXES
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the ``timeout`` mark where pytest-timeout does not, and refuse patterns that can match nothing."""
+    """Declare the ``timeout`` mark where pytest-timeout does not, and refuse settings that can mean nothing."""
+    refuse_folder_apart(config)
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
@@ -189,7 +191,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from .xdist import Worker
 
         if by_hand:
-            want_run(Path(folder))
+            want_run(config, Path(folder))
         python_tests_first(session)
         manager.register(Worker(config, Path(folder)), "clusterjobs-worker")
         return

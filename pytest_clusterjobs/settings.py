@@ -13,11 +13,12 @@ import pytest
 
 from .backends.registry import Site
 from .backends.registry import UnknownBackend
+from .cluster_dir import home_of
+from .engine.home import Home
 from .engine.host import Mode
 from .engine.runs import find_run
 from .engine.runs import LEDGER
 from .engine.runs import NoSuchRun
-from .engine.runs import runs_dir
 from .engine.trust import demand_trust
 from .engine.trust import Untrusted
 from .judge.text import one_line
@@ -35,6 +36,7 @@ class Settings:
     """The settings of one pytest session."""
 
     rootdir: Path
+    home: Home
     site: Site
     backend: str | None
     max_jobs: int
@@ -49,11 +51,6 @@ class Settings:
     """The folder of the earlier run that the mode is about."""
     wait: bool = True
     """Whether to wait for jobs that have not ended."""
-
-    @property
-    def runs_dir(self) -> Path:
-        """Where the runs of this project are kept."""
-        return runs_dir(self.rootdir)
 
 
 _KEY = pytest.StashKey[Settings]()
@@ -79,6 +76,7 @@ def _read(config: pytest.Config) -> Settings:
     mode = _mode(config)
     return Settings(
         rootdir=config.rootpath,
+        home=home_of(config),
         site=site,
         backend=option.cluster_backend,
         max_jobs=option.cluster_max_jobs or DEFAULT_MAX_JOBS,
@@ -116,7 +114,7 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
         return None
     name = config.option.cluster_check if mode is Mode.CHECK else config.option.cluster_resume
     try:
-        found = find_run(runs_dir(config.rootpath), name)
+        found = find_run(home_of(config).runs, name)
         demand_trust(found / LEDGER)
         return found
     except Untrusted as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from .by_hand.fixture import LINK_KEY
 from .by_hand.links import LedgerLink
 from .collect import CellItem
 from .controller import READY
+from .controller import TROUBLE
 from .controller import WANTED
 from .engine.host import LEDGER
 from .engine.ledger import Ledger
+from .engine.ledger import LedgerError
 from .engine.ledger import LedgerGone
 from .engine.records import Result
+from .judge import printable
 from .loop import is_over
 from .loop import why_file_order
 from .session import CellSession
@@ -32,10 +36,21 @@ FASTEST, SLOWEST = 0.05, 0.5
 """Seconds between two looks at a cell's row."""
 
 
-def want_run(folder: Path) -> None:
+def want_run(config: pytest.Config, folder: Path) -> None:
     """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Not this worker's own: what is relative may mean another place here.
+        replace(settings_of(config).home, path=folder.parent.parent).make()
+    except LedgerError as error:
+        raise _ended(config, printable(str(error), 2000)) from error
+    folder.mkdir(exist_ok=True)
     (folder / WANTED).touch()
+
+
+def _ended(config: pytest.Config, why: str) -> pytest.UsageError:
+    """An error that ends this worker; the controller passes it on."""
+    config.workeroutput[TROUBLE] = why  # type: ignore[attr-defined]
+    return pytest.UsageError(why)
 
 
 def python_tests_first(session: pytest.Session) -> None:
@@ -83,7 +98,7 @@ class Worker:
         until = time.monotonic() + 60
         while not (self._folder / READY).exists():
             if time.monotonic() > until:
-                raise pytest.UsageError("the xdist controller did not open its ledger within 60 s")
+                raise _ended(self._config, "the xdist controller did not open its ledger within 60 s")
             time.sleep(0.02)
 
 

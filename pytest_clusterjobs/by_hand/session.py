@@ -15,10 +15,12 @@ import pytest
 
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
+from ..cluster_dir import find
+from ..engine.home import Home
 from ..engine.host import RunPlan
 from ..engine.host import start_run
+from ..engine.ledger import LedgerError
 from ..engine.runs import new_run_id
-from ..engine.runs import runs_dir
 from ..reports.clerk import Clerk
 from ..settings import read_site
 from .checks import text
@@ -35,8 +37,8 @@ def open_backend(
     """Submit jobs without pytest, one by one: ``with ... as backend: backend.submit("true").wait()``.
 
     NAME and its settings are those of the project in ``rootdir`` (the current folder), and ``settings``
-    go on top. It is a run like pytest's: it has a ledger and a report in ``.clusterjobs/runs``, the
-    ``clusterjobs`` command sees it, and no job outlives the block, or the process, for long. A block that ends without an
+    go on top. It is a run like pytest's: it has a ledger and a report where those of the project
+    are kept, the ``clusterjobs`` command sees it, and no job outlives the block, or the process, for long. A block that ends without an
     exception waits for the jobs that have an ``expect``, and raises UnmetExpectation where one ended otherwise.
     Raises TypeError, UnknownBackend; the block raises BackendError, LedgerError.
     """
@@ -45,15 +47,15 @@ def open_backend(
         raise NotADirectoryError(f"open_backend: rootdir is no folder: {root}")
     site = _site(root, text("name", name), settings)
     site.capabilities(name)
-    return Opening(name, root, site)
+    return Opening(name, root, _home(root), site)
 
 
 class Opening(AbstractContextManager[Jobs]):
     """A backend that a ``with`` block opens."""
 
-    def __init__(self, name: str, root: Path, site: Site) -> None:
+    def __init__(self, name: str, root: Path, home: Home, site: Site) -> None:
         self._name = name
-        self._run = _opened(name, root, site)
+        self._run = _opened(name, root, home, site)
 
     def __enter__(self) -> Jobs:
         return self._run.__enter__()
@@ -70,9 +72,10 @@ class Opening(AbstractContextManager[Jobs]):
 
 
 @contextmanager
-def _opened(name: str, root: Path, site: Site) -> Iterator[Jobs]:
+def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
     run_id = new_run_id()
-    plan = RunPlan(run_id, runs_dir(root) / run_id, root, site, patience=PATIENCE)
+    home.make()
+    plan = RunPlan(run_id, home.runs / run_id, root, site, patience=PATIENCE)
     with start_run(plan) as run:
         clerk = Clerk(run.ledger, plan.folder / "report.json", root, run.engine.core.fail)
         try:
@@ -83,6 +86,13 @@ def _opened(name: str, root: Path, site: Site) -> Iterator[Jobs]:
         finally:
             run.stop()
             clerk.close()
+
+
+def _home(root: Path) -> Home:
+    try:
+        return find(rootdir=str(root)).home
+    except pytest.UsageError as error:
+        raise LedgerError(str(error)) from error
 
 
 def _site(root: Path, name: str, settings: dict[str, Any]) -> Site:

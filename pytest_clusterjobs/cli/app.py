@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,6 @@ from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
 from ..engine.ledger import LedgerError
 from .errors import Trouble
-from .project import find_project
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -84,12 +82,16 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings=_HELP, epilog=_DOCS)
 @click.option(
     "--rootdir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The project.  [default: the nearest folder from here up with .clusterjobs]",
+    type=click.Path(exists=True, file_okay=False),
+    help="The project.  [default: what pytest takes for rootdir here]",
 )
+@click.option(
+    "-c", "--config-file", "inifile", metavar="FILE", help="The project's ini file, as pytest's -c."
+)
+@click.option("--cluster-dir", metavar="DIR", help="The folder of the runs, as pytest's --cluster-dir.")
 @click.version_option(__version__, prog_name="pytest-clusterjobs")
 @click.pass_context
-def app(context: click.Context, rootdir: Path | None) -> None:
+def app(context: click.Context, /, **project: object) -> None:
     """See and handle the runs of pytest-clusterjobs.
 
     RUN is a run's id or a unique beginning of it, and the latest run if left out. CELL is a cell's
@@ -106,4 +108,3 @@ def app(context: click.Context, rootdir: Path | None) -> None:
     """  # noqa: D301 (click takes the backspace for "leave these lines as they are")
     if os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = find_project(rootdir)

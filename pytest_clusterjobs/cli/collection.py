@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from contextlib import redirect_stdout
@@ -11,25 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ..backends.registry import Site
 from ..collect import CellItem
 from ..collect import MatrixFile
-from ..engine.trust import demand_trust
 from ..judge import printable
-from ..settings import read_site
+from .errors import NotFound
 from .errors import Trouble
 from .project import Project
-from .project import SETTINGS
-
-_MARKERS = (
-    "pytest.toml",
-    ".pytest.toml",
-    "pytest.ini",
-    ".pytest.ini",
-    "pyproject.toml",
-    "tox.ini",
-    "setup.cfg",
-)
 
 
 class Collected:
@@ -39,6 +25,8 @@ class Collected:
         self.files: list[Path] = []
         self.items: list[CellItem] = []
         self.errors: list[str] = []
+        self.rootdir = Path()
+        self.patterns: list[str] = []
 
     def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
         """A matrix was found."""
@@ -54,15 +42,19 @@ class Collected:
         """The selection is made."""
         self.items = [item for item in session.items if isinstance(item, CellItem)]
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Note which project it is."""
+        self.rootdir = session.config.rootpath
+        self.patterns = session.config.getini("cluster_matrices")
+
 
 def collect(project: Project, arguments: Sequence[str]) -> Collected:
     """Let pytest collect and select; nothing is run or submitted. Raises Trouble."""
     found = Collected()
     said = StringIO()
-    root = [f"--rootdir={project_root(project)}"]
     with redirect_stdout(said), redirect_stderr(said):
         code = pytest.main(
-            ["--collect-only", "-q", "-p", "no:cacheprovider", *root, *arguments], plugins=[found]
+            ["--collect-only", "-q", "-p", "no:cacheprovider", *project.options, *arguments], plugins=[found]
         )
     if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
         raise Trouble(f"pytest cannot collect: {_main_line(said.getvalue())}")
@@ -78,27 +70,11 @@ def _main_line(said: str) -> str:
 
 
 def matrices_in(project: Project, folder: Path) -> list[Path]:
-    """The files below a folder that are matrices. Raises Trouble."""
-    return collect(project, [str(folder), "-o", "python_files=", "-o", "addopts="]).files
-
-
-def project_root(project: Project) -> Path:
-    """The nearest folder from the project's up that has pytest's configuration, or the project's own."""
-    here = project.rootdir
-    if (here / ".clusterjobs").is_dir():
-        return here
-    for path in (here, *here.parents):
-        if any(os.path.exists(path / name) for name in _MARKERS):
-            return path
-    return here
-
-
-def settings_of_project(project: Project) -> tuple[Path, Site]:
-    """The root that paths are relative to, and the backends that have a name there. Raises Trouble, Untrusted."""
-    root = project_root(project)
-    if root != project.rootdir and os.path.lexists(settings := root / SETTINGS):
-        demand_trust(settings)
-    try:
-        return root, read_site(root)
-    except pytest.UsageError as error:
-        raise Trouble(str(error)) from error
+    """The files below a folder that are matrices. Raises Trouble, and NotFound where there is none."""
+    found = collect(project, [str(folder), "-o", "python_files=", "-o", "addopts="])
+    if not found.files:
+        raise NotFound(
+            f"no file in {folder} matches cluster_matrices ({', '.join(found.patterns)}) below {found.rootdir}, "
+            "the project that pytest finds (--rootdir or -c names another)"
+        )
+    return found.files

@@ -18,6 +18,7 @@ from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Inspecting
 from ..backends.protocol import Inspection
+from ..backends.registry import Site
 from ..engine.codec import dump
 from ..jobs import LogChunk
 from ..jobs import NodeState
@@ -30,6 +31,7 @@ from .output import emit
 from .output import facts
 from .output import say
 from .project import Project
+from .project import SETTINGS
 
 _REFERENCE = re.compile(r"(?P<name>[^:/\s]+):(?P<job_id>(?!:)\S*)")
 
@@ -78,11 +80,6 @@ class ForeignJob:
             yield seen
 
 
-def names_a_job(text: str) -> bool:
-    """Whether ``text`` is ``NAME:JOBID`` and no node id, whose path may have a colon too."""
-    return _REFERENCE.fullmatch(text) is not None and "::" not in text
-
-
 @contextmanager
 def foreign_job(project: Project, text: str) -> Iterator[ForeignJob | None]:
     """The job that ``NAME:JOBID`` names; ``None`` if ``text`` has not this form. Raises Trouble, UnknownBackend, BackendError."""
@@ -90,23 +87,34 @@ def foreign_job(project: Project, text: str) -> Iterator[ForeignJob | None]:
     if match is None:
         yield None
         return
-    # It brings pytest with it, which no other command of those that read needs.
-    from .collection import settings_of_project
-
-    root, site = settings_of_project(project)
-    name = match["name"]
-    if name not in site.names:
-        if names_a_job(text):
-            raise NotFound(f"no backend {name!r}; there are {', '.join(site.names)}")
+    name, site = match["name"], project.site()
+    if name not in site.names and "::" in text:
+        # A node id, whose path may have a colon too.
         yield None
         return
+    _demand(project, site, name)
     if not match["job_id"]:
         raise NotFound(f"{text} names no job: write {name}:JOBID")
-    backend = site.open(name, run_id="inspect", run_dir=project.runs_dir, rootdir=root)
+    backend = site.open(name, run_id="inspect", run_dir=project.home.runs, rootdir=project.rootdir)
     with closing(backend):
         if not hasattr(backend, "inspect"):
             raise Trouble(f"{name} shows no jobs by their ids: name a cell of a run")
         yield ForeignJob(name, match["job_id"], backend)
+
+
+def _demand(project: Project, site: Site, name: str) -> None:
+    if name not in site.names:
+        raise NotFound(
+            f"no backend {name!r}; there are {', '.join(site.names)}: write one of them before the colon, or add "
+            f"[tool.clusterjobs.backends.{name}] to {project.rootdir / SETTINGS}"
+        )
+
+
+def refuse_job(project: Project, text: str, instead: str) -> None:
+    """Raise click.UsageError for ``NAME:JOBID`` where runs only are taken, NotFound if no backend has that name."""
+    if (match := _REFERENCE.fullmatch(text)) is not None:
+        _demand(project, project.site(), match["name"])
+        raise click.UsageError(f"{text} is a job of {match['name']}, and not a run: {instead}")
 
 
 def show_job(job: ForeignJob, *, follow: bool, as_json: bool) -> None:

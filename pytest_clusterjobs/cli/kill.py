@@ -16,8 +16,7 @@ from ..engine.kill import Target
 from ..engine.ledger import LedgerError
 from ..judge.text import one_line
 from .errors import NOT_GREEN
-from .errors import Trouble
-from .foreign import names_a_job
+from .foreign import refuse_job
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -55,11 +54,12 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
     A session that still runs them is interrupted first. Exit code 1 if anything survived.
     """
-    if run is not None and names_a_job(run):
-        raise Trouble(
-            f"kill ends the jobs of a RUN; end {run} with the cluster's own command, such as scancel"
-        )
-    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
+    refuse_job(
+        project,
+        run or "",
+        "end jobs of a run with clusterjobs kill RUN --cell CELL, others with the cluster's own command",
+    )
+    with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
         killer = kill_jobs(opened, backends, keys, timeout)
     _tell(opened, killer, as_json)

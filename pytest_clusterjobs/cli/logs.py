@@ -90,7 +90,7 @@ def logs(
     which = Which(attempt, node, restart, tail)
     # What has begun to print goes on with the same run, whatever becomes of its ledger.
     folder, key = project.read(run, lambda opened: (opened.folder, opened.cell(cell).key))
-    with open_run(folder) as opened, Backends(opened, project.rootdir) as backends:
+    with open_run(folder) as opened, Backends(opened, project) as backends:
         entry = opened.cell(key)
         reader = _Reader(opened, entry, backends(entry.cell.backend), which)
         complete = True

@@ -13,7 +13,6 @@ from ..matrix import Matrix
 from ..matrix import MatrixErrors
 from ..matrix import schema_json
 from .collection import matrices_in
-from .collection import settings_of_project
 from .errors import NOT_GREEN
 from .errors import NotFound
 from .options import as_json
@@ -37,10 +36,11 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
     In a folder, a matrix is what pytest takes for one (ini option cluster_matrices). The project's conftest.py
     is run, as by pytest --collect-only.
     """
-    files = list(dict.fromkeys(_files(project, paths)))
-    rootdir, site = settings_of_project(project)
+    project = project.among([str(path) for path in paths])
+    files = dict.fromkeys(_files(project, paths))
+    site = project.site()
     if not files:
-        found = f"{rootdir}, the project found from here (--rootdir says another)"
+        found = f"{project.rootdir}, the project found from here (--rootdir says another)"
         raise NotFound(
             f"no matrix in {', '.join(map(str, paths))}: cluster_matrices matches no file there, below {found}"
         )
@@ -48,7 +48,7 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
     bad: list[MatrixErrors] = []
     for path in files:
         try:
-            good.append(load_matrix(path, rootdir=rootdir, site=site, backend=backend))
+            good.append(load_matrix(path, rootdir=project.rootdir, site=site, backend=backend))
         except MatrixErrors as errors:
             bad.append(errors)
     _tell(good, bad, as_json)

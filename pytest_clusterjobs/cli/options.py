@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
+from typing import cast
 from typing import TypeVar
 
 import click
@@ -12,21 +14,31 @@ import click
 from ..engine.ledger import LedgerError
 from .errors import Trouble
 from .project import find_project
+from .project import given
 from .project import open_run
 from .project import Project
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-pass_project = click.make_pass_decorator(Project)
-
 
 def _project(context: click.Context) -> Project:
-    found = context.find_object(Project)
-    return found if found is not None else find_project(None)
+    return find_project(given(context.find_root().params))
+
+
+def pass_project(command: Command) -> Command:
+    """Call a command with its project, which is looked for when the command runs."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        return command(_project(click.get_current_context()), *arguments, **options)
+
+    return cast(Command, run)
 
 
 def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
+    with suppress(Trouble):
+        return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
+    return []
 
 
 def _cells(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -86,7 +86,7 @@ def plan(
     if as_json:
         emit({"cells": [_as_dict(item, texts) for item in items], "totals": _totals(items)})
     elif not items:
-        raise NotFound("nothing would be submitted")
+        raise NotFound(f"nothing would be submitted of {found.rootdir}, the project that pytest finds")
     else:
         _tell(items, texts)
 
@@ -220,6 +220,6 @@ def _opened(item: CellItem) -> Backend:
     return settings.site.open(
         item.cell.backend,
         run_id=RUN_ID,
-        run_dir=settings.runs_dir / RUN_ID,
+        run_dir=settings.home.runs / RUN_ID,
         rootdir=settings.rootdir,
     )

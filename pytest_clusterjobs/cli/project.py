@@ -15,15 +15,22 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import ExitStack
 from dataclasses import dataclass
+from dataclasses import field
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from typing import Self
 from typing import TypeVar
 
+import pytest
+
 from ..backends.protocol import Backend
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
+from ..cluster_dir import find
+from ..engine.home import Home
 from ..engine.host import LEDGER
 from ..engine.host import Mode
 from ..engine.kill import unsettled
@@ -42,56 +49,81 @@ from ..engine.trust import is_trusted
 from ..judge import printable
 from ..settings import read_site
 from .errors import NotFound
+from .errors import Trouble
 from .output import note
-
-FOLDER = Path(".clusterjobs") / "runs"
 
 SETTINGS = "pyproject.toml"
 
 T = TypeVar("T")
 
 
-@contextmanager
-def _not_found() -> Iterator[None]:
-    try:
-        yield
-    except NoSuchRun as error:
-        raise NotFound(str(error)) from error
-
-
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder that keeps runs."""
+    """A project and its runs."""
 
     rootdir: Path
-
-    @property
-    def runs_dir(self) -> Path:
-        """Where they are."""
-        return self.rootdir / FOLDER
+    home: Home
+    options: tuple[str, ...] = ()
+    """Options of pytest by which it finds the same project, where this command was given some."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The options of this command that say which project is meant."""
+    chosen: bool = True
+    """Whether it is where the caller is or says, and not further up."""
 
     def about(self, *words: str) -> list[str]:
         """The words of a command that is about this project when it is given from here."""
-        return [*([] if find_project(None) == self else ["--rootdir", str(self.rootdir)]), *words]
+        return [*chain.from_iterable(self.given.items()), *words]
+
+    def among(self, paths: Sequence[str]) -> Project:
+        """The project that pytest would find for these paths. Raises Trouble."""
+        return find_project(self.given, paths)
+
+    def site(self) -> Site:
+        """The backends that have a name here. Raises Trouble, and Untrusted for settings of another user above."""
+        settings = self.rootdir / SETTINGS
+        if not self.chosen and os.path.lexists(settings):
+            demand_trust(settings)
+        try:
+            return read_site(self.rootdir)
+        except pytest.UsageError as error:
+            raise Trouble(str(error)) from error
+
+    @contextmanager
+    def _not_found(self) -> Iterator[None]:
+        try:
+            yield
+        except NoSuchRun as error:
+            raise NotFound(f"{error}{self.hint()}") from error
+
+    def hint(self) -> str:
+        """What to know where runs are missed."""
+        if self.home.source:
+            return f" (project {self.rootdir}; the folder is named by {self.home.source})"
+        here = Path.cwd()
+        others = (path for path in (here, *here.parents) if path != self.rootdir)
+        other = next((path for path in others if Home.inside(path).runs.is_dir()), None)
+        return (
+            "" if other is None else f"; for those of {other} write clusterjobs --rootdir {quote(str(other))}"
+        )
 
     def folders(self) -> list[Path]:
         """The folders of all runs, the latest first. Raises NotFound."""
-        with _not_found():
-            return all_runs(self.runs_dir)[::-1]
+        with self._not_found():
+            return all_runs(self.home.runs)[::-1]
 
     def pick(self, name: str | None) -> Path:
         """The run with this id or unique prefix, or the latest. Raises NotFound."""
-        with _not_found():
-            return find_run(self.runs_dir, name or LATEST)
+        with self._not_found():
+            return find_run(self.home.runs, name or LATEST)
 
     def read(self, name: str | None, do: Callable[[OpenRun], T]) -> T:
         """Do something with the run of that name, or with the latest that can be read; of others it is said why not.
 
         For what reads only. Raises NotFound, LedgerError.
         """
-        wanted = latest_first(self.runs_dir) if name in (None, LATEST) else iter([self.pick(name)])
+        wanted = latest_first(self.home.runs) if name in (None, LATEST) else iter([self.pick(name)])
         trouble: LedgerError | None = None
-        with _not_found():
+        with self._not_found():
             for folder in wanted:
                 if trouble is not None:
                     note(f"clusterjobs: {trouble}; this is of run {folder.name}")
@@ -104,23 +136,32 @@ class Project:
         raise trouble
 
 
-def find_project(rootdir: Path | None) -> Project:
-    """The project in ``rootdir``, or of the nearest folder from here up that keeps runs.
-
-    A folder above that belongs to another user is no project of the caller's: its settings name what is imported.
-    """
-    if rootdir is not None:
-        return Project(rootdir.resolve())
-    here = Path.cwd()
-    above = (path for path in here.parents if all(map(is_trusted, _decisive(path))))
-    return Project(next((path for path in (here, *above) if (path / FOLDER).is_dir()), here))
+_NAMES = {"--rootdir": "rootdir", "--config-file": "inifile", "--cluster-dir": "cluster_dir"}
+"""The options that say which project is meant, and what ``find`` calls them."""
 
 
-def _decisive(project: Path) -> Iterator[Path]:
-    """What is there of a project that says what is done and imported."""
-    yield project / FOLDER
-    if os.path.lexists(settings := project / SETTINGS):
-        yield settings
+def given(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the options that say which project is meant that are among a command's ``parameters``."""
+    return {option: parameters[name] for option, name in _NAMES.items() if parameters.get(name) is not None}
+
+
+def find_project(options: Mapping[str, str], paths: Sequence[str] = ()) -> Project:
+    """The project that is ``given``, or else the one that pytest would find here for ``paths``. Raises Trouble."""
+    try:
+        found = find(paths, **{_NAMES[option]: value for option, value in options.items()})
+    except pytest.UsageError as error:
+        raise Trouble(str(error)) from error
+    by_rootdir = "--rootdir" in options
+    # Without them, pytest would look for an ini file where it starts.
+    ini = {} if found.inipath is None else {"--config-file": str(found.inipath)}
+    same = {"--rootdir": str(found.rootdir), **ini} if by_rootdir or paths else {}
+    return Project(
+        found.rootdir,
+        found.home,
+        options=tuple(f"{option}={value}" for option, value in {**same, **options}.items()),
+        given=options,
+        chosen=by_rootdir or found.rootdir == Path.cwd(),
+    )
 
 
 @dataclass(frozen=True)
@@ -264,7 +305,7 @@ class Backends:
     Modules are imported only if ``project``'s own settings name them. Raises Untrusted for a run of another user.
     """
 
-    def __init__(self, run: OpenRun, project: Path) -> None:
+    def __init__(self, run: OpenRun, project: Project) -> None:
         demand_trust(run.folder / LEDGER)
         self._run = run
         self._site = Site(backends=run.meta["backends"], source="the ledger")
@@ -273,7 +314,7 @@ class Backends:
 
     def __enter__(self) -> Self:
         """Make what the project defines importable, as for its own session."""
-        path = (Path(entry) for entry in [self._project, *self._run.meta.get("path", [])])
+        path = (Path(entry) for entry in [self._project.rootdir, *self._run.meta.get("path", [])])
         sys.path.extend(str(entry) for entry in path if is_trusted(entry))
         return self
 
@@ -295,8 +336,8 @@ class Backends:
 
     def _check_type(self, name: str) -> None:
         kind = self._site.type_name(name)
-        if ":" in kind and read_site(self._project).backends.get(name, {}).get("type") != kind:
+        if ":" in kind and self._project.site().backends.get(name, {}).get("type") != kind:
             raise UnknownBackend(
                 f"run {self._run.run_id} had backend {name!r} from {kind}, which is not imported on a ledger's word: "
-                f'set type = "{kind}" in [tool.clusterjobs.backends.{name}] of {self._project / SETTINGS}'
+                f'set type = "{kind}" in [tool.clusterjobs.backends.{name}] of {self._project.rootdir / SETTINGS}'
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,7 +21,6 @@ from ..jobs import Verdict
 from ..judge.text import one_line
 from ..matrix import load_matrix
 from ..matrix import MatrixErrors
-from .collection import settings_of_project
 from .errors import NOT_GREEN
 from .errors import Trouble
 from .options import as_json
@@ -72,7 +70,7 @@ def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: 
     Checks of the session itself (fixtures, hooks, marks) take no part. Exit code 1 unless every cell
     passes.
     """
-    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
+    with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
         cells = _todays(project, opened) if with_todays_file else None
         lines = _lines(opened, backends, cells)
     _tell(opened, lines, as_json)
@@ -82,8 +80,7 @@ def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: 
 
 def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
     """Every cell that the run's matrices have today, by key. Raises Trouble."""
-    root = Path(run.meta["rootdir"])
-    _, site = settings_of_project(Project(root))
+    root, site = project.rootdir, project.site()
     backend = (run.meta.get("environment") or {}).get("backend")
     cells: dict[str, Cell] = {}
     # What a test submitted by hand is in no matrix.

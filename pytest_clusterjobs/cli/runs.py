@@ -33,7 +33,7 @@ def runs(project: Project, last: int, as_json: bool) -> None:
     if as_json:
         emit(found)
     elif not found:
-        raise NotFound(f"no runs in {project.runs_dir}")
+        raise NotFound(f"no runs in {project.home.runs}{project.hint()}")
     else:
         rows = [row(*_texts(about), colour=_colour(about)) for about in found]
         table(["run", "started", "state", "cells", "verdicts"], rows)

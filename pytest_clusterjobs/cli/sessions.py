@@ -18,9 +18,8 @@ _AS_PYTEST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 def _pytest(project: Project, *arguments: str) -> NoReturn:
     """Become pytest, so that signals and exit codes are its own."""
-    root = () if not (project.rootdir / ".clusterjobs").is_dir() else (f"--rootdir={project.rootdir}",)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *root, *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *project.options, *arguments])
 
 
 @click.command(context_settings=_AS_PYTEST)

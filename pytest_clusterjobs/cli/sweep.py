@@ -67,7 +67,7 @@ def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> No
     left = 0
     for folder in project.folders():
         try:
-            with open_run(folder) as opened, Backends(opened, project.rootdir) as backends:
+            with open_run(folder) as opened, Backends(opened, project) as backends:
                 found = list(_strays(opened, backends, troubles))
                 strays += found
                 left += _end(opened, backends, found, timeout) if end_them else len(found)
@@ -153,7 +153,7 @@ def _duration(context: click.Context, parameter: click.Parameter, text: str | No
 def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, as_json: bool) -> None:
     """Remove old runs with their ledgers and logs; never one that has live jobs or a live session."""
     count = keep if keep is not None else (0 if older_than is not None else KEEP)
-    entries = [_candidate(folder, project.rootdir, older_than) for folder in project.folders()[count:]]
+    entries = [_candidate(folder, project, older_than) for folder in project.folders()[count:]]
     about = [entry for entry in entries if entry is not None]
     for entry in about:
         if yes and entry["kept"] is None:
@@ -171,7 +171,7 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
     say(f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{remove}")
 
 
-def _candidate(folder: Path, project: Path, older_than: float | None) -> dict[str, Any] | None:
+def _candidate(folder: Path, project: Project, older_than: float | None) -> dict[str, Any] | None:
     """A run, and why it has to be kept; None if it is too young to be asked about."""
     about: dict[str, Any] = {"run": folder.name, "folder": str(folder), "started": None, "removed": False}
     try:
@@ -185,7 +185,7 @@ def _candidate(folder: Path, project: Path, older_than: float | None) -> dict[st
         return {**about, "kept": f"kept: {words.removeprefix(f'{folder / LEDGER}: ')}"}
 
 
-def _why_kept(run: OpenRun, project: Path) -> str | None:
+def _why_kept(run: OpenRun, project: Project) -> str | None:
     if run.owner_alive is not False:
         return f"kept: {run.state}"
     live = list(unsettled(run.ledger.attempts(live=True)))

@@ -94,7 +94,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
         if job is not None:
             _watch_job(job, as_json)
             return
-    with open_run(project.pick(run)) as opened, Backends(opened, project.rootdir) as backends:
+    with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
         screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
         look = _Look(opened, backends)
         while True:

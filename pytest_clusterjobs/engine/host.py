@@ -59,7 +59,7 @@ class RunPlan:
 
     run_id: str
     folder: Path
-    """``.clusterjobs/runs/RUN``, absolute."""
+    """``runs/RUN`` in the project's home, absolute."""
     rootdir: Path
     site: Site
     max_jobs: int | None = None
@@ -84,13 +84,6 @@ class RunPlan:
         return self.site.open(name, run_id=self.run_id, run_dir=self.folder, rootdir=self.rootdir)
 
 
-def _keep_out_of_git(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
-
-
 class RunBusy(LedgerError):
     """Another process is at work on this run."""
 
@@ -100,10 +93,6 @@ class Run:
 
     def __init__(self, plan: RunPlan, about: dict[str, Any]) -> None:
         self.plan = plan
-        try:
-            _keep_out_of_git(plan.folder.parent.parent)
-        except OSError as error:
-            raise LedgerError(f"{error.filename}: {error.strerror}") from error
         self.ledger = Ledger(plan.ledger_path)
         # Its first session may have died before it had said anything.
         if plan.mode.is_new or "run_id" not in self.ledger.meta():

@@ -16,11 +16,6 @@ LEDGER = "ledger.sqlite"
 LATEST = "latest"
 
 
-def runs_dir(rootdir: Path) -> Path:
-    """Where the runs of a project are kept."""
-    return rootdir / ".clusterjobs" / "runs"
-
-
 def new_run_id() -> str:
     """A run id: the time in UTC, to a 256th of a second, so that they sort, and a few random digits."""
     now = time.time()

@@ -24,6 +24,11 @@ def is_trusted(path: Path) -> bool:
     return _is_declared(path) or all(_owner(each) in _users() for each in (path, path.parent))
 
 
+def is_own(folder: Path) -> bool:
+    """Whether a folder, and what it leads to as a link, belongs to such a user."""
+    return all(_is_declared(each) or _owner(each) in _users() for each in (folder, folder.resolve()))
+
+
 def demand_trust(path: Path) -> None:
     """Raise Untrusted for what ``is_trusted`` does not accept."""
     if not is_trusted(path):

@@ -219,19 +219,12 @@ def test_wrong_usage_is_told_by_the_command_itself(place: Place) -> None:
 @pytest.mark.parametrize(
     ("job", "words", "code"),
     [
-        ("nowhere:7", "no backend 'nowhere'; there are aws-batch, local, skypilot, slurm", 4),
         ("local:", "local: names no job: write local:JOBID", 4),
         ("local:7", "local shows no jobs by their ids: name a cell of a run", 3),
     ],
 )
 def test_a_job_of_no_backend(copy: Place, command: str, job: str, words: str, code: int) -> None:
     assert refused(copy, command, job, code=code) == words
-
-
-def test_kill_ends_no_job_by_its_clusters_id(copy: Place) -> None:
-    assert refused(copy, "kill", "local:7", code=3).startswith(
-        "kill ends the jobs of a RUN; end local:7 with "
-    )
 
 
 def test_a_node_id_may_have_a_colon_in_its_path(copy: Place) -> None:

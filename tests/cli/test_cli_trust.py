@@ -122,12 +122,13 @@ def test_settings_of_another_user_above_name_no_module(copy: Place) -> None:
 
 
 @needs_root
-def test_runs_of_another_user_above_are_passed_over(copy: Place) -> None:
-    below = copy.path / "mine"
+def test_runs_of_another_user_above_are_read_and_not_acted_on(given_away: Place) -> None:
+    below = given_away.path / "mine"
     below.mkdir()
-    assert copy.command("runs", cwd=below).returncode == 0
-    os.chown(copy.path / ".clusterjobs", NOBODY, NOBODY)
-    assert f"no runs in {below}" in copy.command("runs", cwd=below).stderr
+    before = sorted(given_away.folder.iterdir())
+    assert given_away.command("runs", cwd=below).returncode == 0
+    assert "belongs to another user" in given_away.command("kill", cwd=below).stderr
+    assert sorted(given_away.folder.iterdir()) == before
 
 
 def test_what_is_imported_is_decided_by_the_projects_settings(copy: Place) -> None:
