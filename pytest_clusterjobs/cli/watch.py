@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import click
 
 from ..backends.protocol import BackendError
+from ..engine.hiding import hidden
 from ..engine.kill import poll_all
 from ..engine.kill import unsettled
 from ..engine.records import Attempt
@@ -183,7 +184,8 @@ class _Look:
                 by_name.setdefault(names[attempt.key], {})[attempt.token] = attempt.handle
         for name, handles in by_name.items():
             with suppress(BackendError):
-                self._seen.update(poll_all(self._backends(name), handles))
+                seen = poll_all(self._backends(name), handles)
+                self._seen.update((token, hidden(each, hiding[token])) for token, each in seen.items())
 
     def _line(self, line: CellLine, attempt: Attempt | None) -> Line:
         job = attempt.handle.job_id if attempt is not None and attempt.handle is not None else None

@@ -26,7 +26,6 @@ from .logs import LogReader
 from .records import Field
 from .records import Result
 from .records import Ruling
-from .redact import redact
 
 EXCERPT_TAIL = 8_192
 """Bytes of a log's end that are kept to explain a cell that did not pass."""
@@ -36,7 +35,7 @@ EXCERPT_RANKS = 2
 
 def reader(backend: Backend, job: Job) -> LogReader:
     """What reads the logs of a job."""
-    return LogReader(backend, job.handle, job.token, job.spec.nodes, job.spec.secrets)
+    return LogReader(backend, job.handle, job.token, job.spec.nodes, job.hiding)
 
 
 def settled_by_records(job: Job, logs: LogReader) -> Observation | None:
@@ -106,7 +105,7 @@ def finish(
     )
     fields, remarks = extensions.fields(cell, result)
     judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
-    result = replace(result, fields=_redacted(fields, job), judgement=judgement, ruling=ruling)
+    result = replace(result, fields=_hidden(fields, job), judgement=judgement, ruling=ruling)
     if not tell:
         return result
     judgement, ruling = _with_remarks(job, judgement, ruling, extensions.ended(cell, result))
@@ -121,20 +120,17 @@ def _with_remarks(
         return judgement, ruling
     for remark in remarks:
         if isinstance(remark, Miss):
-            miss = replace(remark, seen=redact(remark.seen, job.spec.secrets))
+            miss = replace(remark, seen=job.hide(remark.seen))
             judgement = replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, miss))
         elif ruling is None:
-            ruling = replace(remark, reason=redact(remark.reason, job.spec.secrets))
+            ruling = replace(remark, reason=job.hide(remark.reason))
     if ruling is not None and ruling.kind == "exit" and judgement.verdict is Verdict.PASSED:
         judgement = replace(judgement, verdict=Verdict.NOT_RUN)
     return judgement, ruling
 
 
-def _redacted(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:
-    return {
-        name: redact(value, job.spec.secrets) if isinstance(value, str) else value
-        for name, value in fields.items()
-    }
+def _hidden(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:
+    return {name: job.hide(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _excerpts(job: Job, ended: Outcome, judgement: Judgement, logs: LogReader | None) -> dict[int, str]:

@@ -31,11 +31,13 @@ from .answers import polled
 from .clock import Clock
 from .clock import SystemClock
 from .finish import finish
+from .hiding import hidden
 from .job import adopted
 from .ledger import Ledger
 from .ledger import LedgerError
 from .ledger import Superseded
 from .records import Attempt
+from .secrets import Secrets
 
 R = TypeVar("R")
 
@@ -85,6 +87,7 @@ class Killer:
     """
 
     ledger: Ledger
+    secrets: Secrets
     run_id: str
     backends: Callable[[str], Backend]
     names: Collection[str]
@@ -152,7 +155,7 @@ class Killer:
             if target.attempt is None or target.seen is None or not target.ended or action is None:
                 continue
             known = replace(target.attempt, handle=target.handle, observation=target.seen, action=action)
-            job = adopted(entries[known.key], known, self.clock)
+            job = adopted(entries[known.key], known, self.clock, self.secrets)
             result = finish(job, target.seen, None)
             ended.append((target.token, result.outcome))
             results.append(result)
@@ -211,7 +214,8 @@ class Killer:
             self.hopeless.add(name)
             self.troubles[name] = str(error)
         except BUGS as error:
-            self.troubles[name] = str(error) if isinstance(error, BackendError) else repr(error)
+            words = str(error) if isinstance(error, BackendError) else repr(error)
+            self.troubles[name] = self.secrets.hide(words)
         return None
 
     def _ask(self, name: str, backend: Backend) -> None:
@@ -254,7 +258,7 @@ class Killer:
             elif isinstance(answer, NotSubmitted):
                 target.never_submitted = True
             else:
-                target.trouble = answer.why
+                target.trouble = self.secrets.hide(answer.why)
 
     def _poll(self, name: str, targets: Sequence[Target], backend: Backend) -> dict[str, Observation]:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
