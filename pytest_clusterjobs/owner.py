@@ -275,7 +275,8 @@ class Owner:
             notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
-        notes += [*self.notes, *self._hooks.troubles]
+        hiding = self._run.engine.core.secrets.all
+        notes += [*self.notes, *map(hiding.hide, self._hooks.troubles)]
         write_summary(terminalreporter, self._rows, self._tally, self.plan.run_id, notes)
         if self._red:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)

@@ -24,8 +24,11 @@ SHORTEST = 4
 
 _INVISIBLE = re.compile(rf"{ANSI.pattern}|[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 _BETWEEN_LINES = re.compile(rf"{RANK_PREFIX.pattern}|^\s+|(?<![ \t])[ \t]++$", re.MULTILINE)
-_OPEN_SEQUENCE = re.compile(r"(?:\x1b|(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}|\x1b[\]P^_X][^\x07\x1b\x9c\n]{0,4096})\Z")
+_OPEN_SEQUENCE = re.compile(
+    r"(?:\x1b|(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}|\x1b[\]P^_X][^\x07\x1b\x9c\n]{0,4096})\Z"
+)
 """A terminal sequence whose end has not been read yet."""
+_LONGEST_SEQUENCE = 4200
 
 
 def normal(value: str) -> str:
@@ -104,7 +107,9 @@ class Hiding:
         return MASK if self.unknown else _masked(text, self.mask(text, begins=begins, ends=ends))
 
     def mask(self, text: str, *, begins: bool, ends: bool) -> bytearray:
-        """A 1 for each character that is to be hidden."""
+        """A 1 for each character that is to be hidden; without ``ends``, up to a terminal sequence that is not whole."""
+        opened = None if ends else _OPEN_SEQUENCE.search(text, max(0, len(text) - _LONGEST_SEQUENCE))
+        text = text if opened is None else text[: opened.start()]
         mask = bytearray(len(text))
         for start, end in self._spans(text, begins=begins, ends=ends):
             mask[start:end] = b"\1" * (end - start)
@@ -135,25 +140,24 @@ class Hiding:
 class Stream:
     """Hides values in a log that is read piece by piece: what may be the beginning of a value waits for the next piece."""
 
-    def __init__(self, hiding: Callable[[], Hiding], *, begins: bool = True) -> None:
-        """``hiding`` is asked for each piece, since a run may come to know further values; ``begins`` as in ``hide``."""
+    def __init__(self, hiding: Callable[[], Hiding]) -> None:
+        """``hiding`` is asked for each piece, since a run may come to know further values."""
         self._hiding = hiding
-        self._begins = begins
         self._held = ""
+        self.begins = True
+        """Whether the log begins where the next piece does."""
 
-    def feed(self, piece: str, *, ends: bool) -> str:
-        """What can be shown now; with ``ends`` all of it."""
+    def feed(self, piece: str, *, last: bool, ends: bool) -> str:
+        """What can be shown now: all of it with the ``last`` piece. ``ends``: whether the log does with this piece."""
         text, hiding = self._held + piece, self._hiding()
         self._held = ""
-        if ends or not hiding or hiding.unknown:
-            return hiding.hide(text, begins=self._begins)
-        opened = _OPEN_SEQUENCE.search(text, max(0, len(text) - 4200))
-        body = text if opened is None else text[: opened.start()]
-        mask = hiding.mask(body, begins=self._begins, ends=False)
+        if last or not hiding or hiding.unknown:
+            return hiding.hide(text, begins=self.begins, ends=ends)
+        mask = hiding.mask(text, begins=self.begins, ends=ends)
         until = mask.rfind(0) + 1
         self._held = text[until:]
-        self._begins = self._begins or until > 0
-        return _masked(body[:until], mask[:until])
+        self.begins = self.begins or until > 0
+        return _masked(text[:until], mask[:until])
 
 
 def hidden(seen: Observation, hiding: Hiding) -> Observation:
@@ -184,7 +188,7 @@ def _overlap(before: str, after: str, most: int) -> int:
 
 def _masked(text: str, mask: bytearray) -> str:
     shown, end = [], 0
-    for run in re.finditer(rb"\1+", mask):
+    for run in re.finditer(rb"\x01+", mask):
         shown += [text[end : run.start()], MASK]
         end = run.end()
     return "".join([*shown, text[end:]]) if shown else text

@@ -44,19 +44,18 @@ class Secrets:
         """None while there is no file."""
         try:
             self._values = _read(self._path)
-            self._all = Hiding(self._values or ())
+            self.all = Hiding(self._values or ())
+            """What is hidden in texts that are about no single job."""
         except SecretsError as error:
-            self._all = Hiding(unknown=str(error))
+            self.all = Hiding(unknown=str(error))
 
     def of(self, spec: JobSpec) -> Hiding:
         """What is hidden in the texts of a job."""
-        if spec.secrets and self._values is None and not self._all.unknown:
-            return Hiding(unknown=f"{self._path}: no such file, and without it the job's secrets cannot be hidden")
-        return self._all
-
-    def hide(self, text: str) -> str:
-        """A text that is about several jobs, without any value."""
-        return self._all.hide(text)
+        if spec.secrets and self._values is None and not self.all.unknown:
+            return Hiding(
+                unknown=f"{self._path}: no such file, and without it the job's secrets cannot be hidden"
+            )
+        return self.all
 
     def learn(self, specs: Iterable[JobSpec]) -> None:
         """Take in the values that jobs are about to get from this process's environment. Raises SecretsError."""
@@ -65,12 +64,12 @@ class Secrets:
             return
         found = {normal(os.environ[name]) for name in names if name in os.environ}
         with self._lock:
-            if self._all.unknown:
-                raise SecretsError(self._all.unknown)
+            if self.all.unknown:
+                raise SecretsError(self.all.unknown)
             values = frozenset(found).union(self._values or ())
             if values != self._values:
                 _write(self._path, values)
-                self._values, self._all = values, Hiding(values)
+                self._values, self.all = values, Hiding(values)
 
 
 def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
