@@ -89,22 +89,24 @@ def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
 def _read(path: Path) -> frozenset[str] | None:
     """The values in a file; None where there is none. Neither waits for a FIFO nor follows a link. Raises SecretsError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=_open) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise SecretsError(f"{path}: no regular file")
+            values = json.loads(file.read(_LARGEST))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SecretsError(f"{path}: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SecretsError(f"{path}: no regular file")
-        try:
-            values = json.loads(file.read(_LARGEST))
-        except (OSError, ValueError):
-            # The error itself may quote what it read.
-            raise SecretsError(f"{path}: damaged") from None
+    except ValueError:
+        # The error itself quotes what was read.
+        raise SecretsError(f"{path}: damaged") from None
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise SecretsError(f"{path}: damaged")
     return frozenset(values)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _write(path: Path, values: Collection[str]) -> None:
