@@ -203,9 +203,9 @@ class _Reader:
             if patient:
                 return None
             raise Trouble(f"{self._entry.key}: the cluster has given no job for {self.attempt.token}")
-        if self._which.tail is not None:
-            self._asked = self._which.tail + self._hiding().room
-        tail = self._asked if cursor is None else None
+        tail = None
+        if cursor is None and self._which.tail is not None:
+            tail = self._asked = self._which.tail + self._hiding().room
         try:
             return self._backend.logs(
                 handle, node=node, restart=self._which.restart, cursor=cursor, tail=tail
