@@ -125,6 +125,7 @@ class Owner:
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
                 self._run = run
+                self._hooks.hide = run.engine.core.secrets.hide
                 self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir, run.engine.core.fail)
                 self.progress = Progress(self._config, run)
                 try:
@@ -275,8 +276,7 @@ class Owner:
             notes.append(f"{self._left} jobs take long to cancel; the reaper sees to them")
         if self._clerk.trouble is not None:
             notes.append(self._clerk.trouble)
-        hiding = self._run.engine.core.secrets.all
-        notes += [*self.notes, *map(hiding.hide, self._hooks.troubles)]
+        notes += [*self.notes, *self._hooks.troubles]
         write_summary(terminalreporter, self._rows, self._tally, self.plan.run_id, notes)
         if self._red:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)

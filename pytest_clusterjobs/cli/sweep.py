@@ -86,7 +86,7 @@ def _strays(run: OpenRun, backends: Backends, troubles: list[str]) -> Iterator[S
             swept = backends(name).sweep(run.run_id)
         except (BackendError, UnknownBackend) as error:
             troubles.append(
-                f"run {run.run_id}: {name} does not answer: {one_line(run.secrets.all.hide(str(error)))}"
+                f"run {run.run_id}: {name} does not answer: {one_line(run.secrets.hide(str(error)))}"
             )
             continue
         for token, handle in swept.items():

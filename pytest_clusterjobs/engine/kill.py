@@ -219,7 +219,7 @@ class Killer:
             self.troubles[name] = str(error)
         except BUGS as error:
             words = str(error) if isinstance(error, BackendError) else repr(error)
-            self.troubles[name] = self.secrets.all.hide(words)
+            self.troubles[name] = self.secrets.hide(words)
         return None
 
     def _ask(self, name: str, backend: Backend) -> None:

@@ -57,6 +57,10 @@ class Secrets:
             )
         return self.all
 
+    def hide(self, text: str) -> str:
+        """A text that is about no single job, without the values that are known by now."""
+        return self.all.hide(text)
+
     def learn(self, specs: Iterable[JobSpec]) -> None:
         """Take in the values that jobs are about to get from this process's environment. Raises SecretsError."""
         names = {name for spec in specs for name in spec.secrets}
