@@ -416,7 +416,9 @@ def test_a_cluster_that_knows_the_values_needs_none_here(
         assert rig.finish(entry("a", secrets=("PASSWORD",)))["a"].judgement.verdict is Verdict.PASSED
 
 
-def test_the_values_are_there_before_the_first_submission(tmp_path: Path) -> None:
+def test_the_values_are_there_before_the_first_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with engine_rig(tmp_path / "l.sqlite", {}) as rig:
         known: list[str] = []
         submit = rig.backend.submit
@@ -425,7 +427,7 @@ def test_the_values_are_there_before_the_first_submission(tmp_path: Path) -> Non
             known.extend(json.loads((tmp_path / FILE).read_text()))
             return submit(job, token)
 
-        rig.backend.submit = spy  # type: ignore[method-assign]
+        monkeypatch.setattr(rig.backend, "submit", spy)
         rig.finish(entry("a", secrets=("PASSWORD",)))
         assert known == [VALUE]
 
