@@ -153,7 +153,8 @@ def test_a_value_that_arrives_in_two_pieces_is_not_shown(
     assert (first, second[:9], "sword" in second) == ("first line", "it is ***", False)
     (place.path / "go").touch()
     assert place.command("check", "--wait").returncode == 0
-    rest, _ = follower.communicate(timeout=60)
+    rest = follower.stdout.read()
+    assert follower.wait(timeout=60) == 0
     assert rest.splitlines()[0] == "it is *** and more"
     assert "sword" not in rest
 
