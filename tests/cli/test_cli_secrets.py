@@ -139,22 +139,18 @@ def test_a_value_that_arrives_in_two_pieces_is_not_shown(
     assert place.pytest("matrices", "--cluster-launch") == 0
     monkeypatch.delenv("PASSWORD")
     until((place.path / "half").exists)
-    follower = subprocess.Popen(
-        [*COMMAND, "logs", "-f", "a-1n-c"],
-        cwd=place.path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert follower.stdout is not None
-    assert follower.stdout.readline().startswith("[clusterjobs ")
-    assert follower.stdout.readline() == "first line\n"
-    first, second = place.command("logs", "a-1n-c").stdout.splitlines()[1:]
-    assert (first, second[:9], "sword" in second) == ("first line", "it is ***", False)
-    (place.path / "go").touch()
-    assert place.command("check", "--wait").returncode == 0
-    rest = follower.stdout.read()
-    assert follower.wait(timeout=60) == 0
+    command = [*COMMAND, "logs", "-f", "a-1n-c"]
+    with subprocess.Popen(
+        command, cwd=place.path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline().startswith("[clusterjobs ")
+        assert follower.stdout.readline() == "first line\n"
+        first, second = place.command("logs", "a-1n-c").stdout.splitlines()[1:]
+        assert (first, second[:9], "sword" in second) == ("first line", "it is ***", False)
+        (place.path / "go").touch()
+        assert place.command("check", "--wait").returncode == 0
+        rest = follower.stdout.read()
     assert rest.splitlines()[0] == "it is *** and more"
     assert "sword" not in rest
 
