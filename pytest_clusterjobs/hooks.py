@@ -51,6 +51,8 @@ class HookCalls:
         self._troubles: dict[str, int] = {}
         self.ending: BaseException | None = None
         """The first ``pytest.exit`` that a hook raised in a thread of the engine."""
+        self.hide: Callable[[str], str] = str
+        """Takes the values of the run's secrets out of a text, before it is cut to its length."""
 
     @property
     def troubles(self) -> list[str]:
@@ -78,14 +80,14 @@ class HookCalls:
             said = self._said(name, error)
             if isinstance(said, Ruling):
                 raise Vetoed(said.reason, said) from error
-            raise Vetoed(gist(said.seen if said is not None else _raised(name, error))) from error
+            raise Vetoed(gist(said.seen if said is not None else self._raised(name, error))) from error
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
             return replace(answer)
         if isinstance(answer, str):
-            raise Vetoed(one_line(answer))
-        raise Vetoed(f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a JobSpec or a text")
+            raise Vetoed(self._line(answer))
+        raise Vetoed(f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a JobSpec or a text")
 
     def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterator[Remark]:
         """What hooks find wrong: their texts, their failed assertions, their exceptions."""
@@ -95,13 +97,13 @@ class HookCalls:
         try:
             answers = self._call(name, cell=cell, outcome=outcome, log=log)
         except BaseException as error:
-            yield self._said(name, error) or Miss(name, NO_COMPLAINT, _raised(name, error))
+            yield self._said(name, error) or Miss(name, NO_COMPLAINT, self._raised(name, error))
             return
         for answer in answers:
-            wrong = f"{PREFIX}{name} returned {one_line(repr(answer), 80)}, not a text"
+            wrong = f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a text"
             words = answer if isinstance(answer, str) else wrong
             if words:
-                yield Miss(name, NO_COMPLAINT, words)
+                yield Miss(name, NO_COMPLAINT, self.hide(words))
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """The fields of all hooks; of two with one name, the one that pluggy asks first has it."""
@@ -113,7 +115,7 @@ class HookCalls:
         try:
             for answer in self._call(name, cell=cell, result=result):
                 for field, value in dict(answer).items():
-                    found.setdefault(one_line(str(field), 80), _plain(value))
+                    found.setdefault(self._line(str(field), 80), self._plain(value))
         except BaseException as error:
             remarks = self._said_or_noted(name, error)
         return dict(list(found.items())[:MOST_FIELDS]), remarks
@@ -143,19 +145,19 @@ class HookCalls:
             if threading.current_thread() is threading.main_thread():
                 raise error
             self.ending = self.ending or error
-            return Ruling("exit", one_line(f"{PREFIX}{name} ended the session: {error}"))
+            return Ruling("exit", self._line(f"{PREFIX}{name} ended the session: {error}"))
         if isinstance(error, pytest.xfail.Exception):
-            return Ruling("xfail", one_line(str(error)))
+            return Ruling("xfail", self._line(str(error)))
         if isinstance(error, pytest.skip.Exception) or _is_unittest_skip(error):
-            return Ruling("skip", one_line(str(error)))
+            return Ruling("skip", self._line(str(error)))
         if isinstance(error, pytest.fail.Exception):
-            return Miss(name, NO_COMPLAINT, str(error))
+            return Miss(name, NO_COMPLAINT, self.hide(str(error)))
         return None
 
     def _said_or_noted(self, name: str, error: BaseException) -> Sequence[Remark]:
         said = self._said(name, error)
         if said is None:
-            self._note(gist(_raised(name, error)))
+            self._note(gist(self._raised(name, error)))
             return ()
         return (said,)
 
@@ -163,19 +165,21 @@ class HookCalls:
         with self._lock:
             self._troubles[words] = self._troubles.get(words, 0) + 1
 
+    def _raised(self, name: str, error: BaseException) -> str:
+        """What an exception that means nothing in a test comes to, without secrets; it may have many lines."""
+        if isinstance(error, AssertionError) and str(error):
+            return self.hide(str(error))
+        return self.hide(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
+
+    def _plain(self, value: object) -> Field:
+        if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
+            return value
+        return printable(self.hide(str(value)), LONGEST_FIELD)
+
+    def _line(self, text: str, limit: int = 300) -> str:
+        return one_line(self.hide(text), limit)
+
 
 def _is_unittest_skip(error: BaseException) -> bool:
     unittest = sys.modules.get("unittest")
     return unittest is not None and isinstance(error, unittest.SkipTest)
-
-
-def _raised(name: str, error: BaseException) -> str:
-    if isinstance(error, AssertionError) and str(error):
-        return str(error)
-    return f"{PREFIX}{name} raised {type(error).__name__}: {error}"
-
-
-def _plain(value: object) -> Field:
-    if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
-        return value
-    return printable(str(value), LONGEST_FIELD)

@@ -128,6 +128,7 @@ class Owner:
             about = describe_environment(self._config)
             with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
                 self._run = run
+                self._hooks.hide = run.engine.core.secrets.hide
                 self._clerk = Clerk(run.ledger, self.sidecar, self.plan.rootdir, run.engine.core.fail)
                 self.progress = Progress(self._config, run)
                 try:

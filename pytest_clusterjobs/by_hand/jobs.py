@@ -15,6 +15,7 @@ from ..engine.finish import reader
 from ..engine.job import Job as Attempting
 from ..engine.records import Registration
 from ..engine.records import Result
+from ..engine.secrets import Secrets
 from ..jobs import Cell
 from ..jobs import Expectation
 from ..jobs import JobSpec
@@ -107,7 +108,10 @@ class Job:
         attempt = self._link.ledger.last_attempt(self.key)
         if attempt is None or attempt.handle is None:
             return ""
-        job = Attempting(self._entry, attempt.number, attempt.token, attempt.spec, handle=attempt.handle)
+        secrets = Secrets(self._link.ledger.path.parent)
+        job = Attempting(
+            self._entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle
+        )
         logs = reader(self._open_backend(self._entry.cell.backend), job)
         return logs.whole(node).text if tail is None else logs.tail(node, tail)
 

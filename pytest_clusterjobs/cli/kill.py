@@ -76,7 +76,7 @@ def kill_jobs(
 ) -> Killer:
     """Kill all of a run (``keys``: None) with its session, or the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
-    killer = Killer(run.ledger, run.run_id, backends, names, keys, why)
+    killer = Killer(run.ledger, run.secrets, run.run_id, backends, names, keys, why)
     interrupted = keys is None and _interrupt(run, why)
     if run.owner_alive is None:
         note(f"clusterjobs: {run.state} may still submit jobs")

@@ -11,9 +11,11 @@ import click
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
+from ..engine.hiding import Hiding
+from ..engine.hiding import Stream
+from ..engine.logs import is_cut
 from ..engine.records import Attempt
 from ..engine.records import Registration
-from ..engine.redact import redact
 from ..jobs import LogChunk
 from ..judge.text import harmless
 from ..judge.text import one_line
@@ -76,8 +78,9 @@ def logs(
 ) -> None:
     """Print the log of one node of CELL's job; with --json a line a piece.
 
-    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whoever submitted it.
-    Exit code 1 if the log is not complete although its job has ended.
+    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whoever submitted it. No
+    secrets are hidden in its log: their values are kept with a run. Exit code 1 if the log is not complete although
+    its job has ended.
     """
     with foreign_job(project, cell) as job:
         if job is not None:
@@ -95,7 +98,7 @@ def logs(
         reader = _Reader(opened, entry, backends(entry.cell.backend), which)
         complete = True
         for text, complete in reader.pieces(follow=follow):
-            _print(redact(text, entry.cell.spec.secrets), raw, as_json, complete)
+            _print(text, raw, as_json, complete)
         _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
 
 
@@ -125,7 +128,11 @@ class _Reader:
         self._which = which
         self._pause = max(PAUSE, backend.capabilities.min_poll_interval)
         self._told = False
+        self._asked = 0
+        """Bytes of a tail, with room for a value at its edge."""
         self.attempt = self._choose()
+        if self._hiding().unknown:
+            raise Trouble(self._hiding().unknown)
 
     def _choose(self) -> Attempt:
         """The attempt as the ledger knows it now. Raises NotFound."""
@@ -136,6 +143,9 @@ class _Reader:
             what = "was not submitted" if number is None else f"has no attempt {number}"
             raise NotFound(f"{self._entry.key} {what} in run {self._run.run_id}")
         return found[-1]
+
+    def _hiding(self) -> Hiding:
+        return self._run.secrets.of(self.attempt.spec or self._entry.cell.spec)
 
     @property
     def _node(self) -> int:
@@ -151,6 +161,7 @@ class _Reader:
         """Text, and whether it reaches the log's end. Raises Trouble, BackendError."""
         node = self._node
         cursor: Any = None
+        stream = Stream(self._hiding)
         while True:
             over = self.attempt.outcome is not None
             chunk = self._ask(node, cursor, patient=follow and not over)
@@ -158,13 +169,22 @@ class _Reader:
                 self._tell_why_there_is_none()
             more = chunk is not None and bool(chunk.text) and chunk.cursor not in (None, cursor)
             if chunk is not None:
-                yield chunk.text, chunk.complete
+                last = chunk.complete or not (more or (follow and not over))
+                yield self._shown(stream, chunk, first=cursor is None, last=last), chunk.complete
                 cursor = chunk.cursor if chunk.cursor is not None else cursor
-                if chunk.complete or not (more or (follow and not over)):
+                if last:
                     return
             if not more:
                 time.sleep(self._pause)
                 self.attempt = self._choose()
+
+    def _shown(self, stream: Stream, chunk: LogChunk, *, first: bool, last: bool) -> str:
+        """What can be shown of a piece. A tail is cut to its size here, after values were hidden."""
+        if not first or self._which.tail is None:
+            return stream.feed(chunk.text, last=last, ends=chunk.complete)
+        stream.begins = not is_cut(chunk.text, self._asked)
+        shown = stream.feed(chunk.text, last=last, ends=chunk.complete)
+        return shown.encode()[-self._which.tail :].decode(errors="ignore")
 
     def _tell_why_there_is_none(self) -> None:
         """Say once that the job has not begun to print."""
@@ -183,7 +203,9 @@ class _Reader:
             if patient:
                 return None
             raise Trouble(f"{self._entry.key}: the cluster has given no job for {self.attempt.token}")
-        tail = self._which.tail if cursor is None else None
+        tail = None
+        if cursor is None and self._which.tail is not None:
+            tail = self._asked = self._which.tail + self._hiding().room
         try:
             return self._backend.logs(
                 handle, node=node, restart=self._which.restart, cursor=cursor, tail=tail

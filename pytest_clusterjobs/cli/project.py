@@ -44,6 +44,7 @@ from ..engine.runs import find_run
 from ..engine.runs import LATEST
 from ..engine.runs import latest_first
 from ..engine.runs import NoSuchRun
+from ..engine.secrets import Secrets
 from ..engine.trust import demand_trust
 from ..engine.trust import is_trusted
 from ..judge import printable
@@ -181,6 +182,11 @@ class OpenRun:
     def is_copy(self) -> bool:
         """Whether the ledger is not the run's own, since this user may not write to that."""
         return self.ledger.path.parent != self.folder
+
+    @property
+    def secrets(self) -> Secrets:
+        """What it hides by now."""
+        return Secrets(self.folder)
 
     @property
     def owner(self) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from ..engine.records import Registration
 from ..engine.records import Result
 from ..engine.rejudge import rejudge as judge_again
 from ..engine.rejudge import Rejudged
+from ..engine.secrets import Secrets
 from ..jobs import Cell
 from ..jobs import Verdict
 from ..judge.text import one_line
@@ -96,7 +97,7 @@ def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
 
 
 def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> list[Line]:
-    results = run.ledger.results()
+    results, secrets = run.ledger.results(), run.secrets
     attempts = {attempt.key: attempt for attempt in run.ledger.attempts()}
     lines = []
     for entry in run.registrations():
@@ -108,18 +109,23 @@ def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> l
             verdict = result.judgement.verdict
             lines.append(Line(entry.key, verdict, None, "the matrix has no such cell today"))
         else:
-            lines.append(_line(entry, cell, attempt, result, backends))
+            lines.append(_line(entry, cell, attempt, result, backends, secrets))
     return lines
 
 
 def _line(
-    entry: Registration, cell: Cell, attempt: Attempt | None, result: Result, backends: Backends
+    entry: Registration,
+    cell: Cell,
+    attempt: Attempt | None,
+    result: Result,
+    backends: Backends,
+    secrets: Secrets,
 ) -> Line:
     backend: Backend | None = None
     if cell.expect.needs_logs or cell.classify.needs_logs:
         with suppress(BackendError, UnknownBackend):
             backend = backends(entry.cell.backend)
-    now = judge_again(entry, cell, attempt, result, backend)
+    now = judge_again(entry, cell, attempt, result, backend, secrets)
     words = "its logs cannot be read to their end" if now.logs_missing else ""
     return Line(entry.key, result.judgement.verdict, now, words)
 

@@ -85,7 +85,9 @@ def _strays(run: OpenRun, backends: Backends, troubles: list[str]) -> Iterator[S
         try:
             swept = backends(name).sweep(run.run_id)
         except (BackendError, UnknownBackend) as error:
-            troubles.append(f"run {run.run_id}: {name} does not answer: {one_line(str(error))}")
+            troubles.append(
+                f"run {run.run_id}: {name} does not answer: {one_line(run.secrets.hide(str(error)))}"
+            )
             continue
         for token, handle in swept.items():
             attempt = known.get(token)
@@ -110,7 +112,13 @@ def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) 
     # A job that the ledger does not know has no cell to name: then all of the run's are meant.
     everything = any(stray.why == "no ledger knows it" for stray in strays) and run.owner_alive is False
     killer = Killer(
-        run.ledger, run.run_id, backends, names, None if everything else keys, "clusterjobs sweep"
+        run.ledger,
+        run.secrets,
+        run.run_id,
+        backends,
+        names,
+        None if everything else keys,
+        "clusterjobs sweep",
     )
     killer.run(timeout)
     if run.owner_alive is False:

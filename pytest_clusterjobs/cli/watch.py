@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import click
 
 from ..backends.protocol import BackendError
+from ..engine.hiding import hidden
 from ..engine.kill import poll_all
 from ..engine.kill import unsettled
 from ..engine.records import Attempt
@@ -175,15 +176,19 @@ class _Look:
 
     def _ask(self, attempts: list[Attempt]) -> None:
         """Poll what nobody else polls; what fails is asked again at the next look."""
-        names = {entry.key: entry.cell.backend for entry in self._run.registrations()}
+        cells = {entry.key: entry.cell for entry in self._run.registrations()}
+        secrets, hiding = self._run.secrets, {}
         by_name: dict[str, dict[str, Handle]] = {}
         for attempt in unsettled(attempts):
             known = self._seen.get(attempt.token)
             if attempt.handle is not None and not (known and known.phase is Phase.ENDED):
-                by_name.setdefault(names[attempt.key], {})[attempt.token] = attempt.handle
+                cell = cells[attempt.key]
+                by_name.setdefault(cell.backend, {})[attempt.token] = attempt.handle
+                hiding[attempt.token] = secrets.of(attempt.spec or cell.spec)
         for name, handles in by_name.items():
             with suppress(BackendError):
-                self._seen.update(poll_all(self._backends(name), handles))
+                seen = poll_all(self._backends(name), handles)
+                self._seen.update((token, hidden(each, hiding[token])) for token, each in seen.items())
 
     def _line(self, line: CellLine, attempt: Attempt | None) -> Line:
         job = attempt.handle.job_id if attempt is not None and attempt.handle is not None else None

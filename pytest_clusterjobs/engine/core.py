@@ -17,6 +17,7 @@ from .gate import Gate
 from .job import Job
 from .ledger import Ledger
 from .records import Result
+from .secrets import Secrets
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,7 @@ class Core:
     run_id: str
     ledger: Ledger
     clock: Clock
+    secrets: Secrets
     max_jobs: int | None = None
     max_nodes: int | None = None
     extensions: Extensions = field(default_factory=NoExtensions)

@@ -28,7 +28,6 @@ from .logs import LogReader
 from .records import Field
 from .records import Result
 from .records import Ruling
-from .redact import redact
 
 EXCERPT_TAIL = 8_192
 """Bytes of a log's end that are kept to explain a cell that did not pass."""
@@ -41,7 +40,7 @@ LONGEST_EXPLANATION = 2000
 
 def reader(backend: Backend, job: Job) -> LogReader:
     """What reads the logs of a job."""
-    return LogReader(backend, job.handle, job.token, job.spec.nodes, job.spec.secrets)
+    return LogReader(backend, job.handle, job.token, job.spec.nodes, job.hiding)
 
 
 def settled_by_records(job: Job, logs: LogReader) -> Observation | None:
@@ -111,7 +110,7 @@ def finish(
     )
     fields, remarks = extensions.fields(cell, result)
     judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
-    result = replace(result, fields=_redacted(fields, job), judgement=judgement, ruling=ruling)
+    result = replace(result, fields=_hidden(fields, job), judgement=judgement, ruling=ruling)
     if not tell:
         return result
     judgement, ruling = _with_remarks(job, judgement, ruling, extensions.ended(cell, result))
@@ -126,10 +125,10 @@ def _with_remarks(
         return judgement, ruling
     for remark in remarks:
         if isinstance(remark, Miss):
-            miss = _bounded(remark, redact(remark.seen, job.spec.secrets))
+            miss = _bounded(remark, job.hide(remark.seen))
             judgement = replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, miss))
         elif ruling is None:
-            ruling = replace(remark, reason=redact(remark.reason, job.spec.secrets))
+            ruling = replace(remark, reason=job.hide(remark.reason))
     if ruling is not None and ruling.kind == "exit" and judgement.verdict is Verdict.PASSED:
         judgement = replace(judgement, verdict=Verdict.NOT_RUN)
     return judgement, ruling
@@ -142,11 +141,8 @@ def _bounded(miss: Miss, text: str) -> Miss:
     return replace(miss, seen=seen, explanation="" if whole == seen else whole)
 
 
-def _redacted(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:
-    return {
-        name: redact(value, job.spec.secrets) if isinstance(value, str) else value
-        for name, value in fields.items()
-    }
+def _hidden(fields: Mapping[str, Field], job: Job) -> dict[str, Field]:
+    return {name: job.hide(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _excerpts(job: Job, ended: Outcome, judgement: Judgement, logs: LogReader | None) -> dict[int, str]:

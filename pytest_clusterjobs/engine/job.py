@@ -14,10 +14,12 @@ from ..jobs import Phase
 from ..jobs import Reason
 from .clock import Clock
 from .gate import Gate
+from .hiding import hidden
+from .hiding import Hiding
 from .records import Attempt
 from .records import Registration
 from .records import Ruling
-from .redact import redact
+from .secrets import Secrets
 
 LOST_AFTER = 300.0
 """Seconds of unbroken absence after which a job is ``lost``."""
@@ -53,6 +55,8 @@ class Job:
     registration: Registration
     number: int
     token: str
+    secrets: Secrets
+    """The run's."""
     prepared: JobSpec | None = None
     """What runs in place of the cell's own spec, where a hook changed it."""
     is_prepared: bool = False
@@ -110,6 +114,15 @@ class Job:
         """What it runs."""
         return self.prepared or self.registration.cell.spec
 
+    @property
+    def hiding(self) -> Hiding:
+        """What is hidden in its logs, and in all that its cluster and the user's code say of it."""
+        return self.secrets.of(self.spec)
+
+    def hide(self, text: str) -> str:
+        """A text about it, without the values of secrets."""
+        return self.hiding.hide(text)
+
     def attempt(self) -> Attempt:
         """The attempt as the ledger keeps it."""
         return Attempt(
@@ -129,12 +142,7 @@ class Job:
         """
         silent = now - self.answered_at
         self.answered_at = now
-        if self.spec.secrets:
-            seen = replace(
-                seen,
-                native_state=redact(seen.native_state, self.spec.secrets),
-                native_reason=redact(seen.native_reason, self.spec.secrets),
-            )
+        seen = hidden(seen, self.hiding)
         if self.observation is not None and self.observation.phase is Phase.ENDED:
             return self._see_more(seen)
         completed = seen.handle is not None and seen.handle != self.handle
@@ -183,7 +191,7 @@ class Job:
         self.rank_failed_at = since if failed else None
 
 
-def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
+def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secrets) -> Job:
     """The job of an attempt that another process began."""
     now, at = clock.monotonic(), clock.time()
     submitted = attempt.submitted if attempt.submitted is not None else attempt.intended
@@ -198,6 +206,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock) -> Job:
         entry,
         attempt.number,
         attempt.token,
+        secrets,
         prepared=attempt.spec,
         is_prepared=True,
         intended=attempt.intended,

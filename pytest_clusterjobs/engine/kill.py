@@ -22,6 +22,7 @@ from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
 from ..backends.registry import UnknownBackend
 from ..jobs import ActionKind
+from ..jobs import Cell
 from ..jobs import Handle
 from ..jobs import Observation
 from ..jobs import OwnAction
@@ -31,11 +32,14 @@ from .answers import polled
 from .clock import Clock
 from .clock import SystemClock
 from .finish import finish
+from .hiding import hidden
+from .hiding import Hiding
 from .job import adopted
 from .ledger import Ledger
 from .ledger import LedgerError
 from .ledger import Superseded
 from .records import Attempt
+from .secrets import Secrets
 
 R = TypeVar("R")
 
@@ -85,6 +89,7 @@ class Killer:
     """
 
     ledger: Ledger
+    secrets: Secrets
     run_id: str
     backends: Callable[[str], Backend]
     names: Collection[str]
@@ -105,7 +110,8 @@ class Killer:
     _alone_at: float | None = None
     """Monotonic seconds since when nobody has been submitting any more."""
     _registered: int = -1
-    _backend_of: dict[str, str] = field(default_factory=dict)
+    _cells: dict[str, Cell] = field(default_factory=dict)
+    """By key."""
 
     def run(self, patience: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
         """Cancel, and wait at most ``patience`` seconds; ``wait_for_more()``: somebody may still submit.
@@ -152,7 +158,7 @@ class Killer:
             if target.attempt is None or target.seen is None or not target.ended or action is None:
                 continue
             known = replace(target.attempt, handle=target.handle, observation=target.seen, action=action)
-            job = adopted(entries[known.key], known, self.clock)
+            job = adopted(entries[known.key], known, self.clock, self.secrets)
             result = finish(job, target.seen, None)
             ended.append((target.token, result.outcome))
             results.append(result)
@@ -162,7 +168,7 @@ class Killer:
 
     def _look(self) -> None:
         self._read()
-        for name in sorted({*self.names, *self._backend_of.values()} - self.hopeless):
+        for name in sorted({*self.names, *(cell.backend for cell in self._cells.values())} - self.hopeless):
             self.troubles.pop(name, None)
             backend = self._try(name, partial(self.backends, name))
             if backend is not None:
@@ -175,7 +181,7 @@ class Killer:
             live = self.ledger.attempts(live=True)
             for number, entry in self.ledger.registrations(after=max(0, self._registered)):
                 self._registered = number
-                self._backend_of[entry.key] = entry.cell.backend
+                self._cells[entry.key] = entry.cell
             self._registered = max(0, self._registered)
             # After the attempts were read: those of a later session are not among them then.
             self.ledger.check_session(self.session)
@@ -188,7 +194,8 @@ class Killer:
             if self.keys is not None and attempt.key not in self.keys:
                 continue
             target = self.targets.setdefault(
-                attempt.token, Target(attempt.token, self._backend_of[attempt.key], attempt, attempt.handle)
+                attempt.token,
+                Target(attempt.token, self._cells[attempt.key].backend, attempt, attempt.handle),
             )
             target.attempt = attempt
             if attempt.observation is not None and attempt.observation.phase is Phase.ENDED:
@@ -211,7 +218,8 @@ class Killer:
             self.hopeless.add(name)
             self.troubles[name] = str(error)
         except BUGS as error:
-            self.troubles[name] = str(error) if isinstance(error, BackendError) else repr(error)
+            words = str(error) if isinstance(error, BackendError) else repr(error)
+            self.troubles[name] = self.secrets.hide(words)
         return None
 
     def _ask(self, name: str, backend: Backend) -> None:
@@ -254,7 +262,7 @@ class Killer:
             elif isinstance(answer, NotSubmitted):
                 target.never_submitted = True
             else:
-                target.trouble = answer.why
+                target.trouble = self._hiding(target).hide(answer.why)
 
     def _poll(self, name: str, targets: Sequence[Target], backend: Backend) -> dict[str, Observation]:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
@@ -269,8 +277,9 @@ class Killer:
     def _take_in(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
         """Note what was seen; ``listed``: what the cluster lists, where that proves anything."""
         changed = []
-        for token, answer in seen.items():
+        for token, told in seen.items():
             target = self.targets[token]
+            answer = hidden(told, self._hiding(target))
             if answer.phase is Phase.ABSENT:
                 known = listed is None or token in listed
                 target.seen = self._absent(target, answer, known=known)
@@ -280,6 +289,12 @@ class Killer:
                 changed.append((token, target.seen, None))
         if changed:
             self._write(partial(self.ledger.observe, self.clock.time(), changed=changed))
+
+    def _hiding(self, target: Target) -> Hiding:
+        known = target.attempt
+        return (
+            self.secrets.all if known is None else self.secrets.of(known.spec or self._cells[known.key].spec)
+        )
 
     def _absent(self, target: Target, answer: Observation, *, known: bool) -> Observation:
         """What absence is worth: an end, if the job was told to end and stays away."""

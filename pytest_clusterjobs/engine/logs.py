@@ -16,7 +16,8 @@ from ..jobs import NodeState
 from ..jobs import Observation
 from ..jobs.token import nonce
 from ..judge.logs import MAX_CHARACTERS
-from .redact import redact
+from .hiding import hidden
+from .hiding import Hiding
 
 REPORT_TAIL = 16_384
 """Bytes of a log's end in which the sentinel's line is looked for."""
@@ -29,13 +30,18 @@ class LogReader:
     """The logs of one job's last start: read once a rank, and never for nothing."""
 
     def __init__(
-        self, backend: Backend, handle: Handle | None, token: str, nodes: int, secrets: Iterable[str] = ()
+        self,
+        backend: Backend,
+        handle: Handle | None,
+        token: str,
+        nodes: int,
+        hiding: Hiding | None = None,
     ) -> None:
         self._backend = backend
         self._handle = handle
         self._nonce = nonce(token)
         self._nodes = nodes
-        self._secrets = tuple(secrets)
+        self._hiding = hiding or Hiding()
         self._known: dict[int, NodeState] = {}
         self._whole: dict[int, LogChunk] = {}
         self.missing = False
@@ -55,7 +61,11 @@ class LogReader:
         """The last ``size`` bytes of what a rank printed; empty if they cannot be read."""
         if rank in self._whole:
             return self._whole[rank].text[-size:]
-        return self._printed(self._tail(rank, size + MARK_ROOM).text)[-size:]
+        if self._hiding.unknown:
+            return ""
+        asked = size + MARK_ROOM + self._hiding.room
+        chunk = self._tail(rank, asked)
+        return self._printed(chunk, begins=not is_cut(chunk.text, asked))[-size:]
 
     def with_reports(self, observation: Observation) -> Observation:
         """The observation, with the reports of the sentinels read from the logs where the backend did not give them.
@@ -66,7 +76,9 @@ class LogReader:
         nodes = [known.get(rank, NodeState(rank)) for rank in range(self._nodes)]
         nodes = [node if node.report is not None else self._with_report(node) for node in nodes]
         self.know(nodes)
-        return observation if tuple(nodes) == observation.nodes else replace(observation, nodes=tuple(nodes))
+        if tuple(nodes) == observation.nodes:
+            return observation
+        return hidden(replace(observation, nodes=tuple(nodes)), self._hiding)
 
     def _with_report(self, node: NodeState) -> NodeState:
         end = self._tail(node.rank, REPORT_TAIL)
@@ -86,6 +98,9 @@ class LogReader:
         return replace(node, begun=False) if end.complete else replace(node, unread=end.gap)
 
     def _read_whole(self, rank: int) -> LogChunk:
+        if self._hiding.unknown:
+            self.missing = True
+            return LogChunk("", gap=self._hiding.unknown)
         pieces: list[str] = []
         size, last = 0, LogChunk("")
         for chunk in self._pieces(rank):
@@ -94,10 +109,11 @@ class LogReader:
             if size > MAX_CHARACTERS:
                 last = LogChunk("", gap=f"it is longer than {MAX_CHARACTERS} characters")
                 break
-        text = "".join(pieces)[:MAX_CHARACTERS]
+        text = "".join(pieces)
         gap = last.gap or (self._lost(rank, text) if last.complete else "")
         self.missing = self.missing or not last.complete
-        return LogChunk(self._printed(text), complete=last.complete and not gap, gap=gap)
+        shown = self._printed(replace(last, text=text))[:MAX_CHARACTERS]
+        return LogChunk(shown, complete=last.complete and not gap, gap=self._hiding.hide(gap))
 
     def _lost(self, rank: int, text: str) -> str:
         """What a complete log lacks of the marks that a sentinel has left in it, as its report tells."""
@@ -111,8 +127,9 @@ class LogReader:
             return "its beginning is gone: it was truncated"
         return "" if found.report is not None else "its end is gone"
 
-    def _printed(self, text: str) -> str:
-        return redact(sentinel.without_marks(text, self._nonce), self._secrets)
+    def _printed(self, chunk: LogChunk, *, begins: bool = True) -> str:
+        printed = sentinel.without_marks(chunk.text, self._nonce)
+        return self._hiding.hide(printed, begins=begins, ends=chunk.complete)
 
     def _tail(self, rank: int, size: int) -> LogChunk:
         if self._handle is None:
@@ -137,6 +154,11 @@ class LogReader:
             if chunk.complete or not chunk.text or chunk.cursor in (None, cursor):
                 return
             cursor = chunk.cursor
+
+
+def is_cut(tail: str, asked: int) -> bool:
+    """Whether a log may begin before its tail, for which ``asked`` bytes were wanted; whole characters are fewer."""
+    return len(tail.encode()) > asked - 4
 
 
 def _cause(error: BaseException) -> str:

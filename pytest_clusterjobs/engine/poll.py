@@ -381,7 +381,7 @@ class Poller:
             self._core.ledger.set_meta(**{f"trouble.{self._name}": trouble or None})
 
     def _back_off(self, error: BackendError) -> None:
-        self._note(str(error))
+        self._note(self._core.secrets.hide(str(error)))
         self._failures += 1
         base = self._capabilities.min_poll_interval * (4.0 if isinstance(error, Throttled) else 1.0)
         pause = min(SLOWEST, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))

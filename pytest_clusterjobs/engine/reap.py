@@ -20,6 +20,7 @@ from .kill import Killer
 from .ledger import Ledger
 from .ledger import LedgerError
 from .ledger import Superseded
+from .secrets import Secrets
 
 PATIENCE = 900.0
 """Seconds for which a reaper insists on the end of jobs."""
@@ -98,7 +99,7 @@ def _kill(
             opened[name] = site.open(name, run_id=run_id, run_dir=folder, rootdir=rootdir)
         return opened[name]
 
-    killer = Killer(ledger, run_id, open_backend, names, None, WHY, clock, session)
+    killer = Killer(ledger, Secrets(folder), run_id, open_backend, names, None, WHY, clock, session)
     killer.run(PATIENCE, wait_for_more=_unlisted(opened, clock) if session is None else lambda: False)
     for backend in opened.values():
         backend.close()

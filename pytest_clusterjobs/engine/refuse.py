@@ -20,7 +20,7 @@ from ..jobs import Times
 from .core import Core
 from .finish import finish
 from .job import Job
-from .redact import redact
+from .secrets import refusal as refusal_of_secrets
 
 
 def refusal(core: Core, job: Job, backend: Backend) -> str | None:
@@ -30,7 +30,7 @@ def refusal(core: Core, job: Job, backend: Backend) -> str | None:
     limit = core.max_nodes
     if limit is not None and job.spec.nodes > limit:
         return f"needs {job.spec.nodes} nodes, --cluster-max-nodes allows {limit}"
-    return None
+    return refusal_of_secrets(job.spec, known_elsewhere=backend.capabilities.knows_secrets)
 
 
 def possible(core: Core, backends: Mapping[str, Backend], jobs: Sequence[Job]) -> Sequence[Job]:
@@ -64,7 +64,7 @@ def _told(backend: Backend, jobs: Sequence[Job]) -> dict[Job, str]:
     except BUGS:
         # What cannot be told now is told when a job is submitted. A backend's bug is no reason to lose one either.
         return {}
-    return {job: redact(why, job.spec.secrets) for job, why in told.items() if why}
+    return {job: why for job, why in told.items() if why}
 
 
 def _intend(core: Core, jobs: Collection[Job]) -> None:
@@ -80,6 +80,7 @@ def reject(core: Core, refused: Mapping[Job, str], *, by_this_run: bool = False)
     if not refused:
         return
     now = core.clock.time()
+    refused = {job: job.hide(why) for job, why in refused.items()}
     ours = {why: OwnAction(ActionKind.REFUSED, why, now) for why in refused.values()} if by_this_run else {}
     results = {}
     acted: dict[OwnAction, list[str]] = {}

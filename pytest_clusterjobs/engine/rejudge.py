@@ -18,6 +18,7 @@ from .job import Job
 from .records import Attempt
 from .records import Registration
 from .records import Result
+from .secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,12 @@ class Rejudged:
 
 
 def rejudge(
-    entry: Registration, cell: Cell, attempt: Attempt | None, result: Result, backend: Backend | None
+    entry: Registration,
+    cell: Cell,
+    attempt: Attempt | None,
+    result: Result,
+    backend: Backend | None,
+    secrets: Secrets,
 ) -> Rejudged:
     """Judge the last attempt of ``entry`` by what ``cell`` says. Without a backend there are no logs.
 
@@ -40,7 +46,7 @@ def rejudge(
     if attempt is None:
         judgement = judge(cell.expect, result.outcome, log=_no_log, nodes=cell.spec.nodes)
         return Rejudged(result.outcome, judgement, logs_missing=False)
-    job = Job(entry, attempt.number, attempt.token, prepared=attempt.spec, handle=attempt.handle)
+    job = Job(entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle)
     logs = reader(backend, job) if backend is not None else None
     if logs is not None:
         logs.know(result.outcome.nodes)

@@ -32,6 +32,7 @@ from .records import Registration
 from .records import Result
 from .refuse import possible
 from .refuse import withdraw
+from .secrets import Secrets
 from .submit import Submitter
 
 
@@ -86,6 +87,7 @@ class Engine:
             run_id,
             ledger,
             clock or SystemClock(),
+            Secrets(ledger.path.parent),
             max_jobs=max_jobs,
             max_nodes=max_nodes,
             extensions=extensions or NoExtensions(),
@@ -139,7 +141,7 @@ class Engine:
                     self.core.complete(result)
             elif attempts and attempts[-1].is_live:
                 self._ready(entry.cell.backend)
-                job = adopted(entry, attempts[-1], self.core.clock)
+                job = adopted(entry, attempts[-1], self.core.clock, self.core.secrets)
                 job.again = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
                 _count(job, attempts[:-1])
                 with self.core.changed:
@@ -158,6 +160,7 @@ class Engine:
 
     def _enqueue(self, jobs: Sequence[Job]) -> None:
         """Queue those that can be had: all are looked at before the first is submitted."""
+        self.core.secrets.learn(job.spec for job in jobs)
         left = possible(self.core, self._backends, jobs)
         with self.core.changed:
             self.core.queue.extend(left)
@@ -172,7 +175,8 @@ class Engine:
         self._pollers[name].start()
 
     def _job(self, entry: Registration, number: int) -> Job:
-        return Job(entry, number, str(Token.of(self.core.run_id, entry.key, number)))
+        token = str(Token.of(self.core.run_id, entry.key, number))
+        return Job(entry, number, token, self.core.secrets)
 
     def _adopt(self, job: Job) -> None:
         self._pollers[job.registration.cell.backend].adopt(job)

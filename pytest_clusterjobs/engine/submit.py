@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 from math import inf
 
@@ -22,7 +22,6 @@ from .gate import Gate
 from .gate import Pace
 from .job import Job
 from .records import Attempt
-from .redact import redact
 from .refuse import refusal
 from .refuse import reject
 from .refuse import withdraw
@@ -93,8 +92,9 @@ class Submitter:
             spec = self._core.extensions.prepare(cell, job.number)
         except Vetoed as error:
             if error.ruling is not None:
-                job.ruling = error.ruling
-                withdraw(self._core, {job: OwnAction(ActionKind.CANCEL, str(error), self._core.clock.time())})
+                job.ruling = replace(error.ruling, reason=job.hide(error.ruling.reason))
+                why = job.hide(str(error))
+                withdraw(self._core, {job: OwnAction(ActionKind.CANCEL, why, self._core.clock.time())})
                 self._leave_gate(job)
                 return False
             self._core.ledger.record(intended=[job.attempt()])
@@ -234,18 +234,19 @@ class Submitter:
 
     def _submit(self, job: Job) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
-        own_refusal = refused = self._refusal(job, backend)
+        self._core.secrets.learn([job.spec])
+        own_refusal = refused = refusal(self._core, job, backend)
         if own_refusal is None:
             try:
                 job.handle = backend.submit(job.spec, job.token)
             except SubmissionRejected as error:
-                refused = redact(str(error), job.spec.secrets)
+                refused = str(error)
             except Throttled as error:
-                self._wait_outside(job, redact(str(error), job.spec.secrets))
+                self._wait_outside(job, job.hide(str(error)))
                 return None
             except BUGS as error:
                 # The job may exist; `find` decides. A backend's bug is no reason to lose one either.
-                job.why = redact(str(error) or repr(error), job.spec.secrets)
+                job.why = job.hide(str(error) or repr(error))
         job.submissions += 1
         now = self._core.clock.monotonic()
         job.submitted = self._core.clock.time()
@@ -294,9 +295,3 @@ class Submitter:
             # Until they have their results, they are somewhere.
             core.in_flight.update(late)
         withdraw(core, late)
-
-    def _refusal(self, job: Job, backend: Backend) -> str | None:
-        missing = [name for name in job.spec.secrets if name not in os.environ]
-        if missing and not backend.capabilities.knows_secrets:
-            return f"secret {missing[0]} is not in the environment of this process"
-        return refusal(self._core, job, backend)

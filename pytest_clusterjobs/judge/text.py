@@ -6,19 +6,19 @@ import re
 import unicodedata
 from typing import Literal
 
-_ANSI = re.compile(
+ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
     r"|\x1b[\]P^_X][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"  # titles and links; only with their end in sight
     r"|\x1b[ -/]*[0-~]"
 )
 _CARRIAGE_RETURN = re.compile(r"\r+\n?")
 _CI_COMMAND = re.compile(r"##(?=\w*\[)")
-_RANK_PREFIX = re.compile(r"^\([^()\n]{1,120}?[ ,]pid=\d+(?:, ?\w+=[^(),\s]{1,64})*\) ?", re.MULTILINE)
+RANK_PREFIX = re.compile(r"^\([^()\n]{1,120}?[ ,]pid=\d+(?:, ?\w+=[^(),\s]{1,64})*\) ?", re.MULTILINE)
 
 
 def strip_ansi(text: str) -> str:
     """Drop terminal sequences (ECMA-48). One without its end loses its introducer only, and hides nothing."""
-    return _ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
+    return ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
 
 
 def split_lines_at_cr(text: str) -> str:
@@ -33,7 +33,7 @@ def clean(text: str) -> str:
     ``(head, rank=0, pid=2618) `` and ``(worker1, rank=1, pid=1987, ip=172.31.10.228) ``.
     """
     text = split_lines_at_cr(strip_ansi(text))
-    return _RANK_PREFIX.sub("", text) if "pid=" in text else text
+    return RANK_PREFIX.sub("", text) if "pid=" in text else text
 
 
 def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start") -> str:

@@ -12,6 +12,7 @@ from pytest_clusterjobs.engine.extensions import NoExtensions
 from pytest_clusterjobs.engine.records import Registration
 from pytest_clusterjobs.engine.records import Result
 from pytest_clusterjobs.engine.rejudge import rejudge
+from pytest_clusterjobs.engine.secrets import Secrets
 from pytest_clusterjobs.jobs import Cell
 from pytest_clusterjobs.jobs import Expectation
 from pytest_clusterjobs.jobs import Handle
@@ -262,7 +263,7 @@ def test_one_that_was_never_taken_meets_no_expectation(tmp_path: Path) -> None:
         assert result.outcome.reason is Reason.QUEUE_TIMEOUT
         assert result.judgement.verdict is Verdict.ERROR
         cell = entry("a", expect=wanted)
-        assert rejudge(cell, cell.cell, None, result, None).judgement == result.judgement
+        assert rejudge(cell, cell.cell, None, result, None, Secrets(tmp_path)).judgement == result.judgement
 
 
 def test_it_is_said_why_they_wait(tmp_path: Path) -> None:

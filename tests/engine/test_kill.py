@@ -15,6 +15,7 @@ from pytest_clusterjobs.engine.kill import ABSENT_FOR
 from pytest_clusterjobs.engine.kill import Killer
 from pytest_clusterjobs.engine.ledger import Ledger
 from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.engine.secrets import Secrets
 from pytest_clusterjobs.jobs import ActionKind
 from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import Observation
@@ -56,7 +57,14 @@ class Rig:
 
     def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Killer:
         killer = Killer(
-            self.ledger, RUN, lambda name: self.backend, ["scripted"], keys, "clusterjobs kill", self.clock
+            self.ledger,
+            Secrets(self.ledger.path.parent),
+            RUN,
+            lambda name: self.backend,
+            ["scripted"],
+            keys,
+            "clusterjobs kill",
+            self.clock,
         )
         with self.clock.auto():
             killer.run(patience)

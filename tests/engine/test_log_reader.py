@@ -11,6 +11,7 @@ from pytest_clusterjobs.backends import sentinel
 from pytest_clusterjobs.backends.protocol import Backend
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.engine import logs as engine_logs
+from pytest_clusterjobs.engine.hiding import Hiding
 from pytest_clusterjobs.engine.logs import LogReader
 from pytest_clusterjobs.jobs import Handle
 from pytest_clusterjobs.jobs import LogChunk
@@ -139,8 +140,7 @@ def test_a_tail_is_of_what_the_job_printed() -> None:
     assert logs.tail(0, 11) == "last words\n"
 
 
-def test_a_secret_is_in_nothing_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKEN", "hunter2-hunter2")
+def test_a_secret_is_in_nothing_that_is_read() -> None:
     log = f"{BEGUN}key hunter2-hunter2\n{ended()}"
-    logs = LogReader(cast(Backend, Logs(log)), Handle("1"), TOKEN, 1, ["TOKEN"])
+    logs = LogReader(cast(Backend, Logs(log)), Handle("1"), TOKEN, 1, Hiding(["hunter2-hunter2"]))
     assert logs.whole(0).text == "key ***\n"

@@ -24,9 +24,12 @@ from pytest_clusterjobs.engine.reap import PATIENCE
 from pytest_clusterjobs.engine.reap import reap
 from pytest_clusterjobs.engine.reaper import start_reaper
 from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.engine.secrets import Secrets
 from pytest_clusterjobs.jobs import ActionKind
 from pytest_clusterjobs.jobs import Handle
+from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
 from pytest_clusterjobs.jobs.token import Token
 from pytest_clusterjobs.testing import ManualClock
 from pytest_clusterjobs.testing import ScriptedBackend
@@ -159,6 +162,18 @@ def test_live_jobs_are_cancelled_and_what_ended_by_itself_is_left_to_be_judged(r
     assert rig.backend.closed
 
 
+def test_it_writes_no_secret_down(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "swordfish")
+    Secrets(rig.folder).learn([JobSpec("true", secrets=("PASSWORD",))])
+    monkeypatch.delenv("PASSWORD")
+    end = ended(None, hint=Reason.CANCELLED, native_reason="cancelled, it had swordfish")
+    rig.begin({"a": script(running(), cancelling=Cancelling(then=end))})
+    rig.reap()
+    (attempt,) = rig.ledger.attempts(live=True)
+    assert attempt.observation is not None
+    assert attempt.observation.native_reason == "cancelled, it had ***"
+
+
 def test_jobs_that_are_to_be_kept_are_kept(rig: Rig) -> None:
     rig.begin({"live": script(running())})
     rig.reap(on_crash="keep")
@@ -286,6 +301,7 @@ from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.jobs import Observation
 from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.jobs import Reason
 
 
 class Stubborn:

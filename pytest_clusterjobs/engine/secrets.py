@@ -1,0 +1,132 @@
+"""The values that a run hides, in a file of its folder: whichever process reads a log of the run hides the same.
+
+They are written before a job is submitted and stay as long as the run's folder, since its logs can be read as long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Collection
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ..jobs import JobSpec
+from .hiding import Hiding
+from .hiding import normal
+from .hiding import SHORTEST
+from .hiding import too_short
+from .ledger import LedgerError
+
+FILE = "secrets"
+
+_LARGEST = 64 << 20
+"""Bytes of the file."""
+
+
+class SecretsError(LedgerError):
+    """The file cannot be read or written; one line that names it."""
+
+
+class Secrets:
+    """The values as the file had them when this was made, and those that were learned since.
+
+    Only the process that owns the run learns. Any thread may use it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._lock = threading.Lock()
+        self._values: frozenset[str] | None = None
+        """None while there is no file."""
+        try:
+            self._values = _read(self._path)
+            self.all = Hiding(self._values or ())
+            """What is hidden in texts that are about no single job."""
+        except SecretsError as error:
+            self.all = Hiding(unknown=str(error))
+
+    def of(self, spec: JobSpec) -> Hiding:
+        """What is hidden in the texts of a job."""
+        if spec.secrets and self._values is None and not self.all.unknown:
+            return Hiding(
+                unknown=f"{self._path}: no such file, and without it the job's secrets cannot be hidden"
+            )
+        return self.all
+
+    def hide(self, text: str) -> str:
+        """A text that is about no single job, without the values that are known by now."""
+        return self.all.hide(text)
+
+    def learn(self, specs: Iterable[JobSpec]) -> None:
+        """Take in the values that jobs are about to get from this process's environment. Raises SecretsError."""
+        names = {name for spec in specs for name in spec.secrets}
+        if not names:
+            return
+        found = {normal(os.environ[name]) for name in names if name in os.environ}
+        with self._lock:
+            if self.all.unknown:
+                raise SecretsError(self.all.unknown)
+            values = frozenset(found).union(self._values or ())
+            if values != self._values:
+                _write(self._path, values)
+                self._values, self.all = values, Hiding(values)
+
+
+def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
+    """Why a job cannot have its secrets; None if it can. ``known_elsewhere``: the cluster has the values."""
+    for name in spec.secrets:
+        value = os.environ.get(name)
+        if value is None and not known_elsewhere:
+            return f"secret {name} is not in the environment of this process"
+        if value is not None and too_short(value):
+            return (
+                f"secret {name} has fewer than {SHORTEST} characters, which cannot be hidden in logs: "
+                f"give it a longer value, or write it under env if it is no secret"
+            )
+    return None
+
+
+def _read(path: Path) -> frozenset[str] | None:
+    """The values in a file; None where there is none. Neither waits for a FIFO nor follows a link. Raises SecretsError."""
+    try:
+        with open(path, "rb", opener=_open) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise SecretsError(f"{path}: no regular file")
+            values = json.loads(file.read(_LARGEST))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SecretsError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        # The error itself quotes what was read.
+        raise SecretsError(f"{path}: damaged") from None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise SecretsError(f"{path}: damaged")
+    return frozenset(values)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _write(path: Path, values: Collection[str]) -> None:
+    """Replace the file as a whole: a reader finds the old values or the new ones. Raises SecretsError."""
+    new = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "w") as file:
+                json.dump(sorted(values), file)
+                file.flush()
+                os.fsync(descriptor)
+            new.rename(path)
+        except BaseException:
+            with suppress(OSError):
+                new.unlink()
+            raise
+    except OSError as error:
+        raise SecretsError(f"{path}: {error.strerror}") from None
