@@ -133,7 +133,7 @@ def test_a_value_that_arrives_in_two_pieces_is_not_shown(
             touch half; while [ ! -e go ]; do sleep 0.05; done
             printf '1m%s and more\n' "${PASSWORD:6}"
         nodes: [1]
-        conditions: {c: {secrets: [PASSWORD]}}
+        conditions: {c: {secrets: [PASSWORD], max_runtime: 1m}}
         """
     )
     assert place.pytest("matrices", "--cluster-launch") == 0
