@@ -66,6 +66,6 @@ def line(name: str, ours: list[Cost], theirs: list[Cost]) -> str:
 
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
-"""pytest without other plugins; add ours with ``-p pytest_clusterjobs.plugin``."""
+"""pytest without other plugins; add ours with ``-p pytest_clusterjobs.plugin.hookimpls``."""
 
-OURS = [*PYTEST, "-p", "pytest_clusterjobs.plugin"]
+OURS = [*PYTEST, "-p", "pytest_clusterjobs.plugin.hookimpls"]

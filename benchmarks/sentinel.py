@@ -16,8 +16,8 @@ from shutil import which
 from statistics import median
 
 from pytest_clusterjobs.backends import sentinel
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs.token import STAND_IN
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model.token import STAND_IN
 
 ROUNDS = 5
 JOBS = 100

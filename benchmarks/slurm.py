@@ -22,7 +22,7 @@ from pathlib import Path
 from shutil import which
 from statistics import median
 
-from pytest_clusterjobs.testing.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 
 from .measure import Cost
 from .measure import OURS

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .api.jobs import Job as Job
+    from .api.jobs import Jobs as Jobs
+    from .api.scripts import open_backend as open_backend
     from .backends.protocol import Backend as Backend
-    from .by_hand.jobs import Job as Job
-    from .by_hand.jobs import Jobs as Jobs
-    from .by_hand.session import open_backend as open_backend
-    from .jobs import Cell as Cell
-    from .jobs import Expectation as Expectation
-    from .jobs import JobSpec as JobSpec
-    from .jobs import Outcome as Outcome
-    from .jobs import Reason as Reason
+    from .model import Cell as Cell
+    from .model import Expectation as Expectation
+    from .model import JobSpec as JobSpec
+    from .model import Outcome as Outcome
+    from .model import Reason as Reason
 
 _HOMES = {
     "Backend": ".backends.protocol",
-    "Cell": ".jobs",
-    "Expectation": ".jobs",
-    "Job": ".by_hand.jobs",
-    "Jobs": ".by_hand.jobs",
-    "JobSpec": ".jobs",
-    "Outcome": ".jobs",
-    "Reason": ".jobs",
-    "open_backend": ".by_hand.session",
+    "Cell": ".model",
+    "Expectation": ".model",
+    "Job": ".api.jobs",
+    "Jobs": ".api.jobs",
+    "JobSpec": ".model",
+    "Outcome": ".model",
+    "Reason": ".model",
+    "open_backend": ".api.scripts",
 }
 
 __all__ = ["JobSpec", "Job", "Jobs", "Outcome", "Reason", "Expectation", "Cell", "Backend", "open_backend"]

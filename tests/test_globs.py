@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.globs import below
-from pytest_clusterjobs.globs import Glob
-from pytest_clusterjobs.globs import leads_back
+from pytest_clusterjobs.matrix.globs import below
+from pytest_clusterjobs.matrix.globs import Glob
+from pytest_clusterjobs.matrix.globs import leads_back
 
 FILES = ("a.yaml", "b.yml", "m/a.yaml", "m/ab.yaml", "m/sub/c.yaml", "m/sub/deep/d.yaml", "m/.hidden.yaml")
 

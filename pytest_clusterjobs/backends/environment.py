@@ -6,9 +6,9 @@ import os
 import zlib
 from collections.abc import Mapping
 
-from ..jobs import JobSpec
-from ..jobs.paths import utf8
-from ..jobs.token import Token
+from ..model import JobSpec
+from ..model.paths import utf8
+from ..model.token import Token
 from .protocol import SubmissionRejected
 
 TOKEN_VARIABLE = "CLUSTERJOBS_TOKEN"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..jobs import JobSpec
+from ..model import JobSpec
 from .protocol import BackendError
 from .protocol import BackendType
 from .protocol import Capabilities

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from typing import Protocol
 
-from ..jobs import Handle
-from ..jobs import JobSpec
-from ..jobs import LogChunk
-from ..jobs import Observation
+from ..model import Handle
+from ..model import JobSpec
+from ..model import LogChunk
+from ..model import Observation
 
 
 class BackendError(Exception):

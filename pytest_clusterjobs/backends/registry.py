@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -24,7 +25,11 @@ from .protocol import Capabilities
 GROUP = "pytest_clusterjobs.backends"
 
 
-class UnknownBackend(ValueError):
+class SiteError(ValueError):
+    """The site's settings cannot be used; the message is one line that names the file."""
+
+
+class UnknownBackend(SiteError):
     """No such backend; the message is one line that says what there is."""
 
 
@@ -120,3 +125,24 @@ class Site:
         except BackendError as error:
             raise BackendError(f"backend {name!r}: {error}") from error
         return backend
+
+
+def read_site(rootdir: Path) -> Site:
+    """``[tool.clusterjobs]`` of the project's pyproject.toml. Raises SiteError."""
+    path = rootdir / "pyproject.toml"
+    try:
+        table: Any = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Site()
+    except (OSError, ValueError) as error:
+        raise SiteError(f"{path}: {error}") from error
+    ours = table.get("tool", {}).get("clusterjobs", {})
+    for key in ours:
+        if key != "backends":
+            raise SiteError(f"{path}: [tool.clusterjobs]: unknown key {key!r}, there is only 'backends'")
+    backends = ours.get("backends", {})
+    if not isinstance(backends, Mapping) or not all(
+        isinstance(entry, Mapping) for entry in backends.values()
+    ):
+        raise SiteError(f"{path}: [tool.clusterjobs.backends]: each backend is a table of its settings")
+    return Site(backends=backends, source=path.name)

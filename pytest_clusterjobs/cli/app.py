@@ -11,30 +11,30 @@ import click
 
 from .._version import __version__
 from ..backends.protocol import BackendError
-from ..backends.registry import UnknownBackend
-from ..engine.ledger import LedgerError
-from .errors import Trouble
+from ..backends.registry import SiteError
+from ..ledger.ledger import LedgerError
+from .errors import CommandError
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 _MODULES = {
-    "launch": "sessions",
-    "check": "sessions",
-    "resume": "sessions",
-    "watch": "watch",
-    "kill": "kill",
-    "runs": "runs",
-    "show": "show",
-    "logs": "logs",
-    "report": "report",
-    "rejudge": "rejudge",
-    "validate": "matrices",
-    "plan": "plan",
-    "schema": "matrices",
-    "sweep": "sweep",
-    "gc": "sweep",
-    "dev": "dev",
+    "launch": ".sessions",
+    "check": ".sessions",
+    "resume": ".sessions",
+    "watch": ".watch",
+    "kill": ".kill",
+    "runs": ".runs",
+    "show": ".show",
+    "logs": ".logs",
+    "report": ".report",
+    "rejudge": ".rejudge",
+    "validate": ".matrices",
+    "plan": ".plan",
+    "schema": ".matrices",
+    "sweep": ".sweep",
+    "gc": ".sweep",
+    "dev": "..devclusters.command",
 }
 """Each command and its module, in the order of the help text."""
 
@@ -59,7 +59,7 @@ class Commands(click.Group):
         """Import one; None if there is none of that name."""
         if cmd_name not in _MODULES:
             return None
-        module = import_module(f".{_MODULES[cmd_name]}", __package__)
+        module = import_module(_MODULES[cmd_name], __package__)
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -67,16 +67,16 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (LedgerError, BackendError, UnknownBackend) as error:
-            raise Trouble(str(error)) from error
+        except (LedgerError, BackendError, SiteError) as error:
+            raise CommandError(str(error)) from error
         except json.JSONDecodeError as error:
-            raise Trouble(f"a ledger is damaged: {error}") from error
+            raise CommandError(f"a ledger is damaged: {error}") from error
         except ValueError as error:
             from pydantic import ValidationError
 
             if not isinstance(error, ValidationError):
                 raise
-            raise Trouble(f"a ledger is damaged: {error.title}: {error.errors()[0]['msg']}") from error
+            raise CommandError(f"a ledger is damaged: {error.title}: {error.errors()[0]['msg']}") from error
 
 
 @click.group(cls=Commands, context_settings=_HELP, epilog=_DOCS)

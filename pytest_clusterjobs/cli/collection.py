@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ..collect import CellItem
-from ..collect import MatrixFile
 from ..judge import printable
+from ..plugin.items import CellItem
+from ..plugin.items import MatrixFile
+from .errors import CommandError
 from .errors import NotFound
-from .errors import Trouble
 from .project import Project
 
 
@@ -57,7 +57,7 @@ def collect(project: Project, arguments: Sequence[str]) -> Collected:
             ["--collect-only", "-q", "-p", "no:cacheprovider", *project.options, *arguments], plugins=[found]
         )
     if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
-        raise Trouble(f"pytest cannot collect: {_main_line(said.getvalue())}")
+        raise CommandError(f"pytest cannot collect: {_main_line(said.getvalue())}")
     found.errors = [printable(text, 20_000) for text in found.errors]
     return found
 

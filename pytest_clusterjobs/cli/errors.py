@@ -23,7 +23,7 @@ CHOICES = 20
 """Names that an error lists, a line each."""
 
 
-class Trouble(click.ClickException):
+class CommandError(click.ClickException):
     """Something outside of the command is in the way; ``choices`` are what could have been meant."""
 
     exit_code = CANNOT
@@ -41,7 +41,7 @@ class Trouble(click.ClickException):
             click.echo(f"  and {len(self.choices) - CHOICES} more", err=True)
 
 
-class NotFound(Trouble):
+class NotFound(CommandError):
     """Nothing is called that."""
 
     exit_code = NOTHING

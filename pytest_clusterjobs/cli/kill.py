@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
-from ..engine.kill import Killer
-from ..engine.kill import Target
-from ..engine.ledger import LedgerError
-from ..judge.text import one_line
+from ..engine.kill import Canceller
+from ..engine.kill import CancelTarget
+from ..ledger.ledger import LedgerError
+from ..model.text import one_line
 from .errors import NOT_GREEN
-from .foreign import refuse_job
+from .external_jobs import refuse_job
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -67,16 +67,16 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
         raise SystemExit(NOT_GREEN)
 
 
-def _clean(killer: Killer) -> bool:
+def _clean(killer: Canceller) -> bool:
     return not killer.survivors and not killer.troubles
 
 
 def kill_jobs(
     run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float, why: str = WHY
-) -> Killer:
+) -> Canceller:
     """Kill all of a run (``keys``: None) with its session, or the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
-    killer = Killer(run.ledger, run.secrets, run.run_id, backends, names, keys, why)
+    killer = Canceller(run.ledger, run.secrets, run.run_id, backends, names, keys, why)
     interrupted = keys is None and _interrupt(run, why)
     if run.owner_alive is None:
         note(f"clusterjobs: {run.state} may still submit jobs")
@@ -117,7 +117,7 @@ def _interrupt(run: OpenRun, why: str) -> bool:
     return True
 
 
-def _learn_what_the_session_did(run: OpenRun, killer: Killer) -> None:
+def _learn_what_the_session_did(run: OpenRun, killer: Canceller) -> None:
     """A session that is told to stop ends jobs too: those have not ended by themselves."""
     for attempt in run.ledger.attempts():
         if attempt.token in killer.targets and attempt.action is not None:
@@ -128,7 +128,7 @@ def _lives(run: OpenRun) -> Callable[[], bool]:
     return lambda: bool(run.read_again().owner_alive)
 
 
-def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:
+def _tell(run: OpenRun, killer: Canceller, as_json: bool) -> None:
     targets = list(killer.targets.values())
     if as_json:
         emit(
@@ -153,7 +153,7 @@ def _tell(run: OpenRun, killer: Killer, as_json: bool) -> None:
     say(f"run {run.run_id}: {words if targets else 'no live jobs'}", "red" if survived else "")
 
 
-def state_of(target: Target) -> str:
+def state_of(target: CancelTarget) -> str:
     """What became of a job, in a word or two."""
     if target.never_submitted:
         return "never submitted"
@@ -162,7 +162,7 @@ def state_of(target: Target) -> str:
     return "ended" if target.acted else "had ended"
 
 
-def _as_dict(target: Target) -> dict[str, Any]:
+def _as_dict(target: CancelTarget) -> dict[str, Any]:
     return {
         "token": target.token,
         "key": target.attempt.key if target.attempt is not None else None,
@@ -173,13 +173,13 @@ def _as_dict(target: Target) -> dict[str, Any]:
     }
 
 
-def _texts(target: Target) -> tuple[object, ...]:
+def _texts(target: CancelTarget) -> tuple[object, ...]:
     name = target.attempt.key.rpartition("::")[2] if target.attempt is not None else f"({target.token})"
     job = target.handle.job_id if target.handle is not None else None
     return name, job, state_of(target), _words(target) or None
 
 
-def _words(target: Target) -> str:
+def _words(target: CancelTarget) -> str:
     if target.seen is None:
         return target.trouble
     return " ".join(text for text in (target.seen.native_state, target.seen.native_reason) if text)

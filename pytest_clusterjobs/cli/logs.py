@@ -12,20 +12,20 @@ import click
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..engine.hiding import Hiding
-from ..engine.hiding import Stream
+from ..engine.hiding import HidingStream
 from ..engine.logs import is_cut
-from ..engine.records import Attempt
-from ..engine.records import Registration
-from ..jobs import LogChunk
-from ..judge.text import harmless
-from ..judge.text import one_line
-from ..judge.text import split_lines_at_cr
-from ..judge.text import strip_ansi
+from ..model import LogChunk
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.text import harmless
+from ..model.text import one_line
+from ..model.text import split_lines_at_cr
+from ..model.text import strip_ansi
+from .errors import CommandError
 from .errors import NOT_GREEN
 from .errors import NotFound
-from .errors import Trouble
-from .foreign import foreign_job
-from .foreign import JobLog
+from .external_jobs import foreign_job
+from .external_jobs import JobLog
 from .options import as_json
 from .options import cell_argument
 from .options import pass_project
@@ -132,7 +132,7 @@ class _Reader:
         """Bytes of a tail, with room for a value at its edge."""
         self.attempt = self._choose()
         if self._hiding().unknown:
-            raise Trouble(self._hiding().unknown)
+            raise CommandError(self._hiding().unknown)
 
     def _choose(self) -> Attempt:
         """The attempt as the ledger knows it now. Raises NotFound."""
@@ -161,7 +161,7 @@ class _Reader:
         """Text, and whether it reaches the log's end. Raises Trouble, BackendError."""
         node = self._node
         cursor: Any = None
-        stream = Stream(self._hiding)
+        stream = HidingStream(self._hiding)
         while True:
             over = self.attempt.outcome is not None
             chunk = self._ask(node, cursor, patient=follow and not over)
@@ -178,7 +178,7 @@ class _Reader:
                 time.sleep(self._pause)
                 self.attempt = self._choose()
 
-    def _shown(self, stream: Stream, chunk: LogChunk, *, first: bool, last: bool) -> str:
+    def _shown(self, stream: HidingStream, chunk: LogChunk, *, first: bool, last: bool) -> str:
         """What can be shown of a piece. A tail is cut to its size here, after values were hidden."""
         if not first or self._which.tail is None:
             return stream.feed(chunk.text, last=last, ends=chunk.complete)
@@ -202,7 +202,7 @@ class _Reader:
         if handle is None:
             if patient:
                 return None
-            raise Trouble(f"{self._entry.key}: the cluster has given no job for {self.attempt.token}")
+            raise CommandError(f"{self._entry.key}: the cluster has given no job for {self.attempt.token}")
         tail = None
         if cursor is None and self._which.tail is not None:
             tail = self._asked = self._which.tail + self._hiding().room

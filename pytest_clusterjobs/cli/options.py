@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import click
 
-from ..engine.ledger import LedgerError
-from .errors import Trouble
+from ..ledger.ledger import LedgerError
+from .errors import CommandError
 from .project import find_project
 from .project import given
 from .project import open_run
@@ -36,13 +36,13 @@ def pass_project(command: Command) -> Command:
 
 
 def _runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    with suppress(Trouble):
+    with suppress(CommandError):
         return [path.name for path in _project(context).folders() if path.name.startswith(incomplete)]
     return []
 
 
 def _cells(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    with suppress(Trouble, LedgerError):
+    with suppress(CommandError, LedgerError):
         folder = _project(context).pick(context.params.get("run"))
         with open_run(folder) as run:
             ids = [entry.cell.id for entry in run.registrations()]

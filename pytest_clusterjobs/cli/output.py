@@ -13,17 +13,17 @@ from typing import Any
 
 import click
 
-from ..hints import program
 from ..judge import printable
-from ..judge.text import harmless
-from ..judge.text import one_line
+from ..model.text import harmless
+from ..model.text import one_line
+from ..plugin.hints import program
 
 WIDEST = 100
 """Characters of one field of a table."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of a table."""
 
     texts: tuple[str, ...]
@@ -61,20 +61,20 @@ def command(*words: str) -> str:
     return shlex.join([*program("clusterjobs", "pytest_clusterjobs.cli"), *words])
 
 
-def row(*texts: object, colour: str = "") -> Row:
+def row(*texts: object, colour: str = "") -> TableRow:
     """A line of a table, made safe to show."""
     shown = (" ".join(str("-" if text is None else text).split()) for text in texts)
-    return Row(tuple(printable(text, WIDEST) for text in shown), colour)
+    return TableRow(tuple(printable(text, WIDEST) for text in shown), colour)
 
 
-def lay_out(header: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def lay_out(header: Sequence[str], rows: Sequence[TableRow]) -> Iterator[tuple[str, str]]:
     """The lines of a table, each with its colour."""
     widths = [max(map(len, column)) for column in zip(header, *(row.texts for row in rows), strict=True)]
     for texts, colour in [(header, ""), *((row.texts, row.colour) for row in rows)]:
         yield "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip(), colour
 
 
-def table(header: Sequence[str], rows: Sequence[Row]) -> None:
+def table(header: Sequence[str], rows: Sequence[TableRow]) -> None:
     """Print a table."""
     for text, colour in lay_out(header, rows):
         say(text, colour)

@@ -18,18 +18,18 @@ from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
 from ..backends.registry import UnknownBackend
-from ..collect import CellItem
-from ..compat import marked
-from ..compat import timeout_of
-from ..jobs import JobSpec
-from ..jobs.token import Token
 from ..judge import printable
-from ..judge.text import one_line
-from ..settings import settings_of
+from ..model import JobSpec
+from ..model.text import one_line
+from ..model.token import Token
+from ..plugin.compat import marked
+from ..plugin.compat import timeout_of
+from ..plugin.items import CellItem
+from ..plugin.settings import settings_of
 from .collection import collect
+from .errors import CommandError
 from .errors import NOT_GREEN
 from .errors import NotFound
-from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .output import emit
@@ -211,7 +211,7 @@ def scripts(items: list[CellItem]) -> dict[str, str]:
                     token = str(Token.of(RUN_ID, item.key, 1))
                     texts[item.key] = cast(Previewing, opened[name]).preview(item.cell.spec, token)
             except (BackendError, UnknownBackend) as error:
-                raise Trouble(f"backend {name}: {error}") from error
+                raise CommandError(f"backend {name}: {error}") from error
     return texts
 
 

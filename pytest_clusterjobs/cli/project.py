@@ -26,31 +26,32 @@ from typing import TypeVar
 
 import pytest
 
+from ..api.project import find
 from ..backends.protocol import Backend
+from ..backends.registry import read_site
 from ..backends.registry import Site
+from ..backends.registry import SiteError
 from ..backends.registry import UnknownBackend
-from ..cluster_dir import find
-from ..engine.home import Home
 from ..engine.host import LEDGER
 from ..engine.host import Mode
 from ..engine.kill import unsettled
-from ..engine.ledger import Ledger
-from ..engine.ledger import LedgerError
 from ..engine.process import is_alive
-from ..engine.records import Attempt
-from ..engine.records import Registration
-from ..engine.runs import all_runs
-from ..engine.runs import find_run
-from ..engine.runs import LATEST
-from ..engine.runs import latest_first
-from ..engine.runs import NoSuchRun
 from ..engine.secrets import Secrets
-from ..engine.trust import demand_trust
-from ..engine.trust import is_trusted
 from ..judge import printable
-from ..settings import read_site
+from ..ledger.home import Home
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..ledger.run_folder import all_runs
+from ..ledger.run_folder import find_run
+from ..ledger.run_folder import LATEST
+from ..ledger.run_folder import latest_first
+from ..ledger.run_folder import NoSuchRun
+from ..ledger.trust import demand_trust
+from ..ledger.trust import is_trusted
+from ..model.records import Attempt
+from ..model.records import Registration
+from .errors import CommandError
 from .errors import NotFound
-from .errors import Trouble
 from .output import note
 
 SETTINGS = "pyproject.toml"
@@ -86,8 +87,8 @@ class Project:
             demand_trust(settings)
         try:
             return read_site(self.rootdir)
-        except pytest.UsageError as error:
-            raise Trouble(str(error)) from error
+        except SiteError as error:
+            raise CommandError(str(error)) from error
 
     @contextmanager
     def _not_found(self) -> Iterator[None]:
@@ -151,7 +152,7 @@ def find_project(options: Mapping[str, str], paths: Sequence[str] = ()) -> Proje
     try:
         found = find(paths, **{_NAMES[option]: value for option, value in options.items()})
     except pytest.UsageError as error:
-        raise Trouble(str(error)) from error
+        raise CommandError(str(error)) from error
     by_rootdir = "--rootdir" in options
     # Without them, pytest would look for an ini file where it starts.
     ini = {} if found.inipath is None else {"--config-file": str(found.inipath)}

@@ -11,19 +11,19 @@ import click
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
-from ..engine.records import Attempt
-from ..engine.records import Registration
-from ..engine.records import Result
 from ..engine.rejudge import rejudge as judge_again
 from ..engine.rejudge import Rejudged
 from ..engine.secrets import Secrets
-from ..jobs import Cell
-from ..jobs import Verdict
-from ..judge.text import one_line
 from ..matrix import load_matrix
 from ..matrix import MatrixErrors
+from ..model import Cell
+from ..model import Verdict
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Result
+from ..model.text import one_line
+from .errors import CommandError
 from .errors import NOT_GREEN
-from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -40,7 +40,7 @@ from .show import COLOURS
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RejudgedCell:
     """A cell: its verdict then and now."""
 
     key: str
@@ -91,12 +91,12 @@ def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
         except MatrixErrors as errors:
             more = len(errors.problems) - 1
             first = str(errors.problems[0]).splitlines()[0]
-            raise Trouble(f"{first}{f' (and {more} more mistakes)' if more else ''}") from errors
+            raise CommandError(f"{first}{f' (and {more} more mistakes)' if more else ''}") from errors
         cells.update((f"{path}::{cell.id}", cell) for cell in matrix.cells)
     return cells
 
 
-def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> list[Line]:
+def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> list[RejudgedCell]:
     results, secrets = run.ledger.results(), run.secrets
     attempts = {attempt.key: attempt for attempt in run.ledger.attempts()}
     lines = []
@@ -104,10 +104,10 @@ def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> l
         result, attempt = results.get(entry.key), attempts.get(entry.key)
         cell = entry.cell if cells is None else cells.get(entry.key)
         if result is None:
-            lines.append(Line(entry.key, None, None, "no outcome was recorded"))
+            lines.append(RejudgedCell(entry.key, None, None, "no outcome was recorded"))
         elif cell is None:
             verdict = result.judgement.verdict
-            lines.append(Line(entry.key, verdict, None, "the matrix has no such cell today"))
+            lines.append(RejudgedCell(entry.key, verdict, None, "the matrix has no such cell today"))
         else:
             lines.append(_line(entry, cell, attempt, result, backends, secrets))
     return lines
@@ -120,17 +120,17 @@ def _line(
     result: Result,
     backends: Backends,
     secrets: Secrets,
-) -> Line:
+) -> RejudgedCell:
     backend: Backend | None = None
     if cell.expect.needs_logs or cell.classify.needs_logs:
         with suppress(BackendError, UnknownBackend):
             backend = backends(entry.cell.backend)
     now = judge_again(entry, cell, attempt, result, backend, secrets)
     words = "its logs cannot be read to their end" if now.logs_missing else ""
-    return Line(entry.key, result.judgement.verdict, now, words)
+    return RejudgedCell(entry.key, result.judgement.verdict, now, words)
 
 
-def _tell(run: OpenRun, lines: list[Line], as_json: bool) -> None:
+def _tell(run: OpenRun, lines: list[RejudgedCell], as_json: bool) -> None:
     if as_json:
         emit([_as_dict(line) for line in lines])
         return
@@ -142,7 +142,7 @@ def _tell(run: OpenRun, lines: list[Line], as_json: bool) -> None:
             note(f"{line.key}: {line.note}")
 
 
-def _as_dict(line: Line) -> dict[str, Any]:
+def _as_dict(line: RejudgedCell) -> dict[str, Any]:
     reason = line.now.outcome.reason if line.now is not None else None
     return {
         "key": line.key,
@@ -154,10 +154,10 @@ def _as_dict(line: Line) -> dict[str, Any]:
     }
 
 
-def _texts(line: Line) -> tuple[object, ...]:
+def _texts(line: RejudgedCell) -> tuple[object, ...]:
     unmet = [f"{one_line(each['field'], 60)}: {one_line(each['seen'], 60)}" for each in line.misses]
     return line.key.rpartition("::")[2], line.was, line.verdict, ", ".join(unmet) or None
 
 
-def _colour(line: Line) -> str:
+def _colour(line: RejudgedCell) -> str:
     return COLOURS.get(line.verdict, "") if line.verdict != line.was else ""

@@ -9,6 +9,9 @@ from typing import Literal
 
 import click
 
+from ..reports.json_report import cell_lines
+from ..reports.json_report import render
+from ..reports.json_report import summarise
 from ..reports.place import is_foreign
 from ..reports.place import is_stream
 from ..reports.place import JUNIT
@@ -17,10 +20,7 @@ from ..reports.place import OURS
 from ..reports.place import place
 from ..reports.place import STDOUT
 from ..reports.place import write
-from ..reports.sidecar import cell_lines
-from ..reports.sidecar import render
-from ..reports.sidecar import summarise
-from .errors import Trouble
+from .errors import CommandError
 from .options import pass_project
 from .options import run_argument
 from .output import note
@@ -75,21 +75,21 @@ def report(
 
 def _write(path: Path, data: bytes, ours: re.Pattern[bytes]) -> None:
     if is_foreign(path, ours):
-        raise Trouble(f"{path} is no such report and is left as it is: remove it, or name another file")
+        raise CommandError(f"{path} is no such report and is left as it is: remove it, or name another file")
     make_folder(path)
     try:
         write(path, data)
     except OSError as error:
-        raise Trouble(f"cannot write {path}: {error.strerror or error}") from error
+        raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
     if not is_stream(path):
         say(str(path))
 
 
 def _junit(run: OpenRun, family: str | None) -> bytes:
-    from ..reports.replay import render_junit
-    from ..reports.replay import ReplayError
+    from ..plugin.junit_replay import render_junit
+    from ..plugin.junit_replay import ReplayError
 
     try:
         return render_junit(run.ledger, family=family)
     except ReplayError as error:
-        raise Trouble(str(error)) from error
+        raise CommandError(str(error)) from error

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ..engine.ledger import LedgerError
-from ..reports.sidecar import cell_lines
-from ..reports.sidecar import summarise
+from ..ledger.ledger import LedgerError
+from ..reports.json_report import cell_lines
+from ..reports.json_report import summarise
+from .errors import CommandError
 from .errors import NotFound
-from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .output import clock
@@ -52,8 +52,8 @@ def describe(folder: Path) -> dict[str, Any]:
                 "summary": counts,
                 "trouble": None,
             }
-    except (LedgerError, Trouble) as error:
-        words = error.message if isinstance(error, Trouble) else str(error)
+    except (LedgerError, CommandError) as error:
+        words = error.message if isinstance(error, CommandError) else str(error)
         return {
             "run": folder.name,
             "started": None,

@@ -9,23 +9,23 @@ from typing import Any
 
 import click
 
-from ..engine.codec import dump
-from ..engine.records import Attempt
-from ..engine.records import Registration
-from ..engine.records import Result
-from ..jobs import NodeState
-from ..jobs import Observation
-from ..jobs import Outcome
-from ..jobs import Reason
 from ..judge import printable
 from ..judge.expect import expected_exit_code
 from ..judge.expect import expected_reason
-from ..judge.text import one_line
-from ..judge.text import quoted
-from ..reports.sidecar import cell_lines
-from ..reports.sidecar import CellLine
-from .foreign import foreign_job
-from .foreign import show_job
+from ..ledger.codec import dump
+from ..model import NodeState
+from ..model import Observation
+from ..model import Outcome
+from ..model import Reason
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Result
+from ..model.text import one_line
+from ..model.text import quoted
+from ..reports.json_report import cell_lines
+from ..reports.json_report import CellLine
+from .external_jobs import foreign_job
+from .external_jobs import show_job
 from .options import as_json
 from .options import cell_argument
 from .options import pass_project

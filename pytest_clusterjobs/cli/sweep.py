@@ -15,13 +15,13 @@ import click
 from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
 from ..engine.host import LEDGER
-from ..engine.kill import Killer
+from ..engine.kill import Canceller
 from ..engine.kill import unsettled
-from ..engine.ledger import LedgerError
-from ..jobs.notation import parse_duration
-from ..judge.text import one_line
+from ..ledger.ledger import LedgerError
+from ..model.notation import parse_duration
+from ..model.text import one_line
+from .errors import CommandError
 from .errors import NOT_GREEN
-from .errors import Trouble
 from .options import as_json
 from .options import pass_project
 from .output import clock
@@ -71,8 +71,8 @@ def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> No
                 found = list(_strays(opened, backends, troubles))
                 strays += found
                 left += _end(opened, backends, found, timeout) if end_them else len(found)
-        except (LedgerError, Trouble) as error:
-            troubles.append(error.message if isinstance(error, Trouble) else str(error))
+        except (LedgerError, CommandError) as error:
+            troubles.append(error.message if isinstance(error, CommandError) else str(error))
     _tell(strays, troubles, end_them, left, as_json)
     if left or troubles:
         raise SystemExit(NOT_GREEN)
@@ -111,7 +111,7 @@ def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) 
     names = {stray.backend for stray in strays}
     # A job that the ledger does not know has no cell to name: then all of the run's are meant.
     everything = any(stray.why == "no ledger knows it" for stray in strays) and run.owner_alive is False
-    killer = Killer(
+    killer = Canceller(
         run.ledger,
         run.secrets,
         run.run_id,
@@ -188,8 +188,8 @@ def _candidate(folder: Path, project: Project, older_than: float | None) -> dict
             if older_than is not None and time.time() - started < older_than:
                 return None
             return {**about, "started": started, "kept": _why_kept(run, project)}
-    except (LedgerError, Trouble) as error:
-        words = error.message if isinstance(error, Trouble) else str(error)
+    except (LedgerError, CommandError) as error:
+        words = error.message if isinstance(error, CommandError) else str(error)
         return {**about, "kept": f"kept: {words.removeprefix(f'{folder / LEDGER}: ')}"}
 
 

@@ -17,21 +17,21 @@ from ..backends.protocol import BackendError
 from ..engine.hiding import hidden
 from ..engine.kill import poll_all
 from ..engine.kill import unsettled
-from ..engine.records import Attempt
-from ..jobs import Handle
-from ..jobs import Observation
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import Verdict
-from ..judge.text import one_line
-from ..reports.sidecar import cell_lines
-from ..reports.sidecar import CellLine
+from ..model import Handle
+from ..model import Observation
+from ..model import Phase
+from ..model import Reason
+from ..model import Verdict
+from ..model.records import Attempt
+from ..model.text import one_line
+from ..reports.json_report import cell_lines
+from ..reports.json_report import CellLine
 from ..reports.terminal import in_words
 from ..reports.terminal import tally
 from .errors import NOT_GREEN
-from .foreign import completed
-from .foreign import foreign_job
-from .foreign import ForeignJob
+from .external_jobs import completed
+from .external_jobs import foreign_job
+from .external_jobs import ForeignJob
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -39,9 +39,9 @@ from .output import clock
 from .output import command
 from .output import emit_line
 from .output import lay_out
-from .output import Row
 from .output import row
 from .output import say
+from .output import TableRow
 from .project import Backends
 from .project import open_run
 from .project import OpenRun
@@ -58,7 +58,7 @@ HEADER = ["cell", "job", "state", "reason", "since", "the cluster reports"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class WatchedCell:
     """A cell at one moment."""
 
     key: str
@@ -72,7 +72,7 @@ class Line:
     """Whether nothing of it runs any more."""
 
     @property
-    def shown(self) -> Row:
+    def shown(self) -> TableRow:
         """As a row of the table."""
         name = self.key.rpartition("::")[2]
         colour = COLOURS.get(self.state, "")
@@ -134,15 +134,17 @@ def _watch_job(job: ForeignJob, as_json: bool) -> None:
         raise SystemExit(NOT_GREEN)
 
 
-def _lines(job: ForeignJob, seen: Observation) -> Iterator[Line]:
+def _lines(job: ForeignJob, seen: Observation) -> Iterator[WatchedCell]:
     times, over = seen.times, seen.phase is Phase.ENDED
     since = times.ended or times.started or times.submitted
     words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
-    yield Line(f"{job.name}:{job.job_id}", job.job_id, str(seen.phase), _reason(seen), since, words, over)
+    yield WatchedCell(
+        f"{job.name}:{job.job_id}", job.job_id, str(seen.phase), _reason(seen), since, words, over
+    )
     for node in seen.nodes if len(seen.nodes) > 1 or not over else ():
         code = "" if node.exit_code is None else f"exit code {node.exit_code}"
         ended = "running" if node.ended is None else "ended"
-        yield Line(
+        yield WatchedCell(
             f"rank {node.rank}", job.job_id, ended, None, node.ended, code, over=node.ended is not None
         )
 
@@ -160,7 +162,7 @@ class _Look:
         self._run = run
         self._backends = backends
         self._seen: dict[str, Observation] = {}
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str, WatchedCell] = {}
 
     def now(self) -> bool:
         """Look; whether it is all over."""
@@ -190,22 +192,22 @@ class _Look:
                 seen = poll_all(self._backends(name), handles)
                 self._seen.update((token, hidden(each, hiding[token])) for token, each in seen.items())
 
-    def _line(self, line: CellLine, attempt: Attempt | None) -> Line:
+    def _line(self, line: CellLine, attempt: Attempt | None) -> WatchedCell:
         job = attempt.handle.job_id if attempt is not None and attempt.handle is not None else None
         if line.result is not None or attempt is None:
             outcome = json.loads(line.result)["outcome"] if line.result else {}
             state = line.verdict or ("ended" if line.result else "not submitted")
             ended = (outcome.get("times") or {}).get("ended")
-            return Line(line.key, job, state, outcome.get("reason"), ended, "", over=True)
+            return WatchedCell(line.key, job, state, outcome.get("reason"), ended, "", over=True)
         seen = self._seen.get(attempt.token) or attempt.observation
         if seen is None:
             # Without a handle and without a session there is nobody who could ask.
             over = attempt.handle is None
-            return Line(line.key, job, "submitted", None, attempt.submitted, "", over=over)
+            return WatchedCell(line.key, job, "submitted", None, attempt.submitted, "", over=over)
         times = seen.times
         since = times.ended or times.started or times.submitted
         words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
-        return Line(line.key, job, str(seen.phase), None, since, words, over=seen.phase is Phase.ENDED)
+        return WatchedCell(line.key, job, str(seen.phase), None, since, words, over=seen.phase is Phase.ENDED)
 
 
 class _Screen:
@@ -214,10 +216,10 @@ class _Screen:
     def __init__(self, *, live: bool, as_json: bool) -> None:
         self._live = live
         self._as_json = as_json
-        self._before: Mapping[str, Line] = {}
+        self._before: Mapping[str, WatchedCell] = {}
         self._height = 0
 
-    def show(self, lines: Mapping[str, Line]) -> None:
+    def show(self, lines: Mapping[str, WatchedCell]) -> None:
         """Show what there is now."""
         if self._live:
             self._rewrite(lines)
@@ -227,7 +229,7 @@ class _Screen:
                 self._tell(line)
         self._before = dict(lines)
 
-    def _tell(self, line: Line) -> None:
+    def _tell(self, line: WatchedCell) -> None:
         if self._as_json:
             emit_line(
                 {
@@ -244,7 +246,7 @@ class _Screen:
         text = "  ".join([clock(time.time()), one_line(line.key), line.state, *filter(None, words)])
         say(text, COLOURS.get(line.state, ""))
 
-    def _rewrite(self, lines: Mapping[str, Line]) -> None:
+    def _rewrite(self, lines: Mapping[str, WatchedCell]) -> None:
         """What still runs comes first where the screen is too small."""
         size = shutil.get_terminal_size()
         order = sorted(lines.values(), key=lambda line: line.over)

@@ -10,8 +10,8 @@ from typing import TypeVar
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
-from ..jobs import Handle
-from ..jobs import Observation
+from ..model import Handle
+from ..model import Observation
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..jobs import Cell
-from ..jobs import JobSpec
-from ..jobs import Miss
-from ..jobs import Outcome
-from .records import Field
-from .records import Result
-from .records import Ruling
+from ..model import Cell
+from ..model import JobSpec
+from ..model import Mismatch
+from ..model import Outcome
+from ..model.records import Field
+from ..model.records import Result
+from ..model.records import Ruling
 
-Remark = Miss | Ruling
+Remark = Mismatch | Ruling
 """What the user's code says of a cell: what is wrong with its end, or what becomes of its item."""
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
-from ..jobs import NodeState
-from ..jobs import Observation
-from ..judge.text import ANSI
-from ..judge.text import RANK_PREFIX
+from ..model import NodeState
+from ..model import Observation
+from ..model.text import ANSI
+from ..model.text import RANK_PREFIX
 
 MASK = "***"
 
@@ -137,7 +137,7 @@ class Hiding:
             yield view.without(_BETWEEN_LINES)
 
 
-class Stream:
+class HidingStream:
     """Hides values in a log that is read piece by piece: what may be the beginning of a value waits for the next piece."""
 
     def __init__(self, hiding: Callable[[], Hiding]) -> None:

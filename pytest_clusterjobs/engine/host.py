@@ -16,18 +16,18 @@ from typing import Literal
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..ledger.run_folder import LEDGER as LEDGER
+from ..model.records import Attempt
 from .clock import Clock
 from .extensions import Extensions
-from .ledger import Ledger
-from .ledger import LedgerError
 from .process import is_alive
 from .process import is_free
 from .process import this_process
 from .reaper import start_reaper
-from .records import Attempt
 from .run import Earlier
 from .run import Engine
-from .runs import LEDGER as LEDGER
 
 
 class Mode(StrEnum):

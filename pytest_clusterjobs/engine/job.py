@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import replace
 
-from ..jobs import ActionKind
-from ..jobs import Handle
-from ..jobs import JobSpec
-from ..jobs import Observation
-from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs import Reason
+from ..model import ActionKind
+from ..model import Handle
+from ..model import JobSpec
+from ..model import Observation
+from ..model import OwnAction
+from ..model import Phase
+from ..model import Reason
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Ruling
+from .breaker import SubmissionBreaker
 from .clock import Clock
-from .gate import Gate
 from .hiding import hidden
 from .hiding import Hiding
-from .records import Attempt
-from .records import Registration
-from .records import Ruling
 from .secrets import Secrets
 
 LOST_AFTER = 300.0
@@ -49,7 +49,7 @@ CANCEL_AGAIN = 30.0
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class ActiveAttempt:
     """One attempt in flight. Times ending in ``_at`` are the clock's monotonic seconds."""
 
     registration: Registration
@@ -61,7 +61,7 @@ class Job:
     """What runs in place of the cell's own spec, where a hook changed it."""
     is_prepared: bool = False
     """Whether the hooks have had their word."""
-    gate: Gate | None = None
+    gate: SubmissionBreaker | None = None
     """The way in that it takes."""
     outside_at: float | None = None
     """Since when it has waited for its cluster to take jobs."""
@@ -191,7 +191,7 @@ class Job:
         self.rank_failed_at = since if failed else None
 
 
-def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secrets) -> Job:
+def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secrets) -> ActiveAttempt:
     """The job of an attempt that another process began."""
     now, at = clock.monotonic(), clock.time()
     submitted = attempt.submitted if attempt.submitted is not None else attempt.intended
@@ -202,7 +202,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secret
     # How long it waited between two starts, nobody knows any more.
     again = seen is not None and (seen.restarts > 0 or seen.phase is Phase.PENDING)
     ran = 0.0 if started is None or again else max(0.0, at - started)
-    return Job(
+    return ActiveAttempt(
         entry,
         attempt.number,
         attempt.token,
@@ -221,7 +221,7 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secret
     )
 
 
-def due_action(job: Job, now: float, at: float) -> OwnAction | None:
+def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     """What this run has to do to a job now, judged on what the cluster has just said of it.
 
     ``now`` is monotonic, ``at`` the time of day. The job's own side enforces its limits first; the
@@ -248,7 +248,7 @@ def due_action(job: Job, now: float, at: float) -> OwnAction | None:
     return _run_limit(job, now, at)
 
 
-def rest_to_stop(job: Job, now: float, at: float) -> OwnAction | None:
+def rest_to_stop(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     """What is to be done to a job of which a rank has failed, on a cluster that lets the others run on.
 
     Where it may be started again, the others have time to fail as well: a job that this run ends is not.
@@ -272,7 +272,7 @@ def _give_up(seen: Observation, at: float) -> OwnAction:
     return OwnAction(kind, f"it can never start: {seen.native_reason or seen.native_state}", at)
 
 
-def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
+def _run_limit(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     if job.running_at is None or job.observation is None:
         return None
     ran = now - job.running_at
@@ -288,7 +288,7 @@ def _run_limit(job: Job, now: float, at: float) -> OwnAction | None:
     return None
 
 
-def next_deadline(job: Job) -> float | None:
+def next_deadline(job: ActiveAttempt) -> float | None:
     """When ``due_action`` could next find something by itself, in monotonic seconds."""
     if job.observation is not None and job.observation.phase is Phase.PENDING:
         limit = (job.submitted_at if job.waiting_at is None else job.waiting_at) + job.spec.queue_timeout

@@ -21,24 +21,24 @@ from ..backends.protocol import BUGS
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
 from ..backends.registry import UnknownBackend
-from ..jobs import ActionKind
-from ..jobs import Cell
-from ..jobs import Handle
-from ..jobs import Observation
-from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs.token import Token
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..ledger.ledger import Superseded
+from ..model import ActionKind
+from ..model import Cell
+from ..model import Handle
+from ..model import Observation
+from ..model import OwnAction
+from ..model import Phase
+from ..model.records import Attempt
+from ..model.token import Token
 from .answers import polled
 from .clock import Clock
 from .clock import SystemClock
-from .finish import finish
 from .hiding import hidden
 from .hiding import Hiding
 from .job import adopted
-from .ledger import Ledger
-from .ledger import LedgerError
-from .ledger import Superseded
-from .records import Attempt
+from .judging import finish
 from .secrets import Secrets
 
 R = TypeVar("R")
@@ -56,7 +56,7 @@ ABSENT_FOR = 15.0
 
 
 @dataclass(slots=True)
-class Target:
+class CancelTarget:
     """A job that is to end."""
 
     token: str
@@ -81,7 +81,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class Killer:
+class Canceller:
     """Cancels jobs of one run and polls until their ends are confirmed.
 
     Whatever is in the way, of a cluster, an adapter or the ledger's disk, is noted and got round: the
@@ -100,7 +100,7 @@ class Killer:
     clock: Clock = field(default_factory=SystemClock)
     session: int | None = None
     """The session whose jobs are meant, by its number in the ledger; None if it does not matter."""
-    targets: dict[str, Target] = field(default_factory=dict)
+    targets: dict[str, CancelTarget] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
     """What backends answered last instead of an answer, by NAME."""
     hopeless: set[str] = field(default_factory=set)
@@ -139,7 +139,7 @@ class Killer:
             self.clock.wait(condition, seconds)
 
     @property
-    def survivors(self) -> list[Target]:
+    def survivors(self) -> list[CancelTarget]:
         """Those whose end nobody has confirmed."""
         return [target for target in self.targets.values() if not target.ended]
 
@@ -195,14 +195,14 @@ class Killer:
                 continue
             target = self.targets.setdefault(
                 attempt.token,
-                Target(attempt.token, self._cells[attempt.key].backend, attempt, attempt.handle),
+                CancelTarget(attempt.token, self._cells[attempt.key].backend, attempt, attempt.handle),
             )
             target.attempt = attempt
             if attempt.observation is not None and attempt.observation.phase is Phase.ENDED:
                 target.seen = target.seen or attempt.observation
             self._learn(target, attempt.handle)
 
-    def _learn(self, target: Target, handle: Handle | None) -> None:
+    def _learn(self, target: CancelTarget, handle: Handle | None) -> None:
         if handle is not None:
             target.handle = target.handle or handle
             # Whoever submitted it was slower than the cluster's answer that there is no such job.
@@ -227,7 +227,7 @@ class Killer:
         swept = self._try(name, partial(backend.sweep, self.run_id))
         for token, handle in (swept or {}).items():
             if self._wanted(token):
-                self._learn(self.targets.setdefault(token, Target(token, name, None)), handle)
+                self._learn(self.targets.setdefault(token, CancelTarget(token, name, None)), handle)
         mine = [each for each in self.targets.values() if each.backend == name and not each.ended]
         settled = self._is_settled(backend)
         if settled:
@@ -251,7 +251,7 @@ class Killer:
             return any(Token.of(self.run_id, key, 1).cell == cell for key in self.keys)
         return False
 
-    def _find(self, targets: Sequence[Target], backend: Backend) -> None:
+    def _find(self, targets: Sequence[CancelTarget], backend: Backend) -> None:
         """Ask after submissions of which nobody recorded the answer."""
         for target in targets:
             if target.handle is not None:
@@ -264,7 +264,7 @@ class Killer:
             else:
                 target.trouble = self._hiding(target).hide(answer.why)
 
-    def _poll(self, name: str, targets: Sequence[Target], backend: Backend) -> dict[str, Observation]:
+    def _poll(self, name: str, targets: Sequence[CancelTarget], backend: Backend) -> dict[str, Observation]:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
         seen: dict[str, Observation] = {}
         for batch in batches(handles, backend.capabilities.ids_per_poll):
@@ -290,13 +290,13 @@ class Killer:
         if changed:
             self._write(partial(self.ledger.observe, self.clock.time(), changed=changed))
 
-    def _hiding(self, target: Target) -> Hiding:
+    def _hiding(self, target: CancelTarget) -> Hiding:
         known = target.attempt
         return (
             self.secrets.all if known is None else self.secrets.of(known.spec or self._cells[known.key].spec)
         )
 
-    def _absent(self, target: Target, answer: Observation, *, known: bool) -> Observation:
+    def _absent(self, target: CancelTarget, answer: Observation, *, known: bool) -> Observation:
         """What absence is worth: an end, if the job was told to end and stays away."""
         now = self.clock.monotonic()
         if known:
@@ -307,7 +307,7 @@ class Killer:
             return _gone(answer)
         return answer
 
-    def _cancel(self, targets: Sequence[Target], backend: Backend) -> None:
+    def _cancel(self, targets: Sequence[CancelTarget], backend: Backend) -> None:
         now = self.clock.monotonic()
         due = [
             each

@@ -10,12 +10,12 @@ from ..backends import sentinel
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
-from ..jobs import Handle
-from ..jobs import LogChunk
-from ..jobs import NodeState
-from ..jobs import Observation
-from ..jobs.token import nonce
 from ..judge.logs import MAX_CHARACTERS
+from ..model import Handle
+from ..model import LogChunk
+from ..model import NodeState
+from ..model import Observation
+from ..model.token import nonce
 from .hiding import hidden
 from .hiding import Hiding
 

@@ -19,29 +19,29 @@ from ..backends.protocol import Found
 from ..backends.protocol import Notifying
 from ..backends.protocol import NotSubmitted
 from ..backends.protocol import Throttled
-from ..jobs import ActionKind
-from ..jobs import Handle
-from ..jobs import Observation
-from ..jobs import Outcome
-from ..jobs import OwnAction
-from ..jobs import Phase
+from ..model import ActionKind
+from ..model import Handle
+from ..model import Observation
+from ..model import Outcome
+from ..model import OwnAction
+from ..model import Phase
+from ..model.records import Result
 from .answers import answer
-from .core import Core
-from .finish import finish
-from .finish import needs_time
-from .finish import reader
-from .finish import settled_by_records
+from .job import ActiveAttempt
 from .job import CANCEL_AGAIN
 from .job import CANCEL_PATIENCE
 from .job import due_action
-from .job import Job
 from .job import LOST_AFTER
 from .job import next_deadline
 from .job import rest_to_stop
 from .job import SILENCE_LIMIT
+from .judging import finish
+from .judging import needs_time
+from .judging import reader
+from .judging import settled_by_records
 from .logs import LogReader
-from .records import Result
 from .refuse import reject
+from .state import EngineState
 from .submit import MAX_SUBMISSIONS
 
 SLOWEST = 30.0
@@ -65,11 +65,11 @@ class Round:
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
-    again: list[Job] = field(default_factory=list)
+    again: list[ActiveAttempt] = field(default_factory=list)
     """New attempts that follow."""
-    done: set[Job] = field(default_factory=set)
-    to_cancel: list[Job] = field(default_factory=list)
-    heard: set[Job] = field(default_factory=set)
+    done: set[ActiveAttempt] = field(default_factory=set)
+    to_cancel: list[ActiveAttempt] = field(default_factory=list)
+    heard: set[ActiveAttempt] = field(default_factory=set)
     """Jobs that were heard of for the first time, which somebody may wait for."""
 
 
@@ -77,14 +77,18 @@ class Poller:
     """The thread that asks one backend how its jobs are, and tells it to end them."""
 
     def __init__(
-        self, core: Core, name: str, backend: Backend, retry: Callable[[Job, Result], Job | None]
+        self,
+        core: EngineState,
+        name: str,
+        backend: Backend,
+        retry: Callable[[ActiveAttempt, Result], ActiveAttempt | None],
     ) -> None:
         self._core = core
         self._name = name
         self._backend = backend
         self._capabilities = backend.capabilities
         self._retry = retry
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, ActiveAttempt] = {}
         self._woken_up: set[str] = set()
         """Tokens that the backend has news of since they were last asked about."""
         self._failures = 0
@@ -101,7 +105,7 @@ class Poller:
         """Start the thread."""
         self._thread.start()
 
-    def adopt(self, job: Job) -> None:
+    def adopt(self, job: ActiveAttempt) -> None:
         """Take over a job that was submitted, or whose submission got no answer."""
         with self._core.changed:
             self._jobs[job.token] = job
@@ -131,7 +135,7 @@ class Poller:
 
     # When, and whom.
 
-    def _wait(self) -> list[Job] | None:
+    def _wait(self) -> list[ActiveAttempt] | None:
         """Block until somebody is due; the batch to ask about, or None when closed."""
         core = self._core
         with core.changed:
@@ -147,10 +151,10 @@ class Poller:
                 core.clock.wait(core.changed, None if next_at is None else next_at - now)
         return None
 
-    def _wanted_at(self, job: Job) -> float:
+    def _wanted_at(self, job: ActiveAttempt) -> float:
         return 0.0 if self._request(job) is not None else job.due_at
 
-    def _request(self, job: Job) -> OwnAction | None:
+    def _request(self, job: ActiveAttempt) -> OwnAction | None:
         """What somebody wants done to the job and has not been done yet."""
         if job.action is not None:
             return None
@@ -158,7 +162,7 @@ class Poller:
             job.request = OwnAction(ActionKind.CANCEL, SESSION_ENDED, self._core.clock.time())
         return job.request
 
-    def _batch(self, now: float) -> list[Job]:
+    def _batch(self, now: float) -> list[ActiveAttempt]:
         """All who are due, topped up with those who are due next while the last call has room."""
         order = sorted(self._jobs.values(), key=self._wanted_at)
         due = sum(1 for job in order if self._wanted_at(job) <= now)
@@ -167,7 +171,7 @@ class Poller:
         soon = now + self._capabilities.min_poll_interval
         return [job for job in order[:full] if self._wanted_at(job) <= max(now, soon)]
 
-    def _schedule(self, job: Job, now: float) -> None:
+    def _schedule(self, job: ActiveAttempt, now: float) -> None:
         age = now - job.submitted_at
         interval = min(SLOWEST, max(self._capabilities.min_poll_interval, AGE_SHARE * age))
         if job.action is not None or job.absent_at is not None:
@@ -183,7 +187,7 @@ class Poller:
 
     # One round.
 
-    def _round(self, due: list[Job]) -> None:
+    def _round(self, due: list[ActiveAttempt]) -> None:
         self._round_at = self._core.clock.monotonic()
         notes = Round()
         known = [job for job in due if job.handle is not None]
@@ -203,7 +207,7 @@ class Poller:
         self._cancel_where_due(due, notes)
         self._write(notes)
 
-    def _ask(self, jobs: list[Job], notes: Round) -> None:
+    def _ask(self, jobs: list[ActiveAttempt], notes: Round) -> None:
         size = self._capabilities.ids_per_poll
         for start in range(0, len(jobs), size):
             batch = {job.token: job for job in jobs[start : start + size]}
@@ -214,7 +218,7 @@ class Poller:
                 if token in batch:
                     self._take_in(batch[token], observation, notes)
 
-    def _learn_actions(self, batch: Mapping[str, Job], seen: Mapping[str, Observation]) -> None:
+    def _learn_actions(self, batch: Mapping[str, ActiveAttempt], seen: Mapping[str, Observation]) -> None:
         """What ended without our doing may have been ended by ``clusterjobs kill``: it is no news of the cluster then."""
         gone = [
             token
@@ -226,7 +230,7 @@ class Poller:
         for token, action in self._core.ledger.actions(gone).items():
             batch[token].action = action
 
-    def _take_in(self, job: Job, seen: Observation, notes: Round) -> None:
+    def _take_in(self, job: ActiveAttempt, seen: Observation, notes: Round) -> None:
         now = self._core.clock.monotonic()
         if not job.asked:
             notes.heard.add(job)
@@ -248,13 +252,13 @@ class Poller:
                 return
             self._act(job, action, notes)
 
-    def _records_of(self, job: Job) -> Observation | None:
+    def _records_of(self, job: ActiveAttempt) -> Observation | None:
         try:
             return settled_by_records(job, reader(self._backend, job))
         except BackendError:
             return None
 
-    def _end(self, job: Job, observation: Observation, notes: Round) -> None:
+    def _end(self, job: ActiveAttempt, observation: Observation, notes: Round) -> None:
         """Judge an ended job, unless logs that matter are still settling."""
         logs = reader(self._backend, job)
         observation = logs.with_reports(observation)
@@ -263,7 +267,9 @@ class Poller:
             return
         self._finish(job, observation, logs, notes)
 
-    def _finish(self, job: Job, observation: Observation, logs: LogReader | None, notes: Round) -> None:
+    def _finish(
+        self, job: ActiveAttempt, observation: Observation, logs: LogReader | None, notes: Round
+    ) -> None:
         result = finish(job, observation, logs, self._core.extensions)
         notes.ended.append((job.token, result.outcome))
         notes.done.add(job)
@@ -273,7 +279,7 @@ class Poller:
         else:
             notes.again.append(again)
 
-    def _act(self, job: Job, action: OwnAction, notes: Round) -> None:
+    def _act(self, job: ActiveAttempt, action: OwnAction, notes: Round) -> None:
         """Do something to a job: noted first, then asked of the cluster, confirmed by later polls."""
         job.action = action
         self._core.ledger.act(action, [job.token])
@@ -281,7 +287,7 @@ class Poller:
         if action.kind is ActionKind.LOST:
             self._finish(job, job.observation or Observation(Phase.ABSENT), None, notes)
 
-    def _check_silence(self, job: Job, now: float, notes: Round) -> None:
+    def _check_silence(self, job: ActiveAttempt, now: float, notes: Round) -> None:
         silent = now - job.answered_at
         if silent < (SILENCE_LIMIT if job.handle is not None else LOST_AFTER) or job.action is not None:
             return
@@ -289,7 +295,7 @@ class Poller:
         why = f"the cluster has said nothing about it for {silent:.0f} s{words}"
         self._act(job, OwnAction(ActionKind.LOST, why, self._core.clock.time()), notes)
 
-    def _cancel_where_due(self, due: Iterable[Job], notes: Round) -> None:
+    def _cancel_where_due(self, due: Iterable[ActiveAttempt], notes: Round) -> None:
         now = self._core.clock.monotonic()
         for job in due:
             request = self._request(job)
@@ -314,7 +320,7 @@ class Poller:
             job.cancelled_at = now
             job.due_at = min(job.due_at, now + self._capabilities.min_poll_interval)
 
-    def _insist(self, job: Job, now: float, notes: Round) -> None:
+    def _insist(self, job: ActiveAttempt, now: float, notes: Round) -> None:
         """Ask again for an end that no poll has confirmed; in the end give up, and say so."""
         if job.cancelled_at is None or now - job.cancelled_at >= CANCEL_AGAIN:
             notes.to_cancel.append(job)
@@ -347,7 +353,7 @@ class Poller:
 
     # Trouble.
 
-    def _look_up(self, jobs: Iterable[Job]) -> None:
+    def _look_up(self, jobs: Iterable[ActiveAttempt]) -> None:
         """Ask after submissions that got no answer; one that did not arrive is made again."""
         for job in jobs:
             now = self._core.clock.monotonic()
@@ -361,7 +367,7 @@ class Poller:
             elif isinstance(found, NotSubmitted):
                 self._resubmit(job)
 
-    def _resubmit(self, job: Job) -> None:
+    def _resubmit(self, job: ActiveAttempt) -> None:
         with self._core.changed:
             self._jobs.pop(job.token, None)
             again = job.submissions < MAX_SUBMISSIONS and not self._core.stopping
@@ -388,6 +394,6 @@ class Poller:
         self._quiet_until = self._core.clock.monotonic() + pause * random.uniform(0.75, 1.25)
 
 
-def _is_open_to_blame(job: Job) -> bool:
+def _is_open_to_blame(job: ActiveAttempt) -> bool:
     """Whether nothing that we know of explains a job's end; once it was seen, whoever comes later has not caused it."""
     return job.ended_at is None and (job.action is None or job.action.kind is ActionKind.STOP_REST)

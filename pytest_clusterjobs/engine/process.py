@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .beat import silence
-from .beat import STALE
+from .liveness import silence
+from .liveness import STALE
 
 _STATE, _START = 0, 19
 """Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from behind the command's name."""

@@ -14,12 +14,12 @@ from typing import Any
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..ledger.ledger import Superseded
 from .clock import Clock
 from .clock import SystemClock
-from .kill import Killer
-from .ledger import Ledger
-from .ledger import LedgerError
-from .ledger import Superseded
+from .kill import Canceller
 from .secrets import Secrets
 
 PATIENCE = 900.0
@@ -99,7 +99,7 @@ def _kill(
             opened[name] = site.open(name, run_id=run_id, run_dir=folder, rootdir=rootdir)
         return opened[name]
 
-    killer = Killer(ledger, Secrets(folder), run_id, open_backend, names, None, WHY, clock, session)
+    killer = Canceller(ledger, Secrets(folder), run_id, open_backend, names, None, WHY, clock, session)
     killer.run(PATIENCE, wait_for_more=_unlisted(opened, clock) if session is None else lambda: False)
     for backend in opened.values():
         backend.close()

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .beat import beat
-from .beat import EVERY
+from .liveness import beat
+from .liveness import EVERY
 
 FACTS = ("run_id", "rootdir", "backends", "path", "on_crash", "session")
 """What it is told of the run, by the ledger's names."""

@@ -11,19 +11,19 @@ from ..backends.limits import excesses
 from ..backends.protocol import Backend
 from ..backends.protocol import BUGS
 from ..backends.protocol import Checking
-from ..jobs import ActionKind
-from ..jobs import Observation
-from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import Times
-from .core import Core
-from .finish import finish
-from .job import Job
+from ..model import ActionKind
+from ..model import Observation
+from ..model import OwnAction
+from ..model import Phase
+from ..model import Reason
+from ..model import Times
+from .job import ActiveAttempt
+from .judging import finish
 from .secrets import refusal as refusal_of_secrets
+from .state import EngineState
 
 
-def refusal(core: Core, job: Job, backend: Backend) -> str | None:
+def refusal(core: EngineState, job: ActiveAttempt, backend: Backend) -> str | None:
     """Why this run does not submit a job, for all that it asks for; ``None`` if it does."""
     for found in excesses(job.spec, backend.capabilities, job.registration.cell.backend):
         return found.told()
@@ -33,7 +33,9 @@ def refusal(core: Core, job: Job, backend: Backend) -> str | None:
     return refusal_of_secrets(job.spec, known_elsewhere=backend.capabilities.knows_secrets)
 
 
-def possible(core: Core, backends: Mapping[str, Backend], jobs: Sequence[Job]) -> Sequence[Job]:
+def possible(
+    core: EngineState, backends: Mapping[str, Backend], jobs: Sequence[ActiveAttempt]
+) -> Sequence[ActiveAttempt]:
     """Those of the jobs that can be submitted as far as is known; the others have their results at once.
 
     What a hook makes of a job is not known yet: where there is one, each job is looked at when its turn comes.
@@ -45,7 +47,7 @@ def possible(core: Core, backends: Mapping[str, Backend], jobs: Sequence[Job]) -
         for job in jobs
         if (why := refusal(core, job, backends[job.registration.cell.backend])) is not None
     }
-    theirs: dict[Job, str] = {}
+    theirs: dict[ActiveAttempt, str] = {}
     for name, backend in backends.items():
         theirs |= _told(backend, [j for j in jobs if j not in ours and j.registration.cell.backend == name])
     _intend(core, [*ours, *theirs])
@@ -54,7 +56,7 @@ def possible(core: Core, backends: Mapping[str, Backend], jobs: Sequence[Job]) -
     return [job for job in jobs if job not in ours and job not in theirs]
 
 
-def _told(backend: Backend, jobs: Sequence[Job]) -> dict[Job, str]:
+def _told(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt, str]:
     """What a cluster reports against jobs before they are submitted."""
     if not jobs or not hasattr(backend, "check_selection"):
         return {}
@@ -67,7 +69,7 @@ def _told(backend: Backend, jobs: Sequence[Job]) -> dict[Job, str]:
     return {job: why for job, why in told.items() if why}
 
 
-def _intend(core: Core, jobs: Collection[Job]) -> None:
+def _intend(core: EngineState, jobs: Collection[ActiveAttempt]) -> None:
     now = core.clock.time()
     for job in jobs:
         job.intended = job.submitted = now
@@ -75,7 +77,7 @@ def _intend(core: Core, jobs: Collection[Job]) -> None:
         core.ledger.record(intended=[job.attempt() for job in jobs])
 
 
-def reject(core: Core, refused: Mapping[Job, str], *, by_this_run: bool = False) -> None:
+def reject(core: EngineState, refused: Mapping[ActiveAttempt, str], *, by_this_run: bool = False) -> None:
     """End jobs that were not accepted; the ledger has their intents."""
     if not refused:
         return
@@ -102,7 +104,7 @@ def reject(core: Core, refused: Mapping[Job, str], *, by_this_run: bool = False)
             core.complete(result)
 
 
-def withdraw(core: Core, ends: Mapping[Job, OwnAction]) -> None:
+def withdraw(core: EngineState, ends: Mapping[ActiveAttempt, OwnAction]) -> None:
     """End jobs that waited for their submission."""
     if not ends:
         return

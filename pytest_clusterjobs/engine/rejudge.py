@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from dataclasses import replace
 
 from ..backends.protocol import Backend
-from ..jobs import Cell
-from ..jobs import Judgement
-from ..jobs import LogChunk
-from ..jobs import Outcome
-from ..jobs import Phase
 from ..judge import judge
 from ..judge import outcome as judge_outcome
-from .finish import reader
-from .job import Job
-from .records import Attempt
-from .records import Registration
-from .records import Result
+from ..model import Cell
+from ..model import Judgement
+from ..model import LogChunk
+from ..model import Outcome
+from ..model import Phase
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Result
+from .job import ActiveAttempt
+from .judging import reader
 from .secrets import Secrets
 
 
@@ -46,7 +46,9 @@ def rejudge(
     if attempt is None:
         judgement = judge(cell.expect, result.outcome, log=_no_log, nodes=cell.spec.nodes)
         return Rejudged(result.outcome, judgement, logs_missing=False)
-    job = Job(entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle)
+    job = ActiveAttempt(
+        entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle
+    )
     logs = reader(backend, job) if backend is not None else None
     if logs is not None:
         logs.know(result.outcome.nodes)

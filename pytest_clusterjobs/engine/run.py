@@ -11,28 +11,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..backends.protocol import Backend
-from ..jobs import ActionKind
-from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import ReasonClass
-from ..jobs import Verdict
-from ..jobs.token import Token
+from ..ledger.ledger import Ledger
+from ..model import ActionKind
+from ..model import OwnAction
+from ..model import Phase
+from ..model import Reason
+from ..model import ReasonClass
+from ..model import Verdict
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Result
+from ..model.token import Token
 from .clock import Clock
 from .clock import SystemClock
-from .core import Core
 from .extensions import Extensions
 from .extensions import NoExtensions
+from .job import ActiveAttempt
 from .job import adopted
-from .job import Job
-from .ledger import Ledger
 from .poll import Poller
-from .records import Attempt
-from .records import Registration
-from .records import Result
 from .refuse import possible
 from .refuse import withdraw
 from .secrets import Secrets
+from .state import EngineState
 from .submit import Submitter
 
 
@@ -57,7 +57,7 @@ RETRY_PAUSE = 5.0
 """Seconds before the first retry; doubled for each further one."""
 
 
-def _count(job: Job, earlier: Sequence[Attempt]) -> None:
+def _count(job: ActiveAttempt, earlier: Sequence[Attempt]) -> None:
     """Take over what of its budgets was used up: what a dead session cancelled costs nothing."""
     outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
     job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
@@ -83,7 +83,7 @@ class Engine:
         retries: bool = True,
     ) -> None:
         self._retries = retries
-        self.core = Core(
+        self.core = EngineState(
             run_id,
             ledger,
             clock or SystemClock(),
@@ -130,7 +130,7 @@ class Engine:
         ended, is submitted (again, once that end is confirmed); without, nothing is. Raises what
         opening backends raises.
         """
-        waiting: list[Job] = []
+        waiting: list[ActiveAttempt] = []
         for entry in earlier.registrations:
             self._taken.add(entry.key)
             self._expected.add(entry.key)
@@ -158,7 +158,7 @@ class Engine:
         if self._backends:
             self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
 
-    def _enqueue(self, jobs: Sequence[Job]) -> None:
+    def _enqueue(self, jobs: Sequence[ActiveAttempt]) -> None:
         """Queue those that can be had: all are looked at before the first is submitted."""
         self.core.secrets.learn(job.spec for job in jobs)
         left = possible(self.core, self._backends, jobs)
@@ -174,14 +174,14 @@ class Engine:
         self._pollers[name] = Poller(self.core, name, backend, self._retry)
         self._pollers[name].start()
 
-    def _job(self, entry: Registration, number: int) -> Job:
+    def _job(self, entry: Registration, number: int) -> ActiveAttempt:
         token = str(Token.of(self.core.run_id, entry.key, number))
-        return Job(entry, number, token, self.core.secrets)
+        return ActiveAttempt(entry, number, token, self.core.secrets)
 
-    def _adopt(self, job: Job) -> None:
+    def _adopt(self, job: ActiveAttempt) -> None:
         self._pollers[job.registration.cell.backend].adopt(job)
 
-    def _retry(self, job: Job, result: Result) -> Job | None:
+    def _retry(self, job: ActiveAttempt, result: Result) -> ActiveAttempt | None:
         """Another attempt after an infrastructure failure, or a failure that is to be rerun."""
         entry = job.registration
         retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
@@ -342,7 +342,7 @@ class Engine:
             heard = {job.key for job in self.core.in_flight if job.handle is not None}
             return self._expected - heard - self.core.results.keys()
 
-    def state(self, key: str) -> Job | None:
+    def state(self, key: str) -> ActiveAttempt | None:
         """The cell's job in flight, if there is one."""
         with self.core.changed:
             return next((job for job in self.core.in_flight if job.key == key), None)

@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..jobs import JobSpec
+from ..ledger.ledger import LedgerError
+from ..model import JobSpec
 from .hiding import Hiding
 from .hiding import normal
 from .hiding import SHORTEST
 from .hiding import too_short
-from .ledger import LedgerError
 
 FILE = "secrets"
 

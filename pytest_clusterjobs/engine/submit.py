@@ -14,17 +14,17 @@ from ..backends.protocol import Backend
 from ..backends.protocol import BUGS
 from ..backends.protocol import SubmissionRejected
 from ..backends.protocol import Throttled
-from ..jobs import ActionKind
-from ..jobs import OwnAction
-from .core import Core
+from ..model import ActionKind
+from ..model import OwnAction
+from ..model.records import Attempt
+from .breaker import RateLimiter
+from .breaker import SubmissionBreaker
 from .extensions import Vetoed
-from .gate import Gate
-from .gate import Pace
-from .job import Job
-from .records import Attempt
+from .job import ActiveAttempt
 from .refuse import refusal
 from .refuse import reject
 from .refuse import withdraw
+from .state import EngineState
 
 MAX_SUBMISSIONS = 3
 """How often one attempt is submitted when the answers are lost and no job is found."""
@@ -40,12 +40,14 @@ RECORD_EVERY = 0.1
 class Submitter:
     """The threads that submit. ``adopt`` is given every job whose fate a poll has to tell."""
 
-    def __init__(self, core: Core, backends: Mapping[str, Backend], adopt: Callable[[Job], None]) -> None:
+    def __init__(
+        self, core: EngineState, backends: Mapping[str, Backend], adopt: Callable[[ActiveAttempt], None]
+    ) -> None:
         self._core = core
         self._backends = backends
         self._adopt = adopt
-        self._paces: dict[str, Pace] = {}
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._paces: dict[str, RateLimiter] = {}
+        self._gates: dict[tuple[str, str], SubmissionBreaker] = {}
         self._threads: list[threading.Thread] = []
 
     def start(self, count: int) -> None:
@@ -83,7 +85,7 @@ class Submitter:
         except BaseException as error:
             self._core.fail(error)
 
-    def _prepare(self, job: Job) -> bool:
+    def _prepare(self, job: ActiveAttempt) -> bool:
         """Let the user's hooks change what is submitted, once an attempt; whether they let it be."""
         if job.is_prepared:
             return True
@@ -109,7 +111,7 @@ class Submitter:
             job.prepared, job.gate = spec, None
         return True
 
-    def _submit_all(self, jobs: list[Job]) -> list[Attempt]:
+    def _submit_all(self, jobs: list[ActiveAttempt]) -> list[Attempt]:
         """Submit what was intended; whatever the cluster is slow about is recorded meanwhile."""
         submitted: list[Attempt] = []
         recorded_at = self._core.clock.monotonic()
@@ -126,7 +128,7 @@ class Submitter:
                 submitted, recorded_at = [], now
         return submitted
 
-    def _enter(self, job: Job) -> bool:
+    def _enter(self, job: ActiveAttempt) -> bool:
         """Whether the job's gate has not been shut since it was taken from the queue."""
         with self._core.changed:
             gate, now = self._gate(job), self._core.clock.monotonic()
@@ -135,7 +137,7 @@ class Submitter:
             gate.enter(job, now)
             return True
 
-    def _put_back(self, job: Job) -> None:
+    def _put_back(self, job: ActiveAttempt) -> None:
         """Take back the intent of a job that was not submitted; it is submitted later, if there is a later."""
         core = self._core
         core.ledger.forget([job.token])
@@ -150,19 +152,19 @@ class Submitter:
         if end is not None:
             withdraw(core, {job: end})
 
-    def _too_late(self, job: Job) -> OwnAction | None:
+    def _too_late(self, job: ActiveAttempt) -> OwnAction | None:
         gate, limit = self._gate(job), job.spec.queue_timeout
         if gate.waited(job.outside_at, self._core.clock.monotonic()) <= limit:
             return None
         why = f"not taken within queue_timeout ({limit:g} s): {gate.words}"
         return OwnAction(ActionKind.NOT_TAKEN, why, self._core.clock.time())
 
-    def _leave_outside(self, job: Job) -> None:
+    def _leave_outside(self, job: ActiveAttempt) -> None:
         if job.outside_at is None:
             job.outside_at = self._core.clock.monotonic()
         self._core.outside.setdefault(self._gate(job), deque()).append(job)
 
-    def _take(self, *, block: bool) -> list[Job]:
+    def _take(self, *, block: bool) -> list[ActiveAttempt]:
         """The next jobs that fit the window; none when there are none now, or (blocking) none ever.
 
         A long queue is taken in small batches, of which no thread gets so many that another idles.
@@ -171,7 +173,7 @@ class Submitter:
         with core.changed:
             while not (core.stopping or core.detached):
                 wait = self._wake()
-                jobs: list[Job] = []
+                jobs: list[ActiveAttempt] = []
                 size = min(LARGEST_BATCH, 1 + len(core.queue) // (8 * len(self._threads)))
                 while core.queue and len(jobs) < size and core.has_room_for(core.queue[0]):
                     job, now = core.queue[0], core.clock.monotonic()
@@ -219,20 +221,20 @@ class Submitter:
         others = (gate.free_at - now for gate in core.outside if gate.free_at > now)
         return min((*(job.due_at - now for job in core.delayed), *others), default=inf)
 
-    def _pace(self, job: Job) -> Pace:
+    def _pace(self, job: ActiveAttempt) -> RateLimiter:
         name = job.registration.cell.backend
         if name not in self._paces:
-            self._paces[name] = Pace(self._backends[name].capabilities.submissions_per_second)
+            self._paces[name] = RateLimiter(self._backends[name].capabilities.submissions_per_second)
         return self._paces[name]
 
-    def _gate(self, job: Job) -> Gate:
+    def _gate(self, job: ActiveAttempt) -> SubmissionBreaker:
         if job.gate is None:
             name, spec = job.registration.cell.backend, job.spec
             asked = repr((spec.nodes, spec.resources, spec.options))
-            job.gate = self._gates.setdefault((name, asked), Gate(name))
+            job.gate = self._gates.setdefault((name, asked), SubmissionBreaker(name))
         return job.gate
 
-    def _submit(self, job: Job) -> Attempt | None:
+    def _submit(self, job: ActiveAttempt) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
         self._core.secrets.learn([job.spec])
         own_refusal = refused = refusal(self._core, job, backend)
@@ -262,7 +264,7 @@ class Submitter:
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
 
-    def _leave_gate(self, job: Job) -> None:
+    def _leave_gate(self, job: ActiveAttempt) -> None:
         """The cluster has taken the job, or has said something that is not about others."""
         with self._core.changed:
             gate = self._gate(job)
@@ -274,7 +276,7 @@ class Submitter:
             if was_shut:
                 self._core.changed.notify_all()
 
-    def _wait_outside(self, job: Job, words: str) -> None:
+    def _wait_outside(self, job: ActiveAttempt, words: str) -> None:
         """The cluster takes no job for now: this one and its like wait, as they do for our own window.
 
         Where no job of this run can be the reason, ``queue_timeout`` counts.

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..model.text import quoted
 from .patterns import PLACEHOLDER
-from .text import quoted
 from .tokens import NO_VALUE
 from .tokens import token_at
 from .tokens import whole_of

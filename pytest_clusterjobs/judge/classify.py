@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..jobs import ActionKind
-from ..jobs import Classification
-from ..jobs import COMMAND_ENDED
-from ..jobs import JobSpec
-from ..jobs import Observation
-from ..jobs import Outcome
-from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import REASON_CLASSES
-from ..jobs import ReasonClass
-from ..jobs import Source
-from .ends import by_code
-from .ends import code_words
-from .ends import command_end
-from .ends import End
-from .ends import failed_without_report
-from .ends import first_failure
-from .ends import struck
+from ..model import ActionKind
+from ..model import Classification
+from ..model import COMMAND_ENDED
+from ..model import JobSpec
+from ..model import Observation
+from ..model import Outcome
+from ..model import OwnAction
+from ..model import Phase
+from ..model import Reason
+from ..model import REASON_CLASSES
+from ..model import ReasonClass
+from ..model import Source
+from ..model.text import one_line
+from ..model.text import quoted
 from .facts import never_began
 from .facts import own_reports
+from .job_end import code_words
+from .job_end import command_end
+from .job_end import failed_without_report
+from .job_end import first_failure
+from .job_end import JobEnd
+from .job_end import limit_end
+from .job_end import reason_for_code
 from .logs import ReadLog
 from .rules import read_rules
-from .rules import Reading
-from .text import one_line
-from .text import quoted
+from .rules import RuleReading
 
 _ACTIONS = {
     ActionKind.CANCEL: Reason.CANCELLED,
@@ -55,7 +55,7 @@ def outcome(
 ) -> Outcome:
     """Say how an attempt ended, and who says so.
 
-    The sources are asked in the order of :class:`~pytest_clusterjobs.jobs.Source`. ``log(rank)``
+    The sources are asked in the order of :class:`~pytest_clusterjobs.model.Source`. ``log(rank)``
     gives a rank's log of the last start; it is called at most once a rank, and only when a
     classify rule needs it. ``submitted`` (seconds since the epoch) stands in where the cluster
     does not tell. Raises ValueError for a job that has not ended and that no action ended.
@@ -66,7 +66,7 @@ def outcome(
     decided = (
         _own_action(action)
         or _scheduler(observation, action)
-        or struck(spec, observation.nodes, stops_are_ours=action is not None)
+        or limit_end(spec, observation.nodes, stops_are_ours=action is not None)
     )
     if decided is None:
         end, reading = _classified(spec, observation, classification, log)
@@ -75,13 +75,13 @@ def outcome(
     return _outcome(end, reading, observation, action, classification, submitted)
 
 
-def _own_action(action: OwnAction | None) -> End | None:
+def _own_action(action: OwnAction | None) -> JobEnd | None:
     if action is None or action.kind is ActionKind.STOP_REST:
         return None
-    return End(_ACTIONS[action.kind], Source.THIS_RUN, one_line(action.why))
+    return JobEnd(_ACTIONS[action.kind], Source.THIS_RUN, one_line(action.why))
 
 
-def _scheduler(observation: Observation, action: OwnAction | None) -> End | None:
+def _scheduler(observation: Observation, action: OwnAction | None) -> JobEnd | None:
     """The scheduler's hard fact, if it has one.
 
     Its words for a command's end are none: only the ranks can tell that. A cancel is none either
@@ -95,8 +95,8 @@ def _scheduler(observation: Observation, action: OwnAction | None) -> End | None
     began = not observation.nodes or not all(never_began(node) for node in observation.nodes)
     if REASON_CLASSES[hint] is ReasonClass.PRODUCT and not began:
         detail = f"{_native(observation)}; no rank has a record that its command began"
-        return End(Reason.START_FAILED, Source.SCHEDULER, detail)
-    return End(hint, Source.SCHEDULER, _native(observation))
+        return JobEnd(Reason.START_FAILED, Source.SCHEDULER, detail)
+    return JobEnd(hint, Source.SCHEDULER, _native(observation))
 
 
 def _native(observation: Observation) -> str:
@@ -106,7 +106,7 @@ def _native(observation: Observation) -> str:
 
 def _classified(
     spec: JobSpec, observation: Observation, classification: Classification, log: ReadLog | None
-) -> tuple[End, Reading]:
+) -> tuple[JobEnd, RuleReading]:
     own = command_end(spec.nodes, observation)
     reading = read_rules(classification, observation, code=own.code, log=log, nodes=spec.nodes)
     if reading.problems:
@@ -115,38 +115,40 @@ def _classified(
 
 
 def _restarts_of(
-    decided: End,
+    decided: JobEnd,
     spec: JobSpec,
     observation: Observation,
     classification: Classification,
     log: ReadLog | None,
     action: OwnAction | None,
-) -> tuple[End, Reading]:
+) -> tuple[JobEnd, RuleReading]:
     """Let the rules count restarts under a product's end that a higher source has decided."""
     if REASON_CLASSES[decided.reason] is not ReasonClass.PRODUCT:
-        return decided, Reading()
+        return decided, RuleReading()
     reading = read_rules(
         classification, observation, code=None, log=log, nodes=spec.nodes, only=("restarts",)
     )
     return (_no_answer(reading), reading) if reading.problems else (decided, reading)
 
 
-def _no_answer(reading: Reading) -> End:
-    return End(Reason.UNKNOWN, Source.NOBODY, f"a classify rule reads the log, but {reading.problems[0]}")
+def _no_answer(reading: RuleReading) -> JobEnd:
+    return JobEnd(Reason.UNKNOWN, Source.NOBODY, f"a classify rule reads the log, but {reading.problems[0]}")
 
 
 def _class_of(reason: str | None, classification: Classification) -> ReasonClass | None:
     return None if reason is None else REASON_CLASSES.get(reason) or classification.reasons.get(reason)
 
 
-def _combine(own: End, reading: Reading, classification: Classification) -> End:
+def _combine(own: JobEnd, reading: RuleReading, classification: Classification) -> JobEnd:
     """Put the rules' words over the command's own end; they never turn a failure into ``job_completed``.
 
     Nor do they make an end of the product's of one that lacks the report of a rank.
     """
     code = reading.exit_code or (None if own.reason == Reason.START_FAILED else own.code)
     reason = (
-        reading.reason if reading.reason is not None or not reading.exit_code else by_code(reading.exit_code)
+        reading.reason
+        if reading.reason is not None or not reading.exit_code
+        else reason_for_code(reading.exit_code)
     )
     words = "; ".join(
         dict.fromkeys(reading.words[name] for name in ("reason", "exit_code") if name in reading.words)
@@ -158,19 +160,22 @@ def _combine(own: End, reading: Reading, classification: Classification) -> End:
         conflict = reading.exit_code == 0 and own.code
         return replace(own, detail=f"{own.detail} (against it: {words})") if conflict else own
     if reason != Reason.JOB_COMPLETED:
-        return End(reason, Source.CLASSIFY_RULE, f"{words}; {own.detail}", code, own.rank)
+        return JobEnd(reason, Source.CLASSIFY_RULE, f"{words}; {own.detail}", code, own.rank)
     if own.reason != Reason.JOB_COMPLETED:
         return replace(own, detail=f"{own.detail} (against it: {words})")
     if code:
-        return End(
-            by_code(code), Source.CLASSIFY_RULE, f"{words}: {code_words(code)} is not job_completed", code
+        return JobEnd(
+            reason_for_code(code),
+            Source.CLASSIFY_RULE,
+            f"{words}: {code_words(code)} is not job_completed",
+            code,
         )
     return own
 
 
 def _outcome(
-    end: End,
-    reading: Reading,
+    end: JobEnd,
+    reading: RuleReading,
     observation: Observation,
     action: OwnAction | None,
     classification: Classification,
@@ -200,7 +205,7 @@ def _outcome(
     )
 
 
-def _exit_code(end: End) -> int | None:
+def _exit_code(end: JobEnd) -> int | None:
     """The command's own code: none if it never began, or if something other than itself ended it."""
     return end.code if end.reason in COMMAND_ENDED or end.reason not in REASON_CLASSES else None
 
@@ -211,7 +216,7 @@ def _heartbeats(observation: Observation) -> int | None:
     return next((report.heartbeats for report in reports if report is not None), None)
 
 
-def _first_failing_node(end: End, observation: Observation) -> int | None:
+def _first_failing_node(end: JobEnd, observation: Observation) -> int | None:
     if end.rank is not None:
         return end.rank
     failure = first_failure(observation.nodes)

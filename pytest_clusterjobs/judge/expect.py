@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
-from ..jobs import ActionKind
-from ..jobs import Expectation
-from ..jobs import Judgement
-from ..jobs import LogExpectation
-from ..jobs import Miss
-from ..jobs import Outcome
-from ..jobs import Reason
-from ..jobs import ReasonClass
-from ..jobs import Source
-from ..jobs import Verdict
+from ..model import ActionKind
+from ..model import Expectation
+from ..model import Judgement
+from ..model import LogExpectation
+from ..model import Mismatch
+from ..model import Outcome
+from ..model import Reason
+from ..model import ReasonClass
+from ..model import Source
+from ..model import Verdict
+from ..model.text import one_line
+from ..model.text import quoted
 from .logs import Log
 from .logs import read_log
 from .logs import ReadLog
@@ -25,8 +27,6 @@ from .metrics import read_metric
 from .metrics import wanted
 from .patterns import BadPattern
 from .searching import first_match
-from .text import one_line
-from .text import quoted
 from .tokens import Unreadable
 
 _OURS = {
@@ -79,7 +79,7 @@ def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
     assert outcome.action is not None
     verdict, words = _OURS[outcome.action.kind]
     seen = words.format(why=one_line(outcome.action.why))
-    return Judgement(verdict, (Miss("reason", expected_reason(expect), seen),))
+    return Judgement(verdict, (Mismatch("reason", expected_reason(expect), seen),))
 
 
 def _accepted(expect: Expectation, outcome: Outcome) -> bool:
@@ -94,15 +94,15 @@ def _accepted(expect: Expectation, outcome: Outcome) -> bool:
     return outcome.reason in (expect.reasons or ())
 
 
-def _reason_miss(expect: Expectation, outcome: Outcome) -> Miss:
-    return Miss("reason", expected_reason(expect), outcome.reason)
+def _reason_miss(expect: Expectation, outcome: Outcome) -> Mismatch:
+    return Mismatch("reason", expected_reason(expect), outcome.reason)
 
 
-def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
+def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatch]:
     if not _accepted(expect, outcome):
         yield _reason_miss(expect, outcome)
     if not _code_met(expect, outcome.exit_code):
-        yield Miss("exit_code", expected_exit_code(expect), _shown(outcome.exit_code))
+        yield Mismatch("exit_code", expected_exit_code(expect), _shown(outcome.exit_code))
     ranges = (
         ("restarts", expect.restarts, outcome.restarts),
         ("run_time", expect.run_time, outcome.run_seconds),
@@ -110,11 +110,11 @@ def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
     for name, wanted_range, value in ranges:
         if wanted_range is not None and (value is None or value not in wanted_range):
             seen = f"{value:.1f}s" if name == "run_time" and value is not None else _shown(value)
-            yield Miss(name, str(wanted_range), seen)
+            yield Mismatch(name, str(wanted_range), seen)
     yield from _heartbeat_misses(expect, outcome)
 
 
-def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
+def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatch]:
     """The count of heartbeats; where none is asked for, an expected ``heartbeat_timeout`` asks for one.
 
     A job that never beats ends in that timeout whatever it does, and shows nothing of what happens when it stalls. A
@@ -126,10 +126,10 @@ def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Miss]:
         seen = "0: the job never touched $CLUSTERJOBS_HEARTBEAT_FILE; output does not count"
     if expect.heartbeats is not None:
         if outcome.heartbeats is None or outcome.heartbeats not in expect.heartbeats:
-            yield Miss("heartbeats", str(expect.heartbeats), seen)
+            yield Mismatch("heartbeats", str(expect.heartbeats), seen)
     elif timed_out and Reason.HEARTBEAT_TIMEOUT in (expect.reasons or ()) and not outcome.heartbeats:
         advice = "of a job that never has to beat, expect heartbeats: '>=0'"
-        yield Miss("heartbeats", ">=1 (implied by heartbeat_timeout)", f"{seen} ({advice})")
+        yield Mismatch("heartbeats", ">=1 (implied by heartbeat_timeout)", f"{seen} ({advice})")
 
 
 def _code_met(expect: Expectation, code: int | None) -> bool:
@@ -148,15 +148,15 @@ def _shown(value: float | None) -> str:
 class _LogFindings:
     """What the logs say of an expectation."""
 
-    misses: tuple[Miss, ...] = ()
+    misses: tuple[Mismatch, ...] = ()
     gaps: tuple[str, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def _with_logs(expect: Expectation, misses: tuple[Miss, ...], found: _LogFindings) -> Judgement:
+def _with_logs(expect: Expectation, misses: tuple[Mismatch, ...], found: _LogFindings) -> Judgement:
     """Combine; with a gap in a log, what the logs say is no answer, but a miss elsewhere still is one."""
     if found.gaps:
-        gap = Miss("log", "complete", "; ".join(found.gaps))
+        gap = Mismatch("log", "complete", "; ".join(found.gaps))
         certain = tuple(miss for miss in found.misses if miss.field == "log.excludes")
         return Judgement(Verdict.FAILED if misses else Verdict.ERROR, (*misses, *certain, gap), found.metrics)
     misses += found.misses
@@ -175,7 +175,7 @@ def _read(expect: Expectation, outcome: Outcome, log: ReadLog | None, nodes: int
         try:
             metrics[name] = read_metric(metric, read)
         except Unreadable as error:
-            misses.append(Miss(f"metrics.{name}", wanted(metric), str(error)))
+            misses.append(Mismatch(f"metrics.{name}", wanted(metric), str(error)))
             continue
         miss = metric_miss(name, metric, metrics[name])
         misses += [] if miss is None else [miss]
@@ -190,19 +190,19 @@ def _ranks(expect: Expectation, nodes: int) -> Sequence[int]:
     return sorted(node for node in wanted_nodes if node is not None and node < nodes)
 
 
-def _log_misses(expect: LogExpectation, logs: Sequence[Log]) -> Iterator[Miss]:
+def _log_misses(expect: LogExpectation, logs: Sequence[Log]) -> Iterator[Mismatch]:
     for text in expect.contains:
         if not any(text in log.text for log in logs):
-            yield Miss("log.contains", quoted(text), "not in the log")
+            yield Mismatch("log.contains", quoted(text), "not in the log")
     for text in expect.excludes:
         ranks = [str(log.rank) for log in logs if text in log.text]
         if ranks:
-            yield Miss("log.excludes", f"no {quoted(text)}", f"in the log of rank {', '.join(ranks)}")
+            yield Mismatch("log.excludes", f"no {quoted(text)}", f"in the log of rank {', '.join(ranks)}")
     for pattern in expect.matches:
         try:
             found = any(first_match(pattern, log.text) is not None for log in logs)
         except BadPattern as error:
-            yield Miss("log.matches", quoted(pattern), str(error))
+            yield Mismatch("log.matches", quoted(pattern), str(error))
             continue
         if not found:
-            yield Miss("log.matches", quoted(pattern), "no match in the log")
+            yield Mismatch("log.matches", quoted(pattern), "no match in the log")

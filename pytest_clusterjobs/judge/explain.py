@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping
 
-from ..jobs import Expectation
-from ..jobs import JobSpec
-from ..jobs import Judgement
-from ..jobs import Miss
-from ..jobs import NodeState
-from ..jobs import Outcome
-from ..jobs import Reason
-from ..jobs import SentinelWord
-from ..jobs import Verdict
+from ..model import Expectation
+from ..model import JobSpec
+from ..model import Judgement
+from ..model import Mismatch
+from ..model import NodeState
+from ..model import Outcome
+from ..model import Reason
+from ..model import SentinelWord
+from ..model import Verdict
+from ..model.text import one_line
+from ..model.text import printable
+from ..model.text import quoted
+from ..model.text import split_lines_at_cr
+from ..model.text import strip_ansi
+from ..model.text import with_margin
 from .expect import expected_exit_code
 from .expect import expected_reason
-from .text import one_line
-from .text import printable
-from .text import quoted
-from .text import split_lines_at_cr
-from .text import strip_ansi
-from .text import with_margin
 
 TAIL_CHARACTERS = 3000
 """Of log in one text, all ranks together."""
@@ -101,7 +101,7 @@ def _expected_end(expect: Expectation) -> str:
     return f"{expected_reason(expect)} exit {code}" if code else expected_reason(expect)
 
 
-def _end(outcome: Outcome, miss: Miss | None) -> str:
+def _end(outcome: Outcome, miss: Mismatch | None) -> str:
     if miss is not None and miss.field == "reason" and miss.seen != outcome.reason:
         return miss.seen
     return outcome.reason if outcome.exit_code is None else f"{outcome.reason} exit {outcome.exit_code}"
@@ -120,13 +120,13 @@ def _rows(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterat
     """The reason, exit code and restarts in any case; the rest where it is unmet or was read."""
     misses = {miss.field: miss for miss in judgement.misses}
     always = (
-        Miss("reason", expected_reason(expect), outcome.reason),
-        Miss(
+        Mismatch("reason", expected_reason(expect), outcome.reason),
+        Mismatch(
             "exit_code",
             expected_exit_code(expect),
             "none" if outcome.exit_code is None else str(outcome.exit_code),
         ),
-        Miss("restarts", "" if expect.restarts is None else str(expect.restarts), str(outcome.restarts)),
+        Mismatch("restarts", "" if expect.restarts is None else str(expect.restarts), str(outcome.restarts)),
     )
     for row in always:
         yield _row(misses.get(row.field, row))
@@ -138,7 +138,7 @@ def _rows(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterat
             yield f"metrics.{name}", "", f"{value:g}"
 
 
-def _row(miss: Miss) -> tuple[str, str, str]:
+def _row(miss: Mismatch) -> tuple[str, str, str]:
     return one_line(miss.field, 80), one_line(miss.expected) or "-", one_line(miss.seen)
 
 

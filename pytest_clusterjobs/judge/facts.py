@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..jobs import JobSpec
-from ..jobs import NodeState
-from ..jobs import Observation
-from ..jobs import SentinelReport
-from ..jobs import SentinelWord
+from ..model import JobSpec
+from ..model import NodeState
+from ..model import Observation
+from ..model import SentinelReport
+from ..model import SentinelWord
 
 TOLERANCE_SECONDS = 2.0
 TOLERANCE_SHARE = 0.01

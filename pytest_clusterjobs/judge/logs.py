@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..jobs import LogChunk
-from .text import clean
-from .text import one_line
+from ..model import LogChunk
+from ..model.text import clean
+from ..model.text import one_line
 
 MAX_CHARACTERS = 64 * 1024 * 1024
 """Of one rank's log; a longer one is searched in its last part and counts as incomplete."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-from ..jobs import MetricExpectation
-from ..jobs import Miss
+from ..model import MetricExpectation
+from ..model import Mismatch
 from .captures import Capture
 from .lines import lines
 from .lines import lines_from_the_end
@@ -92,12 +92,12 @@ def _value(capture: Capture, found: re.Match[str], log: Log | None) -> float:
         raise Unreadable(f"{error}{rank}{advice}") from None
 
 
-def metric_miss(name: str, metric: MetricExpectation, value: float) -> Miss | None:
+def metric_miss(name: str, metric: MetricExpectation, value: float) -> Mismatch | None:
     """What is unmet of the bounds of ``metric``; each of them has to hold."""
     low, high = bounds(metric)
     if low <= value <= high:
         return None
-    return Miss(f"metrics.{name}", wanted(metric), f"{value:g}")
+    return Mismatch(f"metrics.{name}", wanted(metric), f"{value:g}")
 
 
 def bounds(metric: MetricExpectation) -> tuple[float, float]:

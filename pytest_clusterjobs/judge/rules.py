@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
-from ..jobs import Classification
-from ..jobs import ClassifyRule
-from ..jobs import Observation
-from ..jobs import Reason
-from ..jobs import REASON_CLASSES
+from ..model import Classification
+from ..model import ClassifyRule
+from ..model import Observation
+from ..model import Reason
+from ..model import REASON_CLASSES
+from ..model.text import clean
+from ..model.text import quoted
 from .captures import Capture
 from .lines import lines_from_the_end
 from .logs import read_log
@@ -22,15 +24,13 @@ from .naming import rule_capture
 from .patterns import BadPattern
 from .patterns import line_pattern
 from .searching import first_match
-from .text import clean
-from .text import quoted
 
 FIELDS = ("reason", "exit_code", "restarts")
 _NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RuleReading:
     """What the rules filled; ``None`` where none of them had a word."""
 
     reason: str | None = None
@@ -113,20 +113,20 @@ def read_rules(
     log: ReadLog | None,
     nodes: int,
     only: Sequence[str] = FIELDS,
-) -> Reading:
+) -> RuleReading:
     """Apply the rules in order; the first to fill a field of ``only`` keeps it.
 
     Logs are read when the first rule needs one: a rule whose fields are all filled needs none.
     ``code`` is the code that ``exit_code`` rules compare with.
     """
     if not classification.rules:
-        return Reading()
+        return RuleReading()
     try:
         log_rules = {i: _captures(r.log) for i, r in enumerate(classification.rules) if r.log is not None}
         for rule in classification.rules:
             line_pattern(rule.status or "-")
     except BadPattern as error:
-        return Reading(problems=(f"a rule cannot be used: {error}",))
+        return RuleReading(problems=(f"a rule cannot be used: {error}",))
     logs = _Logs(log_rules, log, nodes)
     filled: dict[str, _Fill] = {}
     for index, rule in enumerate(classification.rules):
@@ -237,9 +237,9 @@ def _word(classification: Classification, word: str, words: str) -> _Fill:
     return _Fill(Reason.UNKNOWN, f"{words}, and {quoted(word)} is no reason")
 
 
-def _reading(filled: Mapping[str, _Fill], gaps: Sequence[str]) -> Reading:
+def _reading(filled: Mapping[str, _Fill], gaps: Sequence[str]) -> RuleReading:
     reason, exit_code, restarts = (filled[name].value if name in filled else None for name in FIELDS)
-    return Reading(
+    return RuleReading(
         None if reason is None else str(reason),
         exit_code if isinstance(exit_code, int) else None,
         restarts if isinstance(restarts, int) else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from .text import quoted
+from ..model.text import quoted
 
 _BLANK = r" \t\n\r\f\v"
 _WIDE = rf"[^\S{_BLANK}]"

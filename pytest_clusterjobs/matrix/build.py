@@ -13,17 +13,17 @@ from ..backends.limits import Objection
 from ..backends.limits import objections
 from ..backends.limits import settings_needed
 from ..backends.protocol import Unset
-from ..jobs import BadSpec
-from ..jobs import Cell
-from ..jobs import JobSpec
+from ..model import BadSpec
+from ..model import Cell
+from ..model import JobSpec
+from .errors import Location
 from .errors import Reporter
-from .errors import Spot
-from .expectations import Flaw
+from .expectations import SemanticError
 from .merge import Layer
+from .resolved import BackendTarget
+from .resolved import ResolvedFragment
+from .resolved import shape
 from .scripts import complaints
-from .shape import Shape
-from .shape import shape
-from .shape import Target
 from .where import Selection
 
 _AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
@@ -36,19 +36,19 @@ _NO_ENV: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
-class Draft:
+class CellDraft:
     """A cell on its way: its place, its layers, and what they say together."""
 
     id: str
     axes: Mapping[str, str]
-    spot: Spot
+    spot: Location
     layers: Sequence[Layer]
     state: Mapping[str, Any]
     matched: Sequence[tuple[Selection, Layer]] = ()
     """The overrides that are for it (on some backend)."""
     skip: str | None = None
 
-    def origin(self, *path: object) -> Spot:
+    def origin(self, *path: object) -> Location:
         """Where the strongest layer that says something of ``path`` says it."""
         for layer in reversed(self.layers):
             if _says(layer.said, path):
@@ -81,16 +81,16 @@ def _says(here: Any, path: Sequence[object]) -> bool:
 class Builder:
     """Builds cells; what they share is built once."""
 
-    target: Target | None
+    target: BackendTarget | None
     """``None`` if the file names one that there is not: all but what depends on it is checked."""
     reporter: Reporter
-    top: Spot
+    top: Location
     """Where the file names the backend, or its beginning."""
     _unset: dict[Unset, list[str]] = field(default_factory=dict)
     """The site settings that are missing, each with the cells that need it."""
-    _shapes: dict[tuple[Any, ...], tuple[Shape, Mapping[str, Any]]] = field(default_factory=dict)
+    _shapes: dict[tuple[Any, ...], tuple[ResolvedFragment, Mapping[str, Any]]] = field(default_factory=dict)
 
-    def cells(self, drafts: Sequence[Draft]) -> list[Cell]:
+    def cells(self, drafts: Sequence[CellDraft]) -> list[Cell]:
         """The cells of drafts; what is wrong with them goes to the reporter."""
         cells = [self.cell(draft) for draft in drafts]
         self._check_scripts(drafts)
@@ -100,7 +100,7 @@ class Builder:
                 self.reporter.error(self.top, message, cell)
         return cells
 
-    def cell(self, draft: Draft) -> Cell:
+    def cell(self, draft: CellDraft) -> Cell:
         """The cell of a draft; what is wrong with it goes to the reporter."""
         shared = self._shape(draft.state)
         axes = draft.axes
@@ -120,7 +120,7 @@ class Builder:
             skip=draft.skip,
         )
 
-    def _spec(self, draft: Draft, shared: Shape) -> JobSpec:
+    def _spec(self, draft: CellDraft, shared: ResolvedFragment) -> JobSpec:
         axes = draft.axes
         try:
             return JobSpec(
@@ -136,7 +136,7 @@ class Builder:
             self.reporter.error(spot, f"{error.field}: {error.problem}", draft.id)
             return JobSpec(":", name=draft.id)
 
-    def _check_scripts(self, drafts: Sequence[Draft]) -> None:
+    def _check_scripts(self, drafts: Sequence[CellDraft]) -> None:
         """Note what the shell of a script cannot read."""
         for shell in ("bash", "sh"):
             states = [state for _, state in self._shapes.values() if state.get("shell", "bash") == shell]
@@ -149,11 +149,11 @@ class Builder:
                             draft.origin(key), f"{key}: {shell} cannot read it: {said}", draft.id
                         )
 
-    def _explained(self, spot: Spot, flaw: Flaw) -> bool:
+    def _explained(self, spot: Location, flaw: SemanticError) -> bool:
         """Whether another mistake in the same place is why something seems to be missing."""
         return self.reporter.blames(spot) and not self.reporter.blames(spot, flaw.message)
 
-    def _shape(self, state: Mapping[str, Any]) -> Shape:
+    def _shape(self, state: Mapping[str, Any]) -> ResolvedFragment:
         # The merger makes equal values the same object, and the memo keeps them alive, so ids will do.
         key = tuple([(name, id(value)) for name, value in state.items() if name != "env"])
         found = self._shapes.get(key)
@@ -161,7 +161,7 @@ class Builder:
             found = self._shapes[key] = (shape(state, self.target), state)
         return found[0]
 
-    def _report(self, draft: Draft, spec: JobSpec, shared: Shape) -> None:
+    def _report(self, draft: CellDraft, spec: JobSpec, shared: ResolvedFragment) -> None:
         for flaw in shared.flaws:
             spot = draft.origin(*flaw.path)
             if flaw.harmless:
@@ -184,7 +184,7 @@ class Builder:
                 self.reporter.error(spot, found.told(*_fixes(found, draft, target.name)), draft.id)
 
 
-def _fixes(found: Objection, draft: Draft, backend: str) -> Iterator[str]:
+def _fixes(found: Objection, draft: CellDraft, backend: str) -> Iterator[str]:
     """How a matrix heeds a backend's limit."""
     if found.key == "nodes" and draft.included:
         yield "take another backend, or `only: {backend: OTHER}` in this include"

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 
-from ..jobs import ANY
-from ..jobs import REASON_CLASSES
+from ..model import ANY
+from ..model import REASON_CLASSES
 from .errors import did_you_mean
 from .errors import quoted
 from .errors import Reporter
 from .merge import Layer
-from .shape import Target
+from .resolved import BackendTarget
 from .synonyms import unknown_reason
 from .where import BACKEND
 from .where import check_where
@@ -26,7 +26,7 @@ from .where import Where
 class LayerCheck:
     """The words that a matrix may use, and the check of a layer against them."""
 
-    target: Target | None
+    target: BackendTarget | None
     backends: Collection[str]
     """Every backend NAME and type that the site knows."""
     known: Mapping[str, Collection[str]]

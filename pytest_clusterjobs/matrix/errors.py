@@ -9,7 +9,7 @@ from dataclasses import field
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from ..jobs.notation import quoted as quoted
+from ..model.notation import quoted as quoted
 
 _WINDOW = 100
 """Columns of a source line that are shown."""
@@ -19,7 +19,7 @@ _SHOWN = 50
 """Problems that ``str()`` spells out."""
 
 
-class Spot(NamedTuple):
+class Location(NamedTuple):
     """A place in a file; line and column count from 1."""
 
     path: str
@@ -70,20 +70,20 @@ class Reporter:
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Path to source lines, in the order in which files were read."""
-    _errors: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
-    _blamed: dict[Spot, set[str]] = field(default_factory=dict)
-    _warnings: dict[tuple[Spot, str], list[str]] = field(default_factory=dict)
+    _errors: dict[tuple[Location, str], list[str]] = field(default_factory=dict)
+    _blamed: dict[Location, set[str]] = field(default_factory=dict)
+    _warnings: dict[tuple[Location, str], list[str]] = field(default_factory=dict)
 
-    def error(self, spot: Spot, message: str, cell: str | None = None) -> None:
+    def error(self, spot: Location, message: str, cell: str | None = None) -> None:
         """Note a mistake; one that many cells share is told once."""
         self._errors.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
         self._blamed.setdefault(spot, set()).add(message[:_LONGEST])
 
-    def warn(self, spot: Spot, message: str, cell: str | None = None) -> None:
+    def warn(self, spot: Location, message: str, cell: str | None = None) -> None:
         """Note what is allowed but probably not meant."""
         self._warnings.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
 
-    def blames(self, spot: Spot, message: str | None = None) -> bool:
+    def blames(self, spot: Location, message: str | None = None) -> bool:
         """Whether a mistake (with this message) was noted there already."""
         blamed = self._blamed.get(spot, ())
         return bool(blamed) if message is None else message[:_LONGEST] in blamed
@@ -108,11 +108,11 @@ class Reporter:
                 for (spot, message), cells in ordered
             )
 
-    def _order(self, spot: Spot) -> tuple[int, int, int]:
+    def _order(self, spot: Location) -> tuple[int, int, int]:
         files = list(self.lines)
         return (files.index(spot.path) if spot.path in self.lines else len(files), spot.line, spot.col)
 
-    def _source(self, spot: Spot) -> str:
+    def _source(self, spot: Location) -> str:
         lines = self.lines.get(spot.path, [])
         return lines[spot.line - 1] if 0 < spot.line <= len(lines) else ""
 

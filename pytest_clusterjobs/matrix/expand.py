@@ -13,12 +13,12 @@ from typing import Any
 
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
-from ..jobs import Cell
+from ..model import Cell
 from .build import Builder
-from .build import Draft
+from .build import CellDraft
+from .errors import Location
 from .errors import quoted
 from .errors import Reporter
-from .errors import Spot
 from .layers import LayerReader
 from .layers import Layers
 from .load import display_path
@@ -31,8 +31,8 @@ from .model import Document
 from .nodes import locate
 from .nodes import Map
 from .nodes import spot_of
+from .resolved import BackendTarget
 from .result import Matrix
-from .shape import Target
 from .validate import validate
 from .where import Chooser
 from .where import Selection
@@ -51,7 +51,7 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     reporter = Reporter()
     raw = read_document(path, display_path(path, rootdir), reporter)
     cells: list[Cell] = []
-    marks: dict[str, Spot] = {}
+    marks: dict[str, Location] = {}
     if isinstance(raw, Map):
         document, left_out, raw = validate(Document, raw, reporter)
         if document is not None:
@@ -67,13 +67,15 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     return Matrix(path, tuple(cells), reporter.warnings, marks)
 
 
-def _target(site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter) -> Target | None:
+def _target(
+    site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter
+) -> BackendTarget | None:
     name = asked or document.backend or "local"
     try:
-        return Target(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
+        return BackendTarget(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (UnknownBackend, ImportError) as error:
         if asked:
-            reporter.error(Spot(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
+            reporter.error(Location(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
         else:
             reporter.error(locate(raw, ["backend"], spot_of(raw)), f"backend: {error}")
         return None
@@ -84,10 +86,10 @@ class Expansion:
     """The way from layers to cells."""
 
     layers: Layers
-    target: Target | None
+    target: BackendTarget | None
     reporter: Reporter
-    top: Spot
-    named: Spot
+    top: Location
+    named: Location
     """Where the file names its backend, or its beginning."""
     _merger: Merger = field(default_factory=Merger)
     _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
@@ -115,7 +117,7 @@ class Expansion:
         self._check_used(bool(drafts))
         return Builder(self.target, self.reporter, self.named).cells(drafts)
 
-    def _product(self) -> Iterator[Draft]:
+    def _product(self) -> Iterator[CellDraft]:
         """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
         axes = self.layers.axes
         for values in product(*axes.values()):
@@ -123,13 +125,13 @@ class Expansion:
             if self._keeps(draft):
                 yield draft
 
-    def _included(self) -> Iterator[Draft]:
+    def _included(self) -> Iterator[CellDraft]:
         for include in self.layers.includes:
             draft = self._draft(include.axes, include.layer)
             draft.skip = self._skip(draft)
             yield draft
 
-    def _draft(self, axes: Mapping[str, str], include: Layer | None) -> Draft:
+    def _draft(self, axes: Mapping[str, str], include: Layer | None) -> CellDraft:
         condition = self.layers.axes["condition"][axes["condition"]]
         below, state = self._below_condition(axes)
         above = [condition]
@@ -139,9 +141,11 @@ class Expansion:
             above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
         spot = include.spot if include is not None else self._spot(axes, condition)
-        return Draft(_cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched)
+        return CellDraft(
+            _cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched
+        )
 
-    def _spot(self, axes: Mapping[str, str], condition: Layer) -> Spot:
+    def _spot(self, axes: Mapping[str, str], condition: Layer) -> Location:
         """Where a cell stands in its file: at its condition, or at its recipe where no condition is written down."""
         recipe = self.layers.axes["recipe"][axes["recipe"]].spot
         return recipe if condition.implied and recipe.path == condition.spot.path else condition.spot
@@ -157,7 +161,7 @@ class Expansion:
             self._prefixes[key] = layers, self._merger.fold(layers)
         return self._prefixes[key]
 
-    def _check_overrides(self, draft: Draft) -> None:
+    def _check_overrides(self, draft: CellDraft) -> None:
         """An override must not quietly disarm what a condition is there to test."""
         condition = self.layers.axes["condition"][draft.axes["condition"]]
         for selection, layer in draft.matched:
@@ -170,7 +174,7 @@ class Expansion:
                     "an override that does so must name `condition` in its where",
                 )
 
-    def _keeps(self, draft: Draft) -> bool:
+    def _keeps(self, draft: CellDraft) -> bool:
         """Whether a cell of the product stays; notes which selections had a part in it."""
         only: tuple[Selection, ...] = draft.state.get("only", ())
         if only:
@@ -187,7 +191,7 @@ class Expansion:
                 draft.skip = draft.skip or f"excluded on backend {self._backend_name}"
         return keeps
 
-    def _skip(self, draft: Draft) -> str | None:
+    def _skip(self, draft: CellDraft) -> str | None:
         for selection in draft.state.get("only", ()):
             self._used.add(id(selection))
             if not self._on_backend(selection):
@@ -201,9 +205,9 @@ class Expansion:
     def _backend_name(self) -> str:
         return self.target.name if self.target is not None else ""
 
-    def _unique(self, drafts: list[Draft]) -> list[Draft]:
+    def _unique(self, drafts: list[CellDraft]) -> list[CellDraft]:
         """The cells with an id of their own; errors for the others."""
-        seen: dict[str, Draft] = {}
+        seen: dict[str, CellDraft] = {}
         for draft in drafts:
             if len(draft.id) > _MAX_ID:
                 self.reporter.error(

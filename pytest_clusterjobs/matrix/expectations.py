@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..jobs import BadExpectation
-from ..jobs import Classification
-from ..jobs import Expectation
-from ..jobs import LogExpectation
-from ..jobs import MetricExpectation
-from ..jobs import Range
-from ..jobs import Reason
+from ..model import BadExpectation
+from ..model import Classification
+from ..model import Expectation
+from ..model import LogExpectation
+from ..model import MetricExpectation
+from ..model import Range
+from ..model import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class SemanticError:
     """What is wrong with a merged fragment."""
 
     path: tuple[str, ...]
@@ -29,7 +29,7 @@ class Flaw:
     """Worth a warning only."""
 
 
-def expectation(said: Mapping[str, Any]) -> tuple[Expectation, list[Flaw]]:
+def expectation(said: Mapping[str, Any]) -> tuple[Expectation, list[SemanticError]]:
     """The expectation of a merged ``expect``, and what of it no job can meet, which is left out."""
     given: dict[str, Any] = {
         "reasons": said.get("reason"),
@@ -51,8 +51,10 @@ def expectation(said: Mapping[str, Any]) -> tuple[Expectation, list[Flaw]]:
 _FIELDS = {"exit_code": "exit_codes"}
 
 
-def _flaw(place: tuple[str, ...], problem: str) -> Flaw:
-    return Flaw(("expect", *place), f"expect.{'.'.join(place)}: {problem}", missing=place[0] == "metrics")
+def _flaw(place: tuple[str, ...], problem: str) -> SemanticError:
+    return SemanticError(
+        ("expect", *place), f"expect.{'.'.join(place)}: {problem}", missing=place[0] == "metrics"
+    )
 
 
 def _metric(said: Mapping[str, Any]) -> MetricExpectation:
@@ -67,20 +69,20 @@ def contradictions(
     heartbeat_timeout: float | None,
     max_runtime: float,
     max_restarts: int,
-) -> Iterator[Flaw]:
+) -> Iterator[SemanticError]:
     """What can never be met."""
     if not classify.may_count_restarts and not _reachable(expect.restarts, max_restarts):
         message = f"expect.restarts: {expect.restarts} can never be met: max_restarts is {max_restarts}"
-        yield Flaw(("expect", "restarts"), message, missing=True)
+        yield SemanticError(("expect", "restarts"), message, missing=True)
     hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
     never = (heartbeat_timeout is None or hidden) and not classify.may_say(Reason.HEARTBEAT_TIMEOUT)
     if never and expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
         why = "max_runtime strikes before it" if hidden else "heartbeat_timeout is not set"
         message = f"expect.reason: heartbeat_timeout can never be the reason: {why}"
-        yield Flaw(("expect", "reason"), message, missing=True)
+        yield SemanticError(("expect", "reason"), message, missing=True)
     elif hidden and Reason.MAX_RUNTIME_REACHED not in (expect.reasons or ()):
         message = "heartbeat_timeout is not below max_runtime, so it never strikes"
-        yield Flaw(("heartbeat_timeout",), message, missing=True, harmless=True)
+        yield SemanticError(("heartbeat_timeout",), message, missing=True, harmless=True)
 
 
 def _reachable(wanted: Range | None, most: int) -> bool:

@@ -16,13 +16,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
 
-from ..jobs import Mark
-from ..jobs import notation
-from ..jobs import Range
-from ..jobs import ReasonClass
 from ..judge.patterns import MAX_PATTERN
-from . import plain
+from ..model import Mark
+from ..model import notation
+from ..model import Range
+from ..model import ReasonClass
 from . import readers as r
+from . import scalars
 from . import values
 from .where import parse_where
 from .where import Where
@@ -178,10 +178,10 @@ Args = Annotated[
     tuple[str, ...], *_read(r.split_args, {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]})
 ]
 MarkCalls = Annotated[
-    list[Annotated[Mark, *_read(plain.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
+    list[Annotated[Mark, *_read(scalars.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
     *listed(_IDENTIFIER, _MARK_CALL),
 ]
-AnyValue = Annotated[Any, *_read(plain.resolved, {})]
+AnyValue = Annotated[Any, *_read(scalars.resolved, {})]
 _SOME_TEXT: JsonSchemaValue = {**TEXT, "pattern": r"\S"}
 Texts = Annotated[list[Annotated[str, *_read(r.some_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)]
 Lines = Annotated[list[Line], *one_or_list(TEXT)]

@@ -8,15 +8,15 @@ from typing import Any
 
 import yaml
 
-from ..jobs import ANY
-from ..jobs import BadExpectation
-from ..jobs import Classification
-from ..jobs import Expectation
-from ..jobs import JobSpec
-from ..jobs import REASON_CLASSES
 from ..judge.naming import metric_capture
 from ..judge.patterns import BadPattern
 from ..judge.patterns import line_pattern
+from ..model import ANY
+from ..model import BadExpectation
+from ..model import Classification
+from ..model import Expectation
+from ..model import JobSpec
+from ..model import REASON_CLASSES
 from .errors import MatrixErrors
 from .errors import Reporter
 from .expectations import contradictions

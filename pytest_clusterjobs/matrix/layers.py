@@ -14,9 +14,9 @@ from ..backends.registry import Site
 from .checks import LayerCheck
 from .checks import vocabulary
 from .errors import did_you_mean
+from .errors import Location
 from .errors import quoted
 from .errors import Reporter
-from .errors import Spot
 from .hints import unknown_key
 from .merge import Layer
 from .model import Document
@@ -27,7 +27,7 @@ from .nodes import Map
 from .nodes import spot_of
 from .recipes import entries
 from .recipes import RecipeSource
-from .shape import Target
+from .resolved import BackendTarget
 from .validate import Loc
 from .where import BACKEND
 from .where import Selection
@@ -68,14 +68,14 @@ class Layers:
         for values in self.axes.values():
             yield from values.values()
 
-    def marks(self) -> dict[str, Spot]:
+    def marks(self) -> dict[str, Location]:
         """The name of each mark, and where it first stands."""
         layers = [
             *self.plain(),
             *(layer for _, layer in self.overrides),
             *(each.layer for each in self.includes),
         ]
-        found: dict[str, Spot] = {}
+        found: dict[str, Location] = {}
         for layer in layers:
             for at, mark in enumerate(layer.said.get("marks") or ()):
                 found.setdefault(mark.name, layer.at("marks", at))
@@ -93,7 +93,7 @@ class LayerReader:
     left_out: list[Loc]
     reporter: Reporter
 
-    def read(self, site: Site, target: Target | None) -> Layers | None:
+    def read(self, site: Site, target: BackendTarget | None) -> Layers | None:
         """All layers, checked against each other; ``None`` if there are no axes that cells could be made of."""
         axes = self._axes()
         known = self._known(axes)
@@ -147,7 +147,7 @@ class LayerReader:
     def _implied(self, kind: str, value: str) -> dict[str, Layer]:
         return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw), implied=True)}
 
-    def _key(self, *path: str) -> Spot:
+    def _key(self, *path: str) -> Location:
         return locate(self.raw, path, spot_of(self.raw), key=True)
 
     def _known(self, axes: Mapping[str, Mapping[str, Layer]]) -> dict[str, list[str]]:

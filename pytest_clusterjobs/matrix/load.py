@@ -19,18 +19,18 @@ from typing import Any
 
 import yaml
 
-from ..globs import below
-from ..reading import MAX_BYTES
-from ..reading import read_regular
+from .errors import Location
 from .errors import quoted
 from .errors import Reporter
-from .errors import Spot
+from .globs import below
 from .nodes import Map
 from .nodes import READINGS
 from .nodes import Scalar
 from .nodes import Seq
 from .nodes import spot_of
 from .nodes import TAG
+from .reading import MAX_BYTES
+from .reading import read_regular
 from .syntax import explained
 
 try:
@@ -78,7 +78,7 @@ def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
 
 
 def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
-    spot = Spot(shown, 1, 1)
+    spot = Location(shown, 1, 1)
     try:
         data = read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
         line = before.count(b"\n") + 1
         col = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
         reporter.error(
-            Spot(shown, line, col), f"not UTF-8: byte 0x{data[error.start]:02x}; save the file as UTF-8"
+            Location(shown, line, col), f"not UTF-8: byte 0x{data[error.start]:02x}; save the file as UTF-8"
         )
         return None
 
@@ -172,16 +172,16 @@ def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         col = error.position - text.rfind("\n", 0, error.position)
-        reporter.error(Spot(shown, line, col), "a control character, which YAML does not allow")
+        reporter.error(Location(shown, line, col), "a control character, which YAML does not allow")
         return None
     except (yaml.YAMLError, RecursionError):
-        reporter.error(Spot(shown, 1, 1), "no YAML that could be read (nested too deeply?)")
+        reporter.error(Location(shown, 1, 1), "no YAML that could be read (nested too deeply?)")
         return None
     finally:
         if loader is not None:
             loader.dispose()
     if node is None and not reporter.failed:
-        reporter.error(Spot(shown, 1, 1), "the file is empty; a matrix needs at least `recipes:`")
+        reporter.error(Location(shown, 1, 1), "the file is empty; a matrix needs at least `recipes:`")
     return node
 
 

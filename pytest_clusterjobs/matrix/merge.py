@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from .errors import Spot
+from .errors import Location
 from .nodes import locate
 
 APPENDED = frozenset({"args", "marks", "fixtures", "only"})
@@ -29,18 +29,18 @@ class Layer:
     """Its keys; ``None`` removes what lower layers said."""
     raw: Any
     """As loaded, to find positions."""
-    spot: Spot
+    spot: Location
     """Its name in the file."""
     broken: bool = False
     """Part of it was left out because it is wrong, so what seems to be missing may just be misspelt."""
     implied: bool = False
     """The file does not say it."""
 
-    def at(self, *path: object) -> Spot:
+    def at(self, *path: object) -> Location:
         """Where a value stands."""
         return locate(self.raw, path, self.spot)
 
-    def key(self, *path: object) -> Spot:
+    def key(self, *path: object) -> Location:
         """Where a key stands."""
         return locate(self.raw, path, self.spot, key=True)
 

@@ -11,8 +11,8 @@ from pydantic import ConfigDict
 from pydantic import model_validator
 from pydantic import WithJsonSchema
 
-from ..jobs import Pick
 from ..judge.patterns import compiled
+from ..model import Pick
 from . import fields as f
 from . import readers as r
 

@@ -10,7 +10,7 @@ from typing import cast
 
 import yaml
 
-from .errors import Spot
+from .errors import Location
 
 TAG = "tag:yaml.org,2002:"
 # What YAML 1.2 parsers (editors, other tools) read as a number though YAML 1.1 says text.
@@ -91,10 +91,10 @@ class Map(dict[str, Any]):
         )
 
 
-def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Spot:
+def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Location:
     """Where a value starts."""
     node = value if isinstance(value, yaml.Node) else value.node
-    return Spot(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
+    return Location(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def value_at(root: Any, path: Sequence[object]) -> Any:
@@ -109,7 +109,7 @@ def value_at(root: Any, path: Sequence[object]) -> Any:
     return root
 
 
-def locate(root: Any, path: Sequence[object], fallback: Spot, *, key: bool = False) -> Spot:
+def locate(root: Any, path: Sequence[object], fallback: Location, *, key: bool = False) -> Location:
     """Where the value at ``path`` stands, or its ``key``; as near as there is."""
     spot = fallback
     for at, part in enumerate(path):

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from pydantic_core import PydanticCustomError
 
-from ..jobs import ReasonClass
 from ..judge.naming import metric_capture
 from ..judge.patterns import BadPattern
 from ..judge.patterns import compiled
 from ..judge.patterns import line_pattern
+from ..model import ReasonClass
 from . import values
 from .errors import quoted
 from .nodes import Map

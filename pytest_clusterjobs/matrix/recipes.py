@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..globs import Glob
-from ..globs import MOST_ENTRIES
-from ..globs import TooMany
-from ..jobs.spec import RECIPE_FILE
+from ..model.spec import RECIPE_FILE
 from .errors import quoted
 from .errors import Reporter
+from .globs import Glob
+from .globs import MOST_ENTRIES
+from .globs import TooMany
 from .load import display_path
 from .load import read_document
 from .merge import Layer

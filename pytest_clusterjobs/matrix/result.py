@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
-from ..jobs import Cell
-from .errors import Spot
+from ..model import Cell
+from .errors import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +19,5 @@ class Matrix:
     cells: tuple[Cell, ...]
     warnings: tuple[str, ...] = ()
     """``path:line:col: message``, one line each."""
-    marks: Mapping[str, Spot] = field(default_factory=dict)
+    marks: Mapping[str, Location] = field(default_factory=dict)
     """Where each mark's name first stands."""

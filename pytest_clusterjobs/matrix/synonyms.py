@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from collections.abc import Mapping
 
-from ..jobs import Reason
+from ..model import Reason
 from .errors import did_you_mean
 from .errors import quoted
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import yaml
 
+from .errors import Location
 from .errors import printable
-from .errors import Spot
 
 _BRACKETS = {"while parsing a flow mapping": "{ }", "while parsing a flow sequence": "[ ]"}
 _KEY = re.compile(r"\s*(?:- +)*[^\s#][^#]*?:(?:\s|$)")
 
 
-def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> tuple[Spot, str]:
+def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> tuple[Location, str]:
     """Where a syntax error stands, and one line about it."""
     problem, context = _place(error.problem_mark), _place(error.context_mark)
     at = problem or context or (1, 1)
@@ -23,7 +23,7 @@ def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> t
     if found is None:
         words = ", ".join(part for part in (error.context, error.problem) if part)
         found = at, f"YAML syntax: {printable(words)}"
-    return Spot(path, *found[0]), found[1]
+    return Location(path, *found[0]), found[1]
 
 
 _Place = tuple[int, int]

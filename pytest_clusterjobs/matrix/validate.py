@@ -10,9 +10,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 from pydantic import ValidationError
 
+from .errors import Location
 from .errors import quoted
 from .errors import Reporter
-from .errors import Spot
 from .fields import AnyOf
 from .hints import example
 from .hints import home
@@ -70,7 +70,7 @@ def validate(model: type[M], raw: Map, reporter: Reporter) -> Valid[M]:
     return Valid(None, left_out, meant)
 
 
-def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Spot, str]:
+def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Location, str]:
     loc: Loc = error["loc"]
     in_key = loc[-1:] == ("[key]",)
     path = loc[:-1] if in_key else loc

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Callable
 
-from ..jobs import Range
-from ..jobs.notation import DURATION_PARTS
-from ..jobs.notation import parse_duration
-from ..jobs.notation import quoted
+from ..model import Range
+from ..model.notation import DURATION_PARTS
+from ..model.notation import parse_duration
+from ..model.notation import quoted
 
 _SIGN = r"(?:>=|<=|==|>|<)?\s*"
 _PARTS = DURATION_PARTS

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import did_you_mean
+from .errors import Location
 from .errors import quoted
 from .errors import Reporter
-from .errors import Spot
 from .nodes import Map
 from .nodes import Scalar
 from .nodes import spot_of
@@ -36,7 +36,7 @@ class Where:
     """A selection as the file has it."""
 
     terms: tuple[Term, ...]
-    spot: Spot
+    spot: Location
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class Selection:
     axes: tuple[tuple[str, frozenset[str]], ...]
     backends: frozenset[str] | None
     """Backend names or types; ``None`` for any."""
-    spot: Spot
+    spot: Location
 
     def names(self, axis: str) -> bool:
         """Whether the selection says something of this axis."""

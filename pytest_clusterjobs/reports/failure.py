@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ..jobs.paths import legible
+from ..model.paths import legible
 
 
 def shown_at(path: Path, line: int, excinfo: pytest.ExceptionInfo[BaseException], summary: str) -> Any:

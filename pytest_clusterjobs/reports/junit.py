@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
-from ..engine.records import Result
-from ..jobs import Cell
 from ..judge import printable
+from ..model import Cell
+from ..model.records import Result
 
 PREFIX = "clusterjobs."
 """What the names of all our properties start with."""

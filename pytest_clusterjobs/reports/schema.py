@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from typing import Literal
 
-from ..engine.records import Registration
-from ..engine.records import Result
-from ..jobs import Handle
-from ..jobs import JobSpec
-from ..jobs import Observation
-from ..jobs import Outcome
-from ..jobs import OwnAction
-from ..jobs import Verdict
+from ..model import Handle
+from ..model import JobSpec
+from ..model import Observation
+from ..model import Outcome
+from ..model import OwnAction
+from ..model import Verdict
+from ..model.records import Registration
+from ..model.records import Result
 
 PATH = Path(__file__).with_name("report.schema.json")
 

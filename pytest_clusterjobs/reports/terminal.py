@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import Verdict
 from ..judge import printable
-from ..judge.text import unbroken
+from ..model import Phase
+from ..model import Reason
+from ..model import Verdict
+from ..model.text import unbroken
+from .json_report import CellLine
 from .place import STDOUT
-from .sidecar import CellLine
 from .words import RED
 
 TABLE_LIMIT = 50
@@ -44,7 +44,7 @@ _ORDER = [*map(str, Verdict), "xfailed", "xpassed", "skipped", "pending"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EndRow:
     """One line of the table."""
 
     texts: Mapping[str, str]
@@ -64,7 +64,7 @@ def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {'errors' if word == 'error' and n > 1 else word}" for word, n in counts.items())
 
 
-def rows_of(lines: Collection[CellLine]) -> list[Row]:
+def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
     """The table's rows, from the ledger's texts; of a large run what did not pass, failures first."""
     if len(lines) > TABLE_LIMIT:
         unlike = [line for line in lines if _status(line) != Verdict.PASSED]
@@ -72,7 +72,7 @@ def rows_of(lines: Collection[CellLine]) -> list[Row]:
     return [_row(line) for line in lines]
 
 
-def _row(line: CellLine) -> Row:
+def _row(line: CellLine) -> EndRow:
     axes: Mapping[str, str] = json.loads(line.registration)["cell"]["axes"]
     result = json.loads(line.result) if line.result else {}
     outcome = result.get("outcome") or {}
@@ -104,7 +104,7 @@ def _row(line: CellLine) -> Row:
     colours = {"status": _COLOURS.get(word, "yellow")}
     if reason in _LIMITS and line.verdict == Verdict.PASSED:
         colours["reason"] = "yellow"
-    return Row({name: printable(text, 40) for name, text in texts.items()}, colours)
+    return EndRow({name: printable(text, 40) for name, text in texts.items()}, colours)
 
 
 _COLOURS = {"passed": "green", "xfailed": "green", "failed": "red", "error": "purple"}
@@ -154,7 +154,7 @@ def _seconds(begin: float | None, end: float | None) -> str:
 
 def write_summary(
     reporter: pytest.TerminalReporter,
-    rows: list[Row],
+    rows: list[EndRow],
     counts: Mapping[str, int] | None,
     run_id: str,
     notes: list[str],
@@ -180,9 +180,9 @@ def write_summary(
         reporter.write_line(unbroken(note))
 
 
-def _write_table(reporter: pytest.TerminalReporter, rows: list[Row], width: int) -> None:
+def _write_table(reporter: pytest.TerminalReporter, rows: list[EndRow], width: int) -> None:
     writer = reporter.config.get_terminal_writer()
-    table = [Row({name: name for name in _COLUMNS}, {}), *rows]
+    table = [EndRow({name: name for name in _COLUMNS}, {}), *rows]
     rooms = {name: 2 + max(len(row.texts[name]) for row in table) for name in _COLUMNS}
     for name in _LEAST:
         if sum(rooms.values()) - 2 > width:

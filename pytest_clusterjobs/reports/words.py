@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from ..jobs import Verdict
-from ..judge.text import one_line
+from ..model import Verdict
+from ..model.text import one_line
 
 NOT_RUN = "not run: "
 """What the skip reason of a cell without a verdict starts with."""
@@ -47,7 +47,7 @@ def word_of(report: pytest.TestReport) -> str:
     return one_line(str(report.outcome), LONGEST_WORD)
 
 
-class Said:
+class ReportedPhases:
     """What was said of one item, phase by phase."""
 
     def __init__(self) -> None:
@@ -69,9 +69,9 @@ class Said:
 
 def reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str | None]:
     """One word an item, of its last run; ``rows`` are key, phase and word in the order of the reports."""
-    found: dict[str, Said] = {}
+    found: dict[str, ReportedPhases] = {}
     for key, phase, word in rows:
-        found.setdefault(key, Said()).add(phase, word)
+        found.setdefault(key, ReportedPhases()).add(phase, word)
     return {key: said.word for key, said in found.items()}
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .clock import ClockRanOut as ClockRanOut
     from .clock import ManualClock as ManualClock
     from .cluster import Cluster as Cluster
-    from .cluster import Job as Job
+    from .cluster import SubmittedJob as SubmittedJob
     from .conformance import BackendConformance as BackendConformance
     from .harness import Harness as Harness
     from .noop import NOOP as NOOP
@@ -26,7 +26,7 @@ _HOMES = {
     "ClockRanOut": ".clock",
     "Cluster": ".cluster",
     "Harness": ".harness",
-    "Job": ".cluster",
+    "SubmittedJob": ".cluster",
     "ManualClock": ".clock",
     "NOOP": ".noop",
     "NoopBackend": ".noop",
@@ -38,7 +38,7 @@ __all__ = [
     "BackendConformance",
     "Harness",
     "Cluster",
-    "Job",
+    "SubmittedJob",
     "Calls",
     "ClockRanOut",
     "ManualClock",

@@ -26,21 +26,21 @@ from ..backends.protocol import BackendError
 from ..backends.protocol import Notifying
 from ..backends.protocol import Throttled
 from ..engine.logs import LogReader
-from ..jobs import Classification
-from ..jobs import Handle
-from ..jobs import JobSpec
-from ..jobs import LogChunk
-from ..jobs import Observation
-from ..jobs import Outcome
-from ..jobs import OwnAction
-from ..jobs import Phase
-from ..jobs.token import Token
 from ..judge import outcome
+from ..model import Classification
+from ..model import Handle
+from ..model import JobSpec
+from ..model import LogChunk
+from ..model import Observation
+from ..model import Outcome
+from ..model import OwnAction
+from ..model import Phase
+from ..model.token import Token
 from .harness import Harness
 
 
 @dataclass(slots=True)
-class Job:
+class SubmittedJob:
     """A submitted job and all that was seen of it."""
 
     spec: JobSpec
@@ -124,12 +124,12 @@ class Cluster:
 
     def submit(
         self, run: str, *, token: str | None = None, backend: Backend | None = None, **fields: Any
-    ) -> Job:
+    ) -> SubmittedJob:
         """Submit a job; ``fields`` are those of JobSpec. What is kept of the handle is its JSON."""
         backend = backend or self.backend
         token = token or self.token()
         spec = self.spec(run, **fields)
-        return Job(spec, token, through_json(self._submit(backend, spec, token)), backend)
+        return SubmittedJob(spec, token, through_json(self._submit(backend, spec, token)), backend)
 
     def _submit(self, backend: Backend, spec: JobSpec, token: str) -> Handle:
         for pause in (1.0, 2.0, 4.0):
@@ -141,7 +141,7 @@ class Cluster:
 
     # Watching.
 
-    def poll(self, *jobs: Job) -> list[Observation]:
+    def poll(self, *jobs: SubmittedJob) -> list[Observation]:
         """One look at each job, in batches as large as the backend takes; ``[]`` for none seen."""
         seen: list[Observation] = []
         for backend in {id(job.backend): job.backend for job in jobs}.values():
@@ -153,7 +153,7 @@ class Cluster:
 
     def wait(
         self,
-        *jobs: Job,
+        *jobs: SubmittedJob,
         until: Callable[[Observation], bool] = lambda observation: observation.phase is Phase.ENDED,
         seconds: float = 10.0,
     ) -> Observation:
@@ -172,7 +172,7 @@ class Cluster:
             assert time.monotonic() < deadline, f"still waiting for {_names(waiting)}{trouble}"
             self._pause(waiting[0].backend)
 
-    def end(self, job: Job, *, seconds: float = 10.0, action: OwnAction | None = None) -> Outcome:
+    def end(self, job: SubmittedJob, *, seconds: float = 10.0, action: OwnAction | None = None) -> Outcome:
         """Wait for a job's end and its log, and judge it as a run would."""
         observation = self.wait(job, seconds=seconds)
         settled = time.monotonic() + job.backend.capabilities.log_settle
@@ -181,7 +181,7 @@ class Cluster:
             observation = self.wait(job)
         return self.judge(job, action=action)
 
-    def judge(self, job: Job, *, action: OwnAction | None = None) -> Outcome:
+    def judge(self, job: SubmittedJob, *, action: OwnAction | None = None) -> Outcome:
         """Judge what was last seen of an ended job."""
         return outcome(
             job.spec,
@@ -195,13 +195,13 @@ class Cluster:
         """Submit a job and wait for how it ends."""
         return self.end(self.submit(run, **fields), seconds=seconds)
 
-    def reported(self, job: Job, observation: Observation) -> Observation:
+    def reported(self, job: SubmittedJob, observation: Observation) -> Observation:
         """The observation with the sentinels' words from the logs, where the backend gave none."""
         return LogReader(job.backend, job.handle, job.token, job.spec.nodes).with_reports(observation)
 
     # Logs.
 
-    def read(self, job: Job, *, node: int = 0, restart: int | None = None) -> LogChunk:
+    def read(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> LogChunk:
         """One node's log from its beginning, as far as it goes now."""
         pieces: list[str] = []
         cursor: Any = None
@@ -212,7 +212,7 @@ class Cluster:
                 return replace(chunk, text="".join(pieces))
             cursor = json.loads(json.dumps(chunk.cursor))
 
-    def log(self, job: Job, *, node: int = 0, restart: int | None = None) -> str:
+    def log(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> str:
         """The complete log of one node of an ended job."""
         deadline = time.monotonic() + job.backend.capabilities.log_settle + self.seconds(5.0)
         while not (chunk := self.read(job, node=node, restart=restart)).complete:
@@ -220,7 +220,7 @@ class Cluster:
             self._pause(job.backend)
         return chunk.text
 
-    def printed(self, job: Job, *, node: int = 0) -> list[str]:
+    def printed(self, job: SubmittedJob, *, node: int = 0) -> list[str]:
         """The lines of a complete log."""
         return self.log(job, node=node).splitlines()
 
@@ -235,7 +235,7 @@ class Cluster:
             assert time.monotonic() < deadline, f"it never came true{trouble}"
             self._pause(self.backend)
 
-    def _try(self, what: Callable[..., object], *jobs: Job) -> str:
+    def _try(self, what: Callable[..., object], *jobs: SubmittedJob) -> str:
         """Do what may fail for now: to a run, an API error is a reason to ask again and no more."""
         try:
             what(*jobs)
@@ -246,7 +246,7 @@ class Cluster:
             return f"; {error}"
         return ""
 
-    def _clear(self, jobs: Iterable[Job]) -> None:
+    def _clear(self, jobs: Iterable[SubmittedJob]) -> None:
         for job in jobs:
             if (changed := self._changed.get(id(job.backend))) is not None:
                 changed.clear()
@@ -281,7 +281,7 @@ def through_json(handle: Handle) -> Handle:
     return Handle(**json.loads(json.dumps(asdict(handle), allow_nan=False)))
 
 
-def _look(backend: Backend, jobs: Collection[Job]) -> list[Observation]:
+def _look(backend: Backend, jobs: Collection[SubmittedJob]) -> list[Observation]:
     by_token = {job.token: job for job in jobs}
     answer = backend.poll({job.token: job.handle for job in jobs})
     assert answer.keys() <= by_token.keys(), "the answer has tokens that nobody asked about"
@@ -295,5 +295,5 @@ def _look(backend: Backend, jobs: Collection[Job]) -> list[Observation]:
     return list(answer.values())
 
 
-def _names(jobs: Iterable[Job]) -> str:
+def _names(jobs: Iterable[SubmittedJob]) -> str:
     return ", ".join(f"{job.token} ({job.seen[-1] if job.seen else 'never seen'})" for job in jobs)

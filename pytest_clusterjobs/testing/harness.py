@@ -13,11 +13,11 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from ..backends.protocol import BackendType
-from ..jobs import Reason
+from ..model import Reason
 
 if TYPE_CHECKING:
     from .cluster import Cluster
-    from .cluster import Job
+    from .cluster import SubmittedJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Harness:
     """Fields of a JobSpec that make the cluster refuse the submission."""
     silence: str | None = None
     """Shell text by which a command takes its node's sentinel down without a word."""
-    provoke: Mapping[Reason, Callable[[Cluster], Job]] = field(default_factory=dict)
+    provoke: Mapping[Reason, Callable[[Cluster], SubmittedJob]] = field(default_factory=dict)
     """For reasons that need force from outside: submits a job, does the harm and returns the job."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Tests that do not apply, by function name, and why."""

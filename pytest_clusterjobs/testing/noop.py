@@ -13,15 +13,15 @@ from ..backends.protocol import Capabilities
 from ..backends.protocol import FindAnswer
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
-from ..jobs import Handle
-from ..jobs import JobSpec
-from ..jobs import LogChunk
-from ..jobs import NodeState
-from ..jobs import Observation
-from ..jobs import Phase
-from ..jobs import SentinelReport
-from ..jobs import SentinelWord
-from ..jobs import Times
+from ..model import Handle
+from ..model import JobSpec
+from ..model import LogChunk
+from ..model import NodeState
+from ..model import Observation
+from ..model import Phase
+from ..model import SentinelReport
+from ..model import SentinelWord
+from ..model import Times
 
 _CAPABILITIES = Capabilities(ids_per_poll=100_000, submit_threads=1, min_poll_interval=0.0)
 _EMPTY = LogChunk("", complete=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..jobs import Handle
-from ..jobs import JobSpec
-from ..jobs import NodeState
-from ..jobs import Observation
-from ..jobs import Phase
-from ..jobs import SentinelReport
-from ..jobs import SentinelWord
-from ..jobs import Times
+from ..model import Handle
+from ..model import JobSpec
+from ..model import NodeState
+from ..model import Observation
+from ..model import Phase
+from ..model import SentinelReport
+from ..model import SentinelWord
+from ..model import Times
 from .scripts import Script
 from .scripts import State
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..jobs import NodeState
-from ..jobs import Phase
-from ..jobs import Reason
-from ..jobs import SentinelReport
-from ..jobs import SentinelWord
-from ..jobs import Times
+from ..model import NodeState
+from ..model import Phase
+from ..model import Reason
+from ..model import SentinelReport
+from ..model import SentinelWord
+from ..model import Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Cancelling:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PrintedLine:
     """Text that a job prints."""
 
     after: float
@@ -159,7 +159,7 @@ class Script:
     visible_after: float = 0.0
     """When polls, ``find`` and ``sweep`` begin to know the job; ``absent`` before."""
     cancelling: Cancelling = Cancelling()
-    log: tuple[Line, ...] = ()
+    log: tuple[PrintedLine, ...] = ()
     log_after: float | None = 0.0
     """Seconds from the end until the log can be read to its end; ``None``: never."""
 

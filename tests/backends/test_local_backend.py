@@ -26,17 +26,17 @@ from pytest_clusterjobs.backends.local import TYPE
 from pytest_clusterjobs.backends.local.client import LocalBackend
 from pytest_clusterjobs.backends.local.clock import SteadyClock
 from pytest_clusterjobs.backends.local.journal import read
-from pytest_clusterjobs.backends.local.places import Places
+from pytest_clusterjobs.backends.local.runner_paths import RunnerPaths
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import NotSubmitted
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing import SubmittedJob
 
 pytestmark = pytest.mark.quiet
 
@@ -45,8 +45,8 @@ class Local(Cluster):
     """A run of the local backend whose processes can be looked at."""
 
     @property
-    def places(self) -> Places:
-        return Places(self.folder / self.run_id / "local")
+    def places(self) -> RunnerPaths:
+        return RunnerPaths(self.folder / self.run_id / "local")
 
     @property
     def runner(self) -> int:
@@ -56,10 +56,10 @@ class Local(Cluster):
     def processes(self) -> dict[int, str]:
         return self.places.mark.all()
 
-    def running(self, job: Job) -> Observation:
+    def running(self, job: SubmittedJob) -> Observation:
         return self.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
 
-    def says(self, job: Job, text: str) -> None:
+    def says(self, job: SubmittedJob, text: str) -> None:
         self.eventually(lambda: text in self.read(job).text)
 
     def no_process_is_left(self, seconds: float = 3.0) -> None:

@@ -11,10 +11,10 @@ import pytest
 from pytest_clusterjobs.backends.local.channel import Channel
 from pytest_clusterjobs.backends.local.journal import read
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelWord
 from tests.backends.test_local_backend import Local
 from tests.backends.test_local_backend import local
 from tests.backends.test_local_backend import slots

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends import sentinel
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import nonce
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import nonce
+from pytest_clusterjobs.model.token import Token
 
 pytestmark = pytest.mark.quiet
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies
 
 from pytest_clusterjobs.backends import sentinel
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import nonce
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import nonce
+from pytest_clusterjobs.model.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
 MARK = nonce(TOKEN)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_clusterjobs.engine.runs import find_run
+from pytest_clusterjobs.ledger.run_folder import find_run
 from tests.cli.test_cli_damage import change
 from tests.cli.test_cli_damage import foreign_database
 from tests.cli.test_cli_damage import foreign_text

@@ -9,14 +9,14 @@ import pytest
 
 from pytest_clusterjobs.engine.extensions import NoExtensions
 from pytest_clusterjobs.engine.job import STUCK_FOR
-from pytest_clusterjobs.engine.records import Result
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.testing.rig import engine_rig
-from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Result
+from pytest_clusterjobs.testing.engine_harness import engine_rig
+from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import pending
 from pytest_clusterjobs.testing.scripts import running

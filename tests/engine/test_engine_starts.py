@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_clusterjobs.backends.protocol import Capabilities
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.testing.rig import engine_rig
-from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.testing.engine_harness import engine_rig
+from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import pending

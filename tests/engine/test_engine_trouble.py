@@ -12,24 +12,24 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Throttled
-from pytest_clusterjobs.jobs import Expectation
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import LogExpectation
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.testing.rig import engine_rig
-from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import LogExpectation
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.testing.engine_harness import engine_rig
+from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import absent
 from pytest_clusterjobs.testing.scripts import ACCEPT
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import FAIL
-from pytest_clusterjobs.testing.scripts import Line
 from pytest_clusterjobs.testing.scripts import LOSE
 from pytest_clusterjobs.testing.scripts import missing
 from pytest_clusterjobs.testing.scripts import pending
+from pytest_clusterjobs.testing.scripts import PrintedLine
 from pytest_clusterjobs.testing.scripts import rank
 from pytest_clusterjobs.testing.scripts import reject
 from pytest_clusterjobs.testing.scripts import running
@@ -187,7 +187,7 @@ def test_a_state_that_goes_backwards_is_followed(tmp_path: Path) -> None:
 
 
 def test_logs_that_come_late_are_waited_for(tmp_path: Path) -> None:
-    log = (Line(1, "started\n"), Line(9, "sps=120\n"))
+    log = (PrintedLine(1, "started\n"), PrintedLine(9, "sps=120\n"))
     scripts = {"a": script(running(), (10, ended(0)), log=log, log_after=30.0)}
     expect = Expectation(log=LogExpectation(contains=("sps=120",)))
     with engine_rig(tmp_path / "l.sqlite", scripts, capabilities=Capabilities(log_settle=60.0)) as rig:
@@ -195,7 +195,7 @@ def test_logs_that_come_late_are_waited_for(tmp_path: Path) -> None:
 
 
 def test_logs_that_never_come_give_no_answer(tmp_path: Path) -> None:
-    log = (Line(1, "started\n"), Line(9, "sps=120\n"))
+    log = (PrintedLine(1, "started\n"), PrintedLine(9, "sps=120\n"))
     scripts = {"a": script(running(), (10, ended(0)), log=log, log_after=None)}
     expect = Expectation(log=LogExpectation(excludes=("error",)))
     with engine_rig(tmp_path / "l.sqlite", scripts, capabilities=Capabilities(log_settle=60.0)) as rig:

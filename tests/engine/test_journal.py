@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.engine import journal
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.ledger import LedgerError
+from pytest_clusterjobs.ledger import journal_mode
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import LedgerError
 from tests.mounts import elsewhere
 
 MOUNTINFO = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -45,16 +45,16 @@ MOUNTINFO = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
     ],
 )
 def test_the_kind_of_a_mount(mount: str, kind: str | None, local: bool) -> None:
-    assert journal.mounted_type(mount, MOUNTINFO) == kind
-    assert (kind in journal.LOCAL) is local
+    assert journal_mode.mounted_type(mount, MOUNTINFO) == kind
+    assert (kind in journal_mode.LOCAL) is local
 
 
 def test_the_kind_of_real_folders(tmp_path: Path) -> None:
-    assert journal.file_system(Path("/proc")) == "proc"
-    assert journal.file_system(Path("/dev/shm")) == "tmpfs"
-    assert journal.file_system(tmp_path / "missing") is None
+    assert journal_mode.file_system(Path("/proc")) == "proc"
+    assert journal_mode.file_system(Path("/dev/shm")) == "tmpfs"
+    assert journal_mode.file_system(tmp_path / "missing") is None
     (tmp_path / "link").symlink_to("/dev/shm")
-    assert journal.file_system(tmp_path / "link") == "tmpfs"
+    assert journal_mode.file_system(tmp_path / "link") == "tmpfs"
 
 
 def mode(path: Path) -> str:
@@ -64,11 +64,11 @@ def mode(path: Path) -> str:
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(journal_mode, "file_system", lambda folder: "nfs4")
 
 
 def test_a_local_ledger_has_a_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "file_system", lambda folder: "ext4")
+    monkeypatch.setattr(journal_mode, "file_system", lambda folder: "ext4")
     Ledger(tmp_path / "ledger.sqlite").close()
     assert mode(tmp_path / "ledger.sqlite") == "wal"
 
@@ -105,7 +105,7 @@ def test_what_another_host_left_in_its_log_is_kept_without_its_shared_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = killed_with_a_log(tmp_path)
-    monkeypatch.setattr(journal, "file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(journal_mode, "file_system", lambda folder: "nfs4")
     ledger = Ledger(path)
     other = Ledger(path)
     assert other.meta() == {"a": 1}
@@ -131,8 +131,8 @@ def test_a_foreign_file_on_a_network_keeps_its_mode(tmp_path: Path, network: Non
 BUSY = """
 import sys
 from pathlib import Path
-from pytest_clusterjobs.engine import journal
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger import journal_mode
+from pytest_clusterjobs.ledger.ledger import Ledger
 path, name, turns, kind = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 if kind:
     journal.file_system = lambda folder: kind
@@ -165,6 +165,6 @@ def test_processes_that_write_at_once_wait_for_each_other(tmp_path: Path, networ
 
 def test_the_same_on_a_real_file_system_that_is_not_known_to_be_local(tmp_path: Path) -> None:
     with elsewhere(tmp_path / "mount") as folder:
-        assert journal.file_system(folder) == "fuse"
+        assert journal_mode.file_system(folder) == "fuse"
         write_at_once(folder / "ledger.sqlite", "")
         assert mode(folder / "ledger.sqlite") == "rollback"

@@ -12,20 +12,20 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.engine.kill import ABSENT_FOR
-from pytest_clusterjobs.engine.kill import Killer
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.engine.kill import Canceller
 from pytest_clusterjobs.engine.secrets import Secrets
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Attempt
+from pytest_clusterjobs.model.token import Token
 from pytest_clusterjobs.testing import ManualClock
 from pytest_clusterjobs.testing import ScriptedBackend
-from pytest_clusterjobs.testing.rig import entry
-from pytest_clusterjobs.testing.rig import RUN
+from pytest_clusterjobs.testing.engine_harness import entry
+from pytest_clusterjobs.testing.engine_harness import RUN
 from pytest_clusterjobs.testing.scripts import absent
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
@@ -55,8 +55,8 @@ class Rig:
             landed = replace(attempt, submitted=self.clock.time(), handle=handle)
             self.ledger.record(submitted=[landed])
 
-    def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Killer:
-        killer = Killer(
+    def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Canceller:
+        killer = Canceller(
             self.ledger,
             Secrets(self.ledger.path.parent),
             RUN,

@@ -11,30 +11,30 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.engine.codec import dump
-from pytest_clusterjobs.engine.codec import dump_result
-from pytest_clusterjobs.engine.codec import load
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.ledger import LedgerError
-from pytest_clusterjobs.engine.records import Attempt
-from pytest_clusterjobs.engine.records import Registration
-from pytest_clusterjobs.engine.records import Result
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import Judgement
-from pytest_clusterjobs.jobs import Miss
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import OwnAction
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.ledger.codec import dump
+from pytest_clusterjobs.ledger.codec import dump_result
+from pytest_clusterjobs.ledger.codec import load
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import LedgerError
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import Judgement
+from pytest_clusterjobs.model import Mismatch
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Attempt
+from pytest_clusterjobs.model.records import Registration
+from pytest_clusterjobs.model.records import Result
+from pytest_clusterjobs.testing.engine_harness import entry
 
 OUTCOME = Outcome("job_failed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=3)
 RESULT = Result(
-    "m.yaml::a", OUTCOME, Judgement(Verdict.FAILED, (Miss("exit_code", "0", "3"),)), logs={0: 'a "b"\n'}
+    "m.yaml::a", OUTCOME, Judgement(Verdict.FAILED, (Mismatch("exit_code", "0", "3"),)), logs={0: 'a "b"\n'}
 )
 
 
@@ -101,9 +101,9 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Ledger
 from pytest_clusterjobs.engine.reap import reap
-from pytest_clusterjobs.engine.records import Attempt
+from pytest_clusterjobs.model.records import Attempt
 ledger = Ledger(Path({str(path)!r}))
 number = 0
 while True:

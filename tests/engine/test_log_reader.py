@@ -13,14 +13,14 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.engine import logs as engine_logs
 from pytest_clusterjobs.engine.hiding import Hiding
 from pytest_clusterjobs.engine.logs import LogReader
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
 SIZE = 1000

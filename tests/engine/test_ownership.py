@@ -18,28 +18,28 @@ from pytest_clusterjobs.backends.protocol import FindAnswer
 from pytest_clusterjobs.backends.protocol import Found
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.engine.beat import beat
-from pytest_clusterjobs.engine.beat import silence
-from pytest_clusterjobs.engine.beat import STALE
 from pytest_clusterjobs.engine.host import Mode
 from pytest_clusterjobs.engine.host import Run
 from pytest_clusterjobs.engine.host import RunBusy
 from pytest_clusterjobs.engine.host import RunPlan
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.ledger import Superseded
+from pytest_clusterjobs.engine.liveness import beat
+from pytest_clusterjobs.engine.liveness import silence
+from pytest_clusterjobs.engine.liveness import STALE
 from pytest_clusterjobs.engine.process import is_free
 from pytest_clusterjobs.engine.process import this_process
-from pytest_clusterjobs.engine.records import Attempt
 from pytest_clusterjobs.engine.run import Earlier
 from pytest_clusterjobs.engine.run import Engine
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import OwnAction
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.jobs.token import Token
-from pytest_clusterjobs.testing.rig import engine_rig
-from pytest_clusterjobs.testing.rig import entry
-from pytest_clusterjobs.testing.rig import RUN
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Superseded
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Attempt
+from pytest_clusterjobs.model.token import Token
+from pytest_clusterjobs.testing.engine_harness import engine_rig
+from pytest_clusterjobs.testing.engine_harness import entry
+from pytest_clusterjobs.testing.engine_harness import RUN
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import running
@@ -74,7 +74,7 @@ def test_nothing_is_noted_for_a_session_that_was_superseded(ledger: Ledger) -> N
 TAKE = """
 import os, sys
 from pathlib import Path
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]))
 sys.stdin.read(1)
 print(ledger.take_over(lambda owner: owner is None, owner={"pid": os.getpid()}))

@@ -19,22 +19,22 @@ import pytest
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.registry import Site
 from pytest_clusterjobs.engine.kill import ABSENT_FOR
-from pytest_clusterjobs.engine.ledger import Ledger
 from pytest_clusterjobs.engine.reap import PATIENCE
 from pytest_clusterjobs.engine.reap import reap
 from pytest_clusterjobs.engine.reaper import start_reaper
-from pytest_clusterjobs.engine.records import Attempt
 from pytest_clusterjobs.engine.secrets import Secrets
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model.records import Attempt
+from pytest_clusterjobs.model.token import Token
 from pytest_clusterjobs.testing import ManualClock
 from pytest_clusterjobs.testing import ScriptedBackend
-from pytest_clusterjobs.testing.rig import entry
-from pytest_clusterjobs.testing.rig import RUN
+from pytest_clusterjobs.testing.engine_harness import entry
+from pytest_clusterjobs.testing.engine_harness import RUN
 from pytest_clusterjobs.testing.scripts import absent
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
@@ -60,7 +60,7 @@ def test_it_imports_nothing_heavy_before_it_is_needed(tmp_path: Path) -> None:
 OWNER = """
 import os, time
 from pathlib import Path
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Ledger
 from pytest_clusterjobs.engine.reaper import start_reaper
 folder = Path({folder!r})
 ledger = Ledger(folder / "ledger.sqlite")
@@ -299,9 +299,9 @@ STUBBORN = '''
 
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.protocol import Capabilities
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
 
 
 class Stubborn:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from pytest_clusterjobs.engine.runs import find_run
-from pytest_clusterjobs.engine.runs import new_run_id
+from pytest_clusterjobs.ledger.run_folder import find_run
+from pytest_clusterjobs.ledger.run_folder import new_run_id
 
 
 def test_runs_of_one_second_sort_too(tmp_path: Path) -> None:

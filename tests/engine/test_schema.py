@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.engine import schema
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.ledger import LedgerError
-from pytest_clusterjobs.jobs import Expectation
-from pytest_clusterjobs.jobs import Verdict
+from pytest_clusterjobs.ledger import migrations
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import LedgerError
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import Verdict
 
 VERSION_1 = Path(__file__).with_name("ledger_v1.sql")
 """A whole run, written by the first version; ``{rootdir}`` stands for its project's folder."""
@@ -51,7 +51,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_everythin
     assert ledger.wishes() == [(1, "matrices/m.yaml::a-1n-bad", "its test ended")]
     ledger.close()
 
-    assert _version(path) == schema.SCHEMA_VERSION
+    assert _version(path) == migrations.SCHEMA_VERSION
     with closing(sqlite3.connect(path)) as db:
         assert set(before) - {"COMMIT;"} <= set(db.iterdump())
 
@@ -73,16 +73,16 @@ def test_any_reason_of_an_older_ledger_stays_any_reason(tmp_path: Path) -> None:
 def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ledger.sqlite"
     version_1(path, tmp_path)
-    steps = (*schema._STEPS[:1], "CREATE TABLE first (x); CREATE TABLE meta (x)")
+    steps = (*migrations._STEPS[:1], "CREATE TABLE first (x); CREATE TABLE meta (x)")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_STEPS", steps)
+        patch.setattr(migrations, "_STEPS", steps)
         with pytest.raises(LedgerError, match=r"ledger\.sqlite: table meta already exists"):
             Ledger(path)
     assert _version(path) == 1
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'first'").fetchone() == (0,)
     Ledger(path).close()
-    assert _version(path) == schema.SCHEMA_VERSION
+    assert _version(path) == migrations.SCHEMA_VERSION
 
 
 def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_another_programs_empty_database_is_refused_too(tmp_path: Path) -> None:
 OPEN = """
 import sys
 from pathlib import Path
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Ledger
 sys.stdin.read(1)
 Ledger(Path(sys.argv[1])).close()
 """
@@ -136,4 +136,4 @@ def test_processes_that_open_it_at_the_same_moment_do_not_get_in_each_others_way
         _, errors = process.communicate(timeout=60)
         said.append((process.returncode, errors))
     assert said == [(0, "")] * 6
-    assert _version(path) == schema.SCHEMA_VERSION
+    assert _version(path) == migrations.SCHEMA_VERSION

@@ -19,27 +19,27 @@ from pytest_clusterjobs.backends.protocol import Backend
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.engine.hiding import Hiding
+from pytest_clusterjobs.engine.hiding import HidingStream
 from pytest_clusterjobs.engine.hiding import MASK
 from pytest_clusterjobs.engine.hiding import normal
-from pytest_clusterjobs.engine.hiding import Stream
 from pytest_clusterjobs.engine.hiding import too_short
-from pytest_clusterjobs.engine.ledger import LedgerError
 from pytest_clusterjobs.engine.logs import LogReader
 from pytest_clusterjobs.engine.secrets import FILE
 from pytest_clusterjobs.engine.secrets import Secrets
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.jobs.token import Token
-from pytest_clusterjobs.judge.text import clean
-from pytest_clusterjobs.testing.rig import engine_rig
-from pytest_clusterjobs.testing.rig import entry
+from pytest_clusterjobs.ledger.ledger import LedgerError
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.text import clean
+from pytest_clusterjobs.model.token import Token
+from pytest_clusterjobs.testing.engine_harness import engine_rig
+from pytest_clusterjobs.testing.engine_harness import entry
 
 VALUE = "swordfish-42"
 KEY = "-----BEGIN KEY-----\nMIIEpAIB\n+/ab\nx=\n-----END KEY-----\n"
@@ -156,7 +156,7 @@ def test_a_value_that_is_split_over_reads_is_hidden(value: str, noise: str) -> N
     shown = noise.join(value)
     text = f"before {shown} after {shown}"
     for first in range(len(text)):
-        stream = Stream(lambda: hiding(value))
+        stream = HidingStream(lambda: hiding(value))
         pieces = [stream.feed(text[:first], last=False, ends=False)]
         pieces.append(stream.feed(text[first:], last=True, ends=True))
         assert clean("".join(pieces)).split() == ["before", MASK, "after", MASK]
@@ -164,26 +164,26 @@ def test_a_value_that_is_split_over_reads_is_hidden(value: str, noise: str) -> N
 
 def test_a_value_that_arrives_character_by_character_is_hidden() -> None:
     text = f"a sword, a fish, {VALUE} and swordfish\nnext\n"
-    stream = Stream(lambda: hiding(VALUE))
+    stream = HidingStream(lambda: hiding(VALUE))
     shown = [stream.feed(char, last=False, ends=False) for char in text]
     assert "".join(shown) == f"a sword, a fish, {MASK} and swordfish\nnext\n"
 
 
 def test_what_cannot_be_the_beginning_of_a_value_is_shown_at_once() -> None:
-    stream = Stream(lambda: hiding(VALUE))
+    stream = HidingStream(lambda: hiding(VALUE))
     assert stream.feed("step 1\n", last=False, ends=False) == "step 1\n"
     assert stream.feed("sw", last=False, ends=False) == ""
     assert stream.feed("eet\n", last=False, ends=False) == "sweet\n"
 
 
 def test_what_a_job_that_goes_on_has_begun_to_print_is_not_shown() -> None:
-    stream = Stream(lambda: hiding(VALUE))
+    stream = HidingStream(lambda: hiding(VALUE))
     assert stream.feed("it is sword\x1b[3", last=True, ends=False) == f"it is {MASK}\x1b[3"
 
 
 def test_a_value_that_a_run_learns_meanwhile_is_hidden() -> None:
     known = [hiding()]
-    stream = Stream(lambda: known[-1])
+    stream = HidingStream(lambda: known[-1])
     assert stream.feed(f"{VALUE}\n", last=False, ends=False) == f"{VALUE}\n"
     known.append(hiding(VALUE))
     assert stream.feed(f"{VALUE}\n", last=False, ends=False) == f"{MASK}\n"

@@ -10,12 +10,12 @@ import pytest
 
 from pytest_clusterjobs import Expectation
 from pytest_clusterjobs import Reason
-from pytest_clusterjobs.engine.codec import dump
-from pytest_clusterjobs.engine.codec import load
-from pytest_clusterjobs.jobs import LogExpectation
-from pytest_clusterjobs.jobs import MetricExpectation
-from pytest_clusterjobs.jobs import Range
+from pytest_clusterjobs.ledger.codec import dump
+from pytest_clusterjobs.ledger.codec import load
 from pytest_clusterjobs.matrix.from_python import expectation_of
+from pytest_clusterjobs.model import LogExpectation
+from pytest_clusterjobs.model import MetricExpectation
+from pytest_clusterjobs.model import Range
 
 MEANT: list[tuple[dict[str, Any], dict[str, Any], Any, Any]] = [
     ({}, {}, ("job_completed",), (0,)),

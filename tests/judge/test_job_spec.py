@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs import JobSpec
-from pytest_clusterjobs.engine.codec import dump
-from pytest_clusterjobs.engine.codec import load
-from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.ledger.codec import dump
+from pytest_clusterjobs.ledger.codec import load
+from pytest_clusterjobs.model import Resources
 
 UNFIT: list[tuple[str, Any, str]] = [
     ("run", "", "there is nothing to run"),

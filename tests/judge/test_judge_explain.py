@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import Expectation
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import LogExpectation
-from pytest_clusterjobs.jobs import MetricExpectation
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import OwnAction
-from pytest_clusterjobs.jobs import Range
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Times
 from pytest_clusterjobs.judge import failure_text
 from pytest_clusterjobs.judge import judge
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import LogExpectation
+from pytest_clusterjobs.model import MetricExpectation
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Range
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Times
 
 COMPLETED = Outcome(Reason.JOB_COMPLETED, ReasonClass.PRODUCT, Source.SENTINEL, exit_code=0)
 FAILED_EXPECTED = Expectation((Reason.JOB_FAILED,), (3,))

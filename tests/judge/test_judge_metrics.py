@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies
 
-from pytest_clusterjobs.jobs import Expectation
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import MetricExpectation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.judge import judge
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import MetricExpectation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Verdict
 
 COMPLETED = Outcome("job_completed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=0)
 GROUPS = [r"([0-9.]+)", r"(\d+)", r"([0-9]+\.?[0-9]*)", r"([\d.]+)", r"(-?[0-9.]+)"]

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import ClassifyRule
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import OwnAction
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import REASON_CLASSES
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Times
 from pytest_clusterjobs.judge import outcome
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import ClassifyRule
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import REASON_CLASSES
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Times
 
 
 def said(word: str, rank: int = 0, *, ended: float | None = None, by_cluster: bool = False) -> NodeState:

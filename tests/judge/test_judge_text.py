@@ -11,8 +11,8 @@ from hypothesis import strategies
 
 from pytest_clusterjobs.judge import clean
 from pytest_clusterjobs.judge import printable
-from pytest_clusterjobs.judge.text import one_line
-from pytest_clusterjobs.judge.text import quoted
+from pytest_clusterjobs.model.text import one_line
+from pytest_clusterjobs.model.text import quoted
 
 
 @pytest.mark.parametrize(

@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import BadExpectation
-from pytest_clusterjobs.jobs import COMMAND_ENDED
-from pytest_clusterjobs.jobs import Expectation
-from pytest_clusterjobs.jobs import Judgement
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import LogExpectation
-from pytest_clusterjobs.jobs import MetricExpectation
-from pytest_clusterjobs.jobs import Miss
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import OwnAction
-from pytest_clusterjobs.jobs import Range
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import REASON_CLASSES
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Times
-from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.judge import judge
 from pytest_clusterjobs.judge import logs as judge_logs
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import BadExpectation
+from pytest_clusterjobs.model import COMMAND_ENDED
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import Judgement
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import LogExpectation
+from pytest_clusterjobs.model import MetricExpectation
+from pytest_clusterjobs.model import Mismatch
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Range
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import REASON_CLASSES
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Times
+from pytest_clusterjobs.model import Verdict
 
 INFRA = [reason for reason in Reason if reason.reason_class is ReasonClass.INFRA]
 
@@ -59,14 +59,14 @@ COMPLETED = ended("job_completed", 0)
 def test_nothing_said_expects_completion() -> None:
     assert judged(Expectation(), COMPLETED) == Judgement(Verdict.PASSED)
     assert judged(Expectation(), ended("job_failed", 3)) == Judgement(
-        Verdict.FAILED, (Miss("reason", "job_completed", "job_failed"), Miss("exit_code", "0", "3"))
+        Verdict.FAILED, (Mismatch("reason", "job_completed", "job_failed"), Mismatch("exit_code", "0", "3"))
     )
 
 
 @pytest.mark.parametrize("reason", INFRA)
 def test_infrastructure_that_was_not_expected_is_an_error(reason: Reason) -> None:
     judgement = judged(Expectation(), ended(reason))
-    assert judgement == Judgement(Verdict.ERROR, (Miss("reason", "job_completed", reason),))
+    assert judgement == Judgement(Verdict.ERROR, (Mismatch("reason", "job_completed", reason),))
 
 
 @pytest.mark.parametrize("reason", INFRA)
@@ -170,16 +170,16 @@ def test_all_that_is_unmet_is_reported_at_once() -> None:
     assert judgement == Judgement(
         Verdict.FAILED,
         (
-            Miss("reason", "job_completed", "job_failed"),
-            Miss("exit_code", "0", "3"),
-            Miss("restarts", "1", "0"),
-            Miss("run_time", "<10s", "30.5s"),
-            Miss("heartbeats", ">=5", "2"),
-            Miss("log.contains", '"done"', "not in the log"),
-            Miss("log.excludes", 'no "Traceback"', "in the log of rank 0"),
-            Miss("log.matches", r'"^epoch \\d+$"', "no match in the log"),
-            Miss("metrics.sps", "last >= 100", "50"),
-            Miss("metrics.loss", "last a finite number", "not in the log"),
+            Mismatch("reason", "job_completed", "job_failed"),
+            Mismatch("exit_code", "0", "3"),
+            Mismatch("restarts", "1", "0"),
+            Mismatch("run_time", "<10s", "30.5s"),
+            Mismatch("heartbeats", ">=5", "2"),
+            Mismatch("log.contains", '"done"', "not in the log"),
+            Mismatch("log.excludes", 'no "Traceback"', "in the log of rank 0"),
+            Mismatch("log.matches", r'"^epoch \\d+$"', "no match in the log"),
+            Mismatch("metrics.sps", "last >= 100", "50"),
+            Mismatch("metrics.loss", "last a finite number", "not in the log"),
         ),
         {"sps": 50.0},
     )
@@ -253,16 +253,16 @@ def test_an_expected_heartbeat_timeout_asks_for_a_heartbeat(reasons: tuple[str, 
     never = judged(expect, ended(TIMEOUT, heartbeats=0, source=limit))
     advice = "(of a job that never has to beat, expect heartbeats: '>=0')"
     implied = ">=1 (implied by heartbeat_timeout)"
-    assert never == Judgement(Verdict.FAILED, (Miss("heartbeats", implied, f"{NEVER_BEAT} {advice}"),))
+    assert never == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"{NEVER_BEAT} {advice}"),))
     nobody_knows = judged(expect, ended(TIMEOUT, heartbeats=None, source=limit))
-    assert nobody_knows == Judgement(Verdict.FAILED, (Miss("heartbeats", implied, f"none {advice}"),))
+    assert nobody_knows == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"none {advice}"),))
 
 
 def test_what_is_said_of_heartbeats_stands_instead() -> None:
     opted_out = expecting(TIMEOUT, heartbeats=Range(0, text=">=0"))
     assert judged(opted_out, ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED
     more = judged(expecting(TIMEOUT, heartbeats=Range(5, text=">=5")), ended(TIMEOUT, heartbeats=0))
-    assert more.misses == (Miss("heartbeats", ">=5", NEVER_BEAT),)
+    assert more.misses == (Mismatch("heartbeats", ">=5", NEVER_BEAT),)
     none = expecting(TIMEOUT, heartbeats=Range(0, 0, text="0"))
     assert judged(none, ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED
 
@@ -297,7 +297,7 @@ def test_logs_are_cleaned_before_they_are_searched() -> None:
 def test_an_incomplete_log_is_an_error_and_never_a_pass(log: LogExpectation) -> None:
     judgement = judged(Expectation(log=log), COMPLETED, {0: "x"}, complete=False)
     assert judgement == Judgement(
-        Verdict.ERROR, (Miss("log", "complete", "the log of rank 0 is incomplete"),)
+        Verdict.ERROR, (Mismatch("log", "complete", "the log of rank 0 is incomplete"),)
     )
 
 

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import REASON_CLASSES
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Source
 from pytest_clusterjobs.judge import judge
 from pytest_clusterjobs.judge import outcome
 from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import REASON_CLASSES
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Source
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text("utf-8")
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

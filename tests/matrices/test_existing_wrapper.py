@@ -16,19 +16,19 @@ import pytest
 import yaml
 
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Source
 from pytest_clusterjobs.judge import outcome
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Source
 
 ROOT = Path(__file__).parents[2]
 MATRICES = ROOT / "matrices"

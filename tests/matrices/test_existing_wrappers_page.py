@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
 from pytest_clusterjobs.judge import outcome
 from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "existing_wrappers.md").read_text("utf-8")

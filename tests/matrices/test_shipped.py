@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import Cell
 from pytest_clusterjobs.matrix import load_matrix
+from pytest_clusterjobs.model import Cell
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,10 +13,10 @@ import pytest
 from pytest_clusterjobs.backends.protocol import BackendContext
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import Matrix
 from pytest_clusterjobs.matrix import MatrixErrors
+from pytest_clusterjobs.model import JobSpec
 
 
 def _never_opened(context: BackendContext) -> NoReturn:

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import ClassifyRule
-from pytest_clusterjobs.jobs import Expectation
-from pytest_clusterjobs.jobs import LogExpectation
-from pytest_clusterjobs.jobs import MetricExpectation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import Range
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import Source
-from pytest_clusterjobs.jobs import Verdict
 from pytest_clusterjobs.judge import judge
 from pytest_clusterjobs.matrix import Matrix
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import ClassifyRule
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import LogExpectation
+from pytest_clusterjobs.model import MetricExpectation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import Range
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Verdict
 
 Load = Callable[..., Matrix]
 Mistakes = Callable[..., list[str]]

@@ -17,10 +17,10 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import JobSpec
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import Matrix
 from pytest_clusterjobs.matrix import MatrixErrors
+from pytest_clusterjobs.model import JobSpec
 
 State = Callable[[Mapping[str, Any]], Any]
 Load = Callable[..., Matrix]

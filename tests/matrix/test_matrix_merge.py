@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import Mark
-from pytest_clusterjobs.jobs import Resources
 from pytest_clusterjobs.matrix import Matrix
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import Mark
+from pytest_clusterjobs.model import Resources
 
 Load = Callable[..., Matrix]
 Mistakes = Callable[..., list[str]]

@@ -10,13 +10,13 @@ import pytest
 from pytest_clusterjobs.backends.environment import job_variables
 from pytest_clusterjobs.backends.environment import node_variables
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs.spec import RECIPE_FILE
-from pytest_clusterjobs.jobs.token import STAND_IN
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
 from pytest_clusterjobs.matrix.model import Document
 from pytest_clusterjobs.matrix.model import Fragment
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model.spec import RECIPE_FILE
+from pytest_clusterjobs.model.token import STAND_IN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"(?<!<!-- mistakes -->\n)^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_clusterjobs.jobs import notation
 from pytest_clusterjobs.matrix import values
+from pytest_clusterjobs.model import notation
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Throttled
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.testing import NoopBackend
 
 

@@ -27,12 +27,12 @@ from pytest_clusterjobs.backends.local import channel
 from pytest_clusterjobs.backends.local.client import LocalBackend
 from pytest_clusterjobs.engine import host
 from pytest_clusterjobs.engine import run
-from pytest_clusterjobs.engine.core import Core
-from pytest_clusterjobs.engine.database import Database
-from pytest_clusterjobs.engine.ledger import Ledger
 from pytest_clusterjobs.engine.poll import Poller
 from pytest_clusterjobs.engine.reaper import Reaper
 from pytest_clusterjobs.engine.run import Engine
+from pytest_clusterjobs.engine.state import EngineState
+from pytest_clusterjobs.ledger.database import Database
+from pytest_clusterjobs.ledger.ledger import Ledger
 
 STEPS: dict[str, type] = {
     "set_meta": Ledger,
@@ -49,7 +49,7 @@ STEPS: dict[str, type] = {
     "logs": LocalBackend,
     "cancel": LocalBackend,
     "adopt": Poller,
-    "complete": Core,
+    "complete": EngineState,
     "_retry": Engine,
     "close": Engine,
     "release": Reaper,

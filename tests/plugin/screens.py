@@ -24,8 +24,8 @@ DRAWN = b"\x1b8"
 STATUS = re.compile(r"clusterjobs: \d+ (queued|pending|running|ended)")
 
 OFTEN = """
-import pytest_clusterjobs.reports.status as status
-import pytest_clusterjobs.single as single
+import pytest_clusterjobs.plugin.status_line as status
+import pytest_clusterjobs.plugin.single_process as single
 
 status.LIVE_EVERY = status.QUIET_EVERY = 0.0
 single.TURN = 0.05

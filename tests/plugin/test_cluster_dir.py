@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.engine.home import Home
-from pytest_clusterjobs.engine.ledger import LedgerError
+from pytest_clusterjobs.ledger.home import Home
+from pytest_clusterjobs.ledger.ledger import LedgerError
 from tests.cli.conftest import COMMAND
 from tests.cli.conftest import PYTEST
 from tests.mounts import read_only

@@ -159,7 +159,7 @@ class Crash:
         ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CRASH_TRACE": str(self.path / "trace")}
         if fate == NOBODY:
             ours["CRASH_REAPER"] = "1"
-        light = ["-q", "-p", "pytest_clusterjobs.plugin", "-p", "no:cacheprovider"]
+        light = ["-q", "-p", "pytest_clusterjobs.plugin.hookimpls", "-p", "no:cacheprovider"]
         return subprocess.Popen(
             [
                 sys.executable,

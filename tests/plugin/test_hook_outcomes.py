@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_clusterjobs import newhooks
+from pytest_clusterjobs.plugin import hookspecs
 from tests.plugin.test_together import junit
 from tests.plugin.test_together import table
 
@@ -161,13 +161,13 @@ def test_outcomes_at_collection_are_what_they_are_in_a_module(
     result = project.run("-ra", *arguments)
     assert result.parseoutcomes().keys() == {outcome}
     result.stdout.fnmatch_lines([f"*{why}"])
-    for ours in ("INTERNALERROR", "_hookexec", "pytest_clusterjobs/collect.py"):
+    for ours in ("INTERNALERROR", "_hookexec", "pytest_clusterjobs/plugin/items.py"):
         assert ours not in result.stdout.str()
     assert not project.submitted()
 
 
 def test_these_are_all_the_hooks() -> None:
-    declared = {name for name in vars(newhooks) if name.startswith("pytest_")}
+    declared = {name for name in vars(hookspecs) if name.startswith("pytest_")}
     assert declared == {f"pytest_clusterjobs_{name}" for name in ("modify_cells", "before_submit", *AFTER)}
 
 

@@ -283,7 +283,7 @@ def test_conditions_count_as_they_were_at_the_launch(
 
 RAISES = """
 import pytest
-from pytest_clusterjobs.by_hand.errors import UnmetExpectation
+from pytest_clusterjobs.api.errors import UnmetExpectation
 class Odd(Exception): pass
 def pytest_collection_modifyitems(items):
     for item in items: item.add_marker(pytest.mark.xfail(reason="known", raises=WHAT))
@@ -316,7 +316,7 @@ def test_a_mark_that_json_cannot_hold_stops_nothing(project: Project) -> None:
     project.pytester.makeconftest(
         """
         from dataclasses import replace
-        from pytest_clusterjobs.jobs import Mark
+        from pytest_clusterjobs.model import Mark
         def pytest_clusterjobs_modify_cells(cells):
             cells[:] = [replace(cell, marks=(Mark("xfail", kwargs={"raises": AssertionError}),)) for cell in cells]
         """
@@ -416,7 +416,7 @@ def test_a_recipe_that_was_renamed(project: Project) -> None:
 def test_hooks_that_change_cells_since_the_launch_judge_nothing(project: Project, body: str) -> None:
     launch(project)
     project.pytester.makeconftest(
-        "from dataclasses import replace\nfrom pytest_clusterjobs.jobs import Expectation, Mark\n"
+        "from dataclasses import replace\nfrom pytest_clusterjobs.model import Expectation, Mark\n"
         f"def pytest_clusterjobs_modify_cells(cells): {body}"
     )
     result = check(project)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.model import Reason
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import Project

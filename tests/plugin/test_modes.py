@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_clusterjobs import single
+from pytest_clusterjobs.plugin import single_process
 from tests.plugin.test_leaks import of_project
 from tests.plugin.test_leaks import start
 from tests.plugin.test_leaks import until
@@ -94,7 +94,7 @@ def test_a_launch_with_a_cell_that_was_not_taken_is_not_green(project: Project) 
 
 
 def test_a_launch_waits_for_a_slow_refusal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(single_process, "FIRST_WORD", 0.2)
     project.matrix(
         "{defaults: {queue_timeout: 1s}, recipes: {a: slow and busy}, nodes: [1], conditions: {c: {}}}"
     )
@@ -104,7 +104,7 @@ def test_a_launch_waits_for_a_slow_refusal(project: Project, monkeypatch: pytest
 
 
 def test_a_launch_that_got_no_answer_is_not_green(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(single_process, "FIRST_WORD", 0.2)
     project.pytester.makepyfile(
         clusterjobs_silent="""
         from clusterjobs_spy import BackendType, Spy
@@ -131,7 +131,7 @@ def test_a_launch_with_a_cell_that_is_refused_after_all_is_not_green(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first answer is lost; that there is no job comes out when the launch waits for no more words."""
-    monkeypatch.setattr(single, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(single_process, "FIRST_WORD", 0.2)
     project.pytester.makepyfile(
         clusterjobs_late="""
         import pathlib

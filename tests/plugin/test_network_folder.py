@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Ledger
 from tests.mounts import elsewhere
 from tests.plugin.test_leaks import jobs_run
 from tests.plugin.test_leaks import of_project
@@ -28,7 +28,7 @@ conditions: {good: {}, bad: {run: exit 3}}
 
 # In every process of the session: controller, workers, and what they start.
 NETWORK = """
-from pytest_clusterjobs.engine import journal
+from pytest_clusterjobs.ledger import journal_mode
 journal.file_system = lambda folder: "nfs4"
 """
 

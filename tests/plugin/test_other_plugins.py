@@ -62,7 +62,13 @@ PARALLEL = pytest.mark.parametrize("parallel", [[], ["-n2"]], ids=str)
 
 def run(project: Project, plugin: str, *arguments: str) -> pytest.RunResult:
     """Run pytest with no other plugins than this one, xdist and ours, loaded by their modules."""
-    plugins = ["pytest_clusterjobs.plugin", "xdist", "pytest_metadata.plugin", "pytest_html.fixtures", plugin]
+    plugins = [
+        "pytest_clusterjobs.plugin.hookimpls",
+        "xdist",
+        "pytest_metadata.plugin",
+        "pytest_html.fixtures",
+        plugin,
+    ]
     named = [f"-p{each}" for each in plugins if "html" in plugin or "html" not in each]
     return project.pytester.runpytest_subprocess(
         "--cluster-backend=spy", "-pno:cacheprovider", *named, *arguments, timeout=120

@@ -48,7 +48,7 @@ from dataclasses import replace
 
 import clusterjobs_spy
 
-from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.model import Phase
 
 
 def poll(self, handles, ordinary=clusterjobs_spy.NoopBackend.poll):

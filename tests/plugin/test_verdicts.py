@@ -148,7 +148,7 @@ def test_a_hook_that_expects_a_heartbeat_timeout_expects_a_beat_too(project: Pro
     project.pytester.makeconftest(
         """
         from dataclasses import replace
-        from pytest_clusterjobs.jobs import Expectation
+        from pytest_clusterjobs.model import Expectation
 
         def pytest_clusterjobs_modify_cells(cells):
             expect = Expectation(reasons=("heartbeat_timeout",), exit_codes=None)

@@ -22,18 +22,18 @@ from pytest_clusterjobs.backends.protocol import FindAnswer
 from pytest_clusterjobs.backends.protocol import Found
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Times
-from pytest_clusterjobs.jobs.token import run_prefix
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Times
+from pytest_clusterjobs.model.token import run_prefix
+from pytest_clusterjobs.model.token import Token
 
 
 class Honest:

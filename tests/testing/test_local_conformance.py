@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.testing import BackendConformance
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing import SubmittedJob
 
 
-def kill_the_runner(cluster: Cluster) -> Job:
+def kill_the_runner(cluster: Cluster) -> SubmittedJob:
     """A job that takes down its machine, as far as there is one here: the parent of its sentinel."""
     return cluster.submit('kill -9 "$(cut -d " " -f 4 "/proc/$PPID/stat")"; sleep 600')
 

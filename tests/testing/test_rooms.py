@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.testing.daemons import below
-from pytest_clusterjobs.testing.daemons import Bind
-from pytest_clusterjobs.testing.daemons import Room
+from pytest_clusterjobs.devclusters.supervisor import below
+from pytest_clusterjobs.devclusters.supervisor import Bind
+from pytest_clusterjobs.devclusters.supervisor import MountNamespace
 
 
-def inside(room: Room, script: str) -> list[str]:
+def inside(room: MountNamespace, script: str) -> list[str]:
     done = subprocess.run(room.enter(["/bin/sh", "-c", script]), capture_output=True, text=True, check=False)
     if "no namespaces for this user" in done.stderr:
         pytest.skip("this user may not have namespaces")
@@ -21,7 +21,7 @@ def inside(room: Room, script: str) -> list[str]:
 
 def test_a_room_is_seen_by_those_inside_alone(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("127.0.0.9 elsewhere\n")
-    room = Room("elsewhere", (Bind(tmp_path / "hosts", Path("/etc/hosts")),))
+    room = MountNamespace("elsewhere", (Bind(tmp_path / "hosts", Path("/etc/hosts")),))
     assert inside(room, "hostname; cat /etc/hosts") == ["elsewhere", "127.0.0.9", "elsewhere"]
     assert socket.gethostname() != "elsewhere"
 
@@ -31,7 +31,7 @@ def test_what_is_kept_stays_where_it_is(tmp_path: Path) -> None:
     for path in (over, hidden, kept):
         path.mkdir(parents=True)
     (kept / "file").touch()
-    room = Room(binds=(Bind(over, hidden.parent, below(hidden.parent, [kept])),))
+    room = MountNamespace(binds=(Bind(over, hidden.parent, below(hidden.parent, [kept])),))
     assert inside(room, f"ls {hidden.parent} {kept}; touch {kept}/new {hidden.parent}/own")[-1] == "file"
     assert (kept / "new").exists()
     assert (over / "own").exists()
@@ -39,7 +39,7 @@ def test_what_is_kept_stays_where_it_is(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    room = Room(binds=(Bind(tmp_path / "no", Path("/etc/hosts")),))
+    room = MountNamespace(binds=(Bind(tmp_path / "no", Path("/etc/hosts")),))
     done = subprocess.run(room.enter(["/bin/true"]), capture_output=True, text=True, check=False)
     if "no namespaces for this user" in done.stderr:
         pytest.skip("this user may not have namespaces")

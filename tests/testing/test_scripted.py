@@ -11,16 +11,16 @@ from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.backends.protocol import Unknown
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import NodeState
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs import Times
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Times
+from pytest_clusterjobs.model.token import Token
 from pytest_clusterjobs.testing import ManualClock
 from pytest_clusterjobs.testing import NOOP
 from pytest_clusterjobs.testing import NoopBackend
@@ -31,10 +31,10 @@ from pytest_clusterjobs.testing.scripts import ACCEPT
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import FAIL
-from pytest_clusterjobs.testing.scripts import Line
 from pytest_clusterjobs.testing.scripts import LOSE
 from pytest_clusterjobs.testing.scripts import missing
 from pytest_clusterjobs.testing.scripts import pending
+from pytest_clusterjobs.testing.scripts import PrintedLine
 from pytest_clusterjobs.testing.scripts import rank
 from pytest_clusterjobs.testing.scripts import reject
 from pytest_clusterjobs.testing.scripts import restarted
@@ -224,7 +224,7 @@ def test_too_many_ids_in_one_poll_are_refused() -> None:
 
 
 def test_a_log_grows_and_may_be_complete_late_or_never() -> None:
-    lines = (Line(1, "one\n"), Line(2, "two\n"), Line(2, "other\n", node=1))
+    lines = (PrintedLine(1, "one\n"), PrintedLine(2, "two\n"), PrintedLine(2, "other\n", node=1))
     bench = Bench(script(running(), (5, ended(0)), log=lines, log_after=3.0))
     handle = bench.submit()
     bench.clock.advance(1)

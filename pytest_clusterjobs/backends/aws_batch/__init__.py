@@ -18,7 +18,7 @@ from .options import REFUSED
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
-    from ...jobs import JobSpec
+    from ...model import JobSpec
     from .client import BatchBackend
 
 NO_BOTO3 = "the backend aws-batch needs boto3: pip install 'pytest-clusterjobs[aws]'"

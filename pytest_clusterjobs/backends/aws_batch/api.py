@@ -19,7 +19,7 @@ from ..protocol import BackendError
 from ..protocol import Throttled
 from .errors import SiteTrouble
 from .errors import translated
-from .settings import Settings
+from .settings import AwsBatchSettings
 from .settings import SUBMIT_THREADS
 
 TRIES = 5
@@ -36,7 +36,7 @@ LONGEST_PAUSE = 20.0
 class Api:
     """The clients of one set of settings. Any thread may use it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AwsBatchSettings) -> None:
         self._settings = settings
         self._session: Any = None
         self._clients: dict[tuple[str, str, bool], Any] = {}

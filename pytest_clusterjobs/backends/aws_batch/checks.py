@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ...jobs import JobSpec
-from ...jobs.token import STAND_IN
+from ...model import JobSpec
+from ...model.token import STAND_IN
 from ..protocol import Unset
 from .options import problems as option_problems
 from .request import definition_of
@@ -16,7 +16,7 @@ from .request import overrides
 from .request import request
 from .request import RESERVED
 from .request import size
-from .settings import Settings
+from .settings import AwsBatchSettings
 
 MAX_TAGS = 50
 MIN_MEMORY = 4 << 20
@@ -25,7 +25,7 @@ MIN_MEMORY = 4 << 20
 _TAG = re.compile(r"[\w .:/=+@-]*")
 
 
-def problems(spec: JobSpec, settings: Settings) -> Iterator[str | Unset]:
+def problems(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str | Unset]:
     """What of this spec AWS Batch would refuse, or could not do, one line each, and what the site has to say for it."""
     wrong: list[str | Unset] = [*_unset(spec, settings), *option_problems(spec.options, nodes=spec.nodes)]
     yield from wrong
@@ -37,7 +37,7 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str | Unset]:
         yield from _sizes(spec, settings)
 
 
-def _unset(spec: JobSpec, settings: Settings) -> Iterator[Unset]:
+def _unset(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[Unset]:
     """What neither the site settings nor the options of the job say."""
     if not settings.queue and "jobQueue" not in spec.options:
         yield Unset("queue", "or jobQueue under options.aws-batch")
@@ -59,7 +59,7 @@ def _ranges(spec: JobSpec) -> Iterator[str]:
             yield f"env: {name}: names that begin with AWS_BATCH are AWS's own"
 
 
-def _secrets(spec: JobSpec, settings: Settings) -> Iterator[str]:
+def _secrets(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str]:
     for name in spec.secrets:
         if name not in settings.secrets:
             yield (
@@ -70,7 +70,7 @@ def _secrets(spec: JobSpec, settings: Settings) -> Iterator[str]:
             yield f"secrets: {name} stands under env as well"
 
 
-def _sizes(spec: JobSpec, settings: Settings) -> Iterator[str]:
+def _sizes(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str]:
     arguments = request(spec, STAND_IN, settings=settings, not_after=1e10)
     room = MAX_OVERRIDES - RESERVED
     needed = size(overrides(arguments))

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from ...jobs import Handle
-from ...jobs import JobSpec
-from ...jobs import LogChunk
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs.token import run_of
-from ...jobs.token import run_prefix
+from ...model import Handle
+from ...model import JobSpec
+from ...model import LogChunk
+from ...model import Observation
+from ...model import Phase
+from ...model import Reason
+from ...model.token import run_of
+from ...model.token import run_prefix
 from ..limits import refuse
 from ..protocol import BackendContext
 from ..protocol import BackendError
@@ -32,23 +32,23 @@ from .api import Api
 from .checks import problems
 from .definitions import Definition
 from .detail import ENDED
-from .detail import Stream
+from .detail import StreamName
 from .errors import NoSuchCall
 from .inspect import facts
 from .inspect import shown
 from .links import job_page
 from .lookup import Lookup
 from .lookup import pieces
+from .observe import DescribedJob
 from .observe import is_stopping
-from .observe import Job
 from .observe import observe
 from .observe import Told
+from .queue_breaker import QueueBreaker
 from .reader import Reader
 from .reader import streams_of
 from .request import request
+from .settings import AwsBatchSettings
 from .settings import capabilities
-from .settings import Settings
-from .site import Gate
 
 BULK = 50
 """Jobs in one call of TerminateJobs."""
@@ -60,11 +60,11 @@ READERS = 8
 class BatchBackend:
     """Jobs of one account and region."""
 
-    def __init__(self, context: BackendContext, settings: Settings) -> None:
+    def __init__(self, context: BackendContext, settings: AwsBatchSettings) -> None:
         self._context = context
         self._settings = settings
         self._api = Api(settings)
-        self._gate = Gate(self._api, settings, context.run_dir / context.name / "queues")
+        self._gate = QueueBreaker(self._api, settings, context.run_dir / context.name / "queues")
         self._lookup = Lookup(self._api)
         self._reader = Reader(self._api, settings.log_group, settings.log_settle)
         self._submitted: dict[str, Handle] = {}
@@ -135,7 +135,7 @@ class BatchBackend:
                 seen[token] = replace(found, handle=self._completed(handles[token], job))
         return seen
 
-    def _last_words(self, jobs: Sequence[Job]) -> dict[str, Mapping[int, Told]]:
+    def _last_words(self, jobs: Sequence[DescribedJob]) -> dict[str, Mapping[int, Told]]:
         """What the logs of ended jobs say at their ends, several read at once."""
         if not jobs:
             return {}
@@ -143,7 +143,7 @@ class BatchBackend:
             told = list(pool.map(self._reader.last_words, jobs))
         return {job.detail.job_id: words for job, words in zip(jobs, told, strict=True)}
 
-    def _completed(self, handle: Handle, job: Job) -> Handle | None:
+    def _completed(self, handle: Handle, job: DescribedJob) -> Handle | None:
         """The handle with the places of the logs, so that these are found when AWS Batch has forgotten the job."""
         streams = streams_of(job, self._settings.log_group)
         if not streams or streams == handle.data.get("streams"):
@@ -166,7 +166,7 @@ class BatchBackend:
             if known is None:
                 # It has just been submitted, or it was forgotten before anybody had seen it run.
                 return LogChunk("", cursor)
-            return self._reader.read_stream(Stream(*known), cursor=cursor, tail=tail)
+            return self._reader.read_stream(StreamName(*known), cursor=cursor, tail=tail)
         detail = job.ranks.get(node)
         if detail is None:
             return _without_node(job, node, cursor)
@@ -253,7 +253,7 @@ class BatchBackend:
         self._api.close()
 
 
-def _without_node(job: Job, node: int, cursor: Any) -> LogChunk:
+def _without_node(job: DescribedJob, node: int, cursor: Any) -> LogChunk:
     """The log of a rank that AWS Batch does not show: the job has none, or has not started it, or it is kept from us."""
     exists = node < job.detail.nodes and job.detail.started is not None
     if exists and job.detail.is_over:

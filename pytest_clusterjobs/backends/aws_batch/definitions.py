@@ -14,12 +14,12 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from ...jobs import JobSpec
+from ...model import JobSpec
 from .api import Api
 from .errors import Denied
 from .errors import Unusable
 from .request import definition_of
-from .settings import Settings
+from .settings import AwsBatchSettings
 
 PREFIX = "clusterjobs-"
 
@@ -39,7 +39,7 @@ class Definition:
 class Definitions:
     """What is known of job definitions. Any thread may ask."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, api: Api, settings: AwsBatchSettings) -> None:
         self._api = api
         self._settings = settings
         self._known: dict[str, Definition] = {}

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ...jobs.token import Token
+from ...model.token import Token
 from .settings import LOG_GROUP
 
 ENDED = frozenset({"SUCCEEDED", "FAILED"})
@@ -22,7 +22,7 @@ SEPARATOR = "#"
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class StreamName:
     """Where a container's log is."""
 
     group: str
@@ -164,11 +164,11 @@ class Detail:
         """The region of its logs; empty for its own."""
         return _log_options(self.raw).get("awslogs-region") or ""
 
-    def stream(self, start: int, group: str = LOG_GROUP) -> Stream | None:
+    def stream(self, start: int, group: str = LOG_GROUP) -> StreamName | None:
         """Where the log of one start is; ``None`` if there is none (yet). ``group`` stands in for what it does not say."""
         starts = self.starts
         name = starts[start].stream if 0 <= start < len(starts) else None
-        return None if name is None else Stream(self.log_group or group, name, self.log_region)
+        return None if name is None else StreamName(self.log_group or group, name, self.log_region)
 
     def _shown(self) -> tuple[Start, ...]:
         """The attempt that is shown outside of the list of those that have ended; none if it has nothing to say."""

@@ -11,18 +11,18 @@ from datetime import datetime
 from datetime import UTC
 from typing import Any
 
-from .catalogue import while_waiting
 from .detail import Detail
 from .detail import Start
+from .observe import DescribedJob
 from .observe import end_row
-from .observe import Job
 from .reader import Reader
+from .status_reasons import while_waiting
 
 HIDDEN = "(not shown)"
 """In place of the values of environment variables, which may be secrets in plain text."""
 
 
-def facts(job: Job, reader: Reader, url: str | None) -> Iterator[tuple[str, str]]:
+def facts(job: DescribedJob, reader: Reader, url: str | None) -> Iterator[tuple[str, str]]:
     """Names and values, the most important first."""
     detail = job.detail
     raw = detail.raw
@@ -46,7 +46,7 @@ def facts(job: Job, reader: Reader, url: str | None) -> Iterator[tuple[str, str]
         yield "link", url
 
 
-def shown(job: Job) -> dict[str, Any]:
+def shown(job: DescribedJob) -> dict[str, Any]:
     """DescribeJobs' own answer, and that for each node, without the values of environment variables."""
     found = _without_values(dict(job.detail.raw))
     if job.nodes:

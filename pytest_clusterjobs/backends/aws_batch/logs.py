@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from .api import Api
-from .detail import Stream
+from .detail import StreamName
 from .errors import NotThere
 
 PIECES = 4
@@ -26,7 +26,7 @@ ROOMY = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LogLines:
     """Some lines, and where they end."""
 
     text: str
@@ -38,22 +38,22 @@ class Piece:
     """CloudWatch's words if there is no such stream: not yet, or not any more."""
 
 
-def read_on(api: Api, stream: Stream, token: str | None) -> Piece:
+def read_on(api: Api, stream: StreamName, token: str | None) -> LogLines:
     """The next lines after ``token``, or the first. An empty page is not the end; a token that stays the same is."""
     pieces: list[str] = []
     for _ in range(PIECES):
         try:
             page = _page(api, stream, token, startFromHead=True)
         except NotThere as error:
-            return Piece("".join(pieces), token, at_end=True, missing=str(error))
+            return LogLines("".join(pieces), token, at_end=True, missing=str(error))
         pieces.append(_text(page["events"]))
         if page["nextForwardToken"] == token:
-            return Piece("".join(pieces), token, at_end=True)
+            return LogLines("".join(pieces), token, at_end=True)
         token = page["nextForwardToken"]
-    return Piece("".join(pieces), token, at_end=False)
+    return LogLines("".join(pieces), token, at_end=False)
 
 
-def read_tail(api: Api, stream: Stream, size: int) -> Piece:
+def read_tail(api: Api, stream: StreamName, size: int) -> LogLines:
     """The last ``size`` bytes at most, as far as whole characters go."""
     text, forward = "", None
     try:
@@ -62,11 +62,11 @@ def read_tail(api: Api, stream: Stream, size: int) -> Piece:
             if len(text.encode()) >= size:
                 break
     except NotThere as error:
-        return Piece(last_bytes(text, size), forward, at_end=True, missing=str(error))
-    return Piece(last_bytes(text, size), forward, at_end=True)
+        return LogLines(last_bytes(text, size), forward, at_end=True, missing=str(error))
+    return LogLines(last_bytes(text, size), forward, at_end=True)
 
 
-def pages_from_end(api: Api, stream: Stream, most: int) -> Iterator[str]:
+def pages_from_end(api: Api, stream: StreamName, most: int) -> Iterator[str]:
     """The texts of the last ``most`` pages, the last one first; each begins and ends with a line."""
     for page in islice(_backwards(api, stream, MAX_EVENTS), most):
         yield _text(page["events"])
@@ -77,7 +77,7 @@ def last_bytes(text: str, size: int) -> str:
     return text.encode()[-size:].decode("utf-8", "ignore")
 
 
-def _backwards(api: Api, stream: Stream, limit: int) -> Iterator[Mapping[str, Any]]:
+def _backwards(api: Api, stream: StreamName, limit: int) -> Iterator[Mapping[str, Any]]:
     """Pages of at most ``limit`` lines, from the end to the beginning."""
     token = None
     while True:
@@ -90,7 +90,7 @@ def _backwards(api: Api, stream: Stream, limit: int) -> Iterator[Mapping[str, An
 
 
 def _page(
-    api: Api, stream: Stream, token: str | None, *, startFromHead: bool, **more: Any
+    api: Api, stream: StreamName, token: str | None, *, startFromHead: bool, **more: Any
 ) -> Mapping[str, Any]:
     if token is not None:
         more["nextToken"] = token

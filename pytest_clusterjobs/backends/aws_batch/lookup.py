@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .api import Api
 from .detail import Detail
 from .detail import SEPARATOR
-from .observe import Job
+from .observe import DescribedJob
 from .settings import IDS
 
 KEPT = 2000
@@ -24,9 +24,9 @@ class Lookup:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._over: dict[str, Job] = {}
+        self._over: dict[str, DescribedJob] = {}
 
-    def jobs(self, ids: Iterable[str], region: str) -> dict[str, Job]:
+    def jobs(self, ids: Iterable[str], region: str) -> dict[str, DescribedJob]:
         """The jobs that it knows, by id; the nodes of multi-node jobs with them. Raises BackendError."""
         wanted = list(dict.fromkeys(ids))
         asked = [each for each in wanted if each not in self._over]
@@ -34,11 +34,11 @@ class Lookup:
         nodes = self._details(_node_ids(details.values()), region)
         found = {each: self._over[each] for each in wanted if each in self._over}
         for job_id, detail in details.items():
-            found[job_id] = Job(detail, _nodes_of(detail, nodes))
+            found[job_id] = DescribedJob(detail, _nodes_of(detail, nodes))
             self._keep(found[job_id])
         return found
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: DescribedJob) -> None:
         nodes = job.detail.nodes if job.detail.is_multinode else 0
         if not job.detail.is_over or len(job.nodes) < nodes or not all(n.is_over for n in job.nodes.values()):
             return
@@ -46,7 +46,7 @@ class Lookup:
         while len(self._over) > KEPT:
             self._over.pop(next(iter(self._over)), None)
 
-    def job(self, job_id: str, region: str) -> Job | None:
+    def job(self, job_id: str, region: str) -> DescribedJob | None:
         """One job; ``None`` if AWS Batch does not know it (yet, or any more). Raises BackendError."""
         return self.jobs([job_id], region).get(job_id)
 

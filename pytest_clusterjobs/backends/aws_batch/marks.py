@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import sentinel
 from .api import Api
-from .detail import Stream
+from .detail import StreamName
 from .logs import pages_from_end
 from .logs import PIECES
 from .logs import read_on
@@ -13,7 +13,7 @@ PAGES = 32
 """Pages (1 MB or 10,000 lines at most) that are read from each end. What outlives its command may print on for a moment."""
 
 
-def search(api: Api, stream: Stream, nonce: str, rank: int) -> sentinel.Marks | None:
+def search(api: Api, stream: StreamName, nonce: str, rank: int) -> sentinel.Marks | None:
     """The marks of a complete log; ``None`` if neither its end nor its head has one and it was not read whole.
 
     Raises BackendError.
@@ -27,7 +27,7 @@ def search(api: Api, stream: Stream, nonce: str, rank: int) -> sentinel.Marks | 
     return sentinel.Marks() if left else _at_head(api, stream, nonce, rank)
 
 
-def _at_head(api: Api, stream: Stream, nonce: str, rank: int) -> sentinel.Marks | None:
+def _at_head(api: Api, stream: StreamName, nonce: str, rank: int) -> sentinel.Marks | None:
     token = None
     for _ in range(PAGES // PIECES):
         piece = read_on(api, stream, token)

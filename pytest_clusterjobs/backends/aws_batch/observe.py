@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
-from ...jobs import NodeState
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import SentinelReport
-from ...jobs import Times
-from .catalogue import at_end
-from .catalogue import Row
-from .catalogue import while_waiting
+from ...model import NodeState
+from ...model import Observation
+from ...model import Phase
+from ...model import Reason
+from ...model import SentinelReport
+from ...model import Times
 from .detail import Detail
+from .status_reasons import at_end
+from .status_reasons import StatusReason
+from .status_reasons import while_waiting
 
 PHASES: Mapping[str, Phase] = {
     "SUBMITTED": Phase.PENDING,
@@ -60,7 +60,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class DescribedJob:
     """A job and its nodes as they were described together."""
 
     detail: Detail
@@ -73,7 +73,7 @@ class Job:
         return self.nodes if self.detail.is_multinode else {0: self.detail}
 
 
-def observe(job: Job, told: Mapping[int, Told], *, now: float | None = None) -> Observation:
+def observe(job: DescribedJob, told: Mapping[int, Told], *, now: float | None = None) -> Observation:
     """What AWS says of the job; ``told`` has the words of the ranks' logs, where they were read.
 
     With ``now`` (seconds since the epoch) a job is not called ended while nodes of it are being stopped.
@@ -102,14 +102,14 @@ def observe(job: Job, told: Mapping[int, Told], *, now: float | None = None) -> 
     )
 
 
-def is_stopping(job: Job, now: float) -> bool:
+def is_stopping(job: DescribedJob, now: float) -> bool:
     """Whether the job has ended, by its main node, and the others not yet: how they end is not known then."""
     stopped = job.detail.stopped
     recent = stopped is not None and now - stopped < STOPPING_FOR
     return job.detail.is_over and recent and not all(node.is_over for node in job.nodes.values())
 
 
-def words(job: Job, more: str = "") -> str:
+def words(job: DescribedJob, more: str = "") -> str:
     """AWS's own words on a job and its nodes, each once."""
     texts = [job.detail.status_reason, *job.detail.last.reasons]
     for node in job.nodes.values():
@@ -117,7 +117,7 @@ def words(job: Job, more: str = "") -> str:
     return "; ".join(dict.fromkeys(text.strip() for text in [*texts, more] if text.strip()))
 
 
-def end_row(detail: Detail) -> Row | None:
+def end_row(detail: Detail) -> StatusReason | None:
     """The hard fact in how a job, or a node, ended; ``None`` where only exit codes speak.
 
     A flag of a job that had succeeded came too late.
@@ -132,7 +132,7 @@ def end_row(detail: Detail) -> Row | None:
     return None if row is None or row.reason is None else row
 
 
-def _node_row(job: Job, detail: Detail) -> Row | None:
+def _node_row(job: DescribedJob, detail: Detail) -> StatusReason | None:
     """The hard fact in how a node ended. A flag is the whole job's, and so is the text of whoever ended it."""
     texts = dict.fromkeys([detail.status_reason, detail.last.status_reason])
     if detail.terminated or detail.cancelled:
@@ -144,7 +144,7 @@ def _node_row(job: Job, detail: Detail) -> Row | None:
     return next((row for row in rows if row is not None and row.reason is not None), None)
 
 
-def failed(job: Job) -> list[NodeState]:
+def failed(job: DescribedJob) -> list[NodeState]:
     """Ranks of a live multi-node job that failed in its present start, which AWS Batch does not mind."""
     if job.detail.status != "RUNNING":
         return []
@@ -155,7 +155,7 @@ def failed(job: Job) -> list[NodeState]:
     ]
 
 
-def _live(job: Job, phase: Phase) -> Observation:
+def _live(job: DescribedJob, phase: Phase) -> Observation:
     detail = job.detail
     waiting = while_waiting(detail.status_reason) if detail.status == "RUNNABLE" else None
     return Observation(
@@ -169,7 +169,7 @@ def _live(job: Job, phase: Phase) -> Observation:
     )
 
 
-def _is_of_this_start(job: Job, node: Detail) -> bool:
+def _is_of_this_start(job: DescribedJob, node: Detail) -> bool:
     """Whether what is shown of a node is not left over from an earlier start of the job."""
     finished = job.detail.finished
     before = finished[-1].stopped if finished else None
@@ -177,7 +177,7 @@ def _is_of_this_start(job: Job, node: Detail) -> bool:
     return before is None or (began is not None and began > before)
 
 
-def _row(job: Job, nodes: Sequence[NodeState]) -> Row | None:
+def _row(job: DescribedJob, nodes: Sequence[NodeState]) -> StatusReason | None:
     """The hard fact of a job: its own, or else that of the rank that failed first.
 
     That somebody ended the job does not outweigh what a rank had come to before. A node that was lost or never started
@@ -201,7 +201,7 @@ def _row(job: Job, nodes: Sequence[NodeState]) -> Row | None:
     return min(facts)[2] if facts else own
 
 
-def _may_be_first(node: NodeState, row: Row, first: float | None, own: Row | None) -> bool:
+def _may_be_first(node: NodeState, row: StatusReason, first: float | None, own: StatusReason | None) -> bool:
     """Whether a rank's hard fact may have come before any other failure, the earliest of which was at ``first``."""
     if node.ended is None or first is None:
         return True
@@ -210,7 +210,7 @@ def _may_be_first(node: NodeState, row: Row, first: float | None, own: Row | Non
     return node.ended <= first + patience
 
 
-def _node(job: Job, rank: int, told: Told) -> NodeState:
+def _node(job: DescribedJob, rank: int, told: Told) -> NodeState:
     detail = job.ranks[rank]
     return NodeState(
         rank,
@@ -225,7 +225,7 @@ def _node(job: Job, rank: int, told: Told) -> NodeState:
     )
 
 
-def _was_stopped(job: Job, rank: int, detail: Detail) -> bool:
+def _was_stopped(job: DescribedJob, rank: int, detail: Detail) -> bool:
     """Whether AWS Batch stopped this rank because the main node had ended cleanly: not if it was over by then."""
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:

@@ -8,23 +8,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ...jobs import LogChunk
-from ...jobs import SentinelReport
-from ...jobs.token import nonce
+from ...model import LogChunk
+from ...model import SentinelReport
+from ...model.token import nonce
 from .. import sentinel
 from ..protocol import BackendError
 from .api import Api
 from .detail import Detail
 from .detail import Start
-from .detail import Stream
+from .detail import StreamName
 from .links import log_page
 from .logs import last_bytes
-from .logs import Piece
+from .logs import LogLines
 from .logs import read_on
 from .logs import read_tail
 from .marks import PAGES
 from .marks import search
-from .observe import Job
+from .observe import DescribedJob
 from .observe import Told
 
 REPORT_TAIL = 16_384
@@ -51,7 +51,7 @@ class Reader:
         """The end of a complete log and what it says, by the id of a job or node that has ended."""
         self._lock = threading.Lock()
 
-    def last_words(self, job: Job) -> dict[int, Told]:
+    def last_words(self, job: DescribedJob) -> dict[int, Told]:
         """What the log of each rank of an ended job says at its end. Raises BackendError."""
         return {rank: self._last_words(detail) for rank, detail in job.ranks.items()}
 
@@ -82,10 +82,10 @@ class Reader:
             return LogChunk(piece.text, [at + 1, None, False], False)
         return LogChunk(piece.text, [at, piece.token, told], complete)
 
-    def _piece(self, stream: Stream, token: str | None, tail: int | None) -> Piece:
+    def _piece(self, stream: StreamName, token: str | None, tail: int | None) -> LogLines:
         return read_on(self._api, stream, token) if tail is None else read_tail(self._api, stream, tail)
 
-    def read_stream(self, stream: Stream, *, cursor: Any, tail: int | None) -> LogChunk:
+    def read_stream(self, stream: StreamName, *, cursor: Any, tail: int | None) -> LogChunk:
         """A piece of a log whose job AWS Batch has forgotten. Raises BackendError."""
         token = cursor[1] if cursor else None
         piece = self._piece(stream, token, tail)
@@ -147,7 +147,7 @@ class Reader:
         return stopped is not None and self._now() - stopped >= self._settle
 
 
-def streams_of(job: Job, group: str) -> dict[str, list[str]]:
+def streams_of(job: DescribedJob, group: str) -> dict[str, list[str]]:
     """Where the logs of each rank's last start are, for a handle that outlives AWS Batch's memory."""
     found: dict[str, list[str]] = {}
     for rank, detail in job.ranks.items():
@@ -175,7 +175,7 @@ def _without_stream(detail: Detail, cursor: list[Any], *, settled: bool, ran: bo
     return LogChunk("", cursor, gap=f"AWS Batch names no log stream of it{where}")
 
 
-def _missing(piece: Piece, stream: Stream, *, gone: bool) -> str:
+def _missing(piece: LogLines, stream: StreamName, *, gone: bool) -> str:
     """Why a log will never be complete whose stream CloudWatch does not have."""
     what = "its log was there and is gone" if gone else "its log is not there"
     return f"{what}: {piece.missing} (stream {stream.name} in group {stream.group})"

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...jobs import JobSpec
-from ...jobs.token import Token
+from ...model import JobSpec
+from ...model.token import Token
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
 from ..shell import bare
 from ..shell import piece
-from .settings import Settings
+from .settings import AwsBatchSettings
 
 MARGIN = 60.0
 """Seconds that the service's own time limit gives a start on top of what the sentinel allows it."""
@@ -50,7 +50,7 @@ def request(
     spec: JobSpec,
     token: str,
     *,
-    settings: Settings,
+    settings: AwsBatchSettings,
     not_after: float | None = None,
     definition: str = "",
     targets: Sequence[str] = ("0:",),
@@ -76,14 +76,14 @@ def request(
     }
 
 
-def definition_of(spec: JobSpec, settings: Settings) -> str:
+def definition_of(spec: JobSpec, settings: AwsBatchSettings) -> str:
     """The job definition that a spec asks for; empty if there is none."""
     if "jobDefinition" in spec.options:
         return str(spec.options["jobDefinition"])
     return settings.multinode_job_definition if spec.nodes > 1 else settings.job_definition
 
 
-def queue_of(spec: JobSpec, settings: Settings) -> str:
+def queue_of(spec: JobSpec, settings: AwsBatchSettings) -> str:
     """The queue that a spec asks for."""
     return str(spec.options.get("jobQueue", settings.queue))
 
@@ -115,7 +115,7 @@ _OURS = frozenset(
 """Options that go elsewhere in the request than where they stand, or are merged."""
 
 
-def _share(settings: Settings) -> dict[str, Any]:
+def _share(settings: AwsBatchSettings) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if settings.share_identifier:
         found["shareIdentifier"] = settings.share_identifier
@@ -125,7 +125,7 @@ def _share(settings: Settings) -> dict[str, Any]:
 
 
 def _overrides(
-    spec: JobSpec, token: str, settings: Settings, not_after: float | None, targets: Sequence[str]
+    spec: JobSpec, token: str, settings: AwsBatchSettings, not_after: float | None, targets: Sequence[str]
 ) -> dict[str, Any]:
     consumable = {
         name: value for name, value in spec.options.items() if name == "consumableResourcePropertiesOverride"
@@ -143,7 +143,9 @@ def _overrides(
     }
 
 
-def _container(spec: JobSpec, token: str, settings: Settings, not_after: float | None) -> dict[str, Any]:
+def _container(
+    spec: JobSpec, token: str, settings: AwsBatchSettings, not_after: float | None
+) -> dict[str, Any]:
     given = dict(spec.options.get("containerOverrides", {}))
     resources = [*given.pop("resourceRequirements", []), *_resources(spec)]
     if resources:
@@ -159,7 +161,7 @@ def _container(spec: JobSpec, token: str, settings: Settings, not_after: float |
     }
 
 
-def _workdir(spec: JobSpec, settings: Settings) -> str:
+def _workdir(spec: JobSpec, settings: AwsBatchSettings) -> str:
     return posixpath.join(settings.workdir, spec.workdir or "").rstrip("/")
 
 
@@ -195,11 +197,11 @@ def _tags(spec: JobSpec, token: str) -> dict[str, str]:
     }
 
 
-def _linger(spec: JobSpec, settings: Settings) -> float:
+def _linger(spec: JobSpec, settings: AwsBatchSettings) -> float:
     return settings.linger if spec.nodes > 1 else 0.0
 
 
-def _prelude(spec: JobSpec, settings: Settings) -> str:
+def _prelude(spec: JobSpec, settings: AwsBatchSettings) -> str:
     if spec.nodes == 1:
         return f"{_part('start')}\n{_part('one')}"
     several = _part("several").replace("LINGER", sentinel.seconds(settings.linger))

@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AwsBatchSettings:
     """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
 
     queue: str = ""
@@ -62,7 +62,7 @@ class Settings:
     """Seconds that a main node waits, once its command has ended well, for the other nodes to end by themselves."""
 
 
-SETTINGS = frozenset(each.name for each in fields(Settings))
+SETTINGS = frozenset(each.name for each in fields(AwsBatchSettings))
 
 _TEXT = {
     "queue",
@@ -77,13 +77,13 @@ _TEXT = {
 _SECONDS = {"poll_interval", "find_settle", "log_settle", "linger"}
 
 
-def settings_of(raw: Mapping[str, Any]) -> Settings:
+def settings_of(raw: Mapping[str, Any]) -> AwsBatchSettings:
     """Read the settings. Raises BackendError with one line that says what is wrong."""
     for name, value in raw.items():
         wanted = _fault(name, value)
         if wanted:
             raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
-    settings = Settings(**raw)
+    settings = AwsBatchSettings(**raw)
     for name, arn in settings.secrets.items():
         if not arn.startswith("arn:"):
             # The value itself must not be in an error.
@@ -91,7 +91,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def capabilities(settings: Settings) -> Capabilities:
+def capabilities(settings: AwsBatchSettings) -> Capabilities:
     """What a backend with these settings can do; whether a job may have several nodes, its definition decides."""
     return Capabilities(
         ids_per_poll=IDS,

@@ -15,14 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ...jobs import Handle
-from ...jobs import JobSpec
-from ...jobs import LogChunk
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs.paths import to_bytes
-from ...jobs.paths import utf8
-from ...jobs.token import Token
+from ...model import Handle
+from ...model import JobSpec
+from ...model import LogChunk
+from ...model import Observation
+from ...model import Phase
+from ...model.paths import to_bytes
+from ...model.paths import utf8
+from ...model.token import Token
 from .. import sentinel
 from ..environment import inherited
 from ..environment import job_variables
@@ -37,16 +37,16 @@ from . import capabilities
 from . import processes
 from .channel import Channel
 from .channel import ChannelClosed
+from .crash_recovery import machine
+from .crash_recovery import settle
 from .journal import read
 from .logs import read_log
-from .places import Places
 from .records import folder_of
 from .records import from_wire
 from .records import handle as handle_of
+from .records import JobRecord
 from .records import observe
-from .records import Record
-from .settle import machine
-from .settle import settle
+from .runner_paths import RunnerPaths
 
 START_TIMEOUT = 20.0
 """Seconds that a runner may take to get going."""
@@ -66,7 +66,7 @@ class LocalBackend:
         self._context = context
         self._slots = slots
         self._folder = context.run_dir / context.name
-        self._runs: dict[Path, Run] = {}
+        self._runs: dict[Path, RunnerClient] = {}
         self._changed: Callable[[Collection[str]], None] | None = None
         self._lock = Lock()
         self.capabilities = capabilities({"slots": slots})
@@ -165,14 +165,14 @@ class LocalBackend:
     def _workdir(self, spec: JobSpec) -> str:
         return utf8(self._context.rootdir / (spec.workdir or ""))
 
-    def _run(self, folder: Path) -> Run:
+    def _run(self, folder: Path) -> RunnerClient:
         with self._lock:
             if folder not in self._runs:
-                self._runs[folder] = Run(Places(folder), self._slots, self._changed)
+                self._runs[folder] = RunnerClient(RunnerPaths(folder), self._slots, self._changed)
             return self._runs[folder]
 
-    def _by_run(self, handles: Mapping[str, Handle]) -> dict[Run, list[str]]:
-        found: dict[Run, list[str]] = {}
+    def _by_run(self, handles: Mapping[str, Handle]) -> dict[RunnerClient, list[str]]:
+        found: dict[RunnerClient, list[str]] = {}
         for token, handle in handles.items():
             found.setdefault(self._run(folder_of(handle)), []).append(token)
         return found
@@ -182,16 +182,18 @@ class RunnerFailed(BackendError):
     """A runner that was started has ended at once, as the next one would."""
 
 
-class Run:
+class RunnerClient:
     """One folder of local jobs: its runner where there is one, and else its journal."""
 
-    def __init__(self, places: Places, slots: int, changed: Callable[[Collection[str]], None] | None) -> None:
+    def __init__(
+        self, places: RunnerPaths, slots: int, changed: Callable[[Collection[str]], None] | None
+    ) -> None:
         self.places = places
         self._slots = slots
         self._changed = changed
         self._channel: Channel | None = None
         self._lock = Lock()
-        self._over: dict[str, Record] = {}
+        self._over: dict[str, JobRecord] = {}
         self._was_there = False
         """Whether its folder has ever had a runner."""
 
@@ -207,7 +209,7 @@ class Run:
                 raise BackendError(f"the local runner does not answer, see {self.places.notes}") from None
         raise BackendError(f"the local runner died, see {self.places.notes}")
 
-    def records(self, tokens: Iterable[str]) -> dict[str, Record]:
+    def records(self, tokens: Iterable[str]) -> dict[str, JobRecord]:
         """What is known of these jobs, ends settled even if their runner died. Raises BackendError."""
         tokens = list(tokens)
         found = {token: self._over[token] for token in tokens if token in self._over}
@@ -218,7 +220,7 @@ class Run:
             found.update(fresh)
         return found
 
-    def _fresh(self, tokens: list[str]) -> dict[str, Record]:
+    def _fresh(self, tokens: list[str]) -> dict[str, JobRecord]:
         if not self._reachable():
             written, runner = read(self.places.journal)
             known = {token: written[token] for token in tokens if token in written}
@@ -234,7 +236,7 @@ class Run:
             return {token: written[token] for token in tokens if token in written}
         return {record.token: record for record in map(from_wire, answer["records"])}
 
-    def live(self) -> dict[str, Record]:
+    def live(self) -> dict[str, JobRecord]:
         """All jobs that have not ended. Raises BackendError."""
         if not self._reachable():
             written, _ = read(self.places.journal)

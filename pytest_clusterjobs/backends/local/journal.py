@@ -9,7 +9,7 @@ from typing import Any
 
 from .records import apply
 from .records import Event
-from .records import Record
+from .records import JobRecord
 
 
 class Journal:
@@ -35,9 +35,9 @@ class Journal:
             data = data[os.write(self._fd, data) :]
 
 
-def read(path: Path) -> tuple[dict[str, Record], Event]:
+def read(path: Path) -> tuple[dict[str, JobRecord], Event]:
     """Every job of a journal, and the last runner's own entry (empty without one). A torn line is passed over."""
-    records: dict[str, Record] = {}
+    records: dict[str, JobRecord] = {}
     runner: Event = {}
     try:
         lines = path.read_bytes().split(b"\n")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import codecs
 from typing import Any
 
-from ...jobs import LogChunk
+from ...model import LogChunk
 from ..logfile import Piece
 from ..logfile import read_piece
-from .places import Places
-from .records import Record
+from .records import JobRecord
+from .runner_paths import RunnerPaths
 
 
 def read_log(
-    places: Places, record: Record, node: int, restart: int | None, cursor: Any, tail: int | None
+    places: RunnerPaths, record: JobRecord, node: int, restart: int | None, cursor: Any, tail: int | None
 ) -> LogChunk:
     """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or the cursor's and on from there)."""
     at, offset = cursor if cursor is not None else (record.restarts if restart is None else restart, None)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...jobs.paths import to_bytes
+from ...model.paths import to_bytes
 
 _PR_SET_CHILD_SUBREAPER = 36
 # What Python and the runner ignore would stay ignored in the job.
@@ -88,7 +88,7 @@ def orphans(known: Collection[int]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EnvironmentTag:
     """What tells the processes of one folder's jobs from all others: a variable of their environment."""
 
     prefix: bytes

@@ -11,16 +11,16 @@ from typing import Any
 from urllib.parse import quote
 from urllib.parse import unquote_to_bytes
 
-from ...jobs import Handle
-from ...jobs import NodeState
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import SentinelReport
-from ...jobs import SentinelWord
-from ...jobs import Times
-from ...jobs.paths import legible
-from .places import Places
+from ...model import Handle
+from ...model import NodeState
+from ...model import Observation
+from ...model import Phase
+from ...model import Reason
+from ...model import SentinelReport
+from ...model import SentinelWord
+from ...model import Times
+from ...model.paths import legible
+from .runner_paths import RunnerPaths
 
 QUEUED = "QUEUED"
 RUNNING = "RUNNING"
@@ -37,7 +37,7 @@ Event = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Node:
+class RankRecord:
     """One rank of the last start."""
 
     pid: int
@@ -50,7 +50,7 @@ class Node:
 
 
 @dataclass(slots=True)
-class Record:
+class JobRecord:
     """One job."""
 
     token: str
@@ -65,7 +65,7 @@ class Record:
     restarts: int = 0
     code: int | None = None
     cancelled: bool = False
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[RankRecord] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -73,27 +73,29 @@ class Record:
         return self.ended is not None
 
 
-def apply(records: dict[str, Record], event: Event) -> None:
+def apply(records: dict[str, JobRecord], event: Event) -> None:
     """Fold one event into the records; events of unknown jobs or kinds are passed over."""
     kind = event.get("e")
     if kind == "submit":
         token = event["token"]
-        records.setdefault(token, Record(token, len(records) + 1, event["name"], event["nodes"], event["at"]))
+        records.setdefault(
+            token, JobRecord(token, len(records) + 1, event["name"], event["nodes"], event["at"])
+        )
         return
     record = records.get(event.get("token", ""))
     if record is not None and kind in _FOLDS:
         _FOLDS[kind](record, event)
 
 
-def _start(record: Record, event: Event) -> None:
+def _start(record: JobRecord, event: Event) -> None:
     record.state = RUNNING
     record.why = "" if event["restarts"] == 0 else f"restarted, {event['restarts']} so far"
     record.restarts = event["restarts"]
     record.started = record.started if record.started is not None else event["at"]
-    record.nodes = [Node(pid) for pid in event["pids"]]
+    record.nodes = [RankRecord(pid) for pid in event["pids"]]
 
 
-def _node(record: Record, event: Event) -> None:
+def _node(record: JobRecord, event: Event) -> None:
     node = record.nodes[event["rank"]]
     node.code = event["code"]
     node.ended = event["at"]
@@ -101,13 +103,13 @@ def _node(record: Record, event: Event) -> None:
     node.stopped = event.get("stopped", False)
 
 
-def _stop(record: Record, event: Event) -> None:
+def _stop(record: JobRecord, event: Event) -> None:
     record.state = STOPPING if record.nodes else record.state
     record.why = event["why"]
     record.cancelled = record.cancelled or event.get("cancel", False)
 
 
-def _end(record: Record, event: Event) -> None:
+def _end(record: JobRecord, event: Event) -> None:
     record.state = event["state"]
     record.why = event["why"]
     record.code = event["code"]
@@ -132,24 +134,24 @@ def unpacked(report: list[Any] | None) -> SentinelReport | None:
     return SentinelReport(SentinelWord(word), *rest)
 
 
-def to_wire(record: Record) -> list[Any]:
+def to_wire(record: JobRecord) -> list[Any]:
     """A record as JSON, by position."""
     values = [getattr(record, name) for name in _FIELDS]
     return [*values, [[node.pid, node.code, node.ended, node.report, node.stopped] for node in record.nodes]]
 
 
-def from_wire(values: list[Any]) -> Record:
+def from_wire(values: list[Any]) -> JobRecord:
     """The opposite of :func:`to_wire`."""
     *plain, nodes = values
-    record = Record(**dict(zip(_FIELDS, plain, strict=True)))
-    record.nodes = [Node(*node) for node in nodes]
+    record = JobRecord(**dict(zip(_FIELDS, plain, strict=True)))
+    record.nodes = [RankRecord(*node) for node in nodes]
     return record
 
 
-_FIELDS = tuple(name for name in Record.__slots__ if name != "nodes")
+_FIELDS = tuple(name for name in JobRecord.__slots__ if name != "nodes")
 
 
-def observe(record: Record, places: Places) -> Observation:
+def observe(record: JobRecord, places: RunnerPaths) -> Observation:
     """A record as the rest of the world wants it."""
     return Observation(
         phase=Phase.ENDED if record.over else _PHASES[record.state],
@@ -174,7 +176,7 @@ def observe(record: Record, places: Places) -> Observation:
     )
 
 
-def handle(number: int, token: str, places: Places) -> Handle:
+def handle(number: int, token: str, places: RunnerPaths) -> Handle:
     """What a client gives away for a job; JSON text cannot have every folder as it is."""
     return Handle(str(number), {"folder": quote(os.fsencode(places.folder)), "token": token})
 

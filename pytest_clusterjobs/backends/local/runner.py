@@ -20,18 +20,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...jobs.paths import is_still_at
+from ...model.paths import is_still_at
 from ..environment import inherited
-from . import guardian
+from . import watchdog
+from .crash_recovery import machine
+from .crash_recovery import settle
 from .journal import Journal
 from .journal import read
-from .places import is_ours
-from .places import Places
 from .records import to_wire
-from .scheduler import Scheduler
+from .runner_paths import is_ours
+from .runner_paths import RunnerPaths
+from .scheduler import LocalScheduler
 from .scheduler import too_wide
-from .settle import machine
-from .settle import settle
 
 LINGER = 1.0
 """Seconds without jobs and clients after which the runner ends."""
@@ -72,7 +72,7 @@ class Connection:
 class Runner:
     """The event loop. Nothing in it sleeps, and every end is an event; only its folder's is looked for."""
 
-    def __init__(self, places: Places, slots: int) -> None:
+    def __init__(self, places: RunnerPaths, slots: int) -> None:
         self._places = places
         self._folder = os.open(places.folder, os.O_PATH)
         self._homeless = False
@@ -87,7 +87,7 @@ class Runner:
         self._journal = journal
         self._pidfds: dict[int, tuple[int, str]] = {}
         self._idle_since = time.monotonic()
-        self._scheduler = Scheduler(
+        self._scheduler = LocalScheduler(
             places,
             records,
             journal,
@@ -149,8 +149,8 @@ class Runner:
 
     def _guard(self) -> None:
         """Have a guardian, and another one should it be killed."""
-        pid, self._lifeline = guardian.start(self._places.mark)
-        self._longest_grace = guardian.DEFAULT_GRACE
+        pid, self._lifeline = watchdog.start(self._places.mark)
+        self._longest_grace = watchdog.DEFAULT_GRACE
         pidfd = os.pidfd_open(pid)
 
         def again() -> None:
@@ -329,7 +329,7 @@ def main(folder: str, slots: str) -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
-    places = Places(Path(folder))
+    places = RunnerPaths(Path(folder))
     places.make()
     lock = places.lock()
     if lock is None:

@@ -15,11 +15,11 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from ...jobs import SentinelReport
-from ...jobs import SentinelWord
-from ...jobs.paths import legible
-from ...jobs.paths import utf8
-from ...jobs.token import nonce
+from ...model import SentinelReport
+from ...model import SentinelWord
+from ...model.paths import legible
+from ...model.paths import utf8
+from ...model.token import nonce
 from .. import sentinel
 from ..environment import node_variables
 from ..logfile import read_piece
@@ -27,14 +27,14 @@ from ..protocol import BackendError
 from . import processes
 from .clock import SteadyClock
 from .journal import Journal
-from .places import Places
 from .ports import Ports
 from .records import apply
 from .records import CANCELLED
 from .records import ENDED
 from .records import Event
+from .records import JobRecord
 from .records import packed
-from .records import Record
+from .runner_paths import RunnerPaths
 
 FOLLOW_GRACE = 10.0
 """Seconds that the other nodes have to end by themselves after the main node ended cleanly."""
@@ -46,10 +46,10 @@ TAIL_BYTES = 16384
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class ScheduledJob:
     """A job that has not ended, with what the journal must not hold."""
 
-    record: Record
+    record: JobRecord
     argv: list[str]
     env: dict[str, str]
     grace: float
@@ -66,7 +66,7 @@ class Job:
     sweeping: bool = False
 
 
-class Scheduler:
+class LocalScheduler:
     """All jobs of one runner.
 
     ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends; ``told`` hears of every
@@ -75,8 +75,8 @@ class Scheduler:
 
     def __init__(
         self,
-        places: Places,
-        records: dict[str, Record],
+        places: RunnerPaths,
+        records: dict[str, JobRecord],
         journal: Journal,
         *,
         slots: int,
@@ -85,7 +85,7 @@ class Scheduler:
         told: Callable[[float], None],
     ) -> None:
         self.records = records
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, ScheduledJob] = {}
         self.changed: set[str] = set()
         self.own: set[int] = set()
         """Children of this process that are no job's."""
@@ -95,7 +95,7 @@ class Scheduler:
         self._watch = watch
         self._told = told
         self._free = self.slots = slots
-        self._queue: deque[Job] = deque()
+        self._queue: deque[ScheduledJob] = deque()
         self._ports = Ports()
         self._clock = SteadyClock()
         self._alarms: list[tuple[float, int, Callable[[], None]]] = []
@@ -106,13 +106,13 @@ class Scheduler:
 
     # What clients ask for
 
-    def submit(self, message: dict[str, Any]) -> Record:
+    def submit(self, message: dict[str, Any]) -> JobRecord:
         """Take a job on, or find the one that has its token already."""
         token = message["token"]
         if token not in self.records:
             parts = [message[key] for key in _JOB_KEYS]
             self._note("submit", token, name=message["name"], nodes=message["nodes"])
-            job = Job(self.records[token], *parts)
+            job = ScheduledJob(self.records[token], *parts)
             self.jobs[token] = job
             self._told(job.grace)
             self._queue.append(job)
@@ -156,7 +156,7 @@ class Scheduler:
             self._free -= job.record.width
             self._start(job, 0)
 
-    def _start(self, job: Job, restarts: int) -> None:
+    def _start(self, job: ScheduledJob, restarts: int) -> None:
         job.failed, job.stopping, job.dismissed = None, False, frozenset()
         if job.not_after is not None and time.time() > job.not_after:
             self._too_late(job, restarts)
@@ -170,7 +170,7 @@ class Scheduler:
         if failed := [each for each in started if isinstance(each, SentinelReport)]:
             self._not_started(job, failed)
 
-    def _spawn(self, job: Job, rank: int, restarts: int) -> int | SentinelReport:
+    def _spawn(self, job: ScheduledJob, rank: int, restarts: int) -> int | SentinelReport:
         """Start one node: its pid, or why it cannot be; whatever is wrong with one job, the others go on."""
         try:
             return self._spawned(job, rank, restarts)
@@ -180,7 +180,7 @@ class Scheduler:
                 SentinelWord.START_FAILED, rank, 126, restarts, begun=False, note=legible(words)
             )
 
-    def _spawned(self, job: Job, rank: int, restarts: int) -> int:
+    def _spawned(self, job: ScheduledJob, rank: int, restarts: int) -> int:
         """The pid of a node that runs and is watched."""
         token, width = job.record.token, job.record.width
         job.port = job.port or self._ports.reserve(token)
@@ -202,7 +202,7 @@ class Scheduler:
             raise
         return pid
 
-    def _not_started(self, job: Job, reports: list[SentinelReport]) -> None:
+    def _not_started(self, job: ScheduledJob, reports: list[SentinelReport]) -> None:
         for report in reports:
             self._put_report(job, report)
             self._note("node", job.record.token, rank=report.node, code=126, report=packed(report))
@@ -219,7 +219,7 @@ class Scheduler:
             path.write_text("127.0.0.1\n" * nodes)
         return path
 
-    def _too_late(self, job: Job, restarts: int) -> None:
+    def _too_late(self, job: ScheduledJob, restarts: int) -> None:
         token = job.record.token
         self._note("start", token, restarts=restarts, pids=[0] * job.record.width)
         for rank in range(job.record.width):
@@ -252,36 +252,36 @@ class Scheduler:
             restarts = job.record.restarts
             self._after(FOLLOW_GRACE, lambda: self._dismiss(job, restarts))
 
-    def _put_report(self, job: Job, report: SentinelReport) -> None:
+    def _put_report(self, job: ScheduledJob, report: SentinelReport) -> None:
         """Speak in the place of a sentinel that could not be started."""
         log = self._places.log(job.record.token, report.node, report.restarts)
         with suppress(OSError):
             processes.append(log, f"{sentinel.line(job.record.token, report)}\n".encode())
 
-    def _report(self, job: Job, rank: int) -> SentinelReport | None:
+    def _report(self, job: ScheduledJob, rank: int) -> SentinelReport | None:
         token = job.record.token
         return read_report(self._places, token, rank, job.record.restarts)
 
-    def _dismiss(self, job: Job, restarts: int) -> None:
+    def _dismiss(self, job: ScheduledJob, restarts: int) -> None:
         if job.record.over or job.stopping or job.record.restarts != restarts or not job.live:
             return
         job.dismissed = frozenset(job.live.values())
         self._note("stop", job.record.token, why="the main node has ended")
         self._stop(job)
 
-    def _stop(self, job: Job) -> None:
+    def _stop(self, job: ScheduledJob) -> None:
         job.stopping = True
         for pid in job.live:
             processes.send(pid, signal.SIGTERM)
         pids = list(job.live)
         self._after(job.grace + STOP_SLACK, lambda: self._kill(job, pids))
 
-    def _kill(self, job: Job, pids: list[int]) -> None:
+    def _kill(self, job: ScheduledJob, pids: list[int]) -> None:
         for pid in pids:
             if pid in job.live:
                 processes.send(pid, signal.SIGKILL)
 
-    def _start_over(self, job: Job) -> None:
+    def _start_over(self, job: ScheduledJob) -> None:
         """All nodes of a start have ended: end the job or start it again, once nothing of it is left."""
         if all(node.report and node.report[0] == SentinelWord.EXITED for node in job.record.nodes):
             self._sweep_soon()
@@ -293,7 +293,7 @@ class Scheduler:
         else:
             self._conclude(job)
 
-    def recheck(self, job: Job, number: int = 0) -> None:
+    def recheck(self, job: ScheduledJob, number: int = 0) -> None:
         """Conclude a job whose leftovers are gone by now; signal them if ``number`` is set."""
         if job.sweeping and not job.record.over and not self._strays(job, number):
             self._conclude(job)
@@ -305,7 +305,7 @@ class Scheduler:
         for job in [job for job in self.jobs.values() if job.sweeping]:
             self.recheck(job)
 
-    def _strays(self, job: Job, number: int) -> list[int]:
+    def _strays(self, job: ScheduledJob, number: int) -> list[int]:
         token = job.record.token
         strays = [pid for pid in self._orphans() if self._places.mark.token(pid) == token]
         for pid in strays:
@@ -316,7 +316,7 @@ class Scheduler:
     def _orphans(self) -> list[int]:
         return processes.orphans({pid for job in self.jobs.values() for pid in job.live} | self.own)
 
-    def _conclude(self, job: Job) -> None:
+    def _conclude(self, job: ScheduledJob) -> None:
         job.sweeping = False
         record = job.record
         if job.port:
@@ -333,7 +333,7 @@ class Scheduler:
         self._free += record.width
         self._fill()
 
-    def _end(self, job: Job, state: str, why: str, code: int | None) -> None:
+    def _end(self, job: ScheduledJob, state: str, why: str, code: int | None) -> None:
         self._note("end", job.record.token, state=state, why=why, code=code)
         del self.jobs[job.record.token]
 
@@ -378,7 +378,7 @@ def too_wide(nodes: int, slots: int) -> str:
     )
 
 
-def read_report(places: Places, token: str, rank: int, restart: int) -> SentinelReport | None:
+def read_report(places: RunnerPaths, token: str, rank: int, restart: int) -> SentinelReport | None:
     """The sentinel's own line, from the end of a node's log."""
     try:
         piece = read_piece(places.log(token, rank, restart), tail=TAIL_BYTES)

@@ -17,9 +17,9 @@ from string import ascii_lowercase
 from string import ascii_uppercase
 from string import digits
 
-from ...jobs import JobSpec
-from ...jobs.token import nonce
-from ...jobs.token import STAND_IN
+from ...model import JobSpec
+from ...model.token import nonce
+from ...model.token import STAND_IN
 from ..shell import bare
 
 MAX_BYTES = 3072

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ...jobs import SentinelReport
-from ...jobs import SentinelWord
-from ...jobs.token import nonce
+from ...model import SentinelReport
+from ...model import SentinelWord
+from ...model.token import nonce
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\-_])")
 _MARK = re.compile(

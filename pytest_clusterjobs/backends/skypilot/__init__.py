@@ -17,7 +17,7 @@ from .options import REFUSED
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
-    from ...jobs import JobSpec
+    from ...model import JobSpec
     from .client import SkyPilotBackend
 
 NO_SKYPILOT = "the backend skypilot needs SkyPilot: pip install 'pytest-clusterjobs[skypilot]'"

@@ -10,19 +10,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...jobs import JobSpec
-from ...jobs.token import STAND_IN
+from ...model import JobSpec
+from ...model.token import STAND_IN
 from ..protocol import BackendError
 from .options import IN_CLUSTER
 from .options import merged
 from .options import OPTIONS
 from .options import problems as option_problems
-from .settings import Settings
+from .settings import SkyPilotSettings
 from .task import accelerator
 from .task import task
 
 
-def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
+def problems(spec: JobSpec, settings: SkyPilotSettings) -> Iterator[str]:
     """What of this spec SkyPilot would refuse, or could not do, one line each."""
     wrong = [
         *_of_fragment(settings.task, settings, "task in the site settings"),
@@ -50,7 +50,7 @@ def problems(spec: JobSpec, settings: Settings) -> Iterator[str]:
 
 
 def _of_fragment(
-    fragment: Mapping[str, Any], settings: Settings, where: str = "options.skypilot"
+    fragment: Mapping[str, Any], settings: SkyPilotSettings, where: str = "options.skypilot"
 ) -> Iterator[str]:
     yield from option_problems(fragment, where)
     if settings.cluster is not None:
@@ -61,7 +61,7 @@ def _of_fragment(
 
 @cache
 def _refusal(config: str) -> str:
-    from .kinds import ManagedJobs
+    from .modes import ManagedJobs
     from .sdk import Sky
 
     try:

@@ -12,16 +12,16 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from ...jobs import Handle
-from ...jobs import JobSpec
-from ...jobs import LogChunk
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import Times
-from ...jobs.token import nonce
-from ...jobs.token import run_of
-from ...jobs.token import run_prefix
+from ...model import Handle
+from ...model import JobSpec
+from ...model import LogChunk
+from ...model import Observation
+from ...model import Phase
+from ...model import Reason
+from ...model import Times
+from ...model.token import nonce
+from ...model.token import run_of
+from ...model.token import run_prefix
 from ..environment import secrets_of
 from ..limits import refuse
 from ..protocol import BackendContext
@@ -30,23 +30,23 @@ from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import Unknown
-from .kinds import kind_of
-from .kinds import NotUp
 from .logs import chunk
 from .logs import failed_starts
 from .logs import of_rank
+from .modes import kind_of
+from .modes import NotUp
 from .observe import fault_of
 from .observe import is_explained
 from .observe import is_over
 from .observe import without_clocks
+from .sdk import QueuedJob
 from .sdk import Request
-from .sdk import Row
 from .sdk import Sky
 from .settings import capabilities
-from .settings import Settings
+from .settings import SkyPilotSettings
 from .task import shown
 from .task import task
-from .watcher import Known
+from .watcher import WatchedJob
 from .watcher import Watcher
 
 DAY = 86_400.0
@@ -65,14 +65,14 @@ UNBORN = "INIT"
 class SkyPilotBackend:
     """Jobs of one API server: managed ones, or those of one cluster."""
 
-    def __init__(self, context: BackendContext, settings: Settings) -> None:
+    def __init__(self, context: BackendContext, settings: SkyPilotSettings) -> None:
         self._context = context
         self._settings = settings
         late_patience = settings.find_settle + max(60.0, 3.0 * settings.poll_interval)
         self._sky = Sky(kind_of(settings), settings.answer_timeout, late_patience)
         self._watcher = Watcher(self._sky, settings.teardown)
         self._launched: dict[str, Handle] = {}
-        self._last: dict[str, tuple[Row, float]] = {}
+        self._last: dict[str, tuple[QueuedJob, float]] = {}
         """How each job was when it was last seen, and when, in monotonic seconds."""
         self._failed: dict[str, float] = {}
         """Since when the launch of a token is known to have failed, in monotonic seconds."""
@@ -141,9 +141,11 @@ class SkyPilotBackend:
         row, _ = self._last.get(token, (None, 0.0))
         return row is not None and row.status == UNBORN
 
-    def _of_jobs(self, handles: Mapping[str, Handle], rows: Mapping[str, Row]) -> dict[str, Observation]:
+    def _of_jobs(
+        self, handles: Mapping[str, Handle], rows: Mapping[str, QueuedJob]
+    ) -> dict[str, Observation]:
         """What is to be said of each job now; of some, nothing."""
-        jobs = [Known(token, _completed(handles[token], row), row) for token, row in rows.items()]
+        jobs = [WatchedJob(token, _completed(handles[token], row), row) for token, row in rows.items()]
         with ThreadPoolExecutor(READERS) as pool:
             answers = dict(zip(rows, pool.map(self._watcher.observe, jobs), strict=True))
         seen = {token: observation for token, observation in answers.items() if observation is not None}
@@ -151,7 +153,7 @@ class SkyPilotBackend:
         return seen
 
     def _of_launches(
-        self, handles: Mapping[str, Handle], rows: Mapping[str, Row], requests: Mapping[str, Request]
+        self, handles: Mapping[str, Handle], rows: Mapping[str, QueuedJob], requests: Mapping[str, Request]
     ) -> dict[str, Observation]:
         """Of launches that have no job yet, or one that may never be born: whether they will have one."""
         seen = {
@@ -163,9 +165,9 @@ class SkyPilotBackend:
             token: each for token, each in seen.items() if each.phase is not Phase.ABSENT or token not in rows
         }
 
-    def _rows(self, tokens: Iterable[str]) -> dict[str, Row]:
+    def _rows(self, tokens: Iterable[str]) -> dict[str, QueuedJob]:
         """The job of each token. A younger one with the same name is a twin, and is ended."""
-        found: dict[str, Row] = {}
+        found: dict[str, QueuedJob] = {}
         twins = []
         for prefix, group in groupby(sorted(tokens), key=_prefix_of):
             wanted = set(group)
@@ -178,7 +180,7 @@ class SkyPilotBackend:
         self._last.update((token, (row, now)) for token, row in found.items())
         return found
 
-    def _price(self, seen: dict[str, Observation], rows: Mapping[str, Row]) -> None:
+    def _price(self, seen: dict[str, Observation], rows: Mapping[str, QueuedJob]) -> None:
         """Say what the jobs have cost that have ended. That nobody knows is no reason to wait."""
         ended = {token: each for token, each in seen.items() if each.phase is Phase.ENDED}
         if not ended:
@@ -190,11 +192,11 @@ class SkyPilotBackend:
                 (token, replace(each, cost=costs.get(rows[token].bill))) for token, each in ended.items()
             )
 
-    def _cancel_again(self, rows: Mapping[str, Row]) -> None:
+    def _cancel_again(self, rows: Mapping[str, QueuedJob]) -> None:
         deaf = (row for token, row in rows.items() if token in self._doomed and not row.is_ending)
         self._sky.cancel(sorted(row.job_id for row in deaf))
 
-    def _end_twins(self, rows: Sequence[Row]) -> None:
+    def _end_twins(self, rows: Sequence[QueuedJob]) -> None:
         new = [row.job_id for row in rows if not row.is_terminal and row.job_id not in self._twins]
         if new:
             self._sky.cancel(new)
@@ -246,7 +248,7 @@ class SkyPilotBackend:
         gap = fault_of(text, nonce(token), node) if over and exists and not is_explained(row) else ""
         return chunk(without_clocks(text), cursor=cursor, tail=tail, complete=over, gap=gap)
 
-    def _row_of(self, token: str) -> Row | None:
+    def _row_of(self, token: str) -> QueuedJob | None:
         """The job of a token, as it was a moment ago; one that has ended stays so."""
         row, at = self._last.get(token, (None, 0.0))
         if row is not None and (row.is_terminal or time.monotonic() - at < self._settings.poll_interval):
@@ -309,11 +311,11 @@ class SkyPilotBackend:
         """See :class:`Backend`."""
 
 
-def _completed(handle: Handle, row: Row) -> Handle:
+def _completed(handle: Handle, row: QueuedJob) -> Handle:
     return handle if handle.job_id is not None else replace(handle, job_id=str(row.job_id))
 
 
-def _of_row(row: Row) -> Handle:
+def _of_row(row: QueuedJob) -> Handle:
     return Handle(str(row.job_id), {"token": row.name, "nodes": row.nodes})
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ...jobs import LogChunk
+from ...model import LogChunk
 
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 _PREFIX = re.compile(

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 
-from ...jobs import LIMITS
-from ...jobs import NodeState
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import SentinelReport
-from ...jobs import Times
+from ...model import LIMITS
+from ...model import NodeState
+from ...model import Observation
+from ...model import Phase
+from ...model import Reason
+from ...model import SentinelReport
+from ...model import Times
 from .. import sentinel
 from .logs import lines
 from .logs import rank_of
 from .logs import without_others
-from .sdk import Row
+from .sdk import QueuedJob
 from .states import hint_of
 from .states import phase_of
 from .states import TORN_DOWN
@@ -38,7 +38,7 @@ SKEW = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RankReports:
     """What the ranks of one start said of themselves, by rank. Times are seconds since the epoch, by the nodes' clocks."""
 
     reports: Mapping[int, SentinelReport] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class Said:
     """Of a rank without a report: why its log does not tell."""
 
 
-def said(text: str, mark: str, ranks: int) -> Said:
+def said(text: str, mark: str, ranks: int) -> RankReports:
     """Read it out of the log of a start that is over; the last word of each rank on itself counts."""
     own = {rank: without_others(text, rank) for rank in range(ranks)}
     marks = {rank: sentinel.read(log, mark, rank) for rank, log in own.items()}
     silent = {rank: found for rank, found in marks.items() if found.report is None}
     faults = {rank: fault for rank in silent if (fault := fault_of(own[rank], mark, rank))}
-    return Said(
+    return RankReports(
         {rank: found.report for rank, found in marks.items() if found.report is not None},
         _clocks(own, mark, "began"),
         _clocks(own, mark, "ended"),
@@ -103,19 +103,19 @@ def without_clocks(text: str) -> str:
     return "".join(line for line in lines(text) if not _CLOCK.match(line))
 
 
-def is_over(row: Row, now: float, teardown: float) -> bool:
+def is_over(row: QueuedJob, now: float, teardown: float) -> bool:
     """Whether a job has come to its end: its state says so, and its cluster is gone or should be (``now`` is of the epoch)."""
     if phase_of(row.status) is not Phase.ENDED:
         return False
     return row.schedule_state in ("", TORN_DOWN) or now - (row.ended or 0.0) >= teardown
 
 
-def is_explained(row: Row) -> bool:
+def is_explained(row: QueuedJob) -> bool:
     """Whether SkyPilot's state of an ended job says why there may be no word of its ranks."""
     return hint_of(row.status, started=row.started is not None) not in (None, Reason.UNKNOWN)
 
 
-def observe_live(row: Row) -> Observation:
+def observe_live(row: QueuedJob) -> Observation:
     """What the queue says of a job that has not ended."""
     return Observation(
         phase_of(row.status),
@@ -126,7 +126,9 @@ def observe_live(row: Row) -> Observation:
     )
 
 
-def observe_end(row: Row, words: Said, *, ranks: int, limit: SentinelReport | None) -> Observation:
+def observe_end(
+    row: QueuedJob, words: RankReports, *, ranks: int, limit: SentinelReport | None
+) -> Observation:
     """How a job ended. ``limit`` is the first word of a sentinel that a limit struck, in whichever start."""
     by_rank = {rank: report for rank, report in words.reports.items() if rank < ranks}
     if limit is not None:
@@ -167,7 +169,7 @@ def first_limit(reports: Iterable[SentinelReport]) -> SentinelReport | None:
     return next((report for report in reports if report.word in LIMITS), None)
 
 
-def _times(row: Row, words: Said, ranks: int) -> Times:
+def _times(row: QueuedJob, words: RankReports, ranks: int) -> Times:
     """By the nodes' clocks where every rank tells; the first of several starts is known to SkyPilot only."""
     started, ended = row.started, row.ended
     if len(words.began) >= ranks and not row.recoveries:
@@ -181,7 +183,7 @@ def _near(moment: float, known: float | None) -> float | None:
     return moment if known is not None and abs(moment - known) < SKEW else known
 
 
-def _state(row: Row) -> str:
+def _state(row: QueuedJob) -> str:
     return row.status if row.schedule_state in ("", "ALIVE") else f"{row.status} ({row.schedule_state})"
 
 

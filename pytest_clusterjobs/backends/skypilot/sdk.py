@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 from typing import TypeVar
 
-from ...jobs import Phase
+from ...model import Phase
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
-from .kinds import Kind
-from .late import LateLaunches
+from .late_launches import LateLaunches
+from .modes import Kind
 from .project import settle
 from .states import LIVE_REQUESTS
 from .states import phase_of
@@ -80,7 +80,7 @@ class NoAnswer(BackendError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueuedJob:
     """One job as the queue shows it. Times are seconds since the epoch."""
 
     job_id: int
@@ -195,7 +195,7 @@ class Sky:
             return str(error) or "it failed without a word"
         return ""
 
-    def queue(self, name: str, *, live: bool = False) -> list[Row]:
+    def queue(self, name: str, *, live: bool = False) -> list[QueuedJob]:
         """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises NotUp, BackendError."""
         rows = self._call(lambda: [_row(each) for each in self._kind.queue(self._sky, name, live)])
         return sorted((row for row in rows if name in row.name), key=lambda row: row.job_id)
@@ -300,10 +300,10 @@ def _imported() -> Any:
     return sky
 
 
-def _row(record: Any) -> Row:
+def _row(record: Any) -> QueuedJob:
     """A job of either kind: that of a cluster has no schedule, no recoveries and no words."""
     status = record.status
-    return Row(
+    return QueuedJob(
         job_id=int(record.job_id),
         name=str(record.job_name),
         status=getattr(status, "value", None) or str(status),

@@ -28,7 +28,7 @@ class OneCluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SkyPilotSettings:
     """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
 
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -50,22 +50,24 @@ class Settings:
     """Seconds within which the API server has to have answered."""
 
 
-SETTINGS = frozenset(each.name for each in fields(Settings))
+SETTINGS = frozenset(each.name for each in fields(SkyPilotSettings))
 
 _NAME = re.compile(r"[a-z]([a-z0-9.-]*[a-z0-9])?")
 _SECONDS = {"poll_interval", "find_settle", "teardown", "answer_timeout"}
 
 
-def settings_of(raw: Mapping[str, Any]) -> Settings:
+def settings_of(raw: Mapping[str, Any]) -> SkyPilotSettings:
     """Read the settings. Raises BackendError with one line that says what is wrong."""
     _refuse(raw, _fault)
-    settings = Settings(**{**raw, "cluster": _cluster_of(raw["cluster"]) if "cluster" in raw else None})
+    settings = SkyPilotSettings(
+        **{**raw, "cluster": _cluster_of(raw["cluster"]) if "cluster" in raw else None}
+    )
     if (settings.mode == "cluster") != (settings.cluster is not None):
         raise BackendError("mode = 'cluster' and cluster = {name = NAME} go together")
     return settings
 
 
-def capabilities(settings: Settings) -> Capabilities:
+def capabilities(settings: SkyPilotSettings) -> Capabilities:
     """What a backend with these settings can do."""
     one = settings.cluster
     return Capabilities(

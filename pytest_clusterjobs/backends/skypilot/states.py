@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...jobs import Phase
-from ...jobs import Reason
+from ...model import Phase
+from ...model import Reason
 
 PHASES: Mapping[str, Phase] = {
     "PENDING": Phase.PENDING,

@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from ...jobs import JobSpec
-from ...jobs.token import nonce
+from ...model import JobSpec
+from ...model.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
 from ..shell import bare
 from ..shell import piece
 from .options import merged
-from .settings import Settings
+from .settings import SkyPilotSettings
 
 GIB = 1 << 30
 
@@ -30,7 +30,7 @@ def task(
     spec: JobSpec,
     token: str,
     *,
-    settings: Settings,
+    settings: SkyPilotSettings,
     rootdir: Path,
     not_after: float | None = None,
 ) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def accelerator(resources: Mapping[str, Any]) -> str:
     return named.partition(":")[0] if isinstance(named, str) else ""
 
 
-def _run(spec: JobSpec, token: str, settings: Settings, not_after: float | None) -> str:
+def _run(spec: JobSpec, token: str, settings: SkyPilotSettings, not_after: float | None) -> str:
     """The sentinel's command line; SkyPilot has bash run it on every node, in the task's ``workdir``."""
     words = sentinel.argv(
         spec,
@@ -122,7 +122,7 @@ def _run(spec: JobSpec, token: str, settings: Settings, not_after: float | None)
     return f"exec /bin/bash -p {shlex.join(words[1:])}"
 
 
-def _prelude(spec: JobSpec, token: str, settings: Settings) -> str:
+def _prelude(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:
     parts = [_part("node"), _part("again" if spec.max_restarts else "once")]
     home = settings.state_dir
     state = f'"$HOME"/{shlex.quote(home[2:])}' if home.startswith("~/") else shlex.quote(home)

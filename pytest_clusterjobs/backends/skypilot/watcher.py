@@ -10,30 +10,30 @@ from dataclasses import fields
 from dataclasses import replace
 from typing import Any
 
-from ...jobs import Handle
-from ...jobs import Observation
-from ...jobs import SentinelReport
-from ...jobs import SentinelWord
-from ...jobs.token import nonce
+from ...model import Handle
+from ...model import Observation
+from ...model import SentinelReport
+from ...model import SentinelWord
+from ...model.token import nonce
 from ..protocol import BackendError
 from .observe import first_limit
 from .observe import is_over
 from .observe import limits_in
 from .observe import observe_end
 from .observe import observe_live
-from .observe import Said
+from .observe import RankReports
 from .observe import said
-from .sdk import Row
+from .sdk import QueuedJob
 from .sdk import Sky
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class WatchedJob:
     """A job and what is known of it."""
 
     token: str
     handle: Handle
-    row: Row
+    row: QueuedJob
 
     @property
     def ranks(self) -> int:
@@ -66,7 +66,7 @@ class Watcher:
         self._unread: dict[str, float] = {}
         """Since when the log of an ended job could not be read, in monotonic seconds, by token."""
 
-    def observe(self, job: Known) -> Observation | None:
+    def observe(self, job: WatchedJob) -> Observation | None:
         """What is to be said of a job; ``None`` if its log cannot be read now, or its cluster is still going down.
 
         Such a job runs no more, and no limit of a running one is to strike it.
@@ -83,12 +83,14 @@ class Watcher:
             if time.monotonic() - since < self._teardown:
                 return None
             # Its log is not to be had any more.
-            nothing = Said(unread=dict.fromkeys(range(job.ranks), f"SkyPilot does not give its log: {error}"))
+            nothing = RankReports(
+                unread=dict.fromkeys(range(job.ranks), f"SkyPilot does not give its log: {error}")
+            )
             end = observe_end(job.row, nothing, ranks=job.ranks, limit=job.limit)
             return replace(end, handle=job.handle, log_complete=False)
         return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
 
-    def _observe_live(self, job: Known) -> Observation:
+    def _observe_live(self, job: WatchedJob) -> Observation:
         """A job that has not ended. One that begins again after a limit is ended: SkyPilot takes that for a failure."""
         handle = job.handle
         if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
@@ -103,14 +105,14 @@ class Watcher:
                 self._sky.cancel([job.row.job_id])
         return replace(observe_live(job.row), handle=handle)
 
-    def _words(self, job: Known) -> Said:
+    def _words(self, job: WatchedJob) -> RankReports:
         """What the ranks of the last start said of themselves."""
         if job.row.started is None:
-            return Said()
+            return RankReports()
         mark = nonce(job.token)
         return said(self._sky.log(job.row.job_id, only=mark), mark, job.ranks)
 
-    def _earlier_limit(self, job: Known) -> SentinelReport | None:
+    def _earlier_limit(self, job: WatchedJob) -> SentinelReport | None:
         """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
         if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
             return None

@@ -16,7 +16,7 @@ from .options import OWN
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
-    from ...jobs import JobSpec
+    from ...model import JobSpec
     from .client import SlurmBackend
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...jobs import Handle
-from ...jobs import JobSpec
-from ...jobs import LogChunk
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs.token import run_of
+from ...model import Handle
+from ...model import JobSpec
+from ...model import LogChunk
+from ...model import Observation
+from ...model import Phase
+from ...model.token import run_of
 from ..environment import secrets_of
 from ..protocol import BackendContext
 from ..protocol import BackendError
@@ -29,22 +29,22 @@ from . import queue
 from .commands import NoAccounting
 from .logs import read_log
 from .observe import from_record
-from .observe import Known
+from .observe import KnownJob
 from .observe import observe_end
 from .observe import observe_held
 from .observe import observe_live
 from .places import checked
 from .places import JobFolder
 from .places import write
-from .queue import Row
+from .queue import QueueRow
+from .records import EndRecord
 from .records import read_record
-from .records import Record
 from .script import shape_of
 from .script import Submission
 from .script import submission
 from .settings import capabilities
-from .settings import Settings
 from .settings import SETTLE
+from .settings import SlurmSettings
 from .states import is_held_after_failure
 
 CANCELS = 500
@@ -60,7 +60,7 @@ OUTAGE = 10.0
 class SlurmBackend:
     """Jobs of one cluster."""
 
-    def __init__(self, context: BackendContext, settings: Settings) -> None:
+    def __init__(self, context: BackendContext, settings: SlurmSettings) -> None:
         self._context = context
         self._settings = settings
         root = context.run_dir / context.name if settings.folder is None else settings.folder / context.run_id
@@ -152,7 +152,9 @@ class SlurmBackend:
                 seen[token] = found
         return seen
 
-    def _observe(self, token: str, handle: Handle, row: Row | None, *, answered: bool) -> Observation | None:
+    def _observe(
+        self, token: str, handle: Handle, row: QueueRow | None, *, answered: bool
+    ) -> Observation | None:
         job = _known(token, handle)
         if token in self._given_up:
             return self._given_up[token]
@@ -180,7 +182,7 @@ class SlurmBackend:
         whole = record.ended is not None or self._has_settled(token, row)
         return replace(found, log_complete=whole)
 
-    def _give_up(self, job: Known, row: Row, record: Record) -> Observation:
+    def _give_up(self, job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
         """End a job that Slurm holds since it could not be begun; next time, if Slurm does not do that now."""
         try:
             commands.scancel([row.job_id])
@@ -194,14 +196,14 @@ class SlurmBackend:
         with suppress(BackendError):
             commands.scancel([job_id])
 
-    def _has_settled(self, token: str, row: Row | None) -> bool:
+    def _has_settled(self, token: str, row: QueueRow | None) -> bool:
         """Whether an end without a last word of the batch script is so old that no file will turn up any more."""
         now = time.monotonic()
         if now - self._ended.setdefault(token, now) >= SETTLE - 1.0:
             return True
         return row is not None and (not row.nodes or time.time() - (row.ended or 0.0) >= LONG_AGO)
 
-    def _accounted(self, missing: Mapping[str, str]) -> dict[str, Row] | None:
+    def _accounted(self, missing: Mapping[str, str]) -> dict[str, QueueRow] | None:
         """Those of these jobs that are in the accounts; ``None`` if the accounts do not answer now."""
         try:
             rows = queue.accounted(missing.values())
@@ -300,12 +302,12 @@ def _handle(token: str, job_id: str, folder: JobFolder, ranks: int, restarts: in
     return Handle(job_id, data)
 
 
-def _known(token: str, handle: Handle) -> Known:
+def _known(token: str, handle: Handle) -> KnownJob:
     data = handle.data
-    return Known(token, JobFolder(Path(data["folder"])), data["nodes"], data["restarts"] > 0)
+    return KnownJob(token, JobFolder(Path(data["folder"])), data["nodes"], data["restarts"] > 0)
 
 
-def _may_be_queued_for_nothing(row: Row) -> bool:
+def _may_be_queued_for_nothing(row: QueueRow) -> bool:
     return row.phase is Phase.PENDING and row.restarts > 0
 
 
@@ -313,7 +315,7 @@ def _numbers(handles: Mapping[str, Handle]) -> dict[str, str]:
     return {token: handle.job_id for token, handle in handles.items() if handle.job_id is not None}
 
 
-def _named(numbers: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, Row]:
+def _named(numbers: Mapping[str, str], rows: Mapping[str, QueueRow]) -> dict[str, QueueRow]:
     """The rows by token, of those jobs whose name is the token: numbers are given out again."""
     found = {token: rows[number] for token, number in numbers.items() if number in rows}
     return {token: row for token, row in found.items() if row.name == token}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from ...jobs.paths import to_bytes
+from ...model.paths import to_bytes
 from ..environment import inherited
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected

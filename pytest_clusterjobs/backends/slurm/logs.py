@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Any
 
-from ...jobs import LogChunk
+from ...model import LogChunk
 from ..logfile import Piece
 from ..logfile import read_piece
 from ..protocol import BackendError

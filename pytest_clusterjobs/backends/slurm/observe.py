@@ -6,21 +6,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...jobs import Handle
-from ...jobs import NodeState
-from ...jobs import Observation
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import SentinelWord
-from ...jobs import Times
+from ...model import Handle
+from ...model import NodeState
+from ...model import Observation
+from ...model import Phase
+from ...model import Reason
+from ...model import SentinelWord
+from ...model import Times
+from .launcher_output import LauncherOutput
+from .launcher_output import what_was_said
 from .places import JobFolder
-from .queue import Row
+from .queue import QueueRow
 from .records import changed
+from .records import EndRecord
 from .records import nodes_of
 from .records import read_record
-from .records import Record
-from .said import Said
-from .said import what_was_said
 from .states import end_hint
 from .states import is_suspended
 from .states import pending_hint
@@ -35,7 +35,7 @@ _NO_FOLDER = "the batch script could not be started: is the job's folder there, 
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownJob:
     """What a handle says of a job."""
 
     token: str
@@ -44,13 +44,13 @@ class Known:
     may_restart: bool
 
 
-def known_of(handle: Handle, token: str) -> Known:
+def known_of(handle: Handle, token: str) -> KnownJob:
     """What is needed of a handle."""
     data = handle.data
-    return Known(token, JobFolder(Path(data["folder"])), int(data["nodes"]), bool(data["restarts"]))
+    return KnownJob(token, JobFolder(Path(data["folder"])), int(data["nodes"]), bool(data["restarts"]))
 
 
-def observe_live(job: Known, row: Row) -> Observation:
+def observe_live(job: KnownJob, row: QueueRow) -> Observation:
     """What Slurm says of a job that has not ended, with what only its folder knows."""
     if not (job.may_restart or row.restarts):
         # The common case reads no file.
@@ -59,7 +59,7 @@ def observe_live(job: Known, row: Row) -> Observation:
     return _live(row, _times(job, row, record), record.restarts)
 
 
-def observe_end(job: Known, row: Row, record: Record) -> Observation:
+def observe_end(job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
     """How a job ended, by Slurm, its batch script and the sentinels of its ranks."""
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
     said = what_was_said(job.folder)
@@ -90,7 +90,7 @@ def observe_end(job: Known, row: Row, record: Record) -> Observation:
     )
 
 
-def observe_held(job: Known, row: Row, record: Record) -> Observation:
+def observe_held(job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
     """The end of a job that Slurm holds, since it could not be begun: it would be pending for ever."""
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
     words = _reason(row.reason, job, (), what_was_said(job.folder))
@@ -107,7 +107,7 @@ def observe_held(job: Known, row: Row, record: Record) -> Observation:
     )
 
 
-def from_record(job: Known, record: Record) -> Observation | None:
+def from_record(job: KnownJob, record: EndRecord) -> Observation | None:
     """The end of a job that Slurm has forgotten or queued again for nothing, if its batch script or its daemons left one."""
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
     said = what_was_said(job.folder)
@@ -130,7 +130,7 @@ def from_record(job: Known, record: Record) -> Observation | None:
     )
 
 
-def _live(row: Row, times: Times, restarts: int) -> Observation:
+def _live(row: QueueRow, times: Times, restarts: int) -> Observation:
     pending = row.phase is Phase.PENDING
     words = f"restarted, {restarts} so far" if restarts and not row.reason else row.reason
     return Observation(
@@ -144,7 +144,7 @@ def _live(row: Row, times: Times, restarts: int) -> Observation:
     )
 
 
-def _stands(hint: Reason | None, record: Record, nodes: tuple[NodeState, ...]) -> bool:
+def _stands(hint: Reason | None, record: EndRecord, nodes: tuple[NodeState, ...]) -> bool:
     """Whether the job's own end stands, because the batch script had come to it when Slurm's word fell.
 
     A cancel, a limit or a lost node that came too late for it changes nothing. A kill for memory does, unless
@@ -157,7 +157,9 @@ def _stands(hint: Reason | None, record: Record, nodes: tuple[NodeState, ...]) -
     return True
 
 
-def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...], said: Said) -> Reason | None:
+def _own_hint(
+    job: KnownJob, record: EndRecord, nodes: tuple[NodeState, ...], said: LauncherOutput
+) -> Reason | None:
     """What the batch script, and those who watched it, say beyond the ends of the ranks."""
     how = record.ended.how if record.ended is not None else ""
     if how in _BY_HOW:
@@ -169,13 +171,13 @@ def _own_hint(job: Known, record: Record, nodes: tuple[NodeState, ...], said: Sa
     return _not_begun(job, nodes, said)
 
 
-def _not_begun(job: Known, nodes: tuple[NodeState, ...], said: Said) -> Reason | None:
+def _not_begun(job: KnownJob, nodes: tuple[NodeState, ...], said: LauncherOutput) -> Reason | None:
     """What is said of a command that could not begin, unless every rank reports that it did."""
     reports = [node.report for node in nodes if node.report is not None and node.report.begun is not False]
     return said.not_begun if len(reports) < job.nodes else None
 
 
-def _was_before(record: Record, nodes: tuple[NodeState, ...]) -> bool:
+def _was_before(record: EndRecord, nodes: tuple[NodeState, ...]) -> bool:
     """Whether a kill for memory was in an earlier start, since the last one ended well: Slurm tells of the whole job."""
     return record.restarts > 0 and bool(nodes) and all(_completed(node) for node in nodes)
 
@@ -185,14 +187,16 @@ def _completed(node: NodeState) -> bool:
     return report is not None and report.word is SentinelWord.EXITED and report.exit_code == 0
 
 
-def _reason(text: str, job: Known, nodes: tuple[NodeState, ...], said: Said, *, always: bool = False) -> str:
+def _reason(
+    text: str, job: KnownJob, nodes: tuple[NodeState, ...], said: LauncherOutput, *, always: bool = False
+) -> str:
     """Slurm's reason; with the last words of its daemons where a rank of a job that began said nothing."""
     silent = sum(node.report is not None for node in nodes) < job.nodes
     words = said.end if silent or always else ""
     return "; ".join(part for part in (text, words) if part)
 
 
-def _times(job: Known, row: Row, record: Record) -> Times:
+def _times(job: KnownJob, row: QueueRow, record: EndRecord) -> Times:
     """Slurm's times are whole seconds; the folder's are finer, and know the first start of several."""
     submitted, started, ended = row.submitted, row.started, row.ended
     if row.restarts:
@@ -207,7 +211,7 @@ def _times(job: Known, row: Row, record: Record) -> Times:
     return Times(submitted, started, ended).in_order()
 
 
-def _submitted(job: Known) -> float | None:
+def _submitted(job: KnownJob) -> float | None:
     try:
         return job.folder.script.stat().st_mtime
     except OSError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
 
-from ...jobs import Phase
+from ...model import Phase
 from . import commands
 from .states import phase_of
 from .states import Status
@@ -37,7 +37,7 @@ _SACCT = "JobIDRaw,JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,NodeLis
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueueRow:
     """One job as Slurm shows it. Times are seconds since the epoch."""
 
     job_id: str
@@ -62,7 +62,7 @@ class Row:
         return phase_of(self.state, on_nodes=bool(self.nodes))
 
 
-def by_ids(job_ids: Collection[str]) -> dict[str, Row]:
+def by_ids(job_ids: Collection[str]) -> dict[str, QueueRow]:
     """The user's own jobs with these ids that the controller remembers. Raises BackendError."""
     wanted = frozenset(job_ids)
     if len(wanted) > LISTED:
@@ -70,22 +70,22 @@ def by_ids(job_ids: Collection[str]) -> dict[str, Row]:
     return _by_id(_squeue(*_own(), f"--jobs={','.join(wanted)}"))
 
 
-def by_name(name: str) -> dict[str, Row]:
+def by_name(name: str) -> dict[str, QueueRow]:
     """The user's own jobs of a name that the controller remembers. Raises BackendError."""
     return _by_id(_squeue(*_own(), f"--name={name}"))
 
 
-def mine() -> dict[str, Row]:
+def mine() -> dict[str, QueueRow]:
     """All jobs of this user that the controller remembers. Raises BackendError."""
     return _by_id(_squeue(*_own()))
 
 
-def accounted(job_ids: Iterable[str]) -> dict[str, Row]:
+def accounted(job_ids: Iterable[str]) -> dict[str, QueueRow]:
     """The jobs with these ids that are in the accounts. Raises NoAccounting, BackendError."""
     return _by_id(_sacct(f"--jobs={','.join(job_ids)}"))
 
 
-def accounted_by_name(name: str, since: float) -> dict[str, Row]:
+def accounted_by_name(name: str, since: float) -> dict[str, QueueRow]:
     """The user's own jobs of a name in the accounts since then (seconds since the epoch).
 
     Raises NoAccounting, BackendError.
@@ -99,7 +99,7 @@ def _own() -> list[str]:
     return [f"--user={os.getuid()}"]
 
 
-def _squeue(*which: str, wanted: frozenset[str] | None = None) -> Iterator[Row]:
+def _squeue(*which: str, wanted: frozenset[str] | None = None) -> Iterator[QueueRow]:
     fields = ",".join(f"{name}:|" for name in _SQUEUE)
     for line in commands.squeue("--states=all", *which, f"--Format={fields}"):
         # A user may have ten thousand other jobs: those are not even read.
@@ -110,16 +110,16 @@ def _squeue(*which: str, wanted: frozenset[str] | None = None) -> Iterator[Row]:
             yield row
 
 
-def _sacct(*which: str) -> Iterator[Row]:
+def _sacct(*which: str) -> Iterator[QueueRow]:
     for line in commands.sacct("--allocations", *which, f"--format={_SACCT}"):
         row = sacct_row(line)
         if row is not None:
             yield row
 
 
-def _by_id(rows: Iterable[Row]) -> dict[str, Row]:
+def _by_id(rows: Iterable[QueueRow]) -> dict[str, QueueRow]:
     """Rows by id. The tasks of an array are one job: it has ended when all of them have."""
-    found: dict[str, Row] = {}
+    found: dict[str, QueueRow] = {}
     for row in rows:
         known = found.get(row.job_id)
         if known is None or known.phase is Phase.ENDED:
@@ -127,14 +127,14 @@ def _by_id(rows: Iterable[Row]) -> dict[str, Row]:
     return found
 
 
-def squeue_row(line: str) -> Row | None:
+def squeue_row(line: str) -> QueueRow | None:
     """One line of squeue; ``None`` if it is none of ours (a name with a line break in it)."""
     fields = line.split("|", len(_SQUEUE) - 1)
     if len(fields) < len(_SQUEUE) or not fields[0].strip().isdecimal():
         return None
     job_id, array, state, status, derived, restarts, submitted, started, ended, nodes, name, reason = fields
     on_nodes = _said(nodes)
-    return Row(
+    return QueueRow(
         job_id=array if array.isdecimal() else job_id,
         name=name,
         state=state,
@@ -149,14 +149,14 @@ def squeue_row(line: str) -> Row | None:
     )
 
 
-def sacct_row(line: str) -> Row | None:
+def sacct_row(line: str) -> QueueRow | None:
     """One line of sacct; ``None`` if it is none of ours."""
     fields = line.split("|", _SACCT.count(","))
     if len(fields) <= _SACCT.count(",") or not fields[0].isdecimal():
         return None
     raw, job_id, state, status, derived, submitted, started, ended, nodes, name, reason = fields
     on_nodes = _said(nodes)
-    return Row(
+    return QueueRow(
         job_id=job_id.partition("_")[0] if "_" in job_id else raw,
         name=name,
         state=state,

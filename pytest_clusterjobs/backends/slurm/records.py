@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 
-from ...jobs import NodeState
-from ...jobs import SentinelWord
-from ...jobs.token import nonce
+from ...model import NodeState
+from ...model import SentinelWord
+from ...model.token import nonce
 from .. import sentinel
+from .launcher_output import what_was_said
 from .places import JobFolder
 from .places import tail
-from .said import what_was_said
 
 TAIL_BYTES = 16_384
 """Bytes of a log's end in which the sentinel's line is looked for."""
@@ -39,7 +39,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class EndRecord:
     """What is known from the folder. All of it may be late where the file system is slow to tell."""
 
     names: frozenset[str]
@@ -61,13 +61,13 @@ class Record:
         return self.ended is not None and self.ended.how != "stopped"
 
 
-def read_record(folder: JobFolder) -> Record:
+def read_record(folder: JobFolder) -> EndRecord:
     """Read it; a folder that is not there has nothing."""
     names = _names(folder.path)
     starts: list[float | None] = []
     while folder.start(len(starts)).name in names:
         starts.append(changed(folder.start(len(starts))))
-    return Record(
+    return EndRecord(
         names=names,
         owner=(_text(folder.owner).strip() or None) if folder.owner.name in names else None,
         starts=tuple(moment for moment in starts if moment is not None),
@@ -75,7 +75,7 @@ def read_record(folder: JobFolder) -> Record:
     )
 
 
-def nodes_of(folder: JobFolder, token: str, ranks: int, record: Record) -> tuple[NodeState, ...]:
+def nodes_of(folder: JobFolder, token: str, ranks: int, record: EndRecord) -> tuple[NodeState, ...]:
     """How each rank of the last start ended: by its log, or by what its parent saw of one that said nothing."""
     hosts = _text(folder.hosts).split()
     logs = {rank: folder.log(rank, record.restarts) for rank in range(ranks)}
@@ -97,7 +97,7 @@ def _dismissed(node: NodeState) -> NodeState:
     return replace(node, stopped_by_cluster=stopped)
 
 
-def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: Record) -> list[NodeState]:
+def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: EndRecord) -> list[NodeState]:
     """The silent ranks with their codes. When they ended is known by who was seen to end after them."""
     by_rank = {node.rank: node for node in nodes}
     latest = record.ended.at if record.ended is not None else None
@@ -110,7 +110,7 @@ def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: Record
     return list(by_rank.values())
 
 
-def _codes(folder: JobFolder, ranks: int, record: Record) -> dict[int, int]:
+def _codes(folder: JobFolder, ranks: int, record: EndRecord) -> dict[int, int]:
     """The codes of ranks as the batch script, or srun, saw them, in the order of their ends."""
     if ranks == 1 and record.ended is not None and record.ended.how in ("itself", "stopped"):
         return {0: record.ended.code}

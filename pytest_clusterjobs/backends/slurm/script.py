@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...jobs import JobSpec
-from ...jobs.token import nonce
+from ...model import JobSpec
+from ...model.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
@@ -25,7 +25,7 @@ from .options import BY_RESOURCE
 from .options import is_for_steps
 from .places import JobFolder
 from .places import pattern
-from .settings import Settings
+from .settings import SlurmSettings
 
 MARGIN = 60.0
 """Seconds that Slurm's time limit gives a start on top of what the sentinel allows it."""
@@ -57,7 +57,7 @@ def submission(
     spec: JobSpec,
     token: str,
     *,
-    settings: Settings,
+    settings: SlurmSettings,
     folder: JobFolder,
     rootdir: Path,
     not_after: float | None = None,
@@ -122,7 +122,7 @@ def _minutes(spec: JobSpec) -> int:
     return math.ceil(each * (spec.max_restarts + 1) / 60)
 
 
-def _resources(spec: JobSpec, settings: Settings) -> list[str]:
+def _resources(spec: JobSpec, settings: SlurmSettings) -> list[str]:
     wanted = spec.resources
     found = []
     if wanted.cpus is not None:
@@ -136,7 +136,7 @@ def _resources(spec: JobSpec, settings: Settings) -> list[str]:
     return found
 
 
-def _options(spec: JobSpec, settings: Settings) -> list[str]:
+def _options(spec: JobSpec, settings: SlurmSettings) -> list[str]:
     """The site's defaults with the job's own options on top."""
     wanted = {"cpus": spec.resources.cpus, "memory": spec.resources.memory, "gpus": spec.resources.gpus}
     replaced = {

@@ -29,7 +29,7 @@ SETTINGS = OWN_SETTINGS | OPTIONS | {EXTRA}
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SlurmSettings:
     """What a site has decided."""
 
     folder: Path | None = None
@@ -41,7 +41,7 @@ class Settings:
     """Defaults for the options of all jobs."""
 
 
-def settings_of(raw: Mapping[str, Any]) -> Settings:
+def settings_of(raw: Mapping[str, Any]) -> SlurmSettings:
     """Read the settings. Raises BackendError with one line that says what is wrong."""
     folder, gpus_as = raw.get("folder"), raw.get("gpus_as", GPUS[0])
     if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
@@ -54,10 +54,10 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     options = {name: value for name, value in raw.items() if name not in OWN_SETTINGS}
     for problem in problems(options, {}):
         raise BackendError(problem)
-    return Settings(None if folder is None else Path(folder), gpus_as, float(interval), options)
+    return SlurmSettings(None if folder is None else Path(folder), gpus_as, float(interval), options)
 
 
-def capabilities(settings: Settings) -> Capabilities:
+def capabilities(settings: SlurmSettings) -> Capabilities:
     """What a backend with these settings can do; how many nodes a partition has only the cluster knows."""
     return Capabilities(
         ids_per_poll=1000,

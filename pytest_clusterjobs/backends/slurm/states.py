@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...jobs import Phase
-from ...jobs import Reason
+from ...model import Phase
+from ...model import Reason
 
 PHASES: Mapping[str, Phase] = {
     # Waiting, for the first time or again.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...jobs import ActionKind
-from ...jobs import Observation
-from ...jobs import Outcome
-from ...jobs import OwnAction
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import ReasonClass
+from ...model import ActionKind
+from ...model import Observation
+from ...model import Outcome
+from ...model import OwnAction
+from ...model import Phase
+from ...model import Reason
+from ...model import ReasonClass
 from ..cluster import Cluster
-from ..cluster import Job
+from ..cluster import SubmittedJob
 from .base import need_nodes
 from .base import need_same_host
 from .base import need_shared
@@ -127,13 +127,15 @@ class ControlTests(Suite):
         assert cluster.end(job).reason_class is not ReasonClass.PRODUCT
 
 
-def _running(cluster: Cluster, run: str = "sleep 600", nodes: int = 1, grace_period: float = 10.0) -> Job:
+def _running(
+    cluster: Cluster, run: str = "sleep 600", nodes: int = 1, grace_period: float = 10.0
+) -> SubmittedJob:
     job = cluster.submit(run, nodes=nodes, grace_period=grace_period)
     cluster.wait(job, until=lambda observation: observation.phase is Phase.RUNNING)
     return job
 
 
-def _cancel(cluster: Cluster, job: Job) -> Outcome:
+def _cancel(cluster: Cluster, job: SubmittedJob) -> Outcome:
     cluster.backend.cancel({job.token: job.handle})
     return cluster.end(job, seconds=15.0, action=OwnAction(ActionKind.CANCEL, "the test cancelled it"))
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ...jobs import Outcome
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs import ReasonClass
+from ...model import Outcome
+from ...model import Phase
+from ...model import Reason
+from ...model import ReasonClass
 from ..cluster import Cluster
 from .base import need_shared
 from .base import Suite

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ...jobs import Reason
+from ...model import Reason
 from ..cluster import Cluster
-from ..cluster import Job
+from ..cluster import SubmittedJob
 from .base import need_same_host
 from .base import need_shared
 from .base import Suite
@@ -123,7 +123,7 @@ END
         assert _places_with(b"s3cr3t", cluster.folder) == []
 
 
-def _shown(cluster: Cluster, job: Job) -> list[str]:
+def _shown(cluster: Cluster, job: SubmittedJob) -> list[str]:
     found = re.findall(r"^value:([0-9a-f]*)$", cluster.log(job), re.MULTILINE)
     return [bytes.fromhex(each).decode() for each in found]
 

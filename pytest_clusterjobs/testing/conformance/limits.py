@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ...jobs import Reason
+from ...model import Reason
 from ..cluster import Cluster
 from .base import need_nodes
 from .base import Suite

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from ...backends import sentinel
-from ...jobs import Phase
-from ...jobs import Reason
-from ...jobs.token import nonce
+from ...model import Phase
+from ...model import Reason
+from ...model.token import nonce
 from ..cluster import Cluster
 from .base import need_shared
 from .base import Suite

@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 
-from ...jobs import Reason
+from ...model import Reason
 from ..cluster import Cluster
-from ..cluster import Job
+from ..cluster import SubmittedJob
 from .base import need_nodes
 from .base import Suite
 
@@ -107,6 +107,6 @@ class NodeTests(Suite):
         assert job.backend.logs(job.handle, node=1, tail=1000).text == ""
 
 
-def _variables(cluster: Cluster, job: Job, rank: int) -> dict[str, str]:
+def _variables(cluster: Cluster, job: SubmittedJob, rank: int) -> dict[str, str]:
     lines = cluster.printed(job, node=rank)
     return dict(line.split("=", 1) for line in lines if line.startswith("CLUSTERJOBS_"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...jobs import ActionKind
-from ...jobs import OwnAction
-from ...jobs import Phase
-from ...jobs import Reason
+from ...model import ActionKind
+from ...model import OwnAction
+from ...model import Phase
+from ...model import Reason
 from ..cluster import Cluster
 from .base import need_nodes
 from .base import need_restarts

@@ -22,11 +22,11 @@ from ...backends.protocol import Found
 from ...backends.protocol import Notifying
 from ...backends.protocol import NotSubmitted
 from ...backends.protocol import SubmissionRejected
-from ...jobs import Handle
-from ...jobs import Phase
-from ...jobs import Reason
+from ...model import Handle
+from ...model import Phase
+from ...model import Reason
 from ..cluster import Cluster
-from ..cluster import Job
+from ..cluster import SubmittedJob
 from ..cluster import through_json
 from .base import need_shared
 from .base import need_slots
@@ -165,7 +165,7 @@ class SubmissionTests(Suite):
         cluster.eventually(lambda: isinstance(other.find(job.token), Found))
         answer = other.find(job.token)
         assert isinstance(answer, Found)
-        again = Job(job.spec, job.token, through_json(answer.handle), other)
+        again = SubmittedJob(job.spec, job.token, through_json(answer.handle), other)
         assert cluster.end(again).exit_code == 4
 
     def test_a_token_is_found_after_its_job_has_ended(self, cluster: Cluster) -> None:
@@ -205,7 +205,7 @@ class SubmissionTests(Suite):
         token = cluster.token()
         spec = cluster.spec(f"echo first; sleep {cluster.seconds(1.0)}; echo last; exit 5")
         handle = _submit_elsewhere(cluster, cluster.harness.backend, asdict(spec), token)
-        job = Job(spec, token, handle, cluster.open())
+        job = SubmittedJob(spec, token, handle, cluster.open())
         assert cluster.end(job).exit_code == 5
         assert [line for line in cluster.printed(job) if line in ("first", "last")] == ["first", "last"]
 
@@ -287,7 +287,7 @@ def _submit_elsewhere(cluster: Cluster, backend: str, spec: dict[str, object], t
         "token": token,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest_clusterjobs.testing.elsewhere", *sys.path],
+        [sys.executable, "-m", "pytest_clusterjobs.testing.submit_in_subprocess", *sys.path],
         input=json.dumps(order),
         capture_output=True,
         text=True,

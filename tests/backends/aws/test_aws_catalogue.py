@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.backends.aws_batch.catalogue import at_end
-from pytest_clusterjobs.backends.aws_batch.catalogue import CATALOGUE
-from pytest_clusterjobs.backends.aws_batch.catalogue import while_waiting
 from pytest_clusterjobs.backends.aws_batch.detail import Detail
 from pytest_clusterjobs.backends.aws_batch.observe import end_row
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.backends.aws_batch.status_reasons import at_end
+from pytest_clusterjobs.backends.aws_batch.status_reasons import CATALOGUE
+from pytest_clusterjobs.backends.aws_batch.status_reasons import while_waiting
+from pytest_clusterjobs.model import Reason
 
 WAITING = [
     (

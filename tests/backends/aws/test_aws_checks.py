@@ -18,11 +18,11 @@ from pytest_clusterjobs.backends.limits import excesses
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import Unset
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Resources
-from pytest_clusterjobs.jobs.token import STAND_IN
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Resources
+from pytest_clusterjobs.model.token import STAND_IN
 
 SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.aws_batch.detail import Detail
-from pytest_clusterjobs.backends.aws_batch.detail import Stream
+from pytest_clusterjobs.backends.aws_batch.detail import StreamName
 from pytest_clusterjobs.backends.aws_batch.inspect import shown
-from pytest_clusterjobs.backends.aws_batch.observe import Job
+from pytest_clusterjobs.backends.aws_batch.observe import DescribedJob
 from pytest_clusterjobs.backends.aws_batch.observe import observe
 from pytest_clusterjobs.backends.aws_batch.observe import Told
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
 
 TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
 ENDED = "Essential container in task exited"
@@ -46,7 +46,7 @@ def attempt(
 
 
 def seen(found: dict[str, Any], told: Told = COMPLETE) -> Observation:
-    return observe(Job(Detail(found)), {0: told})
+    return observe(DescribedJob(Detail(found)), {0: told})
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_every_attempt_counts_and_the_last_decides() -> None:
 def test_restarts_of_a_job_that_runs_again_or_waits_for_it() -> None:
     running = raw("RUNNING", attempts=[attempt(3)], startedAt=3_000_000, container={"logStreamName": "s2"})
     assert (seen(running).restarts, seen(running).times.started) == (1, 2000.0)
-    assert Detail(running).stream(1) == Stream("/aws/batch/job", "s2", "")
+    assert Detail(running).stream(1) == StreamName("/aws/batch/job", "s2", "")
     # A list that has the attempt under way as well says the same.
     current = {"container": {"logStreamName": "s2"}, "startedAt": 3_000_000}
     assert seen({**running, "attempts": [attempt(3), current]}).restarts == 1
@@ -196,9 +196,9 @@ def test_kubernetes() -> None:
 def test_the_log_is_where_the_definition_says() -> None:
     options = {"awslogs-group": "/team", "awslogs-region": "eu-west-1"}
     logging = {"logConfiguration": {"logDriver": "awslogs", "options": options}, "logStreamName": "s"}
-    assert Detail(raw("RUNNING", container=logging)).stream(0) == Stream("/team", "s", "eu-west-1")
+    assert Detail(raw("RUNNING", container=logging)).stream(0) == StreamName("/team", "s", "eu-west-1")
     plain = Detail(raw("RUNNING", container={"logStreamName": "s"}))
-    assert plain.stream(0, "/site") == Stream("/site", "s", "")
+    assert plain.stream(0, "/site") == StreamName("/site", "s", "")
 
 
 # Multi-node jobs.
@@ -209,9 +209,9 @@ def node(rank: int, status: str, *attempts: dict[str, Any], **more: Any) -> Deta
     return Detail({**raw(status, **about, **more), "jobId": f"j#{rank}"})
 
 
-def parallel(status: str, nodes: list[Detail], *attempts: dict[str, Any], **more: Any) -> Job:
+def parallel(status: str, nodes: list[Detail], *attempts: dict[str, Any], **more: Any) -> DescribedJob:
     about = {"nodeProperties": {"numNodes": len(nodes), "mainNode": 0}, "attempts": list(attempts)}
-    return Job(Detail(raw(status, **about, **more)), dict(enumerate(nodes)))
+    return DescribedJob(Detail(raw(status, **about, **more)), dict(enumerate(nodes)))
 
 
 def told(*words: SentinelReport | None) -> dict[int, Told]:

@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from pytest_clusterjobs.backends.aws_batch import catalogue
+from pytest_clusterjobs.backends.aws_batch import status_reasons
 from pytest_clusterjobs.backends.aws_batch.options import OPTIONS
 from pytest_clusterjobs.backends.aws_batch.settings import SETTINGS
 from pytest_clusterjobs.backends.aws_batch.settings import settings_of
@@ -60,6 +60,6 @@ def test_rights_are_those_of_the_calls_that_are_made() -> None:
 def test_every_text_with_a_meaning_is_there() -> None:
     assert [
         row.text
-        for row in catalogue.CATALOGUE
+        for row in status_reasons.CATALOGUE
         if row.reason and row.text.rstrip(":") not in PAGE and row.text[:20] not in PAGE
     ] == []

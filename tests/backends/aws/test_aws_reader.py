@@ -14,13 +14,13 @@ from pytest_clusterjobs.backends.aws_batch.api import Api
 from pytest_clusterjobs.backends.aws_batch.detail import Detail
 from pytest_clusterjobs.backends.aws_batch.errors import Denied
 from pytest_clusterjobs.backends.aws_batch.errors import NotThere
-from pytest_clusterjobs.backends.aws_batch.observe import Job
+from pytest_clusterjobs.backends.aws_batch.observe import DescribedJob
 from pytest_clusterjobs.backends.aws_batch.observe import Told
 from pytest_clusterjobs.backends.aws_batch.reader import Reader
 from pytest_clusterjobs.backends.protocol import BackendError
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import nonce
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import nonce
 
 TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
 BEGUN = f"[clusterjobs {nonce(TOKEN)} begun node=0 restarts=0]"
@@ -92,7 +92,7 @@ def ended(code: int | None = 3, rank: int = 0, **more: Any) -> Detail:
 
 def told(logs: CloudWatch, detail: Detail | None = None, at: float = 3_000.0) -> Told:
     reader = Reader(cast(Api, logs), "/g", settle=30.0, now=lambda: at)
-    return reader.last_words(Job(detail or ended()))[0]
+    return reader.last_words(DescribedJob(detail or ended()))[0]
 
 
 def test_the_last_line_says_how_it_ended() -> None:
@@ -212,6 +212,6 @@ def test_a_job_of_somebody_else_is_not_searched() -> None:
 def test_what_is_known_is_not_asked_for_again() -> None:
     logs = CloudWatch("usage: entrypoint")
     reader = Reader(cast(Api, logs), "/g", settle=30.0, now=lambda: 3_000.0)
-    first = reader.last_words(Job(ended()))
+    first = reader.last_words(DescribedJob(ended()))
     calls = logs.calls
-    assert reader.last_words(Job(ended())) == first and logs.calls == calls
+    assert reader.last_words(DescribedJob(ended())) == first and logs.calls == calls

@@ -17,8 +17,8 @@ from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
 from pytest_clusterjobs.backends.aws_batch.request import size
 from pytest_clusterjobs.backends.aws_batch.settings import settings_of
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Resources
 
 TOKEN = "cj-20260101t000000-abcdef-0123456789-a2"
 SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}

@@ -12,9 +12,9 @@ import pytest
 from pytest_clusterjobs.backends.protocol import BackendContext
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot import TYPE
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
 from tests.backends.skypilot.recordings import Replay
 from tests.backends.skypilot.recordings import serving
 from tests.backends.skypilot.recordings import talk_to

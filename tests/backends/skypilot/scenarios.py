@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Resources
-from pytest_clusterjobs.jobs.token import Token
 from pytest_clusterjobs.judge import outcome
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Resources
+from pytest_clusterjobs.model.token import Token
 
 RUN = "20260101t000000-abcdef"
 """The run of the recording."""

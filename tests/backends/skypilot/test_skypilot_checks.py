@@ -12,16 +12,16 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot.checks import problems
 from pytest_clusterjobs.backends.skypilot.settings import capabilities
 from pytest_clusterjobs.backends.skypilot.settings import OneCluster
-from pytest_clusterjobs.backends.skypilot.settings import Settings
 from pytest_clusterjobs.backends.skypilot.settings import settings_of
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.backends.skypilot.settings import SkyPilotSettings
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Resources
 
-ONE = Settings(mode="cluster", cluster=OneCluster("c", nodes=2))
+ONE = SkyPilotSettings(mode="cluster", cluster=OneCluster("c", nodes=2))
 
 
-def said(settings: Settings | None = None, **fields: Any) -> list[str]:
-    return list(problems(JobSpec("true", **fields), settings or Settings()))
+def said(settings: SkyPilotSettings | None = None, **fields: Any) -> list[str]:
+    return list(problems(JobSpec("true", **fields), settings or SkyPilotSettings()))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_problems(fields: dict[str, Any], words: str) -> None:
 
 
 def test_a_site_s_task_is_looked_at_too() -> None:
-    (problem,) = said(Settings(task={"num_nodes": 2}))
+    (problem,) = said(SkyPilotSettings(task={"num_nodes": 2}))
     assert problem == "task in the site settings: num_nodes is set by the backend: use nodes"
 
 
@@ -80,7 +80,7 @@ def test_what_jobs_of_one_cluster_cannot_have(fields: dict[str, Any], words: str
 def test_what_one_cluster_cannot_do(fields: dict[str, Any], words: str) -> None:
     (found,) = excesses(JobSpec("true", **fields), capabilities(ONE), "dev")
     assert found.told().startswith(f"backend dev {words}")
-    assert list(excesses(JobSpec("true", **fields), capabilities(Settings()), "dev")) == []
+    assert list(excesses(JobSpec("true", **fields), capabilities(SkyPilotSettings()), "dev")) == []
 
 
 def test_what_jobs_of_one_cluster_can_have(sky: None) -> None:

@@ -13,16 +13,16 @@ import pytest
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Throttled
-from pytest_clusterjobs.backends.skypilot.kinds import kind_of
-from pytest_clusterjobs.backends.skypilot.kinds import ManagedJobs
-from pytest_clusterjobs.backends.skypilot.kinds import NotUp
-from pytest_clusterjobs.backends.skypilot.sdk import Row
+from pytest_clusterjobs.backends.skypilot.modes import kind_of
+from pytest_clusterjobs.backends.skypilot.modes import ManagedJobs
+from pytest_clusterjobs.backends.skypilot.modes import NotUp
+from pytest_clusterjobs.backends.skypilot.sdk import QueuedJob
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
 from pytest_clusterjobs.backends.skypilot.settings import OneCluster
-from pytest_clusterjobs.backends.skypilot.settings import Settings
+from pytest_clusterjobs.backends.skypilot.settings import SkyPilotSettings
 from tests.backends.skypilot.scenarios import RUN
 
-SETTINGS = Settings(
+SETTINGS = SkyPilotSettings(
     task={"resources": {"infra": "k8s", "cpus": 1}},
     mode="cluster",
     cluster=OneCluster("c", nodes=2, resources={"cpus": 8}),
@@ -211,4 +211,4 @@ class Billed(ManagedJobs):
 
 def test_a_job_pays_for_all_its_clusters_and_for_nothing_else(sky: None) -> None:
     costs = Sky(Billed(), answer_timeout=10.0).costs(days=3)
-    assert costs == {Row(12, f"cj-{RUN}-0123456789-a1", "SUCCEEDED").bill: 0.75}
+    assert costs == {QueuedJob(12, f"cj-{RUN}-0123456789-a1", "SUCCEEDED").bill: 0.75}

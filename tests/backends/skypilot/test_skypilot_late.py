@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from pytest_clusterjobs.backends.skypilot.late import LateLaunches
+from pytest_clusterjobs.backends.skypilot.late_launches import LateLaunches
 
 
 class Ends:

@@ -11,28 +11,28 @@ from pytest_clusterjobs.backends.skypilot.observe import is_over
 from pytest_clusterjobs.backends.skypilot.observe import limits_in
 from pytest_clusterjobs.backends.skypilot.observe import observe_end
 from pytest_clusterjobs.backends.skypilot.observe import observe_live
-from pytest_clusterjobs.backends.skypilot.observe import Said
+from pytest_clusterjobs.backends.skypilot.observe import RankReports
 from pytest_clusterjobs.backends.skypilot.observe import said
 from pytest_clusterjobs.backends.skypilot.observe import without_clocks
-from pytest_clusterjobs.backends.skypilot.sdk import Row
+from pytest_clusterjobs.backends.skypilot.sdk import QueuedJob
 from pytest_clusterjobs.backends.skypilot.states import phase_of
 from pytest_clusterjobs.backends.skypilot.states import PHASES
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
 from pytest_clusterjobs.judge import outcome
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
 
 NOW = 1_000_000.0
 FAILED_7 = "Job exited with exit code 7 (user program failure). To see the details, run: sky jobs logs --controller 3"
 
 
-def row(status: str, **fields: Any) -> Row:
+def row(status: str, **fields: Any) -> QueuedJob:
     given = {"schedule_state": "DONE", "submitted": NOW - 90, "started": NOW - 60, "ended": NOW - 5, **fields}
-    return Row(3, "cj-x", status, **given)
+    return QueuedJob(3, "cj-x", status, **given)
 
 
 def exited(code: int, node: int = 0, **fields: Any) -> SentinelReport:
@@ -43,8 +43,8 @@ def word(word: SentinelWord, node: int = 0) -> SentinelReport:
     return SentinelReport(word, node)
 
 
-def words(*reports: SentinelReport) -> Said:
-    return Said({report.node: report for report in reports})
+def words(*reports: SentinelReport) -> RankReports:
+    return RankReports({report.node: report for report in reports})
 
 
 def judged(seen: Observation, ranks: int = 1) -> tuple[str, int | None]:
@@ -118,7 +118,7 @@ def test_of_several_nodes_the_launchers_code_is_nobodys() -> None:
     failure = "Job exited with exit codes [143] (user program failure)."
     seen = observe_end(row("FAILED", failure=failure), words(exited(7, 1)), ranks=2, limit=None)
     assert judged(seen, 2) == (Reason.JOB_FAILED, 7)
-    assert judged(observe_end(row("FAILED", failure=failure), Said(), ranks=2, limit=None), 2) == (
+    assert judged(observe_end(row("FAILED", failure=failure), RankReports(), ranks=2, limit=None), 2) == (
         Reason.UNKNOWN,
         None,
     )

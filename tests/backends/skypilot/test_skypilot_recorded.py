@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.model import Phase
 from tests.backends.skypilot.replaying import Replayed
 from tests.backends.skypilot.replaying import replayed_of
 from tests.backends.skypilot.scenarios import judged

@@ -13,19 +13,19 @@ import yaml
 from pytest_clusterjobs.backends.sentinel import parse
 from pytest_clusterjobs.backends.sentinel import without_marks
 from pytest_clusterjobs.backends.skypilot.observe import without_clocks
-from pytest_clusterjobs.backends.skypilot.settings import Settings
+from pytest_clusterjobs.backends.skypilot.settings import SkyPilotSettings
 from pytest_clusterjobs.backends.skypilot.task import shown
 from pytest_clusterjobs.backends.skypilot.task import task
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Resources
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import nonce
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Resources
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import nonce
 
 TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
 
 
 def made(spec: JobSpec, rootdir: Path = Path("/project"), **settings: Any) -> dict[str, Any]:
-    return task(spec, TOKEN, settings=Settings(**settings), rootdir=rootdir)
+    return task(spec, TOKEN, settings=SkyPilotSettings(**settings), rootdir=rootdir)
 
 
 class Node:
@@ -250,7 +250,7 @@ def test_the_last_line_is_the_last_of_what_the_sentinel_says_and_times_follow(
 
 
 def test_what_is_too_late_does_not_begin(node: Node) -> None:
-    config = task(JobSpec("touch ran"), TOKEN, settings=Settings(), rootdir=Path("/"), not_after=1.0)
+    config = task(JobSpec("touch ran"), TOKEN, settings=SkyPilotSettings(), rootdir=Path("/"), not_after=1.0)
     done = subprocess.run(
         ["bash", "-c", config["run"]],
         env={**config["envs"], "PATH": os.environ["PATH"], "HOME": str(node.home)},

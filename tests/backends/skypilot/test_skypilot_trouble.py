@@ -18,10 +18,10 @@ from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
-from pytest_clusterjobs.backends.skypilot.kinds import ManagedJobs
+from pytest_clusterjobs.backends.skypilot.modes import ManagedJobs
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import JobSpec
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import JobSpec
 from tests.backends.skypilot.recordings import Exchange
 from tests.backends.skypilot.recordings import Replay
 from tests.backends.skypilot.recordings import serving

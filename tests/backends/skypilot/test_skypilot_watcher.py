@@ -9,14 +9,14 @@ import pytest
 
 from pytest_clusterjobs.backends import sentinel
 from pytest_clusterjobs.backends.protocol import BackendError
-from pytest_clusterjobs.backends.skypilot.sdk import Row
+from pytest_clusterjobs.backends.skypilot.sdk import QueuedJob
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
-from pytest_clusterjobs.backends.skypilot.watcher import Known
+from pytest_clusterjobs.backends.skypilot.watcher import WatchedJob
 from pytest_clusterjobs.backends.skypilot.watcher import Watcher
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
 from tests.backends.skypilot.scenarios import token_of
 
 TOKEN = token_of("fails")
@@ -37,9 +37,9 @@ class Logs:
         return END
 
 
-def known(status: str, recoveries: int = 0) -> Known:
-    row = Row(1, TOKEN, status, "DONE", recoveries, started=1.0, ended=2.0)
-    return Known(TOKEN, Handle("1", {"token": TOKEN, "nodes": 1, "restarts": 1}), row)
+def known(status: str, recoveries: int = 0) -> WatchedJob:
+    row = QueuedJob(1, TOKEN, status, "DONE", recoveries, started=1.0, ended=2.0)
+    return WatchedJob(TOKEN, Handle("1", {"token": TOKEN, "nodes": 1, "restarts": 1}), row)
 
 
 @pytest.mark.parametrize("recoveries", [0, 1])
@@ -75,6 +75,6 @@ def test_a_limit_that_another_version_has_noted_is_still_one() -> None:
     for more in ({}, {"begun": True, "seconds": 3.0, "of_a_newer_one": [1]}):
         job = known("CANCELLED")
         handle = Handle("1", {**job.handle.data, "limit": {**old, **more}})
-        limit = Known(TOKEN, handle, job.row).limit
+        limit = WatchedJob(TOKEN, handle, job.row).limit
         assert limit is not None and (limit.word, limit.node) == (SentinelWord.MAX_RUNTIME_REACHED, 1)
         assert limit.begun is (True if more else None)

@@ -10,33 +10,33 @@ import pytest
 
 from pytest_clusterjobs.backends import sentinel
 from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.slurm.launcher_output import LauncherOutput
 from pytest_clusterjobs.backends.slurm.logs import read_log
 from pytest_clusterjobs.backends.slurm.observe import from_record
-from pytest_clusterjobs.backends.slurm.observe import Known
+from pytest_clusterjobs.backends.slurm.observe import KnownJob
 from pytest_clusterjobs.backends.slurm.observe import observe_end
 from pytest_clusterjobs.backends.slurm.observe import observe_held
 from pytest_clusterjobs.backends.slurm.observe import observe_live
 from pytest_clusterjobs.backends.slurm.places import JobFolder
-from pytest_clusterjobs.backends.slurm.queue import Row
+from pytest_clusterjobs.backends.slurm.queue import QueueRow
 from pytest_clusterjobs.backends.slurm.records import nodes_of
 from pytest_clusterjobs.backends.slurm.records import read_record
-from pytest_clusterjobs.backends.slurm.said import Said
 from pytest_clusterjobs.backends.slurm.states import Status
-from pytest_clusterjobs.jobs import Classification
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import LogChunk
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Outcome
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import Token
 from pytest_clusterjobs.judge import outcome
+from pytest_clusterjobs.model import Classification
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import LogChunk
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
 AT = 1_800_000_000.0
-ROW = Row("7", TOKEN, "COMPLETED", "", Status(0), Status(0), 0, AT, AT + 10, AT + 20, "node1")
+ROW = QueueRow("7", TOKEN, "COMPLETED", "", Status(0), Status(0), 0, AT, AT + 10, AT + 20, "node1")
 
 EXITED, STOPPED = SentinelWord.EXITED, SentinelWord.STOPPED
 
@@ -45,7 +45,7 @@ class Folder:
     """A job's folder as the batch script and the sentinels would leave it."""
 
     def __init__(self, path: Path, ranks: int) -> None:
-        self.job = Known(TOKEN, JobFolder(path), ranks, may_restart=False)
+        self.job = KnownJob(TOKEN, JobFolder(path), ranks, may_restart=False)
         self.path = path
 
     def put(self, name: str, text: str, at: float) -> None:
@@ -103,7 +103,7 @@ def three(tmp_path: Path) -> Folder:
 
 
 def test_a_live_job_without_restarts_needs_no_file(tmp_path: Path) -> None:
-    job = Known(TOKEN, JobFolder(tmp_path / "none"), 1, may_restart=False)
+    job = KnownJob(TOKEN, JobFolder(tmp_path / "none"), 1, may_restart=False)
     seen = observe_live(job, replace(ROW, state="RUNNING", ended=AT + 600))
     assert (seen.phase, seen.times.started, seen.times.ended, seen.restarts) == (
         Phase.RUNNING,
@@ -462,9 +462,9 @@ def test_a_report_of_another_start_is_no_word(one: Folder) -> None:
 
 def test_the_last_words_are_whole_lines() -> None:
     lines = [f"srun: error: node{number}: {'x' * 80}" for number in range(9)]
-    assert Said("\n".join(lines)).end == "; ".join(lines[-3:])
+    assert LauncherOutput("\n".join(lines)).end == "; ".join(lines[-3:])
     lines[1] = NOT_BEGUN[1]
-    assert Said("\n".join(lines)).end == "; ".join([lines[1], *lines[-3:]])
+    assert LauncherOutput("\n".join(lines)).end == "; ".join([lines[1], *lines[-3:]])
 
 
 # Logs.

@@ -16,10 +16,10 @@ from pytest_clusterjobs.backends.slurm.options import arguments
 from pytest_clusterjobs.backends.slurm.options import OPTIONS
 from pytest_clusterjobs.backends.slurm.options import OWN
 from pytest_clusterjobs.backends.slurm.settings import settings_of
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Resources
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Resources
 
 
 def problems(**fields: Any) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pytest_clusterjobs.backends.slurm.queue import moment
-from pytest_clusterjobs.backends.slurm.queue import Row
+from pytest_clusterjobs.backends.slurm.queue import QueueRow
 from pytest_clusterjobs.backends.slurm.queue import sacct_row
 from pytest_clusterjobs.backends.slurm.queue import squeue_row
 from pytest_clusterjobs.backends.slurm.states import Status
-from pytest_clusterjobs.jobs import Phase
+from pytest_clusterjobs.model import Phase
 
 TOKEN = "cj-20261124t055102-9278aa-8577e2cf4d-a1"
 
@@ -15,7 +15,7 @@ TOKEN = "cj-20261124t055102-9278aa-8577e2cf4d-a1"
 def test_a_job_that_failed() -> None:
     line = f"39|39|FAILED|768|0|0|1795499462|1795499463|1795499463|node1|{TOKEN}|NonZeroExitCode|"
     row = squeue_row(line)
-    assert row == Row(
+    assert row == QueueRow(
         job_id="39",
         name=TOKEN,
         state="FAILED",

@@ -26,13 +26,13 @@ from pytest_clusterjobs.backends.slurm.script import quote
 from pytest_clusterjobs.backends.slurm.script import shape_of
 from pytest_clusterjobs.backends.slurm.script import Submission
 from pytest_clusterjobs.backends.slurm.script import submission
-from pytest_clusterjobs.backends.slurm.settings import Settings
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Resources
-from pytest_clusterjobs.jobs import SentinelReport
-from pytest_clusterjobs.jobs import SentinelWord
-from pytest_clusterjobs.jobs.token import nonce
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.backends.slurm.settings import SlurmSettings
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Resources
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import nonce
+from pytest_clusterjobs.model.token import Token
 from tests.mounts import small
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
@@ -45,7 +45,7 @@ SHELLS = {
 
 
 def order(spec: JobSpec, folder: Path = Path("/shared/job"), **settings: Any) -> Submission:
-    site = Settings(**settings)
+    site = SlurmSettings(**settings)
     return submission(spec, TOKEN, settings=site, folder=JobFolder(folder), rootdir=Path("/project"))
 
 
@@ -162,7 +162,7 @@ class Node:
         found = submission(
             JobSpec(run, **given),
             TOKEN,
-            settings=Settings(),
+            settings=SlurmSettings(),
             folder=self.folder,
             rootdir=self.folder.path.parent,
             inherited=inherited,

@@ -12,8 +12,8 @@ from pytest_clusterjobs.backends.slurm.states import phase_of
 from pytest_clusterjobs.backends.slurm.states import PHASES
 from pytest_clusterjobs.backends.slurm.states import Status
 from pytest_clusterjobs.backends.slurm.states import status_of
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
 
 # The pages of squeue and sacct, from Slurm 22.05 to 25.05.
 ENDS = {

@@ -12,13 +12,13 @@ import boto3
 from pytest_clusterjobs.backends.aws_batch import TYPE
 from pytest_clusterjobs.backends.aws_batch.client import BatchBackend
 from pytest_clusterjobs.backends.protocol import BackendContext
-from pytest_clusterjobs.engine.ledger import Ledger
-from pytest_clusterjobs.engine.records import Registration
-from pytest_clusterjobs.engine.records import Result
 from pytest_clusterjobs.engine.run import Engine
-from pytest_clusterjobs.jobs import Cell
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs.token import Token
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model.records import Registration
+from pytest_clusterjobs.model.records import Result
+from pytest_clusterjobs.model.token import Token
 
 
 class Run:

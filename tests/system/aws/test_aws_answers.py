@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.engine.records import Result
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Result
 from tests.system.aws.run import Run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from tests.system.aws.project import Project
 from tests.system.aws.run import until
 

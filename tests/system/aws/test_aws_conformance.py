@@ -10,15 +10,15 @@ from typing import Any
 import boto3
 import pytest
 
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Resources
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch import LocalBatch
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Resources
 from pytest_clusterjobs.testing import BackendConformance
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing import Job
-from pytest_clusterjobs.testing.aws import BatchClient
-from pytest_clusterjobs.testing.aws import LocalBatch
+from pytest_clusterjobs.testing import SubmittedJob
 from pytest_clusterjobs.testing.conformance.base import Suite
 from pytest_clusterjobs.testing.conformance.control import ControlTests
 from pytest_clusterjobs.testing.conformance.submission import SubmissionTests
@@ -31,7 +31,7 @@ PENDING = "test_a_pending_job_has_no_log_and_that_is_no_error"
 NO_RESTART = "AWS Batch starts a multi-node job again only if its main node failed"
 
 
-def started(cluster: Cluster) -> Job:
+def started(cluster: Cluster) -> SubmittedJob:
     job = cluster.submit("sleep 600")
     cluster.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
     return job
@@ -47,29 +47,29 @@ def secret(aws: BatchClient, worker: str) -> str:
 @pytest.fixture
 def provoke(
     aws: BatchClient, queue: Callable[..., str], batch: Any
-) -> dict[Reason, Callable[[Cluster], Job]]:
-    def cancelled_by_hand(cluster: Cluster) -> Job:
+) -> dict[Reason, Callable[[Cluster], SubmittedJob]]:
+    def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
         job = started(cluster)
         batch.terminate_job(jobId=job.handle.job_id, reason="somebody does not want it")
         return job
 
-    def depends_on_a_failure(cluster: Cluster) -> Job:
+    def depends_on_a_failure(cluster: Cluster) -> SubmittedJob:
         failed = cluster.submit("sleep 1; exit 1")
         return cluster.submit("true", options={"dependsOn": [{"jobId": failed.handle.job_id}]})
 
-    def too_large(cluster: Cluster) -> Job:
+    def too_large(cluster: Cluster) -> SubmittedJob:
         run = f"{cluster.harness.python} -c 'kept = bytearray(400 << 20); __import__(\"time\").sleep(60)'"
         return cluster.submit(run, resources=Resources(memory=64 << 20))
 
-    def too_long(cluster: Cluster) -> Job:
+    def too_long(cluster: Cluster) -> SubmittedJob:
         return cluster.submit("sleep 600", options={"jobQueue": queue(time_scale=0.003)})
 
-    def reclaimed(cluster: Cluster) -> Job:
+    def reclaimed(cluster: Cluster) -> SubmittedJob:
         job = started(cluster)
         aws.reclaim(str(job.handle.job_id), fargate=True)
         return job
 
-    def host_lost(cluster: Cluster) -> Job:
+    def host_lost(cluster: Cluster) -> SubmittedJob:
         job = started(cluster)
         aws.reclaim(str(job.handle.job_id))
         return job
@@ -90,7 +90,7 @@ class TestBatch(BackendConformance):
         self,
         site: dict[str, Any],
         secret: str,
-        provoke: dict[Reason, Callable[[Cluster], Job]],
+        provoke: dict[Reason, Callable[[Cluster], SubmittedJob]],
         tmp_path: Path,
         queue: Callable[..., str],
         request: pytest.FixtureRequest,

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.aws_batch.api import Api
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from pytest_clusterjobs.engine import job as engine_job
-from pytest_clusterjobs.engine.records import Result
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Resources
-from pytest_clusterjobs.jobs import Verdict
-from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Resources
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Result
 from tests.system.aws.run import Run
 from tests.system.aws.run import until
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
+from pytest_clusterjobs.model import JobSpec
 from tests.system.aws.run import Run
 
 JOBS = 1000

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.testing.skypilot import Missing
-from pytest_clusterjobs.testing.skypilot import shared_server
-from pytest_clusterjobs.testing.skypilot import SkyPilotClient
-from pytest_clusterjobs.testing.skypilot import SkyPilotServer
-from pytest_clusterjobs.testing.slurm import Missing as MissingSlurm
+from pytest_clusterjobs.devclusters.skypilot import Missing
+from pytest_clusterjobs.devclusters.skypilot import shared_server
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
+from pytest_clusterjobs.devclusters.slurm import Missing as MissingSlurm
 
 ASKED = "CLUSTERJOBS_SKYPILOT"
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_clusterjobs.backends.protocol import BackendContext
 from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
-from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from tests.backends.skypilot.recordings import Recorder
 from tests.backends.skypilot.recordings import serving
 from tests.backends.skypilot.recordings import talk_to

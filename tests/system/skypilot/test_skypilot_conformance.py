@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.testing import BackendConformance
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing import Job
-from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from pytest_clusterjobs.testing import SubmittedJob
 from tests.backends.skypilot.recordings import talk_to
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
@@ -28,7 +28,7 @@ ONE = "conformance"
 TORN = "SkyPilot 0.14.1 decodes what a process tells it of a log in pieces of 4 KiB, and each may end within a character"
 
 
-def started(cluster: Cluster) -> Job:
+def started(cluster: Cluster) -> SubmittedJob:
     job = cluster.submit("sleep 600")
     cluster.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
     return job
@@ -44,7 +44,7 @@ def harness_of(
     shared.mkdir()
 
     def harness(cancel: tuple[str, ...], **settings: Any) -> Harness:
-        def cancelled_by_hand(cluster: Cluster) -> Job:
+        def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
             job = started(cluster)
             server.run(*cancel, "--yes", str(job.handle.job_id))
             return job

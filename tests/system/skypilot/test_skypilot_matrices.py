@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.testing.skypilot import SkyPilotClient
-from pytest_clusterjobs.testing.skypilot import SkyPilotServer
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 

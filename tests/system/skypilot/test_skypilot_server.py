@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.testing.skypilot import ClusterError
-from pytest_clusterjobs.testing.skypilot import Missing
-from pytest_clusterjobs.testing.skypilot import programs
-from pytest_clusterjobs.testing.skypilot import shared_server
-from pytest_clusterjobs.testing.skypilot import SkyPilotClient
-from pytest_clusterjobs.testing.skypilot import SkyPilotServer
+from pytest_clusterjobs.devclusters.skypilot import ClusterError
+from pytest_clusterjobs.devclusters.skypilot import Missing
+from pytest_clusterjobs.devclusters.skypilot import programs
+from pytest_clusterjobs.devclusters.skypilot import shared_server
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 

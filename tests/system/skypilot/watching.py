@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
-from pytest_clusterjobs.jobs import Handle
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.testing.skypilot import SkyPilotClient
+from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
 from tests.backends.skypilot.scenarios import Scenario
 from tests.backends.skypilot.scenarios import token_of
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.devclusters.slurm import Missing
+from pytest_clusterjobs.devclusters.slurm import shared_cluster
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing.slurm import Missing
-from pytest_clusterjobs.testing.slurm import shared_cluster
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
 
 
 @contextmanager

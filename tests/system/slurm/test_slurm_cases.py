@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
-from pytest_clusterjobs.jobs import Observation
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Source
+from pytest_clusterjobs.devclusters.slurm import CommandFailed
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm.client import wait_until
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.testing import Cluster
-from pytest_clusterjobs.testing import Job
-from pytest_clusterjobs.testing.slurm import CommandFailed
-from pytest_clusterjobs.testing.slurm import SlurmCluster
-from pytest_clusterjobs.testing.slurm.client import wait_until
+from pytest_clusterjobs.testing import SubmittedJob
 
 pytestmark = pytest.mark.system
 
@@ -29,7 +29,7 @@ def running(seen: Observation) -> bool:
     return seen.phase is Phase.RUNNING
 
 
-def started(run: Cluster, command: str, **fields: Any) -> Job:
+def started(run: Cluster, command: str, **fields: Any) -> SubmittedJob:
     job = run.submit(command, **fields)
     run.wait(job, until=running)
     return job
@@ -87,7 +87,7 @@ def test_a_lost_node_is_a_restart_where_one_is_allowed(place: Callable[..., Plac
     assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1)
 
 
-def requeued(slurm: SlurmCluster, job: Job, times: int = 1) -> None:
+def requeued(slurm: SlurmCluster, job: SubmittedJob, times: int = 1) -> None:
     """Wait until Slurm has queued a job again, and spare the two minutes for which it lets it wait."""
     job_id = str(job.handle.job_id)
     wait_until(lambda: slurm.job(job_id)["Restarts"] == str(times), "a requeue", 90)

@@ -22,13 +22,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 import pytest_clusterjobs
-from pytest_clusterjobs.testing.slurm import client
-from pytest_clusterjobs.testing.slurm import ClusterError
-from pytest_clusterjobs.testing.slurm import CommandFailed
-from pytest_clusterjobs.testing.slurm import Missing
-from pytest_clusterjobs.testing.slurm import shared_cluster
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm import client
+from pytest_clusterjobs.devclusters.slurm import ClusterError
+from pytest_clusterjobs.devclusters.slurm import CommandFailed
+from pytest_clusterjobs.devclusters.slurm import Missing
+from pytest_clusterjobs.devclusters.slurm import shared_cluster
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 
 pytestmark = pytest.mark.system
 
@@ -37,7 +37,7 @@ ENDS = ("COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL")
 STRAYS = "sleep 600 & setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600' &); srun sleep 600"
 SLEEP = "sleep\x00600"
 AS_NOBODY = """
-from pytest_clusterjobs.testing.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 with SlurmCluster(nodes=2, accounting=False) as cluster:
     job = cluster.submit("srun true; exit 3", "--nodes=2", "--chdir=/")
     seen = cluster.wait_for(job, "COMPLETED", "FAILED")

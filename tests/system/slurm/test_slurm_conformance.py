@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.testing import BackendConformance
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing import Job
+from pytest_clusterjobs.testing import SubmittedJob
 from pytest_clusterjobs.testing.conformance.base import Suite
 from pytest_clusterjobs.testing.conformance.control import ControlTests
 from pytest_clusterjobs.testing.conformance.submission import SubmissionTests
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
 
 pytestmark = pytest.mark.system
 
@@ -25,7 +25,7 @@ BACKEND = "pytest_clusterjobs.backends.slurm:TYPE"
 SETTINGS = {"poll_interval": 0.25}
 
 
-def started(cluster: Cluster) -> Job:
+def started(cluster: Cluster) -> SubmittedJob:
     job = cluster.submit("sleep 600")
     cluster.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
     return job
@@ -39,17 +39,17 @@ class TestSlurm(BackendConformance):
         shared = tmp_path / "shared"
         shared.mkdir()
 
-        def cancelled_by_hand(cluster: Cluster) -> Job:
+        def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
             job = started(cluster)
             slurm.run("scancel", str(job.handle.job_id))
             return job
 
-        def depends_on_a_failure(cluster: Cluster) -> Job:
+        def depends_on_a_failure(cluster: Cluster) -> SubmittedJob:
             failed = cluster.submit("exit 1")
             options = {"dependency": f"afterok:{failed.handle.job_id}", "kill-on-invalid-dep": "yes"}
             return cluster.submit("true", options=options)
 
-        def too_large(cluster: Cluster) -> Job:
+        def too_large(cluster: Cluster) -> SubmittedJob:
             run = f"{cluster.harness.python} -c 'bytearray(400 << 20)'"
             return cluster.submit(run, options={"mem": "64M"})
 

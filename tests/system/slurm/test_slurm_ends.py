@@ -8,15 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from pytest_clusterjobs.backends.slurm import commands
-from pytest_clusterjobs.jobs import ActionKind
-from pytest_clusterjobs.jobs import OwnAction
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import SentinelWord
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.testing import Cluster
-from pytest_clusterjobs.testing import Job
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
+from pytest_clusterjobs.testing import SubmittedJob
 from tests.system.slurm.test_slurm_cases import requeued
 from tests.system.slurm.test_slurm_cases import started
 
@@ -101,7 +101,7 @@ def test_slurm_s_own_screens_show_the_code_of_the_rank_that_failed(
 # Cancelling.
 
 
-def cancelled(run: Cluster, job: Job) -> None:
+def cancelled(run: Cluster, job: SubmittedJob) -> None:
     run.backend.cancel({job.token: job.handle})
     outcome = run.end(job, seconds=30, action=OwnAction(ActionKind.CANCEL, "the test"))
     assert outcome.reason == Reason.CANCELLED

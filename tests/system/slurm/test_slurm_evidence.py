@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import ReasonClass
-from pytest_clusterjobs.jobs import Source
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm.client import find_program
+from pytest_clusterjobs.devclusters.slurm.client import wait_until
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import ReasonClass
+from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.testing import Cluster
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
-from pytest_clusterjobs.testing.slurm.client import find_program
-from pytest_clusterjobs.testing.slurm.client import wait_until
 from tests.mounts import small
 from tests.system.slurm.test_slurm_cases import started
 

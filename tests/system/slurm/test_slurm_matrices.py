@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 
 pytestmark = pytest.mark.system
 
@@ -176,7 +176,7 @@ conditions: {good: {}, bad: {run: "sleep 0.5; exit 3", expect: {exit_code: 3}}}
 CRASHER = """
 import os, signal
 from pytest_clusterjobs.backends.slurm.client import SlurmBackend
-from pytest_clusterjobs.engine.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Ledger
 
 when, step, count = os.environ.get("CRASH_AT", "never-none-0").split("-")
 owner = {"record": Ledger, "observe": Ledger, "submit": SlurmBackend, "poll": SlurmBackend}.get(step)

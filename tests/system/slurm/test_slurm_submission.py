@@ -27,16 +27,16 @@ from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.backends.slurm import commands
 from pytest_clusterjobs.backends.slurm.client import SlurmBackend
-from pytest_clusterjobs.jobs import JobSpec
-from pytest_clusterjobs.jobs import Phase
-from pytest_clusterjobs.jobs import Reason
-from pytest_clusterjobs.jobs import Resources
-from pytest_clusterjobs.jobs.token import nonce
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
+from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import Resources
+from pytest_clusterjobs.model.token import nonce
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-from pytest_clusterjobs.testing import Job
-from pytest_clusterjobs.testing.slurm import SlurmClient
-from pytest_clusterjobs.testing.slurm import SlurmCluster
+from pytest_clusterjobs.testing import SubmittedJob
 from tests.system.slurm.test_slurm_cases import started
 
 pytestmark = pytest.mark.system
@@ -64,7 +64,7 @@ def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) ->
     slurm.run("scontrol", "write", "batch_script", str(handle.job_id), str(kept))
     assert kept.read_text() == script
     assert slurm.job(str(handle.job_id))["JobName"] == token
-    assert run.end(Job(spec, token, handle, run.backend)).exit_code == 3
+    assert run.end(SubmittedJob(spec, token, handle, run.backend)).exit_code == 3
 
 
 def test_a_preview_writes_nothing_and_asks_nobody(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_a_refusal_is_for_good_and_has_slurm_s_words(
     answer = run.backend.find(token)
     if isinstance(answer, Found):
         # Slurm lists some of what it refused, as failed.
-        job = Job(run.spec("true"), token, answer.handle, run.backend)
+        job = SubmittedJob(run.spec("true"), token, answer.handle, run.backend)
         assert run.end(job).reason == Reason.REJECTED
     else:
         assert isinstance(answer, NotSubmitted)
@@ -233,7 +233,7 @@ def test_a_twin_does_not_run_and_whoever_watches_it_sees_the_other(run: Cluster)
     folder = Path(first.handle.data["folder"])
     command = shlex.split(slurm_backend(run.backend).preview(first.spec, token).partition("\n")[0])
     job_id = commands.sbatch(command, secrets=(), folder=folder)
-    twin = Job(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
+    twin = SubmittedJob(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
     assert run.end(twin).exit_code == 7
     assert run.end(first).exit_code == 7
     assert twin.handle.job_id == first.handle.job_id
@@ -259,7 +259,7 @@ def test_a_number_of_another_job_is_not_ours(run: Cluster, slurm: SlurmClient) -
     stranger = slurm.submit("sleep 60", "--job-name=stranger")
     job = run.submit("true")
     run.wait(job)
-    false = Job(job.spec, run.token(), type(job.handle)(stranger, job.handle.data), run.backend)
+    false = SubmittedJob(job.spec, run.token(), type(job.handle)(stranger, job.handle.data), run.backend)
     (seen,) = run.poll(false)
     assert seen.phase is not Phase.RUNNING
     run.backend.cancel({false.token: false.handle})

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from pytest_clusterjobs.testing.aws import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 
 Json = dict[str, Any]
 ENDED = ("SUCCEEDED", "FAILED")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.testing.aws import BatchClient
-from pytest_clusterjobs.testing.aws.model import Rules
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch.model import Rules
 
 PAGE = (Path(__file__).parents[3] / "docs" / "aws_local.md").read_text(encoding="utf-8")
 

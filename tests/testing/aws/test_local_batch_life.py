@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.testing.aws import BatchClient
-from pytest_clusterjobs.testing.aws import ClusterError
-from pytest_clusterjobs.testing.aws import LocalBatch
-from pytest_clusterjobs.testing.aws import shared_batch
+from pytest_clusterjobs.devclusters.aws_batch import BatchClient
+from pytest_clusterjobs.devclusters.aws_batch import ClusterError
+from pytest_clusterjobs.devclusters.aws_batch import LocalBatch
+from pytest_clusterjobs.devclusters.aws_batch import shared_batch
 from tests.testing.aws.shop import clients
 from tests.testing.aws.shop import processes
 from tests.testing.aws.shop import Shop
@@ -90,7 +90,7 @@ def parent(pid: int) -> int:
 
 OWNER = """
 import time
-from pytest_clusterjobs.testing.aws import LocalBatch
+from pytest_clusterjobs.devclusters.aws_batch import LocalBatch
 batch = LocalBatch()
 batch.start()
 print(batch.folder, flush=True)

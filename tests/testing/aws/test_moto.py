@@ -7,10 +7,10 @@ from importlib import metadata
 
 import pytest
 
-from pytest_clusterjobs.testing.aws import moto_seams
+from pytest_clusterjobs.devclusters.aws_batch import moto_seams
 
 CHANGED = (
-    "moto {version} is not what pytest_clusterjobs/testing/aws/moto_seams.py was built on (5.2): {what}. "
+    "moto {version} is not what pytest_clusterjobs/devclusters/aws_batch/moto_seams.py was built on (5.2): {what}. "
     "Keep the pin in pyproject.toml, or mend that module and this test."
 )
 PLACE = (moto_seams.DEFAULT_ACCOUNT_ID, "us-east-1")

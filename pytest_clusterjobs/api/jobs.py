@@ -1,0 +1,232 @@
+"""``Jobs`` submits job specs, ``Job`` is what one has of them: poll, wait, read logs, cancel."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import Self
+
+from ..backends.protocol import Backend
+from ..backends.registry import Site
+from ..engine.job import ActiveAttempt as Attempting
+from ..engine.judging import reader
+from ..engine.secrets import Secrets
+from ..judge import failure_text
+from ..model import Cell
+from ..model import Expectation
+from ..model import JobSpec
+from ..model import Observation
+from ..model import Outcome
+from ..model import Phase
+from ..model import Reason
+from ..model import Verdict
+from ..model.records import Registration
+from ..model.records import Result
+from . import CANCELLED
+from . import UNWANTED
+from . import validation
+from .errors import UnmetExpectation
+from .run_client import RunClient
+
+TURN = 0.5
+"""Seconds between two looks at whether the run has been stopped."""
+
+PATIENCE = 30.0
+"""Seconds to wait for the ends of jobs that are cancelled because nobody waits for them any more."""
+
+ANY_END = Expectation(reasons=tuple(Reason))
+"""What is expected of a job where its test says nothing: the test itself is the judge."""
+
+
+class RunStopped(Exception):
+    """The run was stopped before the job ended; its job is being cancelled."""
+
+
+class Job:
+    """A job that was submitted, or is about to be. Safe to use from one thread at a time."""
+
+    def __init__(self, link: RunClient, entry: Registration, open_backend: Callable[[str], Backend]) -> None:
+        self._link = link
+        self._entry = entry
+        self._open_backend = open_backend
+        self._result: Result | None = None
+
+    @property
+    def key(self) -> str:
+        """What reports and the ``clusterjobs`` command call it."""
+        return self._entry.key
+
+    @property
+    def spec(self) -> JobSpec:
+        """What it runs."""
+        return self._entry.cell.spec
+
+    @property
+    def job_id(self) -> str | None:
+        """The cluster's own id of its last attempt; None while there is none. Raises LedgerError."""
+        attempt = self._link.ledger.last_attempt(self.key)
+        return attempt.handle.job_id if attempt is not None and attempt.handle is not None else None
+
+    @property
+    def result(self) -> Result | None:
+        """Outcome and judgement, once it has ended; never waits."""
+        self._result = self._result or self._link.result(self.key, 0.0)
+        return self._result
+
+    def poll(self) -> Observation:
+        """What the cluster last said of it, without asking it anew. Raises LedgerError."""
+        attempt = self._link.ledger.last_attempt(self.key)
+        if attempt is None or attempt.observation is None:
+            ended = self.result is not None
+            return Observation(
+                Phase.ENDED if ended else Phase.PENDING, native_state="" if ended else "queued"
+            )
+        return attempt.observation
+
+    def wait(self, timeout: float | str | None = None) -> Outcome:
+        """Wait for its end, at most ``timeout`` (seconds, or such as ``2m``). Raises TimeoutError (the job goes on), RunStopped."""
+        timeout = validation.seconds("timeout", timeout)
+        until = None if timeout is None else time.monotonic() + timeout
+        while self.result is None:
+            left = TURN if until is None else min(TURN, until - time.monotonic())
+            if left <= 0:
+                raise TimeoutError(f"{self.key}: {self.poll().phase} after {timeout:g} s")
+            self._result = self._link.result(self.key, left)
+            if self._result is None and self._link.stopped:
+                raise RunStopped(f"{self.key}: the run was stopped before its job ended")
+        assert self._result is not None
+        return self._result.outcome
+
+    def logs(self, node: int = 0, *, tail: int | None = None) -> str:
+        """The log of a rank's last start as it is now, or its last ``tail`` bytes; secrets are taken out.
+
+        Empty before the job is submitted. Raises BackendError.
+        """
+        attempt = self._link.ledger.last_attempt(self.key)
+        if attempt is None or attempt.handle is None:
+            return ""
+        secrets = Secrets(self._link.ledger.path.parent)
+        job = Attempting(
+            self._entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle
+        )
+        logs = reader(self._open_backend(self._entry.cell.backend), job)
+        return logs.whole(node).text if tail is None else logs.tail(node, tail)
+
+    def unmet(self) -> str | None:
+        """Once it has ended: what is wrong with its end, where something is expected of it. Raises RunStopped."""
+        cell = self._entry.cell
+        if cell.expect is ANY_END:
+            return None
+        self.wait()
+        assert self.result is not None
+        judgement = self.result.judgement
+        if judgement.verdict not in (Verdict.FAILED, Verdict.ERROR):
+            return None
+        return failure_text(
+            judgement,
+            self.result.outcome,
+            cell.expect,
+            cell.spec,
+            location=f"{self._entry.path}:{cell.line}",
+            rerun=f"pytest {shlex.quote(self._entry.test or '')}",
+            log_tails=self.result.logs,
+            job_id=self.result.job_id,
+            url=self.result.url,
+        )
+
+    def cancel(self) -> None:
+        """Ask for its end; ``wait`` tells when it has come. Nothing happens to a job that has ended."""
+        if self.result is None:
+            self._link.end(self.key, CANCELLED)
+
+
+class Jobs:
+    """Submits jobs to a run. Leaving it as a context cancels those that still live."""
+
+    def __init__(
+        self, link: RunClient, site: Site, *, owner: str, path: str, line: int = 1, backend: str = "local"
+    ) -> None:
+        self._link = link
+        self._site = site
+        self._owner = owner
+        self._path = path
+        self._line = line
+        self._backend = backend
+        self._jobs: list[Job] = []
+        self._open: dict[str, Backend] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._end_all()
+        finally:
+            for backend in self._open.values():
+                backend.close()
+
+    def submit(
+        self,
+        spec: JobSpec | str,
+        *,
+        backend: str | None = None,
+        expect: Expectation | Mapping[str, Any] | None = None,
+        infra_retries: int = 0,
+        **fields: Any,
+    ) -> Job:
+        """Submit a job, and return at once.
+
+        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of it. ``expect`` is how it
+        must end, as an Expectation or as a matrix says it: a test that passes otherwise fails if it is unmet. Silent, that
+        is the test's affair. Raises TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
+        """
+        given = validation.spec_of(spec, fields, ("backend", "expect", "infra_retries"))
+        name = self._backend if backend is None else validation.text("backend", backend)
+        wanted = validation.expectation(expect, given)
+        retries = validation.whole("infra_retries", infra_retries, 20)
+        entry = self._entry(validation.checked(given, self._site, name), name, wanted, retries)
+        job = Job(self._link, entry, self._opened)
+        self._link.submit(job._entry)
+        self._jobs.append(job)
+        return job
+
+    def run(self, spec: JobSpec | str, *, timeout: float | str | None = None, **others: Any) -> Outcome:
+        """Submit a job and wait for its end. Raises what ``submit`` and ``wait`` raise."""
+        timeout = validation.seconds("timeout", timeout)
+        return self.submit(spec, **others).wait(timeout)
+
+    def check(self) -> None:
+        """Wait for the jobs of which something is expected. Raises UnmetExpectation where one of them ended otherwise."""
+        texts = [text for job in self._jobs if (text := job.unmet()) is not None]
+        if texts:
+            raise UnmetExpectation("\n\n".join(texts), texts[0].partition("\n")[0])
+
+    def _entry(self, spec: JobSpec, backend: str, expect: Expectation | None, retries: int) -> Registration:
+        known = {job.key for job in self._jobs}
+        name, number = spec.name, 1
+        while (key := f"{self._owner}::{name}") in known or self._link.ledger.knows(key):
+            number += 1
+            name = f"{spec.name}.{number}"
+        axes = {
+            "recipe": spec.recipe or spec.name,
+            "nodes": str(spec.nodes),
+            "condition": spec.condition or "by-hand",
+        }
+        cell = Cell(name, self._line, axes, backend, spec, expect or ANY_END, infra_retries=retries)
+        return Registration(key, self._path, cell, test=self._owner)
+
+    def _opened(self, name: str) -> Backend:
+        if name not in self._open:
+            self._open[name] = self._link.open_backend(name)
+        return self._open[name]
+
+    def _end_all(self) -> None:
+        live = [job for job in self._jobs if job.result is None]
+        for job in live:
+            self._link.end(job.key, UNWANTED)
+        until = time.monotonic() + PATIENCE
+        for job in live:
+            self._link.result(job.key, max(0.0, until - time.monotonic()))

@@ -1,0 +1,118 @@
+"""How a job by hand reaches its run: by the engine in the owning process, by the ledger in any other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from ..backends.protocol import Backend
+from ..engine.host import Run
+from ..ledger.ledger import Ledger
+from ..model.records import Registration
+from ..model.records import Result
+
+FASTEST, SLOWEST = 0.05, 0.5
+"""Seconds between two looks at a row of the ledger."""
+
+
+class RunClient(Protocol):
+    """A run, as far as a job by hand needs one."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The run's ledger, open in this process."""
+
+    def submit(self, entry: Registration) -> None:
+        """Have the run submit it. Raises UnknownBackend, BackendError, LedgerError."""
+
+    def result(self, key: str, timeout: float) -> Result | None:
+        """Its result, waiting at most ``timeout`` seconds for it."""
+
+    def end(self, key: str, why: str) -> None:
+        """Have the run end its job; the result tells when."""
+
+    def open_backend(self, name: str) -> Backend:
+        """The backend NAME, opened once more for this run. Raises UnknownBackend, BackendError."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run submits nothing any more."""
+
+
+class _OfOneProcess:
+    """Refuses to work in a process that was forked from its own: no engine is there, and locks stay locked."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._process = os.getpid()
+
+    @property
+    def ledger(self) -> Ledger:
+        """See :class:`RunClient`. Raises RuntimeError in a forked process."""
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "jobs are submitted and awaited in the process that pytest started, not in one that was forked"
+                " from it, as --forked and multiprocessing do"
+            )
+        return self._ledger
+
+
+class InProcessRun(_OfOneProcess):
+    """In the process that owns the run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.ledger)
+        self._run = run
+        self.open_backend = run.plan.open_backend
+
+    def submit(self, entry: Registration) -> None:
+        """See :class:`RunClient`."""
+        self._run.engine.add([entry])
+
+    def result(self, key: str, timeout: float) -> Result | None:
+        """See :class:`RunClient`."""
+        _ = self.ledger
+        return self._run.engine.wait_for(key, timeout)
+
+    def end(self, key: str, why: str) -> None:
+        """See :class:`RunClient`."""
+        self._run.engine.cancel([key], why)
+
+    @property
+    def stopped(self) -> bool:
+        """See :class:`RunClient`."""
+        return self._run.engine.core.stopping
+
+
+class LedgerRun(_OfOneProcess):
+    """In a worker of xdist: the controller reads what is registered and wished for here."""
+
+    def __init__(self, ledger: Ledger, open_backend: Callable[[str], Backend]) -> None:
+        super().__init__(ledger)
+        self.open_backend = open_backend
+
+    def submit(self, entry: Registration) -> None:
+        """See :class:`RunClient`."""
+        self.ledger.register([entry])
+
+    def result(self, key: str, timeout: float) -> Result | None:
+        """See :class:`RunClient`."""
+        until, pause = time.monotonic() + timeout, FASTEST
+        while (result := self.ledger.result(key)) is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            time.sleep(min(pause, left))
+            pause = min(SLOWEST, pause * 1.3)
+        return result
+
+    def end(self, key: str, why: str) -> None:
+        """See :class:`RunClient`."""
+        self.ledger.wish_end(key, why)
+
+    @property
+    def stopped(self) -> bool:
+        """See :class:`RunClient`."""
+        return bool(self.ledger.meta().get("abort"))

@@ -1,0 +1,102 @@
+"""``open_backend``: jobs without pytest, for scripts and notebooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from ..backends.registry import read_site
+from ..backends.registry import Site
+from ..engine.host import RunPlan
+from ..engine.host import start_run
+from ..ledger.home import Home
+from ..ledger.ledger import LedgerError
+from ..ledger.run_folder import new_run_id
+from ..reports.writer import ReportWriter
+from .jobs import Jobs
+from .project import find
+from .run_client import InProcessRun
+from .validation import text
+
+PATIENCE = 60.0
+"""Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
+
+
+def open_backend(
+    name: str = "local", *, rootdir: str | os.PathLike[str] | None = None, **settings: Any
+) -> Opening:
+    """Submit jobs without pytest, one by one: ``with ... as backend: backend.submit("true").wait()``.
+
+    NAME and its settings are those of the project in ``rootdir`` (the current folder), and ``settings``
+    go on top. It is a run like pytest's: it has a ledger and a report where those of the project
+    are kept, the ``clusterjobs`` command sees it, and no job outlives the block, or the process, for long. A block that ends without an
+    exception waits for the jobs that have an ``expect``, and raises UnmetExpectation where one ended otherwise.
+    Raises TypeError, UnknownBackend; the block raises BackendError, LedgerError.
+    """
+    root = Path.cwd() if rootdir is None else Path(rootdir).resolve()
+    if not root.is_dir():
+        raise NotADirectoryError(f"open_backend: rootdir is no folder: {root}")
+    site = _site(root, text("name", name), settings)
+    site.capabilities(name)
+    return Opening(name, root, _home(root), site)
+
+
+class Opening(AbstractContextManager[Jobs]):
+    """A backend that a ``with`` block opens."""
+
+    def __init__(self, name: str, root: Path, home: Home, site: Site) -> None:
+        self._name = name
+        self._run = _opened(name, root, home, site)
+
+    def __enter__(self) -> Jobs:
+        return self._run.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._run.__exit__(kind, error, trace)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"open_backend() is for a with block: with open_backend({self._name!r}) as backend: backend.{name}"
+        )
+
+
+@contextmanager
+def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
+    run_id = new_run_id()
+    home.make()
+    plan = RunPlan(run_id, home.runs / run_id, root, site, patience=PATIENCE)
+    with start_run(plan) as run:
+        clerk = ReportWriter(run.ledger, plan.folder / "report.json", root, run.engine.core.fail)
+        try:
+            owner = f"open_backend({name})"
+            with Jobs(InProcessRun(run), site, owner=owner, path=owner, backend=name) as jobs:
+                yield jobs
+                jobs.check()
+        finally:
+            run.stop()
+            clerk.close()
+
+
+def _home(root: Path) -> Home:
+    try:
+        return find(rootdir=str(root)).home
+    except pytest.UsageError as error:
+        raise LedgerError(str(error)) from error
+
+
+def _site(root: Path, name: str, settings: dict[str, Any]) -> Site:
+    site = read_site(root)
+    if not settings:
+        return site
+    backends = {**site.backends, name: {**site.backends.get(name, {}), **settings}}
+    return replace(site, backends=backends, source=f"open_backend({name!r})")

@@ -1,0 +1,1 @@
+"""Slurm, AWS Batch and SkyPilot on this machine (``clusterjobs dev``). Nothing else of the product imports this."""

@@ -1,0 +1,103 @@
+"""ListJobs: which jobs, in which order, and by the page."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import views
+from .errors import Refused
+from .model import EmulatedJob
+from .model import EmulatedNode
+from .model import Json
+
+if TYPE_CHECKING:
+    from .service import Service
+
+WHERE = ("jobQueue", "arrayJobId", "multiNodeJobId")
+MOST, MOST_FILTERED = 1000, 100
+Entry = tuple[EmulatedJob, EmulatedNode | None]
+
+
+def listed(service: Service, request: Json) -> Json:
+    """The answer to a request. Raises Refused."""
+    given = [each for each in WHERE if request.get(each)]
+    if len(given) != 1:
+        raise Refused(f"Exactly one of {', '.join(WHERE)} must be given")
+    filters = request.get("filters") or []
+    entries = _entries(service, given[0], request[given[0]])
+    if filters:
+        entries = [each for each in entries if _filter(filters)(each[0])]
+    if not filters or filters[0]["name"] == "SHARE_IDENTIFIER":
+        # Whoever names no status is told of those that run, and of no others.
+        status = request.get("jobStatus") or "RUNNING"
+        entries = [each for each in entries if _status(each) == status]
+    most = min(request.get("maxResults") or MOST, MOST_FILTERED if filters else MOST)
+    start = _position(request.get("nextToken"))
+    page = entries[start : start + most]
+    rest = {"nextToken": f"after-{start + most}"} if len(entries) > start + most else {}
+    return {"jobSummaryList": [views.summary(*each) for each in page], **rest}
+
+
+def _entries(service: Service, where: str, name: str) -> list[Entry]:
+    """The jobs of a queue, newest first, or the parts of one job."""
+    if where == "jobQueue":
+        queue = name.rsplit("/", 1)[-1]
+        found = [job for job in service.jobs.values() if job.queue == queue and _is_visible(service, job)]
+        return [(job, None) for job in reversed(found)]
+    found_job = service.find(name)
+    if found_job is None:
+        return []
+    job = found_job[0]
+    if where == "arrayJobId":
+        return [(child, None) for child in job.children]
+    return [(job, node) for node in job.nodes] if job.is_parallel else []
+
+
+def _is_visible(service: Service, job: EmulatedJob) -> bool:
+    lag = service.rules(job).lag
+    return not lag or any(at <= time.monotonic() - lag for at, _ in job.history)
+
+
+def _status(entry: Entry) -> str:
+    job, node = entry
+    return (node.status if node is not None else None) or job.status
+
+
+def _position(token: str | None) -> int:
+    if token is None:
+        return 0
+    if not re.fullmatch(r"after-\d+", token):
+        raise Refused("Invalid nextToken")
+    return int(token[6:])
+
+
+def _filter(filters: list[Json]) -> Callable[[EmulatedJob], bool]:
+    if len(filters) != 1:
+        raise Refused("Only one filter can be used at a time")
+    name, values = str(filters[0].get("name")), [str(each) for each in filters[0].get("values", ())]
+    if not values:
+        raise Refused(f"Filter {name} needs values")
+    tests: dict[str, Callable[[EmulatedJob], bool]] = {
+        "JOB_NAME": lambda job: any(_fits(each.lower(), job.name.lower()) for each in values),
+        "JOB_DEFINITION": lambda job: any(_is_of(job, each) for each in values),
+        "BEFORE_CREATED_AT": lambda job: job.created < int(values[0]),
+        "AFTER_CREATED_AT": lambda job: job.created > int(values[0]),
+        "SHARE_IDENTIFIER": lambda job: any(
+            _fits(each, job.request.get("shareIdentifier", "")) for each in values
+        ),
+    }
+    if name not in tests:
+        raise Refused(f"Filter {name} is not known")
+    return tests[name]
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
+def _is_of(job: EmulatedJob, pattern: str) -> bool:
+    about = job.definition
+    return _fits(pattern, about.arn) or pattern in (about.name, f"{about.name}:{about.revision}")

@@ -1,0 +1,86 @@
+"""The server process of a local AWS Batch: ``python -m pytest_clusterjobs.devclusters.aws_batch.server FOLDER``."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler
+
+from .client import READY
+from .control import Controls
+from .faults import Faults
+from .gateway import Gateway
+from .host import Host
+from .model import Image
+from .moto_seams import application
+from .moto_seams import Control
+from .moto_seams import DEFAULT_ACCOUNT_ID
+from .moto_seams import Logs
+from .pages import Pages
+from .queues import Queues
+from .runtime import Runtime
+from .scheduler import EmulatedScheduler
+from .scheduler import Place
+from .secrets import EmulatedSecrets
+from .service import Service
+from .timers import Timers
+
+ADDRESS = "127.0.0.1"
+
+
+class Quiet(WSGIRequestHandler):
+    """Does not log each request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing."""
+
+
+def main() -> None:
+    """Serve until the end; how is in ``server.json`` once everything is there."""
+    folder = Path(sys.argv[1])
+    options = json.loads((folder / "options.json").read_text())
+    key = f"LOCAL{secrets.token_hex(16).upper()}"
+    gateway, controls = build(folder, key, options)
+    server = make_server(ADDRESS, options["port"], gateway, threaded=True, request_handler=Quiet)
+    controls.equip(options["queue"], options["environment"])
+    facts = {"port": server.server_port, "key": key, "region": options["region"], "queue": options["queue"]}
+    draft = folder / "server.draft"
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(facts))
+    draft.rename(folder / READY)
+    server.serve_forever()
+
+
+def build(folder: Path, key: str, options: dict[str, Any]) -> tuple[Gateway, Controls]:
+    """The application, and what controls it."""
+    # moto looks at these, and would else at the person's own.
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    moto = application()
+    control = Control(moto)
+    timers, faults, queues = Timers(), Faults(), Queues(control)
+    host = Host(folder / "containers", Runtime(), timers, Logs(), EmulatedSecrets(control))
+    slots, region, workdir = options["slots"], options["region"], options["workdir"]
+    scheduler = EmulatedScheduler(Place(slots, Image(workdir=workdir)), host, timers)
+    made: dict[tuple[str, str], Service] = {}
+
+    def services(account: str, region: str) -> Service:
+        with scheduler.lock:
+            if (account, region) not in made:
+                made[account, region] = Service(
+                    account, region, scheduler, lambda name: queues.arn(account, region, name)
+                )
+            return made[account, region]
+
+    pages = Pages(moto)
+    controls = Controls(scheduler, queues, faults, pages, services, (DEFAULT_ACCOUNT_ID, region))
+    return Gateway(key, moto, services, queues, faults, pages, controls), controls
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The owner's end of the supervisor: start and end the daemons of one cluster."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import ClusterError
+
+SUPERVISOR = Path(__file__).with_name("supervise.py")
+PATIENCE = 60.0
+"""Seconds for an answer, and for the end of everything."""
+
+
+class Lifeline:
+    """What keeps a cluster alive: held by each process that uses it, and let go at the latest when that dies."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take hold of the cluster in a folder. Raises ClusterError if none runs there."""
+        self._fifo = folder / "run" / "lifeline"
+        try:
+            self.descriptor = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise ClusterError(f"no cluster runs in {folder}") from error
+        os.set_blocking(self.descriptor, True)
+        self._users = os.open(folder / "run" / "users", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def release(self) -> bool:
+        """Let go; the last to do so returns ``True`` when everything is gone. Raises ClusterError if something stays."""
+        os.close(self.descriptor)
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(self._users)
+        deadline = time.monotonic() + PATIENCE
+        while self._has_reader():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the cluster in {self._fifo.parents[1]} does not end")
+            time.sleep(0.01)
+        return True
+
+    def _has_reader(self) -> bool:
+        try:
+            os.close(os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENOENT):
+                return False
+            raise
+        return True
+
+
+class Daemons:
+    """The daemons of a cluster, each of them a name, started and ended by the supervisor."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Start the supervisor."""
+        self._folder = folder
+        self._environment = dict(environment)
+        fifo = folder / "run" / "lifeline"
+        os.mkfifo(fifo, 0o600)
+        # To open a FIFO waits for its other end. Neither side is there yet, so this one is both for a moment.
+        both = os.open(fifo, os.O_RDWR)
+        answers, theirs = os.pipe()
+        self._pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", str(SUPERVISOR)],
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, str(fifo), os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, theirs, 1),
+                (
+                    os.POSIX_SPAWN_OPEN,
+                    2,
+                    str(folder / "log" / "supervisor.out"),
+                    os.O_WRONLY | os.O_CREAT,
+                    0o600,
+                ),
+            ],
+            setsid=True,
+        )
+        self._lifeline = Lifeline(folder)
+        os.close(both)
+        os.close(theirs)
+        self._answers = os.fdopen(answers, "rb")
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        cgroup: str | None = None,
+    ) -> None:
+        """Start a program in the foreground; ``cgroup`` is what it leaves behind in /sys/fs/cgroup."""
+        env = {**self._environment, **(environment or {})}
+        log = str(self._folder / "log" / f"{name}.out")
+        self._ask("start", name=name, argv=list(argv), env=env, log=log, cgroup=cgroup)
+
+    def stop(self, name: str) -> None:
+        """Tell a daemon to end; return when it and all that descends from it is gone. Raises ClusterError."""
+        self._end(name, "T")
+
+    def kill(self, name: str) -> None:
+        """Kill a daemon and all that descends from it; return when they are gone. Raises ClusterError."""
+        self._end(name, "K")
+
+    def _end(self, name: str, how: str) -> None:
+        if not self._ask("end", name=name, how=how):
+            raise ClusterError(f"{name} does not run")
+
+    def remove_at_end(self, folder: Path) -> None:
+        """Have the supervisor remove this folder, and only this, when all has ended."""
+        self._ask("remove", folders=[str(folder)])
+
+    def dead(self) -> list[str]:
+        """The daemons that ended by themselves since they were last asked for."""
+        found: list[str] = self._ask("dead")
+        return found
+
+    def close(self) -> None:
+        """Let go of the cluster: everything ends, unless other processes use it."""
+        self._answers.close()
+        if self._lifeline.release():
+            os.waitpid(self._pid, 0)
+
+    def _ask(self, order: str, **arguments: Any) -> Any:
+        line = json.dumps({"do": order, **arguments}).encode() + b"\n"
+        answer = b""
+        with suppress(BrokenPipeError):
+            os.write(self._lifeline.descriptor, line)
+        if select.select([self._answers], [], [], PATIENCE)[0]:
+            answer = self._answers.readline()
+        if not answer:
+            raise ClusterError(
+                f"the supervisor does not answer; see {self._folder / 'log' / 'supervisor.out'}"
+            )
+        return json.loads(answer)

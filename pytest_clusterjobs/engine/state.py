@@ -1,0 +1,107 @@
+"""What the engine's threads share: one lock, the jobs in flight, and the results."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from itertools import chain
+
+from ..ledger.ledger import Ledger
+from ..model.records import Result
+from .breaker import SubmissionBreaker
+from .clock import Clock
+from .extensions import Extensions
+from .extensions import NoExtensions
+from .job import ActiveAttempt
+from .secrets import Secrets
+
+
+@dataclass(slots=True, eq=False)
+class EngineState:
+    """Guarded by ``changed``; whoever alters anything notifies."""
+
+    run_id: str
+    ledger: Ledger
+    clock: Clock
+    secrets: Secrets
+    max_jobs: int | None = None
+    max_nodes: int | None = None
+    extensions: Extensions = field(default_factory=NoExtensions)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    queue: deque[ActiveAttempt] = field(default_factory=deque)
+    """Waiting to be submitted, from the front."""
+    delayed: list[ActiveAttempt] = field(default_factory=list)
+    """Waiting for ``due_at`` before they queue again."""
+    outside: dict[SubmissionBreaker, deque[ActiveAttempt]] = field(default_factory=dict)
+    """Waiting for clusters that take no jobs for now."""
+    in_flight: set[ActiveAttempt] = field(default_factory=set)
+    """Between leaving the queue and their end."""
+    results: dict[str, Result] = field(default_factory=dict)
+    fresh: deque[str] = field(default_factory=deque)
+    """Keys of results that nobody has taken yet, in the order of their ends."""
+    stopping: bool = False
+    """No more submissions; everything in flight is to be cancelled."""
+    detached: bool = False
+    """No more submissions; everything in flight is left to itself."""
+    broken: BaseException | None = None
+    """A bug in one of the threads, to be raised where somebody waits."""
+
+    @property
+    def ending(self) -> BaseException | None:
+        """What ends the session; raised in the thread that waits for results."""
+        return self.broken or self.extensions.ending
+
+    @property
+    def nodes_in_flight(self) -> int:
+        """Nodes that the jobs in flight hold or wait for."""
+        return sum(job.spec.nodes for job in self.in_flight)
+
+    def has_room_for(self, job: ActiveAttempt) -> bool:
+        """Whether the window lets this job be submitted now."""
+        if self.max_jobs is not None and len(self.in_flight) >= self.max_jobs:
+            return False
+        if self.max_nodes is None or job.spec.nodes > self.max_nodes:
+            # What could never fit is let through to be refused.
+            return True
+        return self.nodes_in_flight + job.spec.nodes <= self.max_nodes
+
+    @property
+    def waiting(self) -> Iterator[ActiveAttempt]:
+        """All that wait for their submission; the caller holds the lock."""
+        return chain(self.queue, self.delayed, *self.outside.values())
+
+    def drop(self, jobs: Collection[ActiveAttempt]) -> None:
+        """Let these no longer wait for their submission; the caller holds the lock."""
+        gone = set(jobs)
+        if not gone:
+            return
+        for job in gone:
+            if job.gate is not None:
+                job.gate.pass_on(job)
+        self.queue = deque(job for job in self.queue if job not in gone)
+        self.delayed = [job for job in self.delayed if job not in gone]
+        left = {gate: deque(job for job in jobs if job not in gone) for gate, jobs in self.outside.items()}
+        self.outside = {gate: jobs for gate, jobs in left.items() if jobs}
+
+    def drop_all(self) -> None:
+        """Let none wait any longer; the caller holds the lock."""
+        self.queue.clear()
+        self.delayed.clear()
+        self.outside.clear()
+
+    def complete(self, result: Result) -> None:
+        """Publish a result; the caller holds the lock and has written it to the ledger."""
+        self.results[result.key] = result
+        self.fresh.append(result.key)
+        self.changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop everything because of a bug of ours."""
+        with self.changed:
+            self.broken = self.broken or error
+            self.stopping = True
+            self.changed.notify_all()

@@ -1,0 +1,71 @@
+"""The project's dataclasses to JSON text and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from typing import TYPE_CHECKING
+from typing import TypeVar
+
+if TYPE_CHECKING:
+    from ..model.records import Result
+
+T = TypeVar("T")
+
+_adapters: dict[Any, Any] = {}
+
+
+def _adapter(kind: Any) -> Any:
+    if kind not in _adapters:
+        # Imported here: a session without cells never pays for pydantic.
+        from pydantic import TypeAdapter
+
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
+
+
+def dump(value: object) -> str:
+    """A dataclass of ``jobs`` or ``engine`` as JSON text; what JSON has no form for is its ``repr``."""
+    # Marks may hold anything: a condition that is a function, an exception's class.
+    text: bytes = _adapter(type(value)).dump_json(value, fallback=repr)
+    return text.decode()
+
+
+def dump_result(result: Result, outcome: str | None) -> str:
+    """``dump`` of a Result whose outcome is JSON text already: it is stored twice, but made once."""
+    if outcome is None:
+        return dump(result)
+    texts = {
+        "key": json.dumps(result.key),
+        "outcome": outcome,
+        "judgement": dump(result.judgement),
+        "attempt": str(result.attempt),
+        "job_id": json.dumps(result.job_id),
+        "url": json.dumps(result.url),
+        "logs": json.dumps(dict(result.logs)),
+        "fields": json.dumps(dict(result.fields)),
+        "ruling": "null" if result.ruling is None else dump(result.ruling),
+    }
+    return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
+
+
+class Damaged(ValueError):
+    """Text that does not say what it should; one line that does not quote it."""
+
+
+def load(kind: type[T], text: str) -> T:
+    """The inverse of ``dump``. Raises Damaged for text that is not a ``kind``."""
+    try:
+        value: T = _adapter(kind).validate_json(text)
+    except ValueError as error:
+        (first, *_) = error.errors() if hasattr(error, "errors") else ({"msg": "not text"},)
+        raise Damaged(f"damaged: {kind.__name__}: {first['msg']}") from error
+    return value
+
+
+def load_plain(text: str) -> Any:
+    """A JSON value. Raises Damaged."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Damaged(f"damaged: {error}") from error

@@ -1,0 +1,179 @@
+"""The file behind a ledger: opened as its file system allows, checked, upgraded, and every error told in one line."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import contextmanager
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from typing import TypeVar
+
+from ..model.paths import is_still_at
+from . import journal_mode
+from .codec import Damaged
+from .migrations import check
+from .migrations import NotOurs
+from .migrations import SCHEMA_VERSION
+from .migrations import upgrade
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds to wait for another process that has locked the file."""
+
+HURRY = 3.0
+"""The same after Ctrl-C, all calls together."""
+
+TURN = 0.25
+"""Seconds that SQLite waits by itself: Ctrl-C and ``hurry`` get their say in between."""
+
+_VARIABLES = 900
+"""Values in one statement; SQLite before 3.32 takes 999."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written; one line that names the file."""
+
+
+class LedgerGone(LedgerError):
+    """The file is no longer where it was opened: what is written goes nowhere."""
+
+
+class Database:
+    """A ledger's file, open in this process. Every method may be called from any thread.
+
+    ``patience``: seconds to wait for a process that has locked it (PATIENCE). Raises LedgerError wherever the
+    file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, patience: float | None = None) -> None:
+        self.path = path
+        self._kind: str | None = None
+        self._lock = threading.RLock()
+        self._patience = PATIENCE if patience is None else patience
+        self._until = inf
+        with self._telling():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._kind = journal_mode.file_system(path.parent)
+            self._patiently(self._open)
+
+    def hurry(self) -> None:
+        """From now on wait at most HURRY seconds, in all threads together, for a process that has locked the file."""
+        self._until = monotonic() + HURRY
+
+    def check_place(self) -> None:
+        """Raise LedgerGone if the file was removed, moved or replaced since it was opened."""
+        if self._file is not None and not is_still_at(self.path, self._file):
+            raise LedgerGone(f"{self.path}: removed or moved while the run goes on; its jobs are ended")
+
+    def _patiently(self, do: Callable[[], T]) -> T:
+        """Try again and again while another process has locked the file."""
+        begin = monotonic()
+        while True:
+            try:
+                return do()
+            except sqlite3.OperationalError as error:
+                until = min(begin + self._patience, self._until)
+                if not journal_mode.is_busy(error) or monotonic() >= until:
+                    raise
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, NotOurs, Damaged) as error:
+            # What a network file system cannot do is its administrator's business: name it.
+            where = "" if self._kind in (None, *journal_mode.LOCAL) else f" (on a {self._kind} file system)"
+            words = getattr(error, "strerror", None) or error
+            raise LedgerError(f"{self.path}: {words}{where}") from error
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self.path, timeout=TURN, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+            # One that takes no part in locks: any other would end SQLite's when it is closed.
+            self._file = None if str(self.path) == ":memory:" else os.open(self.path, os.O_PATH)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        is_local = self._kind in journal_mode.LOCAL
+        if not is_local:
+            journal_mode.share_no_memory(self._db)
+        with self._whole("DEFERRED") as db:
+            version = check(db)
+        if is_local:
+            journal_mode.use_write_ahead_log(self._db)
+        else:
+            journal_mode.use_rollback_journal(self._db)
+        if version < SCHEMA_VERSION:
+            with self._whole("IMMEDIATE") as db:
+                upgrade(db)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._telling():
+            self.check_place()
+            with self._whole("IMMEDIATE") as db:
+                yield db
+
+    @contextmanager
+    def _whole(self, kind: str) -> Iterator[sqlite3.Connection]:
+        self._patiently(lambda: self._db.execute(f"BEGIN {kind}"))
+        try:
+            yield self._db
+            self._patiently(lambda: self._db.execute("COMMIT"))
+        except BaseException:
+            # A full disk makes SQLite roll back by itself; its own error is the one to tell.
+            if self._db.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+            raise
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock, self._telling():
+            return self._patiently(lambda: self._db.execute(sql, values).fetchall())
+
+    def _read(self, convert: Callable[..., T], sql: str, *values: Any) -> list[T]:
+        rows = self._rows(sql, *values)
+        with self._telling():
+            return [convert(*row) for row in rows]
+
+    def close(self) -> None:
+        """Close the file; the ledger cannot be used any more."""
+        with self._lock:
+            self._db.close()
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+
+def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
+    """Insert rows by as few statements as possible.
+
+    Each statement lets go of Python's lock and has to get it back from the tests that run meanwhile;
+    a statement a row would cost more than everything else that the engine does.
+    """
+    if not rows:
+        return
+    width = len(rows[0])
+    mark = f"({', '.join('?' * width)})"
+    for piece in pieces(rows, width):
+        marks = ", ".join([mark] * len(piece))
+        db.execute(f"{head} VALUES {marks} {tail}", [value for row in piece for value in row])
+
+
+def pieces(rows: Sequence[T], width: int = 1) -> Iterator[Sequence[T]]:
+    """Rows of ``width`` values, as many at a time as one statement takes."""
+    size = _VARIABLES // width
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,282 @@
+"""The ledger: one SQLite file a run, in which every intent stands before it is acted on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from typing import NamedTuple
+
+from ..model import Handle
+from ..model import JobSpec
+from ..model import Observation
+from ..model import Outcome
+from ..model import OwnAction
+from ..model import Phase
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Result
+from .codec import dump
+from .codec import dump_result
+from .codec import load
+from .codec import load_plain
+from .database import Database
+from .database import insert
+from .database import LedgerError as LedgerError
+from .database import LedgerGone as LedgerGone
+from .database import pieces
+
+_ATTEMPTS = """
+SELECT token, key, number, intended, spec, submitted, handle, observation, action, outcome
+FROM attempts LEFT JOIN specs USING (token) LEFT JOIN submissions USING (token) LEFT JOIN observations USING (token)
+LEFT JOIN actions USING (token) LEFT JOIN outcomes USING (token)
+"""
+
+
+class Superseded(Exception):
+    """A later session has begun on the run: what is left to do is its business."""
+
+
+class Ledger(Database):
+    """A run's ledger, open in this process. Every method may be called from any thread.
+
+    Raises LedgerError wherever the file cannot be read or written.
+    """
+
+    # What is true of the whole run.
+
+    def set_meta(self, **values: Any) -> None:
+        """Store JSON values by name."""
+        with self._transaction():
+            self._store(values)
+
+    def _store(self, values: Mapping[str, Any]) -> None:
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def meta(self) -> dict[str, Any]:
+        """Everything that ``set_meta`` stored."""
+        return dict(self._read(lambda name, text: (name, load_plain(text)), "SELECT name, value FROM meta"))
+
+    # Whose run it is.
+
+    def take_over(self, may: Callable[[dict[str, Any] | None], bool], **values: Any) -> dict[str, Any] | None:
+        """Begin a session: count it and store ``values``, the new ``owner`` among them, as ``set_meta`` does.
+
+        ``may`` is told the last owner (None if it let go in order); where it says no, nothing is
+        changed and that owner is returned. Of two processes that try at once one gets the run.
+        """
+        with self._transaction():
+            meta = self.meta()
+            last: dict[str, Any] | None = meta.get("owner")
+            if not may(last):
+                return last
+            self._store({**values, "session": meta.get("session", 0) + 1})
+        return None
+
+    def check_session(self, session: int | None) -> None:
+        """Raise Superseded if a later session than this one has begun; None never was one.
+
+        A file that lost its end may tell of an earlier one: that is damage, and no successor.
+        """
+        if session is not None and self.meta().get("session", 0) > session:
+            raise Superseded(f"{self.path}: a later session has begun")
+
+    # Cells.
+
+    def register(self, registrations: Iterable[Registration]) -> None:
+        """Add cells; one that is there already is left as it is."""
+        rows = [(entry.key, dump(entry)) for entry in registrations]
+        with self._transaction() as db:
+            insert(db, "INSERT OR IGNORE INTO cells (key, registration)", rows)
+
+    def registrations(self, after: int = 0) -> list[tuple[int, Registration]]:
+        """Cells with a number above ``after``, with their numbers, in the order of registration."""
+        sql = "SELECT id, registration FROM cells WHERE id > ? ORDER BY id"
+        return self._read(lambda number, text: (number, load(Registration, text)), sql, after)
+
+    def knows(self, key: str) -> bool:
+        """Whether a cell was registered."""
+        return bool(self._rows("SELECT 1 FROM cells WHERE key = ?", key))
+
+    def result(self, key: str) -> Result | None:
+        """The result of one cell, if it has one."""
+        found = self._read(partial(load, Result), "SELECT result FROM results WHERE key = ?", key)
+        return found[0] if found else None
+
+    def results(self) -> dict[str, Result]:
+        """Every result by key."""
+        return dict(
+            self._read(lambda key, text: (key, load(Result, text)), "SELECT key, result FROM results")
+        )
+
+    # Attempts.
+
+    def record(self, *, submitted: Iterable[Attempt] = (), intended: Iterable[Attempt] = ()) -> None:
+        """Note attempts that were submitted and others that are about to be, in one transaction."""
+        handles = [(a.token, a.submitted, dump(a.handle) if a.handle else None) for a in submitted]
+        new = list(intended)
+        intents = [(a.token, a.key, a.number, a.intended) for a in new]
+        specs = [(a.token, dump(a.spec)) for a in new if a.spec is not None]
+        with self._transaction() as db:
+            # A poll may have brought a more complete handle by now.
+            insert(
+                db,
+                "INSERT INTO submissions (token, submitted, handle)",
+                handles,
+                "ON CONFLICT (token) DO UPDATE SET submitted = excluded.submitted,"
+                " handle = coalesce(handle, excluded.handle)",
+            )
+            insert(db, "INSERT OR IGNORE INTO attempts", intents)
+            insert(db, "INSERT OR IGNORE INTO specs", specs)
+
+    def forget(self, tokens: Iterable[str]) -> None:
+        """Take back intents that were not acted on."""
+        with self._transaction() as db:
+            for token in tokens:
+                db.execute("DELETE FROM attempts WHERE token = ?", (token,))
+                db.execute("DELETE FROM specs WHERE token = ?", (token,))
+
+    def act(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
+        """Note what this run is about to do to jobs. The first action on a job stays.
+
+        Raises Superseded, and notes nothing, if ``session`` is given and is not the last one.
+        """
+        text = dump(action)
+        with self._transaction() as db:
+            self.check_session(session)
+            insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
+
+    def actions(self, tokens: Iterable[str]) -> dict[str, OwnAction]:
+        """What this run has done to some jobs, from whichever process, by token."""
+        found: dict[str, OwnAction] = {}
+        for piece in pieces(list(tokens)):
+            sql = f"SELECT token, action FROM actions WHERE token IN ({', '.join('?' * len(piece))})"
+            found.update(self._read(lambda token, text: (token, load(OwnAction, text)), sql, *piece))
+        return found
+
+    def observe(
+        self,
+        at: float,
+        *,
+        changed: Iterable[tuple[str, Observation, Handle | None]] = (),
+        ended: Iterable[tuple[str, Outcome]] = (),
+        results: Iterable[Result] = (),
+    ) -> None:
+        """Note one poll round in one transaction: what changed, what ended, and which cells are done."""
+        seen, handles, history = [], [], []
+        for token, observation, handle in changed:
+            text = dump(observation)
+            seen.append((token, text))
+            if handle is not None:
+                handles.append((token, dump(handle)))
+            if observation.phase is not Phase.ENDED:
+                # An end is never replaced; what came before it is.
+                history.append((token, at, text))
+        outcomes = {id(outcome): (token, dump(outcome)) for token, outcome in ended}
+        done = []
+        for result in results:
+            _, known = outcomes.get(id(result.outcome), (None, None))
+            done.append((result.key, result.judgement.verdict.value, dump_result(result, known)))
+        with self._transaction() as db:
+            insert(db, "INSERT OR REPLACE INTO observations", seen)
+            insert(
+                db,
+                "INSERT INTO submissions (token, handle)",
+                handles,
+                "ON CONFLICT (token) DO UPDATE SET handle = excluded.handle",
+            )
+            insert(db, "INSERT INTO history", history)
+            insert(db, "INSERT OR REPLACE INTO outcomes", list(outcomes.values()))
+            insert(db, "INSERT OR REPLACE INTO results", done)
+
+    def attempts(self, *, live: bool = False) -> list[Attempt]:
+        """All attempts by key and number; with ``live`` only those that have no outcome."""
+        where = "WHERE outcome IS NULL" if live else ""
+        return self._read(_attempt, f"{_ATTEMPTS} {where} ORDER BY key, number")
+
+    def last_attempt(self, key: str) -> Attempt | None:
+        """The last attempt of one cell, if it has one."""
+        found = self._read(_attempt, f"{_ATTEMPTS} WHERE key = ? ORDER BY number DESC LIMIT 1", key)
+        return found[0] if found else None
+
+    def history(self, token: str) -> list[tuple[float, Observation]]:
+        """What was seen of an attempt before its end, and when (seconds since the epoch)."""
+        sql = "SELECT at, observation FROM history WHERE token = ? ORDER BY at"
+        return self._read(lambda at, text: (at, load(Observation, text)), sql, token)
+
+    # pytest's reports.
+
+    def add_reports(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """Append reports as ``(key, phase, outcome, JSON text)``."""
+        with self._transaction() as db:
+            insert(db, "INSERT INTO reports (key, phase, outcome, data)", list(rows))
+
+    def reports(self) -> list[tuple[str, str, str, dict[str, Any]]]:
+        """Every report in the order in which pytest made them."""
+        sql = "SELECT key, phase, outcome, data FROM reports ORDER BY id"
+        return self._read(lambda *row: (*row[:3], load_plain(row[3])), sql)
+
+    # What other processes of the session want of the one that owns the run.
+
+    def wish_end(self, key: str, why: str) -> None:
+        """Ask the owner to end a cell's job."""
+        with self._transaction() as db:
+            insert(db, "INSERT INTO wishes (key, why)", [(key, why)])
+
+    def wishes(self, after: int = 0) -> list[tuple[int, str, str]]:
+        """Number, key and why of each wish with a number above ``after``."""
+        return [
+            (number, key, why) for number, key, why in self._rows("SELECT * FROM wishes WHERE id > ?", after)
+        ]
+
+    # For reports, which pass JSON text on without taking it apart.
+
+    def cell_texts(self) -> Iterator[tuple[str, str, str | None, str | None]]:
+        """Every cell in the order of registration: key, registration, verdict, result."""
+        sql = "SELECT key, registration, verdict, result FROM cells LEFT JOIN results USING (key) ORDER BY id"
+        yield from self._rows(sql)
+
+    def attempt_texts(self) -> Iterator[AttemptTexts]:
+        """Every attempt, by key and number."""
+        for row in self._rows(f"{_ATTEMPTS} ORDER BY key, number"):
+            yield AttemptTexts(*row)
+
+    def report_words(self) -> Iterator[tuple[str, str, str]]:
+        """Key, phase and outcome of every report, in the order in which pytest made them."""
+        yield from self._rows("SELECT key, phase, outcome FROM reports ORDER BY id")
+
+
+class AttemptTexts(NamedTuple):
+    """A row of ``attempts`` as it is stored: numbers, and JSON text."""
+
+    token: str
+    key: str
+    number: int
+    intended: float
+    spec: str | None
+    submitted: float | None
+    handle: str | None
+    observation: str | None
+    action: str | None
+    outcome: str | None
+
+
+def _attempt(*row: Any) -> Attempt:
+    token, key, number, intended, spec, submitted, handle, observation, action, outcome = row
+    return Attempt(
+        token=token,
+        key=key,
+        number=number,
+        intended=intended,
+        spec=load(JobSpec, spec) if spec else None,
+        submitted=submitted,
+        handle=load(Handle, handle) if handle else None,
+        observation=load(Observation, observation) if observation else None,
+        action=load(OwnAction, action) if action else None,
+        outcome=load(Outcome, outcome) if outcome else None,
+    )

@@ -1,0 +1,162 @@
+"""What a merged fragment says, in the types that the rest of the program uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..backends.protocol import BackendType
+from ..backends.protocol import Capabilities
+from ..model import ANY
+from ..model import Classification
+from ..model import ClassifyRule
+from ..model import Expectation
+from ..model import JobSpec
+from ..model import Mark
+from ..model import REASON_CLASSES
+from ..model import Resources
+from .errors import quoted
+from .expectations import contradictions
+from .expectations import expectation
+from .expectations import SemanticError
+from .merge import deep
+from .shell import has_pipe
+from .shell import with_args
+
+_AS_THEY_ARE = (
+    "shell",
+    "setup",
+    "workdir",
+    "image",
+    "heartbeat_timeout",
+    "max_runtime",
+    "queue_timeout",
+    "grace_period",
+    "max_restarts",
+    "owner",
+    "description",
+)
+"""Keys of a fragment that are arguments of JobSpec."""
+_MAX_RUNTIME: float = JobSpec(":").max_runtime
+
+
+@dataclass(frozen=True)
+class BackendTarget:
+    """The backend that the cells run on."""
+
+    name: str
+    type: BackendType
+    settings: Mapping[str, Any]
+    can: Capabilities
+    """What its type states of it."""
+    source: str
+    """The file that its settings stand in."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What ``options`` and selections may call it."""
+        return (self.name, self.type.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedFragment:
+    """What all cells share whose fragments say the same, their environment aside."""
+
+    spec: Mapping[str, Any]
+    """Arguments of JobSpec."""
+    expect: Expectation
+    classify: Classification
+    infra_retries: int
+    marks: tuple[Mark, ...]
+    fixtures: tuple[str, ...]
+    flaws: tuple[SemanticError, ...]
+
+
+def shape(state: Mapping[str, Any], target: BackendTarget | None) -> ResolvedFragment:
+    """The shape of a merged fragment."""
+    run, flaws = _run(state)
+    spec = {
+        "run": run,
+        "args": state.get("args", ()),
+        "secrets": tuple(state.get("secrets", ())),
+        "resources": Resources(**state.get("resources", {})),
+        "options": _options(state.get("options", {}), target),
+        **{key: state[key] for key in _AS_THEY_ARE if key in state},
+    }
+    expect, unmeetable = expectation(state.get("expect", {}))
+    flaws += unmeetable
+    flaws += _undeclared(state, expect)
+    classify = _classification(state)
+    limits = (
+        state.get("heartbeat_timeout"),
+        state.get("max_runtime", _MAX_RUNTIME),
+        state.get("max_restarts", 0),
+    )
+    flaws += contradictions(expect, classify, *limits)
+    return ResolvedFragment(
+        spec=spec,
+        expect=expect,
+        classify=classify,
+        infra_retries=state.get("infra_retries", 0),
+        marks=tuple(_distinct(state.get("marks", ()))),
+        fixtures=tuple(dict.fromkeys(state.get("fixtures", ()))),
+        flaws=tuple(flaws),
+    )
+
+
+def _run(state: Mapping[str, Any]) -> tuple[str, list[SemanticError]]:
+    """The script that the job runs, arguments handed on, and what is wrong with it."""
+    run = state.get("run")
+    if run is None:
+        return ":", [
+            SemanticError(
+                ("run",), "no run: neither the recipe nor another layer says what to run", missing=True
+            )
+        ]
+    flaws = []
+    if state.get("shell") == "sh" and has_pipe(run):
+        message = "a pipe under `shell: sh` hides failures before its last command"
+        flaws.append(SemanticError(("run",), message, harmless=True))
+    script = with_args(run) if state.get("args") else run
+    if script is None:
+        message = 'args are unused: run is more than one simple command, so it must mention them, as "$@"'
+        flaws.append(SemanticError(("run",), message, missing=True))
+    return script or run, flaws
+
+
+def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[SemanticError]:
+    """Reasons that some other part of the matrix adds, but none of these layers."""
+    known = {ANY} | REASON_CLASSES.keys() | state.get("reasons", {}).keys()
+    for word in expect.reasons or ():
+        if word not in known:
+            message = (
+                f"reason {quoted(word)} is not known to this cell; add it under `reasons` at the top level"
+            )
+            yield SemanticError(("expect", "reason", word), message, missing=True)
+
+
+def _options(options: Mapping[str, Any], target: BackendTarget | None) -> Mapping[str, Any]:
+    """What ``options`` says for the backend: its type's entries, its name's on top."""
+    if target is None:
+        return {}
+    own: Mapping[str, Any] = options.get(target.type.name, {})
+    return own if target.name == target.type.name else deep(own, options.get(target.name, {}))
+
+
+def _classification(state: Mapping[str, Any]) -> Classification:
+    rules = state.get("classify", ())
+    return Classification(
+        tuple(
+            ClassifyRule(**{key: value for key, value in rule.said().items() if value is not None})
+            for rule in rules
+        ),
+        state.get("translate", {}),
+        state.get("reasons", {}),
+    )
+
+
+def _distinct(marks: tuple[Mark, ...]) -> Iterator[Mark]:
+    """Equal marks once; they cannot be hashed."""
+    return (mark for at, mark in enumerate(marks) if mark not in marks[:at])

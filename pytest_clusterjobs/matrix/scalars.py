@@ -1,0 +1,79 @@
+"""Values of any shape, for options and marks: what Python makes of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from ..model import Mark
+from ..model.notation import parse_duration
+from .errors import quoted
+from .nodes import Map
+from .nodes import Scalar
+from .readers import fail
+from .readers import IDENTIFIER_PATTERN
+from .readers import quote
+from .readers import reading
+from .readers import source_text
+from .readers import text
+
+
+def resolved(value: Any) -> Any:
+    """A value of any shape, as Python has it; refuses what YAML versions read differently."""
+    if isinstance(value, Map):
+        return {source_text(key): resolved(each) for key, each in value.pairs()}
+    if isinstance(value, list):
+        return [resolved(each) for each in value]
+    return _scalar(value) if isinstance(value, Scalar) else value
+
+
+def _scalar(value: Scalar) -> str | int | float | bool:
+    kind = value.kind
+    if kind == "odd":
+        fail(
+            f"YAML reads {value} as {value.reading} or as text, by version: write {quote(value)} or another form",
+            at=value,
+        )
+    if kind == "bool":
+        return value.lower() == "true"
+    if kind == "int":
+        return int(value)
+    if kind == "float":
+        decimal = float(value.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf"))
+        if not math.isfinite(decimal):
+            fail("a finite number is needed", at=value)
+        return decimal
+    return source_text(value)
+
+
+def mark(value: Any) -> Mark:
+    """A mark: a name, or a name with what it is called with."""
+    if isinstance(value, Scalar):
+        return Mark(_mark_name(value))
+    if not isinstance(value, Map) or len(value) != 1:
+        fail("a mark is a name, or one name with its arguments: {skip: why}")
+    ((key, given),) = value.pairs()
+    called = _mark_name(key)
+    arguments = resolved(given)
+    if isinstance(arguments, dict):
+        return Mark(called, (), arguments)
+    if isinstance(arguments, list):
+        return Mark(called, tuple(arguments))
+    if called == "timeout" and isinstance(arguments, str):
+        return Mark(called, (reading(parse_duration)(given),))
+    if called in ("skip", "xfail"):
+        if not isinstance(arguments, str):
+            fail(f"`{called}` takes the reason as text, or a mapping", at=given)
+        return Mark(called, (), {"reason": arguments})
+    return Mark(called, () if arguments is None else (arguments,))
+
+
+def _mark_name(value: Scalar) -> str:
+    called = text(value)
+    if not re.fullmatch(IDENTIFIER_PATTERN, called):
+        fail(f"{quoted(called)} is no name of a mark", at=value)
+    if called in ("parametrize", "usefixtures"):
+        instead = "axes" if called == "parametrize" else "fixtures"
+        fail(f"`{called}` does nothing here; use {instead}", at=value)
+    return called

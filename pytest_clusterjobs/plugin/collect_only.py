@@ -1,0 +1,23 @@
+"""Sessions that run nothing of what they have collected."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..reports.words import NOT_RUN
+
+WHY_NOTHING_KEY = pytest.StashKey[str]()
+"""Why the session submits nothing although its items are run; set when its loop begins."""
+
+AFTER_ERRORS = f"{NOT_RUN}nothing is submitted after errors in collection; --continue-on-collection-errors submits all the same"
+
+
+def is_for_show(session: pytest.Session) -> bool:
+    """Whether nothing is submitted. pytest runs no items then, but a worker of xdist does after errors in collection."""
+    option = session.config.option
+    if option.collectonly or getattr(option, "setuponly", False):
+        return True
+    if session.testsfailed and not option.continue_on_collection_errors:
+        session.config.stash[WHY_NOTHING_KEY] = AFTER_ERRORS
+        return True
+    return False

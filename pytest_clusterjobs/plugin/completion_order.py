@@ -1,0 +1,93 @@
+"""The order in which cells are reported: as their jobs end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import pytest
+
+from .compat import has_plugin
+from .compat import notice_session_timeout
+
+_ORDERED = frozenset({"dependency", "depends", "incremental", "order"})
+"""Marks by which what becomes of a test depends on tests before it: pytest-dependency's, pytest-depends',
+that of the recipe in pytest's own docs, pytest-order's."""
+
+_ORDERING = frozenset({"run", "first", "second", "last", "second_to_last"})
+"""Those of pytest-ordering, which are anybody's words where it is not installed."""
+
+
+def why_file_order(session: pytest.Session) -> str | None:
+    """What in this session needs its items in their order; None if nothing does."""
+    config = session.config
+    if has_plugin(config, "dependency") and config.getini("automark_dependency"):
+        return "the ini option automark_dependency"
+    known = _ORDERED | _ORDERING if has_plugin(config, "pytest_ordering") else _ORDERED
+    found = {mark.name for item in session.items for mark in item.iter_markers()} & known
+    return f"the mark {min(found)!r}" if found else None
+
+
+def is_over(session: pytest.Session) -> bool:
+    """Whether something has asked for the session's end, to be looked at while jobs are waited for."""
+    notice_session_timeout(session)
+    return bool(session.shouldfail or session.shouldstop)
+
+
+def raise_if_over(session: pytest.Session) -> None:
+    """Raise what pytest's own loop raises between two items."""
+    if is_over(session):
+        raise (
+            session.Failed(session.shouldfail)
+            if session.shouldfail
+            else session.Interrupted(session.shouldstop)
+        )
+
+
+class PendingItems:
+    """Items that are still to be reported, by the collector they belong to."""
+
+    def __init__(self, items: Sequence[pytest.Item]) -> None:
+        self._by_parent: dict[pytest.Collector, Counter[pytest.Item]] = {}
+        for item in items:
+            assert isinstance(item.parent, pytest.Collector)
+            self._by_parent.setdefault(item.parent, Counter())[item] += 1
+        self._shared: dict[tuple[pytest.Collector, pytest.Collector], int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_parent)
+
+    def __iter__(self) -> Iterator[pytest.Item]:
+        for items in self._by_parent.values():
+            yield from items.elements()
+
+    def remove(self, item: pytest.Item) -> None:
+        """Take out the item that is reported now."""
+        assert isinstance(item.parent, pytest.Collector)
+        siblings = self._by_parent[item.parent]
+        siblings[item] -= 1
+        if not siblings[item]:
+            del siblings[item]
+        if not siblings:
+            del self._by_parent[item.parent]
+
+    def next_after(self, item: pytest.Item) -> pytest.Item | None:
+        """What to tell pytest comes next, when nobody knows yet which item ends next.
+
+        pytest tears fixtures down to the collectors that the next item shares with this one. The
+        item that shares fewest is right for whatever comes: nothing is kept that it would not allow.
+        """
+        here = item.parent
+        assert isinstance(here, pytest.Collector)
+        if not self._by_parent:
+            return None
+        least = min(self._by_parent, key=lambda parent: self._shares(here, parent))
+        return next(iter(self._by_parent[least]))
+
+    def _shares(self, one: pytest.Collector, other: pytest.Collector) -> int:
+        pair = (one, other)
+        if pair not in self._shared:
+            chains = zip(one.listchain(), other.listchain(), strict=False)
+            self._shared[pair] = sum(1 for left, right in chains if left is right)
+        return self._shared[pair]

@@ -1,0 +1,61 @@
+"""What the fixture ``clusterjobs`` gives a Python test."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from ..api import FIXTURE
+from ..api.errors import UnmetExpectation
+from ..api.jobs import Jobs
+from ..api.run_client import RunClient
+from ..model.paths import legible
+from .collect_only import WHY_NOTHING_KEY
+from .settings import settings_of
+
+LINK_KEY = pytest.StashKey[RunClient]()
+JOBS_KEY = pytest.StashKey[Jobs]()
+
+
+def jobs_of(request: pytest.FixtureRequest) -> Jobs:
+    """What the requesting test submits jobs with; they are told apart by its node id."""
+    config = request.config
+    if getattr(config.option, "setuponly", False):
+        pytest.skip("--setup-only submits nothing")
+    if (why := config.stash.get(WHY_NOTHING_KEY, None)) is not None:
+        pytest.skip(why)
+    link = config.stash.get(LINK_KEY, None)
+    if link is None:
+        pytest.fail(
+            f"the fixture {FIXTURE!r} has to be among the arguments of a test or of its fixtures,"
+            " so that pytest knows before it runs anything",
+            pytrace=False,
+        )
+    settings = settings_of(config)
+    node: pytest.Item = request.node
+    path, line, _ = node.location
+    jobs = node.stash[JOBS_KEY] = Jobs(
+        link,
+        settings.site,
+        owner=legible(node.nodeid),
+        path=legible(path),
+        line=(line or 0) + 1,
+        backend=settings.backend or "local",
+    )
+    return jobs
+
+
+class Expectations:
+    """Has a test fail of whose jobs an expectation is unmet."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Hold the jobs of a test that has passed so far against what it expects of them."""
+        yield
+        jobs = item.stash.get(JOBS_KEY, None)
+        if jobs is not None:
+            try:
+                jobs.check()
+            except UnmetExpectation as error:
+                pytest.fail(str(error), pytrace=False)

@@ -1,0 +1,231 @@
+"""The pytest plugin: wiring only, and nothing heavy until a matrix is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..api import uses_jobs
+from .options import add_options
+from .options import DEFAULT_FOLDER
+from .options import DEFAULT_MATRICES
+from .options import MATRICES
+from .options import refuse_folder_apart
+from .options import SUFFIXES
+
+if TYPE_CHECKING:
+    from ..api.jobs import Jobs
+    from .items import MatrixFile
+    from .launched_collection import LaunchedCollection
+    from .matrix_files import Finding
+    from .single_process import CompletionLoop
+
+_COLLECTED = pytest.StashKey[bool]()
+
+_FINDING: pytest.StashKey[Finding] = pytest.StashKey()
+
+_CHECKING = "clusterjobs-checking"
+
+_OF_RUNS = (
+    "pytest_clusterjobs.backends.local.client",
+    "pytest_clusterjobs.api.validation",
+    "pytest_clusterjobs.api.scripts",
+    "pytest_clusterjobs.plugin.launched_collection",
+    "pytest_clusterjobs.plugin.single_process",
+    "pytest_clusterjobs.plugin.xdist_worker",
+)
+"""Modules that between them import whatever a run does."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer hooks to users."""
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the ``timeout`` mark where pytest-timeout does not, and refuse settings that can mean nothing."""
+    refuse_folder_apart(config)
+    manager = config.pluginmanager
+    if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
+        config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
+    if _has_own_patterns(config):
+        from .matrix_files import check_patterns
+
+        check_patterns(config)
+
+
+def pytest_plugin_registered(plugin_name: str) -> None:
+    """Import all that runs matrices before pytester does: it has Python forget what an inner run imported.
+
+    C extensions, and packages of which a part stays, do not survive being imported again.
+    """
+    if plugin_name == "pytester":
+        for module in _OF_RUNS:
+            import_module(module)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """In a check or a resume, the run decides which cells there are."""
+    option = session.config.option
+    if option.cluster_check is not None or option.cluster_resume is not None:
+        from .launched_collection import LaunchedCollection
+
+        session.config.pluginmanager.register(LaunchedCollection(session.config), _CHECKING)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Collect YAML files that are matrices, and keep those that nothing collects."""
+    others = yield
+    if file_path.suffix.lower() not in SUFFIXES:
+        return others
+    config, finding = parent.config, _finding(parent.session)
+    checking: LaunchedCollection | None = config.pluginmanager.get_plugin(_CHECKING)
+    of_run = checking is not None and checking.has(finding.nodeid(file_path))
+    if not of_run and not finding.is_matrix(file_path, taken=bool(others)):
+        if not others:
+            finding.left.append(file_path)
+        return others
+    nodeid = finding.nodeid(file_path)
+    if finding.is_second(file_path, nodeid):
+        return others
+    from .items import MatrixFile
+
+    config.stash[_COLLECTED] = True
+    file: MatrixFile = MatrixFile.from_parent(parent, path=file_path, nodeid=nodeid)
+    if not of_run:
+        file.refusal = finding.refusal(file_path)
+    return [*others, file]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """See to links in the folders where matrices are looked for."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and report.passed and _may_look_into(collector):
+        from .uncollected import put_right
+
+        put_right(collector, report.result, _finding(collector.session))
+    return report
+
+
+def _may_look_into(folder: pytest.Directory) -> bool:
+    """What most folders are told by, without an import: whether a matrix may be in there."""
+    return _has_own_patterns(folder.config) or DEFAULT_FOLDER in folder.path.parts
+
+
+def _has_own_patterns(config: pytest.Config) -> bool:
+    return bool(config.getini(MATRICES) != DEFAULT_MATRICES)
+
+
+def _finding(session: pytest.Session) -> Finding:
+    if _FINDING not in session.stash:
+        from .matrix_files import Finding
+
+        session.stash[_FINDING] = Finding(session)
+    return session.stash[_FINDING]
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
+    """Say which matrices are not collected. Cells that the project's own patterns stand for are errors if absent."""
+    if not _has_own_patterns(config) and _FINDING not in session.stash:
+        return
+    from .uncollected import unmatched
+    from .uncollected import warn_of_files
+
+    finding = _finding(session)
+    warn_of_files(finding, config)
+    if _has_own_patterns(config) and not config.pluginmanager.hasplugin(_CHECKING):
+        # Also where there are none: what remembers failures, as pytest's cache does, forgets earlier ones by that.
+        mistakes = "\n".join(unmatched(finding, session)) or None
+        report = pytest.CollectReport(MATRICES, "failed" if mistakes else "passed", mistakes, [])
+        session.ihook.pytest_collectreport(report=report)
+
+
+@pytest.fixture
+def clusterjobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
+    """Submit job specs from a Python test: ``job = clusterjobs.submit("nvidia-smi", nodes=2)``, ``job.wait()``.
+
+    A job that the test does not wait for is cancelled when the test ends.
+    """
+    from .fixture import jobs_of
+
+    with jobs_of(request) as jobs:
+        yield jobs
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Add what runs jobs, if there are any; before xdist tells its controller of the collection."""
+    config = session.config
+    by_hand = uses_jobs(session)
+    manager = config.pluginmanager
+    if not by_hand and not config.stash.get(_COLLECTED, False) and not manager.hasplugin(_CHECKING):
+        return
+    if by_hand:
+        from .fixture import Expectations
+
+        manager.register(Expectations(), "clusterjobs-by-hand")
+    folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
+    if folder is not None:
+        from .xdist_worker import python_tests_first
+        from .xdist_worker import want_run
+        from .xdist_worker import XdistWorker
+
+        if by_hand:
+            want_run(config, Path(folder))
+        python_tests_first(session)
+        manager.register(XdistWorker(config, Path(folder)), "clusterjobs-worker")
+        return
+    from .settings import settings_of
+    from .single_process import CompletionLoop
+    from .single_process import SingleProcess
+
+    manager.register(CompletionLoop(), "clusterjobs-loop")
+    manager.register(SingleProcess(config, settings_of(config)), "clusterjobs-single")
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run cells as their jobs end. A conftest's loop is asked before this one, which is registered earlier."""
+    loop: CompletionLoop | None = session.config.pluginmanager.get_plugin("clusterjobs-loop")
+    return None if loop is None else loop.run(session)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run will be."""
+    from .hints import RERUN
+    from .hints import run_again
+    from .xdist_controller import XdistController
+
+    config = node.config
+    manager = config.pluginmanager
+    controller = manager.get_plugin("clusterjobs-controller")
+    if controller is None:
+        option = config.option
+        if option.cluster_launch or option.cluster_check is not None or option.cluster_resume is not None:
+            from .settings import settings_of
+
+            settings_of(config)
+        controller = XdistController(config)
+        manager.register(controller, "clusterjobs-controller")
+    node.workerinput["clusterjobs_folder"] = str(controller.folder)
+    node.workerinput[RERUN] = run_again(config)

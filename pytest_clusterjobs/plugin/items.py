@@ -1,0 +1,235 @@
+"""From a matrix file to pytest items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from typing import Protocol
+from typing import TYPE_CHECKING
+
+import pluggy
+import pytest
+
+from ..matrix import load_matrix
+from ..matrix import MatrixErrors
+from ..matrix.errors import Problem
+from ..model import Cell
+from ..model import CELL_ID
+from ..model.paths import legible
+from ..model.text import one_line
+from ..model.text import unbroken
+from ..reports.words import NOT_RUN
+from .collect_only import WHY_NOTHING_KEY
+from .compat import fixture_mistakes
+from .compat import Marked
+from .launched_cells import LAUNCHED_KEY
+from .launched_cells import LaunchedCell
+from .marks import check_names
+from .marks import decorator
+from .marks import JUDGING
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from ..model import Mark
+    from ..model.records import Result
+
+
+class MatrixWarning(pytest.PytestWarning):
+    """Something in a matrix that works, but probably not as meant."""
+
+
+class Checks(Protocol):
+    """What an item asks of the session that runs it."""
+
+    def check_expectation(self, item: CellItem) -> None:
+        """Raise if the expectation is unmet."""
+
+
+SESSION_KEY = pytest.StashKey[Checks]()
+
+
+class MatrixFile(pytest.Module):
+    """One matrix. A Module, so that fixtures of every scope find their node."""
+
+    refusal: str | None = None
+    """Why its cells cannot run in this session."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # What conftest files ask of ``request.module`` and ``item.module``; there is nothing to import.
+        self.obj = ModuleType(self.path.stem)
+        self.obj.__file__ = str(self.path)
+
+    def collect(self) -> Iterator[CellItem]:
+        """Load the file; cells that ask for the same fixtures share what pytest works out for them."""
+        if self.refusal is not None:
+            raise pytest.UsageError(self.refusal)
+        shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
+        mistakes: list[Problem] = []
+        for found in self._found():
+            fixtures = found.cell.fixtures
+            function, info = shared.get(fixtures) or (_function_using(fixtures), None)
+            item: CellItem = CellItem.from_parent(
+                self,
+                name=found.cell.id,
+                callobj=function,
+                fixtureinfo=info,
+                cell=found.cell,
+                today=found.today,
+            )
+            if fixtures not in shared:
+                shared[fixtures] = (function, item._fixtureinfo)
+                mistakes += self._mistakes(item)
+            yield item
+        # The run of a check or a resume has spent its jobs already.
+        if mistakes and LAUNCHED_KEY not in self.config.stash:
+            raise MatrixErrors(mistakes)
+
+    def _mistakes(self, item: CellItem) -> Iterator[Problem]:
+        """Fixtures that the item's setup would fail for, which comes when its job has ended."""
+        for mistake in fixture_mistakes(item._fixtureinfo):
+            yield Problem(self.nodeid, item.cell.line, 1, f"{item.cell.id}: {mistake}")
+
+    def _found(self) -> Iterator[LaunchedCell]:
+        """The cells: the file's, or in the check or resume of a run first of all the run's."""
+        launched = self.config.stash.get(LAUNCHED_KEY, None)
+        if launched is None:
+            return (LaunchedCell(cell, cell) for cell in self._todays(None))
+        return launched.cells_of(self.path, self.nodeid, lambda: self._todays(launched.backend))
+
+    def _todays(self, backend: str | None) -> list[Cell]:
+        """What the file says; on ``backend`` unless the command line names one."""
+        settings = settings_of(self.config)
+        matrix = load_matrix(
+            self.path,
+            rootdir=settings.rootdir,
+            site=settings.site,
+            backend=settings.backend or backend,
+        )
+        for warning in matrix.warnings:
+            self.warn(MatrixWarning(warning))
+        cells = self._modified(matrix.cells)
+        check_names(matrix, cells, self.nodeid, settings.rootdir)
+        return cells
+
+    def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells after the user's hooks. Raises pytest.UsageError for what cannot be a cell."""
+        hook = self.ihook.pytest_clusterjobs_modify_cells
+        changed = list(cells)
+        hook(config=self.config, path=self.path, cells=changed)
+        seen: set[str] = set()
+        for cell in changed:
+            if not isinstance(cell, Cell):
+                raise pytest.UsageError(
+                    f"{self.nodeid}: pytest_clusterjobs_modify_cells left {one_line(repr(cell), 80)} among the"
+                    " cells; a Cell is needed, such as dataclasses.replace(cells[0], id=...)"
+                )
+            if cell.id in seen or not CELL_ID.fullmatch(cell.id):
+                what = "a second cell" if cell.id in seen else "a cell"
+                raise pytest.UsageError(
+                    f"{self.nodeid}: pytest_clusterjobs_modify_cells left {what} with the id {cell.id!r};"
+                    " ids are unique and within [A-Za-z0-9._+-]"
+                )
+            seen.add(cell.id)
+        return changed
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A matrix's mistakes are the author's, settings the user's: no trace."""
+        if isinstance(excinfo.value, MatrixErrors | MatrixWarning | pytest.UsageError):
+            return str(excinfo.value)
+        if not self.config.option.fulltrace:
+            excinfo.traceback = _of_hook(excinfo.traceback)
+        return super().repr_failure(excinfo)
+
+
+def _of_hook(traceback: Any) -> Any:
+    """The part that is a user's hook's own, as a module's begins with the module; all of it without a hook."""
+    caller = Path(pluggy.__file__).parent
+    calls = [place for place, entry in enumerate(traceback) if caller in Path(entry.path).parents]
+    return traceback[calls[-1] + 1 :] or traceback if calls else traceback
+
+
+def _function_using(fixtures: tuple[str, ...]) -> Callable[[], None]:
+    """A function for cells to point at, marked so that pytest sets up these fixtures."""
+
+    def cell() -> None:
+        """One cell of a matrix."""
+
+    return pytest.mark.usefixtures(*fixtures)(cell) if fixtures else cell
+
+
+class CellItem(pytest.Function):
+    """One cell. Its setup stands for submission and queue, its call for the run and the verdict."""
+
+    cell: Cell
+    will_run = False
+    """Set when its job is submitted or will be: no mark skips it."""
+    result: Result | None = None
+    marked = Marked()
+    """What its marks came to when the loop began."""
+    _overruled: Sequence[pytest.Mark] = ()
+    today: Cell | None
+    """What its file says today; None if the file has no such cell any more. Other than ``cell`` in a check."""
+
+    def __init__(self, *, cell: Cell, today: Cell | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.today = today
+        for mark in _marks(cell, today):
+            self.add_marker(decorator(mark))
+        skip = (today or cell).skip
+        if skip is not None:
+            self.add_marker(pytest.mark.skip(reason=unbroken(skip)))
+
+    def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
+        """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""
+        self._overruled = [each for each in self.iter_markers() if each.name in JUDGING]
+        if mark is not None:
+            self.add_marker(mark)
+
+    def iter_markers_with_node(self, name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
+        """The marks in force: without those that others stand in for."""
+        for node, mark in super().iter_markers_with_node(name):
+            if not any(mark is each for each in self._overruled):
+                yield node, mark
+
+    @property
+    def key(self) -> str:
+        """The cell's key: the node id without what xdist's loadgroup appends."""
+        assert self.parent is not None
+        return f"{self.parent.nodeid}::{self.cell.id}"
+
+    @property
+    def location_text(self) -> str:
+        """``path:line`` of the cell, the path relative to rootdir."""
+        assert self.parent is not None
+        return f"{self.parent.nodeid}:{self.cell.line}"
+
+    def setup(self) -> None:
+        """Set fixtures up, unless nothing was submitted: then there is nothing to report."""
+        stash = self.config.stash
+        if not getattr(self.config.option, "setuponly", False) and not (
+            self.will_run and SESSION_KEY in stash
+        ):
+            pytest.skip(stash.get(WHY_NOTHING_KEY, f"{NOT_RUN}this session submits nothing"))
+        super().setup()
+
+    def runtest(self) -> None:
+        """Hold the outcome against the expectation."""
+        self.config.stash[SESSION_KEY].check_expectation(self)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
+        return Path(legible(self.path)), self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
+
+
+def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
+    """The marks to select a cell by: today's, and those that it had when it was launched."""
+    if today is None or today is cell:
+        return list(cell.marks)
+    then = [mark for mark in cell.marks if mark not in today.marks and mark.name not in JUDGING]
+    return [*today.marks, *then]

@@ -1,0 +1,207 @@
+"""Collection for ``--cluster-check`` and ``--cluster-resume``: the run decides which cells there are.
+
+Items are made of the run's own cells, also where today's files have them no more, and carry the marks of the
+launch. What differs today is told at the end. pytest's own selection (paths, ``-k``, ``-m`` ...) applies to them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from collections.abc import Iterator
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from ..engine.host import LEDGER
+from ..engine.host import Mode
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..matrix.globs import below
+from ..model.records import Registration
+from ..model.records import Xfail
+from ..model.text import one_line
+from ..model.text import unbroken
+from .compat import Marked
+from .compat import marked
+from .items import CellItem
+from .items import MatrixFile
+from .launched_cells import Launched
+from .launched_cells import LAUNCHED_KEY
+from .marks import as_mark
+from .settings import SessionSettings
+from .settings import settings_of
+
+
+def read_launched(settings: SessionSettings) -> Launched:
+    """The cells of the run that this session is about. Raises pytest.UsageError."""
+    assert settings.run is not None
+    try:
+        ledger = Ledger(settings.run / LEDGER)
+        try:
+            return Launched(ledger)
+        finally:
+            ledger.close()
+    except LedgerError as error:
+        raise pytest.UsageError(one_line(str(error), 2000)) from error
+
+
+class LaunchedCollection:
+    """Hooks of a session that judges an earlier run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Read the run, and have all of its files collected unless paths were given. Raises pytest.UsageError."""
+        self._config = config
+        self._mode = settings_of(config).mode
+        self._launched = read_launched(settings_of(config))
+        config.stash[LAUNCHED_KEY] = self._launched
+        # Lexically, as pytest makes node ids of paths.
+        self._paths = {
+            Path(os.path.normpath(config.rootpath / nodeid)): nodeid for nodeid in self._launched.files
+        }
+        self._selects = config.args_source is pytest.Config.ArgsSource.ARGS
+        option = config.option
+        # A check of which nothing else is said is about what the run has; a resume takes new cells up.
+        self._is_about_the_run = self._mode is Mode.CHECK and not (
+            self._selects or option.keyword or option.markexpr
+        )
+        self._given = [
+            Path(os.path.normpath(config.invocation_params.dir / arg))
+            for arg in config.args
+            if "::" not in str(arg)
+        ]
+        self._folders: dict[Path, pytest.Directory] = {}
+        self._collected: set[str] = set()
+        self._deselected: set[pytest.Item] = set()
+        if not self._selects:
+            config.args = [*config.args, *map(str, self._out_of_sight())]
+
+    def has(self, nodeid: str) -> bool:
+        """Whether a file is one of the run's."""
+        return nodeid in self._launched.files
+
+    def _out_of_sight(self) -> Iterator[Path]:
+        unseen = (path for path in self._paths if path.is_file() and not self._is_given(path))
+        return (path for path in unseen if not self._is_ignored(path))
+
+    def _is_given(self, path: Path) -> bool:
+        return any(below(path, given) is not None for given in self._given)
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Keep what is collected: folders, to put missing files into them, and matrices."""
+        if isinstance(collector, pytest.Directory):
+            self._folders[collector.path] = collector
+        elif isinstance(collector, MatrixFile):
+            self._collected.add(collector.nodeid)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, items: list[pytest.Item]
+    ) -> Generator[None, object, object]:
+        """Add the run's files that pytest did not come upon, and put back cells that a hook takes out silently.
+
+        Cells that the run does not have are left out, unless the command line may mean them. What is deselected, as by ``-k``, is told to ``pytest_deselected``.
+        """
+        for path, nodeid in self._paths.items():
+            chosen = not self._selects or self._is_given(path)
+            if chosen and nodeid not in self._collected and not self._is_ignored(path):
+                parent = next((self._folders[up] for up in path.parents if up in self._folders), session)
+                file: MatrixFile = MatrixFile.from_parent(parent, path=path, nodeid=nodeid)
+                items.extend(session.genitems(file))
+        if self._is_about_the_run:
+            self._leave_out_others(items)
+        ours = [item for item in items if isinstance(item, CellItem) and self._launched.entry(item.key)]
+        done = yield
+        kept = {*items, *self._deselected}
+        for item in ours:
+            if item not in kept:
+                items.append(item)
+                self._tell("taken out by a hook since the launch: judged all the same", item.key)
+        return done
+
+    def _leave_out_others(self, items: list[pytest.Item]) -> None:
+        others = [item for item in items if isinstance(item, CellItem) and not self._launched.has(item.key)]
+        if not others:
+            return
+        for item in others:
+            self._tell("no part of this run, and not judged", item.key)
+        gone = set(others)
+        items[:] = [item for item in items if item not in gone]
+        self._config.hook.pytest_deselected(items=others)
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Keep what the user does not want."""
+        self._deselected.update(items)
+
+    def _is_ignored(self, path: Path) -> bool:
+        """Whether the command line leaves a file or a folder of it out."""
+        option, start = self._config.option, self._config.invocation_params.dir
+        paths = [os.path.normpath(start / each) for each in option.ignore or ()]
+        globs = [os.path.normpath(start / each) for each in option.ignore_glob or ()]
+        names = [str(each) for each in (path, *path.parents)]
+        return any(name in paths or any(fnmatchcase(name, glob) for glob in globs) for name in names)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Put the marks of the launch in force, now that all of today's are there."""
+        items = [item for item in session.items if isinstance(item, CellItem)]
+        for item in items:
+            self._judge_as_launched(item)
+        selected = {item.key for item in items}
+        for key in self._launched.keys:
+            if key not in selected:
+                self._tell("{are} not selected, and not judged here", key)
+
+    def _judge_as_launched(self, item: CellItem) -> None:
+        entry, now = self._launched.entry(item.key), marked(item)
+        if entry is not None:
+            item.judge_by(self._mark(entry, now))
+            if item.today is not None:
+                self._compare(entry, now)
+        elif (left_out := self._launched.left_out.get(item.key)) is not None:
+            kind, reason = left_out
+            reason = unbroken(reason)
+            skip = pytest.mark.skip(reason=reason)
+            item.judge_by(skip if kind == "skip" else pytest.mark.xfail(reason=reason, run=False))
+            if now.runs:
+                self._tell(f"marked {kind} at the launch and not today: still left out", item.key)
+        elif now.runs:
+            done = "submitted now" if self._mode is Mode.RESUME else "not run"
+            self._tell(f"no part of this run: {done}", item.key)
+
+    @staticmethod
+    def _mark(entry: Registration, now: Marked) -> pytest.MarkDecorator | None:
+        """The xfail mark of the launch; today's for a run whose ledger does not say."""
+        xfails: Sequence[Xfail | None] = (now.xfail,) if entry.xfails is None else entry.xfails
+        return next((as_mark(xfail, now.raises) for xfail in xfails if xfail is not None), None)
+
+    def _compare(self, entry: Registration, now: Marked) -> None:
+        """Tell how today's marks differ."""
+        if now.trouble:
+            self._tell(
+                "marked today by what cannot be evaluated: judged by the marks of the launch", entry.key
+            )
+        elif now.left_out is not None:
+            self._tell(f"marked {now.left_out[0]} since the launch: judged all the same", entry.key)
+        elif entry.xfails is None or self._config.option.runxfail:
+            return
+        elif now.xfail is not None and not entry.xfails:
+            self._tell("marked xfail since the launch: judged without the mark", entry.key)
+        elif now.xfail is None and entry.xfails:
+            self._tell("marked xfail at the launch and not today: judged with the mark", entry.key)
+        elif now.xfail is not None and _means(now.xfail) != _means(entry.xfails[0]):
+            self._tell("marked xfail otherwise since the launch: judged by the mark as it was", entry.key)
+
+    def _tell(self, kind: str, key: str) -> None:
+        self._launched.differences.add(kind, key)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say how today's files differ from the launch."""
+        for line in self._launched.differences.lines():
+            terminalreporter.write_line(unbroken(line), yellow=True)
+
+
+def _means(xfail: Xfail) -> tuple[object, ...]:
+    return xfail.strict, xfail.raises

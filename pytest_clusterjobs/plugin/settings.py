@@ -1,0 +1,163 @@
+"""Everything that a session was told, once: command line over ini over ``pyproject.toml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from ..api.project import home_of
+from ..backends.registry import read_site
+from ..backends.registry import Site
+from ..backends.registry import SiteError
+from ..backends.registry import UnknownBackend
+from ..engine.host import Mode
+from ..ledger.home import Home
+from ..ledger.run_folder import find_run
+from ..ledger.run_folder import LEDGER
+from ..ledger.run_folder import NoSuchRun
+from ..ledger.trust import demand_trust
+from ..ledger.trust import Untrusted
+from ..model.text import one_line
+from ..reports.place import is_foreign
+from ..reports.place import is_stream
+from ..reports.place import leads_nowhere
+from ..reports.place import named_in
+from ..reports.place import OURS
+from ..reports.place import place
+from .options import DEFAULT_MAX_JOBS
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """The settings of one pytest session."""
+
+    rootdir: Path
+    home: Home
+    site: Site
+    backend: str | None
+    max_jobs: int
+    max_nodes: int | None
+    order: Literal["completion", "file"]
+    json_path: Path | None
+    """Where the JSON report goes, if anywhere; a relative one is in the run's folder."""
+    on_crash: Literal["cancel", "keep"]
+    require_clean_git: bool
+    mode: Mode = Mode.RUN
+    run: Path | None = None
+    """The folder of the earlier run that the mode is about."""
+    wait: bool = True
+    """Whether to wait for jobs that have not ended."""
+
+
+_KEY = pytest.StashKey[SessionSettings]()
+
+
+def settings_of(config: pytest.Config) -> SessionSettings:
+    """The session's settings, read on first use. Raises pytest.UsageError."""
+    if _KEY not in config.stash:
+        config.stash[_KEY] = _read(config)
+    return config.stash[_KEY]
+
+
+def _read(config: pytest.Config) -> SessionSettings:
+    option = config.option
+    try:
+        site = read_site(config.rootpath)
+    except SiteError as error:
+        raise pytest.UsageError(str(error)) from error
+    if option.cluster_backend is not None:
+        try:
+            site.settings(option.cluster_backend)
+        except UnknownBackend as error:
+            raise pytest.UsageError(f"--cluster-backend: {error}") from error
+    # File order where pytest's own bookkeeping depends on the order of items.
+    by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
+    mode = _mode(config)
+    return SessionSettings(
+        rootdir=config.rootpath,
+        home=home_of(config),
+        site=site,
+        backend=option.cluster_backend,
+        max_jobs=option.cluster_max_jobs or DEFAULT_MAX_JOBS,
+        max_nodes=option.cluster_max_nodes,
+        order="file" if by_file else "completion",
+        json_path=_json_path(config),
+        on_crash=option.cluster_on_crash,
+        require_clean_git=config.getini("cluster_require_clean_git"),
+        mode=mode,
+        run=_run(config, mode),
+        wait=mode in (Mode.RUN, Mode.RESUME) or option.cluster_check_wait,
+    )
+
+
+def _mode(config: pytest.Config) -> Mode:
+    option = config.option
+    asked = {
+        Mode.LAUNCH: option.cluster_launch,
+        Mode.CHECK: option.cluster_check is not None,
+        Mode.RESUME: option.cluster_resume is not None,
+    }
+    modes = [mode for mode, given in asked.items() if given]
+    if len(modes) > 1:
+        raise pytest.UsageError(" and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other")
+    mode = modes[0] if modes else Mode.RUN
+    if option.cluster_check_wait and mode is not Mode.CHECK:
+        raise pytest.UsageError("--cluster-check-wait goes with --cluster-check")
+    if modes and getattr(option, "numprocesses", None):
+        raise pytest.UsageError(f"--cluster-{mode} does not go with -n: cells need no workers")
+    return mode
+
+
+def _run(config: pytest.Config, mode: Mode) -> Path | None:
+    if mode.is_new:
+        return None
+    name = config.option.cluster_check if mode is Mode.CHECK else config.option.cluster_resume
+    try:
+        found = find_run(home_of(config).runs, name)
+        demand_trust(found / LEDGER)
+        return found
+    except Untrusted as error:
+        raise pytest.UsageError(f"--cluster-{mode}: {one_line(str(error), 1000)}") from error
+    except NoSuchRun as error:
+        hint = f" (paths stand before --cluster-{mode}, or write --cluster-{mode}=RUN)"
+        raise pytest.UsageError(
+            f"--cluster-{mode}: {one_line(str(error), 1000)}{hint if Path(name).exists() else ''}"
+        ) from error
+
+
+IN_RUN = Path("report.json")
+"""The JSON report in the run's own folder."""
+
+
+def _json_path(config: pytest.Config) -> Path | None:
+    """Where the JSON report goes. Raises pytest.UsageError for a file of another program."""
+    start = config.invocation_params.dir
+    if config.option.cluster_json:
+        path = place(config.option.cluster_json, start)
+        if path is not None and (why := _why_not(config, path)) is not None:
+            raise pytest.UsageError(f"--cluster-json: {one_line(str(path), 500)} {why}")
+        return path
+    xml = getattr(config.option, "xmlpath", None)
+    # What --junitxml=- names is a file for pytest.
+    path = place(f"./{xml}" if xml in ("-", "none") else xml, start) if xml else None
+    if path is None or is_stream(path):
+        return IN_RUN
+    names = (path.with_suffix(".json"), path.with_suffix(".clusterjobs.json"))
+    return next((each for each in names if _why_not(config, each) is None), IN_RUN)
+
+
+def _why_not(config: pytest.Config, path: Path) -> str | None:
+    """Why the JSON report cannot go to a path; None if it can."""
+    if path.is_dir():
+        return "is a folder: name a file in it"
+    if leads_nowhere(path):
+        return "is a link that leads back to itself: remove it, or name a file"
+    other = named_in(vars(config.option), path, config.invocation_params.dir)
+    if other is not None:
+        return f"is what another option ({other}) names too: give each a file of its own"
+    if is_foreign(path, OURS):
+        return "is no JSON report of pytest-clusterjobs and is left as it is: remove it, or name another file"
+    return None

@@ -1,0 +1,235 @@
+"""Cells in a plain pytest process: the engine lives here, and the loop follows the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from collections.abc import Sequence
+
+import pytest
+
+from ..api import uses_jobs
+from ..api.run_client import InProcessRun
+from ..engine.host import Mode
+from ..engine.host import Run
+from ..engine.run import Engine
+from ..engine.run import TURN
+from ..model import ActionKind
+from ..model import Outcome
+from ..model import Reason
+from ..model.records import Registration
+from ..model.records import Result
+from ..model.text import one_line
+from ..reports.words import NOT_RUN
+from ..reports.words import PENDING
+from .collect_only import is_for_show
+from .compat import marked
+from .compat import reruns_of
+from .compat import stop_naming_files
+from .compat import timeout_of
+from .completion_order import is_over
+from .completion_order import PendingItems
+from .completion_order import raise_if_over
+from .completion_order import why_file_order
+from .fixture import LINK_KEY
+from .items import CellItem
+from .reporting import CellSession
+from .reporting import SESSION_STOPPED
+from .reporting import Waiting
+from .run_session import plan_run
+from .run_session import RunSession
+from .settings import SessionSettings
+
+FIRST_WORD = 60.0
+"""Seconds to wait for a first word on every job, where nobody waits for their ends."""
+
+
+def _was_not_taken(outcome: Outcome) -> bool:
+    """Whether the cluster did not take the job, or not in time."""
+    action = outcome.action
+    return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
+
+
+def has_jobs_by_hand(session: pytest.Session) -> bool:
+    """Whether a test of this session wants to submit jobs itself, and will run."""
+    return not is_for_show(session) and uses_jobs(session)
+
+
+def select(session: pytest.Session) -> list[CellItem]:
+    """The cells of this session that will run, in order; none if the session is only for show."""
+    if is_for_show(session):
+        return []
+    cells = [item for item in session.items if isinstance(item, CellItem)]
+    for item in cells:
+        item.marked = marked(item)
+        item.will_run = item.marked.runs
+    return [item for item in cells if item.will_run]
+
+
+def left_out(session: pytest.Session) -> dict[str, tuple[str, str]]:
+    """The cells that a mark keeps from running, by key: the mark's name and its reason."""
+    cells = [item for item in session.items if isinstance(item, CellItem)]
+    return {item.key: item.marked.left_out for item in cells if item.marked.left_out is not None}
+
+
+def register(items: Sequence[CellItem]) -> list[Registration]:
+    """The items as the engine and the ledger know them; one a key."""
+    found: dict[str, Registration] = {}
+    for item in items:
+        assert item.parent is not None
+        if item.key not in found:
+            xfail = item.marked.xfail
+            found[item.key] = Registration(
+                item.key,
+                item.parent.nodeid,
+                item.cell,
+                timeout_of(item),
+                reruns_of(item, {mark.name for mark in item.cell.marks}),
+                xfails=() if xfail is None else (xfail,),
+            )
+    return list(found.values())
+
+
+class SingleProcess:
+    """Starts the engine around pytest's loop, with exactly the cells that will run."""
+
+    def __init__(self, config: pytest.Config, settings: SessionSettings) -> None:
+        self._config = config
+        self._settings = settings
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Submit everything ahead, and leave nothing running behind, however the loop ends."""
+        items = select(session)
+        if not items and not has_jobs_by_hand(session):
+            return (yield)
+        owner = RunSession(self._config, self._settings, plan_run(self._settings))
+        manager = self._config.pluginmanager
+        with owner.running() as run:
+            manager.register(owner, "clusterjobs-owner")
+            manager.register(
+                CellSession(self._config, self._results(run, owner, session)), "clusterjobs-session"
+            )
+            self._config.stash[LINK_KEY] = InProcessRun(run)
+            if self._settings.mode.is_new:
+                run.ledger.set_meta(left_out=left_out(session))
+            self._begin(run, owner, items)
+            self._loop.begin(run.engine, owner)
+            return (yield)
+
+    def _begin(self, run: Run, owner: RunSession, items: Sequence[CellItem]) -> None:
+        """Submit what is to be submitted, and take up what an earlier session began."""
+        if self._settings.mode.is_new:
+            run.engine.add(register(items))
+        else:
+            earlier = run.earlier({item.key for item in items})
+            known = {entry.key for entry in earlier.registrations}
+            run.engine.go_on(earlier, submit=self._settings.mode is Mode.RESUME)
+            if self._settings.mode is Mode.RESUME:
+                run.engine.add(register([item for item in items if item.key not in known]))
+        if not self._settings.wait:
+            run.engine.settle(FIRST_WORD, owner.progress.tick)
+            owner.progress.clear()
+
+    def _results(self, run: Run, owner: RunSession, session: pytest.Session) -> Waiting:
+        engine = run.engine
+
+        def refused(key: str) -> Result | None:
+            result = engine.result(key)
+            settled = result is not None and (_was_not_taken(result.outcome) or result.ruling is not None)
+            return result if settled else None
+
+        if self._settings.mode is Mode.LAUNCH:
+            # What was accepted is for a later check to judge, even if it has ended already.
+            return Waiting(refused, lambda key: True, why_none=lambda key: self._why_pending(run, key))
+        if not self._settings.wait:
+            return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
+        return Waiting(
+            lambda key: engine.wait_for(key, TURN),
+            lambda key: engine.core.stopping or not engine.expects(key) or is_over(session),
+            owner.progress.tick,
+            lambda key, why: engine.cancel([key], why),
+            lambda key: self._why_none(run, key, session),
+            owner.progress.clear,
+        )
+
+    def _why_none(self, run: Run, key: str, session: pytest.Session) -> str:
+        if is_over(session) and not self._settings.mode.leaves_jobs:
+            return f"{NOT_RUN}{SESSION_STOPPED}"
+        return self._why_pending(run, key)
+
+    def _why_pending(self, run: Run, key: str) -> str:
+        job = run.engine.state(key)
+        if job is None and run.engine.core.stopping:
+            return f"{NOT_RUN}{SESSION_STOPPED}"
+        if (result := run.engine.result(key)) is not None:
+            return f"{PENDING}job {result.job_id} of run {run.plan.run_id}: ended, not judged yet"
+        if job is None:
+            return f"{NOT_RUN}not submitted in run {run.plan.run_id} (--cluster-resume submits it)"
+        number = f"job {job.handle.job_id}" if job.handle and job.handle.job_id else job.token
+        seen = job.observation
+        words = "submitted" if seen is None else " ".join(filter(None, [seen.phase, seen.native_reason]))
+        return f"{PENDING}{number} of run {run.plan.run_id}: {one_line(words)}"
+
+    @property
+    def _loop(self) -> CompletionLoop:
+        loop = self._config.pluginmanager.get_plugin("clusterjobs-loop")
+        assert isinstance(loop, CompletionLoop)
+        return loop
+
+
+class CompletionLoop:
+    """Pytest's loop with the cells in the order in which their jobs end; Python tests come first."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._owner: RunSession | None = None
+
+    def begin(self, engine: Engine, owner: RunSession) -> None:
+        """Called when there is an engine to follow."""
+        self._engine = engine
+        self._owner = owner
+
+    def run(self, session: pytest.Session) -> bool | None:
+        """Run all items, or leave it to pytest's own loop."""
+        if self._engine is None or self._owner is None or not self._owner.follows_completion:
+            return None
+        if (why := why_file_order(session)) is not None:
+            self._owner.notes.append(f"cells are reported in file order, which {why} needs")
+            return None
+        waiting = [item for item in session.items if isinstance(item, CellItem) and self._comes(item)]
+        coming = set(waiting)
+        ready = [item for item in session.items if item not in coming]
+        remaining = PendingItems(waiting)
+        for position, item in enumerate(ready):
+            _run(session, item, next(iter([*ready[position + 1 : position + 2], *waiting[:1]]), None))
+        stop_naming_files(session.config)
+        by_key: dict[str, list[CellItem]] = {}
+        for item in waiting:
+            # --keep-duplicates or a conftest may have the same cell twice: one job, told twice.
+            by_key.setdefault(item.key, []).append(item)
+        while remaining:
+            # Jobs that tests submitted by hand end here too, and have no item of their own.
+            for item in by_key.get(self._next_end(session).key, ()):
+                remaining.remove(item)
+                _run(session, item, remaining.next_after(item))
+        return True
+
+    def _comes(self, item: CellItem) -> bool:
+        """Whether the engine will have a result for this item."""
+        return item.will_run and self._engine is not None and self._engine.expects(item.key)
+
+    def _next_end(self, session: pytest.Session) -> Result:
+        assert self._engine is not None
+        assert self._owner is not None
+        engine = self._engine
+
+        def next_result() -> Result | None:
+            raise_if_over(session)
+            return engine.next_result(TURN)
+
+        return self._owner.progress.until(next_result)
+
+
+def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    raise_if_over(session)

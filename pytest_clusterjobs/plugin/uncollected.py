@@ -1,0 +1,152 @@
+"""Matrices that would be absent without a message: files that no pattern matches, patterns that match no file, links."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from ..matrix.globs import Glob
+from ..matrix.globs import leads_back
+from ..matrix.globs import TooMany
+from ..matrix.reading import NAMES_RECIPES
+from ..matrix.reading import read_regular
+from ..matrix.reading import top_level_keys
+from .matrix_files import Finding
+from .matrix_files import legible
+from .matrix_files import source_of
+from .options import MATRICES
+from .options import SUFFIXES
+
+_LOOKED_AT = 256 * 1024
+"""Bytes of a file that are searched for a matrix' keys."""
+
+
+class UncollectedWarning(pytest.PytestWarning):
+    """A file looks like a matrix, and its cells are not collected."""
+
+
+def warn_of_files(finding: Finding, config: pytest.Config) -> None:
+    """Warn of files that look like matrices, and lie where the session looks for tests."""
+    for path in finding.left:
+        # pytest passes by what lies beside its way to what the command line names.
+        if _looks_like_one(path) and finding.named_folder(path) is not None and not finding.has(path):
+            _warn(_warning(finding), legible(path), config)
+
+
+def _warn(warning: UncollectedWarning, path: str, config: pytest.Config) -> None:
+    try:
+        warnings.warn_explicit(warning, None, path, 1)
+    except UncollectedWarning:
+        # Filters that make errors of warnings are about code: a file that lies there does not stop the tests.
+        message = warnings.WarningMessage(warning, UncollectedWarning, path, 1)
+        said = {"warning_message": message, "when": "collect", "nodeid": "", "location": None}
+        config.hook.pytest_warning_recorded.call_historic(kwargs=said)
+
+
+def _warning(finding: Finding) -> UncollectedWarning:
+    patterns = ", ".join(finding.globs) or "no pattern"
+    return UncollectedWarning(
+        f"this looks like a matrix, and its cells are not collected: {MATRICES} ({patterns}), relative to rootdir"
+        f" {legible(finding.rootdir)}, does not match it. Add a pattern, or name the file on the command line"
+    )
+
+
+def _looks_like_one(path: Path) -> bool:
+    try:
+        data = read_regular(path, _LOOKED_AT)
+        # Most YAML is something else, which is not worth a parser.
+        if b"recipe" not in data or b"conditions" not in data:
+            return False
+        seen = set()
+        for key in top_level_keys(data):
+            seen.add(key)
+            if "conditions" in seen and seen & NAMES_RECIPES:
+                return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
+    """What is wrong with the project's own patterns that match nothing, where the session has looked."""
+    config = session.config
+    if session.testsfailed:
+        # Folders that could not be collected may hold what is missing.
+        return
+    # One suffix is enough for patterns that come in pairs.
+    served = {_without_suffix(text) for text in finding.matched}
+    for text, glob in finding.globs.items():
+        if _without_suffix(text) not in served and _was_looked_at(finding.rootdir / glob.base, session):
+            served.add(_without_suffix(text))
+            if (why := _why_nothing(glob, finding.rootdir, config)) is not None:
+                yield f"{source_of(config)}: {MATRICES}: {text!r} matches no matrix: {why}"
+
+
+def _without_suffix(pattern: str) -> str:
+    stem, suffix = os.path.splitext(pattern)
+    return stem if suffix.lower() in SUFFIXES else pattern
+
+
+def _was_looked_at(folder: Path, session: pytest.Session) -> bool:
+    """Whether the session has looked into a folder, or would have if the folder were in rootdir."""
+    rootdir = session.config.rootpath
+    folder = Path(os.path.normpath(folder))
+    if not folder.is_relative_to(rootdir):
+        folder = rootdir
+    ways = (folder, folder.resolve())
+    return any(session.isinitpath(up) for way in ways for up in (way, *way.parents))
+
+
+def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None:
+    """The fix; None if there are files, which are left out on purpose (``--ignore`` ...)."""
+    try:
+        files = [name for name in glob.files(rootdir, hidden=True) if name.lower().endswith(SUFFIXES)]
+    except TooMany:
+        files = []
+    if not files:
+        return (
+            f"there is no such file below {legible(rootdir / glob.base)}. Correct the pattern, or remove it"
+        )
+    if glob.is_anchored:
+        folder = os.path.normpath(rootdir / glob.base)
+        return f"pytest looks into what is named on the command line or in testpaths: name {legible(folder)} there"
+    left_out = config.getini("norecursedirs")
+    for folder in (folder for name in files for folder in name.split("/")[:-1]):
+        for pattern in left_out:
+            if fnmatchcase(folder, pattern):
+                return f"pytest does not look into {legible(folder)}/, which norecursedirs ({pattern}) leaves out"
+    return None
+
+
+def put_right(
+    folder: pytest.Directory, found: list[pytest.Item | pytest.Collector], finding: Finding
+) -> None:
+    """Where matrices are looked for: leave out links that lead back, and add those that lead nowhere, as mistakes."""
+    if not finding.looks_into(folder.path):
+        return
+    found[:] = [node for node in found if not (isinstance(node, pytest.Directory) and leads_back(node.path))]
+    from .items import MatrixFile
+
+    for path in _dangling(folder.path):
+        ignored = folder.ihook.pytest_ignore_collect(collection_path=path, config=folder.config)
+        if not ignored and finding.by_pattern(path):
+            found.append(MatrixFile.from_parent(folder, path=path, nodeid=finding.nodeid(path)))
+
+
+def _dangling(folder: Path) -> list[Path]:
+    """Links to nowhere that have the name of a YAML file. pytest passes them over."""
+    try:
+        with os.scandir(folder) as entries:
+            links = [
+                Path(each.path)
+                for each in entries
+                if each.is_symlink() and each.name.lower().endswith(SUFFIXES)
+            ]
+    except OSError:
+        return []
+    return sorted(path for path in links if not os.path.exists(path))

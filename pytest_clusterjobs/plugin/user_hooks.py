@@ -1,0 +1,185 @@
+"""The user's hooks as the engine's extensions: what they answer is checked, what they raise is told.
+
+``pytest.fail``, ``skip``, ``xfail`` and ``exit`` mean in a hook what they mean in a test, for the cell that it is about.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+import pytest
+
+from ..engine.extensions import Remark
+from ..engine.extensions import Vetoed
+from ..model import Cell
+from ..model import JobSpec
+from ..model import Mismatch
+from ..model import Outcome
+from ..model.records import Field
+from ..model.records import Result
+from ..model.records import Ruling
+from ..model.text import gist
+from ..model.text import one_line
+from ..model.text import printable
+
+PREFIX = "pytest_clusterjobs_"
+
+NO_COMPLAINT = ""
+"""What is expected of a hook that is asked about an end."""
+
+MOST_FIELDS = 50
+"""Fields that hooks may add to one cell."""
+
+LONGEST_FIELD = 1000
+"""Characters of a text in a field."""
+
+
+class HookCalls:
+    """Calls the hooks of ``newhooks`` for the engine. Safe to use from several threads."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._troubles: dict[str, int] = {}
+        self.ending: BaseException | None = None
+        """The first ``pytest.exit`` that a hook raised in a thread of the engine."""
+        self.hide: Callable[[str], str] = str
+        """Takes the values of the run's secrets out of a text, before it is cut to its length."""
+
+    @property
+    def troubles(self) -> list[str]:
+        """What hooks raised where nothing else could tell: a line each, with how often."""
+        with self._lock:
+            return [
+                f"{words} ({count} times)" if count > 1 else words for words, count in self._troubles.items()
+            ]
+
+    @property
+    def changes_specs(self) -> bool:
+        """Whether there is a hook that is asked before each submission."""
+        return self._has("before_submit")
+
+    def prepare(self, cell: Cell, attempt: int) -> JobSpec:
+        """What a hook wants to be submitted. Raises Vetoed, also for a hook that fails."""
+        name = "before_submit"
+        if not self._has(name):
+            return cell.spec
+        try:
+            answer = self._call(name, cell=cell, attempt=attempt)
+            # A hook may have changed what it was given: a spec that is built anew is checked anew.
+            replace(cell.spec)
+        except BaseException as error:
+            said = self._said(name, error)
+            if isinstance(said, Ruling):
+                raise Vetoed(said.reason, said) from error
+            raise Vetoed(gist(said.seen if said is not None else self._raised(name, error))) from error
+        if answer is None:
+            return cell.spec
+        if isinstance(answer, JobSpec):
+            return replace(answer)
+        if isinstance(answer, str):
+            raise Vetoed(self._line(answer))
+        raise Vetoed(f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a JobSpec or a text")
+
+    def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterator[Remark]:
+        """What hooks find wrong: their texts, their failed assertions, their exceptions."""
+        name = "check"
+        if not self._has(name):
+            return
+        try:
+            answers = self._call(name, cell=cell, outcome=outcome, log=log)
+        except BaseException as error:
+            yield self._said(name, error) or Mismatch(name, NO_COMPLAINT, self._raised(name, error))
+            return
+        for answer in answers:
+            wrong = f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a text"
+            words = answer if isinstance(answer, str) else wrong
+            if words:
+                yield Mismatch(name, NO_COMPLAINT, self.hide(words))
+
+    def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
+        """The fields of all hooks; of two with one name, the one that pluggy asks first has it."""
+        name = "report_fields"
+        if not self._has(name):
+            return {}, ()
+        found: dict[str, Field] = {}
+        remarks: Sequence[Remark] = ()
+        try:
+            for answer in self._call(name, cell=cell, result=result):
+                for field, value in dict(answer).items():
+                    found.setdefault(self._line(str(field), 80), self._plain(value))
+        except BaseException as error:
+            remarks = self._said_or_noted(name, error)
+        return dict(list(found.items())[:MOST_FIELDS]), remarks
+
+    def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
+        """Tell the hooks."""
+        name = "job_ended"
+        if self._has(name):
+            try:
+                self._call(name, cell=cell, result=result)
+            except BaseException as error:
+                return self._said_or_noted(name, error)
+        return ()
+
+    def _has(self, name: str) -> bool:
+        # At 10,000 cells calls for nobody would cost as much as the rest of the engine.
+        return bool(getattr(self._config.hook, PREFIX + name).get_hookimpls())
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        if self.ending is not None:
+            raise self.ending
+        return getattr(self._config.hook, PREFIX + name)(config=self._config, **arguments)
+
+    def _said(self, name: str, error: BaseException) -> Remark | None:
+        """What an exception means that means something in a test; None for any other."""
+        if isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
+            if threading.current_thread() is threading.main_thread():
+                raise error
+            self.ending = self.ending or error
+            return Ruling("exit", self._line(f"{PREFIX}{name} ended the session: {error}"))
+        if isinstance(error, pytest.xfail.Exception):
+            return Ruling("xfail", self._line(str(error)))
+        if isinstance(error, pytest.skip.Exception) or _is_unittest_skip(error):
+            return Ruling("skip", self._line(str(error)))
+        if isinstance(error, pytest.fail.Exception):
+            return Mismatch(name, NO_COMPLAINT, self.hide(str(error)))
+        return None
+
+    def _said_or_noted(self, name: str, error: BaseException) -> Sequence[Remark]:
+        said = self._said(name, error)
+        if said is None:
+            self._note(gist(self._raised(name, error)))
+            return ()
+        return (said,)
+
+    def _note(self, words: str) -> None:
+        with self._lock:
+            self._troubles[words] = self._troubles.get(words, 0) + 1
+
+    def _raised(self, name: str, error: BaseException) -> str:
+        """What an exception that means nothing in a test comes to, without secrets; it may have many lines."""
+        if isinstance(error, AssertionError) and str(error):
+            return self.hide(str(error))
+        return self.hide(f"{PREFIX}{name} raised {type(error).__name__}: {error}")
+
+    def _plain(self, value: object) -> Field:
+        if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
+            return value
+        return printable(self.hide(str(value)), LONGEST_FIELD)
+
+    def _line(self, text: str, limit: int = 300) -> str:
+        return one_line(self.hide(text), limit)
+
+
+def _is_unittest_skip(error: BaseException) -> bool:
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and isinstance(error, unittest.SkipTest)

@@ -1,0 +1,140 @@
+"""Cells under pytest-xdist, in the controller: it owns the engine, workers wait on rows of its ledger."""
+
+from __future__ import annotations
+
+import signal
+from _thread import interrupt_main
+from collections.abc import Generator
+from contextlib import ExitStack
+from contextlib import nullcontext
+from threading import Event
+from threading import Thread
+from typing import Any
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..api.project import home_of
+from ..ledger.run_folder import new_run_id
+from .options import SUFFIXES
+
+if TYPE_CHECKING:
+    from ..engine.host import Run
+    from .status_line import Progress
+
+READY = "ready"
+"""A file in the run's folder that says that its ledger can be opened."""
+
+WANTED = "wanted"
+"""A file in the run's folder by which a worker says that its Python tests submit jobs by hand."""
+
+TROUBLE = "clusterjobs_trouble"
+"""The usage error by which a worker ended, in its ``workeroutput``."""
+
+PUMP_PAUSE = 0.1
+"""Seconds between two looks for cells that workers registered."""
+
+
+class XdistController:
+    """In the controller: starts the engine when the first worker has collected cells."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.folder = home_of(config).runs / new_run_id()
+        """Where the run will be, if there is one."""
+        self._stack = ExitStack()
+        self._run: Run | None = None
+        self._progress: Progress
+        self._failures = 0
+        self._over = Event()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Whatever ends xdist's loop ends the run."""
+        with self._stack:
+            try:
+                done = yield
+                if self._run is not None:
+                    # Workers may be through before the pump has looked.
+                    self._run.engine.raise_if_ending()
+                return done
+            except KeyboardInterrupt:
+                if self._run is not None:
+                    self._run.ledger.hurry()
+                if self._run is not None and self._run.engine.core.ending is not None:
+                    raise self._run.engine.core.ending from None
+                raise
+            finally:
+                self._over.set()
+                if self._run is not None:
+                    self._abort(self._run)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """Start with the first worker that has cells."""
+        # The ids of Python tests may hold anything, but after their file.
+        files = {name.partition("::")[0] for name in ids}
+        wanted = any(name.lower().endswith(SUFFIXES) for name in files) or (self.folder / WANTED).exists()
+        if self._run is None and wanted:
+            self._run = self._start()
+            pump = Thread(target=self._pump, args=[self._run], name="clusterjobs-pump", daemon=True)
+            self._stack.callback(pump.join)
+            self._stack.callback(self._over.set)
+            pump.start()
+            (self.folder / READY).touch()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A usage error of a worker is one of the session; xdist would say that no worker is left."""
+        if trouble := getattr(node, "workeroutput", {}).get(TROUBLE):
+            raise pytest.UsageError(trouble)
+
+    def _start(self) -> Run:
+        # Imported here: under xdist too, a session without matrices pays for nothing.
+        from .run_session import plan_run
+        from .run_session import RunSession
+        from .settings import settings_of
+
+        settings = settings_of(self._config)
+        owner = RunSession(self._config, settings, plan_run(settings, self.folder))
+        run = self._stack.enter_context(owner.running())
+        self._config.pluginmanager.register(owner, "clusterjobs-owner")
+        self._progress = owner.progress
+        return run
+
+    def _pump(self, run: Run) -> None:
+        """Hand the cells that workers register to the engine."""
+        seen = heard = 0
+        try:
+            while not self._over.is_set():
+                run.engine.raise_if_ending()
+                rows = run.ledger.registrations(after=seen)
+                if rows:
+                    seen = rows[-1][0]
+                    run.engine.add([entry for _, entry in rows], registered=True)
+                for number, key, why in run.ledger.wishes(after=heard):
+                    heard = number
+                    run.engine.cancel([key], why)
+                self._progress.tick()
+                self._over.wait(PUMP_PAUSE)
+        except BaseException as error:
+            if error is not run.engine.core.ending:
+                run.engine.core.fail(error)
+            if not self._over.is_set():
+                # The main thread waits for workers, and those for rows that will never come.
+                interrupt_main(signal.SIGTERM)
+
+    def _abort(self, run: Run) -> None:
+        run.engine.stop()
+        run.ledger.set_meta(abort=True)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """Stop at maxfail: workers that wait for jobs would keep xdist from stopping."""
+        with nullcontext() if self._run is None else self._progress.aside():
+            done = yield
+        self._failures += report.failed
+        limit = self._config.option.maxfail
+        if self._run is not None and limit and self._failures >= limit:
+            self._abort(self._run)
+        return done

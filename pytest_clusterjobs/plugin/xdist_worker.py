@@ -1,0 +1,129 @@
+"""Cells in a worker of pytest-xdist, which waits on rows of the controller's ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ..api.run_client import LedgerRun
+from ..backends.protocol import Backend
+from ..engine.host import LEDGER
+from ..judge import printable
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..ledger.ledger import LedgerGone
+from ..model.records import Result
+from .completion_order import is_over
+from .completion_order import why_file_order
+from .fixture import LINK_KEY
+from .items import CellItem
+from .reporting import CellSession
+from .reporting import Waiting
+from .settings import settings_of
+from .single_process import has_jobs_by_hand
+from .single_process import left_out
+from .single_process import register
+from .single_process import select
+from .xdist_controller import READY
+from .xdist_controller import TROUBLE
+from .xdist_controller import WANTED
+
+FASTEST, SLOWEST = 0.05, 0.5
+"""Seconds between two looks at a cell's row."""
+
+
+def want_run(config: pytest.Config, folder: Path) -> None:
+    """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
+    try:
+        # Not this worker's own: what is relative may mean another place here.
+        replace(settings_of(config).home, path=folder.parent.parent).make()
+    except LedgerError as error:
+        raise _ended(config, printable(str(error), 2000)) from error
+    folder.mkdir(exist_ok=True)
+    (folder / WANTED).touch()
+
+
+def _ended(config: pytest.Config, why: str) -> pytest.UsageError:
+    """An error that ends this worker; the controller passes it on."""
+    config.workeroutput[TROUBLE] = why  # type: ignore[attr-defined]
+    return pytest.UsageError(why)
+
+
+def python_tests_first(session: pytest.Session) -> None:
+    """Put what waits for jobs behind what does not, unless something needs the order as it is."""
+    if why_file_order(session) is None:
+        session.items.sort(key=lambda item: isinstance(item, CellItem))
+
+
+class XdistWorker:
+    """In a worker: registers the cells that it collected, and waits for their rows."""
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Say which cells this session has; the controller submits each of them once."""
+        items = select(session)
+        if not items and not has_jobs_by_hand(session):
+            return (yield)
+        self._wait_until_ready()
+        ledger = Ledger(self._folder / LEDGER)
+        rows = _Rows(ledger)
+        self._config.pluginmanager.register(
+            CellSession(
+                self._config, Waiting(rows.wait_a_moment, lambda key: rows.stopped(key) or is_over(session))
+            ),
+            "clusterjobs-session",
+        )
+        self._config.stash[LINK_KEY] = LedgerRun(ledger, self._open_backend)
+        ledger.set_meta(left_out=left_out(session))
+        ledger.register(register(items))
+        try:
+            return (yield)
+        finally:
+            ledger.close()
+
+    def _open_backend(self, name: str) -> Backend:
+        settings = settings_of(self._config)
+        run_id, root = self._folder.name, settings.rootdir
+        return settings.site.open(name, run_id=run_id, run_dir=self._folder, rootdir=root)
+
+    def _wait_until_ready(self) -> None:
+        until = time.monotonic() + 60
+        while not (self._folder / READY).exists():
+            if time.monotonic() > until:
+                raise _ended(self._config, "the xdist controller did not open its ledger within 60 s")
+            time.sleep(0.02)
+
+
+class _Rows:
+    """Looking at rows, less and less often."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._key = ""
+        self._pause = FASTEST
+
+    def wait_a_moment(self, key: str) -> Result | None:
+        """The row's result, or None after a pause."""
+        if key != self._key:
+            self._key, self._pause = key, FASTEST
+        result = self._ledger.result(key)
+        if result is None:
+            time.sleep(self._pause)
+            self._pause = min(SLOWEST, self._pause * 1.3)
+        return result
+
+    def stopped(self, key: str) -> bool:
+        """Whether the controller has given up, or cannot even say so any more."""
+        try:
+            self._ledger.check_place()
+        except LedgerGone:
+            return True
+        return bool(self._ledger.meta().get("abort"))

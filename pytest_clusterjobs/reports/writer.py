@@ -1,0 +1,105 @@
+"""Writes down what pytest says, and keeps the JSON report fresh while the run goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..ledger.ledger import Ledger
+from ..ledger.ledger import LedgerError
+from ..ledger.ledger import LedgerGone
+from .environment import git_state
+from .json_report import cell_lines
+from .json_report import CellLine
+from .json_report import render
+from .place import is_foreign
+from .place import is_stream
+from .place import make_folder
+from .place import OURS
+from .place import write
+
+FRESH = 1.0
+"""Seconds between two writings of the JSON report, at least."""
+
+COST_SHARE = 20.0
+"""The report is written at most this many times its own cost apart, so that a large one costs 5 %."""
+
+
+class ReportWriter:
+    """A thread beside the tests: reports into the ledger in batches, the ledger into the sidecar."""
+
+    def __init__(
+        self, ledger: Ledger, path: Path | None, rootdir: Path, gone: Callable[[LedgerGone], None]
+    ) -> None:
+        self._ledger = ledger
+        self._gone = gone
+        self._path = path
+        self._rootdir = rootdir
+        self._reports: list[tuple[str, str, str, str]] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self.trouble: str | None = None
+        """Why the JSON report could not be written; None if it could."""
+        self._thread = threading.Thread(target=self._run, name="clusterjobs-clerk", daemon=True)
+        self._thread.start()
+
+    def add_report(self, key: str, phase: str, outcome: str, data: str) -> None:
+        """Take one of pytest's reports; it is in the ledger within about a second."""
+        with self._lock:
+            self._reports.append((key, phase, outcome, data))
+
+    def close(self, left_to_reaper: int = 0) -> list[CellLine]:
+        """Write everything for the last time; what it comes to. Raises LedgerError."""
+        self._closing.set()
+        self._thread.join()
+        try:
+            self._ledger.set_meta(ended=time.time(), left_to_reaper=left_to_reaper)
+            self._flush()
+        finally:
+            # What cannot be written to can often still be read.
+            lines = list(cell_lines(self._ledger))
+            self._write(lines)
+        return lines
+
+    def _run(self) -> None:
+        try:
+            if self._path is not None:
+                # Once: a run's folder that is removed meanwhile does not come back.
+                make_folder(self._path)
+            if "git" not in self._ledger.meta():
+                self._ledger.set_meta(git=git_state(self._rootdir))
+            pause = 0.0
+            while not self._closing.wait(max(FRESH, pause)):
+                begin = time.monotonic()
+                self._ledger.check_place()
+                self._flush()
+                # A stream takes one report, the last.
+                if self._path is not None and not is_stream(self._path):
+                    self._write(list(cell_lines(self._ledger)))
+                pause = COST_SHARE * (time.monotonic() - begin)
+        except LedgerError as error:
+            self.trouble = str(error)
+            if isinstance(error, LedgerGone):
+                self._gone(error)
+
+    def _flush(self) -> None:
+        with self._lock:
+            reports, self._reports = self._reports, []
+        if reports:
+            self._ledger.add_reports(reports)
+
+    def _write(self, lines: list[CellLine]) -> None:
+        if self._path is None:
+            return
+        if is_foreign(self._path, OURS):
+            self.trouble = f"cannot write {self._path}: another program has written to it meanwhile"
+            return
+        try:
+            # On a terminal pytest's line of dots may not have ended.
+            begin = b"\n" if is_stream(self._path) else b""
+            write(self._path, begin + render(self._ledger.meta(), lines, updated=time.time()))
+            self.trouble = None
+        except OSError as error:
+            self.trouble = f"cannot write {self._path}: {error.strerror or error}"

@@ -1,0 +1,103 @@
+"""The engine on a scripted cluster, with a clock that jumps whenever everybody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..backends.protocol import Capabilities
+from ..engine.extensions import Extensions
+from ..engine.run import Engine
+from ..ledger.ledger import Ledger
+from ..model import Cell
+from ..model import Expectation
+from ..model import JobSpec
+from ..model.records import Registration
+from ..model.records import Result
+from .clock import ManualClock
+from .scripted import ScriptedBackend
+from .scripts import Script
+
+RUN = "20260101t000000-abcdef"
+
+
+def entry(
+    name: str,
+    *,
+    expect: Expectation | None = None,
+    infra_retries: int = 0,
+    test_timeout: float | None = None,
+    reruns: int = 0,
+    **spec: Any,
+) -> Registration:
+    """A cell called ``name`` for the scripted cluster; further fields are the job spec's."""
+    cell = Cell(
+        id=name,
+        line=1,
+        axes={"recipe": name, "nodes": str(spec.get("nodes", 1)), "condition": "c"},
+        backend="scripted",
+        spec=JobSpec("true", name=name, **spec),
+        expect=expect or Expectation(),
+        infra_retries=infra_retries,
+    )
+    return Registration(f"m.yaml::{name}", "m.yaml", cell, test_timeout, reruns)
+
+
+class EngineRig:
+    """An engine, its ledger and its cluster; weeks pass in milliseconds."""
+
+    def __init__(
+        self,
+        path: Path,
+        scripts: Mapping[str, Script | Sequence[Script]],
+        *,
+        capabilities: Capabilities | None = None,
+        max_jobs: int | None = None,
+        max_nodes: int | None = None,
+        extensions: Extensions | None = None,
+    ) -> None:
+        self.clock = ManualClock()
+        self.ledger = Ledger(path)
+        self.backend = ScriptedBackend(self.clock, scripts, capabilities=capabilities)
+        self.engine = Engine(
+            RUN,
+            self.ledger,
+            lambda name: self.backend,
+            max_jobs=max_jobs,
+            max_nodes=max_nodes,
+            clock=self.clock,
+            extensions=extensions,
+        )
+
+    def until_live(self, jobs: int) -> None:
+        """Let time pass, within ``clock.auto()``, until the cluster has so many live jobs."""
+        while len(self.backend.live()) < jobs:
+            self.engine.next_result(1.0)
+
+    def finish(self, *entries: Registration, limit: float = 7 * 86400.0) -> dict[str, Result]:
+        """Run the cells to their ends; results by cell id, in the order of their ends."""
+        results: dict[str, Result] = {}
+        with self.clock.auto(limit):
+            self.engine.add(entries)
+            while len(results) < len(entries):
+                result = self.engine.next_result(86400.0)
+                if result is not None:
+                    results[result.key.rpartition("::")[2]] = result
+            self.engine.close(60.0)
+        return results
+
+
+@contextmanager
+def engine_rig(
+    path: Path, scripts: Mapping[str, Script | Sequence[Script]], **options: Any
+) -> Iterator[EngineRig]:
+    """An EngineRig whose ledger at ``path`` is closed at the end."""
+    rig = EngineRig(path, scripts, **options)
+    try:
+        yield rig
+    finally:
+        rig.ledger.close()
