@@ -26,6 +26,17 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_the_map_names_files_that_exist() -> None:
+    for cell in re.findall(r"^\|.*\|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE):
+        for name in re.findall(r"`([\w/]+(?:\.\w+|/))`", cell):
+            paths = [
+                ROOT / "pytest_clusterjobs" / name,
+                ROOT / name,
+                ROOT / "pytest_clusterjobs/backends/slurm" / name,
+            ]
+            assert any(path.exists() for path in paths), name
+
+
 @pytest.mark.parametrize("name", ["running.md", "reports.md", "hooks.md"])
 def test_python_examples_run(name: str) -> None:
     for text in blocks(ROOT / "docs" / name, "python"):
