@@ -211,8 +211,6 @@ class BackendContext:
     rootdir: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     """``[tool.clusterjobs.backends.NAME]`` without ``type``; keys were checked against the type's."""
-    not_after: float | None = None
-    """Seconds since the epoch after which no job of this run may start any more."""
 
 
 @dataclass(frozen=True, slots=True)

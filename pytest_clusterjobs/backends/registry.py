@@ -107,9 +107,7 @@ class Site:
             where = f"{self.source}: [tool.clusterjobs.backends.{name}]"
             raise UnknownBackend(f"{where if settings else f'backend {name!r}'}: {error}") from error
 
-    def open(
-        self, name: str, *, run_id: str, run_dir: Path, rootdir: Path, not_after: float | None = None
-    ) -> Backend:
+    def open(self, name: str, *, run_id: str, run_dir: Path, rootdir: Path) -> Backend:
         """Open the backend NAME for one run. Raises UnknownBackend, BackendError."""
         context = BackendContext(
             name=name,
@@ -117,7 +115,6 @@ class Site:
             run_dir=run_dir,
             rootdir=rootdir,
             settings=self.settings(name),
-            not_after=not_after,
         )
         backend = self.type(name).open(context)
         try:

@@ -63,14 +63,11 @@ class SentinelWord(StrEnum):
     """``setup`` or the shell failed before the command began."""
     STOPPED = "stopped"
     """Stopped from outside, by a TERM to the sentinel."""
-    TOO_LATE = "too_late"
-    """The job started after the not-after time that was written at launch, and so did nothing."""
 
 
 LIMITS = {
     SentinelWord.HEARTBEAT_TIMEOUT: Reason.HEARTBEAT_TIMEOUT,
     SentinelWord.MAX_RUNTIME_REACHED: Reason.MAX_RUNTIME_REACHED,
-    SentinelWord.TOO_LATE: Reason.QUEUE_TIMEOUT,
 }
 """The reasons of those ends that a limit of the job has brought about."""
 

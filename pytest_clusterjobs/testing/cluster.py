@@ -85,7 +85,7 @@ class Cluster:
 
     # Opening.
 
-    def context(self, not_after: float | None = None) -> BackendContext:
+    def context(self) -> BackendContext:
         """What the backend is opened with for this run."""
         run_dir = self.folder / self.run_id
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -95,12 +95,11 @@ class Cluster:
             run_dir=run_dir,
             rootdir=self.folder,
             settings=self.harness.settings,
-            not_after=not_after,
         )
 
-    def open(self, not_after: float | None = None) -> Backend:
+    def open(self) -> Backend:
         """Open the backend once more for the same run, as another process would."""
-        backend = self.harness.type.open(self.context(not_after))
+        backend = self.harness.type.open(self.context())
         self._opened.append(backend)
         if hasattr(backend, "subscribe"):
             changed = self._changed[id(backend)] = threading.Event()

@@ -379,13 +379,6 @@ def test_exported_functions_reach_the_command(local: Local) -> None:
     assert {"hello you", "hello all"} <= set(local.printed(job))
 
 
-def test_too_late_is_said_by_every_rank(local: Local) -> None:
-    job = local.submit("true", backend=local.open(not_after=time.time() - 1), nodes=2)
-    seen = local.wait(job)
-    assert [node.report and node.report.word for node in seen.nodes] == [SentinelWord.TOO_LATE] * 2
-    assert "too_late" in local.log(job)
-
-
 def test_a_command_line_that_the_system_refuses_is_a_failed_start(local: Local) -> None:
     job = local.submit("true", args=("x" * 200_000,), nodes=2)
     seen = local.wait(job)

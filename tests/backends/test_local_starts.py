@@ -53,7 +53,7 @@ def test_what_the_system_cannot_start_ends_at_once_and_gives_its_slots_back(
     peer = local.places.connect()
     assert peer is not None
     channel = Channel(peer)
-    channel.call("submit", token=token, **{**message, "max_restarts": 1, "not_after": None, **change})
+    channel.call("submit", token=token, **{**message, "max_restarts": 1, **change})
     seen = local.backend.poll({token: local.backend.find(token).handle})[token]  # type: ignore[union-attr]
     channel.close()
     assert seen.phase is Phase.ENDED

@@ -75,9 +75,7 @@ class Node:
 
     @contextmanager
     def start(self, run: str, **fields: Any) -> Iterator[subprocess.Popen[bytes]]:
-        given = {
-            name: fields.pop(name) for name in ("not_after", "workdir", "prelude", "leader") if name in fields
-        }
+        given = {name: fields.pop(name) for name in ("workdir", "prelude", "leader") if name in fields}
         env = {**self.env, **fields.pop("environ", {})}
         stdout = fields.pop("stdout", subprocess.PIPE)
         spec = JobSpec(run, **{"grace_period": 1.0, "max_runtime": 60.0, **fields})
@@ -260,14 +258,6 @@ def test_a_missing_workdir_is_a_failed_start(node: Node, tmp_path: Path) -> None
     assert node.run("true", workdir=str(tmp_path / "none")).word is SentinelWord.START_FAILED
     tmp_path.joinpath("a b").mkdir()
     assert node.run("pwd", workdir=str(tmp_path / "a b")).text.startswith(f"{tmp_path}/a b\n")
-
-
-def test_too_late_does_nothing(node: Node, tmp_path: Path) -> None:
-    end = node.run("touch ran", not_after=time.time() - 5)
-    assert (end.word, end.report.exit_code) == (SentinelWord.TOO_LATE, None)
-    assert end.status != 0
-    assert not tmp_path.joinpath("ran").exists()
-    assert node.run("true", not_after=time.time() + 60).word is SentinelWord.EXITED
 
 
 # Limits.

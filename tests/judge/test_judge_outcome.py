@@ -141,7 +141,6 @@ def test_a_native_success_with_a_failed_command_is_a_failure() -> None:
     [
         ("heartbeat_timeout", "heartbeat_timeout"),
         ("max_runtime_reached", "max_runtime_reached"),
-        ("too_late", "queue_timeout"),
     ],
 )
 def test_a_limit_that_struck_has_no_exit_code(word: str, reason: str) -> None:

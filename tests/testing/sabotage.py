@@ -530,11 +530,6 @@ class TellsTheWrongName(Honest):
         return replace(spec, name=shlex.quote(f" {spec.name}"))
 
 
-class StartsTooLate(Honest):
-    def __init__(self, context: BackendContext) -> None:
-        super().__init__(replace(context, not_after=None))
-
-
 class LosesTheBeginning(Honest):
     """Its logs begin with the second line."""
 

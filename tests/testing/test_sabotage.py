@@ -88,7 +88,6 @@ CAUGHT_BY: dict[type[Honest], str] = {
     sabotage.IgnoresTheWorkdir: "test_a_workdir_is_where_the_command_runs",
     sabotage.TellsEveryRankTheSame: "test_every_rank_knows_the_job",
     sabotage.TellsTheWrongName: "test_a_job_sees_what_it_is",
-    sabotage.StartsTooLate: "test_a_start_after_the_last_moment_does_nothing",
     sabotage.LosesTheBeginning: "test_a_log_has_the_marks_of_its_rank",
     sabotage.LosesTheEnd: "test_a_log_has_the_marks_of_its_rank",
     sabotage.MixesUpRanks: "test_a_log_has_the_marks_of_its_rank",

@@ -71,7 +71,7 @@ def _secrets(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str]:
 
 
 def _sizes(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str]:
-    arguments = request(spec, STAND_IN, settings=settings, not_after=1e10)
+    arguments = request(spec, STAND_IN, settings=settings)
     room = MAX_OVERRIDES - RESERVED
     needed = size(overrides(arguments))
     if needed > room:

@@ -110,7 +110,7 @@ class BatchBackend:
         return self._submitted[token]
 
     def _request(self, spec: JobSpec, token: str, **found: Any) -> dict[str, Any]:
-        return request(spec, token, settings=self._settings, not_after=self._context.not_after, **found)
+        return request(spec, token, settings=self._settings, **found)
 
     def _handle(self, job_id: str) -> Handle:
         region = self._api.region

@@ -37,8 +37,8 @@ MIB = 1 << 20
 
 LONGEST_TAG = 256
 
-FINAL_CODES = (124, 125)
-"""What a sentinel exits with when a limit struck or it was too late: never started again."""
+FINAL_CODES = (124,)
+"""What a sentinel exits with when a limit was reached: the job is not started again."""
 
 NOT_STARTED = ("Cannot*", "ResourceInitializationError*")
 """Container reasons of a start that failed before the command began."""
@@ -51,14 +51,12 @@ def request(
     token: str,
     *,
     settings: AwsBatchSettings,
-    not_after: float | None = None,
     definition: str = "",
     targets: Sequence[str] = ("0:",),
 ) -> dict[str, Any]:
     """The arguments of ``submit_job``; nothing is read, written or asked.
 
     ``definition`` is the one to use (empty: the site's), ``targets`` the node ranges that a multi-node one has.
-    ``not_after`` is in seconds since the epoch.
     """
     given = {name: value for name, value in spec.options.items() if name not in _OURS}
     limit = spec.max_runtime + spec.grace_period + MARGIN + _linger(spec, settings)
@@ -68,7 +66,7 @@ def request(
         "jobDefinition": definition or definition_of(spec, settings),
         **_share(settings),
         **given,
-        **_overrides(spec, token, settings, not_after, targets),
+        **_overrides(spec, token, settings, targets),
         "retryStrategy": _retries(spec),
         "timeout": {"attemptDurationSeconds": max(SHORTEST, math.ceil(limit))},
         "tags": {**settings.tags, **spec.options.get("tags", {}), **_tags(spec, token)},
@@ -125,12 +123,12 @@ def _share(settings: AwsBatchSettings) -> dict[str, Any]:
 
 
 def _overrides(
-    spec: JobSpec, token: str, settings: AwsBatchSettings, not_after: float | None, targets: Sequence[str]
+    spec: JobSpec, token: str, settings: AwsBatchSettings, targets: Sequence[str]
 ) -> dict[str, Any]:
     consumable = {
         name: value for name, value in spec.options.items() if name == "consumableResourcePropertiesOverride"
     }
-    container = _container(spec, token, settings, not_after)
+    container = _container(spec, token, settings)
     if spec.nodes == 1:
         return {"containerOverrides": container, **consumable}
     types = {name: value for name, value in spec.options.items() if name == "instanceTypes"}
@@ -143,16 +141,12 @@ def _overrides(
     }
 
 
-def _container(
-    spec: JobSpec, token: str, settings: AwsBatchSettings, not_after: float | None
-) -> dict[str, Any]:
+def _container(spec: JobSpec, token: str, settings: AwsBatchSettings) -> dict[str, Any]:
     given = dict(spec.options.get("containerOverrides", {}))
     resources = [*given.pop("resourceRequirements", []), *_resources(spec)]
     if resources:
         given["resourceRequirements"] = resources
-    command = sentinel.argv(
-        spec, token, not_after=not_after, workdir=_workdir(spec, settings), prelude=_prelude(spec, settings)
-    )
+    command = sentinel.argv(spec, token, workdir=_workdir(spec, settings), prelude=_prelude(spec, settings))
     variables = _environment(spec, token)
     return {
         "command": command,

@@ -94,7 +94,6 @@ class LocalBackend:
             "env": env,
             "grace": spec.grace_period,
             "max_restarts": spec.max_restarts,
-            "not_after": self._context.not_after,
         }
         try:
             answer = run.call("submit", **message)

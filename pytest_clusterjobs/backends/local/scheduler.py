@@ -54,7 +54,6 @@ class ScheduledJob:
     env: dict[str, str]
     grace: float
     max_restarts: int
-    not_after: float | None
     port: int = 0
     live: dict[int, int] = field(default_factory=dict)
     """Pids of running sentinels, to their rank."""
@@ -158,9 +157,6 @@ class LocalScheduler:
 
     def _start(self, job: ScheduledJob, restarts: int) -> None:
         job.failed, job.stopping, job.dismissed = None, False, frozenset()
-        if job.not_after is not None and time.time() > job.not_after:
-            self._too_late(job, restarts)
-            return
         token = job.record.token
         job.port = 0
         started = [self._spawn(job, rank, restarts) for rank in range(job.record.width)]
@@ -218,18 +214,6 @@ class LocalScheduler:
         if not path.exists():
             path.write_text("127.0.0.1\n" * nodes)
         return path
-
-    def _too_late(self, job: ScheduledJob, restarts: int) -> None:
-        token = job.record.token
-        self._note("start", token, restarts=restarts, pids=[0] * job.record.width)
-        for rank in range(job.record.width):
-            report = SentinelReport(SentinelWord.TOO_LATE, rank, None, restarts, begun=False)
-            self._put_report(job, report)
-            self._note("node", token, rank=rank, code=125, report=packed(report))
-        self._end(job, ENDED, "its time to start was over", 125)
-        self._free += job.record.width
-
-    # Ending
 
     def node_ended(self, token: str, pid: int, status: int) -> None:
         """Take note that a sentinel has ended, with the status of ``waitpid``."""
@@ -367,7 +351,7 @@ class LocalScheduler:
         self.changed.add(token)
 
 
-_JOB_KEYS = ("argv", "env", "grace", "max_restarts", "not_after")
+_JOB_KEYS = ("argv", "env", "grace", "max_restarts")
 
 
 def too_wide(nodes: int, slots: int) -> str:

@@ -28,7 +28,7 @@ MAX_BYTES = 3072
 _NAME = re.compile(r"\bcj_[a-z]+\b")
 _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
 _CALL = re.compile(r"(?:(?<=[\n;&|{(\" ])|^)cj_[a-z]+(?=\(\)| |;|&|\||$)(?!=)", re.MULTILINE)
-_VALUE = re.compile(r"\b(?:SHELL|OPTIONS|LATE|EVERY|SILENT)\b")
+_VALUE = re.compile(r"\b(?:SHELL|OPTIONS|EVERY|SILENT)\b")
 _OPTIONS = {"bash": "-eo pipefail", "sh": "-e"}
 _PREFIXES: tuple[str, ...] = ("_", *ascii_lowercase, *ascii_uppercase)
 _BLANKS = re.compile(r" ?(&&|\|\||;|[<>]+(?=[&$\"/])|&(?= ?wait)) ?| (?=&$)", re.MULTILINE)
@@ -39,7 +39,6 @@ def argv(
     spec: JobSpec,
     token: str,
     *,
-    not_after: float | None = None,
     workdir: str = "",
     prelude: str = "",
     leader: str = "",
@@ -47,7 +46,7 @@ def argv(
 ) -> list[str]:
     """The command line that runs ``spec`` on one node; its first word is the name of the shell.
 
-    ``not_after`` is in seconds since the epoch; ``workdir`` is where the job runs (empty: where the
+    ``workdir`` is where the job runs (empty: where the
     sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
     restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only; a trap that
     it sets on EXIT may look at the script's variables (``cj_word``, ``cj_line``), by the names of ``sentinel.sh``.
@@ -56,7 +55,6 @@ def argv(
     """
     parts = {
         *(["heartbeat"] if spec.heartbeat_timeout else []),
-        *(["late"] if not_after is not None else []),
         *(["workdir"] if workdir else []),
         "setup" if spec.setup else "plain",
         spec.shell,
@@ -65,7 +63,7 @@ def argv(
     return [
         "sh",
         "-c",
-        _script(spec, parts, prefix, prelude, not_after),
+        _script(spec, parts, prefix, prelude),
         "sentinel",
         nonce(token),
         str(_centiseconds(spec.max_runtime)),
@@ -82,7 +80,7 @@ def argv(
 def script() -> str:
     """The largest script that there is, but for what a cluster's ``prelude`` adds."""
     spec = JobSpec("true", setup="true", heartbeat_timeout=86400.0)
-    return argv(spec, STAND_IN, workdir="/", not_after=9_999_999_999.0)[2]
+    return argv(spec, STAND_IN, workdir="/")[2]
 
 
 @cache
@@ -122,12 +120,11 @@ def _tick(limit: float) -> int:
     return min(500, max(25, round(limit)))
 
 
-def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str, not_after: float | None) -> str:
+def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) -> str:
     interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
     values = {
         "SHELL": spec.shell,
         "OPTIONS": _OPTIONS[spec.shell],
-        "LATE": "" if not_after is None else str(math.ceil(not_after)),
         "EVERY": str(interval),
         "SILENT": str(silent),
     }

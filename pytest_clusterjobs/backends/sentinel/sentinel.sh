@@ -1,6 +1,6 @@
 # Wraps the command of a job on one node: runs it, keeps its limits, reports how it ended.
 # Arguments: nonce max_runtime tick grace_period leader command workdir script [setup] [args...]
-# Durations are centiseconds, measured by /proc/uptime. SHELL, OPTIONS, LATE, EVERY and SILENT are replaced; a block between #+ NAME and #- is delivered where
+# Durations are centiseconds, measured by /proc/uptime. SHELL, OPTIONS, EVERY and SILENT are replaced; a block between #+ NAME and #- is delivered where
 # it is needed. Names begin with cj_, since the job's own are here too; they are delivered short, as is all else.
 #
 # Three things that are not obvious:
@@ -140,9 +140,6 @@ cj_strike 43
 cj_all="1 2 3 10 12 14 15 24"
 cj_clock
 cj_start=$cj_now
-#+ late
-[ "${EPOCHSECONDS:-$(date +%s)}" -gt LATE ] && cj_say too_late - 125
-#-
 #+ workdir
 cd "$7" || cj_fail 126 "no workdir $7"
 #-

@@ -108,7 +108,6 @@ class SkyPilotBackend:
             token,
             settings=self._settings,
             rootdir=self._context.rootdir,
-            not_after=self._context.not_after,
         )
 
     # Watching.

@@ -32,11 +32,10 @@ def task(
     *,
     settings: SkyPilotSettings,
     rootdir: Path,
-    not_after: float | None = None,
 ) -> dict[str, Any]:
     """A task as SkyPilot's YAML has it, without the values of secrets; nothing is read, written or asked.
 
-    Paths are below ``rootdir``; ``not_after`` is in seconds since the epoch.
+    Paths are below ``rootdir``.
     """
     given = merged(settings.task, spec.options)
     found = {
@@ -45,7 +44,7 @@ def task(
         "num_nodes": spec.nodes,
         "envs": {**job_variables(spec, token), "CLUSTERJOBS_MASTER_PORT": str(master_port(token))},
         "resources": _resources(spec, given.get("resources", {})),
-        "run": _run(spec, token, settings, not_after),
+        "run": _run(spec, token, settings),
     }
     if isinstance(given.get("workdir"), str):
         found["workdir"] = _local(given["workdir"], rootdir)
@@ -108,12 +107,11 @@ def accelerator(resources: Mapping[str, Any]) -> str:
     return named.partition(":")[0] if isinstance(named, str) else ""
 
 
-def _run(spec: JobSpec, token: str, settings: SkyPilotSettings, not_after: float | None) -> str:
+def _run(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:
     """The sentinel's command line; SkyPilot has bash run it on every node, in the task's ``workdir``."""
     words = sentinel.argv(
         spec,
         token,
-        not_after=not_after,
         workdir=spec.workdir or "",
         prelude=_prelude(spec, token, settings),
     )

@@ -122,7 +122,6 @@ class SlurmBackend:
             settings=self._settings,
             folder=self._job_folder(token),
             rootdir=self._context.rootdir,
-            not_after=self._context.not_after,
             inherited=commands.environment(spec.secrets),
         )
 

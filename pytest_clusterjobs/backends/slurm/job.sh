@@ -111,7 +111,6 @@ clusterjobs_code=${clusterjobs_last#* exit_code=}
 clusterjobs_code=${clusterjobs_code%% *} ;;
 *' stopped exit_code='*) clusterjobs_code=143 ;;
 *' start_failed exit_code='*) clusterjobs_code=126 ;;
-*' too_late exit_code='*) clusterjobs_code=125 ;;
 '') clusterjobs_code=137 ;;
 *) clusterjobs_code=124 ;;
 esac

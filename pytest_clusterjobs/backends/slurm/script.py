@@ -60,10 +60,9 @@ def submission(
     settings: SlurmSettings,
     folder: JobFolder,
     rootdir: Path,
-    not_after: float | None = None,
     inherited: Iterable[str] = (),
 ) -> Submission:
-    """What is submitted for ``spec``; nothing is written. ``not_after`` is in seconds since the epoch.
+    """What is submitted for ``spec``; nothing is written.
 
     ``inherited`` names the variables that sbatch takes along.
     """
@@ -88,7 +87,6 @@ def submission(
     wraps = sentinel.argv(
         spec,
         token,
-        not_after=not_after,
         workdir=str(rootdir / (spec.workdir or "")),
         prelude=_prelude(spec, token) if spec.nodes > 1 or steps else "",
         inherited=inherited,

@@ -136,13 +136,6 @@ class EndTests(Suite):
         outcome = cluster.run("echo reached", env={"PATH": str(folder)})
         assert outcome.reason == Reason.START_FAILED
 
-    def test_a_start_after_the_last_moment_does_nothing(self, cluster: Cluster) -> None:
-        late = cluster.open(not_after=1_000_000_000.0)
-        job = cluster.submit("echo reached", backend=late)
-        outcome = cluster.end(job)
-        assert outcome.reason_class is ReasonClass.INFRA
-        assert "reached" not in cluster.read(job).text
-
     @pytest.mark.parametrize("reason", _FORCED)
     def test_an_end_by_force_has_its_reason(self, cluster: Cluster, reason: Reason) -> None:
         if reason not in cluster.harness.provoke:

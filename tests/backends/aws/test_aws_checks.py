@@ -173,7 +173,7 @@ def test_the_longest_script_that_fits_is_let_through_and_fits(nodes: int) -> Non
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if problems(JobSpec("x" * middle, nodes=nodes)) else (middle, high)
-    arguments = request(JobSpec("x" * low, nodes=nodes), STAND_IN, settings=settings_of(SITE), not_after=1e10)
+    arguments = request(JobSpec("x" * low, nodes=nodes), STAND_IN, settings=settings_of(SITE))
     assert size(overrides(arguments)) <= MAX_OVERRIDES - 512
     # What is left to people.
     assert low > 2500

@@ -247,17 +247,3 @@ def test_the_last_line_is_the_last_of_what_the_sentinel_says_and_times_follow(
     assert code == 4
     report = parse(output[-300:], nonce(TOKEN), 0)
     assert report is not None and (report.exit_code, report.begun) == (4, True)
-
-
-def test_what_is_too_late_does_not_begin(node: Node) -> None:
-    config = task(JobSpec("touch ran"), TOKEN, settings=SkyPilotSettings(), rootdir=Path("/"), not_after=1.0)
-    done = subprocess.run(
-        ["bash", "-c", config["run"]],
-        env={**config["envs"], "PATH": os.environ["PATH"], "HOME": str(node.home)},
-        cwd=node.home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 125
-    assert not (node.home / "ran").exists()
