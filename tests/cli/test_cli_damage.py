@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.test_schema import version_1
+from tests.ledger.test_migrations import version_1
 from tests.mounts import read_only
 from tests.mounts import small
 

@@ -103,7 +103,7 @@ def test_every_mode_leaves_a_checkout_as_it_is(written_nowhere: Checkout) -> Non
     assert "2 pending" in project.pytest(option, "--cluster-launch")
     assert "2 passed" in project.pytest(option, "--cluster-check", "--cluster-check-wait")
     assert "2 passed" in project.pytest(option, "--cluster-resume")
-    assert "no live jobs" in project.pytest(option, "--cluster-kill")
+    assert "no live jobs" in project.command(option, "kill")
     assert len(project.ledgers()) == 2
     assert len(json.loads(project.command(option, "runs", "--json"))) == 2
     for words in (["show", "a-1n-one"], ["logs", "a-1n-one"], ["report", "--junit=-"], ["rejudge"], ["kill"]):

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from pytest_clusterjobs.devclusters.aws_batch.fixture import local_batch as local_batch
-from tests.testing.aws.shop import clients
-from tests.testing.aws.shop import Shop
+from tests.devclusters.aws_batch.shop import clients
+from tests.devclusters.aws_batch.shop import Shop
 
 CALLER = os.environ.get("PYTEST_XDIST_WORKER", "alone") + "kit"
 

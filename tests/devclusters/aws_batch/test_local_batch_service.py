@@ -13,10 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.exceptions import ConnectionClosedError
 
-from tests.testing.aws.shop import clients
-from tests.testing.aws.shop import Json
-from tests.testing.aws.shop import Shop
-from tests.testing.aws.shop import wait_until
+from tests.devclusters.aws_batch.shop import clients
+from tests.devclusters.aws_batch.shop import Json
+from tests.devclusters.aws_batch.shop import Shop
+from tests.devclusters.aws_batch.shop import wait_until
 
 
 def refused(call: Callable[[], Any]) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.aws.shop import Json
-from tests.testing.aws.shop import Shop
-from tests.testing.aws.shop import wait_until
+from tests.devclusters.aws_batch.shop import Json
+from tests.devclusters.aws_batch.shop import Shop
+from tests.devclusters.aws_batch.shop import wait_until
 
 COMMAND_ENDED = "Essential container in task exited"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.testing.aws.shop import Shop
-from tests.testing.aws.shop import wait_until
+from tests.devclusters.aws_batch.shop import Shop
+from tests.devclusters.aws_batch.shop import wait_until
 
 
 def test_terminate_ends_a_running_job_with_the_callers_words(shop: Shop) -> None:

@@ -15,10 +15,10 @@ from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from pytest_clusterjobs.devclusters.aws_batch import ClusterError
 from pytest_clusterjobs.devclusters.aws_batch import LocalBatch
 from pytest_clusterjobs.devclusters.aws_batch import shared_batch
-from tests.testing.aws.shop import clients
-from tests.testing.aws.shop import processes
-from tests.testing.aws.shop import Shop
-from tests.testing.aws.shop import wait_until
+from tests.devclusters.aws_batch.shop import clients
+from tests.devclusters.aws_batch.shop import processes
+from tests.devclusters.aws_batch.shop import Shop
+from tests.devclusters.aws_batch.shop import wait_until
 
 STUBBORN = "setsid sh -c \"trap '' TERM HUP; sleep {mark}; :\" & trap '' TERM; echo up; sleep {mark}; :"
 """Ends for nobody who asks, and leaves its session too."""
