@@ -600,7 +600,8 @@ def test_the_arguments_of_an_editor(base: Path, root: Path, run_apart: Start) ->
 PAYS = """
 import sys
 
-LATE = {"pydantic", *(f"pytest_clusterjobs.{name}" for name in ("finding", "uncollected", "globs", "matrix", "collect"))}
+NAMES = ("plugin.matrix_files", "plugin.uncollected", "plugin.items", "matrix", "engine", "model")
+LATE = {"pydantic", "yaml", *(f"pytest_clusterjobs.{name}" for name in NAMES)}
 
 def test_it():
     assert not LATE & set(sys.modules)

@@ -151,7 +151,7 @@ def test_a_kill_from_elsewhere_says_who(odd: Project, more: list[str]) -> None:
     said = killer.communicate(timeout=60)[0]
     output = process.communicate(timeout=60)[0]
     assert f"! Interrupted: stopped by `clusterjobs kill` (process {killer.pid}) !" in output
-    assert "KeyboardInterrupt" not in output and "owner.py" not in output
+    assert "KeyboardInterrupt" not in output and "run_session.py" not in output
     assert "2 ended, none survived" in said
     assert "had ended" not in said
     # What an earlier session was stopped by is nothing to a later one.

@@ -1,4 +1,4 @@
-"""Hooks for users: what newhooks.py offers, each in the process and at the moment that it names."""
+"""Hooks for users: what hookspecs.py offers, each in the process and at the moment that it names."""
 
 from __future__ import annotations
 

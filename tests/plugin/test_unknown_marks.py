@@ -32,7 +32,7 @@ def test_each_is_warned_of_once_at_its_line(project: pytest.Pytester) -> None:
             "*/matrices/m.yaml:7: PytestUnknownMarkWarning: Unknown pytest.mark.clster - is this a typo?*",
         ]
     )
-    assert "collect.py" not in text and "marks.py" not in text
+    assert "items.py" not in text and "marks.py" not in text
 
 
 def test_with_strict_markers_file_line_and_cell_are_named(project: pytest.Pytester) -> None:
