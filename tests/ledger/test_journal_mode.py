@@ -135,7 +135,7 @@ from pytest_clusterjobs.ledger import journal_mode
 from pytest_clusterjobs.ledger.ledger import Ledger
 path, name, turns, kind = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 if kind:
-    journal.file_system = lambda folder: kind
+    journal_mode.file_system = lambda folder: kind
 ledger = Ledger(path)
 for turn in range(turns):
     ledger.set_meta(**{f"{name}-{turn}": "x" * 500})

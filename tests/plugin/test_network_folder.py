@@ -29,7 +29,7 @@ conditions: {good: {}, bad: {run: exit 3}}
 # In every process of the session: controller, workers, and what they start.
 NETWORK = """
 from pytest_clusterjobs.ledger import journal_mode
-journal.file_system = lambda folder: "nfs4"
+journal_mode.file_system = lambda folder: "nfs4"
 """
 
 

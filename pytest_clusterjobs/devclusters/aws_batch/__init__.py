@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..supervisor import ClusterError as ClusterError
+from ..supervisor import Missing as Missing
 from .client import BatchClient as BatchClient
-from .errors import Missing as Missing
 from .local_batch import LocalBatch as LocalBatch
 from .sharing import shared_batch as shared_batch
 

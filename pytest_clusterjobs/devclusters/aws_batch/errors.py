@@ -1,10 +1,9 @@
-"""What keeps the local AWS Batch from running, and what its service refuses."""
+"""What the service refuses."""
 
 from __future__ import annotations
 
 import uuid
 
-from ..supervisor import ClusterError
 from . import texts
 
 
@@ -30,10 +29,3 @@ class Verbatim(Refused):
 
     def __init__(self, what: str) -> None:
         Exception.__init__(self, what)
-
-
-class Missing(ClusterError):
-    """moto is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__("moto is not installed: pip install 'pytest-clusterjobs[aws-local]'")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..supervisor import Missing
 from .client import BatchClient
-from .errors import Missing
 from .sharing import shared_batch
 
 

@@ -17,10 +17,11 @@ from typing import Self
 
 from ..supervisor import ClusterError
 from ..supervisor import Daemons
+from ..supervisor import from_extra
+from ..supervisor import Missing
 from .client import BatchClient
 from .client import Facts
 from .client import READY
-from .errors import Missing
 
 SERVER = "pytest_clusterjobs.devclusters.aws_batch.server"
 PATIENCE = 120.0
@@ -54,7 +55,7 @@ class LocalBatch(BatchClient):
         definitions that are there from the start give their jobs.
         """
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
-            raise Missing
+            raise Missing("moto", from_extra("aws-local"))
         self._temporary = folder is None
         if folder is not None:
             self.folder = _own(folder)

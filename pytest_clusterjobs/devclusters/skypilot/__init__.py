@@ -11,8 +11,8 @@ runtime on each launched cluster and its jobs are the real ones. In the place of
 from __future__ import annotations
 
 from ..supervisor import ClusterError as ClusterError
+from ..supervisor import Missing as Missing
 from .client import SkyPilotClient as SkyPilotClient
-from .errors import Missing as Missing
 from .server import SkyPilotServer as SkyPilotServer
 from .sharing import shared_server as shared_server
 

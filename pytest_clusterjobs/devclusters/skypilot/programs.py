@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..slurm.client import SBIN
-from .errors import Missing
+from ..supervisor import from_debian
+from ..supervisor import from_extra
+from ..supervisor import Missing
+
+EXTRA = "skypilot-local"
 
 PACKAGES: Mapping[str, str] = {
     "sshd": "openssh-server",
@@ -31,7 +35,7 @@ def find_programs() -> dict[str, str]:
     """The paths of all programs, with ``sky`` and ``uv``. Raises Missing."""
     for module in MODULES:
         if importlib.util.find_spec(module) is None:
-            raise Missing("skypilot[slurm]")
+            raise Missing("skypilot[slurm]", from_extra(EXTRA))
     found = {name: _find(name, package) for name, package in PACKAGES.items()}
     return {**found, "sky": _find("sky"), "uv": _find("uv")}
 
@@ -41,5 +45,5 @@ def _find(name: str, package: str = "") -> str:
     beside = os.path.dirname(sys.executable) + os.pathsep if not package else ""
     found = shutil.which(name, path=f"{beside}{os.environ.get('PATH', os.defpath)}:{SBIN}")
     if found is None:
-        raise Missing(name, package)
+        raise Missing(name, from_debian(package) if package else from_extra(EXTRA))
     return str(Path(found).absolute())

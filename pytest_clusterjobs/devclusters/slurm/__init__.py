@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..supervisor import ClusterError as ClusterError
+from ..supervisor import Missing as Missing
 from .client import SlurmClient as SlurmClient
 from .cluster import SlurmCluster as SlurmCluster
 from .errors import CommandFailed as CommandFailed
-from .errors import Missing as Missing
 from .sharing import shared_cluster as shared_cluster
 
 __all__ = ["SlurmCluster", "SlurmClient", "shared_cluster", "ClusterError", "Missing", "CommandFailed"]

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from ..supervisor import from_debian
+from ..supervisor import Missing
 from .config import SlurmLayout
 from .errors import CommandFailed
-from .errors import Missing
 from .errors import TimedOut
 
 READY = "cluster.json"
@@ -22,11 +23,16 @@ READY = "cluster.json"
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
+PACKAGES = (
+    "slurm-wlm slurm-client slurm-wlm-basic-plugins munge slurmdbd slurm-wlm-mysql-plugin mariadb-server"
+)
+
+
 def find_program(name: str) -> str:
     """The path of a program; ordinary users need not have the daemons on PATH. Raises Missing."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
     if found is None:
-        raise Missing(name)
+        raise Missing(name, from_debian(PACKAGES))
     return found
 
 

@@ -6,23 +6,9 @@ from collections.abc import Sequence
 
 from ..supervisor import ClusterError
 
-PACKAGES = (
-    "slurm-wlm slurm-client slurm-wlm-basic-plugins munge slurmdbd slurm-wlm-mysql-plugin mariadb-server"
-)
-
 
 class TimedOut(ClusterError):
     """Something did not come to pass in time."""
-
-
-class Missing(ClusterError):
-    """A program is not installed here."""
-
-    def __init__(self, program: str) -> None:
-        super().__init__(
-            f"{program} is not installed; on Debian: apt-get install --no-install-recommends {PACKAGES}"
-        )
-        self.program = program
 
 
 class CommandFailed(ClusterError):

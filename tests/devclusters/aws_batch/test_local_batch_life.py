@@ -31,7 +31,7 @@ def mark(folder: Path) -> str:
 
 def pid_of(word: str) -> int:
     """The process that has a word on its command line, and its own program before it."""
-    (line,) = [each for each in processes(word) if "testing.aws.server" in each]
+    (line,) = [each for each in processes(word) if "devclusters.aws_batch.server" in each]
     return int(line.split()[0])
 
 

@@ -185,4 +185,4 @@ def test_what_is_no_job_is_a_cell(project: Project) -> None:
     code, out, _ = project.command("logs", "a-1n-good")
     assert (code, out.splitlines()[1]) == (0, "hello")
     code, _, err = project.command("show", "nobody:1")
-    assert code == 4 and "no cell matches" in err
+    assert code == 4 and "no backend 'nobody'; there are aws, " in err

@@ -14,7 +14,6 @@ from pytest_clusterjobs.devclusters.skypilot import Missing
 from pytest_clusterjobs.devclusters.skypilot import shared_server
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
-from pytest_clusterjobs.devclusters.slurm import Missing as MissingSlurm
 
 ASKED = "CLUSTERJOBS_SKYPILOT"
 
@@ -32,7 +31,7 @@ def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
     """Skip where a program is missing, or fail where CLUSTERJOBS_REQUIRE names it."""
     try:
         yield
-    except (Missing, MissingSlurm) as missing:
+    except Missing as missing:
         require(missing.program)
         pytest.skip(str(missing))
 
