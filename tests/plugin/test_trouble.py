@@ -42,7 +42,9 @@ def test_a_ledger_that_cannot_be_made_is_one_line_and_nothing_is_submitted(
     (six.path / ".clusterjobs").touch()
     result = six.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *.clusterjobs: File exists"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: *.clusterjobs: Not a folder: name a folder for the runs with --cluster-dir=DIR*"]
+    )
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     assert not six.submitted()
 
