@@ -111,7 +111,7 @@ def test_jobs_of_a_launch_whose_folder_went(sleepers: Project) -> None:
     until(lambda: none_lives(pids), 60)
 
 
-FOR_EVER = "from pytest_clusterjobs.engine import database\ndatabase.PATIENCE = 1000.0\n"
+FOR_EVER = "from pytest_clusterjobs.ledger import database\ndatabase.PATIENCE = 1000.0\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n2"]])
