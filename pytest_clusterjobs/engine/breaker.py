@@ -12,7 +12,7 @@ ALONE = 120.0
 """Seconds after which the next job is tried although the previous try has no answer yet."""
 
 STALE = 300.0
-"""Seconds after a refusal during which the cluster counts as accepting none although no job has been tried again."""
+"""Seconds for which a refusal still counts as time without acceptance if no other job is tried."""
 
 
 @dataclass(slots=True)
@@ -37,9 +37,9 @@ class RateLimiter:
 
 @dataclass(slots=True, eq=False)
 class SubmissionBreaker:
-    """Pauses submissions to one backend, per group of jobs that ask for the same partition, queue and so on.
+    """Pauses submissions of jobs that ask for the same on one backend: partitions and queues have limits too.
 
-    After a refusal one job is tried for the whole group, with growing pauses. Guarded by the engine's lock; times
+    After a refusal one job is tried on behalf of all, with growing pauses. Guarded by the engine's lock; times
     are the clock's monotonic seconds.
     """
 
@@ -50,7 +50,7 @@ class SubmissionBreaker:
     free_at: float = 0.0
     """When the next job may be tried."""
     _asking: object = None
-    """The job that is tried for the whole group."""
+    """The job that is tried on behalf of all."""
     _refusals: int = 0
     _refused_at: float = -inf
     _idle_since: float | None = None
