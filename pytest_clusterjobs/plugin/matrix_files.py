@@ -69,7 +69,7 @@ def check_patterns(config: pytest.Config) -> None:
 
 
 def legible(path: str | os.PathLike[str]) -> str:
-    """See :mod:`.jobs.paths`, imported on use because most projects with YAML do not need it."""
+    """See :mod:`pytest_clusterjobs.model.paths`, imported on use: most projects with YAML do not need it."""
     from ..model.paths import legible
 
     return legible(path)

@@ -201,7 +201,7 @@ class RunSession:
             self._unknown += word_of(report) == "not run"
 
     def _serialised(self, report: pytest.TestReport) -> str:
-        """The report as JSON text, in the form that ``reports.replay`` reads back."""
+        """The report as JSON text, in the form that ``junit_replay`` reads."""
         if not report.passed or hasattr(report, "wasxfail"):
             hook = self._config.hook
             return _encode(hook.pytest_report_to_serializable(config=self._config, report=report))

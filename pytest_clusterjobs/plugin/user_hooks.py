@@ -43,7 +43,7 @@ LONGEST_FIELD = 1000
 
 
 class HookCalls:
-    """Calls the hooks of ``newhooks`` for the engine. Safe to use from several threads."""
+    """Calls the hooks of ``hookspecs`` for the engine. Safe to use from several threads."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
