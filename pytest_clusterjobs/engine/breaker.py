@@ -37,7 +37,7 @@ class RateLimiter:
 
 @dataclass(slots=True, eq=False)
 class SubmissionBreaker:
-    """Pauses submissions of jobs that ask for the same on one backend: partitions and queues have limits too.
+    """Pauses submissions to one backend of jobs that ask for the same, since partitions and queues have limits too.
 
     After a refusal one job is tried on behalf of all, with growing pauses. Guarded by the engine's lock; times
     are the clock's monotonic seconds.

@@ -31,9 +31,10 @@ def is_alive(owner: Mapping[str, Any]) -> bool | None:
 
 
 def is_free(folder: Path, owner: Mapping[str, Any] | None) -> bool:
-    """Whether a session may begin on the run in ``folder``, given its last owner; None if that one ended normally.
+    """Whether a session may begin on the run in ``folder``.
 
-    A process on another host cannot be checked; the run is not free while there are signs of life.
+    ``owner`` is the run's last owner, or None if that one ended normally. A process on another host cannot be
+    checked; the run is not free while there are signs of life.
     """
     alive = owner is not None and is_alive(owner)
     if alive is None:

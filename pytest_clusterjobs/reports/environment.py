@@ -21,7 +21,7 @@ class GitState(TypedDict):
     branch: str | None
     """``None`` on a detached HEAD."""
     dirty: bool
-    """Whether tracked files are changed: untracked files, such as last night's reports, do not count."""
+    """Whether tracked files are changed. Untracked files, such as earlier reports, do not count."""
     pushed: bool
     """Whether a remote branch that this checkout knows contains the commit."""
 
