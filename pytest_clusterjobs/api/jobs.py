@@ -1,4 +1,4 @@
-"""``Jobs`` submits job specs; a ``Job`` is a submitted one: poll it, wait for it, read its logs, cancel it."""
+"""``Jobs`` submits job specs. A ``Job`` is a submitted one, to poll, wait for, read logs of, or cancel."""
 
 from __future__ import annotations
 
@@ -141,7 +141,10 @@ class Job:
         )
 
     def cancel(self) -> None:
-        """Request cancellation; ``wait`` returns when the job has ended. Does nothing if it has already ended."""
+        """Request cancellation; ``wait`` returns when the job has ended.
+
+        Does nothing if it has already ended.
+        """
         if self.result is None:
             self._link.end(self.key, CANCELLED)
 
@@ -182,10 +185,10 @@ class Jobs:
     ) -> Job:
         """Submit a job and return immediately.
 
-        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of the spec. ``expect`` is
-        how the job must end, as an Expectation or in a matrix's notation: if it is unmet, a test that would
-        otherwise pass fails. Without ``expect`` the test itself judges the job.
-        Raises TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
+        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of the spec.
+        ``expect`` is how the job must end, as an Expectation or in a matrix's notation: if it is unmet, a
+        test that would otherwise pass fails. Without ``expect`` the test itself judges the job. Raises
+        TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
         """
         given = validation.spec_of(spec, fields, ("backend", "expect", "infra_retries"))
         name = self._backend if backend is None else validation.text("backend", backend)

@@ -1,4 +1,4 @@
-"""Where a project keeps its runs, with and without a pytest session: pytest's rules for rootdir and options apply."""
+"""Where a project keeps its runs, also without a session, by pytest's own rules for rootdir and options."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def setup_of(
     """What pytest would start from here with these arguments, without plugins. Raises pytest.UsageError.
 
     pytest's public API would load the project's plugins and conftest files. The rules cannot be reimplemented
-    here: they differ between versions of pytest, and with other rules the command would read another project's runs.
+    here: they differ between versions of pytest, and with other rules the command would read another
+    project's runs.
     """
     from _pytest.config.findpaths import determine_setup
 

@@ -1,4 +1,4 @@
-"""How a job submitted from Python reaches its run: through the engine in the owning process, else the ledger."""
+"""How a job submitted from Python reaches its run: the engine in the owning process, else the ledger."""
 
 from __future__ import annotations
 

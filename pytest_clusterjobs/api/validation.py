@@ -21,7 +21,7 @@ _INSTEAD = {"timeout": "; run() and wait() take it, and max_runtime is the job's
 
 
 def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ...]) -> JobSpec:
-    """The spec with further fields. ``others`` are other keywords of the caller. Raises TypeError, BadSpec."""
+    """The spec with further fields. ``others`` are the caller's other keywords. Raises TypeError, BadSpec."""
     for name in given:
         if name not in _FIELDS:
             hint = _INSTEAD.get(name) or did_you_mean(name, [*_FIELDS[1:], *others])
@@ -62,7 +62,10 @@ def text(name: str, value: Any) -> str:
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """Seconds to wait; None means no limit. A text with a unit is read as in a matrix. Raises TypeError, ValueError."""
+    """Seconds to wait; None means no limit. A text with a unit is read as in a matrix.
+
+    Raises TypeError, ValueError.
+    """
     if isinstance(value, str):
         return parse_duration(value)
     if value is None:

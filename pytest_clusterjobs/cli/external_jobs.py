@@ -114,7 +114,7 @@ def _demand(project: Project, site: Site, name: str) -> None:
 
 
 def refuse_job(project: Project, text: str, instead: str) -> None:
-    """Raise click.UsageError for ``NAME:JOBID`` where only runs are allowed, NotFound for an unknown backend."""
+    """Raise click.UsageError for ``NAME:JOBID`` where only runs are allowed, NotFound for an unknown NAME."""
     if (match := _REFERENCE.fullmatch(text)) is not None:
         _demand(project, project.site(), match["name"])
         raise click.UsageError(f"{text} is a job of {match['name']}, and not a run: {instead}")

@@ -81,7 +81,7 @@ class Project:
         return find_project(self.given, paths)
 
     def site(self) -> Site:
-        """The project's backends. Raises CommandError, and Untrusted for another user's settings further up."""
+        """The project's backends. Raises CommandError; Untrusted for another user's settings further up."""
         settings = self.rootdir / SETTINGS
         if not self.chosen and os.path.lexists(settings):
             demand_trust(settings)
@@ -119,7 +119,7 @@ class Project:
             return find_run(self.home.runs, name or LATEST)
 
     def read(self, name: str | None, do: Callable[[OpenRun], T]) -> T:
-        """Call ``do`` with the run of that name, or with the latest readable one; report why others are skipped.
+        """Call ``do`` with the run of that name or the latest readable one; report why others are skipped.
 
         ``do`` must only read. Raises NotFound, LedgerError.
         """
@@ -148,7 +148,10 @@ def given(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find_project(options: Mapping[str, str], paths: Sequence[str] = ()) -> Project:
-    """The project selected by ``options``, or the one that pytest finds here for ``paths``. Raises CommandError."""
+    """The project selected by ``options``, or the one that pytest finds here for ``paths``.
+
+    Raises CommandError.
+    """
     try:
         found = find(paths, **{_NAMES[option]: value for option, value in options.items()})
     except pytest.UsageError as error:
@@ -216,7 +219,7 @@ class OpenRun:
         return [entry for _, entry in self.ledger.registrations()]
 
     def cells(self, pattern: str) -> list[Registration]:
-        """The cells that ``pattern`` names: a node id, a cell id, a glob, or a part of one. Raises NotFound."""
+        """The cells named by ``pattern``, a node id, a cell id, a glob, or a part of one. Raises NotFound."""
         entries = self.registrations()
         found = matching(pattern, entries, lambda entry: (entry.key, entry.cell.id))
         if not found:
@@ -241,7 +244,7 @@ class OpenRun:
 
 
 def matching(pattern: str, entries: Iterable[T], names: Any) -> list[T]:
-    """The entries with the name ``pattern``, else those that match it as a glob, else those that contain it."""
+    """The entries with the name ``pattern``, else those that match it as a glob, else that contain it."""
     known = [(entry, names(entry)) for entry in entries]
     tests: Sequence[Any] = (
         lambda name: name == pattern,
@@ -309,7 +312,8 @@ def _copy(path: Path, to: Path) -> Path:
 class Backends:
     """The backends of a run, opened again on use.
 
-    Modules are imported only if ``project``'s own settings name them. Raises Untrusted for another user's run.
+    Modules are imported only if ``project``'s own settings name them. Raises Untrusted for another user's
+    run.
     """
 
     def __init__(self, run: OpenRun, project: Project) -> None:

@@ -1,4 +1,4 @@
-"""When another job may be submitted to a backend: its rate limit, and pauses after it has rejected one for now."""
+"""When another job may be submitted to a backend: its rate limit, and pauses after a temporary refusal."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class RateLimiter:
 
 @dataclass(slots=True, eq=False)
 class SubmissionBreaker:
-    """Pauses submissions to one backend of jobs that ask for the same, since partitions and queues have limits too.
+    """Pauses submissions to one backend, for jobs that ask for the same.
 
-    After a refusal one job is tried on behalf of all, with growing pauses. Guarded by the engine's lock; times
-    are the clock's monotonic seconds.
+    Jobs are grouped because partitions and queues have limits too. After a refusal one job is tried on behalf
+    of all, with growing pauses. Guarded by the engine's lock; times are the clock's monotonic seconds.
     """
 
     backend: str
@@ -88,7 +88,10 @@ class SubmissionBreaker:
         self.words, self.free_at, self._asking, self._refusals, self._idle_since = "", 0.0, None, 0, None
 
     def pass_on(self, job: object) -> None:
-        """Note that the result of ``job`` says nothing about the others. If it was the one tried, another one is next."""
+        """Note that the result of ``job`` says nothing about the others.
+
+        If it was the one tried, another one is next.
+        """
         if self._asking is job:
             self._asking, self.free_at = None, 0.0
 

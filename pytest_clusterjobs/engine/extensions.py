@@ -47,7 +47,10 @@ class Extensions(Protocol):
         """The spec to submit for an attempt (counted from 1) of a cell. Raises Vetoed."""
 
     def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Remark]:
-        """Remarks on the end of a job, if it is not an infrastructure failure. ``log(rank)`` is a rank's whole log."""
+        """Remarks on the end of a job, if it is not an infrastructure failure.
+
+        ``log(rank)`` is a rank's whole log.
+        """
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """Further fields for the reports of an attempt that has been judged, and remarks on it."""

@@ -1,4 +1,4 @@
-"""Hides values in text, whole and line by line, even if colours, indentation or the edge of a read split them."""
+"""Hides values in text, whole and by line, even if colours, indentation or the edge of a read split them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LONGEST_SEQUENCE = 4200
 
 
 def normal(value: str) -> str:
-    """The form in which a variable's value is searched: without invisible characters, indentation and blank lines."""
+    """The form in which a value is searched: without invisible characters, indentation and blank lines."""
     text = os.fsencode(value).decode("utf-8", "replace")
     lines = (line.strip() for line in _INVISIBLE.sub("", text).split("\n"))
     return "\n".join(line for line in lines if line)
@@ -85,7 +85,7 @@ class Hiding:
     """Hides values in the texts of a run."""
 
     def __init__(self, values: Iterable[str] = (), unknown: str = "") -> None:
-        """``values`` are in their normal form. If ``unknown`` says why they are not known, no text is shown."""
+        """``values`` are in normal form. If ``unknown`` says why they are not known, no text is shown."""
         forms = {form for value in values for form in (value, *value.split("\n")) if _is_long(form)}
         self._forms = sorted(forms)
         self._has_lines = any("\n" in form for form in forms)
@@ -100,15 +100,15 @@ class Hiding:
     def hide(self, text: str, *, begins: bool = True, ends: bool = True) -> str:
         """``text`` with MASK in place of each value.
 
-        ``begins`` and ``ends``: whether the log begins and ends where the text does. At any other edge a part of a
-        value is hidden too.
+        ``begins`` and ``ends``: whether the log begins and ends where the text does. At any other edge a part
+        of a value is hidden too.
         """
         if not text or not self:
             return text
         return MASK if self.unknown else _masked(text, self.mask(text, begins=begins, ends=ends))
 
     def mask(self, text: str, *, begins: bool, ends: bool) -> bytearray:
-        """A 1 for each character to hide; without ``ends``, only up to a terminal sequence that is incomplete."""
+        """A 1 for each character to hide; without ``ends``, only up to an incomplete terminal sequence."""
         opened = None if ends else _OPEN_SEQUENCE.search(text, max(0, len(text) - _LONGEST_SEQUENCE))
         text = text if opened is None else text[: opened.start()]
         mask = bytearray(len(text))
@@ -139,7 +139,7 @@ class Hiding:
 
 
 class HidingStream:
-    """Hides values in a log that is read in pieces: a possible beginning of a value waits for the next piece."""
+    """Hides values in a log read in pieces: a possible beginning of a value waits for the next piece."""
 
     def __init__(self, hiding: Callable[[], Hiding]) -> None:
         """``hiding`` is called for each piece, since a run may learn further values."""
@@ -149,7 +149,10 @@ class HidingStream:
         """Whether the log begins where the next piece does."""
 
     def feed(self, piece: str, *, last: bool, ends: bool) -> str:
-        """The text that can be shown now; with ``last``, all of it. ``ends``: whether the log ends with this piece."""
+        """The text that can be shown now; with ``last``, all of it.
+
+        ``ends``: whether the log ends with this piece.
+        """
         text, hiding = self._held + piece, self._hiding()
         self._held = ""
         if last or not hiding or hiding.unknown:
@@ -179,7 +182,7 @@ def _hidden_node(node: NodeState, hiding: Hiding) -> NodeState:
 
 
 def _overlap(before: str, after: str, most: int) -> int:
-    """How many characters, at most ``most``, are both the end of ``before`` and the beginning of ``after``."""
+    """How many characters, at most ``most``, both end ``before`` and begin ``after``."""
     reach = before[-most:]
     at = reach.find(after[:1])
     while at >= 0 and not after.startswith(reach[at:]):

@@ -149,7 +149,10 @@ class Run:
         return found
 
     def stop(self) -> int:
-        """Cancel or leave the live jobs, as the mode says. Returns how many cancelled jobs are left to the reaper."""
+        """Cancel or leave the live jobs, as the mode says.
+
+        Returns how many cancelled jobs are left to the reaper.
+        """
         if self._left is None and self.plan.mode.leaves_jobs:
             self.engine.detach()
             self._left = 0

@@ -34,14 +34,15 @@ SILENCE_LIMIT = 3600.0
 mean that a job has ended; if it fails for an hour, the run must still reach a verdict."""
 
 RUNTIME_MARGIN = 60.0
-"""Seconds after ``max_runtime`` and ``grace_period`` in which the job's own side can enforce the limit first."""
+"""Seconds after ``max_runtime`` and ``grace_period`` in which the job's own side can enforce the limit
+first."""
 
 CANCEL_PATIENCE = 600.0
 """Seconds after which a cancellation that no poll has confirmed is given up and reported."""
 
 STUCK_FOR = 60.0
-"""Seconds for which a cluster must report without interruption that a pending job can never start. It may report
-this temporarily, while it scales up or while its configuration is being fixed."""
+"""Seconds for which a cluster must report without interruption that a pending job can never start. It may
+report this temporarily, while it scales up or while its configuration is being fixed."""
 
 REST_PATIENCE = 60.0
 """Seconds in which the other ranks may fail too, once one has: some clusters restart a job only then."""
@@ -99,7 +100,8 @@ class ActiveAttempt:
     again: bool = False
     """Whether it is submitted again once it has ended, because it was cancelled when its session ended."""
     retries: int = 0
-    """Earlier attempts that failed for infrastructure reasons, without those that a dead session cancelled."""
+    """Earlier attempts that failed for infrastructure reasons, without those that a dead session
+    cancelled."""
     reruns: int = 0
     """Earlier attempts that failed and were rerun."""
     submissions: int = 0
@@ -167,7 +169,7 @@ class ActiveAttempt:
         return changed
 
     def _see_more(self, seen: Observation) -> bool:
-        """Apply a poll result to a known end while its logs settle: it adds missing facts and changes none."""
+        """Apply a poll result to a known end while its logs settle: add missing facts and change none."""
         assert self.observation is not None
         if seen.phase is not Phase.ENDED:
             return False
@@ -253,8 +255,8 @@ def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
 def rest_to_stop(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     """The action on a job with a failed rank, on a cluster that lets the other ranks continue.
 
-    If the cluster may restart the job, the other ranks get time to fail as well: a job that this run cancels is
-    not restarted.
+    If the cluster may restart the job, the other ranks get time to fail as well: a job that this run cancels
+    is not restarted.
     """
     if job.rank_failed_at is None or job.observation is None:
         return None
@@ -292,7 +294,7 @@ def _run_limit(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
 
 
 def next_deadline(job: ActiveAttempt) -> float | None:
-    """The next time, in monotonic seconds, at which ``due_action`` may return an action without a new answer."""
+    """When, in monotonic seconds, ``due_action`` may next return an action without a new answer."""
     if job.observation is not None and job.observation.phase is Phase.PENDING:
         limit = (job.submitted_at if job.waiting_at is None else job.waiting_at) + job.spec.queue_timeout
         return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_FOR)

@@ -120,7 +120,10 @@ def finish(
 def _with_remarks(
     job: ActiveAttempt, judgement: Judgement, ruling: Ruling | None, remarks: Iterable[Remark]
 ) -> tuple[Judgement, Ruling | None]:
-    """Judgement and ruling, with the remarks of the user's code. There are none for an infrastructure failure."""
+    """Judgement and ruling, with the remarks of the user's code.
+
+    There are none for an infrastructure failure.
+    """
     if judgement.verdict not in _ANSWERS:
         return judgement, ruling
     for remark in remarks:

@@ -114,9 +114,10 @@ class Canceller:
     """By key."""
 
     def run(self, patience: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
-        """Cancel, and wait at most ``patience`` seconds. ``wait_for_more()``: whether jobs may still be submitted.
+        """Cancel, and wait at most ``patience`` seconds.
 
-        Raises Superseded when a later session has begun, LedgerError if the first read of the ledger fails.
+        ``wait_for_more()``: whether jobs may still be submitted. Raises Superseded when a later session has
+        begun, LedgerError if the first read of the ledger fails.
         """
         until = self.clock.monotonic() + patience
         pause = PAUSE
@@ -275,7 +276,10 @@ class Canceller:
         return seen
 
     def _take_in(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
-        """Note what was seen. ``listed``: the tokens that the cluster lists, or None if the list proves nothing."""
+        """Note what was seen.
+
+        ``listed``: the tokens that the cluster lists, or None if the list proves nothing.
+        """
         changed = []
         for token, told in seen.items():
             target = self.targets[token]
@@ -316,11 +320,12 @@ class Canceller:
             and not each.ended
             and (each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN)
         ]
-        # Including jobs that the ledger does not know yet: the process that submitted them will record them soon.
+        # Including jobs that the ledger does not know yet: the process that submitted them will record them
+        # soon.
         new = [each.token for each in due if not each.acted]
         if due:
-            # Also without new ones: this call stops this process when a later session has begun. The jobs of that
-            # session are not among these, since these were found before.
+            # Also without new ones: this call stops this process when a later session has begun. The jobs of
+            # that session are not among these, since these were found before.
             action = OwnAction(ActionKind.CANCEL, self.why, self.clock.time())
             self._write(partial(self.ledger.act, action, new, session=self.session))
             backend.cancel({each.token: each.handle for each in due if each.handle is not None})

@@ -1,4 +1,4 @@
-"""A sign of life in a run's folder, for other hosts, which cannot check whether the session's process lives."""
+"""A sign of life in a run's folder, for other hosts, which cannot check the session's process itself."""
 
 from __future__ import annotations
 

@@ -142,7 +142,10 @@ class LogReader:
         return chunk
 
     def _pieces(self, rank: int) -> Iterator[LogChunk]:
-        """A rank's log from its beginning to its current end. After a read error the last piece has the reason."""
+        """A rank's log from its beginning to its current end.
+
+        After a read error the last piece has the reason.
+        """
         cursor = None
         while self._handle is not None:
             try:
@@ -157,7 +160,10 @@ class LogReader:
 
 
 def is_cut(tail: str, asked: int) -> bool:
-    """Whether a log may begin before its tail of ``asked`` bytes. Cut to whole characters, a tail may be shorter."""
+    """Whether a log may begin before its tail of ``asked`` bytes.
+
+    Cut to whole characters, a tail may be shorter.
+    """
     return len(tail.encode()) > asked - 4
 
 

@@ -55,7 +55,8 @@ SESSION_ENDED = "the session ended"
 """Why a job is cancelled when its session no longer waits for it."""
 
 ROUND_SPACING = 0.05
-"""The shortest time, in seconds, between two rounds: a burst of ends then needs one call and one transaction."""
+"""The shortest time, in seconds, between two rounds: a burst of ends then needs one call and one
+transaction."""
 
 
 @dataclass(slots=True)
@@ -219,7 +220,7 @@ class Poller:
                     self._take_in(batch[token], observation, notes)
 
     def _learn_actions(self, batch: Mapping[str, ActiveAttempt], seen: Mapping[str, Observation]) -> None:
-        """Find actions recorded by ``clusterjobs kill``, which may have ended jobs that this process did not cancel."""
+        """Look up actions of ``clusterjobs kill``, which may have ended jobs that were not cancelled here."""
         gone = [
             token
             for token, observation in seen.items()
@@ -309,7 +310,8 @@ class Poller:
         if not handles:
             return
         for job in notes.to_cancel:
-            # Counted from the first request, answered or not: a job that cannot be cancelled is given up in the end.
+            # Counted from the first request, answered or not: a job that cannot be cancelled is given up in
+            # the end.
             job.cancel_since = job.cancel_since or now
         try:
             self._backend.cancel(handles)
@@ -342,7 +344,8 @@ class Poller:
                 self._woken_up.discard(job.token)
                 self._core.in_flight.discard(job)
             if not self._core.stopping:
-                # Only after the last attempt's end is in the ledger: a crash must not leave two live attempts.
+                # Only after the last attempt's end is in the ledger: a crash must not leave two live
+                # attempts.
                 self._core.delayed.extend(notes.again)
             for result in notes.results:
                 self._core.complete(result)
@@ -381,7 +384,7 @@ class Poller:
             reject(self._core, {job: words})
 
     def _note(self, trouble: str) -> None:
-        """Report an API error, also in the ledger. A cluster may fail to answer because its own disk is full."""
+        """Report an API error, also in the ledger. The cause may be the disk that the cluster itself uses."""
         if trouble != self.trouble:
             self.trouble = trouble
             self._core.ledger.set_meta(**{f"trouble.{self._name}": trouble or None})
@@ -395,5 +398,5 @@ class Poller:
 
 
 def _is_open_to_blame(job: ActiveAttempt) -> bool:
-    """Whether a job's end may be due to another process: this run has not ended it, nor seen its end before."""
+    """Whether another process may have ended a job: this run has not ended it, nor seen its end before."""
     return job.ended_at is None and (job.action is None or job.action.kind is ActionKind.STOP_REST)

@@ -42,7 +42,7 @@ def reap(
     died: bool,
     clock: Clock | None = None,
 ) -> None:
-    """Cancel every live job of the run in ``folder``, unless jobs are to be kept or a later session has begun.
+    """Cancel every live job of the run in ``folder``, unless jobs are kept or a later session has begun.
 
     Jobs that have ended by themselves are left for a later session to judge. ``facts`` and ``names`` (of
     backends) come from the owner. ``died``: the owner died and did not request this.

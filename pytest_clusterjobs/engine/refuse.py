@@ -1,4 +1,4 @@
-"""Jobs that never reach their clusters: refused by the cluster or by this run, or withdrawn before submission."""
+"""Jobs that never run: refused by the cluster or by this run, or withdrawn before their submission."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def _told(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt
         words = cast(Checking, backend).check_selection([job.spec for job in jobs])
         told = dict(zip(jobs, map(str, words), strict=True))
     except BUGS:
-        # What cannot be reported now is reported at submission. A bug in a backend must not lose a job either.
+        # What cannot be reported now is reported at submission. A bug in a backend must not lose a job
+        # either.
         return {}
     return {job: why for job, why in told.items() if why}
 

@@ -126,9 +126,9 @@ class Engine:
     def go_on(self, earlier: Earlier, *, submit: bool) -> None:
         """Continue cells where another process left them.
 
-        With ``submit`` a cell that was never submitted is submitted, and a cell whose job was cancelled because
-        its session ended is submitted again once that end is confirmed. Without ``submit`` nothing is submitted.
-        Raises what opening backends raises.
+        With ``submit`` a cell that was never submitted is submitted, and a cell whose job was cancelled
+        because its session ended is submitted again once that end is confirmed. Without ``submit`` nothing is
+        submitted. Raises what opening backends raises.
         """
         waiting: list[ActiveAttempt] = []
         for entry in earlier.registrations:
@@ -182,7 +182,7 @@ class Engine:
         self._pollers[job.registration.cell.backend].adopt(job)
 
     def _retry(self, job: ActiveAttempt, result: Result) -> ActiveAttempt | None:
-        """The next attempt after an infrastructure failure, or after a failure that is to be rerun, if any."""
+        """The next attempt, if any, after an infrastructure failure or a failure that is to be rerun."""
         entry = job.registration
         retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
         failed = result.judgement.verdict is Verdict.FAILED and result.ruling is None
@@ -277,7 +277,7 @@ class Engine:
     # Stopping.
 
     def cancel(self, keys: Iterable[str], why: str) -> None:
-        """Cancel some cells' jobs. Those not submitted yet never will be, and get their result immediately."""
+        """Cancel some cells' jobs. Those not submitted yet never will be, and get their result at once."""
         wanted = set(keys)
         action = OwnAction(ActionKind.CANCEL, why, self.core.clock.time())
         with self.core.changed:

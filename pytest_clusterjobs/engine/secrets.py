@@ -1,6 +1,7 @@
 """The values that a run hides, stored in its folder so that every process that reads its logs hides the same.
 
-They are written before a job is submitted. They stay as long as the run's folder, in which its logs can be read.
+They are written before a job is submitted. They stay as long as the run's folder, in which its logs can be
+read.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ class Submitter:
             while True:
                 taken = self._take(block=not submitted)
                 jobs = [job for job in taken if self._prepare(job)]
-                # Record the last submissions and the next intents in one transaction, which halves the commits.
+                # Record the last submissions and the next intents in one transaction, which halves the
+                # commits.
                 if submitted or jobs:
                     self._core.ledger.record(submitted=submitted, intended=[job.attempt() for job in jobs])
                 if not taken and not submitted:
@@ -86,7 +87,7 @@ class Submitter:
             self._core.fail(error)
 
     def _prepare(self, job: ActiveAttempt) -> bool:
-        """Let the user's hooks change the spec, once per attempt. Returns whether the job may be submitted."""
+        """Let the user's hooks change the spec, once per attempt. Returns whether to submit the job."""
         if job.is_prepared:
             return True
         cell = job.registration.cell
@@ -138,7 +139,10 @@ class Submitter:
             return True
 
     def _put_back(self, job: ActiveAttempt) -> None:
-        """Delete the intent of a job that was not submitted. It is submitted later, unless the run is stopping."""
+        """Delete the intent of a job that was not submitted.
+
+        It is submitted later, unless the run is stopping.
+        """
         core = self._core
         core.ledger.forget([job.token])
         with core.changed:
@@ -165,7 +169,7 @@ class Submitter:
         self._core.outside.setdefault(self._gate(job), deque()).append(job)
 
     def _take(self, *, block: bool) -> list[ActiveAttempt]:
-        """The next jobs that fit the window; empty if there are none now, or with ``block`` if the run is stopping.
+        """The next jobs that fit the window; empty if there are none now, or with ``block`` at the run's end.
 
         A long queue is taken in small batches, so that no thread takes so many that another is idle.
         """
@@ -265,7 +269,7 @@ class Submitter:
         return job.attempt() if job.handle is not None else None
 
     def _leave_gate(self, job: ActiveAttempt) -> None:
-        """Update the breaker: the cluster accepted the job, or answered in a way that says nothing about others."""
+        """Update the breaker: the cluster accepted the job, or its answer says nothing about other jobs."""
         with self._core.changed:
             gate = self._gate(job)
             was_shut = bool(gate.words)

@@ -25,7 +25,7 @@ def _adapter(kind: Any) -> Any:
 
 
 def dump(value: object) -> str:
-    """One of the project's dataclasses as JSON text; values that JSON cannot represent become their ``repr``."""
+    """One of the project's dataclasses as JSON text; what JSON cannot represent becomes its ``repr``."""
     # Marks may contain any object, such as a function as a condition or an exception class.
     text: bytes = _adapter(type(value)).dump_json(value, fallback=repr)
     return text.decode()

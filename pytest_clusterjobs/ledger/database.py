@@ -1,4 +1,4 @@
-"""The file of a ledger: opens it as its file system allows, checks and upgrades it, reports errors in one line."""
+"""The file of a ledger: opens it as its file system allows, upgrades it, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Database:
             self._patiently(self._open)
 
     def hurry(self) -> None:
-        """From now on wait at most HURRY seconds, in all threads together, for a process that has locked the file."""
+        """From now on wait at most HURRY seconds, in all threads together, for a process with the lock."""
         self._until = monotonic() + HURRY
 
     def check_place(self) -> None:
@@ -90,7 +90,8 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError, NotOurs, Damaged) as error:
-            # Name the file system: what a network file system does not support is for its administrator to fix.
+            # Name the file system: what a network file system does not support is for its administrator to
+            # fix.
             where = "" if self._kind in (None, *journal_mode.LOCAL) else f" (on a {self._kind} file system)"
             words = getattr(error, "strerror", None) or error
             raise LedgerError(f"{self.path}: {words}{where}") from error

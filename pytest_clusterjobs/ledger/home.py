@@ -1,4 +1,4 @@
-"""The folder with a project's runs: the project's own ``.clusterjobs``, or a part of one that a setting names."""
+"""The folder with a project's runs: its own ``.clusterjobs``, or a part of a folder that a setting names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class Home:
         return self.path / "runs"
 
     def make(self) -> None:
-        """Create missing folders, private to this user if a setting names them. Raises LedgerError, Untrusted."""
+        """Create missing folders, private to this user if a setting names them.
+
+        Raises LedgerError, Untrusted.
+        """
         try:
             for folder in (self.path.parent, self.path) if self.source else (self.path,):
                 folder.mkdir(mode=0o700 if self.source else 0o777, parents=True, exist_ok=True)

@@ -65,7 +65,10 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def share_no_memory(db: sqlite3.Connection) -> None:
-    """Avoid the shared index if another host left the file with a write-ahead log. Call before the first read."""
+    """Avoid the shared index if another host left the file with a write-ahead log.
+
+    Call before the first read.
+    """
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
 
 

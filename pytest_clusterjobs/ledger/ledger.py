@@ -67,8 +67,8 @@ class Ledger(Database):
     def take_over(self, may: Callable[[dict[str, Any] | None], bool], **values: Any) -> dict[str, Any] | None:
         """Begin a session: count it and store ``values``, the new ``owner`` among them, as ``set_meta`` does.
 
-        ``may`` is called with the last owner (None if that one ended normally). If it returns False, nothing is
-        changed and the last owner is returned. If two processes try at once, one gets the run.
+        ``may`` is called with the last owner (None if that one ended normally). If it returns False, nothing
+        is changed and the last owner is returned. If two processes try at once, one gets the run.
         """
         with self._transaction():
             meta = self.meta()

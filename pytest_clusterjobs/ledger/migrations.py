@@ -33,7 +33,8 @@ _STEPS = (
     WHERE json_type(registration, '$.cell.expect.reasons') = 'null';
     """,
 )
-"""Statements that create version 1, upgrade version 1 to version 2, and so on. Released steps never change."""
+"""Statements that create version 1, upgrade version 1 to version 2, and so on. Released steps never
+change."""
 
 SCHEMA_VERSION = len(_STEPS)
 

@@ -67,7 +67,7 @@ def latest_first(runs_dir: Path) -> Iterator[Path]:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a run certainly has no cells, because its session ended or was interrupted before adding any."""
+    """Whether a run certainly has no cells: its session ended or was interrupted before adding any."""
     import sqlite3
 
     # SQLite creates files beside a database even when it only reads.

@@ -1,4 +1,4 @@
-"""All private names of pytest and other plugins that the plugin uses, and why; ``api/project.py`` has one more."""
+"""All private names of pytest and other plugins in use, and why; ``api/project.py`` has one more."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def marked(item: pytest.Item) -> Marked:
     """Evaluate an item's skip, skipif and xfail marks.
 
     pytest evaluates the marks in the item's setup, but submission needs them earlier. Without the private
-    helpers any such mark counts: the job is then not submitted ahead of its item, rather than submitted wrongly.
+    helpers any such mark counts: the job is then not submitted ahead of its item, rather than submitted
+    wrongly.
     """
     if not any(item.get_closest_marker(name) for name in JUDGING):
         return Marked()
@@ -98,9 +99,9 @@ _FILTERS = frozenset({"only_rerun", "rerun_except", "condition", "only_on", "exc
 def reruns_of(item: pytest.Item, own: Collection[str]) -> int:
     """How often a ``flaky`` mark of pytest-rerunfailures or pytest-retry asks to rerun this item.
 
-    Only the item's own marks count: ``--reruns`` and ``--retries`` are meant for tests that are cheap to rerun.
-    ``own`` names the item's own marks, because pytest-retry adds one to every item. Marks with a condition
-    or with exception filters are ignored, since they depend on what a test raises.
+    Only the item's own marks count: ``--reruns`` and ``--retries`` are meant for tests that are cheap to
+    rerun. ``own`` names the item's own marks, because pytest-retry adds one to every item. Marks with a
+    condition or with exception filters are ignored, since they depend on what a test raises.
     """
     mark = item.get_closest_marker("flaky")
     if mark is None or _FILTERS & mark.kwargs.keys():
@@ -195,7 +196,7 @@ def notice_session_timeout(session: pytest.Session) -> None:
 
 
 def configuration_in(folder: Path) -> Path | None:
-    """The file with a folder's own pytest configuration, which makes it rootdir if all arguments are inside it.
+    """The file with a folder's own pytest configuration, which makes it rootdir if all arguments are inside.
 
     Without the private name the result is None, and a matrix is assumed to belong to the session's project.
     """

@@ -44,7 +44,7 @@ _AROUND = {
 
 
 def go_on(config: pytest.Config, mode: str) -> str:
-    """The command of this session with ``mode``, such as ``--cluster-check=RUN``, in place of its own mode."""
+    """The command of this session with ``mode``, such as ``--cluster-check=RUN``, in place of its own."""
     # Also if the ini file has -n, which cannot be combined with a check or a resume.
     alone = ["-n0"] if getattr(config.option, "numprocesses", None) else []
     kept = (token for name, token in _named(_arguments(config), {**_AROUND, **_MODES}) if name not in _MODES)
@@ -62,7 +62,7 @@ def _arguments(config: pytest.Config) -> list[str]:
 
 
 def _named(arguments: Iterable[str], options: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Each argument of a command line, with the option of ``options`` that it belongs to, or an empty text."""
+    """Each argument of a command line, with the option of ``options`` that it belongs to, or ``""``."""
     open_for, follows = "", ""
     for word in arguments:
         if follows == "=" or (follows == "?" and not word.startswith("-")):

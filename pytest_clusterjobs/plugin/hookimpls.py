@@ -56,7 +56,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the ``timeout`` mark if pytest-timeout does not, and reject settings that cannot have a meaning."""
+    """Declare the ``timeout`` mark if pytest-timeout does not, and reject meaningless settings."""
     refuse_folder_apart(config)
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_plugin_registered(plugin_name: str) -> None:
-    """Import everything that runs matrices before pytester starts: it removes modules that an inner run imports.
+    """Import everything that runs matrices before pytester, which removes modules that an inner run imports.
 
     C extensions, and packages of which only a part is removed, cannot be imported again.
     """
@@ -145,7 +145,10 @@ def _finding(session: pytest.Session) -> Finding:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
-    """Report the matrices that are not collected. It is an error if one of the project's own patterns has none."""
+    """Report the matrices that are not collected.
+
+    It is an error if one of the project's own patterns has none.
+    """
     if not _has_own_patterns(config) and _FINDING not in session.stash:
         return
     from .uncollected import unmatched
@@ -174,7 +177,7 @@ def clusterjobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Register the plugin that runs jobs, if there are any, before xdist reports the collection to its controller."""
+    """Register the plugin that runs jobs, if any, before xdist reports the collection to its controller."""
     config = session.config
     by_hand = uses_jobs(session)
     manager = config.pluginmanager

@@ -90,7 +90,7 @@ class MatrixFile(pytest.Module):
             raise MatrixErrors(mistakes)
 
     def _mistakes(self, item: CellItem) -> Iterator[Problem]:
-        """Fixture errors that would otherwise appear in the item's setup, which runs after its job has ended."""
+        """Fixture errors that would otherwise appear in the item's setup, after its job has ended."""
         for mistake in fixture_mistakes(item._fixtureinfo):
             yield Problem(self.nodeid, item.cell.line, 1, f"{item.cell.id}: {mistake}")
 
@@ -186,7 +186,7 @@ class CellItem(pytest.Function):
             self.add_marker(pytest.mark.skip(reason=unbroken(skip)))
 
     def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
-        """Replace the item's current skip, skipif and xfail marks, including inherited ones, with this mark."""
+        """Replace the item's skip, skipif and xfail marks, including inherited ones, with this mark."""
         self._overruled = [each for each in self.iter_markers() if each.name in JUDGING]
         if mark is not None:
             self.add_marker(mark)

@@ -46,7 +46,10 @@ class Differences:
         self._kinds: dict[tuple[str, str], list[str]] = {}
 
     def add(self, kind: str, name: str, detail: str = "") -> None:
-        """Note a cell. ``kind`` may mention ``{are}`` and ``{have}`` (the cells and the verb) and ``{detail}``."""
+        """Note a cell.
+
+        ``kind`` may mention ``{are}`` and ``{have}`` (the cells and the verb) and ``{detail}``.
+        """
         self._kinds.setdefault((kind, detail), []).append(name)
 
     def lines(self) -> Iterator[str]:
@@ -103,7 +106,8 @@ class Launched:
     ) -> Iterator[LaunchedCell]:
         """The run's cells of a file in the order of the launch, then further cells that the file has now.
 
-        A file that is missing or cannot be read is not an error. ``todays`` may raise if the run has no cells of it.
+        A file that is missing or cannot be read is not an error. ``todays`` may raise if the run has no cells
+        of it.
         """
         entries = self._files.get(nodeid, [])
         kind, todays_cells = self._read(path, nodeid, todays, bool(entries))

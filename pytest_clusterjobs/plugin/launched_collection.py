@@ -1,7 +1,8 @@
 """Collection for ``--cluster-check`` and ``--cluster-resume``: the run determines which cells there are.
 
 Items are made from the run's own cells, even if today's files no longer have them, and carry the marks of the
-launch. Differences are reported at the end. pytest's own selection (paths, ``-k``, ``-m`` ...) applies to them.
+launch. Differences are reported at the end. pytest's own selection (paths, ``-k``, ``-m`` ...) applies to
+them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Marks of a matrix as pytest marks, and marks of a launch in a later process (``xfail`` by exception names)."""
+"""Marks of a matrix as pytest marks, and marks of a launch in a later process (exceptions by name)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_names(matrix: Matrix, cells: Iterable[Cell], shown: str, rootdir: Path
 
 
 def _unknown(name: str) -> pytest.PytestUnknownMarkWarning | None:
-    """The warning of pytest about this name, if any. Raises pytest.fail.Exception if pytest rejects the name."""
+    """The warning of pytest about this name, if any. Raises pytest.fail.Exception if it is rejected."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         getattr(pytest.mark, name)

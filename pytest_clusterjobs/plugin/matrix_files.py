@@ -149,7 +149,7 @@ class Finding:
         return None if names is None else (*names, path.name)
 
     def project_of(self, path: Path) -> Path | None:
-        """The folder that patterns are relative to for a path, if it is in or above what the command line names."""
+        """The folder to which patterns are relative, if it is in or above what the command line names."""
         named = self.named_folder(path)
         if named is None:
             return None
@@ -161,7 +161,7 @@ class Finding:
         return None
 
     def named_folder(self, path: Path) -> Path | None:
-        """The folder on the command line that contains a path; for a file named there, the file's own folder."""
+        """The folder on the command line that contains a path; for a file named there, its own folder."""
         folder = path.parent
         if self._session.isinitpath(path):
             return folder

@@ -79,8 +79,8 @@ class CellSession:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Raise if the job ended with an infrastructure failure.
 
-        This runs before the rest of the setup. xfail marks, and the marks, hooks and fixtures of other plugins,
-        are about the product, so they do not see a cell whose end says nothing about it.
+        This runs before the rest of the setup. xfail marks, and the marks, hooks and fixtures of other
+        plugins, are about the product, so they do not see a cell whose end says nothing about it.
         """
         if not isinstance(item, CellItem) or not item.will_run:
             return
@@ -96,7 +96,7 @@ class CellSession:
             raise InfrastructureError(self._explain(item, result), self._summary(item, result))
 
     def check_expectation(self, item: CellItem) -> None:
-        """Raise if the expectation is unmet, or as the user's hooks decided. Called in the item's call phase."""
+        """Raise if the expectation is unmet, or as the user's hooks decided. Called in the call phase."""
         assert item.result is not None
         ruling = item.result.ruling
         if ruling is not None and ruling.kind == "xfail":
@@ -157,7 +157,7 @@ class CellSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Make the verdict in the properties equal to that of the table, which fixtures and hooks can change."""
+        """Set the verdict in the properties to that of the table, which fixtures and hooks can change."""
         item = self._at_work
         if item is None or item.result is None or report.nodeid != item.nodeid:
             return
@@ -168,7 +168,7 @@ class CellSession:
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
-        """Disable pytest-timeout's timers for cells: its limit applies to the job, counted from the job's start."""
+        """Disable pytest-timeout's timers for cells: its limit applies to the job, from the job's start."""
         return True if isinstance(item, CellItem) else None
 
 

@@ -144,7 +144,8 @@ class RunSession:
         except (UnknownBackend, BackendError, LedgerError) as error:
             words = one_line(str(error), 2000)
             if not self._config.invocation_params.dir.is_dir():
-                # pytest changes back to that folder before it prints anything, and would end with a traceback.
+                # pytest changes back to that folder before it prints anything, and would end with a
+                # traceback.
                 print(f"ERROR: {words}", file=sys.stderr)
             raise pytest.UsageError(words) from error
 
@@ -157,7 +158,8 @@ class RunSession:
         finally:
             # Also after a second Ctrl-C, which skips the wait for jobs but not the reports.
             lines = self._clerk.close(self._left)
-            # The report covers the whole run. This session's output and exit code cover only what it selected.
+            # The report covers the whole run. This session's output and exit code cover only what it
+            # selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._tally = tally(lines)
@@ -313,7 +315,7 @@ class RunSession:
 
 
 def _is_its_test_s(run: Run, key: str) -> bool:
-    """Whether only the submitting test judges this job; a job that the test cancelled does not count as missing."""
+    """Whether only the submitting test judges this job: a job that it cancelled does not count as missing."""
     if not run.engine.is_by_hand(key):
         return False
     result = run.engine.result(key)

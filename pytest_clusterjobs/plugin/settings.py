@@ -1,4 +1,4 @@
-"""The settings of a session, read once: the command line overrides ini options, and these ``pyproject.toml``."""
+"""The settings of a session, read once: command line over ini options over ``pyproject.toml``."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _looks_like_one(path: Path) -> bool:
 
 
 def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
-    """What is wrong with the project's own patterns that match no file in the folders the session has searched."""
+    """What is wrong with the project's own patterns that match no file in the folders that were searched."""
     config = session.config
     if session.testsfailed:
         # Folders that could not be collected may contain the missing files.

@@ -1,6 +1,7 @@
 """The user's hooks as the engine's extensions: their results are checked and their exceptions reported.
 
-``pytest.fail``, ``skip``, ``xfail`` and ``exit`` have the same effect in a hook as in a test, for the hook's cell.
+``pytest.fail``, ``skip``, ``xfail`` and ``exit`` have the same effect in a hook as in a test, for the hook's
+cell.
 """
 
 from __future__ import annotations

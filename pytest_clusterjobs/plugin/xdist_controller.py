@@ -1,4 +1,4 @@
-"""Cells under pytest-xdist, in the controller: it owns the engine, and workers wait for rows of its ledger."""
+"""Cells under pytest-xdist, in the controller, which owns the engine; workers wait for rows of its ledger."""
 
 from __future__ import annotations
 

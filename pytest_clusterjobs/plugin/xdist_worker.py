@@ -37,7 +37,7 @@ FASTEST, SLOWEST = 0.05, 0.5
 
 
 def want_run(config: pytest.Config, folder: Path) -> None:
-    """Ask the controller for a run although no cells were collected, because tests submit jobs from Python."""
+    """Ask the controller for a run although there are no cells, because tests submit jobs from Python."""
     try:
         # Not the worker's own setting: a relative path may be another folder here.
         replace(settings_of(config).home, path=folder.parent.parent).make()

@@ -74,7 +74,7 @@ def describe_environment(config: pytest.Config) -> dict[str, Any]:
 
 
 def _junit_settings(config: pytest.Config) -> dict[str, Any] | None:
-    """The project's JUnit XML settings, for rebuilding the file later; None without pytest's junitxml plugin."""
+    """The project's JUnit XML settings, for a later rebuild; None without pytest's junitxml plugin."""
     if not config.pluginmanager.hasplugin("junitxml"):
         return None
     names = ("family", "suite_name", "logging", "log_passing_tests", "duration_report")

@@ -13,7 +13,8 @@ from ..model.paths import legible
 def shown_at(path: Path, line: int, excinfo: pytest.ExceptionInfo[BaseException], summary: str) -> Any:
     """A ``longrepr`` without a traceback, with the exception's text and the crash location ``path:line``.
 
-    Short summaries, ``--tb=line`` and JUnit's ``message`` show only ``summary``, since they already name the cell.
+    Short summaries, ``--tb=line`` and JUnit's ``message`` show only ``summary``, since they already name the
+    cell.
     """
     shown: Any = excinfo.getrepr(style="value")
     crash = getattr(shown, "reprcrash", None)

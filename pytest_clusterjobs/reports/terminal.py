@@ -65,7 +65,7 @@ def in_words(counts: Mapping[str, int]) -> str:
 
 
 def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
-    """The table's rows, from the ledger's texts; for a large run only the cells that did not pass, failures first."""
+    """The table's rows, from the ledger's texts; for a large run only what did not pass, failures first."""
     if len(lines) > TABLE_LIMIT:
         unlike = [line for line in lines if _status(line) != Verdict.PASSED]
         lines = sorted(unlike, key=lambda line: line.verdict not in RED)[:TABLE_LIMIT]

@@ -1,4 +1,4 @@
-"""pytest's outcome of a cell as one word, and the verdict that follows from it and from the job's own verdict.
+"""pytest's outcome of a cell as one word, and the verdict that follows from it and the job's own verdict.
 
 The table, the JSON report, JUnit properties and ``clusterjobs`` all use this module for verdicts.
 """
@@ -35,7 +35,10 @@ _UNKNOWN = _SEVERITY["skipped"] - 0.5
 
 
 def word_of(report: pytest.TestReport) -> str:
-    """The outcome in pytest's terms; another plugin's as one short line. Skips without a verdict are ``not run``."""
+    """The outcome in pytest's terms; another plugin's as one short line.
+
+    Skips without a verdict are ``not run``.
+    """
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     if report.skipped and NOT_RUN in str(report.longrepr):
@@ -68,7 +71,10 @@ class ReportedPhases:
 
 
 def reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str | None]:
-    """One outcome per item, from its last run. ``rows`` are key, phase and outcome in the order of the reports."""
+    """One outcome per item, from its last run.
+
+    ``rows`` are key, phase and outcome in the order of the reports.
+    """
     found: dict[str, ReportedPhases] = {}
     for key, phase, word in rows:
         found.setdefault(key, ReportedPhases()).add(phase, word)
@@ -76,10 +82,10 @@ def reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str | None]:
 
 
 def verdict_of(judged: str | None, word: str | None) -> str | None:
-    """A cell's verdict from the job's verdict (``judged``) and pytest's outcome (``word``); None if there is none.
+    """A cell's verdict, if any, from the job's verdict (``judged``) and pytest's outcome (``word``).
 
-    pytest's outcome (fixtures, hooks, other plugins) takes precedence, except that a skip never hides that the
-    job failed.
+    pytest's outcome (fixtures, hooks, other plugins) takes precedence, except that a skip never hides that
+    the job failed.
     """
     if word == "pending":
         # A cell that pytest reported as pending has a verdict only if it has been killed since.

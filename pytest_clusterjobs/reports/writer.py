@@ -28,7 +28,7 @@ COST_SHARE = 20.0
 
 
 class ReportWriter:
-    """A background thread that writes reports into the ledger in batches, and the ledger into the JSON report."""
+    """A background thread that writes reports to the ledger in batches, and the ledger to the JSON report."""
 
     def __init__(
         self, ledger: Ledger, path: Path | None, rootdir: Path, gone: Callable[[LedgerGone], None]
