@@ -1,4 +1,4 @@
-"""Jobs that Python code submits one by one: the same engine, ledger, reaper and reports as cells have."""
+"""Jobs submitted one by one from Python, with the same engine, ledger, reaper and reports as cells."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ UNWANTED = "nobody waits for it any more"
 
 
 def uses_jobs(session: pytest.Session) -> bool:
-    """Whether a selected test asks for the fixture ``clusterjobs``, itself or by another one."""
+    """Whether a selected test requests the fixture ``clusterjobs``, directly or through another fixture."""
     return any(FIXTURE in getattr(item, "fixturenames", ()) for item in session.items)

@@ -1,10 +1,10 @@
-"""What is raised where a job did not end as expected, in an item and in Python code."""
+"""Exceptions for jobs that did not end as expected, raised in items and in Python code."""
 
 from __future__ import annotations
 
 
 class CellEnd(Exception):
-    """A cell that did not pass; the message is the whole explanation, ``summary`` its gist."""
+    """A cell that did not pass. The message is the full explanation; ``summary`` is its short form."""
 
     def __init__(self, text: str, summary: str) -> None:
         super().__init__(text)
@@ -12,8 +12,8 @@ class CellEnd(Exception):
 
 
 class UnmetExpectation(CellEnd, AssertionError):
-    """The job ended otherwise than expected; an AssertionError, as what a test that fails raises."""
+    """The job did not end as expected. An AssertionError, because the test fails."""
 
 
 class InfrastructureError(CellEnd):
-    """The cluster gave no answer about the product."""
+    """An infrastructure failure: the job's end says nothing about the product."""

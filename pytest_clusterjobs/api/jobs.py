@@ -1,4 +1,4 @@
-"""``Jobs`` submits job specs, ``Job`` is what one has of them: poll, wait, read logs, cancel."""
+"""``Jobs`` submits job specs. A ``Job`` is a submitted one, to poll, wait for, read logs of, or cancel."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from .errors import UnmetExpectation
 from .run_client import RunClient
 
 TURN = 0.5
-"""Seconds between two looks at whether the run has been stopped."""
+"""Seconds between two checks of whether the run has been stopped."""
 
 PATIENCE = 30.0
-"""Seconds to wait for the ends of jobs that are cancelled because nobody waits for them any more."""
+"""Seconds to wait for the ends of jobs that are cancelled because they are no longer needed."""
 
 ANY_END = Expectation(reasons=tuple(Reason))
-"""What is expected of a job where its test says nothing: the test itself is the judge."""
+"""The expectation of a job submitted without ``expect``: any end is accepted, and the test judges it."""
 
 
 class RunStopped(Exception):
@@ -46,7 +46,7 @@ class RunStopped(Exception):
 
 
 class Job:
-    """A job that was submitted, or is about to be. Safe to use from one thread at a time."""
+    """A job that has been submitted or is about to be. Use it from one thread at a time."""
 
     def __init__(self, link: RunClient, entry: Registration, open_backend: Callable[[str], Backend]) -> None:
         self._link = link
@@ -56,28 +56,28 @@ class Job:
 
     @property
     def key(self) -> str:
-        """What reports and the ``clusterjobs`` command call it."""
+        """The job's name in reports and in the ``clusterjobs`` command."""
         return self._entry.key
 
     @property
     def spec(self) -> JobSpec:
-        """What it runs."""
+        """The spec that the job runs."""
         return self._entry.cell.spec
 
     @property
     def job_id(self) -> str | None:
-        """The cluster's own id of its last attempt; None while there is none. Raises LedgerError."""
+        """The cluster's id of the last attempt, or None if there is none yet. Raises LedgerError."""
         attempt = self._link.ledger.last_attempt(self.key)
         return attempt.handle.job_id if attempt is not None and attempt.handle is not None else None
 
     @property
     def result(self) -> Result | None:
-        """Outcome and judgement, once it has ended; never waits."""
+        """Outcome and judgement once the job has ended, else None. Does not wait."""
         self._result = self._result or self._link.result(self.key, 0.0)
         return self._result
 
     def poll(self) -> Observation:
-        """What the cluster last said of it, without asking it anew. Raises LedgerError."""
+        """The last observation of the job, without a new request to the cluster. Raises LedgerError."""
         attempt = self._link.ledger.last_attempt(self.key)
         if attempt is None or attempt.observation is None:
             ended = self.result is not None
@@ -87,7 +87,10 @@ class Job:
         return attempt.observation
 
     def wait(self, timeout: float | str | None = None) -> Outcome:
-        """Wait for its end, at most ``timeout`` (seconds, or such as ``2m``). Raises TimeoutError (the job goes on), RunStopped."""
+        """Wait for the job to end, at most ``timeout`` (seconds, or a text such as ``2m``).
+
+        Raises TimeoutError (the job continues to run) or RunStopped.
+        """
         timeout = validation.seconds("timeout", timeout)
         until = None if timeout is None else time.monotonic() + timeout
         while self.result is None:
@@ -101,7 +104,7 @@ class Job:
         return self._result.outcome
 
     def logs(self, node: int = 0, *, tail: int | None = None) -> str:
-        """The log of a rank's last start as it is now, or its last ``tail`` bytes; secrets are taken out.
+        """The current log of a rank's last start, or its last ``tail`` bytes, with secrets hidden.
 
         Empty before the job is submitted. Raises BackendError.
         """
@@ -116,7 +119,7 @@ class Job:
         return logs.whole(node).text if tail is None else logs.tail(node, tail)
 
     def unmet(self) -> str | None:
-        """Once it has ended: what is wrong with its end, where something is expected of it. Raises RunStopped."""
+        """How the job's end differs from its ``expect``; None if it does not. Raises RunStopped."""
         cell = self._entry.cell
         if cell.expect is ANY_END:
             return None
@@ -138,13 +141,16 @@ class Job:
         )
 
     def cancel(self) -> None:
-        """Ask for its end; ``wait`` tells when it has come. Nothing happens to a job that has ended."""
+        """Request cancellation; ``wait`` returns when the job has ended.
+
+        Does nothing if it has already ended.
+        """
         if self.result is None:
             self._link.end(self.key, CANCELLED)
 
 
 class Jobs:
-    """Submits jobs to a run. Leaving it as a context cancels those that still live."""
+    """Submits jobs to a run. On exit, as a context manager, it cancels the jobs that have not ended."""
 
     def __init__(
         self, link: RunClient, site: Site, *, owner: str, path: str, line: int = 1, backend: str = "local"
@@ -177,11 +183,12 @@ class Jobs:
         infra_retries: int = 0,
         **fields: Any,
     ) -> Job:
-        """Submit a job, and return at once.
+        """Submit a job and return immediately.
 
-        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of it. ``expect`` is how it
-        must end, as an Expectation or as a matrix says it: a test that passes otherwise fails if it is unmet. Silent, that
-        is the test's affair. Raises TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
+        ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of the spec.
+        ``expect`` is how the job must end, as an Expectation or in a matrix's notation: if it is unmet, a
+        test that would otherwise pass fails. Without ``expect`` the test itself judges the job. Raises
+        TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
         """
         given = validation.spec_of(spec, fields, ("backend", "expect", "infra_retries"))
         name = self._backend if backend is None else validation.text("backend", backend)
@@ -194,12 +201,12 @@ class Jobs:
         return job
 
     def run(self, spec: JobSpec | str, *, timeout: float | str | None = None, **others: Any) -> Outcome:
-        """Submit a job and wait for its end. Raises what ``submit`` and ``wait`` raise."""
+        """Submit a job and wait for it to end. Raises what ``submit`` and ``wait`` raise."""
         timeout = validation.seconds("timeout", timeout)
         return self.submit(spec, **others).wait(timeout)
 
     def check(self) -> None:
-        """Wait for the jobs of which something is expected. Raises UnmetExpectation where one of them ended otherwise."""
+        """Wait for the jobs that have an ``expect``. Raises UnmetExpectation if one ended otherwise."""
         texts = [text for job in self._jobs if (text := job.unmet()) is not None]
         if texts:
             raise UnmetExpectation("\n\n".join(texts), texts[0].partition("\n")[0])

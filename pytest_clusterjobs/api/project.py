@@ -1,4 +1,4 @@
-"""Where a project keeps its runs, for a session and for what has none: by pytest's own rules for rootdir and options."""
+"""Where a project keeps its runs, also without a session, by pytest's own rules for rootdir and options."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _UNEXPANDED = re.compile(r"~|.*\$[{\w]", re.DOTALL)
 
 
 def home_of(config: pytest.Config) -> Home:
-    """Where the runs of this session's project are. Raises pytest.UsageError."""
+    """The folder with the runs of this session's project. Raises pytest.UsageError."""
     start = config.invocation_params.dir
     return _home(config.rootpath, config.option.cluster_dir, config.getini(INI), config.inipath, start)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundProject:
-    """What pytest would find if it were started here."""
+    """The project that pytest would find if it were started here."""
 
     rootdir: Path
     inipath: Path | None
@@ -44,7 +44,7 @@ class FoundProject:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What pytest starts from."""
+    """The rootdir and settings that pytest starts from."""
 
     rootdir: Path
     inipath: Path | None
@@ -55,10 +55,11 @@ class Setup:
 def setup_of(
     paths: Sequence[str], *, rootdir: str | None, inifile: str | None, overrides: Sequence[str] | None
 ) -> Setup:
-    """What pytest would start from here with these arguments, without its plugins. Raises pytest.UsageError.
+    """What pytest would start from here with these arguments, without plugins. Raises pytest.UsageError.
 
-    A public way would load the project's plugins and conftest files. There is no substitute: the rules differ between
-    versions of pytest, and by other rules the command would read another project's runs.
+    pytest's public API would load the project's plugins and conftest files. The rules cannot be reimplemented
+    here: they differ between versions of pytest, and with other rules the command would read another
+    project's runs.
     """
     from _pytest.config.findpaths import determine_setup
 
@@ -72,7 +73,7 @@ def setup_of(
         )
     except (pytest.fail.Exception, OSError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
-    # pytest before 9.1 has the bare values.
+    # pytest before 9.1 stores the bare values.
     return Setup(root, inipath, {name: getattr(value, "value", value) for name, value in ini.items()})
 
 
@@ -83,7 +84,10 @@ def find(
     inifile: str | None = None,
     cluster_dir: str | None = None,
 ) -> FoundProject:
-    """The project that pytest would find for these paths, or in ``rootdir``, and its runs. Raises pytest.UsageError."""
+    """The project that pytest would find for these paths or in ``rootdir``, with its runs.
+
+    Raises pytest.UsageError.
+    """
     start = Path.cwd()
     said = _options("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
     root = rootdir or said.rootdir
@@ -114,7 +118,7 @@ def _absolute(source: str, text: str, base: Path) -> Path:
     if not path:
         raise pytest.UsageError(f"{source}: name a folder")
     if _UNEXPANDED.match(path):
-        # It would lie in the checkout, under that very name.
+        # The folder would be created in the checkout, under that literal name.
         raise pytest.UsageError(f"{source}: {text!r} has a variable or a user that is unknown here")
     return Path(os.path.abspath(base / path))
 
@@ -125,7 +129,7 @@ class _Parser(ArgumentParser):
 
 
 def _options(where: str, words: str | Sequence[object]) -> Namespace:
-    """What a setting adds to pytest's command line about the project: a text, or a list of words."""
+    """The project options that a setting (a text, or a list of arguments) adds to pytest's command line."""
     parser = _Parser(where, add_help=False, allow_abbrev=False)
     parser.add_argument("--rootdir")
     parser.add_argument("-c", "--config-file", dest="inifile")

@@ -1,4 +1,4 @@
-"""How a job by hand reaches its run: by the engine in the owning process, by the ledger in any other."""
+"""How a job submitted from Python reaches its run: the engine in the owning process, else the ledger."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from ..model.records import Registration
 from ..model.records import Result
 
 FASTEST, SLOWEST = 0.05, 0.5
-"""Seconds between two looks at a row of the ledger."""
+"""Seconds between two reads of a row of the ledger."""
 
 
 class RunClient(Protocol):
-    """A run, as far as a job by hand needs one."""
+    """The part of a run that a job submitted from Python needs."""
 
     @property
     def ledger(self) -> Ledger:
         """The run's ledger, open in this process."""
 
     def submit(self, entry: Registration) -> None:
-        """Have the run submit it. Raises UnknownBackend, BackendError, LedgerError."""
+        """Have the run submit a job. Raises UnknownBackend, BackendError, LedgerError."""
 
     def result(self, key: str, timeout: float) -> Result | None:
-        """Its result, waiting at most ``timeout`` seconds for it."""
+        """The job's result, waiting at most ``timeout`` seconds for it."""
 
     def end(self, key: str, why: str) -> None:
-        """Have the run end its job; the result tells when."""
+        """Have the run cancel the job; its result appears when it has ended."""
 
     def open_backend(self, name: str) -> Backend:
-        """The backend NAME, opened once more for this run. Raises UnknownBackend, BackendError."""
+        """The backend NAME, opened again for this run. Raises UnknownBackend, BackendError."""
 
     @property
     def stopped(self) -> bool:
-        """Whether the run submits nothing any more."""
+        """Whether the run no longer submits jobs."""
 
 
 class _OfOneProcess:
-    """Refuses to work in a process that was forked from its own: no engine is there, and locks stay locked."""
+    """Refuses to work in a forked process, which has no engine and in which locks may stay locked."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -87,7 +87,7 @@ class InProcessRun(_OfOneProcess):
 
 
 class LedgerRun(_OfOneProcess):
-    """In a worker of xdist: the controller reads what is registered and wished for here."""
+    """In an xdist worker: the controller reads the registrations and cancel requests from the ledger."""
 
     def __init__(self, ledger: Ledger, open_backend: Callable[[str], Backend]) -> None:
         super().__init__(ledger)

@@ -27,7 +27,7 @@ from .run_client import InProcessRun
 from .validation import text
 
 PATIENCE = 60.0
-"""Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
+"""Seconds to wait at the end for cancelled jobs; the reaper handles what takes longer."""
 
 
 def open_backend(
@@ -35,11 +35,12 @@ def open_backend(
 ) -> Opening:
     """Submit jobs without pytest, one by one: ``with ... as backend: backend.submit("true").wait()``.
 
-    NAME and its settings are those of the project in ``rootdir`` (the current folder), and ``settings``
-    go on top. It is a run like pytest's: it has a ledger and a report where those of the project
-    are kept, the ``clusterjobs`` command sees it, and no job outlives the block, or the process, for long. A block that ends without an
-    exception waits for the jobs that have an ``expect``, and raises UnmetExpectation where one ended otherwise.
-    Raises TypeError, UnknownBackend; the block raises BackendError, LedgerError.
+    NAME and its settings are those of the project in ``rootdir`` (the current folder); ``settings`` override
+    them. The block is a run like pytest's: its ledger and report are kept with the project's, the
+    ``clusterjobs`` command sees it, and its jobs are cancelled when the block or the process ends. A block
+    that ends without an exception first waits for the jobs that have an ``expect``, and raises
+    UnmetExpectation if one ended otherwise. Raises TypeError, UnknownBackend; the block raises BackendError,
+    LedgerError.
     """
     root = Path.cwd() if rootdir is None else Path(rootdir).resolve()
     if not root.is_dir():

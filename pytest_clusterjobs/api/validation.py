@@ -1,4 +1,4 @@
-"""Checking what Python code submits, at the call."""
+"""Checks of the arguments of calls from Python, made at the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INSTEAD = {"timeout": "; run() and wait() take it, and max_runtime is the job's
 
 
 def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ...]) -> JobSpec:
-    """The spec with further fields. Raises TypeError, BadSpec; ``others`` are keywords that the caller takes besides."""
+    """The spec with further fields. ``others`` are the caller's other keywords. Raises TypeError, BadSpec."""
     for name in given:
         if name not in _FIELDS:
             hint = _INSTEAD.get(name) or did_you_mean(name, [*_FIELDS[1:], *others])
@@ -32,16 +32,16 @@ def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ..
 
 
 def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
-    """The spec, with mappings of its own. Raises ValueError for what the backend cannot do, UnknownBackend."""
+    """The spec, with its mappings copied. Raises UnknownBackend, and ValueError for unsupported features."""
     can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
     for found in objections(spec, can, backend, kind, settings):
         raise ValueError(f"job spec: {found.told()}")
-    # The caller may go on to change what it gave.
+    # The caller may change its mappings later.
     return replace(spec, env=dict(spec.env), options=dict(spec.options))
 
 
 def expectation(given: Any, spec: JobSpec) -> Expectation | None:
-    """What is expected, from an Expectation or a mapping as in a matrix. Raises TypeError, ValueError."""
+    """The expectation, from an Expectation or a mapping as in a matrix. Raises TypeError, ValueError."""
     if given is None:
         return None
     if isinstance(given, Mapping):
@@ -55,14 +55,17 @@ def expectation(given: Any, spec: JobSpec) -> Expectation | None:
 
 
 def text(name: str, value: Any) -> str:
-    """A text. Raises TypeError."""
+    """Check that ``value`` is a text. Raises TypeError."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: a text is needed, not {value!r:.80}")
     return value
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """Seconds to wait, or None for ever; a text with a unit is read as a matrix does. Raises TypeError, ValueError."""
+    """Seconds to wait; None means no limit. A text with a unit is read as in a matrix.
+
+    Raises TypeError, ValueError.
+    """
     if isinstance(value, str):
         return parse_duration(value)
     if value is None:
@@ -77,7 +80,7 @@ def seconds(name: str, value: Any) -> float | None:
 
 
 def whole(name: str, value: Any, most: int) -> int:
-    """A whole number from 0 on. Raises TypeError, ValueError."""
+    """Check that ``value`` is an integer from 0 to ``most``. Raises TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: a whole number is needed, not {value!r:.80}")
     if not 0 <= value <= most:

@@ -1,10 +1,10 @@
-"""The ``clusterjobs`` command: runs seen from a terminal, all of it read from their ledgers."""
+"""The ``clusterjobs`` command, which shows and handles runs from a terminal through their ledgers."""
 
 from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command; the process ends here."""
+    """Run the command and exit the process."""
     from .app import app
 
     app(prog_name="clusterjobs")

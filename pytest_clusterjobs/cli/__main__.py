@@ -1,4 +1,4 @@
-"""``python -m pytest_clusterjobs.cli``: the command where no script is on the path."""
+"""``python -m pytest_clusterjobs.cli``: the command without a script on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command's group: where the project is, and how every error becomes one line."""
+"""The command group: it finds the project, and reports every error in one line."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ _MODULES = {
     "gc": ".sweep",
     "dev": "..devclusters.command",
 }
-"""Each command and its module, in the order of the help text."""
+"""The commands and their modules, in the order of the help text."""
 
 _DOCS = "Documentation: README.md and docs/ in the source of pytest-clusterjobs; docs/cli.md is about this command."
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are used, and whose troubles are told in one line."""
+    """Commands that are imported when they are used, and whose errors are reported in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names."""
+        """The names of the commands."""
         return list(_MODULES)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each with all of its first sentence, however narrow the terminal is."""
+        """Write each command with its complete first sentence, however narrow the terminal is."""
         known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, found.get_short_help_str(limit=1000)) for name, found in known if found is not None]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one; None if there is none of that name."""
+        """Import a command; None if there is no command of that name."""
         if cmd_name not in _MODULES:
             return None
         module = import_module(_MODULES[cmd_name], __package__)

@@ -1,4 +1,4 @@
-"""What pytest would collect: asked of pytest itself, so that patterns, marks and hooks count."""
+"""What pytest would collect, determined by pytest itself so that patterns, marks and hooks apply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .project import Project
 
 
 class Collected:
-    """A plugin that keeps what a session collects, and lets it run nothing."""
+    """A plugin that keeps what a session collects, and runs nothing."""
 
     def __init__(self) -> None:
         self.files: list[Path] = []
@@ -29,27 +29,27 @@ class Collected:
         self.patterns: list[str] = []
 
     def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
-        """A matrix was found."""
+        """Keep a matrix that was found."""
         if isinstance(collector, MatrixFile):
             self.files.append(collector.path)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep why a file cannot be collected."""
+        """Keep the reason why a file cannot be collected."""
         if report.failed:
             self.errors.append(str(report.longrepr))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """The selection is made."""
+        """Keep the selected items."""
         self.items = [item for item in session.items if isinstance(item, CellItem)]
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Note which project it is."""
+        """Note the session's project."""
         self.rootdir = session.config.rootpath
         self.patterns = session.config.getini("cluster_matrices")
 
 
 def collect(project: Project, arguments: Sequence[str]) -> Collected:
-    """Let pytest collect and select; nothing is run or submitted. Raises Trouble."""
+    """Let pytest collect and select; nothing is run or submitted. Raises CommandError."""
     found = Collected()
     said = StringIO()
     with redirect_stdout(said), redirect_stderr(said):
@@ -63,14 +63,14 @@ def collect(project: Project, arguments: Sequence[str]) -> Collected:
 
 
 def _main_line(said: str) -> str:
-    """The line that says what is wrong, of all that pytest says then."""
+    """The line of pytest's output that says what is wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     marked = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (marked or lines[-1:] or ["it does not say why"])[0]
 
 
 def matrices_in(project: Project, folder: Path) -> list[Path]:
-    """The files below a folder that are matrices. Raises Trouble, and NotFound where there is none."""
+    """The matrices below a folder. Raises CommandError, and NotFound if there are none."""
     found = collect(project, [str(folder), "-o", "python_files=", "-o", "addopts="])
     if not found.files:
         raise NotFound(

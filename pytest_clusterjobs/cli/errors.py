@@ -1,4 +1,4 @@
-"""What the command exits with, and its one-line errors."""
+"""The exit codes of the command, and its one-line errors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ NOT_GREEN = 1
 """Something did not pass, survived a kill, or is invalid."""
 
 CANNOT = 3
-"""A ledger or a cluster does not let it be done."""
+"""A ledger or a cluster prevents it."""
 
 NOTHING = 4
-"""There is no such run or cell, or none at all."""
+"""There is no such run or cell, or there are none at all."""
 
 
 CHOICES = 20
-"""Names that an error lists, a line each."""
+"""The most names that an error lists, one per line."""
 
 
 class CommandError(click.ClickException):
-    """Something outside of the command is in the way; ``choices`` are what could have been meant."""
+    """An error outside the command prevents it. ``choices`` are names that may have been meant."""
 
     exit_code = CANNOT
 
@@ -33,7 +33,7 @@ class CommandError(click.ClickException):
         self.choices = choices
 
     def show(self, file: Any = None) -> None:
-        """One line on stderr, and one for each choice."""
+        """Print one line on stderr, and one for each choice."""
         click.echo(f"clusterjobs: {printable(' '.join(self.message.split()), 1000)}", err=True)
         for choice in self.choices[:CHOICES]:
             click.echo(f"  {printable(choice, 1000)}", err=True)
@@ -42,6 +42,6 @@ class CommandError(click.ClickException):
 
 
 class NotFound(CommandError):
-    """Nothing is called that."""
+    """Nothing has that name."""
 
     exit_code = NOTHING

@@ -1,4 +1,4 @@
-"""Jobs by their cluster's own ids: ``clusterjobs show aws-batch:JOBID``, whoever submitted them."""
+"""Jobs by their cluster's own ids, whatever submitted them: ``clusterjobs show aws-batch:JOBID``."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _REFERENCE = re.compile(r"(?P<name>[^:/\s]+):(?P<job_id>(?!:)\S*)")
 COLOURS = {Phase.PENDING: "yellow", Phase.RUNNING: "cyan", Phase.ABSENT: "yellow"}
 
 PAUSE = 0.5
-"""Seconds between two looks, at least."""
+"""The shortest time, in seconds, between two polls."""
 
 LONGEST_VALUE = 4000
 
 
 @dataclass(frozen=True)
 class ForeignJob:
-    """One job of a cluster, and the cluster."""
+    """One job of a cluster, with its backend."""
 
     name: str
     """The backend's NAME."""
@@ -54,18 +54,18 @@ class ForeignJob:
 
     @property
     def pause(self) -> float:
-        """Seconds between two looks."""
+        """Seconds between two polls."""
         return max(PAUSE, self.backend.capabilities.min_poll_interval)
 
     def look(self) -> Inspection:
-        """What the cluster tells now. Raises NotFound, BackendError."""
+        """The cluster's current answer about the job. Raises NotFound, BackendError."""
         found = cast(Inspecting, self.backend).inspect(self.job_id)
         if found is None:
             raise NotFound(f"{self.name} knows no job {self.job_id}")
         return found
 
     def looks(self) -> Iterator[Inspection]:
-        """What it tells again and again until the job has ended. Once seen, a job may be missing for a while."""
+        """Repeated answers until the job has ended. Once seen, a job may be missing for a while."""
         seen = self.look()
         yield seen
         while seen.observation.phase is not Phase.ENDED:
@@ -82,14 +82,17 @@ class ForeignJob:
 
 @contextmanager
 def foreign_job(project: Project, text: str) -> Iterator[ForeignJob | None]:
-    """The job that ``NAME:JOBID`` names; ``None`` if ``text`` has not this form. Raises Trouble, UnknownBackend, BackendError."""
+    """The job that ``NAME:JOBID`` names; ``None`` if ``text`` does not have this form.
+
+    Raises CommandError, UnknownBackend, BackendError.
+    """
     match = _REFERENCE.fullmatch(text)
     if match is None:
         yield None
         return
     name, site = match["name"], project.site()
     if name not in site.names and "::" in text:
-        # A node id, whose path may have a colon too.
+        # A node id, whose path may also contain a colon.
         yield None
         return
     _demand(project, site, name)
@@ -111,14 +114,14 @@ def _demand(project: Project, site: Site, name: str) -> None:
 
 
 def refuse_job(project: Project, text: str, instead: str) -> None:
-    """Raise click.UsageError for ``NAME:JOBID`` where runs only are taken, NotFound if no backend has that name."""
+    """Raise click.UsageError for ``NAME:JOBID`` where only runs are allowed, NotFound for an unknown NAME."""
     if (match := _REFERENCE.fullmatch(text)) is not None:
         _demand(project, project.site(), match["name"])
         raise click.UsageError(f"{text} is a job of {match['name']}, and not a run: {instead}")
 
 
 def show_job(job: ForeignJob, *, follow: bool, as_json: bool) -> None:
-    """Tell all that the cluster tells; with ``follow`` again on every change until the job has ended."""
+    """Print the cluster's answer; with ``follow`` again on every change until the job has ended."""
     told: Inspection | None = None
     for seen in job.looks() if follow else [job.look()]:
         if told is None or seen.observation != told.observation:
@@ -137,7 +140,7 @@ def _tell(job: ForeignJob, seen: Inspection, as_json: bool) -> None:
 
 
 def as_dict(job: ForeignJob, seen: Inspection) -> dict[str, Any]:
-    """For programs: what it means to us, and the cluster's own answer."""
+    """The answer for programs: its interpretation, and the cluster's own text."""
     observation: dict[str, Any] = json.loads(dump(seen.observation))
     return {
         "backend": job.name,
@@ -149,14 +152,14 @@ def as_dict(job: ForeignJob, seen: Inspection) -> dict[str, Any]:
 
 
 def colour_of(seen: Observation) -> str:
-    """A colour for where a job is."""
+    """The colour for a job's phase."""
     if seen.phase is not Phase.ENDED:
         return COLOURS[seen.phase]
     return "green" if completed(seen) else "red"
 
 
 def completed(seen: Observation) -> bool:
-    """Whether a job has ended well, by all that the cluster reports."""
+    """Whether a job has ended successfully, according to everything that the cluster reports."""
     well = seen.reason_hint is None and seen.exit_code in (0, None)
     return seen.phase is Phase.ENDED and well and not any(map(_failed, seen.nodes))
 
@@ -166,7 +169,7 @@ def _failed(node: NodeState) -> bool:
 
 
 class JobLog:
-    """One log of a job, piece by piece."""
+    """One log of a job, read in pieces."""
 
     def __init__(self, job: ForeignJob, *, node: int, restart: int | None, tail: int | None) -> None:
         self._job = job
@@ -176,11 +179,11 @@ class JobLog:
         self.ended = False
 
     def pieces(self, *, follow: bool) -> Iterator[tuple[str, bool]]:
-        """Text, and whether it reaches the log's end. Raises NotFound, BackendError."""
+        """Pieces of text, each with whether it reaches the log's end. Raises NotFound, BackendError."""
         cursor: Any = None
         while True:
             seen = self._job.look()
-            # Before reading, or the end might be missed.
+            # Checked before reading, so that the end of the log is not missed.
             self.ended = seen.observation.phase is Phase.ENDED
             for chunk in self._read(seen, cursor):
                 yield chunk.text, chunk.complete
@@ -190,7 +193,7 @@ class JobLog:
             time.sleep(self._job.pause)
 
     def _read(self, seen: Inspection, cursor: Any) -> Iterator[LogChunk]:
-        """All that there is now."""
+        """All pieces that are available now."""
         while True:
             tail = self._tail if cursor is None else None
             chunk = self._job.backend.logs(

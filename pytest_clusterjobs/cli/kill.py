@@ -1,4 +1,4 @@
-"""``clusterjobs kill``: end a run's jobs, and say what survived."""
+"""``clusterjobs kill``: cancel a run's jobs, and report which survived."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _clean(killer: Canceller) -> bool:
 def kill_jobs(
     run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float, why: str = WHY
 ) -> Canceller:
-    """Kill all of a run (``keys``: None) with its session, or the jobs of some cells."""
+    """Cancel all jobs of a run (``keys``: None) and end its session, or cancel the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
     killer = Canceller(run.ledger, run.secrets, run.run_id, backends, names, keys, why)
     interrupted = keys is None and _interrupt(run, why)
@@ -94,7 +94,7 @@ def kill_jobs(
 
 
 def _interrupt(run: OpenRun, why: str) -> bool:
-    """Tell the session that submits the jobs to stop, and who says so; whether there is one."""
+    """Ask the run's session, if any, to stop, and record this command. Returns whether it was signalled."""
     if run.owner is None or not run.owner_alive:
         return False
     try:
@@ -102,7 +102,7 @@ def _interrupt(run: OpenRun, why: str) -> bool:
     except OSError:
         return False
     try:
-        # The descriptor stays with one process: asked again, it is the owner or nobody.
+        # The descriptor refers to one process, so after this second check it can only be the owner's.
         if run.owner_alive:
             with suppress(LedgerError):
                 run.ledger.set_meta(stopped_by=f"`{why}` (process {os.getpid()})")
@@ -118,7 +118,7 @@ def _interrupt(run: OpenRun, why: str) -> bool:
 
 
 def _learn_what_the_session_did(run: OpenRun, killer: Canceller) -> None:
-    """A session that is told to stop ends jobs too: those have not ended by themselves."""
+    """Note the jobs that the session itself cancelled when it stopped: they did not end by themselves."""
     for attempt in run.ledger.attempts():
         if attempt.token in killer.targets and attempt.action is not None:
             killer.targets[attempt.token].acted = True
@@ -154,7 +154,7 @@ def _tell(run: OpenRun, killer: Canceller, as_json: bool) -> None:
 
 
 def state_of(target: CancelTarget) -> str:
-    """What became of a job, in a word or two."""
+    """The state of a job, in a word or two."""
     if target.never_submitted:
         return "never submitted"
     if not target.ended:

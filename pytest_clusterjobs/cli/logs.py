@@ -1,4 +1,4 @@
-"""``clusterjobs logs``: what a job printed, while it runs or long after."""
+"""``clusterjobs logs``: a job's output, while the job runs or later."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from .project import OpenRun
 from .project import Project
 
 PAUSE = 0.5
-"""Seconds between two looks at a log that is being written, at least."""
+"""The shortest time, in seconds, between two reads of a log that is being written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """The log that is wanted; ``None`` leaves the choice to us."""
+    """The requested log. ``None`` selects the default."""
 
     attempt: int | None
     node: int | None
@@ -91,7 +91,7 @@ def logs(
             _complain(ended=log.ended and tail is None, complete=complete)
             return
     which = Which(attempt, node, restart, tail)
-    # What has begun to print goes on with the same run, whatever becomes of its ledger.
+    # Once printing has begun, stay with the same run, whatever happens to its ledger.
     folder, key = project.read(run, lambda opened: (opened.folder, opened.cell(cell).key))
     with open_run(folder) as opened, Backends(opened, project) as backends:
         entry = opened.cell(key)
@@ -119,7 +119,7 @@ def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:
 
 
 class _Reader:
-    """Reads one log piece by piece."""
+    """Reads one log in pieces."""
 
     def __init__(self, run: OpenRun, entry: Registration, backend: Backend, which: Which) -> None:
         self._run = run
@@ -129,13 +129,13 @@ class _Reader:
         self._pause = max(PAUSE, backend.capabilities.min_poll_interval)
         self._told = False
         self._asked = 0
-        """Bytes of a tail, with room for a value at its edge."""
+        """The bytes of the tail to read, with room for a secret value at its edge."""
         self.attempt = self._choose()
         if self._hiding().unknown:
             raise CommandError(self._hiding().unknown)
 
     def _choose(self) -> Attempt:
-        """The attempt as the ledger knows it now. Raises NotFound."""
+        """The attempt as it is in the ledger now. Raises NotFound."""
         attempts = self._run.attempts(self._entry.key)
         number = self._which.attempt
         found = [each for each in attempts if number in (None, each.number)]
@@ -158,7 +158,7 @@ class _Reader:
         return outcome.first_failing_node or 0 if outcome is not None else 0
 
     def pieces(self, *, follow: bool) -> Iterator[tuple[str, bool]]:
-        """Text, and whether it reaches the log's end. Raises Trouble, BackendError."""
+        """Pieces of text, each with whether it reaches the log's end. Raises CommandError, BackendError."""
         node = self._node
         cursor: Any = None
         stream = HidingStream(self._hiding)
@@ -179,7 +179,7 @@ class _Reader:
                 self.attempt = self._choose()
 
     def _shown(self, stream: HidingStream, chunk: LogChunk, *, first: bool, last: bool) -> str:
-        """What can be shown of a piece. A tail is cut to its size here, after values were hidden."""
+        """The text of a piece that can be shown. A tail is cut to its size here, after values are hidden."""
         if not first or self._which.tail is None:
             return stream.feed(chunk.text, last=last, ends=chunk.complete)
         stream.begins = not is_cut(chunk.text, self._asked)
@@ -187,7 +187,7 @@ class _Reader:
         return shown.encode()[-self._which.tail :].decode(errors="ignore")
 
     def _tell_why_there_is_none(self) -> None:
-        """Say once that the job has not begun to print."""
+        """Report once that there is no log yet."""
         if self._told:
             return
         self._told = True
@@ -197,7 +197,7 @@ class _Reader:
         note(f"clusterjobs: no log yet: {why}{f' ({words})' if words else ''}")
 
     def _ask(self, node: int, cursor: Any, *, patient: bool) -> LogChunk | None:
-        """The next piece; None if there is none yet and somebody is patient."""
+        """The next piece; None if there is none yet and ``patient`` is set."""
         handle = self.attempt.handle
         if handle is None:
             if patient:

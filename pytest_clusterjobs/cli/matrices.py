@@ -1,4 +1,4 @@
-"""``clusterjobs validate`` and ``schema``: matrices, without running anything."""
+"""``clusterjobs validate`` and ``schema``: check matrices without running anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and what a shell may complete them to."""
+"""Arguments shared by several commands, and their shell completion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _project(context: click.Context) -> Project:
 
 
 def pass_project(command: Command) -> Command:
-    """Call a command with its project, which is looked for when the command runs."""
+    """Call a command with its project, which is searched when the command runs."""
 
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -51,21 +51,21 @@ def _cells(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def as_json(command: Command) -> Command:
-    """``--json``."""
+    """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def run_argument(command: Command) -> Command:
-    """``[RUN]``."""
+    """Add ``[RUN]``."""
     return click.argument("run", required=False, shell_complete=_runs)(command)
 
 
 def run_option(command: Command) -> Command:
-    """``--run RUN``, for commands whose argument is a cell."""
+    """Add ``--run RUN``, for commands whose argument is a cell."""
     help = "The run; a unique beginning of its id will do.  [default: the latest]"
     return click.option("--run", "-r", metavar="RUN", shell_complete=_runs, help=help)(command)
 
 
 def cell_argument(command: Command) -> Command:
-    """``CELL``."""
+    """Add ``CELL``."""
     return click.argument("cell", shell_complete=_cells)(command)

@@ -1,4 +1,4 @@
-"""Text and tables for a terminal, JSON for programs. All of it through click, which knows pipes and colours."""
+"""Text and tables for a terminal, JSON for programs. Printed with click, which handles pipes and colours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..model.text import one_line
 from ..plugin.hints import program
 
 WIDEST = 100
-"""Characters of one field of a table."""
+"""The most characters of one field of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +28,41 @@ class TableRow:
 
     texts: tuple[str, ...]
     colour: str
-    """One of pytest's names, or nothing."""
+    """One of pytest's colour names, or empty."""
 
 
 _COLOURS = {"purple": "magenta", "": None}
 
 
 def say(text: str = "", colour: str = "") -> None:
-    """One line or several, made safe to show; ``colour`` is one of pytest's names."""
+    """Print one or more lines, made safe to show. ``colour`` is one of pytest's colour names."""
     name = _COLOURS.get(colour, colour)
     text = harmless(text)
     click.echo(click.style(text, fg=name) if name else text)
 
 
 def note(text: str) -> None:
-    """A remark that is no part of the answer, on one line."""
+    """Print a one-line remark that is not part of the answer."""
     click.echo(one_line(text, 2000), err=True)
 
 
 def emit(value: Any) -> None:
-    """An answer as JSON."""
+    """Print an answer as JSON."""
     click.echo(json.dumps(value, indent=1))
 
 
 def emit_line(value: Any) -> None:
-    """One of many answers as JSON, on a line of its own."""
+    """Print one of many answers as JSON, on a line of its own."""
     click.echo(json.dumps(value))
 
 
 def command(*words: str) -> str:
-    """A command of this program, to be pasted."""
+    """A command of this program for the user to paste."""
     return shlex.join([*program("clusterjobs", "pytest_clusterjobs.cli"), *words])
 
 
 def row(*texts: object, colour: str = "") -> TableRow:
-    """A line of a table, made safe to show."""
+    """One line of a table, made safe to show."""
     shown = (" ".join(str("-" if text is None else text).split()) for text in texts)
     return TableRow(tuple(printable(text, WIDEST) for text in shown), colour)
 
@@ -81,7 +81,7 @@ def table(header: Sequence[str], rows: Sequence[TableRow]) -> None:
 
 
 def facts(pairs: Iterable[tuple[str, str]], indent: str = "  ") -> None:
-    """Print names and values in two columns; a value of several lines stays in its own."""
+    """Print names and values in two columns; a value with several lines stays in its column."""
     known = list(pairs)
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
@@ -92,12 +92,12 @@ def facts(pairs: Iterable[tuple[str, str]], indent: str = "  ") -> None:
 
 
 def clock(at: float | None) -> str:
-    """A time of day in this zone, with its date."""
+    """A date and time in the local time zone."""
     return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def seconds(value: float | None) -> str:
-    """A duration for people."""
+    """A duration as readable text."""
     if value is None:
         return "-"
     if value < 120:

@@ -41,15 +41,15 @@ from .project import Project
 _SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
 
 LONGEST = 4000
-"""Characters of a script."""
+"""The most characters of a script that are shown."""
 
 LONGEST_SUBMISSION = 1_000_000
 
 RUN_ID = "plan"
-"""Stands for the id of the run in what would be submitted."""
+"""Stands for the run's id in the text of a submission."""
 
 TOKEN = "cj-plan-0000000000-a1"
-"""Stands for the token that a job gets when it is submitted."""
+"""Stands for the token that a job gets at submission."""
 
 
 @click.command()
@@ -133,7 +133,7 @@ def _told(item: CellItem) -> Iterator[tuple[str, str]]:
 
 
 def _as_yaml(options: Mapping[str, Any]) -> str:
-    """Options as a matrix has them, a line each."""
+    """Options in the notation of a matrix, one per line."""
     import yaml
 
     plain = json.loads(json.dumps(dict(options), default=str))
@@ -198,7 +198,7 @@ def _totals(items: list[CellItem]) -> dict[str, Any]:
 
 
 def scripts(items: list[CellItem]) -> dict[str, str]:
-    """What each cell's backend would submit, by the cell's key, where the backend can tell. Raises Trouble."""
+    """What each cell's backend would submit, by cell key, if the backend supports it. Raises CommandError."""
     opened: dict[str, Backend] = {}
     texts = {}
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Finding the project, its runs and their cells; opening a run's ledger and its backends."""
+"""Finds the project, its runs and their cells, and opens a run's ledger and backends."""
 
 from __future__ import annotations
 
@@ -66,22 +66,22 @@ class Project:
     rootdir: Path
     home: Home
     options: tuple[str, ...] = ()
-    """Options of pytest by which it finds the same project, where this command was given some."""
+    """Options with which pytest finds the same project, if this command was given any."""
     given: Mapping[str, str] = field(default_factory=dict)
-    """The options of this command that say which project is meant."""
+    """The options of this command that select the project."""
     chosen: bool = True
-    """Whether it is where the caller is or says, and not further up."""
+    """Whether its folder is the current one or was named by the caller, and not found further up."""
 
     def about(self, *words: str) -> list[str]:
-        """The words of a command that is about this project when it is given from here."""
+        """The arguments of a command that selects this project when run from here."""
         return [*chain.from_iterable(self.given.items()), *words]
 
     def among(self, paths: Sequence[str]) -> Project:
-        """The project that pytest would find for these paths. Raises Trouble."""
+        """The project that pytest would find for these paths. Raises CommandError."""
         return find_project(self.given, paths)
 
     def site(self) -> Site:
-        """The backends that have a name here. Raises Trouble, and Untrusted for settings of another user above."""
+        """The project's backends. Raises CommandError; Untrusted for another user's settings further up."""
         settings = self.rootdir / SETTINGS
         if not self.chosen and os.path.lexists(settings):
             demand_trust(settings)
@@ -98,7 +98,7 @@ class Project:
             raise NotFound(f"{error}{self.hint()}") from error
 
     def hint(self) -> str:
-        """What to know where runs are missed."""
+        """A hint for a message that a run was not found."""
         if self.home.source:
             return f" (project {self.rootdir}; the folder is named by {self.home.source})"
         here = Path.cwd()
@@ -109,19 +109,19 @@ class Project:
         )
 
     def folders(self) -> list[Path]:
-        """The folders of all runs, the latest first. Raises NotFound."""
+        """The folders of all runs, latest first. Raises NotFound."""
         with self._not_found():
             return all_runs(self.home.runs)[::-1]
 
     def pick(self, name: str | None) -> Path:
-        """The run with this id or unique prefix, or the latest. Raises NotFound."""
+        """The folder of the run with this id or unique prefix, or of the latest run. Raises NotFound."""
         with self._not_found():
             return find_run(self.home.runs, name or LATEST)
 
     def read(self, name: str | None, do: Callable[[OpenRun], T]) -> T:
-        """Do something with the run of that name, or with the latest that can be read; of others it is said why not.
+        """Call ``do`` with the run of that name or the latest readable one; report why others are skipped.
 
-        For what reads only. Raises NotFound, LedgerError.
+        ``do`` must only read. Raises NotFound, LedgerError.
         """
         wanted = latest_first(self.home.runs) if name in (None, LATEST) else iter([self.pick(name)])
         trouble: LedgerError | None = None
@@ -139,22 +139,25 @@ class Project:
 
 
 _NAMES = {"--rootdir": "rootdir", "--config-file": "inifile", "--cluster-dir": "cluster_dir"}
-"""The options that say which project is meant, and what ``find`` calls them."""
+"""The options that select the project, and their names as parameters of ``find``."""
 
 
 def given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Those of the options that say which project is meant that are among a command's ``parameters``."""
+    """The options among a command's ``parameters`` that select the project."""
     return {option: parameters[name] for option, name in _NAMES.items() if parameters.get(name) is not None}
 
 
 def find_project(options: Mapping[str, str], paths: Sequence[str] = ()) -> Project:
-    """The project that is ``given``, or else the one that pytest would find here for ``paths``. Raises Trouble."""
+    """The project selected by ``options``, or the one that pytest finds here for ``paths``.
+
+    Raises CommandError.
+    """
     try:
         found = find(paths, **{_NAMES[option]: value for option, value in options.items()})
     except pytest.UsageError as error:
         raise CommandError(str(error)) from error
     by_rootdir = "--rootdir" in options
-    # Without them, pytest would look for an ini file where it starts.
+    # Without this option pytest would search an ini file from its current folder.
     ini = {} if found.inipath is None else {"--config-file": str(found.inipath)}
     same = {"--rootdir": str(found.rootdir), **ini} if by_rootdir or paths else {}
     return Project(
@@ -181,28 +184,28 @@ class OpenRun:
 
     @property
     def is_copy(self) -> bool:
-        """Whether the ledger is not the run's own, since this user may not write to that."""
+        """Whether the ledger is a copy, because this user may not write to the run's own."""
         return self.ledger.path.parent != self.folder
 
     @property
     def secrets(self) -> Secrets:
-        """What it hides by now."""
+        """The values that the run hides by now."""
         return Secrets(self.folder)
 
     @property
     def owner(self) -> dict[str, Any] | None:
-        """The session that works on it; None if that ended in order."""
+        """The session that works on the run; None if it ended normally."""
         found: dict[str, Any] | None = self.meta.get("owner")
         return found
 
     @property
     def owner_alive(self) -> bool | None:
-        """Whether a session works on it; None if nobody here can tell."""
+        """Whether a session works on the run; None if this cannot be determined on this host."""
         return is_alive(self.owner) if self.owner else False
 
     @property
     def state(self) -> str:
-        """How the run is, in a few words."""
+        """The state of the run in a few words."""
         if self.owner is not None:
             alive = self.owner_alive
             if alive is None:
@@ -212,11 +215,11 @@ class OpenRun:
         return "launched" if left and next(unsettled(self.ledger.attempts(live=True)), None) else "ended"
 
     def registrations(self) -> list[Registration]:
-        """Its cells."""
+        """The run's cells."""
         return [entry for _, entry in self.ledger.registrations()]
 
     def cells(self, pattern: str) -> list[Registration]:
-        """The cells that ``pattern`` names: a node id, a cell id, a glob, or a part of one. Raises NotFound."""
+        """The cells named by ``pattern``, a node id, a cell id, a glob, or a part of one. Raises NotFound."""
         entries = self.registrations()
         found = matching(pattern, entries, lambda entry: (entry.key, entry.cell.id))
         if not found:
@@ -236,12 +239,12 @@ class OpenRun:
         return [attempt for attempt in self.ledger.attempts() if attempt.key == key]
 
     def read_again(self) -> OpenRun:
-        """The same run, with what its ledger says of it by now."""
+        """The same run, with the current contents of its ledger."""
         return OpenRun(self.folder, self.ledger, self.ledger.meta())
 
 
 def matching(pattern: str, entries: Iterable[T], names: Any) -> list[T]:
-    """Those one of whose names is ``pattern``; else those that fit it as a glob; else those that hold it."""
+    """The entries with the name ``pattern``, else those that match it as a glob, else that contain it."""
     known = [(entry, names(entry)) for entry in entries]
     tests: Sequence[Any] = (
         lambda name: name == pattern,
@@ -256,7 +259,7 @@ def matching(pattern: str, entries: Iterable[T], names: Any) -> list[T]:
 
 @contextmanager
 def open_run(folder: Path) -> Iterator[OpenRun]:
-    """Open a run's ledger, in a folder that may not be written to as well. Raises LedgerError."""
+    """Open a run's ledger, even in a read-only folder. Raises LedgerError."""
     path = folder / LEDGER
     try:
         kind = path.stat().st_mode
@@ -281,7 +284,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "owner": (dict, type(None)),
     "path": list,
 }
-"""What the commands take for granted of what a ledger says of its run."""
+"""The types that the commands require of a ledger's facts about its run."""
 
 
 def _checked(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
@@ -296,7 +299,7 @@ def _checked(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _copy(path: Path, to: Path) -> Path:
-    """SQLite wants to write beside a file even to read it: read a copy. Raises LedgerError."""
+    """Copy a ledger, because SQLite creates files beside a database even to read it. Raises LedgerError."""
     try:
         for source in (path, path.with_name(f"{path.name}-wal")):
             if source.exists():
@@ -307,9 +310,10 @@ def _copy(path: Path, to: Path) -> Path:
 
 
 class Backends:
-    """The backends of a run, opened again when they are asked for.
+    """The backends of a run, opened again on use.
 
-    Modules are imported only if ``project``'s own settings name them. Raises Untrusted for a run of another user.
+    Modules are imported only if ``project``'s own settings name them. Raises Untrusted for another user's
+    run.
     """
 
     def __init__(self, run: OpenRun, project: Project) -> None:
@@ -320,7 +324,7 @@ class Backends:
         self._open: dict[str, Backend] = {}
 
     def __enter__(self) -> Self:
-        """Make what the project defines importable, as for its own session."""
+        """Make the project's modules importable, as in its own session."""
         path = (Path(entry) for entry in [self._project.rootdir, *self._run.meta.get("path", [])])
         sys.path.extend(str(entry) for entry in path if is_trusted(entry))
         return self

@@ -1,4 +1,4 @@
-"""``clusterjobs rejudge``: a stored run, judged again."""
+"""``clusterjobs rejudge``: judge a stored run again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .show import COLOURS
 
 @dataclass(frozen=True, slots=True)
 class RejudgedCell:
-    """A cell: its verdict then and now."""
+    """A cell with its old and its new verdict."""
 
     key: str
     was: str | None
@@ -50,12 +50,12 @@ class RejudgedCell:
 
     @property
     def verdict(self) -> str | None:
-        """The verdict now."""
+        """The new verdict."""
         return None if self.now is None else str(self.now.judgement.verdict)
 
     @property
     def misses(self) -> list[dict[str, str]]:
-        """What is unmet now."""
+        """What is unmet in the new judgement."""
         found = self.now.judgement.misses if self.now is not None else ()
         return [{"field": miss.field, "expected": miss.expected, "seen": miss.seen} for miss in found]
 
@@ -80,11 +80,11 @@ def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: 
 
 
 def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
-    """Every cell that the run's matrices have today, by key. Raises Trouble."""
+    """Every cell that the run's matrices have today, by key. Raises CommandError."""
     root, site = project.rootdir, project.site()
     backend = (run.meta.get("environment") or {}).get("backend")
     cells: dict[str, Cell] = {}
-    # What a test submitted by hand is in no matrix.
+    # Jobs that a test submitted from Python are not in a matrix.
     for path in dict.fromkeys(entry.path for entry in run.registrations() if entry.test is None):
         try:
             matrix = load_matrix(root / path, rootdir=root, site=site, backend=backend)

@@ -1,4 +1,4 @@
-"""``clusterjobs report``: the reports of a run, again, from its ledger."""
+"""``clusterjobs report``: rebuild the reports of a run from its ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``clusterjobs runs``: what there is."""
+"""``clusterjobs runs``: list the runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def runs(project: Project, last: int, as_json: bool) -> None:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """A run in a few words; one that cannot be read says why."""
+    """A short description of a run, or the reason why it cannot be read."""
     try:
         with open_run(folder) as run:
             counts = summarise(cell_lines(run.ledger))

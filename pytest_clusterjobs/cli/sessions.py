@@ -1,4 +1,4 @@
-"""``clusterjobs launch``, ``check`` and ``resume``: pytest, with the option that means it."""
+"""``clusterjobs launch``, ``check`` and ``resume``: run pytest with the corresponding option."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AS_PYTEST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
 def _pytest(project: Project, *arguments: str) -> NoReturn:
-    """Become pytest, so that signals and exit codes are its own."""
+    """Replace this process with pytest, so that signals and exit codes are pytest's."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *project.options, *arguments])
 

@@ -1,4 +1,4 @@
-"""``clusterjobs show``: everything that is known of a cell."""
+"""``clusterjobs show``: everything that is known about a cell."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .project import OpenRun
 from .project import Project
 
 LONGEST = 4000
-"""Characters of a script."""
+"""The most characters of a script that are shown."""
 
 COLOURS = {"passed": "green", "failed": "red", "error": "purple", None: "yellow", "not run": "yellow"}
 
@@ -218,7 +218,7 @@ def _seen(seen: Observation) -> str:
 
 
 def _words(seen: Observation | None) -> str:
-    """The scheduler's own."""
+    """The scheduler's own state and reason."""
     if seen is None:
         return ""
     words = [quoted(text, 300) for text in (seen.native_state, seen.native_reason) if text]

@@ -1,4 +1,4 @@
-"""``clusterjobs sweep`` and ``gc``: jobs that nobody waits for, and runs that nobody needs."""
+"""``clusterjobs sweep`` and ``gc``: find stray jobs, and remove old runs."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from .project import OpenRun
 from .project import Project
 
 KEEP = 20
-"""Runs that ``gc`` leaves, unless told otherwise."""
+"""The default number of runs that ``gc`` keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A job that runs although nobody waits for it."""
+    """A job that runs although no session waits for it."""
 
     run: str
     token: str
@@ -103,13 +103,13 @@ def _strays(run: OpenRun, backends: Backends, troubles: list[str]) -> Iterator[S
 
 
 def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) -> int:
-    """End them; how many survived."""
+    """Cancel the jobs. Returns how many survived."""
     if not strays:
         return 0
     tokens = {stray.token for stray in strays}
     keys = {attempt.key for attempt in run.ledger.attempts() if attempt.token in tokens}
     names = {stray.backend for stray in strays}
-    # A job that the ledger does not know has no cell to name: then all of the run's are meant.
+    # A job that the ledger does not know has no cell, so then cancel all jobs of the run.
     everything = any(stray.why == "no ledger knows it" for stray in strays) and run.owner_alive is False
     killer = Canceller(
         run.ledger,
@@ -180,7 +180,7 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
 
 
 def _candidate(folder: Path, project: Project, older_than: float | None) -> dict[str, Any] | None:
-    """A run, and why it has to be kept; None if it is too young to be asked about."""
+    """A run, and why it must be kept; None if it is too young to be considered."""
     about: dict[str, Any] = {"run": folder.name, "folder": str(folder), "started": None, "removed": False}
     try:
         with open_run(folder) as run:

@@ -1,4 +1,4 @@
-"""``clusterjobs watch``: a run while it goes on."""
+"""``clusterjobs watch``: show a run while it continues."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ from .project import Project
 from .show import COLOURS
 
 PAUSE = 0.5
-"""Seconds between two looks, at least."""
+"""The shortest time, in seconds, between two updates."""
 
 COST_SHARE = 10.0
-"""Looks are at least this many times their own cost apart."""
+"""The pause between two updates is at least this many times the cost of an update."""
 
 HEADER = ["cell", "job", "state", "reason", "since", "the cluster reports"]
 
@@ -64,16 +64,16 @@ class WatchedCell:
     key: str
     job: str | None
     state: str
-    """A verdict, or else the phase of its job."""
+    """The cell's verdict, or else the phase of its job."""
     reason: str | None
     since: float | None
     words: str
     over: bool
-    """Whether nothing of it runs any more."""
+    """Whether nothing of it is still running."""
 
     @property
     def shown(self) -> TableRow:
-        """As a row of the table."""
+        """The cell as a row of the table."""
         name = self.key.rpartition("::")[2]
         colour = COLOURS.get(self.state, "")
         return row(
@@ -113,7 +113,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
 
 
 def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look) -> None:
-    """The tally, and what is left to do with a run that is not judged yet."""
+    """Print the tally, and the next command for a run that has not been judged yet."""
     counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
     say(f"run {run_id}: {in_words(counts) or 'no cells'}")
     ended = sum(line.state == Phase.ENDED for line in look.lines.values())
@@ -156,7 +156,7 @@ def _reason(seen: Observation) -> str | None:
 
 
 class _Look:
-    """What the ledger says; and, where no session asks the cluster, what the cluster reports."""
+    """The state of a run from the ledger and, if no session polls the cluster, from the cluster."""
 
     def __init__(self, run: OpenRun, backends: Backends) -> None:
         self._run = run
@@ -165,7 +165,7 @@ class _Look:
         self.lines: dict[str, WatchedCell] = {}
 
     def now(self) -> bool:
-        """Look; whether it is all over."""
+        """Update the state. Returns whether the run is over."""
         run = self._run.read_again()
         attempts = run.ledger.attempts()
         if run.owner_alive is False:
@@ -173,11 +173,11 @@ class _Look:
         last = {attempt.key: attempt for attempt in attempts}
         lines = [self._line(line, last.get(line.key)) for line in cell_lines(run.ledger)]
         self.lines = {line.key: line for line in lines}
-        # A session that lives may have more to submit, and has the verdicts to write.
+        # A live session may submit more jobs, and still has to write the verdicts.
         return run.owner_alive is False and all(line.over for line in lines)
 
     def _ask(self, attempts: list[Attempt]) -> None:
-        """Poll what nobody else polls; what fails is asked again at the next look."""
+        """Poll jobs that no session polls. Failed polls are repeated at the next update."""
         cells = {entry.key: entry.cell for entry in self._run.registrations()}
         secrets, hiding = self._run.secrets, {}
         by_name: dict[str, dict[str, Handle]] = {}
@@ -201,7 +201,7 @@ class _Look:
             return WatchedCell(line.key, job, state, outcome.get("reason"), ended, "", over=True)
         seen = self._seen.get(attempt.token) or attempt.observation
         if seen is None:
-            # Without a handle and without a session there is nobody who could ask.
+            # Without a handle the job cannot be polled.
             over = attempt.handle is None
             return WatchedCell(line.key, job, "submitted", None, attempt.submitted, "", over=over)
         times = seen.times
@@ -220,7 +220,7 @@ class _Screen:
         self._height = 0
 
     def show(self, lines: Mapping[str, WatchedCell]) -> None:
-        """Show what there is now."""
+        """Show the current state."""
         if self._live:
             self._rewrite(lines)
             return
@@ -247,7 +247,7 @@ class _Screen:
         say(text, COLOURS.get(line.state, ""))
 
     def _rewrite(self, lines: Mapping[str, WatchedCell]) -> None:
-        """What still runs comes first where the screen is too small."""
+        """Redraw the table; if the screen is too small, running cells come first."""
         size = shutil.get_terminal_size()
         order = sorted(lines.values(), key=lambda line: line.over)
         room = max(1, size.lines - 3)

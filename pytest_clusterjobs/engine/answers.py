@@ -1,4 +1,4 @@
-"""What backends answer: a bug of one is an error of its API, to be asked again and told."""
+"""Calls to backends. A bug in a backend counts as an API error: it is reported, and the call is retried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 def answer(ask: Callable[[A], R], about: A) -> R:
-    """What the backend answers. Raises BackendError."""
+    """The backend's answer. Raises BackendError, also for any other exception."""
     try:
         return ask(about)
     except BackendError:
@@ -28,7 +28,7 @@ def answer(ask: Callable[[A], R], about: A) -> R:
 
 
 def polled(backend: Backend, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
-    """What the backend says of these jobs. Raises BackendError."""
+    """The backend's observations of these jobs. Raises BackendError."""
     seen: object = answer(backend.poll, handles)
     if isinstance(seen, Mapping) and all(isinstance(each, Observation) for each in seen.values()):
         return cast(Mapping[str, Observation], seen)

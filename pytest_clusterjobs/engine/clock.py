@@ -1,4 +1,4 @@
-"""Time as the engine sees it: injected, so that tests turn it by hand."""
+"""The engine's clock, which is injected so that tests can control time."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Everything that the engine knows of time; it calls nothing else that tells or takes time."""
+    """The engine's only source of time. It calls no other function that reads the time or waits."""
 
     def time(self) -> float:
-        """Seconds since the epoch; may jump."""
+        """Seconds since the epoch. May jump."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump, from an arbitrary start."""
+        """Seconds since an arbitrary start, without jumps."""
 
     def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
-        """Wait on a condition that the caller has acquired, for at most ``timeout`` seconds.
+        """Wait on a condition that the caller has acquired, at most ``timeout`` seconds.
 
-        True if notified, False if the time passed first. As with ``threading.Condition``, look
-        again at what you wait for: True may be meant for another waiter.
+        True if notified, False on a timeout. As with ``threading.Condition``, check again what you
+        wait for: the notification may be meant for another waiter.
         """
 
 
 class SystemClock:
-    """The machine's own clock, bound at import so that tests which patch ``time`` do not reach it."""
+    """The machine's own clock, bound at import so that tests that patch ``time`` do not affect it."""
 
     time = staticmethod(_time)
     monotonic = staticmethod(_monotonic)

@@ -1,4 +1,4 @@
-"""What a user's own code may add to a run: asked at fixed places, in the process that owns the run."""
+"""What the user's code can add to a run. It is called at fixed points, in the process that owns the run."""
 
 from __future__ import annotations
 
@@ -17,64 +17,70 @@ from ..model.records import Result
 from ..model.records import Ruling
 
 Remark = Mismatch | Ruling
-"""What the user's code says of a cell: what is wrong with its end, or what becomes of its item."""
+"""A remark of the user's code on a cell: what is wrong with its end, or how its item ends (skip, xfail)."""
 
 
 class Vetoed(Exception):
-    """Its attempt is not to be submitted; the message is one line that says why."""
+    """The attempt must not be submitted. The message is one line with the reason."""
 
     def __init__(self, why: str, ruling: Ruling | None = None) -> None:
         super().__init__(why)
         self.ruling = ruling
-        """What becomes of the item, unless the submission is refused as an error."""
+        """How the item ends; None if the refused submission is an error."""
 
 
 class Extensions(Protocol):
-    """Called from the engine's threads; nothing but ``Vetoed`` may be raised."""
+    """Called from the engine's threads. Only ``Vetoed`` may be raised."""
 
     @property
     def ending(self) -> BaseException | None:
-        """What the user's code ends the session with; raised in the thread that waits for results, while the others go on."""
+        """The exception with which the user's code ends the session.
+
+        It is raised in the thread that waits for results; the other threads continue.
+        """
 
     @property
     def changes_specs(self) -> bool:
-        """Whether ``prepare`` may give another spec than the cell's own."""
+        """Whether ``prepare`` may return a spec other than the cell's own."""
 
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
-        """What to submit for an attempt of a cell, counted from 1. Raises Vetoed."""
+        """The spec to submit for an attempt (counted from 1) of a cell. Raises Vetoed."""
 
     def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Remark]:
-        """What else there is to say of an end that is an answer; ``log(rank)`` is a rank's whole log."""
+        """Remarks on the end of a job, if it is not an infrastructure failure.
+
+        ``log(rank)`` is a rank's whole log.
+        """
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
-        """More fields for the reports of an attempt that has been judged, and what else there is to say of it."""
+        """Further fields for the reports of an attempt that has been judged, and remarks on it."""
 
     def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
-        """Told of every attempt that has ended and was judged; what there is to say of it."""
+        """Called for every attempt that has ended and was judged. Returns remarks on it."""
 
 
 class NoExtensions:
-    """Nothing is added."""
+    """Adds nothing."""
 
     ending: BaseException | None = None
 
     @property
     def changes_specs(self) -> bool:
-        """It does not."""
+        """Always False."""
         return False
 
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
-        """The cell's own spec."""
+        """Return the cell's own spec."""
         return cell.spec
 
     def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterable[Remark]:
-        """Nothing is wrong."""
+        """Return no remarks."""
         return ()
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
-        """None."""
+        """Return no fields and no remarks."""
         return {}, ()
 
     def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
-        """Nobody is told."""
+        """Do nothing."""
         return ()

@@ -1,4 +1,4 @@
-"""Hiding values in text: whole and line by line, also where colours, indentation or the edge of a read interrupt them."""
+"""Hides values in text, whole and by line, even if colours, indentation or the edge of a read split them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..model.text import RANK_PREFIX
 MASK = "***"
 
 SHORTEST = 4
-"""Characters of a value; the replacement of shorter ones would only garble text."""
+"""The fewest characters of a value that is hidden; replacing shorter ones would only garble text."""
 
 _INVISIBLE = re.compile(rf"{ANSI.pattern}|[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 _BETWEEN_LINES = re.compile(rf"{RANK_PREFIX.pattern}|^\s+|(?<![ \t])[ \t]++$", re.MULTILINE)
@@ -32,14 +32,14 @@ _LONGEST_SEQUENCE = 4200
 
 
 def normal(value: str) -> str:
-    """The form in which a variable's value is searched for: without what is invisible, indentation and blank lines."""
+    """The form in which a value is searched: without invisible characters, indentation and blank lines."""
     text = os.fsencode(value).decode("utf-8", "replace")
     lines = (line.strip() for line in _INVISIBLE.sub("", text).split("\n"))
     return "\n".join(line for line in lines if line)
 
 
 def too_short(value: str) -> bool:
-    """Whether a variable's value cannot be hidden. An empty one need not be."""
+    """Whether a variable's value is too short to be hidden. An empty value need not be hidden."""
     form = normal(value)
     return bool(form) and not _is_long(form)
 
@@ -50,18 +50,18 @@ def _is_long(form: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A text with some of it left out, and where the rest of it is in the whole."""
+    """A text with parts left out, and the positions of the remaining parts in the whole text."""
 
     text: str
     below: _View | None = None
-    """What it was made of; None for the whole."""
+    """The view that it was made from; None for the whole text."""
     starts: Sequence[int] = ()
-    """Where the pieces that are left begin."""
+    """Where the remaining pieces begin."""
     ends: Sequence[int] = ()
-    """Where what was left out before each piece ends, in ``below``."""
+    """For each piece, where the part left out before it ends, in ``below``."""
 
     def without(self, noise: re.Pattern[str]) -> _View:
-        """The view without what ``noise`` matches."""
+        """The view without the matches of ``noise``."""
         pieces, starts, ends = [], [0], [0]
         size = 0
         for match in noise.finditer(self.text):
@@ -74,7 +74,7 @@ class _View:
         return _View("".join(pieces), self, starts, ends)
 
     def at(self, position: int) -> int:
-        """Where in the whole a character is."""
+        """The position of a character in the whole text."""
         if self.below is None:
             return position
         piece = bisect_right(self.starts, position) - 1
@@ -82,32 +82,33 @@ class _View:
 
 
 class Hiding:
-    """What is hidden in the texts of a run."""
+    """Hides values in the texts of a run."""
 
     def __init__(self, values: Iterable[str] = (), unknown: str = "") -> None:
-        """``values`` in their normal form; ``unknown`` says why they are not known: nothing is shown then."""
+        """``values`` are in normal form. If ``unknown`` says why they are not known, no text is shown."""
         forms = {form for value in values for form in (value, *value.split("\n")) if _is_long(form)}
         self._forms = sorted(forms)
         self._has_lines = any("\n" in form for form in forms)
         self.unknown = unknown
         self.room = 4 * max(map(len, forms), default=0)
-        """Bytes to read in front of a log's tail, so that a value at the tail's edge is read whole."""
+        """Bytes to read before a log's tail, so that a value at the tail's edge is read whole."""
 
     def __bool__(self) -> bool:
-        """Whether it changes any text."""
+        """Whether any text can be changed."""
         return bool(self._forms or self.unknown)
 
     def hide(self, text: str, *, begins: bool = True, ends: bool = True) -> str:
         """``text`` with MASK in place of each value.
 
-        ``begins`` and ``ends``: whether the log does where the text does. Elsewhere a part of a value is hidden too.
+        ``begins`` and ``ends``: whether the log begins and ends where the text does. At any other edge a part
+        of a value is hidden too.
         """
         if not text or not self:
             return text
         return MASK if self.unknown else _masked(text, self.mask(text, begins=begins, ends=ends))
 
     def mask(self, text: str, *, begins: bool, ends: bool) -> bytearray:
-        """A 1 for each character that is to be hidden; without ``ends``, up to a terminal sequence that is not whole."""
+        """A 1 for each character to hide; without ``ends``, only up to an incomplete terminal sequence."""
         opened = None if ends else _OPEN_SEQUENCE.search(text, max(0, len(text) - _LONGEST_SEQUENCE))
         text = text if opened is None else text[: opened.start()]
         mask = bytearray(len(text))
@@ -138,17 +139,20 @@ class Hiding:
 
 
 class HidingStream:
-    """Hides values in a log that is read piece by piece: what may be the beginning of a value waits for the next piece."""
+    """Hides values in a log read in pieces: a possible beginning of a value waits for the next piece."""
 
     def __init__(self, hiding: Callable[[], Hiding]) -> None:
-        """``hiding`` is asked for each piece, since a run may come to know further values."""
+        """``hiding`` is called for each piece, since a run may learn further values."""
         self._hiding = hiding
         self._held = ""
         self.begins = True
         """Whether the log begins where the next piece does."""
 
     def feed(self, piece: str, *, last: bool, ends: bool) -> str:
-        """What can be shown now: all of it with the ``last`` piece. ``ends``: whether the log does with this piece."""
+        """The text that can be shown now; with ``last``, all of it.
+
+        ``ends``: whether the log ends with this piece.
+        """
         text, hiding = self._held + piece, self._hiding()
         self._held = ""
         if last or not hiding or hiding.unknown:
@@ -161,7 +165,7 @@ class HidingStream:
 
 
 def hidden(seen: Observation, hiding: Hiding) -> Observation:
-    """An observation whose texts have no values in them."""
+    """The observation with values hidden in its texts."""
     if not hiding:
         return seen
     return replace(
@@ -178,7 +182,7 @@ def _hidden_node(node: NodeState, hiding: Hiding) -> NodeState:
 
 
 def _overlap(before: str, after: str, most: int) -> int:
-    """How many characters, ``most`` at most, are both the end of ``before`` and the beginning of ``after``."""
+    """How many characters, at most ``most``, both end ``before`` and begin ``after``."""
     reach = before[-most:]
     at = reach.find(after[:1])
     while at >= 0 and not after.startswith(reach[at:]):

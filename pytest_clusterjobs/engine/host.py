@@ -1,4 +1,4 @@
-"""One run with everything around the engine: its folder, its ledger, its reaper."""
+"""One run with everything around the engine: its folder, its ledger and its reaper."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Mode(StrEnum):
     """What a session does with a run."""
 
     RUN = "run"
-    """Submit, wait, and let no job outlive the session."""
+    """Submit, wait, and cancel what still runs when the session ends."""
     LAUNCH = "launch"
     """Submit, and leave the jobs running."""
     CHECK = "check"
     """Judge what has ended of an earlier run, and leave the rest running."""
     RESUME = "resume"
-    """Go on with an earlier run as if it had never stopped."""
+    """Continue an earlier run as if it had never stopped."""
 
     @property
     def leaves_jobs(self) -> bool:
-        """Whether jobs outlive the session."""
+        """Whether jobs continue to run after the session."""
         return self in (Mode.LAUNCH, Mode.CHECK)
 
     @property
@@ -55,7 +55,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is started with."""
+    """The parameters with which a run is started."""
 
     run_id: str
     folder: Path
@@ -67,12 +67,12 @@ class RunPlan:
     on_crash: Literal["cancel", "keep"] = "cancel"
     mode: Mode = Mode.RUN
     waits: bool = True
-    """Whether the session waits for the ends, so that another attempt may follow one."""
+    """Whether the session waits for the ends of jobs, so that one attempt may follow another."""
     patience: float = 1.5
-    """Seconds to wait at the end for cancelled jobs; the reaper sees to what takes longer."""
+    """Seconds to wait at the end for cancelled jobs; the reaper handles what takes longer."""
     clock: Clock | None = None
     extensions: Extensions | None = None
-    """What the user's own code adds."""
+    """The user's own code."""
 
     @property
     def ledger_path(self) -> Path:
@@ -85,7 +85,7 @@ class RunPlan:
 
 
 class RunBusy(LedgerError):
-    """Another process is at work on this run."""
+    """Another process is working on this run."""
 
 
 class Run:
@@ -94,19 +94,19 @@ class Run:
     def __init__(self, plan: RunPlan, about: dict[str, Any]) -> None:
         self.plan = plan
         self.ledger = Ledger(plan.ledger_path)
-        # Its first session may have died before it had said anything.
+        # The first session may have died before it wrote anything.
         if plan.mode.is_new or "run_id" not in self.ledger.meta():
             self.ledger.set_meta(
                 run_id=plan.run_id,
                 rootdir=str(plan.rootdir),
                 backends={name: dict(entry) for name, entry in plan.site.backends.items()},
                 started=time.time(),
-                # Where a backend of the project's own is found, by the reaper and by later commands.
+                # The reaper and later commands find the project's own backends through this.
                 path=[str(Path(entry or ".").absolute()) for entry in sys.path],
                 **about,
             )
         self._take_over()
-        # Before the first submission: from here on the death of this process is somebody's business.
+        # Before the first submission: from here on, the reaper cleans up if this process dies.
         try:
             self._reaper = start_reaper(plan.folder, self.ledger.meta())
         except OSError as error:
@@ -144,12 +144,15 @@ class Run:
 
     @property
     def stopped_by(self) -> str | None:
-        """The command that told this session to stop, as it says itself."""
+        """The command that asked this session to stop, as recorded by the command."""
         found: str | None = self.ledger.meta().get("stopped_by")
         return found
 
     def stop(self) -> int:
-        """End or leave what is live, as the mode says; how many cancelled jobs are left to the reaper."""
+        """Cancel or leave the live jobs, as the mode says.
+
+        Returns how many cancelled jobs are left to the reaper.
+        """
         if self._left is None and self.plan.mode.leaves_jobs:
             self.engine.detach()
             self._left = 0
@@ -158,7 +161,7 @@ class Run:
         return self._left
 
     def close(self) -> None:
-        """Stop, and leave what takes longer to the reaper."""
+        """Stop, and leave to the reaper what takes longer."""
         left = self.stop()
         self.engine.close_backends()
         try:
@@ -168,7 +171,7 @@ class Run:
             self.ledger.close()
 
     def earlier(self, keys: Collection[str]) -> Earlier:
-        """What the ledger knows of these cells from sessions before this one."""
+        """The ledger's records of these cells from earlier sessions."""
         attempts: dict[str, list[Attempt]] = {}
         for attempt in self.ledger.attempts():
             attempts.setdefault(attempt.key, []).append(attempt)
@@ -178,7 +181,7 @@ class Run:
 
 @contextmanager
 def start_run(plan: RunPlan, **about: Any) -> Iterator[Run]:
-    """Run jobs in the block; none of them outlives it for long. Raises LedgerError."""
+    """Run jobs in the block. They are cancelled when the block ends. Raises LedgerError."""
     run = Run(plan, about)
     try:
         yield run

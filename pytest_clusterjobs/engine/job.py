@@ -1,4 +1,4 @@
-"""One attempt in flight: the engine's only mutable record, guarded by the engine's lock."""
+"""One attempt in flight: the engine's only mutable record. It is guarded by the engine's lock."""
 
 from __future__ import annotations
 
@@ -22,27 +22,30 @@ from .hiding import Hiding
 from .secrets import Secrets
 
 LOST_AFTER = 300.0
-"""Seconds of unbroken absence after which a job is ``lost``."""
+"""Seconds of uninterrupted absence after which a job is ``lost``."""
 
 ABSENCE_GAP = 90.0
-"""Seconds between two answers after which nobody can say that the absence was unbroken; polls are less than half apart."""
+"""The longest gap, in seconds, between two answers for which an absence counts as uninterrupted.
+
+Polls are less than half as far apart."""
 
 SILENCE_LIMIT = 3600.0
-"""Seconds without any answer about a job after which it is ``lost``: an API that fails for minutes
-is no job's death, one that fails for an hour must not cost the night its verdict."""
+"""Seconds without any answer about a job after which it is ``lost``. An API that fails for minutes does not
+mean that a job has ended; if it fails for an hour, the run must still reach a verdict."""
 
 RUNTIME_MARGIN = 60.0
-"""Seconds past ``max_runtime`` and ``grace_period`` that the job's side has to enforce its own limit."""
+"""Seconds after ``max_runtime`` and ``grace_period`` in which the job's own side can enforce the limit
+first."""
 
 CANCEL_PATIENCE = 600.0
-"""Seconds after which a cancel that no poll confirmed is given up on, and said so."""
+"""Seconds after which a cancellation that no poll has confirmed is given up and reported."""
 
 STUCK_FOR = 60.0
-"""Seconds for which a cluster has to say, without a break, that a pending job can never start: it may say so
-while it is scaling up, or while somebody mends its configuration."""
+"""Seconds for which a cluster must report without interruption that a pending job can never start. It may
+report this temporarily, while it scales up or while its configuration is being fixed."""
 
 REST_PATIENCE = 60.0
-"""Seconds that the other ranks have to fail too, once one has: on some clusters that is what has a job started again."""
+"""Seconds in which the other ranks may fail too, once one has: some clusters restart a job only then."""
 
 CANCEL_AGAIN = 30.0
 """Seconds between two requests to cancel the same job."""
@@ -56,50 +59,51 @@ class ActiveAttempt:
     number: int
     token: str
     secrets: Secrets
-    """The run's."""
+    """The secrets of the run."""
     prepared: JobSpec | None = None
-    """What runs in place of the cell's own spec, where a hook changed it."""
+    """The spec that runs in place of the cell's own, if a hook changed it."""
     is_prepared: bool = False
-    """Whether the hooks have had their word."""
+    """Whether the hooks have been called."""
     gate: SubmissionBreaker | None = None
-    """The way in that it takes."""
+    """The breaker that its submission passes."""
     outside_at: float | None = None
-    """Since when it has waited for its cluster to take jobs."""
+    """Since when it has waited for its cluster to accept jobs."""
     intended: float = 0.0
     submitted: float | None = None
     submitted_at: float = 0.0
     handle: Handle | None = None
     observation: Observation | None = None
     request: OwnAction | None = None
-    """What another thread wants done to it; the poller notes and does it."""
+    """An action requested by another thread; the poller records and performs it."""
     action: OwnAction | None = None
     ruling: Ruling | None = None
-    """What the user's code said becomes of its item, before it was submitted."""
+    """How its item ends, as decided by the user's code before the submission."""
     due_at: float = 0.0
     answered_at: float = 0.0
-    """When the cluster last said anything about it."""
+    """When the cluster last answered anything about it."""
     running_at: float | None = None
     waiting_at: float | None = None
-    """Since when it has waited to be started again, or to go on."""
+    """Since when it has waited to be started again or to continue."""
     waited: float = 0.0
-    """Seconds that it waited for that altogether, earlier."""
+    """Total seconds of its earlier waits of that kind."""
     rank_failed_at: float | None = None
-    """Since when a rank has failed while others run."""
+    """Since when a failed rank has been seen while others run."""
     absent_at: float | None = None
     stuck_at: float | None = None
-    """Since when the cluster has said that it can never start."""
+    """Since when the cluster has reported that it can never start."""
     ended_at: float | None = None
     cancelled_at: float | None = None
-    """When the cluster was last asked to end it."""
+    """When its cancellation was last requested."""
     cancel_since: float | None = None
     asked: bool = False
-    """Whether this process has had a word about it from the cluster, and made of it what there is to make."""
+    """Whether this process has already handled a poll result for the job."""
     again: bool = False
-    """Whether it is submitted again once it has ended: it was cancelled because its session ended."""
+    """Whether it is submitted again once it has ended, because it was cancelled when its session ended."""
     retries: int = 0
-    """How many attempts before it the infrastructure failed; those that a dead session cancelled are none."""
+    """Earlier attempts that failed for infrastructure reasons, without those that a dead session
+    cancelled."""
     reruns: int = 0
-    """How many attempts before it failed and were rerun."""
+    """Earlier attempts that failed and were rerun."""
     submissions: int = 0
     why: str = ""
     """The last error of its submission."""
@@ -111,20 +115,20 @@ class ActiveAttempt:
 
     @property
     def spec(self) -> JobSpec:
-        """What it runs."""
+        """The spec that the job runs."""
         return self.prepared or self.registration.cell.spec
 
     @property
     def hiding(self) -> Hiding:
-        """What is hidden in its logs, and in all that its cluster and the user's code say of it."""
+        """The values hidden in its logs, and in all texts about it from its cluster and the user's code."""
         return self.secrets.of(self.spec)
 
     def hide(self, text: str) -> str:
-        """A text about it, without the values of secrets."""
+        """A text about the job, with the values of secrets hidden."""
         return self.hiding.hide(text)
 
     def attempt(self) -> Attempt:
-        """The attempt as the ledger keeps it."""
+        """The attempt as stored in the ledger."""
         return Attempt(
             token=self.token,
             key=self.key,
@@ -136,9 +140,9 @@ class ActiveAttempt:
         )
 
     def see(self, seen: Observation, now: float) -> bool:
-        """Take in what a poll said; whether that differs from what was known.
+        """Apply a poll result. Returns whether it differs from what was known.
 
-        An end is final: schedulers contradict themselves, and a verdict must not.
+        An end is final: schedulers may contradict themselves, but a verdict must not change.
         """
         silent = now - self.answered_at
         self.answered_at = now
@@ -165,7 +169,7 @@ class ActiveAttempt:
         return changed
 
     def _see_more(self, seen: Observation) -> bool:
-        """What is said of an end while its logs settle: a fact where there was none is taken, none is changed."""
+        """Apply a poll result to a known end while its logs settle: add missing facts and change none."""
         assert self.observation is not None
         if seen.phase is not Phase.ENDED:
             return False
@@ -178,7 +182,7 @@ class ActiveAttempt:
         return new
 
     def _clock(self, seen: Observation, now: float) -> None:
-        """Note since when it runs, waits to be started again, and has a rank that failed."""
+        """Note since when the job runs, waits to be started again, and has a failed rank."""
         if seen.phase is Phase.RUNNING and not seen.suspended:
             self.running_at = now if self.running_at is None else self.running_at
             if self.waiting_at is not None:
@@ -192,14 +196,14 @@ class ActiveAttempt:
 
 
 def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secrets) -> ActiveAttempt:
-    """The job of an attempt that another process began."""
+    """The job for an attempt that another process began."""
     now, at = clock.monotonic(), clock.time()
     submitted = attempt.submitted if attempt.submitted is not None else attempt.intended
-    # An intent may be much older than the submission, which may have been under way a moment ago.
+    # The intent may be much older than the submission, which may still have been under way a moment ago.
     age = max(0.0, at - submitted) if attempt.handle is not None else 0.0
     seen = attempt.observation
     started = seen.times.started if seen is not None else None
-    # How long it waited between two starts, nobody knows any more.
+    # How long it waited between two starts is no longer known.
     again = seen is not None and (seen.restarts > 0 or seen.phase is Phase.PENDING)
     ran = 0.0 if started is None or again else max(0.0, at - started)
     return ActiveAttempt(
@@ -222,10 +226,10 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secret
 
 
 def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
-    """What this run has to do to a job now, judged on what the cluster has just said of it.
+    """The action that this run must take on a job now, given the cluster's latest answer about it.
 
-    ``now`` is monotonic, ``at`` the time of day. The job's own side enforces its limits first; the
-    margins here only catch the jobs whose side is dead.
+    ``now`` is monotonic, ``at`` the time of day. The job's own side enforces its limits first. The
+    margins here only apply to jobs whose own side is dead.
     """
     spec = job.spec
     if job.absent_at is not None:
@@ -249,9 +253,10 @@ def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
 
 
 def rest_to_stop(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
-    """What is to be done to a job of which a rank has failed, on a cluster that lets the others run on.
+    """The action on a job with a failed rank, on a cluster that lets the other ranks continue.
 
-    Where it may be started again, the others have time to fail as well: a job that this run ends is not.
+    If the cluster may restart the job, the other ranks get time to fail as well: a job that this run cancels
+    is not restarted.
     """
     if job.rank_failed_at is None or job.observation is None:
         return None
@@ -289,7 +294,7 @@ def _run_limit(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
 
 
 def next_deadline(job: ActiveAttempt) -> float | None:
-    """When ``due_action`` could next find something by itself, in monotonic seconds."""
+    """When, in monotonic seconds, ``due_action`` may next return an action without a new answer."""
     if job.observation is not None and job.observation.phase is Phase.PENDING:
         limit = (job.submitted_at if job.waiting_at is None else job.waiting_at) + job.spec.queue_timeout
         return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_FOR)

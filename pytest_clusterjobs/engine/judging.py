@@ -1,4 +1,4 @@
-"""From an ended job to its outcome, its verdict and the few log lines that explain it."""
+"""Turns an ended job into its outcome, its verdict and the few log lines that explain it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from .job import ActiveAttempt
 from .logs import LogReader
 
 EXCERPT_TAIL = 8_192
-"""Bytes of a log's end that are kept to explain a cell that did not pass."""
+"""Bytes stored from the end of a log to explain a cell that did not pass."""
 
 EXCERPT_RANKS = 2
 
 LONGEST_EXPLANATION = 2000
-"""Characters of what a hook says of one end."""
+"""The most characters of a hook's text about one end."""
 
 
 def reader(backend: Backend, job: ActiveAttempt) -> LogReader:
-    """What reads the logs of a job."""
+    """The reader of a job's logs."""
     return LogReader(backend, job.handle, job.token, job.spec.nodes, job.hiding)
 
 
 def settled_by_records(job: ActiveAttempt, logs: LogReader) -> Observation | None:
-    """For a job that the scheduler no longer knows: its end, if every rank left a record of it."""
+    """The end of a job that the scheduler no longer knows, if every rank left a record of it."""
     last = job.observation or Observation(Phase.ABSENT)
     found = logs.with_reports(last)
     if any(node.report is None for node in found.nodes):
@@ -53,7 +53,7 @@ def settled_by_records(job: ActiveAttempt, logs: LogReader) -> Observation | Non
 
 
 def needs_time(job: ActiveAttempt, observation: Observation, logs: LogReader) -> bool:
-    """Whether logs that the verdict depends on may still be on their way."""
+    """Whether logs that the verdict depends on may still arrive."""
     cell = job.registration.cell
     if cell.expect.needs_logs or cell.classify.needs_logs:
         for rank in range(job.spec.nodes):
@@ -66,7 +66,7 @@ def needs_time(job: ActiveAttempt, observation: Observation, logs: LogReader) ->
 
 
 def _may_be_late(node: NodeState) -> bool:
-    """Whether a rank has left no mark at all so far."""
+    """Whether no mark of a rank has been found so far."""
     return node.report is None and not node.begun and not node.stopped_by_cluster
 
 
@@ -81,7 +81,7 @@ def finish(
     *,
     tell: bool = True,
 ) -> Result:
-    """Judge a job that has ended or that this run has given up on; with ``tell`` the user's code is told."""
+    """Judge a job that has ended or that this run has given up. With ``tell`` the user's code is called."""
     extensions = extensions or NoExtensions()
     cell = job.registration.cell
     whole: Callable[[int], LogChunk] | None = logs.whole if logs is not None else None
@@ -120,7 +120,10 @@ def finish(
 def _with_remarks(
     job: ActiveAttempt, judgement: Judgement, ruling: Ruling | None, remarks: Iterable[Remark]
 ) -> tuple[Judgement, Ruling | None]:
-    """Judgement and ruling with what the user's code says; that is nothing where the job gave no answer."""
+    """Judgement and ruling, with the remarks of the user's code.
+
+    There are none for an infrastructure failure.
+    """
     if judgement.verdict not in _ANSWERS:
         return judgement, ruling
     for remark in remarks:
@@ -135,7 +138,7 @@ def _with_remarks(
 
 
 def _bounded(miss: Mismatch, text: str) -> Mismatch:
-    """A complaint with what fits into a row, and below the table the whole of what does not."""
+    """A mismatch shortened to fit into a row; a longer text is shown in full below the table."""
     seen = gist(text)
     whole = printable(text.strip(), LONGEST_EXPLANATION)
     return replace(miss, seen=seen, explanation="" if whole == seen else whole)

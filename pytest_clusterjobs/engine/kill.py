@@ -1,4 +1,4 @@
-"""Ending the jobs of a run from outside of its session, and making sure of it."""
+"""Cancels the jobs of a run from outside its session, and confirms that they have ended."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ from .secrets import Secrets
 R = TypeVar("R")
 
 CANCEL_AGAIN = 15.0
-"""Seconds between two requests to end the same job."""
+"""Seconds between two requests to cancel the same job."""
 
 PAUSE = 0.2
-"""Seconds between two looks at jobs that are to end, at first."""
+"""Initial seconds between two polls of the jobs that are being cancelled."""
 
 SLOWEST = 10.0
 
 ABSENT_FOR = 15.0
-"""Seconds of unbroken absence, in polls and in lists, after which a cancelled job counts as ended."""
+"""Seconds of uninterrupted absence from polls and lists after which a cancelled job counts as ended."""
 
 
 @dataclass(slots=True)
 class CancelTarget:
-    """A job that is to end."""
+    """A job to cancel."""
 
     token: str
     backend: str
@@ -72,11 +72,11 @@ class CancelTarget:
     """Monotonic seconds since when the scheduler has not known it."""
     never_submitted: bool = False
     trouble: str = ""
-    """What the cluster answered instead of an answer."""
+    """The cluster's last error about it."""
 
     @property
     def ended(self) -> bool:
-        """Whether the scheduler has confirmed that nothing of it runs."""
+        """Whether the scheduler has confirmed that no part of it runs."""
         return self.never_submitted or (self.seen is not None and self.seen.phase is Phase.ENDED)
 
 
@@ -84,8 +84,8 @@ class CancelTarget:
 class Canceller:
     """Cancels jobs of one run and polls until their ends are confirmed.
 
-    Whatever is in the way, of a cluster, an adapter or the ledger's disk, is noted and got round: the
-    jobs are still there.
+    Errors of a cluster, of a backend or of the ledger's disk are noted and do not stop it, because the
+    jobs still run.
     """
 
     ledger: Ledger
@@ -95,28 +95,29 @@ class Canceller:
     names: Collection[str]
     """The backends that the run uses."""
     keys: Collection[str] | None
-    """The cells whose jobs are to end; None for all that the run has."""
+    """The keys of the cells whose jobs to cancel; None for all cells of the run."""
     why: str
     clock: Clock = field(default_factory=SystemClock)
     session: int | None = None
-    """The session whose jobs are meant, by its number in the ledger; None if it does not matter."""
+    """The number in the ledger of the session whose jobs to cancel; None for any session."""
     targets: dict[str, CancelTarget] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
-    """What backends answered last instead of an answer, by NAME."""
+    """The last errors of backends, by NAME."""
     hopeless: set[str] = field(default_factory=set)
-    """Backends that cannot be had at all; their jobs are not waited for."""
+    """Backends that cannot be opened at all; their jobs are not waited for."""
     unwritten: str = ""
-    """Why the ledger could not be read or written, if it could not."""
+    """Why the ledger could not be read or written; empty if it could."""
     _alone_at: float | None = None
-    """Monotonic seconds since when nobody has been submitting any more."""
+    """Monotonic seconds since when no process submits any more."""
     _registered: int = -1
     _cells: dict[str, Cell] = field(default_factory=dict)
     """By key."""
 
     def run(self, patience: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
-        """Cancel, and wait at most ``patience`` seconds; ``wait_for_more()``: somebody may still submit.
+        """Cancel, and wait at most ``patience`` seconds.
 
-        Raises Superseded when a later session has begun, LedgerError if nothing can be read from the start.
+        ``wait_for_more()``: whether jobs may still be submitted. Raises Superseded when a later session has
+        begun, LedgerError if the first read of the ledger fails.
         """
         until = self.clock.monotonic() + patience
         pause = PAUSE
@@ -140,7 +141,7 @@ class Canceller:
 
     @property
     def survivors(self) -> list[CancelTarget]:
-        """Those whose end nobody has confirmed."""
+        """The jobs whose end has not been confirmed."""
         return [target for target in self.targets.values() if not target.ended]
 
     @property
@@ -149,7 +150,7 @@ class Canceller:
         return not waiting <= self.hopeless
 
     def settle(self) -> None:
-        """Give the killed jobs their verdict; for a run whose session is no more."""
+        """Give the cancelled jobs their verdict, for a run whose session is gone."""
         entries = {entry.key: entry for _, entry in self.ledger.registrations()}
         actions = {attempt.token: attempt.action for attempt in self.ledger.attempts(live=True)}
         ended, results = [], []
@@ -164,7 +165,7 @@ class Canceller:
             results.append(result)
         self.ledger.observe(self.clock.time(), ended=ended, results=results)
 
-    # One look.
+    # One round.
 
     def _look(self) -> None:
         self._read()
@@ -175,7 +176,7 @@ class Canceller:
                 self._ask(name, backend)
 
     def _read(self) -> None:
-        """Bring what the ledger knows of the jobs up to date."""
+        """Update the jobs from the ledger."""
         first = self._registered < 0
         try:
             live = self.ledger.attempts(live=True)
@@ -183,7 +184,7 @@ class Canceller:
                 self._registered = number
                 self._cells[entry.key] = entry.cell
             self._registered = max(0, self._registered)
-            # After the attempts were read: those of a later session are not among them then.
+            # Checked after the attempts were read, so that they include none of a later session.
             self.ledger.check_session(self.session)
         except LedgerError as error:
             self.unwritten = str(error)
@@ -205,11 +206,11 @@ class Canceller:
     def _learn(self, target: CancelTarget, handle: Handle | None) -> None:
         if handle is not None:
             target.handle = target.handle or handle
-            # Whoever submitted it was slower than the cluster's answer that there is no such job.
+            # The submission was recorded only after the cluster had answered that there is no such job.
             target.never_submitted = False
 
     def _try(self, name: str, ask: Callable[[], R]) -> R | None:
-        """An answer; None for an error, which is noted."""
+        """The answer; None for an error, which is noted."""
         try:
             return ask()
         except Superseded:
@@ -223,7 +224,7 @@ class Canceller:
         return None
 
     def _ask(self, name: str, backend: Backend) -> None:
-        """Bring what is known of one backend's jobs up to date, and cancel what has not ended."""
+        """Update one backend's jobs, and cancel those that have not ended."""
         swept = self._try(name, partial(backend.sweep, self.run_id))
         for token, handle in (swept or {}).items():
             if self._wanted(token):
@@ -234,16 +235,16 @@ class Canceller:
             self._try(name, partial(self._find, mine, backend))
         listed = None if swept is None or not settled else swept.keys()
         self._take_in(self._poll(name, mine, backend), listed)
-        # A cluster that does not answer may still listen.
+        # A cluster that does not answer polls may still accept cancellations.
         self._try(name, partial(self._cancel, mine, backend))
 
     def _is_settled(self, backend: Backend) -> bool:
-        """Whether everything that was submitted can be seen by now: not before it is known who submits no more."""
+        """Whether all submitted jobs are visible by now. This requires that no process submits any more."""
         settle = backend.capabilities.find_settle
         return self._alone_at is not None and self.clock.monotonic() - self._alone_at >= settle
 
     def _wanted(self, token: str) -> bool:
-        """Whether a job that the cluster tells of is one of the cells that are meant."""
+        """Whether a job listed by the cluster belongs to one of the selected cells."""
         if self.keys is None:
             return True
         with suppress(ValueError):
@@ -252,7 +253,7 @@ class Canceller:
         return False
 
     def _find(self, targets: Sequence[CancelTarget], backend: Backend) -> None:
-        """Ask after submissions of which nobody recorded the answer."""
+        """Look up submissions whose answer was not recorded."""
         for target in targets:
             if target.handle is not None:
                 continue
@@ -275,7 +276,10 @@ class Canceller:
         return seen
 
     def _take_in(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
-        """Note what was seen; ``listed``: what the cluster lists, where that proves anything."""
+        """Note what was seen.
+
+        ``listed``: the tokens that the cluster lists, or None if the list proves nothing.
+        """
         changed = []
         for token, told in seen.items():
             target = self.targets[token]
@@ -297,7 +301,7 @@ class Canceller:
         )
 
     def _absent(self, target: CancelTarget, answer: Observation, *, known: bool) -> Observation:
-        """What absence is worth: an end, if the job was told to end and stays away."""
+        """Treat a job's absence as its end if its cancellation was requested and it stays absent."""
         now = self.clock.monotonic()
         if known:
             target.absent_at = None
@@ -316,11 +320,12 @@ class Canceller:
             and not each.ended
             and (each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN)
         ]
-        # Of those as well that the ledger does not know yet: whoever submitted them is about to say so.
+        # Including jobs that the ledger does not know yet: the process that submitted them will record them
+        # soon.
         new = [each.token for each in due if not each.acted]
         if due:
-            # Also without new ones: it is what stops this process when a later session has begun, whose
-            # jobs are not among these, since they were found before.
+            # Also without new ones: this call stops this process when a later session has begun. The jobs of
+            # that session are not among these, since these were found before.
             action = OwnAction(ActionKind.CANCEL, self.why, self.clock.time())
             self._write(partial(self.ledger.act, action, new, session=self.session))
             backend.cancel({each.token: each.handle for each in due if each.handle is not None})
@@ -328,7 +333,7 @@ class Canceller:
             target.acted, target.asked_at = True, now
 
     def _write(self, note: Callable[[], None]) -> None:
-        """What cannot be noted, on a full disk, is done all the same."""
+        """Write to the ledger. A failure, such as a full disk, does not stop the cancellation."""
         try:
             note()
         except LedgerError as error:
@@ -336,14 +341,14 @@ class Canceller:
 
 
 def batches(handles: Mapping[str, Handle], size: int) -> Iterator[dict[str, Handle]]:
-    """Handles in as few pieces as a cluster takes that answers for ``size`` at once."""
+    """Split handles into as few batches as possible, of at most ``size`` each."""
     tokens = list(handles)
     for start in range(0, len(tokens), size):
         yield {token: handles[token] for token in tokens[start : start + size]}
 
 
 def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Observation]:
-    """Poll any number of jobs, as many at once as the cluster takes. Raises BackendError."""
+    """Poll any number of jobs, as many at once as the cluster allows. Raises BackendError."""
     seen: dict[str, Observation] = {}
     for batch in batches(handles, backend.capabilities.ids_per_poll):
         seen.update(polled(backend, batch))
@@ -351,7 +356,7 @@ def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Obser
 
 
 def _gone(answer: Observation) -> Observation:
-    """The end of a job that the scheduler has forgotten after it was told to end it."""
+    """The end of a job that the scheduler no longer knows after its cancellation was requested."""
     return Observation(
         Phase.ENDED,
         answer.times,

@@ -1,4 +1,4 @@
-"""A sign of life in a run's folder, for hosts from which nobody can ask whether its session's process lives."""
+"""A sign of life in a run's folder, for other hosts, which cannot check the session's process itself."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ EVERY = 15.0
 """Seconds between two signs."""
 
 STALE = 150.0
-"""Seconds after which a session is taken for dead; network file systems tell a change a minute late."""
+"""Seconds after which a session counts as dead; network file systems may show a change a minute late."""
 
 
 def beat(folder: Path) -> None:
-    """Leave a sign of life. A folder that cannot be written to gets none."""
+    """Leave a sign of life, unless the folder cannot be written to."""
     with suppress(OSError):
         (folder / FILE).touch()
 
 
 def silence(folder: Path) -> float | None:
-    """Seconds since the last sign of life, by the file server's clock; None if there never was one."""
+    """Seconds since the last sign of life by the file server's clock; None if there has never been one."""
     probe = folder / f"{FILE}.{os.getpid()}"
     try:
         last = (folder / FILE).stat().st_mtime

@@ -1,4 +1,4 @@
-"""Reading the logs of a job: the reports of its sentinels in them, and what the job itself printed."""
+"""Reads the logs of a job: the reports of its sentinels, and the job's own output."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .hiding import hidden
 from .hiding import Hiding
 
 REPORT_TAIL = 16_384
-"""Bytes of a log's end in which the sentinel's line is looked for."""
+"""Bytes at the end of a log that are searched for the sentinel's line."""
 
 MARK_ROOM = 1_024
-"""Bytes that are read on top of an excerpt, since marks do not count."""
+"""Bytes that are read in addition to an excerpt, since the sentinel's marks do not count."""
 
 
 class LogReader:
-    """The logs of one job's last start: read once a rank, and never for nothing."""
+    """The logs of one job's last start. Each rank's log is read once, and only if it is needed."""
 
     def __init__(
         self,
@@ -45,20 +45,20 @@ class LogReader:
         self._known: dict[int, NodeState] = {}
         self._whole: dict[int, LogChunk] = {}
         self.missing = False
-        """Whether something that was asked for could not be read, or not to its end."""
+        """Whether a requested log could not be read, or not to its end."""
 
     def know(self, nodes: Iterable[NodeState]) -> None:
-        """Take in how the ranks ended: a log without the marks that go with it is not complete."""
+        """Note how the ranks ended: a log without the corresponding marks is not complete."""
         self._known.update((node.rank, node) for node in nodes)
 
     def whole(self, rank: int) -> LogChunk:
-        """What a rank printed, as complete as the cluster has it, in :data:`MAX_CHARACTERS` at most."""
+        """A rank's output, as complete as the cluster has it, at most :data:`MAX_CHARACTERS`."""
         if rank not in self._whole:
             self._whole[rank] = self._read_whole(rank)
         return self._whole[rank]
 
     def tail(self, rank: int, size: int) -> str:
-        """The last ``size`` bytes of what a rank printed; empty if they cannot be read."""
+        """The last ``size`` bytes of a rank's output; empty if they cannot be read."""
         if rank in self._whole:
             return self._whole[rank].text[-size:]
         if self._hiding.unknown:
@@ -68,9 +68,9 @@ class LogReader:
         return self._printed(chunk, begins=not is_cut(chunk.text, asked))[-size:]
 
     def with_reports(self, observation: Observation) -> Observation:
-        """The observation, with the reports of the sentinels read from the logs where the backend did not give them.
+        """The observation, with the sentinels' reports from the logs where the backend did not provide them.
 
-        Of a rank that left none it says whether its command began, and why that cannot be known.
+        For a rank without a report it says whether the command began, or why that cannot be known.
         """
         known = {node.rank: node for node in observation.nodes}
         nodes = [known.get(rank, NodeState(rank)) for rank in range(self._nodes)]
@@ -89,7 +89,7 @@ class LogReader:
             return node
         text = ""
         for chunk in self._pieces(node.rank):
-            # A mark may lie across two pieces.
+            # A mark may be split across two pieces.
             text = text[-MARK_ROOM:] + chunk.text
             if sentinel.read(text, self._nonce, node.rank).begun:
                 return replace(node, begun=True)
@@ -116,7 +116,7 @@ class LogReader:
         return LogChunk(shown, complete=last.complete and not gap, gap=self._hiding.hide(gap))
 
     def _lost(self, rank: int, text: str) -> str:
-        """What a complete log lacks of the marks that a sentinel has left in it, as its report tells."""
+        """Which part of a complete log is missing, judged by the marks that the sentinel's report implies."""
         report = self._known[rank].report if rank in self._known else None
         if report is None or report.seconds is None:
             return ""
@@ -142,7 +142,10 @@ class LogReader:
         return chunk
 
     def _pieces(self, rank: int) -> Iterator[LogChunk]:
-        """A rank's log from its beginning to where it goes now; one that cannot be read ends with why."""
+        """A rank's log from its beginning to its current end.
+
+        After a read error the last piece has the reason.
+        """
         cursor = None
         while self._handle is not None:
             try:
@@ -157,10 +160,13 @@ class LogReader:
 
 
 def is_cut(tail: str, asked: int) -> bool:
-    """Whether a log may begin before its tail, for which ``asked`` bytes were wanted; whole characters are fewer."""
+    """Whether a log may begin before its tail of ``asked`` bytes.
+
+    Cut to whole characters, a tail may be shorter.
+    """
     return len(tail.encode()) > asked - 4
 
 
 def _cause(error: BaseException) -> str:
-    """Why a log cannot be read. Anything but a BackendError is a bug of the backend, and is said as well."""
+    """Why a log cannot be read. Anything but a BackendError is a bug in the backend, and is included too."""
     return str(error) if isinstance(error, BackendError) else f"the backend raised {error!r:.200}"

@@ -1,4 +1,4 @@
-"""Polling: one thread a backend, a due time a job, full batches, and the ends they bring."""
+"""Polls jobs, with one thread per backend, one due time per job and full batches, and handles their ends."""
 
 from __future__ import annotations
 
@@ -45,36 +45,37 @@ from .state import EngineState
 from .submit import MAX_SUBMISSIONS
 
 SLOWEST = 30.0
-"""Seconds between two polls of an old job."""
+"""The longest time, in seconds, between two polls of a job."""
 
 AGE_SHARE = 0.05
-"""A job is polled again after this share of its age, so that the lag stays in proportion."""
+"""A job is polled again after this fraction of its age, so that the delay stays proportional to it."""
 
 
 SESSION_ENDED = "the session ended"
-"""Why a job is cancelled that its session does not wait for any more."""
+"""Why a job is cancelled when its session no longer waits for it."""
 
 ROUND_SPACING = 0.05
-"""Seconds between two rounds at least: ends that come in a burst are one call and one transaction."""
+"""The shortest time, in seconds, between two rounds: a burst of ends then needs one call and one
+transaction."""
 
 
 @dataclass(slots=True)
 class Round:
-    """What one poll round brought, for one transaction."""
+    """The results of one poll round, for one transaction."""
 
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     again: list[ActiveAttempt] = field(default_factory=list)
-    """New attempts that follow."""
+    """New attempts to submit."""
     done: set[ActiveAttempt] = field(default_factory=set)
     to_cancel: list[ActiveAttempt] = field(default_factory=list)
     heard: set[ActiveAttempt] = field(default_factory=set)
-    """Jobs that were heard of for the first time, which somebody may wait for."""
+    """Jobs with their first poll result, for which another thread may be waiting."""
 
 
 class Poller:
-    """The thread that asks one backend how its jobs are, and tells it to end them."""
+    """The thread that polls one backend's jobs and cancels them."""
 
     def __init__(
         self,
@@ -90,13 +91,13 @@ class Poller:
         self._retry = retry
         self._jobs: dict[str, ActiveAttempt] = {}
         self._woken_up: set[str] = set()
-        """Tokens that the backend has news of since they were last asked about."""
+        """Tokens of jobs for which the backend has reported news since their last poll."""
         self._failures = 0
         self._quiet_until = 0.0
         self._round_at = 0.0
         self._closed = False
         self.trouble = ""
-        """What the cluster's API last answered instead of an answer; empty when it works."""
+        """The last error of the cluster's API; empty if it works."""
         self._thread = threading.Thread(target=self._run, name=f"clusterjobs-poll-{name}", daemon=True)
         if hasattr(backend, "subscribe"):
             cast(Notifying, backend).subscribe(self._woken)
@@ -106,13 +107,13 @@ class Poller:
         self._thread.start()
 
     def adopt(self, job: ActiveAttempt) -> None:
-        """Take over a job that was submitted, or whose submission got no answer."""
+        """Take over a job that was submitted, or whose submission was not answered."""
         with self._core.changed:
             self._jobs[job.token] = job
             self._core.changed.notify_all()
 
     def close(self) -> None:
-        """Let the thread end; jobs are left as they are."""
+        """End the thread; jobs are left as they are."""
         with self._core.changed:
             self._closed = True
             self._core.changed.notify_all()
@@ -133,10 +134,10 @@ class Poller:
         except BaseException as error:
             self._core.fail(error)
 
-    # When, and whom.
+    # Scheduling.
 
     def _wait(self) -> list[ActiveAttempt] | None:
-        """Block until somebody is due; the batch to ask about, or None when closed."""
+        """Block until a job is due. Returns the batch to poll, or None when closed."""
         core = self._core
         with core.changed:
             while not self._closed:
@@ -155,7 +156,7 @@ class Poller:
         return 0.0 if self._request(job) is not None else job.due_at
 
     def _request(self, job: ActiveAttempt) -> OwnAction | None:
-        """What somebody wants done to the job and has not been done yet."""
+        """The action requested for the job that has not been performed yet."""
         if job.action is not None:
             return None
         if job.request is None and self._core.stopping:
@@ -163,7 +164,7 @@ class Poller:
         return job.request
 
     def _batch(self, now: float) -> list[ActiveAttempt]:
-        """All who are due, topped up with those who are due next while the last call has room."""
+        """All jobs that are due, and the next ones to become due while the last call has room."""
         order = sorted(self._jobs.values(), key=self._wanted_at)
         due = sum(1 for job in order if self._wanted_at(job) <= now)
         size = self._capabilities.ids_per_poll
@@ -182,7 +183,7 @@ class Poller:
             job.due_at = min(job.due_at, deadline + 0.001)
         with self._core.changed:
             if job.token in self._woken_up:
-                # The news came while its poll was under way, which may have missed it.
+                # The news arrived while its poll was under way, which may have missed it.
                 job.due_at = now
 
     # One round.
@@ -219,7 +220,7 @@ class Poller:
                     self._take_in(batch[token], observation, notes)
 
     def _learn_actions(self, batch: Mapping[str, ActiveAttempt], seen: Mapping[str, Observation]) -> None:
-        """What ended without our doing may have been ended by ``clusterjobs kill``: it is no news of the cluster then."""
+        """Look up actions of ``clusterjobs kill``, which may have ended jobs that were not cancelled here."""
         gone = [
             token
             for token, observation in seen.items()
@@ -238,7 +239,7 @@ class Poller:
             notes.changed.append((job.token, job.observation, seen.handle))
         observation = job.observation
         if observation is None or (job.absent_at == now and seen.phase is Phase.ABSENT):
-            # The moment it goes missing is the moment to look for what it left behind.
+            # As soon as the job is missing, look for the records that it left.
             observation = self._records_of(job) or observation
         if observation is not None and observation.phase is Phase.ENDED:
             self._end(job, observation, notes)
@@ -259,7 +260,7 @@ class Poller:
             return None
 
     def _end(self, job: ActiveAttempt, observation: Observation, notes: Round) -> None:
-        """Judge an ended job, unless logs that matter are still settling."""
+        """Judge an ended job, unless logs that the verdict depends on are still settling."""
         logs = reader(self._backend, job)
         observation = logs.with_reports(observation)
         settling = self._core.clock.monotonic() - (job.ended_at or 0.0) < self._capabilities.log_settle
@@ -280,7 +281,7 @@ class Poller:
             notes.again.append(again)
 
     def _act(self, job: ActiveAttempt, action: OwnAction, notes: Round) -> None:
-        """Do something to a job: noted first, then asked of the cluster, confirmed by later polls."""
+        """Take an action on a job. It is recorded first, then requested, and later confirmed by polls."""
         job.action = action
         self._core.ledger.act(action, [job.token])
         notes.to_cancel.append(job)
@@ -309,7 +310,8 @@ class Poller:
         if not handles:
             return
         for job in notes.to_cancel:
-            # From the first try on, heard or not: what can never be cancelled is given up in the end.
+            # Counted from the first request, answered or not: a job that cannot be cancelled is given up in
+            # the end.
             job.cancel_since = job.cancel_since or now
         try:
             self._backend.cancel(handles)
@@ -321,7 +323,7 @@ class Poller:
             job.due_at = min(job.due_at, now + self._capabilities.min_poll_interval)
 
     def _insist(self, job: ActiveAttempt, now: float, notes: Round) -> None:
-        """Ask again for an end that no poll has confirmed; in the end give up, and say so."""
+        """Repeat a cancellation that no poll has confirmed; in the end give up, and report that."""
         if job.cancelled_at is None or now - job.cancelled_at >= CANCEL_AGAIN:
             notes.to_cancel.append(job)
         if job.cancel_since is not None and now - job.cancel_since >= CANCEL_PATIENCE:
@@ -342,7 +344,8 @@ class Poller:
                 self._woken_up.discard(job.token)
                 self._core.in_flight.discard(job)
             if not self._core.stopping:
-                # Not before the last attempt's end is written down: a crash must not find two of them live.
+                # Only after the last attempt's end is in the ledger: a crash must not leave two live
+                # attempts.
                 self._core.delayed.extend(notes.again)
             for result in notes.results:
                 self._core.complete(result)
@@ -351,10 +354,10 @@ class Poller:
             if notes.done or notes.heard:
                 self._core.changed.notify_all()
 
-    # Trouble.
+    # Errors.
 
     def _look_up(self, jobs: Iterable[ActiveAttempt]) -> None:
-        """Ask after submissions that got no answer; one that did not arrive is made again."""
+        """Look up submissions that were not answered, and repeat those that did not arrive."""
         for job in jobs:
             now = self._core.clock.monotonic()
             if now - job.submitted_at < self._capabilities.find_settle:
@@ -381,7 +384,7 @@ class Poller:
             reject(self._core, {job: words})
 
     def _note(self, trouble: str) -> None:
-        """Say what the API answers, in the ledger too: what keeps a cluster from answering may be its own disk."""
+        """Report an API error, also in the ledger. The cause may be the disk that the cluster itself uses."""
         if trouble != self.trouble:
             self.trouble = trouble
             self._core.ledger.set_meta(**{f"trouble.{self._name}": trouble or None})
@@ -395,5 +398,5 @@ class Poller:
 
 
 def _is_open_to_blame(job: ActiveAttempt) -> bool:
-    """Whether nothing that we know of explains a job's end; once it was seen, whoever comes later has not caused it."""
+    """Whether another process may have ended a job: this run has not ended it, nor seen its end before."""
     return job.ended_at is None and (job.action is None or job.action.kind is ActionKind.STOP_REST)

@@ -1,4 +1,4 @@
-"""Telling whether the process that owns a run still lives, from any process of the same machine."""
+"""Checks whether the process that owns a run still lives, from any process on the same machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .liveness import silence
 from .liveness import STALE
 
 _STATE, _START = 0, 19
-"""Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from behind the command's name."""
+"""Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the end of the command's name."""
 
 
 def this_process() -> dict[str, Any]:
-    """What the ledger's ``owner`` says: a pid alone would soon be another process's."""
+    """The ledger's ``owner`` for this process. A pid alone is not enough, because pids are reused."""
     pid = os.getpid()
     found = _stat(pid)
     return {"pid": pid, "started": found[1] if found else None, "host": platform.node()}
 
 
 def is_alive(owner: Mapping[str, Any]) -> bool | None:
-    """Whether that process runs; None if that cannot be told from this machine."""
+    """Whether that process runs; None if this cannot be determined from this machine."""
     if owner.get("host") != platform.node():
         return None
     found = _stat(int(owner["pid"]))
@@ -31,9 +31,10 @@ def is_alive(owner: Mapping[str, Any]) -> bool | None:
 
 
 def is_free(folder: Path, owner: Mapping[str, Any] | None) -> bool:
-    """Whether a session may begin on the run in ``folder`` whose last owner is this; None: it let go in order.
+    """Whether a session may begin on the run in ``folder``.
 
-    A process of another host cannot be asked; as long as there are signs of its life it is left alone.
+    ``owner`` is the run's last owner, or None if that one ended normally. A process on another host cannot be
+    checked; the run is not free while there are signs of life.
     """
     alive = owner is not None and is_alive(owner)
     if alive is None:
@@ -48,6 +49,6 @@ def _stat(pid: int) -> tuple[str, int] | None:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return None
-    # The command's name stands in parentheses and may hold any character.
+    # The command's name is in parentheses and may contain any character.
     fields = text.rpartition(")")[2].split()
     return fields[_STATE], int(fields[_START])

@@ -1,4 +1,4 @@
-"""What the reaper does when it is needed: end the jobs of a run, in whatever state its ledger is."""
+"""The reaper's work when it is needed: it cancels the jobs of a run, in whatever state the ledger is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .kill import Canceller
 from .secrets import Secrets
 
 PATIENCE = 900.0
-"""Seconds for which a reaper insists on the end of jobs."""
+"""Seconds for which a reaper keeps trying to end jobs."""
 
 HURRY = 3.0
-"""Seconds to wait for a process that has locked the ledger: jobs matter more than notes."""
+"""Seconds to wait for a process that has locked the ledger: ending jobs matters more than records."""
 
 FIRST_LOOK = 1.0
-"""Seconds that are taken before it is known how long the clusters' lists need."""
+"""Seconds to use until it is known how long the clusters' lists need."""
 
 WHY = "pytest ended before the job did; the reaper cancelled it"
 
@@ -42,10 +42,10 @@ def reap(
     died: bool,
     clock: Clock | None = None,
 ) -> None:
-    """Cancel every live job of the run in ``folder``, unless it is to be kept or was taken over by now.
+    """Cancel every live job of the run in ``folder``, unless jobs are kept or a later session has begun.
 
-    What has ended by itself is left for a later session to judge. ``facts`` and ``names`` (of
-    backends) are what the owner said; ``died``: it did not ask for this.
+    Jobs that have ended by themselves are left for a later session to judge. ``facts`` and ``names`` (of
+    backends) come from the owner. ``died``: the owner died and did not request this.
     """
     clock = clock or SystemClock()
     try:
@@ -53,7 +53,7 @@ def reap(
             if ledger.meta().get("session", 0) < facts.get("session", 0):
                 raise LedgerError(f"{ledger.path}: it has lost what its last session wrote")
             if died:
-                # What cannot be noted, on a full disk, is done all the same.
+                # A failure to record this, such as a full disk, does not stop the cancellation.
                 with suppress(LedgerError):
                     ledger.set_meta(owner_died=time.time())
             known = {**ledger.meta(), **facts}
@@ -64,13 +64,13 @@ def reap(
     except LedgerError as error:
         print(error, flush=True)
         if facts and not (died and facts.get("on_crash") == "keep"):
-            # All that is left to go by is what the clusters list.
+            # Only the clusters' lists are left to find the jobs.
             with closing(Ledger(Path(":memory:"))) as nothing:
                 _kill(nothing, folder, facts, names, clock, None)
 
 
 def _open(path: Path, facts: Mapping[str, Any]) -> Ledger:
-    """The run's own ledger; none that somebody put in its place. Raises LedgerError."""
+    """The run's own ledger, and not another file in its place. Raises LedgerError."""
     if not path.exists():
         raise LedgerError(f"{path}: no such file")
     ledger = Ledger(path, HURRY)
@@ -110,7 +110,7 @@ def _kill(
 
 
 def _unlisted(opened: Mapping[str, Backend], clock: Clock) -> Callable[[], bool]:
-    """Whether a job that no ledger tells of may be missing from the clusters' lists yet."""
+    """Whether a job that is in no ledger may still be missing from the clusters' lists."""
     begin = clock.monotonic()
     return lambda: (
         clock.monotonic() - begin

@@ -1,9 +1,9 @@
-"""The reaper: a process of its own session that ends a run's jobs when the run's owner dies.
+"""The reaper: a process in a session of its own that cancels a run's jobs when the run's owner dies.
 
 ``kill -9``, ``os._exit`` and a crash of the interpreter skip every hook of pytest. The reaper watches
-the owner's pidfd, which the kernel makes readable at the owner's death, at whatever instant. It
-imports nothing heavy until then, and is told beforehand what it has to know of the run: the ledger
-may be out of reach by then.
+the owner's pidfd, which the kernel makes readable whenever the owner dies. Until then it imports
+nothing heavy. It gets the facts that it needs about the run beforehand, because the ledger may be
+inaccessible by then.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from .liveness import beat
 from .liveness import EVERY
 
 FACTS = ("run_id", "rootdir", "backends", "path", "on_crash", "session")
-"""What it is told of the run, by the ledger's names."""
+"""The facts about the run that it receives, by their names in the ledger."""
 
 RELEASE = "release"
-"""The owner closed the run in order; nothing is left."""
+"""The owner closed the run normally; nothing is left to do."""
 
 CANCEL = "cancel"
-"""The owner leaves jobs whose cancellation takes long."""
+"""The owner leaves behind jobs whose cancellation takes long."""
 
 
 class Reaper:
-    """The owner's end."""
+    """The owner's end of the connection to the reaper process."""
 
     def __init__(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
         self._process = process
         self._line = line
 
     def uses(self, backend: str) -> None:
-        """Say that jobs are about to be submitted to this NAME."""
+        """Report that jobs are about to be submitted to the backend NAME."""
         self._say(uses=backend)
 
     def release(self, *, cancel: bool) -> None:
-        """Let go: with ``cancel`` it ends what is live of the run, else it ends itself at once."""
+        """Release the reaper. With ``cancel`` it cancels the run's live jobs, else it exits immediately."""
         self._say(word=CANCEL if cancel else RELEASE)
         self._line.close()
         if not cancel:
             self._process.wait()
         else:
-            # It is meant to outlive us; nobody waits for it any more.
+            # The reaper outlives this process, which does not wait for it.
             self._process.returncode = 0
 
     def _say(self, **words: Any) -> None:
-        # Somebody may have killed it: no reason to end the session, whose own end still ends its jobs.
+        # The reaper may have been killed. The session continues, and still cancels its jobs at its own end.
         with contextlib.suppress(OSError):
             self._line.sendall(json.dumps(words).encode() + b"\n")
 
 
 def start_reaper(folder: Path, meta: Mapping[str, Any]) -> Reaper:
-    """Start the reaper of the run in ``folder``, of which the ledger says ``meta``. Raises OSError."""
+    """Start the reaper of the run in ``folder``; ``meta`` is the ledger's. Raises OSError."""
     ours, theirs = socket.socketpair()
     module = "pytest_clusterjobs.engine.reaper"
     command = [sys.executable, "-m", module, str(folder), str(theirs.fileno()), str(os.getpid())]
@@ -80,7 +80,7 @@ def start_reaper(folder: Path, meta: Mapping[str, Any]) -> Reaper:
 
 
 def main(folder: str, descriptor: str, owner: str) -> None:
-    """Wait for the owner's end or its word, then do what is left to do."""
+    """Wait for the owner's death or its final message, then cancel jobs if necessary."""
     with socket.socket(fileno=int(descriptor)) as line:
         said = _listen(line, int(owner), Path(folder))
     word = next((each["word"] for each in said if "word" in each), None)
@@ -94,11 +94,11 @@ def main(folder: str, descriptor: str, owner: str) -> None:
 
 
 def _listen(line: socket.socket, owner: int, folder: Path) -> list[dict[str, Any]]:
-    """All that the owner says until its last word or its death."""
+    """All messages of the owner up to its final message or its death."""
     heard = b""
     waiting = [line.fileno()]
     with contextlib.suppress(OSError):
-        # Children that the owner forked may hold its end of the socket; its pidfd is its own.
+        # Forked children of the owner may keep its end of the socket open, so the pidfd is needed too.
         waiting.append(os.pidfd_open(owner))
     while True:
         over = len(waiting) == 1 or os.getppid() != owner
@@ -108,14 +108,14 @@ def _listen(line: socket.socket, owner: int, folder: Path) -> list[dict[str, Any
             over = waiting[1] in ready
         piece, closed = _received(line)
         heard += piece
-        # What comes last was cut off by the owner's death, or is empty.
+        # The last piece is empty, or was cut off by the owner's death.
         said: list[dict[str, Any]] = [json.loads(text) for text in heard.split(b"\n")[:-1]]
         if over or closed or any("word" in each for each in said):
             return said
 
 
 def _received(line: socket.socket) -> tuple[bytes, bool]:
-    """What has arrived, and whether nothing more can."""
+    """The data that has arrived, and whether the connection is closed."""
     pieces = []
     try:
         while piece := line.recv(1 << 16, socket.MSG_DONTWAIT):

@@ -1,4 +1,4 @@
-"""Jobs that never reach their clusters: refused by these or by this run, or withdrawn before their turn."""
+"""Jobs that never run: refused by the cluster or by this run, or withdrawn before their submission."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .state import EngineState
 
 
 def refusal(core: EngineState, job: ActiveAttempt, backend: Backend) -> str | None:
-    """Why this run does not submit a job, for all that it asks for; ``None`` if it does."""
+    """Why this run does not submit a job because of what it asks for; ``None`` if it does."""
     for found in excesses(job.spec, backend.capabilities, job.registration.cell.backend):
         return found.told()
     limit = core.max_nodes
@@ -36,9 +36,9 @@ def refusal(core: EngineState, job: ActiveAttempt, backend: Backend) -> str | No
 def possible(
     core: EngineState, backends: Mapping[str, Backend], jobs: Sequence[ActiveAttempt]
 ) -> Sequence[ActiveAttempt]:
-    """Those of the jobs that can be submitted as far as is known; the others have their results at once.
+    """The jobs that can be submitted as far as is known. The others get their results immediately.
 
-    What a hook makes of a job is not known yet: where there is one, each job is looked at when its turn comes.
+    If a hook may change the specs, each job is checked just before its submission instead.
     """
     if core.extensions.changes_specs:
         return jobs
@@ -57,14 +57,15 @@ def possible(
 
 
 def _told(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt, str]:
-    """What a cluster reports against jobs before they are submitted."""
+    """The reasons for which a cluster would reject jobs, as far as it reports them before submission."""
     if not jobs or not hasattr(backend, "check_selection"):
         return {}
     try:
         words = cast(Checking, backend).check_selection([job.spec for job in jobs])
         told = dict(zip(jobs, map(str, words), strict=True))
     except BUGS:
-        # What cannot be told now is told when a job is submitted. A backend's bug is no reason to lose one either.
+        # What cannot be reported now is reported at submission. A bug in a backend must not lose a job
+        # either.
         return {}
     return {job: why for job, why in told.items() if why}
 
@@ -78,7 +79,7 @@ def _intend(core: EngineState, jobs: Collection[ActiveAttempt]) -> None:
 
 
 def reject(core: EngineState, refused: Mapping[ActiveAttempt, str], *, by_this_run: bool = False) -> None:
-    """End jobs that were not accepted; the ledger has their intents."""
+    """End jobs that were not accepted and whose intents are in the ledger."""
     if not refused:
         return
     now = core.clock.time()
@@ -105,14 +106,14 @@ def reject(core: EngineState, refused: Mapping[ActiveAttempt, str], *, by_this_r
 
 
 def withdraw(core: EngineState, ends: Mapping[ActiveAttempt, OwnAction]) -> None:
-    """End jobs that waited for their submission."""
+    """End jobs that were waiting for their submission."""
     if not ends:
         return
     results = {}
     for job, action in ends.items():
         job.action = action
         results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions, tell=job.is_prepared)
-    # One that was submitted in vain before has an intent.
+    # A job with an earlier unsuccessful submission has an intent.
     core.ledger.forget(job.token for job in ends)
     core.ledger.observe(core.clock.time(), results=list(results.values()))
     with core.changed:

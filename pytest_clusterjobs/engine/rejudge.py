@@ -1,4 +1,4 @@
-"""Judging a stored run again: the same rules on what was recorded, with the same or another expectation."""
+"""Judges a stored run again: the same rules on the recorded facts, with the same or another expectation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .secrets import Secrets
 
 @dataclass(frozen=True, slots=True)
 class Rejudged:
-    """A cell with the verdict that it would get now."""
+    """A cell with its new verdict."""
 
     outcome: Outcome
     judgement: Judgement
@@ -39,9 +39,9 @@ def rejudge(
     backend: Backend | None,
     secrets: Secrets,
 ) -> Rejudged:
-    """Judge the last attempt of ``entry`` by what ``cell`` says. Without a backend there are no logs.
+    """Judge the last attempt of ``entry`` by ``cell``. Without a backend there are no logs.
 
-    Without an attempt there was no job; why not, the result says.
+    Without an attempt there was no job; the result has the reason.
     """
     if attempt is None:
         judgement = judge(cell.expect, result.outcome, log=_no_log, nodes=cell.spec.nodes)
@@ -64,7 +64,7 @@ def _no_log(rank: int) -> LogChunk:
 
 
 def _outcome(cell: Cell, attempt: Attempt, result: Result, whole: object) -> Outcome:
-    """The outcome by the cell's own rules of reading it; as stored where no end was observed."""
+    """The outcome by the cell's own classification rules; as stored if no end was observed."""
     stored, seen = result.outcome, attempt.observation
     if seen is None or (seen.phase is not Phase.ENDED and stored.action is None):
         return stored

@@ -1,4 +1,4 @@
-"""The engine: give it cells, take results as jobs end, and nothing is left running when it closes."""
+"""The engine: add cells, take results as jobs end; closing it cancels what still runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .submit import Submitter
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What a ledger knows of cells that another process began."""
+    """A ledger's records of cells that another process began."""
 
     registrations: Sequence[Registration]
     results: Mapping[str, Result]
@@ -51,23 +51,23 @@ RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, 
 """The reasons after which ``infra_retries`` submits a new attempt."""
 
 TURN = 0.5
-"""Seconds between two looks at Ctrl-C and the status line while nothing ends."""
+"""Seconds between two checks for Ctrl-C and updates of the status line while no job ends."""
 
 RETRY_PAUSE = 5.0
 """Seconds before the first retry; doubled for each further one."""
 
 
 def _count(job: ActiveAttempt, earlier: Sequence[Attempt]) -> None:
-    """Take over what of its budgets was used up: what a dead session cancelled costs nothing."""
+    """Take over the job's used retries and reruns. Attempts that a dead session cancelled do not count."""
     outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
     job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
     job.reruns = sum(outcome.reason_class is ReasonClass.PRODUCT for outcome in outcomes)
 
 
 class Engine:
-    """Submits, polls, judges and cancels. ``open_backend`` is asked once for each NAME.
+    """Submits, polls, judges and cancels jobs. ``open_backend`` is called once for each NAME.
 
-    Without ``retries`` no attempt follows another: nobody would be there to see to it.
+    Without ``retries`` no attempt follows another, because the session does not wait for it.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Engine:
         self._by_test: dict[str, list[str]] = {}
         self._by_hand: set[str] = set()
 
-    # Work.
+    # Adding cells.
 
     def add(self, registrations: Iterable[Registration], *, registered: bool = False) -> None:
-        """Queue cells for submission, unless they are known; ``registered``: the ledger has them already.
+        """Queue cells for submission, except known ones. ``registered``: the ledger already has them.
 
         Raises what opening their backends raises.
         """
@@ -124,11 +124,11 @@ class Engine:
         self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
 
     def go_on(self, earlier: Earlier, *, submit: bool) -> None:
-        """Take up cells where another process left them.
+        """Continue cells where another process left them.
 
-        With ``submit`` a cell that was never submitted, or whose job was cancelled because its session
-        ended, is submitted (again, once that end is confirmed); without, nothing is. Raises what
-        opening backends raises.
+        With ``submit`` a cell that was never submitted is submitted, and a cell whose job was cancelled
+        because its session ended is submitted again once that end is confirmed. Without ``submit`` nothing is
+        submitted. Raises what opening backends raises.
         """
         waiting: list[ActiveAttempt] = []
         for entry in earlier.registrations:
@@ -159,7 +159,7 @@ class Engine:
             self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
 
     def _enqueue(self, jobs: Sequence[ActiveAttempt]) -> None:
-        """Queue those that can be had: all are looked at before the first is submitted."""
+        """Queue the jobs that can be submitted. All are checked before the first is submitted."""
         self.core.secrets.learn(job.spec for job in jobs)
         left = possible(self.core, self._backends, jobs)
         with self.core.changed:
@@ -182,7 +182,7 @@ class Engine:
         self._pollers[job.registration.cell.backend].adopt(job)
 
     def _retry(self, job: ActiveAttempt, result: Result) -> ActiveAttempt | None:
-        """Another attempt after an infrastructure failure, or a failure that is to be rerun."""
+        """The next attempt, if any, after an infrastructure failure or a failure that is to be rerun."""
         entry = job.registration
         retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
         failed = result.judgement.verdict is Verdict.FAILED and result.ruling is None
@@ -203,25 +203,25 @@ class Engine:
         return key in self._taken
 
     def of_test(self, nodeid: str) -> Sequence[str]:
-        """The keys of the jobs that this Python test submitted by hand."""
+        """The keys of the jobs that this Python test submitted."""
         return self._by_test.get(nodeid, ())
 
     def is_by_hand(self, key: str) -> bool:
-        """Whether a test submitted this job, rather than a matrix."""
+        """Whether this job was submitted from Python, and not from a matrix."""
         return key in self._by_hand
 
     def expects(self, key: str) -> bool:
-        """Whether this cell has a result, or will get one."""
+        """Whether this cell has or will get a result."""
         return key in self._expected
 
     # Results.
 
     def result(self, key: str) -> Result | None:
-        """The result of one cell, if it has one."""
+        """The result of one cell, or None if it has none yet."""
         return self.core.results.get(key)
 
     def next_result(self, timeout: float) -> Result | None:
-        """Take the next result in the order of ends, waiting at most ``timeout`` seconds for it."""
+        """Take the next result in completion order, waiting at most ``timeout`` seconds for it."""
         with self.core.changed:
             self._wait(lambda: bool(self.core.fresh), timeout)
             return self.core.results[self.core.fresh.popleft()] if self.core.fresh else None
@@ -243,18 +243,18 @@ class Engine:
         self.raise_if_ending()
 
     def raise_if_ending(self) -> None:
-        """Raise a bug of ours, or what the user's code ends the session with."""
+        """Raise an internal error, or the exception with which the user's code ends the session."""
         if self.core.ending is not None:
             raise self.core.ending
 
     @property
     def trouble(self) -> Mapping[str, str]:
-        """What clusters' APIs answer instead of an answer, by backend NAME."""
+        """The current errors of clusters' APIs, by backend NAME."""
         return {name: poller.trouble for name, poller in self._pollers.items() if poller.trouble}
 
     @property
     def refusals(self) -> Mapping[str, str]:
-        """Why clusters take no jobs for now, by backend NAME."""
+        """Why clusters accept no jobs for now, by backend NAME."""
         return self._submitter.refusals
 
     def counts(self) -> dict[str, int]:
@@ -269,15 +269,15 @@ class Engine:
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """Why this run submits no jobs for some cells, and for how many."""
+        """The reasons for which this run submits no jobs for some cells, with the number of cells."""
         with self.core.changed:
             actions = [result.outcome.action for result in self.core.results.values()]
         return Counter(each.why for each in actions if each is not None and each.kind is ActionKind.REFUSED)
 
-    # The end.
+    # Stopping.
 
     def cancel(self, keys: Iterable[str], why: str) -> None:
-        """End some cells' jobs; those not submitted yet never will be, and have their result at once."""
+        """Cancel some cells' jobs. Those not submitted yet never will be, and get their result at once."""
         wanted = set(keys)
         action = OwnAction(ActionKind.CANCEL, why, self.core.clock.time())
         with self.core.changed:
@@ -290,16 +290,16 @@ class Engine:
         withdraw(self.core, dict.fromkeys(waiting, action))
 
     def stop(self) -> None:
-        """Submit no more and ask for the end of everything in flight; returns at once."""
+        """Stop submitting, and request cancellation of everything in flight. Returns immediately."""
         with self.core.changed:
             self.core.drop_all()
             self.core.stopping = True
             self.core.changed.notify_all()
 
     def close(self, patience: float) -> int:
-        """Stop, wait up to ``patience`` seconds for confirmed ends, and say how many jobs are left.
+        """Stop, wait up to ``patience`` seconds for confirmed ends, and return how many jobs are left.
 
-        Submissions under way when it begins are cancelled when they land, within the same time.
+        Submissions under way are cancelled when they arrive, within the same time.
         """
         self.stop()
         core = self.core
@@ -316,15 +316,15 @@ class Engine:
         return remaining
 
     def settle(self, patience: float, tick: Callable[[], None]) -> None:
-        """Wait until everything queued was submitted, then up to ``patience`` seconds for a first word on every job.
+        """Wait until all queued jobs are submitted, then up to ``patience`` seconds for a first poll of each.
 
-        ``tick`` is called meanwhile, every ``TURN`` seconds at least.
+        Meanwhile ``tick`` is called at least every ``TURN`` seconds.
         """
         core = self.core
         since = None
         while True:
             with core.changed:
-                # One that is being submitted may come back, to be submitted later.
+                # A job that is being submitted may be put back, to be submitted later.
                 is_waiting = any(True for _ in core.waiting) or any(
                     not job.submissions for job in core.in_flight
                 )
@@ -337,7 +337,7 @@ class Engine:
             tick()
 
     def unsubmitted(self) -> Collection[str]:
-        """The keys of cells that have no result and of whose submission there is no word."""
+        """The keys of cells that have no result and no confirmed submission."""
         with self.core.changed:
             heard = {job.key for job in self.core.in_flight if job.handle is not None}
             return self._expected - heard - self.core.results.keys()
@@ -348,7 +348,7 @@ class Engine:
             return next((job for job in self.core.in_flight if job.key == key), None)
 
     def detach(self) -> None:
-        """Stop looking after the jobs, and leave them running."""
+        """Stop tracking the jobs, and leave them running."""
         with self.core.changed:
             self.core.drop_all()
             self.core.detached = True
@@ -358,6 +358,6 @@ class Engine:
         self._submitter.join()
 
     def close_backends(self) -> None:
-        """Let go of the clusters; after ``close``."""
+        """Close the backends, after ``close``."""
         for backend in self._backends.values():
             backend.close()

@@ -1,6 +1,7 @@
-"""The values that a run hides, in a file of its folder: whichever process reads a log of the run hides the same.
+"""The values that a run hides, stored in its folder so that every process that reads its logs hides the same.
 
-They are written before a job is submitted and stay as long as the run's folder, since its logs can be read as long.
+They are written before a job is submitted. They stay as long as the run's folder, in which its logs can be
+read.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class SecretsError(LedgerError):
 
 
 class Secrets:
-    """The values as the file had them when this was made, and those that were learned since.
+    """The values that the file had when this object was made, and those learned since.
 
-    Only the process that owns the run learns. Any thread may use it.
+    Only the process that owns the run learns values. Any thread may use this object.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,12 +46,12 @@ class Secrets:
         try:
             self._values = _read(self._path)
             self.all = Hiding(self._values or ())
-            """What is hidden in texts that are about no single job."""
+            """The values hidden in texts that are not about a single job."""
         except SecretsError as error:
             self.all = Hiding(unknown=str(error))
 
     def of(self, spec: JobSpec) -> Hiding:
-        """What is hidden in the texts of a job."""
+        """The values hidden in the texts of a job."""
         if spec.secrets and self._values is None and not self.all.unknown:
             return Hiding(
                 unknown=f"{self._path}: no such file, and without it the job's secrets cannot be hidden"
@@ -58,11 +59,11 @@ class Secrets:
         return self.all
 
     def hide(self, text: str) -> str:
-        """A text that is about no single job, without the values that are known by now."""
+        """A text that is not about a single job, with the values known by now hidden."""
         return self.all.hide(text)
 
     def learn(self, specs: Iterable[JobSpec]) -> None:
-        """Take in the values that jobs are about to get from this process's environment. Raises SecretsError."""
+        """Add the values that jobs are about to get from this process's environment. Raises SecretsError."""
         names = {name for spec in specs for name in spec.secrets}
         if not names:
             return
@@ -77,7 +78,7 @@ class Secrets:
 
 
 def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
-    """Why a job cannot have its secrets; None if it can. ``known_elsewhere``: the cluster has the values."""
+    """Why a job cannot get its secrets; None if it can. ``known_elsewhere``: the cluster has the values."""
     for name in spec.secrets:
         value = os.environ.get(name)
         if value is None and not known_elsewhere:
@@ -91,7 +92,10 @@ def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
 
 
 def _read(path: Path) -> frozenset[str] | None:
-    """The values in a file; None where there is none. Neither waits for a FIFO nor follows a link. Raises SecretsError."""
+    """The values in a file; None if there is no file. Does not wait for a FIFO or follow a link.
+
+    Raises SecretsError.
+    """
     try:
         with open(path, "rb", opener=_open) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -102,7 +106,7 @@ def _read(path: Path) -> frozenset[str] | None:
     except OSError as error:
         raise SecretsError(f"{path}: {error.strerror}") from None
     except ValueError:
-        # The error itself quotes what was read.
+        # The original error quotes what was read.
         raise SecretsError(f"{path}: damaged") from None
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise SecretsError(f"{path}: damaged")
@@ -114,7 +118,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def _write(path: Path, values: Collection[str]) -> None:
-    """Replace the file as a whole: a reader finds the old values or the new ones. Raises SecretsError."""
+    """Replace the file atomically: a reader finds the old values or the new ones. Raises SecretsError."""
     new = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""What the engine's threads share: one lock, the jobs in flight, and the results."""
+"""The state shared by the engine's threads: one lock, the jobs in flight, and the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .secrets import Secrets
 
 @dataclass(slots=True, eq=False)
 class EngineState:
-    """Guarded by ``changed``; whoever alters anything notifies."""
+    """Guarded by ``changed``, which is notified after any change."""
 
     run_id: str
     ledger: Ledger
@@ -33,31 +33,31 @@ class EngineState:
     extensions: Extensions = field(default_factory=NoExtensions)
     changed: threading.Condition = field(default_factory=threading.Condition)
     queue: deque[ActiveAttempt] = field(default_factory=deque)
-    """Waiting to be submitted, from the front."""
+    """Jobs that wait to be submitted, in order."""
     delayed: list[ActiveAttempt] = field(default_factory=list)
-    """Waiting for ``due_at`` before they queue again."""
+    """Jobs that wait for ``due_at`` before they are queued again."""
     outside: dict[SubmissionBreaker, deque[ActiveAttempt]] = field(default_factory=dict)
-    """Waiting for clusters that take no jobs for now."""
+    """Jobs that wait for clusters that accept no jobs for now."""
     in_flight: set[ActiveAttempt] = field(default_factory=set)
-    """Between leaving the queue and their end."""
+    """Jobs that have left the queue and have not ended."""
     results: dict[str, Result] = field(default_factory=dict)
     fresh: deque[str] = field(default_factory=deque)
-    """Keys of results that nobody has taken yet, in the order of their ends."""
+    """Keys of results that have not been taken yet, in completion order."""
     stopping: bool = False
     """No more submissions; everything in flight is to be cancelled."""
     detached: bool = False
-    """No more submissions; everything in flight is left to itself."""
+    """No more submissions; everything in flight is left running."""
     broken: BaseException | None = None
-    """A bug in one of the threads, to be raised where somebody waits."""
+    """An internal error in one of the threads, to be raised in the thread that waits for results."""
 
     @property
     def ending(self) -> BaseException | None:
-        """What ends the session; raised in the thread that waits for results."""
+        """The exception that ends the session, raised in the thread that waits for results."""
         return self.broken or self.extensions.ending
 
     @property
     def nodes_in_flight(self) -> int:
-        """Nodes that the jobs in flight hold or wait for."""
+        """The number of nodes that the jobs in flight use or wait for."""
         return sum(job.spec.nodes for job in self.in_flight)
 
     def has_room_for(self, job: ActiveAttempt) -> bool:
@@ -65,17 +65,17 @@ class EngineState:
         if self.max_jobs is not None and len(self.in_flight) >= self.max_jobs:
             return False
         if self.max_nodes is None or job.spec.nodes > self.max_nodes:
-            # What could never fit is let through to be refused.
+            # A job that can never fit passes, so that it is refused.
             return True
         return self.nodes_in_flight + job.spec.nodes <= self.max_nodes
 
     @property
     def waiting(self) -> Iterator[ActiveAttempt]:
-        """All that wait for their submission; the caller holds the lock."""
+        """All jobs that wait for their submission. The caller holds the lock."""
         return chain(self.queue, self.delayed, *self.outside.values())
 
     def drop(self, jobs: Collection[ActiveAttempt]) -> None:
-        """Let these no longer wait for their submission; the caller holds the lock."""
+        """Remove these jobs from those that wait for their submission. The caller holds the lock."""
         gone = set(jobs)
         if not gone:
             return
@@ -88,19 +88,19 @@ class EngineState:
         self.outside = {gate: jobs for gate, jobs in left.items() if jobs}
 
     def drop_all(self) -> None:
-        """Let none wait any longer; the caller holds the lock."""
+        """Remove all jobs that wait for their submission. The caller holds the lock."""
         self.queue.clear()
         self.delayed.clear()
         self.outside.clear()
 
     def complete(self, result: Result) -> None:
-        """Publish a result; the caller holds the lock and has written it to the ledger."""
+        """Publish a result. The caller holds the lock and has written it to the ledger."""
         self.results[result.key] = result
         self.fresh.append(result.key)
         self.changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
-        """Stop everything because of a bug of ours."""
+        """Stop everything because of an internal error."""
         with self.changed:
             self.broken = self.broken or error
             self.stopping = True

@@ -1,4 +1,4 @@
-"""Submitting: a few threads, a bounded window, and an intent in the ledger before every call."""
+"""Submits jobs with a few threads and a bounded window. An intent is in the ledger before every call."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from .refuse import withdraw
 from .state import EngineState
 
 MAX_SUBMISSIONS = 3
-"""How often one attempt is submitted when the answers are lost and no job is found."""
+"""How often one attempt is submitted if the answers are lost and no job is found."""
 
 
 LARGEST_BATCH = 64
-"""Intents in one transaction, at most."""
+"""The most intents in one transaction."""
 
 RECORD_EVERY = 0.1
-"""Seconds for which a handle may be known to this process only; a crash in that time costs a look-up."""
+"""Seconds for which only this process may know a handle; after a crash in that time the job is looked up."""
 
 
 class Submitter:
-    """The threads that submit. ``adopt`` is given every job whose fate a poll has to tell."""
+    """The threads that submit jobs. ``adopt`` is called with every job that must be polled from then on."""
 
     def __init__(
         self, core: EngineState, backends: Mapping[str, Backend], adopt: Callable[[ActiveAttempt], None]
@@ -51,7 +51,7 @@ class Submitter:
         self._threads: list[threading.Thread] = []
 
     def start(self, count: int) -> None:
-        """Bring the number of threads up to ``count``."""
+        """Raise the number of threads to ``count``."""
         while len(self._threads) < count:
             thread = threading.Thread(target=self._run, name="clusterjobs-submit", daemon=True)
             self._threads.append(thread)
@@ -64,7 +64,7 @@ class Submitter:
 
     @property
     def refusals(self) -> Mapping[str, str]:
-        """Why clusters take no jobs for now, by backend NAME."""
+        """Why clusters accept no jobs for now, by backend NAME."""
         with self._core.changed:
             unknown = (job for job in chain(self._core.waiting, self._core.in_flight) if job.handle is None)
             gates = {job.gate for job in unknown if job.gate is not None}
@@ -76,7 +76,8 @@ class Submitter:
             while True:
                 taken = self._take(block=not submitted)
                 jobs = [job for job in taken if self._prepare(job)]
-                # What was just submitted and what comes next are one transaction: half the commits.
+                # Record the last submissions and the next intents in one transaction, which halves the
+                # commits.
                 if submitted or jobs:
                     self._core.ledger.record(submitted=submitted, intended=[job.attempt() for job in jobs])
                 if not taken and not submitted:
@@ -86,7 +87,7 @@ class Submitter:
             self._core.fail(error)
 
     def _prepare(self, job: ActiveAttempt) -> bool:
-        """Let the user's hooks change what is submitted, once an attempt; whether they let it be."""
+        """Let the user's hooks change the spec, once per attempt. Returns whether to submit the job."""
         if job.is_prepared:
             return True
         cell = job.registration.cell
@@ -106,13 +107,13 @@ class Submitter:
             return False
         job.is_prepared = True
         if spec is not cell.spec:
-            # It asks for something else now.
+            # The job may now ask for something else.
             self._leave_gate(job)
             job.prepared, job.gate = spec, None
         return True
 
     def _submit_all(self, jobs: list[ActiveAttempt]) -> list[Attempt]:
-        """Submit what was intended; whatever the cluster is slow about is recorded meanwhile."""
+        """Submit the intended jobs. If the cluster is slow, finished submissions are recorded meanwhile."""
         submitted: list[Attempt] = []
         recorded_at = self._core.clock.monotonic()
         for job in jobs:
@@ -129,7 +130,7 @@ class Submitter:
         return submitted
 
     def _enter(self, job: ActiveAttempt) -> bool:
-        """Whether the job's gate has not been shut since it was taken from the queue."""
+        """Whether the job's breaker still lets it pass, after it was taken from the queue."""
         with self._core.changed:
             gate, now = self._gate(job), self._core.clock.monotonic()
             if gate.is_shut(job, now):
@@ -138,7 +139,10 @@ class Submitter:
             return True
 
     def _put_back(self, job: ActiveAttempt) -> None:
-        """Take back the intent of a job that was not submitted; it is submitted later, if there is a later."""
+        """Delete the intent of a job that was not submitted.
+
+        It is submitted later, unless the run is stopping.
+        """
         core = self._core
         core.ledger.forget([job.token])
         with core.changed:
@@ -165,9 +169,9 @@ class Submitter:
         self._core.outside.setdefault(self._gate(job), deque()).append(job)
 
     def _take(self, *, block: bool) -> list[ActiveAttempt]:
-        """The next jobs that fit the window; none when there are none now, or (blocking) none ever.
+        """The next jobs that fit the window; empty if there are none now, or with ``block`` at the run's end.
 
-        A long queue is taken in small batches, of which no thread gets so many that another idles.
+        A long queue is taken in small batches, so that no thread takes so many that another is idle.
         """
         core = self._core
         with core.changed:
@@ -179,7 +183,7 @@ class Submitter:
                     job, now = core.queue[0], core.clock.monotonic()
                     gate = self._gate(job)
                     if gate.is_shut(job, now):
-                        # Those behind it may be for clusters that take theirs.
+                        # The jobs behind it may be for clusters that accept them.
                         self._leave_outside(core.queue.popleft())
                         wait = min(wait, gate.free_at - now)
                         continue
@@ -198,7 +202,7 @@ class Submitter:
         return []
 
     def _wake(self) -> float:
-        """Queue those who are due; seconds until others are."""
+        """Queue the jobs that are due. Returns the seconds until others are."""
         core, now = self._core, self._core.clock.monotonic()
         due = [job for job in core.delayed if job.due_at <= now]
         if due:
@@ -208,16 +212,16 @@ class Submitter:
             if gate.free_at > now:
                 continue
             if not gate.words:
-                # They came before those that wait there.
+                # These jobs were queued earlier than the ones in the queue.
                 core.queue.extendleft(reversed(jobs))
                 jobs.clear()
             elif core.has_room_for(jobs[0]):
-                # One asks for all. At the very front, slow answers could keep all threads from other clusters.
+                # Try one for all. At the very front, slow answers could block all threads for other clusters.
                 gate.enter(jobs[0], now)
                 core.queue.insert(len(self._threads), jobs.popleft())
             if not jobs:
                 del core.outside[gate]
-        # A gate that is free already waits for room in the window, of which there will be word.
+        # A breaker whose pause is over waits for room in the window; the thread is notified of that.
         others = (gate.free_at - now for gate in core.outside if gate.free_at > now)
         return min((*(job.due_at - now for job in core.delayed), *others), default=inf)
 
@@ -247,14 +251,14 @@ class Submitter:
                 self._wait_outside(job, job.hide(str(error)))
                 return None
             except BUGS as error:
-                # The job may exist; `find` decides. A backend's bug is no reason to lose one either.
+                # The job may exist; `find` decides. A bug in a backend must not lose a job either.
                 job.why = job.hide(str(error) or repr(error))
         job.submissions += 1
         now = self._core.clock.monotonic()
         job.submitted = self._core.clock.time()
         job.submitted_at = job.answered_at = now
-        # A moment ago there was no news yet: asked about each new job at once, a long queue would be one question
-        # after another. Who tells of news by himself may have told already, of a job that we did not know.
+        # Delay the first poll so that new jobs are polled in batches. A notifying backend may already have
+        # reported the job before it was known here: poll it now.
         told = hasattr(backend, "subscribe")
         job.due_at = now if told else now + backend.capabilities.min_poll_interval
         self._leave_gate(job)
@@ -265,7 +269,7 @@ class Submitter:
         return job.attempt() if job.handle is not None else None
 
     def _leave_gate(self, job: ActiveAttempt) -> None:
-        """The cluster has taken the job, or has said something that is not about others."""
+        """Update the breaker: the cluster accepted the job, or its answer says nothing about other jobs."""
         with self._core.changed:
             gate = self._gate(job)
             was_shut = bool(gate.words)
@@ -277,14 +281,14 @@ class Submitter:
                 self._core.changed.notify_all()
 
     def _wait_outside(self, job: ActiveAttempt, words: str) -> None:
-        """The cluster takes no job for now: this one and its like wait, as they do for our own window.
+        """Defer this job and similar ones, because the cluster accepts none for now.
 
-        Where no job of this run can be the reason, ``queue_timeout`` counts.
+        If no job of this run can be the reason, ``queue_timeout`` applies.
         """
         core, name = self._core, job.registration.cell.backend
         with core.changed:
             now, gate = core.clock.monotonic(), self._gate(job)
-            # One whose answer was lost may well be there.
+            # A job whose submission was not answered may exist.
             held = (each for each in core.in_flight if each.handle is not None or each.submissions)
             has_jobs = any(each.registration.cell.backend == name and each is not job for each in held)
             gate.shut(job, words, now, holds_jobs=has_jobs)
@@ -294,6 +298,6 @@ class Submitter:
                 each: end for each in core.outside.get(gate, ()) if (end := self._too_late(each)) is not None
             }
             core.drop(late)
-            # Until they have their results, they are somewhere.
+            # Keep them counted until their results are published.
             core.in_flight.update(late)
         withdraw(core, late)

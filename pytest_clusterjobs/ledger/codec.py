@@ -1,4 +1,4 @@
-"""The project's dataclasses to JSON text and back."""
+"""Converts the project's dataclasses to JSON text and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _adapters: dict[Any, Any] = {}
 
 def _adapter(kind: Any) -> Any:
     if kind not in _adapters:
-        # Imported here: a session without cells never pays for pydantic.
+        # Imported here, so that a session without cells does not import pydantic.
         from pydantic import TypeAdapter
 
         _adapters[kind] = TypeAdapter(kind)
@@ -25,14 +25,14 @@ def _adapter(kind: Any) -> Any:
 
 
 def dump(value: object) -> str:
-    """A dataclass of ``jobs`` or ``engine`` as JSON text; what JSON has no form for is its ``repr``."""
-    # Marks may hold anything: a condition that is a function, an exception's class.
+    """One of the project's dataclasses as JSON text; what JSON cannot represent becomes its ``repr``."""
+    # Marks may contain any object, such as a function as a condition or an exception class.
     text: bytes = _adapter(type(value)).dump_json(value, fallback=repr)
     return text.decode()
 
 
 def dump_result(result: Result, outcome: str | None) -> str:
-    """``dump`` of a Result whose outcome is JSON text already: it is stored twice, but made once."""
+    """``dump`` of a Result whose outcome is already JSON text, since it is stored twice but encoded once."""
     if outcome is None:
         return dump(result)
     texts = {
@@ -50,7 +50,7 @@ def dump_result(result: Result, outcome: str | None) -> str:
 
 
 class Damaged(ValueError):
-    """Text that does not say what it should; one line that does not quote it."""
+    """Invalid text. The message is one line that does not quote it."""
 
 
 def load(kind: type[T], text: str) -> T:

@@ -1,4 +1,4 @@
-"""The file behind a ledger: opened as its file system allows, checked, upgraded, and every error told in one line."""
+"""The file of a ledger: opens it as its file system allows, upgrades it, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ PATIENCE = 30.0
 """Seconds to wait for another process that has locked the file."""
 
 HURRY = 3.0
-"""The same after Ctrl-C, all calls together."""
+"""The same after Ctrl-C, for all calls together."""
 
 TURN = 0.25
-"""Seconds that SQLite waits by itself: Ctrl-C and ``hurry`` get their say in between."""
+"""Seconds that SQLite waits by itself. Ctrl-C and ``hurry`` take effect in between."""
 
 _VARIABLES = 900
-"""Values in one statement; SQLite before 3.32 takes 999."""
+"""The most values in one statement; SQLite before 3.32 allows 999."""
 
 
 class LedgerError(Exception):
-    """The ledger cannot be read or written; one line that names the file."""
+    """The ledger cannot be read or written. The message is one line that names the file."""
 
 
 class LedgerGone(LedgerError):
-    """The file is no longer where it was opened: what is written goes nowhere."""
+    """The file is no longer where it was opened, so that writes would be lost."""
 
 
 class Database:
     """A ledger's file, open in this process. Every method may be called from any thread.
 
-    ``patience``: seconds to wait for a process that has locked it (PATIENCE). Raises LedgerError wherever the
-    file cannot be read or written.
+    ``patience``: seconds to wait for a process that has locked it (PATIENCE). Raises LedgerError if the file
+    cannot be read or written.
     """
 
     def __init__(self, path: Path, patience: float | None = None) -> None:
@@ -66,7 +66,7 @@ class Database:
             self._patiently(self._open)
 
     def hurry(self) -> None:
-        """From now on wait at most HURRY seconds, in all threads together, for a process that has locked the file."""
+        """From now on wait at most HURRY seconds, in all threads together, for a process with the lock."""
         self._until = monotonic() + HURRY
 
     def check_place(self) -> None:
@@ -75,7 +75,7 @@ class Database:
             raise LedgerGone(f"{self.path}: removed or moved while the run goes on; its jobs are ended")
 
     def _patiently(self, do: Callable[[], T]) -> T:
-        """Try again and again while another process has locked the file."""
+        """Retry while another process has locked the file."""
         begin = monotonic()
         while True:
             try:
@@ -90,7 +90,8 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError, NotOurs, Damaged) as error:
-            # What a network file system cannot do is its administrator's business: name it.
+            # Name the file system: what a network file system does not support is for its administrator to
+            # fix.
             where = "" if self._kind in (None, *journal_mode.LOCAL) else f" (on a {self._kind} file system)"
             words = getattr(error, "strerror", None) or error
             raise LedgerError(f"{self.path}: {words}{where}") from error
@@ -149,7 +150,7 @@ class Database:
             return [convert(*row) for row in rows]
 
     def close(self) -> None:
-        """Close the file; the ledger cannot be used any more."""
+        """Close the file. The ledger cannot be used afterwards."""
         with self._lock:
             self._db.close()
             if self._file is not None:
@@ -158,10 +159,10 @@ class Database:
 
 
 def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
-    """Insert rows by as few statements as possible.
+    """Insert rows with as few statements as possible.
 
-    Each statement lets go of Python's lock and has to get it back from the tests that run meanwhile;
-    a statement a row would cost more than everything else that the engine does.
+    Each statement releases Python's global lock and has to get it back from the tests that run meanwhile.
+    One statement per row would cost more than the rest of the engine.
     """
     if not rows:
         return
@@ -173,7 +174,7 @@ def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], t
 
 
 def pieces(rows: Sequence[T], width: int = 1) -> Iterator[Sequence[T]]:
-    """Rows of ``width`` values, as many at a time as one statement takes."""
+    """Split rows of ``width`` values into pieces that fit into one statement each."""
     size = _VARIABLES // width
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

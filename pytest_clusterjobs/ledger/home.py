@@ -1,4 +1,4 @@
-"""The folder that keeps a project's runs: the project's own ``.clusterjobs``, or a part of one that a setting names."""
+"""The folder with a project's runs: its own ``.clusterjobs``, or a part of a folder that a setting names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .trust import VARIABLE
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folder of one project's runs; it may not exist yet."""
+    """The folder of one project's runs. It may not exist yet."""
 
     path: Path
     source: str = ""
-    """The setting that names the folder in which it lies; empty for the project's own."""
+    """The setting that names its parent folder; empty for the project's own."""
 
     @classmethod
     def inside(cls, rootdir: Path) -> Self:
@@ -30,24 +30,27 @@ class Home:
 
     @classmethod
     def outside(cls, folder: Path, rootdir: Path, source: str) -> Self:
-        """A project's part of a folder that several may share: its name, and digits that stand for its path."""
+        """A project's part of a shared folder, named after the project and digits that identify its path."""
         real = os.path.realpath(rootdir)
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", os.path.basename(real))[:40]
         return cls(folder / f"{name}-{sha256(os.fsencode(real)).hexdigest()[:10]}", source)
 
     @property
     def runs(self) -> Path:
-        """Where each run has a folder."""
+        """The folder in which each run has a folder."""
         return self.path / "runs"
 
     def make(self) -> None:
-        """Create what is missing, for this user alone where a setting names it. Raises LedgerError, Untrusted."""
+        """Create missing folders, private to this user if a setting names them.
+
+        Raises LedgerError, Untrusted.
+        """
         try:
             for folder in (self.path.parent, self.path) if self.source else (self.path,):
                 folder.mkdir(mode=0o700 if self.source else 0o777, parents=True, exist_ok=True)
                 self._refuse_another_users(folder)
             self.runs.mkdir(exist_ok=True)
-            # Git is kept out of it, wherever it is.
+            # Git must ignore the folder, wherever it is.
             if not (ignore := self.path / ".gitignore").exists():
                 ignore.write_text("*\n")
         except (FileExistsError, NotADirectoryError) as error:

@@ -1,7 +1,7 @@
-"""How the ledger's file is kept whole: by a write-ahead log where that is safe, else by a rollback journal.
+"""How the ledger's file stays consistent: with a write-ahead log where that is safe, else a rollback journal.
 
-A write-ahead log lets readers and writers wait for nobody, but its index is memory that all of them
-share, which no network file system provides between hosts, not even where it seems to work.
+With a write-ahead log readers and writers do not block each other, but its index is memory that all of them
+share. No network file system provides that between hosts, even where it seems to work.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ LOCAL = frozenset(
         "zfs",
     ]
 )
-"""File systems of one host. What is not known to be one gets the rollback journal, which is right everywhere."""
+"""File systems local to one host. All others get the rollback journal, which is correct everywhere."""
 
 
 def file_system(folder: Path) -> str | None:
-    """The type of the file system that holds a folder, as mount(8) calls it; None if that cannot be told."""
+    """The type of the file system of a folder, as mount(8) names it; None if it cannot be determined."""
     try:
         descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         try:
@@ -51,10 +51,10 @@ def file_system(folder: Path) -> str | None:
 
 
 def mounted_type(mount: str, mounts: str) -> str | None:
-    """The type of the mount with this id, by the text of /proc/PID/mountinfo (proc_pid_mountinfo(5))."""
+    """The type of the mount with this id, from the text of /proc/PID/mountinfo (proc_pid_mountinfo(5))."""
     for line in mounts.splitlines():
         if line.split(" ", 1)[0] == mount:
-            # A number of optional fields ends with a dash; spaces inside of a field are escaped.
+            # A dash ends the optional fields; spaces inside a field are escaped.
             return line.partition(" - ")[2].split(" ")[0] or None
     return None
 
@@ -65,24 +65,27 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def share_no_memory(db: sqlite3.Connection) -> None:
-    """Before anything is read: a file that another host left with a write-ahead log is opened without its index."""
+    """Avoid the shared index if another host left the file with a write-ahead log.
+
+    Call before the first read.
+    """
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
 
 
 def use_rollback_journal(db: sqlite3.Connection) -> None:
-    """The journal that needs locks and nothing else; ends ``share_no_memory``. Raises sqlite3.Error."""
+    """Use the journal that needs only locks. Ends ``share_no_memory``. Raises sqlite3.Error."""
     db.execute("PRAGMA journal_mode = TRUNCATE")
-    # A server may lose power while this process goes on.
+    # A file server may lose power while this process continues.
     db.execute("PRAGMA synchronous = FULL")
-    # Nothing is locked for others before the transaction's end, where waiting for them costs nothing.
+    # Other processes are locked out only at the end of a transaction, where waiting for them costs nothing.
     db.execute("PRAGMA cache_spill = OFF")
     db.execute("PRAGMA locking_mode = NORMAL")
-    # Locks are let go of at the end of the next statement that reads.
+    # Locks are released at the end of the next statement that reads.
     db.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def use_write_ahead_log(db: sqlite3.Connection) -> None:
-    """The faster journal, where shared memory can be had. Raises sqlite3.Error."""
+    """Use the faster journal, which needs shared memory. Raises sqlite3.Error."""
     (mode,) = db.execute("PRAGMA journal_mode").fetchone()
     if mode != "wal":
         try:
@@ -94,6 +97,6 @@ def use_write_ahead_log(db: sqlite3.Connection) -> None:
     if mode != "wal":
         use_rollback_journal(db)
         return
-    # NORMAL survives the death of this process at any instant; a host's power cut may take the
-    # last transactions, which the jobs' tokens bring back.
+    # NORMAL survives the death of this process at any time. A power cut of the host may lose the last
+    # transactions, which are recovered through the jobs' tokens.
     db.execute("PRAGMA synchronous = NORMAL")

@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file a run, in which every intent stands before it is acted on."""
+"""The ledger: one SQLite file per run. Every intent is recorded in it before it is acted on."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ LEFT JOIN actions USING (token) LEFT JOIN outcomes USING (token)
 
 
 class Superseded(Exception):
-    """A later session has begun on the run: what is left to do is its business."""
+    """A later session has begun on the run and handles what is left to do."""
 
 
 class Ledger(Database):
     """A run's ledger, open in this process. Every method may be called from any thread.
 
-    Raises LedgerError wherever the file cannot be read or written.
+    Methods raise LedgerError if the file cannot be read or written.
     """
 
-    # What is true of the whole run.
+    # Facts about the whole run.
 
     def set_meta(self, **values: Any) -> None:
         """Store JSON values by name."""
@@ -62,13 +62,13 @@ class Ledger(Database):
         """Everything that ``set_meta`` stored."""
         return dict(self._read(lambda name, text: (name, load_plain(text)), "SELECT name, value FROM meta"))
 
-    # Whose run it is.
+    # Ownership.
 
     def take_over(self, may: Callable[[dict[str, Any] | None], bool], **values: Any) -> dict[str, Any] | None:
         """Begin a session: count it and store ``values``, the new ``owner`` among them, as ``set_meta`` does.
 
-        ``may`` is told the last owner (None if it let go in order); where it says no, nothing is
-        changed and that owner is returned. Of two processes that try at once one gets the run.
+        ``may`` is called with the last owner (None if that one ended normally). If it returns False, nothing
+        is changed and the last owner is returned. If two processes try at once, one gets the run.
         """
         with self._transaction():
             meta = self.meta()
@@ -79,9 +79,9 @@ class Ledger(Database):
         return None
 
     def check_session(self, session: int | None) -> None:
-        """Raise Superseded if a later session than this one has begun; None never was one.
+        """Raise Superseded if a later session than this one has begun; does nothing for None.
 
-        A file that lost its end may tell of an earlier one: that is damage, and no successor.
+        A truncated file may have an earlier session. That is damage, and not a successor.
         """
         if session is not None and self.meta().get("session", 0) > session:
             raise Superseded(f"{self.path}: a later session has begun")
@@ -89,7 +89,7 @@ class Ledger(Database):
     # Cells.
 
     def register(self, registrations: Iterable[Registration]) -> None:
-        """Add cells; one that is there already is left as it is."""
+        """Add cells. Cells that are already registered are not changed."""
         rows = [(entry.key, dump(entry)) for entry in registrations]
         with self._transaction() as db:
             insert(db, "INSERT OR IGNORE INTO cells (key, registration)", rows)
@@ -104,7 +104,7 @@ class Ledger(Database):
         return bool(self._rows("SELECT 1 FROM cells WHERE key = ?", key))
 
     def result(self, key: str) -> Result | None:
-        """The result of one cell, if it has one."""
+        """The result of one cell, or None."""
         found = self._read(partial(load, Result), "SELECT result FROM results WHERE key = ?", key)
         return found[0] if found else None
 
@@ -117,13 +117,13 @@ class Ledger(Database):
     # Attempts.
 
     def record(self, *, submitted: Iterable[Attempt] = (), intended: Iterable[Attempt] = ()) -> None:
-        """Note attempts that were submitted and others that are about to be, in one transaction."""
+        """Record attempts that were submitted and others that are about to be, in one transaction."""
         handles = [(a.token, a.submitted, dump(a.handle) if a.handle else None) for a in submitted]
         new = list(intended)
         intents = [(a.token, a.key, a.number, a.intended) for a in new]
         specs = [(a.token, dump(a.spec)) for a in new if a.spec is not None]
         with self._transaction() as db:
-            # A poll may have brought a more complete handle by now.
+            # A poll may have recorded a more complete handle by now.
             insert(
                 db,
                 "INSERT INTO submissions (token, submitted, handle)",
@@ -135,16 +135,16 @@ class Ledger(Database):
             insert(db, "INSERT OR IGNORE INTO specs", specs)
 
     def forget(self, tokens: Iterable[str]) -> None:
-        """Take back intents that were not acted on."""
+        """Delete intents that were not acted on."""
         with self._transaction() as db:
             for token in tokens:
                 db.execute("DELETE FROM attempts WHERE token = ?", (token,))
                 db.execute("DELETE FROM specs WHERE token = ?", (token,))
 
     def act(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
-        """Note what this run is about to do to jobs. The first action on a job stays.
+        """Record the action that this run is about to take on jobs. The first action on a job is kept.
 
-        Raises Superseded, and notes nothing, if ``session`` is given and is not the last one.
+        Raises Superseded, and records nothing, if ``session`` is given and is not the last one.
         """
         text = dump(action)
         with self._transaction() as db:
@@ -152,7 +152,7 @@ class Ledger(Database):
             insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
 
     def actions(self, tokens: Iterable[str]) -> dict[str, OwnAction]:
-        """What this run has done to some jobs, from whichever process, by token."""
+        """The actions that any process of this run has taken on some jobs, by token."""
         found: dict[str, OwnAction] = {}
         for piece in pieces(list(tokens)):
             sql = f"SELECT token, action FROM actions WHERE token IN ({', '.join('?' * len(piece))})"
@@ -167,7 +167,7 @@ class Ledger(Database):
         ended: Iterable[tuple[str, Outcome]] = (),
         results: Iterable[Result] = (),
     ) -> None:
-        """Note one poll round in one transaction: what changed, what ended, and which cells are done."""
+        """Record one poll round in one transaction: changes, ends, and finished cells."""
         seen, handles, history = [], [], []
         for token, observation, handle in changed:
             text = dump(observation)
@@ -175,7 +175,7 @@ class Ledger(Database):
             if handle is not None:
                 handles.append((token, dump(handle)))
             if observation.phase is not Phase.ENDED:
-                # An end is never replaced; what came before it is.
+                # An end is never replaced; earlier observations are.
                 history.append((token, at, text))
         outcomes = {id(outcome): (token, dump(outcome)) for token, outcome in ended}
         done = []
@@ -200,12 +200,12 @@ class Ledger(Database):
         return self._read(_attempt, f"{_ATTEMPTS} {where} ORDER BY key, number")
 
     def last_attempt(self, key: str) -> Attempt | None:
-        """The last attempt of one cell, if it has one."""
+        """The last attempt of one cell, or None."""
         found = self._read(_attempt, f"{_ATTEMPTS} WHERE key = ? ORDER BY number DESC LIMIT 1", key)
         return found[0] if found else None
 
     def history(self, token: str) -> list[tuple[float, Observation]]:
-        """What was seen of an attempt before its end, and when (seconds since the epoch)."""
+        """The observations of an attempt before its end, with their times in seconds since the epoch."""
         sql = "SELECT at, observation FROM history WHERE token = ? ORDER BY at"
         return self._read(lambda at, text: (at, load(Observation, text)), sql, token)
 
@@ -221,20 +221,20 @@ class Ledger(Database):
         sql = "SELECT key, phase, outcome, data FROM reports ORDER BY id"
         return self._read(lambda *row: (*row[:3], load_plain(row[3])), sql)
 
-    # What other processes of the session want of the one that owns the run.
+    # Requests of the session's other processes to the one that owns the run.
 
     def wish_end(self, key: str, why: str) -> None:
-        """Ask the owner to end a cell's job."""
+        """Ask the owner to cancel a cell's job."""
         with self._transaction() as db:
             insert(db, "INSERT INTO wishes (key, why)", [(key, why)])
 
     def wishes(self, after: int = 0) -> list[tuple[int, str, str]]:
-        """Number, key and why of each wish with a number above ``after``."""
+        """Number, key and reason of each cancel request with a number above ``after``."""
         return [
             (number, key, why) for number, key, why in self._rows("SELECT * FROM wishes WHERE id > ?", after)
         ]
 
-    # For reports, which pass JSON text on without taking it apart.
+    # For reports, which copy JSON text without parsing it.
 
     def cell_texts(self) -> Iterator[tuple[str, str, str | None, str | None]]:
         """Every cell in the order of registration: key, registration, verdict, result."""
@@ -252,7 +252,7 @@ class Ledger(Database):
 
 
 class AttemptTexts(NamedTuple):
-    """A row of ``attempts`` as it is stored: numbers, and JSON text."""
+    """A row of ``attempts`` as stored: numbers, and JSON text."""
 
     token: str
     key: str

@@ -1,4 +1,4 @@
-"""The ledger's tables, version by version: a file of an older version gets the steps that it lacks."""
+"""The ledger's tables by version. A file of an older version is upgraded by the missing steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 APPLICATION_ID = 0x434A4C31
 """Marks a SQLite file as a ledger (``CJL1``)."""
 
-# One table a fact: facts are only ever added or replaced, many at a time, by the same statement.
+# One table per kind of fact: facts are only added or replaced, many at a time, with the same statement.
 _STEPS = (
     """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -27,23 +27,24 @@ _STEPS = (
     CREATE TABLE specs (token TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE wishes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, why TEXT NOT NULL);
     """,
-    # An expectation of any reason has a word of its own.
+    # An expectation of any reason has its own keyword.
     """
     UPDATE cells SET registration = json_set(registration, '$.cell.expect.reasons', json('["any"]'))
     WHERE json_type(registration, '$.cell.expect.reasons') = 'null';
     """,
 )
-"""Statements that make version 1 of nothing, version 2 of version 1, and so on. Released steps never change."""
+"""Statements that create version 1, upgrade version 1 to version 2, and so on. Released steps never
+change."""
 
 SCHEMA_VERSION = len(_STEPS)
 
 
 class NotOurs(Exception):
-    """The file is no ledger, or one that only a newer version understands; says which."""
+    """The file is not a ledger, or needs a newer version. The message says which."""
 
 
 def check(db: sqlite3.Connection) -> int:
-    """The version of a file, 0 for an empty one; nothing is written. Raises NotOurs, sqlite3.Error."""
+    """The version of a file; 0 for an empty file. Writes nothing. Raises NotOurs, sqlite3.Error."""
     (found,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -55,8 +56,8 @@ def check(db: sqlite3.Connection) -> int:
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring a file up to SCHEMA_VERSION, inside the caller's transaction. Raises NotOurs, sqlite3.Error."""
-    # Looked at again: another process may have done it while this one waited for its turn.
+    """Upgrade a file to SCHEMA_VERSION, in the caller's transaction. Raises NotOurs, sqlite3.Error."""
+    # Check again: another process may have upgraded it while this one waited for the lock.
     version = check(db)
     for step in _STEPS[version:]:
         for statement in step.split(";"):

@@ -1,4 +1,4 @@
-"""The runs of a project."""
+"""The folders of a project's runs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LATEST = "latest"
 
 
 def new_run_id() -> str:
-    """A run id: the time in UTC, to a 256th of a second, so that they sort, and a few random digits."""
+    """A run id: the UTC time to 1/256 s, so that ids sort by time, and a few random digits."""
     now = time.time()
     second = time.strftime("%Y%m%dt%H%M%S", time.gmtime(now))
     return f"{second}-{int(now % 1.0 * 256):02x}{os.urandom(2).hex()}"
 
 
 class NoSuchRun(ValueError):
-    """There is no such run, or more than one; the message is one line."""
+    """There is no such run, or more than one. The message is one line."""
 
 
 def all_runs(runs_dir: Path) -> list[Path]:
-    """The folders of all runs, the oldest first. Raises NoSuchRun for a place that cannot be read."""
+    """The folders of all runs, oldest first. Raises NoSuchRun if ``runs_dir`` cannot be read."""
     try:
         names = sorted(os.listdir(runs_dir))
     except FileNotFoundError:
@@ -44,13 +44,13 @@ def _is_run(folder: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        # It may be one: reading it gives the reason why that fails.
+        # It may be a run; reading it later reports why that fails.
         return True
     return True
 
 
 def latest_first(runs_dir: Path) -> Iterator[Path]:
-    """Where to look for the latest run, in this order: unreadable runs count, those without cells do not.
+    """Candidates for the latest run, in order. Unreadable runs are included, runs without cells are not.
 
     Raises NoSuchRun.
     """
@@ -67,10 +67,10 @@ def latest_first(runs_dir: Path) -> Iterator[Path]:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a run certainly has no cell: its session ended, or was interrupted, before there were any."""
+    """Whether a run certainly has no cells: its session ended or was interrupted before adding any."""
     import sqlite3
 
-    # SQLite writes beside a file even to read it.
+    # SQLite creates files beside a database even when it only reads.
     if not is_trusted(folder / LEDGER):
         return False
     try:
@@ -83,7 +83,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def find_run(runs_dir: Path, name: str = LATEST) -> Path:
-    """The folder of a run, by its id, a unique beginning of it, or ``latest``. Raises NoSuchRun."""
+    """The folder of a run, given its id, a unique prefix of the id, or ``latest``. Raises NoSuchRun."""
     latest = next(latest_first(runs_dir))
     if name == LATEST:
         return latest

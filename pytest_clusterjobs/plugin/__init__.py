@@ -1,1 +1,1 @@
-"""All that knows pytest: the hooks that it calls, options, items, and how a session runs them."""
+"""Everything that depends on pytest: hook implementations, options, items, and how a session runs them."""

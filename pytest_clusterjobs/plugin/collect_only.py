@@ -1,4 +1,4 @@
-"""Sessions that run nothing of what they have collected."""
+"""Sessions that collect but run nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ AFTER_ERRORS = f"{NOT_RUN}nothing is submitted after errors in collection; --con
 
 
 def is_for_show(session: pytest.Session) -> bool:
-    """Whether nothing is submitted. pytest runs no items then, but a worker of xdist does after errors in collection."""
+    """Whether nothing is submitted.
+
+    pytest itself runs no items then, but an xdist worker still does after collection errors.
+    """
     option = session.config.option
     if option.collectonly or getattr(option, "setuponly", False):
         return True

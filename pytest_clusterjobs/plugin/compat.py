@@ -1,4 +1,4 @@
-"""Every private name of pytest and of other plugins that the plugin uses, and why; ``api/project.py`` has one more."""
+"""All private names of pytest and other plugins in use, and why; ``api/project.py`` has one more."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .marks import names_of
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What an item's skip, skipif and xfail marks come to now."""
+    """The current result of an item's skip, skipif and xfail marks."""
 
     left_out: tuple[Literal["skip", "xfail"], str] | None = None
     """The mark that keeps the item from running, and its reason."""
     xfail: Xfail | None = None
     """The xfail mark in force on an item that runs."""
     raises: Any = None
-    """What that mark expects, as it says so itself."""
+    """That mark's own ``raises`` argument."""
     trouble: bool = False
     """Whether a condition cannot be evaluated; the item's own setup reports it."""
 
@@ -40,8 +40,9 @@ class Marked:
 def marked(item: pytest.Item) -> Marked:
     """Evaluate an item's skip, skipif and xfail marks.
 
-    pytest evaluates the marks in the item's own setup; submission has to know before. Without the
-    private helpers, any such mark counts: a job is then not submitted ahead, never submitted wrongly.
+    pytest evaluates the marks in the item's setup, but submission needs them earlier. Without the private
+    helpers any such mark counts: the job is then not submitted ahead of its item, rather than submitted
+    wrongly.
     """
     if not any(item.get_closest_marker(name) for name in JUDGING):
         return Marked()
@@ -53,7 +54,7 @@ def marked(item: pytest.Item) -> Marked:
     try:
         skipped, found = evaluate_skip_marks(item), evaluate_xfail_marks(item)
     except (pytest.fail.Exception, TypeError):
-        # A mark that cannot be evaluated is this item's error, which its own setup reports.
+        # A mark that cannot be evaluated is an error of this item, which its setup reports.
         return Marked(trouble=True)
     if skipped is not None:
         return Marked(left_out=("skip", skipped.reason))
@@ -76,31 +77,31 @@ _LOADED_AS = {
 
 
 def has_plugin(config: pytest.Config, name: str) -> bool:
-    """Whether another plugin is at work, by the name of its entry point, however it was loaded."""
+    """Whether another plugin is active, given the name of its entry point, however it was loaded."""
     manager = config.pluginmanager
     return manager.hasplugin(name) or manager.hasplugin(_LOADED_AS[name])
 
 
 def keep_from_rerunning(item: pytest.Item) -> None:
-    """Tell pytest-rerunfailures and pytest-retry that this item is run once, whatever option or mark says.
+    """Make pytest-rerunfailures and pytest-retry run this item once, whatever the options and marks are.
 
-    They run an item again at once, and would be shown the end of the same job each time: a job's second
-    chance is another job, which the engine submits (see ``reruns_of``). The closest mark wins over the option.
+    They rerun an item immediately, and would get the end of the same job each time. A rerun of a cell needs
+    another job, which the engine submits (see ``reruns_of``). The closest mark overrides the option.
     """
     if has_plugin(item.config, "rerunfailures") or has_plugin(item.config, "pytest-retry"):
         item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
 
 _FILTERS = frozenset({"only_rerun", "rerun_except", "condition", "only_on", "exclude"})
-"""What ``flaky`` marks say of exceptions."""
+"""Arguments of ``flaky`` marks that are conditions or exception filters."""
 
 
 def reruns_of(item: pytest.Item, own: Collection[str]) -> int:
-    """How often a ``flaky`` mark of pytest-rerunfailures or pytest-retry wants this item run again.
+    """How often a ``flaky`` mark of pytest-rerunfailures or pytest-retry asks to rerun this item.
 
-    The mark has to be the item's own: ``--reruns`` and ``--retries`` are said of tests that cost nothing;
-    ``own`` are the names of the marks that are, as the latter adds one to each item. Marks with a condition
-    or with filters on exceptions count as none, since they are about what a test raises.
+    Only the item's own marks count: ``--reruns`` and ``--retries`` are meant for tests that are cheap to
+    rerun. ``own`` names the item's own marks, because pytest-retry adds one to every item. Marks with a
+    condition or with exception filters are ignored, since they depend on what a test raises.
     """
     mark = item.get_closest_marker("flaky")
     if mark is None or _FILTERS & mark.kwargs.keys():
@@ -119,7 +120,7 @@ def reruns_of(item: pytest.Item, own: Collection[str]) -> int:
 def timeout_of(item: pytest.Item) -> float | None:
     """pytest-timeout's effective limit for this item in seconds: marker, option, environment or ini.
 
-    Read when the job is submitted, because the plugin's own hooks come only when it is over.
+    Read when the job is submitted, because pytest-timeout's own hooks run only after the job has ended.
     """
     if has_plugin(item.config, "timeout"):
         try:
@@ -141,7 +142,7 @@ _SCOPES = ("function", "class", "module", "package", "session")
 
 
 def fixture_mistakes(info: Any) -> Iterator[str]:
-    """What is wrong with the fixtures of an item that nothing parametrizes, by what pytest has worked out for it."""
+    """Errors in the fixtures of an item that nothing parametrizes, from pytest's fixture closure for it."""
     known = info.name2fixturedefs
     for name in info.names_closure:
         if name in known:
@@ -156,7 +157,10 @@ def fixture_mistakes(info: Any) -> Iterator[str]:
 
 
 def _mistakes_below(known: Any, chain: tuple[str, ...], seen: set[tuple[str, int]]) -> Iterator[str]:
-    """The same of what the last fixture of ``chain`` asks for; one that asks for its own name gets the one it overrides."""
+    """The same for what the last fixture of ``chain`` requests.
+
+    A fixture that requests its own name gets the one that it overrides.
+    """
     name, times = chain[-1], chain.count(chain[-1])
     if (name, times) in seen:
         return
@@ -178,7 +182,7 @@ def _mistakes_below(known: Any, chain: tuple[str, ...], seen: set[tuple[str, int
 
 
 def notice_session_timeout(session: pytest.Session) -> None:
-    """Let pytest-timeout's ``--session-timeout`` act while jobs are waited for; it looks only after an item."""
+    """Apply pytest-timeout's ``--session-timeout`` while waiting for jobs; it checks only after each item."""
     if not has_plugin(session.config, "timeout"):
         return
     try:
@@ -192,9 +196,9 @@ def notice_session_timeout(session: pytest.Session) -> None:
 
 
 def configuration_in(folder: Path) -> Path | None:
-    """The file that has a folder's own configuration of pytest: with arguments in there alone, rootdir is the folder.
+    """The file with a folder's own pytest configuration, which makes it rootdir if all arguments are inside.
 
-    Without the private name there is none, and a matrix is taken for one of the session's project.
+    Without the private name the result is None, and a matrix is assumed to belong to the session's project.
     """
     try:
         from _pytest.config.findpaths import locate_config
@@ -205,7 +209,7 @@ def configuration_in(folder: Path) -> Path | None:
 
 
 def inapplicable(config: pytest.Config) -> list[str]:
-    """What other plugins' options ask for and cells cannot give, a line each."""
+    """Options of other plugins that cells cannot support, one line each."""
     count = getattr(config.option, "count", 1)
     if has_plugin(config, "repeat") and isinstance(count, int) and count > 1:
         return [
@@ -215,9 +219,9 @@ def inapplicable(config: pytest.Config) -> list[str]:
 
 
 def stop_naming_files(config: pytest.Config) -> None:
-    """Keep the terminal from starting a new line with the file's name at each switch of files.
+    """Keep the terminal from starting a new line with the file's name whenever the file changes.
 
-    In completion order that would be a line per dot.
+    In completion order that would be one line per dot.
     """
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not reporter.verbosity > 0:
@@ -226,19 +230,19 @@ def stop_naming_files(config: pytest.Config) -> None:
 
 
 def terminal_of(config: pytest.Config) -> tuple[Any, Any]:
-    """The writer of pytest's reporter, and the stream that it writes to.
+    """The writer of pytest's terminal reporter, and the stream that it writes to.
 
-    Without the private name the stream is taken to be stdout, as it is unless a plugin has another one made.
+    Without the private name the stream is assumed to be stdout, as it is unless a plugin replaces it.
     """
     writer: Any = config.get_terminal_writer()
     return writer, getattr(writer, "_file", sys.stdout)
 
 
 def set_suite_time(config: pytest.Config, started: float, ended: float | None) -> None:
-    """Date pytest's JUnit XML to a run of the past: seconds since the epoch.
+    """Set the times in pytest's JUnit XML to those of an earlier run, in seconds since the epoch.
 
-    The writer takes the time at which its session starts. Without the private names the file has the
-    time of its rebuilding, and the cases have theirs all the same.
+    The writer uses the time at which its session starts. Without the private names the file has the
+    time at which it was rebuilt; the test cases still have their own times.
     """
     try:
         from _pytest.junitxml import xml_key

@@ -1,4 +1,4 @@
-"""The order in which cells are reported: as their jobs end."""
+"""Completion order: cells are reported as their jobs end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .compat import has_plugin
 from .compat import notice_session_timeout
 
 _ORDERED = frozenset({"dependency", "depends", "incremental", "order"})
-"""Marks by which what becomes of a test depends on tests before it: pytest-dependency's, pytest-depends',
-that of the recipe in pytest's own docs, pytest-order's."""
+"""Marks that make a test's result depend on earlier tests: those of pytest-dependency, pytest-depends,
+the recipe in pytest's own docs, and pytest-order."""
 
 _ORDERING = frozenset({"run", "first", "second", "last", "second_to_last"})
-"""Those of pytest-ordering, which are anybody's words where it is not installed."""
+"""The marks of pytest-ordering. Their names are so common that they count only if it is installed."""
 
 
 def why_file_order(session: pytest.Session) -> str | None:
-    """What in this session needs its items in their order; None if nothing does."""
+    """Why this session's items must run in file order; None if they need not."""
     config = session.config
     if has_plugin(config, "dependency") and config.getini("automark_dependency"):
         return "the ini option automark_dependency"
@@ -30,13 +30,13 @@ def why_file_order(session: pytest.Session) -> str | None:
 
 
 def is_over(session: pytest.Session) -> bool:
-    """Whether something has asked for the session's end, to be looked at while jobs are waited for."""
+    """Whether the session has been asked to end; checked while waiting for jobs."""
     notice_session_timeout(session)
     return bool(session.shouldfail or session.shouldstop)
 
 
 def raise_if_over(session: pytest.Session) -> None:
-    """Raise what pytest's own loop raises between two items."""
+    """Raise what pytest's own loop would raise between two items."""
     if is_over(session):
         raise (
             session.Failed(session.shouldfail)
@@ -46,7 +46,7 @@ def raise_if_over(session: pytest.Session) -> None:
 
 
 class PendingItems:
-    """Items that are still to be reported, by the collector they belong to."""
+    """Items that are still to be reported, by the collector that they belong to."""
 
     def __init__(self, items: Sequence[pytest.Item]) -> None:
         self._by_parent: dict[pytest.Collector, Counter[pytest.Item]] = {}
@@ -63,7 +63,7 @@ class PendingItems:
             yield from items.elements()
 
     def remove(self, item: pytest.Item) -> None:
-        """Take out the item that is reported now."""
+        """Remove the item that is now being reported."""
         assert isinstance(item.parent, pytest.Collector)
         siblings = self._by_parent[item.parent]
         siblings[item] -= 1
@@ -73,10 +73,10 @@ class PendingItems:
             del self._by_parent[item.parent]
 
     def next_after(self, item: pytest.Item) -> pytest.Item | None:
-        """What to tell pytest comes next, when nobody knows yet which item ends next.
+        """The item to pass to pytest as the next one, while it is not known which job ends next.
 
-        pytest tears fixtures down to the collectors that the next item shares with this one. The
-        item that shares fewest is right for whatever comes: nothing is kept that it would not allow.
+        pytest tears down fixtures up to the collectors that the next item shares with this one. The item that
+        shares fewest is correct whichever item follows: no fixture is kept that it would not allow.
         """
         here = item.parent
         assert isinstance(here, pytest.Collector)

@@ -1,4 +1,4 @@
-"""What the fixture ``clusterjobs`` gives a Python test."""
+"""The object that the fixture ``clusterjobs`` gives to a Python test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOBS_KEY = pytest.StashKey[Jobs]()
 
 
 def jobs_of(request: pytest.FixtureRequest) -> Jobs:
-    """What the requesting test submits jobs with; they are told apart by its node id."""
+    """The ``Jobs`` of the requesting test. Its node id identifies its jobs."""
     config = request.config
     if getattr(config.option, "setuponly", False):
         pytest.skip("--setup-only submits nothing")
@@ -47,11 +47,11 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
 
 
 class Expectations:
-    """Has a test fail of whose jobs an expectation is unmet."""
+    """Fails a test if the expectation of one of its jobs is unmet."""
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Hold the jobs of a test that has passed so far against what it expects of them."""
+        """Check the jobs of a test that has passed so far against their expectations."""
         yield
         jobs = item.stash.get(JOBS_KEY, None)
         if jobs is not None:

@@ -1,4 +1,4 @@
-"""Commands for people to paste: started where this session was, they mean the same project, plugins and settings."""
+"""Commands to paste: run in this session's directory, they use the same project, plugins and settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 RERUN = "clusterjobs_rerun"
-"""What xdist's workers are told ``run_again`` by."""
+"""The key under which xdist workers receive ``run_again``."""
 
 _MODES = {
     "--cluster-launch": "",
@@ -26,7 +26,7 @@ _MODES = {
     "-n": "=",
     "--numprocesses": "=",
 }
-"""What a check and a resume say in their own way, and whether a value follows: no, maybe (``?``), always (``=``)."""
+"""Options that a check or resume replaces, and whether a value follows: no, maybe (``?``), always (``=``)."""
 
 _AROUND = {
     "-c": "=",
@@ -40,19 +40,19 @@ _AROUND = {
     "--cluster-backend": "=",
     "--cluster-dir": "=",
 }
-"""What says which project, plugins and settings are meant, whatever is selected."""
+"""Options that determine the project, plugins and settings, whatever is selected."""
 
 
 def go_on(config: pytest.Config, mode: str) -> str:
     """The command of this session with ``mode``, such as ``--cluster-check=RUN``, in place of its own."""
-    # Also where the ini file has -n: a check and a resume do not go with it.
+    # Also if the ini file has -n, which cannot be combined with a check or a resume.
     alone = ["-n0"] if getattr(config.option, "numprocesses", None) else []
     kept = (token for name, token in _named(_arguments(config), {**_AROUND, **_MODES}) if name not in _MODES)
     return shlex.join([*program("pytest", "pytest"), mode, *alone, *kept])
 
 
 def run_again(config: pytest.Config) -> str:
-    """The beginning of a command that runs something of this session again, wherever its report is read."""
+    """The beginning of a command that reruns a part of this session, wherever its report is read."""
     kept = (token for name, token in _named(_arguments(config), _AROUND) if name in _AROUND)
     return shlex.join(["pytest", *kept])
 
@@ -62,7 +62,7 @@ def _arguments(config: pytest.Config) -> list[str]:
 
 
 def _named(arguments: Iterable[str], options: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Each word of a command line, with the option of ``options`` that it belongs to, or nothing."""
+    """Each argument of a command line, with the option of ``options`` that it belongs to, or ``""``."""
     open_for, follows = "", ""
     for word in arguments:
         if follows == "=" or (follows == "?" and not word.startswith("-")):
@@ -80,7 +80,7 @@ def _option(word: str, options: Collection[str]) -> str:
 
 
 def program(name: str, module: str) -> list[str]:
-    """How this program was started, as briefly as it means the same in this shell."""
+    """The shortest command that starts the same program in this shell."""
     started = sys.argv[0]
     if Path(started).name == name:
         return [name if _is_found(name, started) else started]
@@ -89,7 +89,7 @@ def program(name: str, module: str) -> list[str]:
 
 
 def _is_found(name: str, path: str) -> bool:
-    """Whether a shell that is told ``name`` runs ``path``."""
-    # Not resolved: the python of a virtual environment is a link to one that knows less.
+    """Whether a shell runs ``path`` for the command ``name``."""
+    # Not resolved: the python of a virtual environment is a link to one without its packages.
     found = shutil.which(name)
     return found is not None and os.path.abspath(found) == os.path.abspath(path)

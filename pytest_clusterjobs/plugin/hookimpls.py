@@ -1,4 +1,4 @@
-"""The pytest plugin: wiring only, and nothing heavy until a matrix is collected."""
+"""The pytest plugin: wiring only. Nothing heavy is imported until a matrix is collected."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OF_RUNS = (
     "pytest_clusterjobs.plugin.single_process",
     "pytest_clusterjobs.plugin.xdist_worker",
 )
-"""Modules that between them import whatever a run does."""
+"""Modules that together import everything that a run needs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,14 +49,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Offer hooks to users."""
+    """Declare the hooks for users."""
     from . import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the ``timeout`` mark where pytest-timeout does not, and refuse settings that can mean nothing."""
+    """Declare the ``timeout`` mark if pytest-timeout does not, and reject meaningless settings."""
     refuse_folder_apart(config)
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
@@ -68,9 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_plugin_registered(plugin_name: str) -> None:
-    """Import all that runs matrices before pytester does: it has Python forget what an inner run imported.
+    """Import everything that runs matrices before pytester, which removes modules that an inner run imports.
 
-    C extensions, and packages of which a part stays, do not survive being imported again.
+    C extensions, and packages of which only a part is removed, cannot be imported again.
     """
     if plugin_name == "pytester":
         for module in _OF_RUNS:
@@ -79,7 +79,7 @@ def pytest_plugin_registered(plugin_name: str) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """In a check or a resume, the run decides which cells there are."""
+    """In a check or a resume, the run determines which cells there are."""
     option = session.config.option
     if option.cluster_check is not None or option.cluster_resume is not None:
         from .launched_collection import LaunchedCollection
@@ -91,7 +91,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect YAML files that are matrices, and keep those that nothing collects."""
+    """Collect YAML files that are matrices, and remember those that nothing collects."""
     others = yield
     if file_path.suffix.lower() not in SUFFIXES:
         return others
@@ -118,7 +118,7 @@ def pytest_collect_file(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """See to links in the folders where matrices are looked for."""
+    """Handle links in the folders that are searched for matrices."""
     report = yield
     if isinstance(collector, pytest.Directory) and report.passed and _may_look_into(collector):
         from .uncollected import put_right
@@ -128,7 +128,7 @@ def pytest_make_collect_report(
 
 
 def _may_look_into(folder: pytest.Directory) -> bool:
-    """What most folders are told by, without an import: whether a matrix may be in there."""
+    """Whether a folder may contain a matrix: a cheap test, without imports, that rules out most folders."""
     return _has_own_patterns(folder.config) or DEFAULT_FOLDER in folder.path.parts
 
 
@@ -145,7 +145,10 @@ def _finding(session: pytest.Session) -> Finding:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
-    """Say which matrices are not collected. Cells that the project's own patterns stand for are errors if absent."""
+    """Report the matrices that are not collected.
+
+    It is an error if one of the project's own patterns has none.
+    """
     if not _has_own_patterns(config) and _FINDING not in session.stash:
         return
     from .uncollected import unmatched
@@ -154,7 +157,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     finding = _finding(session)
     warn_of_files(finding, config)
     if _has_own_patterns(config) and not config.pluginmanager.hasplugin(_CHECKING):
-        # Also where there are none: what remembers failures, as pytest's cache does, forgets earlier ones by that.
+        # Also without any: plugins that remember failures, such as pytest's cache, then forget earlier ones.
         mistakes = "\n".join(unmatched(finding, session)) or None
         report = pytest.CollectReport(MATRICES, "failed" if mistakes else "passed", mistakes, [])
         session.ihook.pytest_collectreport(report=report)
@@ -174,7 +177,7 @@ def clusterjobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Add what runs jobs, if there are any; before xdist tells its controller of the collection."""
+    """Register the plugin that runs jobs, if any, before xdist reports the collection to its controller."""
     config = session.config
     by_hand = uses_jobs(session)
     manager = config.pluginmanager
@@ -204,14 +207,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run cells as their jobs end. A conftest's loop is asked before this one, which is registered earlier."""
+    """Run cells as their jobs end. A conftest's loop precedes this one, which is registered earlier."""
     loop: CompletionLoop | None = session.config.pluginmanager.get_plugin("clusterjobs-loop")
     return None if loop is None else loop.run(session)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell an xdist worker where the run will be."""
+    """Pass the location of the run to an xdist worker."""
     from .hints import RERUN
     from .hints import run_again
     from .xdist_controller import XdistController

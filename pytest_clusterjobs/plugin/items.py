@@ -1,4 +1,4 @@
-"""From a matrix file to pytest items."""
+"""Turns a matrix file into pytest items."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 
 class MatrixWarning(pytest.PytestWarning):
-    """Something in a matrix that works, but probably not as meant."""
+    """A matrix contains something that works, but probably not as intended."""
 
 
 class Checks(Protocol):
-    """What an item asks of the session that runs it."""
+    """What an item needs from the session that runs it."""
 
     def check_expectation(self, item: CellItem) -> None:
         """Raise if the expectation is unmet."""
@@ -53,19 +53,19 @@ SESSION_KEY = pytest.StashKey[Checks]()
 
 
 class MatrixFile(pytest.Module):
-    """One matrix. A Module, so that fixtures of every scope find their node."""
+    """One matrix. It is a Module so that fixtures of every scope find their node."""
 
     refusal: str | None = None
     """Why its cells cannot run in this session."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # What conftest files ask of ``request.module`` and ``item.module``; there is nothing to import.
+        # For conftest files that use ``request.module`` or ``item.module``; there is nothing to import.
         self.obj = ModuleType(self.path.stem)
         self.obj.__file__ = str(self.path)
 
     def collect(self) -> Iterator[CellItem]:
-        """Load the file; cells that ask for the same fixtures share what pytest works out for them."""
+        """Load the file. Cells that request the same fixtures share pytest's fixture information."""
         if self.refusal is not None:
             raise pytest.UsageError(self.refusal)
         shared: dict[tuple[str, ...], tuple[Callable[[], None], Any]] = {}
@@ -85,24 +85,24 @@ class MatrixFile(pytest.Module):
                 shared[fixtures] = (function, item._fixtureinfo)
                 mistakes += self._mistakes(item)
             yield item
-        # The run of a check or a resume has spent its jobs already.
+        # In a check or a resume the jobs have already been submitted.
         if mistakes and LAUNCHED_KEY not in self.config.stash:
             raise MatrixErrors(mistakes)
 
     def _mistakes(self, item: CellItem) -> Iterator[Problem]:
-        """Fixtures that the item's setup would fail for, which comes when its job has ended."""
+        """Fixture errors that would otherwise appear in the item's setup, after its job has ended."""
         for mistake in fixture_mistakes(item._fixtureinfo):
             yield Problem(self.nodeid, item.cell.line, 1, f"{item.cell.id}: {mistake}")
 
     def _found(self) -> Iterator[LaunchedCell]:
-        """The cells: the file's, or in the check or resume of a run first of all the run's."""
+        """The cells of the file; in a check or resume those of the run come first."""
         launched = self.config.stash.get(LAUNCHED_KEY, None)
         if launched is None:
             return (LaunchedCell(cell, cell) for cell in self._todays(None))
         return launched.cells_of(self.path, self.nodeid, lambda: self._todays(launched.backend))
 
     def _todays(self, backend: str | None) -> list[Cell]:
-        """What the file says; on ``backend`` unless the command line names one."""
+        """The cells in the file now, on ``backend`` unless the command line names one."""
         settings = settings_of(self.config)
         matrix = load_matrix(
             self.path,
@@ -117,7 +117,7 @@ class MatrixFile(pytest.Module):
         return cells
 
     def _modified(self, cells: Sequence[Cell]) -> list[Cell]:
-        """The cells after the user's hooks. Raises pytest.UsageError for what cannot be a cell."""
+        """The cells after the user's hooks. Raises pytest.UsageError for an invalid cell."""
         hook = self.ihook.pytest_clusterjobs_modify_cells
         changed = list(cells)
         hook(config=self.config, path=self.path, cells=changed)
@@ -138,7 +138,7 @@ class MatrixFile(pytest.Module):
         return changed
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A matrix's mistakes are the author's, settings the user's: no trace."""
+        """Show errors in a matrix or in settings without a traceback."""
         if isinstance(excinfo.value, MatrixErrors | MatrixWarning | pytest.UsageError):
             return str(excinfo.value)
         if not self.config.option.fulltrace:
@@ -147,14 +147,14 @@ class MatrixFile(pytest.Module):
 
 
 def _of_hook(traceback: Any) -> Any:
-    """The part that is a user's hook's own, as a module's begins with the module; all of it without a hook."""
+    """The part of a traceback inside a user's hook, as pytest cuts a module's; all of it without a hook."""
     caller = Path(pluggy.__file__).parent
     calls = [place for place, entry in enumerate(traceback) if caller in Path(entry.path).parents]
     return traceback[calls[-1] + 1 :] or traceback if calls else traceback
 
 
 def _function_using(fixtures: tuple[str, ...]) -> Callable[[], None]:
-    """A function for cells to point at, marked so that pytest sets up these fixtures."""
+    """A function for cells to refer to, marked so that pytest sets up these fixtures."""
 
     def cell() -> None:
         """One cell of a matrix."""
@@ -163,17 +163,17 @@ def _function_using(fixtures: tuple[str, ...]) -> Callable[[], None]:
 
 
 class CellItem(pytest.Function):
-    """One cell. Its setup stands for submission and queue, its call for the run and the verdict."""
+    """One cell. Its setup stands for submission and queueing, its call for the run and the verdict."""
 
     cell: Cell
     will_run = False
-    """Set when its job is submitted or will be: no mark skips it."""
+    """Whether its job has been or will be submitted, because no mark skips it."""
     result: Result | None = None
     marked = Marked()
-    """What its marks came to when the loop began."""
+    """The result of its marks when the loop began."""
     _overruled: Sequence[pytest.Mark] = ()
     today: Cell | None
-    """What its file says today; None if the file has no such cell any more. Other than ``cell`` in a check."""
+    """The cell in its file now; None if the file no longer has it. May differ from ``cell`` in a check."""
 
     def __init__(self, *, cell: Cell, today: Cell | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -186,20 +186,20 @@ class CellItem(pytest.Function):
             self.add_marker(pytest.mark.skip(reason=unbroken(skip)))
 
     def judge_by(self, mark: pytest.MarkDecorator | None) -> None:
-        """Let this mark stand in for the skip, skipif and xfail marks that the item has now, its parents' too."""
+        """Replace the item's skip, skipif and xfail marks, including inherited ones, with this mark."""
         self._overruled = [each for each in self.iter_markers() if each.name in JUDGING]
         if mark is not None:
             self.add_marker(mark)
 
     def iter_markers_with_node(self, name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
-        """The marks in force: without those that others stand in for."""
+        """The marks in force, without those that have been replaced."""
         for node, mark in super().iter_markers_with_node(name):
             if not any(mark is each for each in self._overruled):
                 yield node, mark
 
     @property
     def key(self) -> str:
-        """The cell's key: the node id without what xdist's loadgroup appends."""
+        """The cell's key: the node id without the suffix of xdist's loadgroup."""
         assert self.parent is not None
         return f"{self.parent.nodeid}::{self.cell.id}"
 
@@ -210,7 +210,7 @@ class CellItem(pytest.Function):
         return f"{self.parent.nodeid}:{self.cell.line}"
 
     def setup(self) -> None:
-        """Set fixtures up, unless nothing was submitted: then there is nothing to report."""
+        """Set up fixtures, unless nothing was submitted: then there is nothing to report."""
         stash = self.config.stash
         if not getattr(self.config.option, "setuponly", False) and not (
             self.will_run and SESSION_KEY in stash
@@ -219,16 +219,16 @@ class CellItem(pytest.Function):
         super().setup()
 
     def runtest(self) -> None:
-        """Hold the outcome against the expectation."""
+        """Check the outcome against the expectation."""
         self.config.stash[SESSION_KEY].check_expectation(self)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the cell stands; the ``: `` keeps pytest -v from taking the id for a dotted name."""
+        """The cell's position. The ``: `` keeps pytest -v from treating the id as a dotted name."""
         return Path(legible(self.path)), self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
 
 
 def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
-    """The marks to select a cell by: today's, and those that it had when it was launched."""
+    """The marks for selecting a cell: today's, and those that it had when it was launched."""
     if today is None or today is cell:
         return list(cell.marks)
     then = [mark for mark in cell.marks if mark not in today.marks and mark.name not in JUDGING]

@@ -1,4 +1,4 @@
-"""JUnit XML from a ledger: pytest's own writer is shown the stored reports again."""
+"""JUnit XML from a ledger: the stored reports are replayed to pytest's own writer."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ StoredReport = tuple[str, str, str, dict[str, Any]]
 """Key, phase, outcome and the report."""
 
 _OF_A_WORKER = ("node", "worker_id", "item_index")
-"""What xdist puts on reports to tell workers apart; passed reports are stored without."""
+"""Attributes that xdist adds to reports to identify workers. Passed reports are stored without them."""
 
 
 class ReplayError(Exception):
-    """pytest did not take the reports; one line that says why."""
+    """pytest did not accept the reports. The message is one line with the reason."""
 
 
 def render_junit(ledger: Ledger, *, family: str | None = None) -> bytes:
-    """JUnit XML of the cells of a run, as its session would have it. Raises LedgerError, ReplayError.
+    """JUnit XML of the cells of a run, as its session would write it. Raises LedgerError, ReplayError.
 
-    ``family`` stands in for the project's ``junit_family``. A cell without reports gets one from its
-    result; a cell without either is skipped as not run.
+    ``family`` overrides the project's ``junit_family``. For a cell without reports one is made from its
+    result; a cell with neither is reported as skipped because it was not run.
     """
     meta = ledger.meta()
     junit = meta.get("junit") or {"prefix": None, "ini": {}}
@@ -56,7 +56,7 @@ def render_junit(ledger: Ledger, *, family: str | None = None) -> bytes:
     replay = _Replay(ledger, meta, with_properties=ini.get("junit_family") != "xunit2")
     with tempfile.TemporaryDirectory(prefix="clusterjobs-") as folder:
         draft = Path(folder, "report.xml")
-        # Nothing of the project's configuration takes part: what mattered was stored with the run.
+        # The project's configuration is not used: the relevant settings were stored with the run.
         arguments = ["-c", os.devnull, f"--rootdir={meta['rootdir']}", f"--junitxml={draft}", *options]
         try:
             _show(replay, [*arguments, "-p", "no:cacheprovider", "--noconftest"])
@@ -66,7 +66,7 @@ def render_junit(ledger: Ledger, *, family: str | None = None) -> bytes:
 
 
 def _show(replay: _Replay, arguments: list[str]) -> None:
-    """Let a pytest of its own show the reports to its writer. Raises OSError, ReplayError."""
+    """Replay the reports in a pytest session of their own. Raises OSError, ReplayError."""
     said = StringIO()
     with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
         code = pytest.main(arguments, plugins=[replay])
@@ -99,7 +99,7 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
 
 
 class _Replay:
-    """Stands in for collection and for the loop of tests."""
+    """Replaces collection and the test loop."""
 
     def __init__(self, ledger: Ledger, meta: Mapping[str, Any], *, with_properties: bool) -> None:
         self._ledger = ledger
@@ -110,14 +110,14 @@ class _Replay:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> bool:
-        """There is nothing to collect."""
+        """Collect nothing."""
         return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Show every report to whoever listens, in the order in which pytest made them."""
+        """Pass every report to pytest's hooks, in the order in which pytest made them."""
         config = session.config
-        # A job by hand is told by the test that submitted it, which is in no ledger.
+        # A job submitted from Python is reported by its test, which is not in the ledger.
         every = [entry for _, entry in self._ledger.registrations()]
         registrations = {entry.key: entry for entry in every if entry.test is None}
         results = self._ledger.results()
@@ -135,11 +135,11 @@ class _Replay:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Tell when the run was, just before the file is written."""
+        """Set the times of the run just before the file is written."""
         set_suite_time(session.config, self._meta["started"], self._meta.get("ended"))
 
     def pytest_unconfigure(self) -> None:
-        """The file has been written."""
+        """Record that the file has been written."""
         self.done = True
 
     def _report(
@@ -155,7 +155,7 @@ class _Replay:
             if not self._with_properties:
                 kept["user_properties"] = []
             if isinstance(kept["longrepr"], list):
-                # Of a skip: JSON has no tuples, and pytest's writer insists on one.
+                # For a skip pytest's writer requires a tuple, which JSON does not have.
                 kept["longrepr"] = tuple(kept["longrepr"])
             report = config.hook.pytest_report_from_serializable(config=config, data=kept)
             assert isinstance(report, pytest.TestReport)
@@ -173,7 +173,7 @@ class _Replay:
         user_properties: Iterable[Iterable[Any]] = (),
         **times: float,
     ) -> pytest.TestReport:
-        """The report of a phase of which only the times are stored, or nothing."""
+        """The report of a phase for which only the times, or nothing, are stored."""
         ours: list[tuple[str, object]] = []
         if result is not None and self._with_properties:
             verdict = verdict_of(result.judgement.verdict, self._words.get(entry.key))
@@ -191,7 +191,7 @@ class _Replay:
         )
 
     def _missing(self, entry: Registration, result: Result | None) -> Iterator[pytest.TestReport]:
-        """What a session that died would have said of a cell."""
+        """The reports that a session that died would have made for a cell."""
         if result is None:
             why = "not run: the session ended before its job did"
         elif result.judgement.verdict is Verdict.NOT_RUN:
@@ -229,7 +229,7 @@ class _Replay:
 
 
 def _last_of_each(reports: Sequence[StoredReport]) -> Iterator[StoredReport]:
-    """Leave out what earlier sessions, or earlier tries, said of an item that was reported again."""
+    """The reports without those of earlier sessions or tries of an item that was reported again."""
     last = {key: place for place, (key, phase, *_) in enumerate(reports) if phase == "setup"}
     for place, report in enumerate(reports):
         if place >= last.get(report[0], 0):

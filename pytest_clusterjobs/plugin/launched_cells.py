@@ -1,4 +1,4 @@
-"""The cells of an earlier run, as they were launched, and how today's files differ from them."""
+"""The cells of an earlier run as they were launched, and how today's files differ from them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from ..model.text import counted
 from ..model.text import one_line
 
 SHOWN = 5
-"""Names in one line."""
+"""The largest number of names in one line."""
 
 _NOT_THE_CELLS_OWN = ("id", "line", "axes", "spec", "marks", "skip")
-"""Fields of a cell that tell nothing by themselves, or are told another way."""
+"""Fields of a cell that are not compared by themselves: they are irrelevant or are reported another way."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchedCell:
-    """A cell for an item: as it was launched where the run has it, else as it is today."""
+    """The cell of an item: as it was launched if the run has it, else as it is today."""
 
     cell: Cell
     today: Cell | None
@@ -40,17 +40,20 @@ class LaunchedCell:
 
 
 class Differences:
-    """What today's files say otherwise than the launch, a line a kind."""
+    """Differences between today's files and the launch, one line per kind."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], list[str]] = {}
 
     def add(self, kind: str, name: str, detail: str = "") -> None:
-        """Note a cell. ``kind`` may mention ``{are}`` and ``{have}`` (the cells and the verb) and ``{detail}``."""
+        """Note a cell.
+
+        ``kind`` may mention ``{are}`` and ``{have}`` (the cells and the verb) and ``{detail}``.
+        """
         self._kinds.setdefault((kind, detail), []).append(name)
 
     def lines(self) -> Iterator[str]:
-        """One line a kind, with the names of a few cells."""
+        """One line per kind, with the names of a few cells."""
         for (kind, detail), names in self._kinds.items():
             one = len(names) == 1
             cells = f"{counted(len(names), 'cell')} of this run"
@@ -65,13 +68,13 @@ class Differences:
 
 
 class Launched:
-    """The cells of a run by their files. What a test submitted by hand is not among them."""
+    """The cells of a run by file. Jobs that a test submitted from Python are not included."""
 
     def __init__(self, ledger: Ledger) -> None:
         """Read a run's ledger. Raises LedgerError."""
         meta = ledger.meta()
         self.backend: str | None = (meta.get("environment") or {}).get("backend")
-        """What --cluster-backend said at the launch."""
+        """The value of --cluster-backend at the launch."""
         self.left_out: Mapping[str, tuple[str, str]] = meta.get("left_out") or {}
         """The cells that a mark kept from running, by key: the mark's name and its reason."""
         self.differences = Differences()
@@ -101,9 +104,10 @@ class Launched:
     def cells_of(
         self, path: Path, nodeid: str, todays: Callable[[], Iterable[Cell]]
     ) -> Iterator[LaunchedCell]:
-        """The run's cells of a file in the order of the launch, then those that the file has on top.
+        """The run's cells of a file in the order of the launch, then further cells that the file has now.
 
-        A file that is gone or cannot be read stops nobody. ``todays`` may raise where the run has no cells of it.
+        A file that is missing or cannot be read is not an error. ``todays`` may raise if the run has no cells
+        of it.
         """
         entries = self._files.get(nodeid, [])
         kind, todays_cells = self._read(path, nodeid, todays, bool(entries))
@@ -117,7 +121,7 @@ class Launched:
             if changed := ", ".join(_changes(entry.cell, now)):
                 changed = f"{nodeid} since the launch ({changed})"
                 self.differences.add("{have} changed in {detail}: judged as launched", now.id, changed)
-            # People look for it where it stands now.
+            # Show the cell's position in the file as it is now.
             yield LaunchedCell(replace(entry.cell, line=now.line), now)
         for cell in today.values():
             yield LaunchedCell(cell, cell)
@@ -125,7 +129,7 @@ class Launched:
     def _read(
         self, path: Path, nodeid: str, todays: Callable[[], Iterable[Cell]], ours: bool
     ) -> tuple[str, Iterable[Cell]]:
-        """The cells of today, and how to tell that one is missing."""
+        """Today's cells, and how to report that one is missing."""
         if ours and not path.is_file():
             return "{are} no longer in {detail}, which is gone: judged as launched", ()
         try:
@@ -140,8 +144,8 @@ class Launched:
 
 
 def _changes(then: Cell, now: Cell) -> Iterator[str]:
-    """The fields in which a cell of today differs from the one that was launched."""
-    # As the ledger would have kept it.
+    """The fields in which today's cell differs from the one that was launched."""
+    # In the form in which the ledger would store it.
     now = load(Cell, dump(now))
     yield from _differing(then.spec, now.spec, fields(JobSpec))
     yield from (name for name in _differing(then, now, fields(Cell)) if name not in _NOT_THE_CELLS_OWN)

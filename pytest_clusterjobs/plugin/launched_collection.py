@@ -1,7 +1,8 @@
-"""Collection for ``--cluster-check`` and ``--cluster-resume``: the run decides which cells there are.
+"""Collection for ``--cluster-check`` and ``--cluster-resume``: the run determines which cells there are.
 
-Items are made of the run's own cells, also where today's files have them no more, and carry the marks of the
-launch. What differs today is told at the end. pytest's own selection (paths, ``-k``, ``-m`` ...) applies to them.
+Items are made from the run's own cells, even if today's files no longer have them, and carry the marks of the
+launch. Differences are reported at the end. pytest's own selection (paths, ``-k``, ``-m`` ...) applies to
+them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from .settings import settings_of
 
 
 def read_launched(settings: SessionSettings) -> Launched:
-    """The cells of the run that this session is about. Raises pytest.UsageError."""
+    """The cells of the run that this session checks or resumes. Raises pytest.UsageError."""
     assert settings.run is not None
     try:
         ledger = Ledger(settings.run / LEDGER)
@@ -52,18 +53,18 @@ class LaunchedCollection:
     """Hooks of a session that judges an earlier run."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Read the run, and have all of its files collected unless paths were given. Raises pytest.UsageError."""
+        """Read the run, and collect all of its files unless paths were given. Raises pytest.UsageError."""
         self._config = config
         self._mode = settings_of(config).mode
         self._launched = read_launched(settings_of(config))
         config.stash[LAUNCHED_KEY] = self._launched
-        # Lexically, as pytest makes node ids of paths.
+        # Lexically, as pytest makes node ids from paths.
         self._paths = {
             Path(os.path.normpath(config.rootpath / nodeid)): nodeid for nodeid in self._launched.files
         }
         self._selects = config.args_source is pytest.Config.ArgsSource.ARGS
         option = config.option
-        # A check of which nothing else is said is about what the run has; a resume takes new cells up.
+        # Without further arguments a check covers only the run's cells, while a resume adds new ones.
         self._is_about_the_run = self._mode is Mode.CHECK and not (
             self._selects or option.keyword or option.markexpr
         )
@@ -90,7 +91,7 @@ class LaunchedCollection:
         return any(below(path, given) is not None for given in self._given)
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
-        """Keep what is collected: folders, to put missing files into them, and matrices."""
+        """Remember the collected matrices, and the folders, to add missing files to them."""
         if isinstance(collector, pytest.Directory):
             self._folders[collector.path] = collector
         elif isinstance(collector, MatrixFile):
@@ -100,9 +101,10 @@ class LaunchedCollection:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Generator[None, object, object]:
-        """Add the run's files that pytest did not come upon, and put back cells that a hook takes out silently.
+        """Add the run's files that pytest did not find, and restore cells that a hook removed silently.
 
-        Cells that the run does not have are left out, unless the command line may mean them. What is deselected, as by ``-k``, is told to ``pytest_deselected``.
+        Cells that the run does not have are left out, unless the command line may select them. Deselected
+        items, as with ``-k``, are passed to ``pytest_deselected``.
         """
         for path, nodeid in self._paths.items():
             chosen = not self._selects or self._is_given(path)
@@ -132,11 +134,11 @@ class LaunchedCollection:
         self._config.hook.pytest_deselected(items=others)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Keep what the user does not want."""
+        """Remember what the user deselected."""
         self._deselected.update(items)
 
     def _is_ignored(self, path: Path) -> bool:
-        """Whether the command line leaves a file or a folder of it out."""
+        """Whether the command line ignores a file or one of its folders."""
         option, start = self._config.option, self._config.invocation_params.dir
         paths = [os.path.normpath(start / each) for each in option.ignore or ()]
         globs = [os.path.normpath(start / each) for each in option.ignore_glob or ()]
@@ -145,7 +147,7 @@ class LaunchedCollection:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Put the marks of the launch in force, now that all of today's are there."""
+        """Apply the marks of the launch, now that all of today's marks are known."""
         items = [item for item in session.items if isinstance(item, CellItem)]
         for item in items:
             self._judge_as_launched(item)
@@ -173,12 +175,12 @@ class LaunchedCollection:
 
     @staticmethod
     def _mark(entry: Registration, now: Marked) -> pytest.MarkDecorator | None:
-        """The xfail mark of the launch; today's for a run whose ledger does not say."""
+        """The xfail mark of the launch, or today's if the ledger does not record it."""
         xfails: Sequence[Xfail | None] = (now.xfail,) if entry.xfails is None else entry.xfails
         return next((as_mark(xfail, now.raises) for xfail in xfails if xfail is not None), None)
 
     def _compare(self, entry: Registration, now: Marked) -> None:
-        """Tell how today's marks differ."""
+        """Note how today's marks differ."""
         if now.trouble:
             self._tell(
                 "marked today by what cannot be evaluated: judged by the marks of the launch", entry.key
@@ -198,7 +200,7 @@ class LaunchedCollection:
         self._launched.differences.add(kind, key)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say how today's files differ from the launch."""
+        """Print how today's files differ from the launch."""
         for line in self._launched.differences.lines():
             terminalreporter.write_line(unbroken(line), yellow=True)
 

@@ -1,4 +1,4 @@
-"""Marks of a matrix as pytest has them; and those of a launch in a later process, ``xfail`` with its exceptions' names."""
+"""Marks of a matrix as pytest marks, and marks of a launch in a later process (exceptions by name)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ JUDGING = frozenset({"skip", "skipif", "xfail"})
 
 
 def decorator(mark: Mark) -> pytest.MarkDecorator:
-    """A matrix' mark as pytest's own; what pytest says of its name is said by ``check_names``."""
+    """A mark of a matrix as a pytest mark. ``check_names`` reports unknown names."""
     plain = _named(mark.name)
     args, kwargs = mark.args, mark.kwargs
     if mark.name in JUDGING:
-        # pytest shows their reasons as they are.
+        # pytest prints these reasons unchanged.
         args = tuple(map(_shown, args))
         kwargs = {name: _shown(value) for name, value in kwargs.items()}
     return plain.with_args(*args, **kwargs) if args or kwargs else plain
@@ -49,9 +49,9 @@ def _named(name: str) -> pytest.MarkDecorator:
 
 
 def check_names(matrix: Matrix, cells: Iterable[Cell], shown: str, rootdir: Path) -> None:
-    """Warn once of each mark that pytest does not know, where the matrix has it.
+    """Warn once about each mark that pytest does not know, at its position in the matrix.
 
-    Raises MatrixErrors where that is an error: with --strict-markers, or as a filter of warnings says.
+    Raises MatrixErrors if that is an error: with --strict-markers, or through a warning filter.
     """
     first: dict[str, Cell] = {}
     for cell in cells:
@@ -71,7 +71,7 @@ def check_names(matrix: Matrix, cells: Iterable[Cell], shown: str, rootdir: Path
 
 
 def _unknown(name: str) -> pytest.PytestUnknownMarkWarning | None:
-    """What pytest warns of at this name. Raises pytest.fail.Exception if it refuses it."""
+    """The warning of pytest about this name, if any. Raises pytest.fail.Exception if it is rejected."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         getattr(pytest.mark, name)
@@ -80,7 +80,7 @@ def _unknown(name: str) -> pytest.PytestUnknownMarkWarning | None:
 
 
 def names_of(raises: Any) -> tuple[str, ...] | None:
-    """What an xfail mark's ``raises`` stands for in the ledger."""
+    """The names that stand for an xfail mark's ``raises`` in the ledger."""
     if raises is None:
         return None
     return tuple(_name(each) for each in (raises if isinstance(raises, tuple) else (raises,)))
@@ -91,7 +91,7 @@ def _name(raises: object) -> str:
 
 
 class _ByName(type):
-    """The type of a class that an exception is an instance of by the names of its own classes."""
+    """Metaclass whose ``isinstance`` check compares the names of an exception's classes."""
 
     names: frozenset[str]
 
@@ -100,11 +100,11 @@ class _ByName(type):
 
 
 def as_mark(xfail: Xfail, raises: Any = None) -> pytest.MarkDecorator:
-    """The mark again. ``raises`` is what a mark of today expects: itself, if it is still the same."""
+    """The mark of the launch. ``raises`` is today's value, which is used if its names are unchanged."""
     reason = unbroken(xfail.reason)
     if xfail.raises is None:
         return pytest.mark.xfail(reason=reason, strict=xfail.strict)
     if names_of(raises) != xfail.raises:
-        # Today's code may not have these exceptions any more; an exception is known by its names.
+        # Today's code may no longer define these exceptions, so they are matched by name.
         raises = _ByName("Launched", (Exception,), {"names": frozenset(xfail.raises)})
     return pytest.mark.xfail(reason=reason, strict=xfail.strict, raises=raises)

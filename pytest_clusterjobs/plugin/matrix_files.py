@@ -1,4 +1,4 @@
-"""Which files of a session are matrices: by pattern, or named on the command line, by themselves or in a folder."""
+"""Which files of a session are matrices: by pattern, or named (or in a folder named) on the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .options import MATRICES
 from .options import SUFFIXES
 
 _TELLING = frozenset({"conditions", "nodes", "axes", "overrides"})
-"""Other keys of a matrix that hardly stand at the top of anything else."""
+"""Other top-level keys of a matrix that are unlikely in any other YAML file."""
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _SEPARATED = re.compile(r"(?<=\.yaml)[\s,]+|(?<=\.yml)[\s,]+")
@@ -27,7 +27,7 @@ _WILD = re.compile(r"[*?[\]]")
 
 
 def refused(pattern: str) -> str | None:
-    """Why a pattern can match no matrix as it is written, and what to write; None if it can."""
+    """Why a pattern cannot match any matrix, and what to write instead; None if it can."""
     last = pattern.rstrip("/").rpartition("/")[2]
     if (bare := pattern.strip("'\",")) != pattern:
         return f"quotes and commas are no part of a list: write {bare}"
@@ -60,7 +60,7 @@ def _whole(part: str) -> str:
 
 
 def check_patterns(config: pytest.Config) -> None:
-    """Raise pytest.UsageError for patterns that can match nothing."""
+    """Raise pytest.UsageError for patterns that cannot match any file."""
     for pattern in config.getini(MATRICES):
         if (why := refused(pattern)) is not None:
             raise pytest.UsageError(
@@ -69,7 +69,7 @@ def check_patterns(config: pytest.Config) -> None:
 
 
 def legible(path: str | os.PathLike[str]) -> str:
-    """See :mod:`.jobs.paths`, which only some of the projects with YAML need."""
+    """See :mod:`pytest_clusterjobs.model.paths`, imported on use: most projects with YAML do not need it."""
     from ..model.paths import legible
 
     return legible(path)
@@ -81,29 +81,29 @@ def source_of(config: pytest.Config) -> str:
 
 
 class Finding:
-    """The files of one session."""
+    """The YAML files of one session."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
         self.rootdir = session.config.rootpath
         self.globs = {text: Glob.of(text) for text in session.config.getini(MATRICES)}
         self.matched: set[str] = set()
-        """The patterns that files were found by."""
+        """The patterns that matched a file."""
         self.left: list[Path] = []
-        """The YAML files that nothing collects."""
+        """The YAML files that are not collected."""
         self._paths: dict[str, Path] = {}
         self._named: dict[Path, Path | None] = {}
         self._folders: dict[tuple[Path, Path], tuple[str, ...] | None] = {}
 
     def nodeid(self, path: Path) -> str:
-        """The node id of a file: its path from rootdir, whatever links either is reached by."""
+        """The node id of a file: its path from rootdir, whatever links lead to either."""
         names = self._names(path, self.rootdir)
-        # pytest gives every file outside of rootdir that is named by itself the same, empty node id.
+        # pytest gives all files outside of rootdir that are named directly the same, empty node id.
         found = os.path.relpath(path, self.rootdir) if names is None else "/".join(names)
         return legible(Path(found).as_posix())
 
     def is_second(self, path: Path, nodeid: str) -> bool:
-        """Whether a matrix is collected already by another path: two arguments may lead to one file."""
+        """Whether a matrix is already collected by another path: two arguments may lead to the same file."""
         return self._paths.setdefault(nodeid, path) != path
 
     def has(self, path: Path) -> bool:
@@ -111,9 +111,9 @@ class Finding:
         return any(path.samefile(other) for other in self._paths.values() if other.exists())
 
     def is_matrix(self, path: Path, *, taken: bool) -> bool:
-        """Whether a YAML file is a matrix. What is not said to be one by a pattern has to look like one.
+        """Whether a YAML file is a matrix. A file that no pattern matches must look like one.
 
-        ``taken`` says whether another plugin collects it.
+        ``taken``: whether another plugin collects it.
         """
         if self.by_pattern(path):
             return True
@@ -149,7 +149,7 @@ class Finding:
         return None if names is None else (*names, path.name)
 
     def project_of(self, path: Path) -> Path | None:
-        """The folder that patterns match a path from, if it is in what the command line names, or above that."""
+        """The folder to which patterns are relative, if it is in or above what the command line names."""
         named = self.named_folder(path)
         if named is None:
             return None
@@ -161,7 +161,7 @@ class Finding:
         return None
 
     def named_folder(self, path: Path) -> Path | None:
-        """The folder that the command line names and a path is in; of a file that it names the file's own."""
+        """The folder on the command line that contains a path; for a file named there, its own folder."""
         folder = path.parent
         if self._session.isinitpath(path):
             return folder
@@ -171,7 +171,7 @@ class Finding:
         return self._named[folder]
 
     def refusal(self, path: Path) -> str | None:
-        """Why a matrix cannot run in this session: it belongs to another project."""
+        """Why a matrix cannot run in this session because it belongs to another project; None if it can."""
         from .compat import configuration_in
 
         config = self._session.config
@@ -188,7 +188,7 @@ class Finding:
 
 
 def _spellings(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """A path, and the same with its suffix in lower case: ``m.YAML`` is YAML too."""
+    """A path, and the same path with its suffix in lower case: ``m.YAML`` is YAML too."""
     yield names
     stem, dot, suffix = names[-1].rpartition(".")
     if not suffix.islower():
@@ -196,7 +196,7 @@ def _spellings(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def has_recipes(path: Path) -> bool:
-    """Whether a file says what to run, as a matrix does and other YAML does not."""
+    """Whether a file says what to run, as a matrix does and other YAML files do not."""
     try:
         return any(key in NAMES_RECIPES for key in top_level_keys(read_regular(path, MAX_BYTES)))
     except (OSError, ValueError):
@@ -204,7 +204,7 @@ def has_recipes(path: Path) -> bool:
 
 
 def _is_attempt(path: Path) -> bool:
-    """Whether a file is a matrix, or is meant to be one: its mistakes are worth telling."""
+    """Whether a file is a matrix or is meant to be one, so that its mistakes should be reported."""
     from difflib import get_close_matches
 
     seen = []

@@ -1,4 +1,4 @@
-"""Command line and ini options. Imported at every pytest start: nothing heavy here."""
+"""Command line and ini options. Imported whenever pytest starts, so it must not import anything heavy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MATRICES = "cluster_matrices"
 """The ini option that says which files are matrices."""
 
 SUFFIXES = (".yaml", ".yml")
-"""What the name of a matrix ends with, in upper or lower case."""
+"""The suffixes of matrix files, in upper or lower case."""
 
 DEFAULT_FOLDER = "matrices"
 
 DEFAULT_MATRICES = [f"{DEFAULT_FOLDER}/**/*{suffix}" for suffix in SUFFIXES]
 
 DEFAULT_MAX_JOBS = 1000
-"""Jobs submitted and not ended at the same time, unless said otherwise."""
+"""The default for how many jobs are submitted and not ended at the same time."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -108,10 +108,10 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def refuse_folder_apart(config: pytest.Config) -> None:
-    """Raise pytest.UsageError for ``--cluster-dir DIR`` in two words.
+    """Raise pytest.UsageError for ``--cluster-dir DIR`` as two arguments.
 
-    pytest looks for rootdir before it knows the options of plugins, and takes DIR for a path to tests: once
-    that is there, rootdir would be another one.
+    pytest determines rootdir before it knows the options of plugins, and treats DIR as a path to tests. As
+    soon as DIR exists, rootdir would change.
     """
     words = [*map(str, config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
     if "--cluster-dir" in words:

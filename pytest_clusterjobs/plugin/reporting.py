@@ -1,4 +1,4 @@
-"""Cells in a pytest session: who waits for whom, in a single process and under xdist."""
+"""Runs and reports cell items, in a single process and in xdist workers: each item waits for its job."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ SESSION_STOPPED = "the session stopped before its job ended"
 
 
 class Results(Protocol):
-    """Where items get their results from: this process's engine, or the ledger of the controller's."""
+    """Where items get their results: this process's engine, or the ledger of the controller's engine."""
 
     def wait(self, key: str) -> Result | None:
-        """The result of a cell, as soon as there is one; None if the session stops first."""
+        """Wait for the result of a cell. Returns None if the session stops first."""
 
     def why_none(self, key: str) -> str:
-        """Why ``wait`` gave None: a sentence that starts with NOT_RUN or PENDING."""
+        """Why ``wait`` returned None: a sentence that starts with NOT_RUN or PENDING."""
 
     def give_up(self, key: str, why: str) -> None:
-        """Nobody will look at this cell's end: its job can go."""
+        """Cancel the cell's job: its result is no longer needed."""
 
 
 class CellSession:
@@ -56,7 +56,7 @@ class CellSession:
     def __init__(self, config: pytest.Config, results: Results) -> None:
         self._config = config
         self._results = results
-        # A worker was not told how its controller was started.
+        # A worker does not know how its controller was started.
         self._command = getattr(config, "workerinput", {}).get(RERUN) or run_again(config)
         self._with_properties = _takes_properties(config)
         self._at_work: CellItem | None = None
@@ -65,7 +65,7 @@ class CellSession:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Wait for the job before any timer, capture or debugger of this item starts."""
+        """Wait for the job before any timer, capture or debugger starts for this item."""
         self._at_work = None
         if isinstance(item, CellItem) and item.will_run:
             keep_from_rerunning(item)
@@ -77,10 +77,10 @@ class CellSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Raise if the job's end is no answer about the product.
+        """Raise if the job ended with an infrastructure failure.
 
-        This comes before anything else of the setup: an xfail mark speaks of the product, and so do the
-        marks, hooks and fixtures of other plugins. None of them sees a cell without an answer.
+        This runs before the rest of the setup. xfail marks, and the marks, hooks and fixtures of other
+        plugins, are about the product, so they do not see a cell whose end says nothing about it.
         """
         if not isinstance(item, CellItem) or not item.will_run:
             return
@@ -96,7 +96,7 @@ class CellSession:
             raise InfrastructureError(self._explain(item, result), self._summary(item, result))
 
     def check_expectation(self, item: CellItem) -> None:
-        """Raise if the expectation is unmet, or what the user's hooks say. Called in the item's call."""
+        """Raise if the expectation is unmet, or as the user's hooks decided. Called in the call phase."""
         assert item.result is not None
         ruling = item.result.ruling
         if ruling is not None and ruling.kind == "xfail":
@@ -124,16 +124,16 @@ class CellSession:
         )
 
     def _path_of(self, item: CellItem) -> str:
-        """The matrix as somebody names it who stands where pytest was started."""
+        """The path of the matrix, relative to the folder in which pytest was started."""
         return os.path.relpath(item.path, self._config.invocation_params.dir)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Give the report the job's own times, and the explanation without a trace around it.
+        """Set the job's own times in the report, and the explanation without a traceback.
 
-        This wraps pytest's own maker only, so that all other plugins see the report as it will be.
+        This wraps only pytest's own implementation, so that all other plugins see the final report.
         """
         report = yield
         if isinstance(item, CellItem) and item.will_run:
@@ -157,7 +157,7 @@ class CellSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the verdict among the properties that of the table: fixtures and hooks have their say in it."""
+        """Set the verdict in the properties to that of the table, which fixtures and hooks can change."""
         item = self._at_work
         if item is None or item.result is None or report.nodeid != item.nodeid:
             return
@@ -168,25 +168,25 @@ class CellSession:
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
-        """pytest-timeout's limit is the job's here, counted from its start; its timers are not for cells."""
+        """Disable pytest-timeout's timers for cells: its limit applies to the job, from the job's start."""
         return True if isinstance(item, CellItem) else None
 
 
 def _follow(ruling: Ruling) -> None:
-    """Do what a hook said, here where it means something to pytest."""
+    """Apply a hook's skip or xfail here, where pytest handles it."""
     if ruling.kind == "xfail":
         pytest.xfail(ruling.reason)
     pytest.skip(ruling.reason)
 
 
 def _is_ours(item: CellItem, reason: str) -> bool:
-    """Whether a skip is about the job, rather than a fixture's or a mark's."""
+    """Whether a skip is about the job, and not from a fixture or a mark."""
     ruling = item.result.ruling if item.result is not None else None
     return reason.startswith((NOT_RUN, PENDING)) or (ruling is not None and reason == ruling.reason)
 
 
 def _tell_job_times(report: pytest.TestReport, result: Result) -> None:
-    """Queue time in setup, run time in call: what --durations and JUnit show is the job's."""
+    """Count queue time as setup and run time as call, so that --durations and JUnit show the job's times."""
     outcome = result.outcome
     if report.when == "setup":
         begin, seconds = outcome.times.submitted, outcome.queue_seconds
@@ -201,12 +201,12 @@ def _tell_job_times(report: pytest.TestReport, result: Result) -> None:
 
 
 def _takes_properties(config: pytest.Config) -> bool:
-    """Whether reports may carry properties: the xunit2 schema has no place for them in a test case."""
+    """Whether reports may have properties: the xunit2 schema does not allow them in a test case."""
     return not getattr(config.option, "xmlpath", None) or config.getini("junit_family") != "xunit2"
 
 
 class Waiting:
-    """Results from this process's engine or a ledger, by a function that waits a moment for one."""
+    """Results from this process's engine or a ledger, through a function that waits briefly for one."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class Waiting:
         self._clear = clear
 
     def wait(self, key: str) -> Result | None:
-        """Wait in short turns, so that Ctrl-C, the status line and a stopping session get theirs."""
+        """Wait in short turns, so that Ctrl-C, the status line and the end of the session are handled."""
         try:
             while (result := self._wait_a_moment(key)) is None and not self._stopped(key):
                 self._tick()

@@ -1,4 +1,4 @@
-"""The process that owns a run: engine, ledger and reports live here, whoever runs the items."""
+"""The process that owns a run: it has the engine, the ledger and the reports, wherever the items run."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ from .status_line import Progress
 from .user_hooks import HookCalls
 
 BY_SIGTERM = "SIGTERM"
-"""What interrupts pytest until it is known who sent the signal."""
+"""The reason of pytest's interruption until the sender of the signal is known."""
 
-# Plugins hang objects on reports (xdist its worker); those are theirs, not part of the report.
+# Plugins add objects to reports, such as xdist its worker. These are not part of the report.
 _encode = json.JSONEncoder(default=repr).encode
 
 
 def plan_run(settings: SessionSettings, folder: Path | None = None) -> RunPlan:
-    """The run of this session: the earlier one that its mode is about, or a new one (in ``folder``)."""
+    """The run of this session: the earlier one that it checks or resumes, or a new one (in ``folder``)."""
     folder = settings.run or folder or settings.home.runs / new_run_id()
     return RunPlan(
         run_id=folder.name,
         folder=folder,
         rootdir=settings.rootdir,
         site=settings.site,
-        # A launch does not wait, so it has no window.
+        # A launch does not wait for jobs, so it does not limit how many are live.
         max_jobs=None if settings.mode is Mode.LAUNCH else settings.max_jobs,
         max_nodes=settings.max_nodes,
         on_crash=settings.on_crash,
@@ -74,7 +74,7 @@ def plan_run(settings: SessionSettings, folder: Path | None = None) -> RunPlan:
 
 
 class RunSession:
-    """Hooks of the owning process: it keeps pytest's reports, and has the last word on the exit code."""
+    """Hooks of the owning process: it stores pytest's reports and determines the final exit code."""
 
     def __init__(self, config: pytest.Config, settings: SessionSettings, plan: RunPlan) -> None:
         self._config = config
@@ -85,28 +85,28 @@ class RunSession:
         self._run: Run | None = None
         self._clerk: ReportWriter | None = None
         self.notes: list[str] = []
-        """Lines for the end of the session."""
+        """Lines to print at the end of the session."""
         self._rows: list[EndRow] = []
         self._tally: dict[str, int] | None = None
         self._of_cells: dict[str, int] = {}
-        """How many cells have which verdict, without the jobs that are their tests' own affair."""
+        """The number of cells per verdict, without the jobs that only their tests judge."""
         self._live = 0
-        """Jobs that lived when the session stopped."""
+        """Jobs that were live when the session stopped."""
         self._left = 0
-        """Those of them whose cancellation is left to the reaper."""
+        """Live jobs whose cancellation is left to the reaper."""
         self._retries = 0
         self._unheard = 0
-        """Submissions of a launch of which nobody knows whether they arrived."""
+        """Submissions of a launch that may or may not have reached the cluster."""
         self._untaken = 0
-        """Cells of a launch that have no submission."""
+        """Cells of a launch that were not submitted."""
         self._unknown = 0
-        """Cells that were reported as not run and are no part of the run."""
+        """Cells that were reported as not run and are not part of the run."""
         self._unmet = 0
-        """Cells whose job failed, whatever else became of their items."""
+        """Cells whose job failed, whatever the result of their items."""
         self._unreported = 0
-        """Cells of which pytest has said nothing at all."""
+        """Cells that pytest has not reported."""
         self._cut_short = ""
-        """pytest's words for why it ended before its last item, if it did so by itself."""
+        """pytest's message about why it ended before its last item, if it did so by itself."""
         self._red: list[str] = []
         """Why this session's exit code is 1 although nothing failed."""
 
@@ -119,7 +119,7 @@ class RunSession:
     def running(self) -> Iterator[Run]:
         """Start the run; at the end its jobs are cancelled and its reports complete.
 
-        Raises pytest.UsageError for what the user can mend.
+        Raises pytest.UsageError for errors that the user can fix.
         """
         try:
             if self._settings.require_clean_git and self._settings.mode is not Mode.CHECK:
@@ -144,7 +144,8 @@ class RunSession:
         except (UnknownBackend, BackendError, LedgerError) as error:
             words = one_line(str(error), 2000)
             if not self._config.invocation_params.dir.is_dir():
-                # pytest goes back there before it says anything, and ends with a trace.
+                # pytest changes back to that folder before it prints anything, and would end with a
+                # traceback.
                 print(f"ERROR: {words}", file=sys.stderr)
             raise pytest.UsageError(words) from error
 
@@ -155,9 +156,10 @@ class RunSession:
         try:
             self._left = run.stop()
         finally:
-            # Also after a second Ctrl-C, which is for the jobs, not for the reports.
+            # Also after a second Ctrl-C, which skips the wait for jobs but not the reports.
             lines = self._clerk.close(self._left)
-            # The report has the whole run; what this session says and answers for is what it selected.
+            # The report covers the whole run. This session's output and exit code cover only what it
+            # selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._tally = tally(lines)
@@ -183,16 +185,16 @@ class RunSession:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the reports of cells, as pytest serialises them."""
+        """Store the reports of cells as pytest serialises them."""
         if self._clerk is None or self._run is None:
             return
         engine = self._run.engine
         for job in engine.of_test(legible(report.nodeid)):
-            # The test stands in JUnit by itself; here its word is its jobs'.
+            # The test has its own entry in JUnit XML; here its outcome is stored for each of its jobs.
             self._clerk.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:
             return
-        # xdist's loadgroup appends its group to the node id of the item's own.
+        # xdist's loadgroup appends its group to the item's node id.
         names = (report.nodeid, report.nodeid.rpartition("@")[0])
         key = next((name for name in names if engine.knows(name)), None)
         if key is not None:
@@ -201,11 +203,11 @@ class RunSession:
             self._unknown += word_of(report) == "not run"
 
     def _serialised(self, report: pytest.TestReport) -> str:
-        """The report as JSON text, in the form that ``reports.replay`` reads back."""
+        """The report as JSON text, in the form that ``junit_replay`` reads."""
         if not report.passed or hasattr(report, "wasxfail"):
             hook = self._config.hook
             return _encode(hook.pytest_report_to_serializable(config=self._config, report=report))
-        # Most reports pass and say nothing more; what they look like follows from the cell and its result.
+        # Most reports passed and have no details: they can be rebuilt from the cell and its result.
         times = f'"start": {report.start!r}, "stop": {report.stop!r}, "duration": {report.duration!r}'
         own = [pair for pair in report.user_properties if not pair[0].startswith(PREFIX)]
         if not own and not report.sections:
@@ -214,7 +216,7 @@ class RunSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """A night without a verdict is not green; only a launch does not ask for one."""
+        """Exit non-zero if a selected cell has no verdict, except in a launch."""
         self._cut_short = str(session.shouldfail or session.shouldstop or "")
         reasons = list(self._reasons())
         if exitstatus == pytest.ExitCode.OK and reasons:
@@ -224,7 +226,7 @@ class RunSession:
             self._tell_what_became_of_jobs()
 
     def _tell_what_became_of_jobs(self) -> None:
-        """After an internal error of pytest, this plugin or another one: pytest prints no summary then."""
+        """Print what happened to the jobs after an internal error, for which pytest prints no summary."""
         reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:
             return
@@ -244,7 +246,7 @@ class RunSession:
         )
 
     def _reasons(self) -> Iterator[str]:
-        """Why a session in which nothing failed is not green."""
+        """Why the exit code is not 0 although nothing failed."""
         not_run = self._of_cells.get("not_run", 0)
         if not_run:
             yield f"{counted(not_run, 'cell')} without a verdict"
@@ -259,12 +261,12 @@ class RunSession:
             yield f"{counted(pending, 'cell')} pending"
         if refused := self._unheard + self._untaken:
             yield f"{counted(refused, 'submission')} not accepted"
-        # What lies where the report should be may be last night's.
+        # The file at the report's path may be from an earlier session.
         if self._clerk is not None and self._clerk.trouble is not None:
             yield "the report could not be written"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        """The table of what ran, and where the whole story is."""
+        """Print the table of what ran, and where the full report is."""
         if self._run is None or self._clerk is None:
             return
         notes = []
@@ -298,7 +300,7 @@ class RunSession:
             yield f"{counted(self._retries, 'cell')} with infra_retries, which need a session that waits"
 
     def _cut_short_notes(self) -> Iterator[str]:
-        """What the session has left undone, and how to go on."""
+        """What the session has not done, and how to continue."""
         left = self._of_cells.get("not_run", 0) + self._of_cells.get("pending", 0)
         if not left:
             return
@@ -313,7 +315,7 @@ class RunSession:
 
 
 def _is_its_test_s(run: Run, key: str) -> bool:
-    """Whether what became of a job is its test's own affair: what that has cancelled is no gap in the night."""
+    """Whether only the submitting test judges this job: a job that it cancelled does not count as missing."""
     if not run.engine.is_by_hand(key):
         return False
     result = run.engine.result(key)
@@ -323,7 +325,7 @@ def _is_its_test_s(run: Run, key: str) -> bool:
 
 @contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """CI systems end a job with SIGTERM, for which pytest has no handler: treat it like Ctrl-C."""
+    """Treat SIGTERM like Ctrl-C: CI systems end a job with it, and pytest has no handler for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

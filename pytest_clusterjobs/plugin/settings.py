@@ -1,4 +1,4 @@
-"""Everything that a session was told, once: command line over ini over ``pyproject.toml``."""
+"""The settings of a session, read once: command line over ini options over ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class SessionSettings:
     max_nodes: int | None
     order: Literal["completion", "file"]
     json_path: Path | None
-    """Where the JSON report goes, if anywhere; a relative one is in the run's folder."""
+    """The path of the JSON report, or None; a relative path is in the run's folder."""
     on_crash: Literal["cancel", "keep"]
     require_clean_git: bool
     mode: Mode = Mode.RUN
     run: Path | None = None
-    """The folder of the earlier run that the mode is about."""
+    """The folder of the earlier run that is checked or resumed."""
     wait: bool = True
     """Whether to wait for jobs that have not ended."""
 
@@ -73,7 +73,7 @@ def _read(config: pytest.Config) -> SessionSettings:
             site.settings(option.cluster_backend)
         except UnknownBackend as error:
             raise pytest.UsageError(f"--cluster-backend: {error}") from error
-    # File order where pytest's own bookkeeping depends on the order of items.
+    # Use file order if pytest's own bookkeeping depends on the order of items.
     by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
     mode = _mode(config)
     return SessionSettings(
@@ -141,7 +141,7 @@ def _json_path(config: pytest.Config) -> Path | None:
             raise pytest.UsageError(f"--cluster-json: {one_line(str(path), 500)} {why}")
         return path
     xml = getattr(config.option, "xmlpath", None)
-    # What --junitxml=- names is a file for pytest.
+    # For pytest, --junitxml=- names a file.
     path = place(f"./{xml}" if xml in ("-", "none") else xml, start) if xml else None
     if path is None or is_stream(path):
         return IN_RUN

@@ -1,4 +1,4 @@
-"""Cells in a plain pytest process: the engine lives here, and the loop follows the jobs."""
+"""Cells in a plain pytest process: it runs the engine, and its loop follows the jobs."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ from .run_session import RunSession
 from .settings import SessionSettings
 
 FIRST_WORD = 60.0
-"""Seconds to wait for a first word on every job, where nobody waits for their ends."""
+"""Seconds to wait for a first observation of every job in a session that does not wait for their ends."""
 
 
 def _was_not_taken(outcome: Outcome) -> bool:
-    """Whether the cluster did not take the job, or not in time."""
+    """Whether the cluster did not accept the job, or not in time."""
     action = outcome.action
     return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
 
 
 def has_jobs_by_hand(session: pytest.Session) -> bool:
-    """Whether a test of this session wants to submit jobs itself, and will run."""
+    """Whether a test of this session submits jobs from Python, and will run."""
     return not is_for_show(session) and uses_jobs(session)
 
 
 def select(session: pytest.Session) -> list[CellItem]:
-    """The cells of this session that will run, in order; none if the session is only for show."""
+    """The cells of this session that will run, in order; empty if the session submits nothing."""
     if is_for_show(session):
         return []
     cells = [item for item in session.items if isinstance(item, CellItem)]
@@ -66,13 +66,13 @@ def select(session: pytest.Session) -> list[CellItem]:
 
 
 def left_out(session: pytest.Session) -> dict[str, tuple[str, str]]:
-    """The cells that a mark keeps from running, by key: the mark's name and its reason."""
+    """The cells that a mark prevents from running, by key: the mark's name and its reason."""
     cells = [item for item in session.items if isinstance(item, CellItem)]
     return {item.key: item.marked.left_out for item in cells if item.marked.left_out is not None}
 
 
 def register(items: Sequence[CellItem]) -> list[Registration]:
-    """The items as the engine and the ledger know them; one a key."""
+    """The items in the form used by the engine and the ledger, one per key."""
     found: dict[str, Registration] = {}
     for item in items:
         assert item.parent is not None
@@ -90,7 +90,7 @@ def register(items: Sequence[CellItem]) -> list[Registration]:
 
 
 class SingleProcess:
-    """Starts the engine around pytest's loop, with exactly the cells that will run."""
+    """Runs the engine around pytest's loop, with exactly the cells that will run."""
 
     def __init__(self, config: pytest.Config, settings: SessionSettings) -> None:
         self._config = config
@@ -98,7 +98,7 @@ class SingleProcess:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Submit everything ahead, and leave nothing running behind, however the loop ends."""
+        """Submit all cells ahead, and cancel what still runs however the loop ends."""
         items = select(session)
         if not items and not has_jobs_by_hand(session):
             return (yield)
@@ -117,7 +117,7 @@ class SingleProcess:
             return (yield)
 
     def _begin(self, run: Run, owner: RunSession, items: Sequence[CellItem]) -> None:
-        """Submit what is to be submitted, and take up what an earlier session began."""
+        """Submit new cells, and continue what an earlier session began."""
         if self._settings.mode.is_new:
             run.engine.add(register(items))
         else:
@@ -139,7 +139,7 @@ class SingleProcess:
             return result if settled else None
 
         if self._settings.mode is Mode.LAUNCH:
-            # What was accepted is for a later check to judge, even if it has ended already.
+            # A later check judges the accepted jobs, even those that have already ended.
             return Waiting(refused, lambda key: True, why_none=lambda key: self._why_pending(run, key))
         if not self._settings.wait:
             return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
@@ -178,19 +178,19 @@ class SingleProcess:
 
 
 class CompletionLoop:
-    """Pytest's loop with the cells in the order in which their jobs end; Python tests come first."""
+    """Pytest's loop, with Python tests first and then the cells in the order in which their jobs end."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._owner: RunSession | None = None
 
     def begin(self, engine: Engine, owner: RunSession) -> None:
-        """Called when there is an engine to follow."""
+        """Follow this engine. Called once it has started."""
         self._engine = engine
         self._owner = owner
 
     def run(self, session: pytest.Session) -> bool | None:
-        """Run all items, or leave it to pytest's own loop."""
+        """Run all items, or return None to leave them to pytest's own loop."""
         if self._engine is None or self._owner is None or not self._owner.follows_completion:
             return None
         if (why := why_file_order(session)) is not None:
@@ -205,17 +205,17 @@ class CompletionLoop:
         stop_naming_files(session.config)
         by_key: dict[str, list[CellItem]] = {}
         for item in waiting:
-            # --keep-duplicates or a conftest may have the same cell twice: one job, told twice.
+            # With --keep-duplicates or a conftest the same cell may occur twice: one job, reported twice.
             by_key.setdefault(item.key, []).append(item)
         while remaining:
-            # Jobs that tests submitted by hand end here too, and have no item of their own.
+            # Jobs that tests submitted from Python also end here, and have no item of their own.
             for item in by_key.get(self._next_end(session).key, ()):
                 remaining.remove(item)
                 _run(session, item, remaining.next_after(item))
         return True
 
     def _comes(self, item: CellItem) -> bool:
-        """Whether the engine will have a result for this item."""
+        """Whether the engine has or will have a result for this item."""
         return item.will_run and self._engine is not None and self._engine.expects(item.key)
 
     def _next_end(self, session: pytest.Session) -> Result:

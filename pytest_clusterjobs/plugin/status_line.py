@@ -1,4 +1,4 @@
-"""The status line: how far the jobs are, kept apart from all else that is written to the terminal."""
+"""The status line: the progress of the jobs, kept separate from all other terminal output."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ..judge import printable
 from .compat import terminal_of
 
 LIVE_EVERY = 1.0
-"""Seconds between two status lines on a terminal, at least."""
+"""The least number of seconds between two status lines on a terminal."""
 
 QUIET_EVERY = 60.0
-"""The same where nothing can be taken back, as in CI logs."""
+"""The same where a line cannot be erased, as in CI logs."""
 
 _ERASE = "\x1b[J"
-"""From the cursor to the end of the screen: there is nothing but the status line."""
+"""Erase from the cursor to the end of the screen, where only the status line is."""
 
 _BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r\x1b[?7l"
-"""Make sure of a row below the cursor, save the cursor, go there; what is too long is cut."""
+"""Ensure that there is a row below the cursor, save the cursor, and move there; long lines are cut."""
 
 _BACK = "\x1b[?7h\x1b8"
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Progress:
-    """Shows how far the jobs of a run are while pytest waits for them."""
+    """Shows the progress of a run's jobs while pytest waits for them."""
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._run = run
@@ -48,7 +48,7 @@ class Progress:
         self._shown_at = time.monotonic()
 
     def tick(self) -> None:
-        """Show it, if it is time. Any thread may call this."""
+        """Show the progress if it is due. May be called from any thread."""
         if self._line is None:
             return
         now = time.monotonic()
@@ -60,7 +60,7 @@ class Progress:
             self._line.show(self._text(counts))
 
     def until(self, look: Callable[[], T | None]) -> T:
-        """Call ``look``, which waits a moment, until it has an answer; the line is shown meanwhile."""
+        """Call ``look``, which waits briefly, until it returns a value; show the line meanwhile."""
         try:
             while (found := look()) is None:
                 self.tick()
@@ -69,16 +69,16 @@ class Progress:
             self.clear()
 
     def aside(self) -> AbstractContextManager[object]:
-        """Show nothing in the block: what another thread writes there belongs together."""
+        """Show nothing in the block, so that the output of another thread is not interrupted."""
         return nullcontext() if self._line is None else self._line.lock
 
     def clear(self) -> None:
-        """Erase the line. A test that writes to the terminal past Python comes after this."""
+        """Erase the line, before a test that may write to the terminal without going through Python."""
         if self._line is not None:
             self._line.clear()
 
     def close(self) -> None:
-        """Erase the line, and show none any more."""
+        """Erase the line, and do not show it again."""
         if self._line is not None:
             self._line.close()
 
@@ -92,10 +92,10 @@ class Progress:
 
 
 class StatusLine:
-    """A line below the cursor of a terminal; elsewhere, a line among the others.
+    """A line below the cursor of a terminal; elsewhere an ordinary line of output.
 
-    On a terminal the cursor stays where it was, so that pytest and tests go on with what they have
-    half written. Whatever is written to the terminal through Python erases the line first.
+    On a terminal the cursor does not move, so that pytest and tests can continue a line that is half
+    written. Any write to the terminal through Python erases the status line first.
     """
 
     def __init__(self, config: pytest.Config, reporter: Any) -> None:
@@ -105,8 +105,8 @@ class StatusLine:
         self._undo = ExitStack()
         self._shown = self._closed = False
         self._last = "\n"
-        """The last character on the terminal, as far as is known."""
-        # Workers write to the same terminal, unseen from here.
+        """The last character written to the terminal, if known."""
+        # Workers write to the same terminal, which this process does not see.
         unseen = config.option.capture == "no" and config.pluginmanager.hasplugin("dsession")
         self.is_live = self._stream.isatty() and os.environ.get("TERM") != "dumb" and not unseen
         self._write: Callable[[str], object] = self._stream.write
@@ -127,13 +127,13 @@ class StatusLine:
         try:
             stream.write = watched
         except AttributeError:
-            # What is written there is not seen: no line that would have to be taken back.
+            # Writes to that stream are not seen, so do not show a line that would have to be erased.
             self.is_live = False
         else:
             self._undo.callback(_restore, stream, watched, write)
 
     def show(self, text: str) -> None:
-        """Show this in place of what is shown."""
+        """Replace the line that is shown with this text."""
         with self.lock:
             if self._closed:
                 return
@@ -145,7 +145,7 @@ class StatusLine:
     def _draw(self, text: str) -> None:
         width = self._writer.fullwidth
         at = self._writer.width_of_current_line
-        # Of a cursor behind the last column, or before text, a terminal does not tell enough to come back to it.
+        # A cursor behind the last column, or before other text, cannot be restored exactly.
         if self._last == "\r" or (at and at % width == 0):
             self._erase()
             return
@@ -163,7 +163,7 @@ class StatusLine:
         self._writer.flush()
 
     def clear(self) -> None:
-        """Erase what is shown."""
+        """Erase the line."""
         with self.lock:
             self._erase()
 
@@ -174,7 +174,7 @@ class StatusLine:
             self._stream.flush()
 
     def close(self) -> None:
-        """Erase what is shown, and show no more."""
+        """Erase the line, and do not show it again."""
         with self.lock:
             self._closed = True
             self._erase()

@@ -1,4 +1,4 @@
-"""Matrices that would be absent without a message: files that no pattern matches, patterns that match no file, links."""
+"""Reports matrices that would be missing silently: unmatched files, patterns without a match, and links."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class UncollectedWarning(pytest.PytestWarning):
 
 
 def warn_of_files(finding: Finding, config: pytest.Config) -> None:
-    """Warn of files that look like matrices, and lie where the session looks for tests."""
+    """Warn about files that look like matrices in the folders in which the session looks for tests."""
     for path in finding.left:
-        # pytest passes by what lies beside its way to what the command line names.
+        # pytest also sees files that lie beside the path to what the command line names.
         if _looks_like_one(path) and finding.named_folder(path) is not None and not finding.has(path):
             _warn(_warning(finding), legible(path), config)
 
@@ -42,7 +42,7 @@ def _warn(warning: UncollectedWarning, path: str, config: pytest.Config) -> None
     try:
         warnings.warn_explicit(warning, None, path, 1)
     except UncollectedWarning:
-        # Filters that make errors of warnings are about code: a file that lies there does not stop the tests.
+        # Filters that turn warnings into errors are meant for code: such a file must not stop the tests.
         message = warnings.WarningMessage(warning, UncollectedWarning, path, 1)
         said = {"warning_message": message, "when": "collect", "nodeid": "", "location": None}
         config.hook.pytest_warning_recorded.call_historic(kwargs=said)
@@ -59,7 +59,7 @@ def _warning(finding: Finding) -> UncollectedWarning:
 def _looks_like_one(path: Path) -> bool:
     try:
         data = read_regular(path, _LOOKED_AT)
-        # Most YAML is something else, which is not worth a parser.
+        # Most YAML files are not matrices, so avoid parsing them.
         if b"recipe" not in data or b"conditions" not in data:
             return False
         seen = set()
@@ -73,12 +73,12 @@ def _looks_like_one(path: Path) -> bool:
 
 
 def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
-    """What is wrong with the project's own patterns that match nothing, where the session has looked."""
+    """What is wrong with the project's own patterns that match no file in the folders that were searched."""
     config = session.config
     if session.testsfailed:
-        # Folders that could not be collected may hold what is missing.
+        # Folders that could not be collected may contain the missing files.
         return
-    # One suffix is enough for patterns that come in pairs.
+    # For patterns that come in pairs, a match for one suffix is enough.
     served = {_without_suffix(text) for text in finding.matched}
     for text, glob in finding.globs.items():
         if _without_suffix(text) not in served and _was_looked_at(finding.rootdir / glob.base, session):
@@ -93,7 +93,7 @@ def _without_suffix(pattern: str) -> str:
 
 
 def _was_looked_at(folder: Path, session: pytest.Session) -> bool:
-    """Whether the session has looked into a folder, or would have if the folder were in rootdir."""
+    """Whether the session has searched a folder, or would have if the folder were in rootdir."""
     rootdir = session.config.rootpath
     folder = Path(os.path.normpath(folder))
     if not folder.is_relative_to(rootdir):
@@ -103,7 +103,7 @@ def _was_looked_at(folder: Path, session: pytest.Session) -> bool:
 
 
 def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None:
-    """The fix; None if there are files, which are left out on purpose (``--ignore`` ...)."""
+    """The fix; None if there are files that are left out deliberately (``--ignore`` ...)."""
     try:
         files = [name for name in glob.files(rootdir, hidden=True) if name.lower().endswith(SUFFIXES)]
     except TooMany:
@@ -126,7 +126,7 @@ def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None
 def put_right(
     folder: pytest.Directory, found: list[pytest.Item | pytest.Collector], finding: Finding
 ) -> None:
-    """Where matrices are looked for: leave out links that lead back, and add those that lead nowhere, as mistakes."""
+    """In folders that may contain matrices, drop links that lead back, and add dangling links as errors."""
     if not finding.looks_into(folder.path):
         return
     found[:] = [node for node in found if not (isinstance(node, pytest.Directory) and leads_back(node.path))]
@@ -139,7 +139,7 @@ def put_right(
 
 
 def _dangling(folder: Path) -> list[Path]:
-    """Links to nowhere that have the name of a YAML file. pytest passes them over."""
+    """Dangling links with the name of a YAML file. pytest ignores them."""
     try:
         with os.scandir(folder) as entries:
             links = [

@@ -1,6 +1,7 @@
-"""The user's hooks as the engine's extensions: what they answer is checked, what they raise is told.
+"""The user's hooks as the engine's extensions: their results are checked and their exceptions reported.
 
-``pytest.fail``, ``skip``, ``xfail`` and ``exit`` mean in a hook what they mean in a test, for the cell that it is about.
+``pytest.fail``, ``skip``, ``xfail`` and ``exit`` have the same effect in a hook as in a test, for the hook's
+cell.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from ..model.text import printable
 PREFIX = "pytest_clusterjobs_"
 
 NO_COMPLAINT = ""
-"""What is expected of a hook that is asked about an end."""
+"""The expected result of a hook that checks the end of a job."""
 
 MOST_FIELDS = 50
-"""Fields that hooks may add to one cell."""
+"""The number of fields that hooks may add to one cell."""
 
 LONGEST_FIELD = 1000
-"""Characters of a text in a field."""
+"""The number of characters of a text in a field."""
 
 
 class HookCalls:
@@ -52,11 +53,11 @@ class HookCalls:
         self.ending: BaseException | None = None
         """The first ``pytest.exit`` that a hook raised in a thread of the engine."""
         self.hide: Callable[[str], str] = str
-        """Takes the values of the run's secrets out of a text, before it is cut to its length."""
+        """Removes the values of the run's secrets from a text, before it is cut to its length."""
 
     @property
     def troubles(self) -> list[str]:
-        """What hooks raised where nothing else could tell: a line each, with how often."""
+        """Exceptions of hooks that are not reported elsewhere: one line each, with their number."""
         with self._lock:
             return [
                 f"{words} ({count} times)" if count > 1 else words for words, count in self._troubles.items()
@@ -64,17 +65,17 @@ class HookCalls:
 
     @property
     def changes_specs(self) -> bool:
-        """Whether there is a hook that is asked before each submission."""
+        """Whether a hook is called before each submission."""
         return self._has("before_submit")
 
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
-        """What a hook wants to be submitted. Raises Vetoed, also for a hook that fails."""
+        """The spec to submit, as decided by the hooks. Raises Vetoed, also for a hook that fails."""
         name = "before_submit"
         if not self._has(name):
             return cell.spec
         try:
             answer = self._call(name, cell=cell, attempt=attempt)
-            # A hook may have changed what it was given: a spec that is built anew is checked anew.
+            # A hook may have changed the spec in place. Rebuilding it repeats the checks.
             replace(cell.spec)
         except BaseException as error:
             said = self._said(name, error)
@@ -90,7 +91,7 @@ class HookCalls:
         raise Vetoed(f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a JobSpec or a text")
 
     def check(self, cell: Cell, outcome: Outcome, log: Callable[[int], str]) -> Iterator[Remark]:
-        """What hooks find wrong: their texts, their failed assertions, their exceptions."""
+        """What the hooks report as wrong: their texts, failed assertions and other exceptions."""
         name = "check"
         if not self._has(name):
             return
@@ -106,7 +107,7 @@ class HookCalls:
                 yield Mismatch(name, NO_COMPLAINT, self.hide(words))
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
-        """The fields of all hooks; of two with one name, the one that pluggy asks first has it."""
+        """The fields of all hooks. For a name given twice, the hook that pluggy calls first wins."""
         name = "report_fields"
         if not self._has(name):
             return {}, ()
@@ -121,7 +122,7 @@ class HookCalls:
         return dict(list(found.items())[:MOST_FIELDS]), remarks
 
     def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
-        """Tell the hooks."""
+        """Call the hooks."""
         name = "job_ended"
         if self._has(name):
             try:
@@ -131,7 +132,7 @@ class HookCalls:
         return ()
 
     def _has(self, name: str) -> bool:
-        # At 10,000 cells calls for nobody would cost as much as the rest of the engine.
+        # With 10,000 cells, calls without an implementation would cost as much as the rest of the engine.
         return bool(getattr(self._config.hook, PREFIX + name).get_hookimpls())
 
     def _call(self, name: str, **arguments: Any) -> Any:
@@ -140,7 +141,7 @@ class HookCalls:
         return getattr(self._config.hook, PREFIX + name)(config=self._config, **arguments)
 
     def _said(self, name: str, error: BaseException) -> Remark | None:
-        """What an exception means that means something in a test; None for any other."""
+        """The meaning of one of pytest's own exceptions, as in a test; None for any other exception."""
         if isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
             if threading.current_thread() is threading.main_thread():
                 raise error
@@ -166,7 +167,7 @@ class HookCalls:
             self._troubles[words] = self._troubles.get(words, 0) + 1
 
     def _raised(self, name: str, error: BaseException) -> str:
-        """What an exception that means nothing in a test comes to, without secrets; it may have many lines."""
+        """The text of any other exception, without secrets; it may have many lines."""
         if isinstance(error, AssertionError) and str(error):
             return self.hide(str(error))
         return self.hide(f"{PREFIX}{name} raised {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Cells under pytest-xdist, in the controller: it owns the engine, workers wait on rows of its ledger."""
+"""Cells under pytest-xdist, in the controller, which owns the engine; workers wait for rows of its ledger."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from .status_line import Progress
 
 READY = "ready"
-"""A file in the run's folder that says that its ledger can be opened."""
+"""The file in the run's folder whose presence means that its ledger can be opened."""
 
 WANTED = "wanted"
-"""A file in the run's folder by which a worker says that its Python tests submit jobs by hand."""
+"""The file in the run's folder with which a worker reports that its tests submit jobs from Python."""
 
 TROUBLE = "clusterjobs_trouble"
-"""The usage error by which a worker ended, in its ``workeroutput``."""
+"""The key in ``workeroutput`` of the usage error with which a worker ended."""
 
 PUMP_PAUSE = 0.1
-"""Seconds between two looks for cells that workers registered."""
+"""Seconds between two checks for cells that workers have registered."""
 
 
 class XdistController:
@@ -50,12 +50,12 @@ class XdistController:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """Whatever ends xdist's loop ends the run."""
+        """End the run when xdist's loop ends, for whatever reason."""
         with self._stack:
             try:
                 done = yield
                 if self._run is not None:
-                    # Workers may be through before the pump has looked.
+                    # Workers may have finished before the pump has checked.
                     self._run.engine.raise_if_ending()
                 return done
             except KeyboardInterrupt:
@@ -72,7 +72,7 @@ class XdistController:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Start with the first worker that has cells."""
-        # The ids of Python tests may hold anything, but after their file.
+        # The ids of Python tests may contain anything, but only after the path of their file.
         files = {name.partition("::")[0] for name in ids}
         wanted = any(name.lower().endswith(SUFFIXES) for name in files) or (self.folder / WANTED).exists()
         if self._run is None and wanted:
@@ -85,12 +85,12 @@ class XdistController:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A usage error of a worker is one of the session; xdist would say that no worker is left."""
+        """Raise a worker's usage error for the session; xdist would only report that no worker is left."""
         if trouble := getattr(node, "workeroutput", {}).get(TROUBLE):
             raise pytest.UsageError(trouble)
 
     def _start(self) -> Run:
-        # Imported here: under xdist too, a session without matrices pays for nothing.
+        # Imported here, so that a session without matrices has no cost under xdist either.
         from .run_session import plan_run
         from .run_session import RunSession
         from .settings import settings_of
@@ -103,7 +103,7 @@ class XdistController:
         return run
 
     def _pump(self, run: Run) -> None:
-        """Hand the cells that workers register to the engine."""
+        """Pass the cells that workers register to the engine."""
         seen = heard = 0
         try:
             while not self._over.is_set():
@@ -121,7 +121,7 @@ class XdistController:
             if error is not run.engine.core.ending:
                 run.engine.core.fail(error)
             if not self._over.is_set():
-                # The main thread waits for workers, and those for rows that will never come.
+                # The main thread waits for workers, and they wait for rows that will never be written.
                 interrupt_main(signal.SIGTERM)
 
     def _abort(self, run: Run) -> None:
@@ -130,7 +130,7 @@ class XdistController:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
-        """Stop at maxfail: workers that wait for jobs would keep xdist from stopping."""
+        """Stop at maxfail: workers that wait for jobs would prevent xdist from stopping."""
         with nullcontext() if self._run is None else self._progress.aside():
             done = yield
         self._failures += report.failed

@@ -1,4 +1,4 @@
-"""Cells in a worker of pytest-xdist, which waits on rows of the controller's ledger."""
+"""Cells in a pytest-xdist worker, which waits for rows of the controller's ledger."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from .xdist_controller import TROUBLE
 from .xdist_controller import WANTED
 
 FASTEST, SLOWEST = 0.05, 0.5
-"""Seconds between two looks at a cell's row."""
+"""Seconds between two reads of a cell's row."""
 
 
 def want_run(config: pytest.Config, folder: Path) -> None:
-    """Ask the controller for a run although no cells were collected: its tests submit jobs by hand."""
+    """Ask the controller for a run although there are no cells, because tests submit jobs from Python."""
     try:
-        # Not this worker's own: what is relative may mean another place here.
+        # Not the worker's own setting: a relative path may be another folder here.
         replace(settings_of(config).home, path=folder.parent.parent).make()
     except LedgerError as error:
         raise _ended(config, printable(str(error), 2000)) from error
@@ -54,13 +54,13 @@ def _ended(config: pytest.Config, why: str) -> pytest.UsageError:
 
 
 def python_tests_first(session: pytest.Session) -> None:
-    """Put what waits for jobs behind what does not, unless something needs the order as it is."""
+    """Move the items that wait for jobs behind the others, unless the session needs file order."""
     if why_file_order(session) is None:
         session.items.sort(key=lambda item: isinstance(item, CellItem))
 
 
 class XdistWorker:
-    """In a worker: registers the cells that it collected, and waits for their rows."""
+    """In a worker: registers the cells that it collected, and waits for their results."""
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config = config
@@ -68,7 +68,7 @@ class XdistWorker:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Say which cells this session has; the controller submits each of them once."""
+        """Register this session's cells; the controller submits each of them once."""
         items = select(session)
         if not items and not has_jobs_by_hand(session):
             return (yield)
@@ -103,7 +103,7 @@ class XdistWorker:
 
 
 class _Rows:
-    """Looking at rows, less and less often."""
+    """Reads rows of the ledger at increasing intervals."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -121,7 +121,7 @@ class _Rows:
         return result
 
     def stopped(self, key: str) -> bool:
-        """Whether the controller has given up, or cannot even say so any more."""
+        """Whether the controller has given up or is gone."""
         try:
             self._ledger.check_place()
         except LedgerGone:

@@ -1,1 +1,1 @@
-"""What a run leaves behind for people and programs."""
+"""The reports of a run, for people and programs."""

@@ -1,4 +1,4 @@
-"""Where and on what a run was started: for the reports, and for the clean-checkout rule."""
+"""The environment in which a run was started, for the reports and for the clean-checkout rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GitState(TypedDict):
     branch: str | None
     """``None`` on a detached HEAD."""
     dirty: bool
-    """Whether tracked files are changed: untracked files, such as last night's reports, do not count."""
+    """Whether tracked files are changed. Untracked files, such as earlier reports, do not count."""
     pushed: bool
     """Whether a remote branch that this checkout knows contains the commit."""
 
@@ -59,7 +59,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def describe_environment(config: pytest.Config) -> dict[str, Any]:
-    """What the ledger keeps of where it was written. Arguments may hold secrets and are left out."""
+    """The ledger's description of the environment. Arguments may contain secrets and are left out."""
     return {
         "version": __version__,
         "environment": {
@@ -74,7 +74,7 @@ def describe_environment(config: pytest.Config) -> dict[str, Any]:
 
 
 def _junit_settings(config: pytest.Config) -> dict[str, Any] | None:
-    """How this project wants its JUnit XML, for a later rebuilding; None without pytest's plugin for it."""
+    """The project's JUnit XML settings, for a later rebuild; None without pytest's junitxml plugin."""
     if not config.pluginmanager.hasplugin("junitxml"):
         return None
     names = ("family", "suite_name", "logging", "log_passing_tests", "duration_report")

@@ -1,4 +1,4 @@
-"""How a cell's failure looks to pytest and to whatever reads its reports: an explanation, and a place in a matrix."""
+"""A cell's failure in pytest's reports: an explanation, and a position in a matrix."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ..model.paths import legible
 
 
 def shown_at(path: Path, line: int, excinfo: pytest.ExceptionInfo[BaseException], summary: str) -> Any:
-    """A ``longrepr`` without a trace, whose text is the exception's and which crashed at ``path:line``.
+    """A ``longrepr`` without a traceback, with the exception's text and the crash location ``path:line``.
 
-    Short summaries, ``--tb=line`` and JUnit's ``message`` show the ``summary``: they name the cell themselves.
+    Short summaries, ``--tb=line`` and JUnit's ``message`` show only ``summary``, since they already name the
+    cell.
     """
     shown: Any = excinfo.getrepr(style="value")
     crash = getattr(shown, "reprcrash", None)
@@ -23,7 +24,7 @@ def shown_at(path: Path, line: int, excinfo: pytest.ExceptionInfo[BaseException]
 
 
 def failure_at(path: Path, line: int, text: str, summary: str) -> Any:
-    """The same without a session in which it was raised."""
+    """The same without an exception raised in a session."""
     try:
         raise AssertionError(text)
     except AssertionError:

@@ -1,7 +1,7 @@
 """The JSON report, rebuilt from the ledger whenever it is written.
 
-The ledger stores the project's dataclasses as JSON text; the report passes that text on, so that
-10,000 cells cost no more than copying it.
+The ledger stores the project's dataclasses as JSON text. The report copies that text, so that even
+10,000 cells are cheap.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from . import words as said
 FORMAT_VERSION = 1
 
 _STEERING = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""What JSON allows inside of a text although it can steer a terminal, or changes the order of what is shown."""
+"""Characters that JSON allows in a text although they can control a terminal or reorder what is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellLine:
-    """One cell as the reports show it: the stored texts, and what they come to."""
+    """One cell as shown in the reports: the stored texts, and the verdict derived from them."""
 
     key: str
     verdict: str | None
-    """``None`` while there is none and the run goes on."""
+    """``None`` if there is none yet and the run continues."""
     judged: str | None
-    """What the job alone is worth; ``None`` while it has not ended."""
+    """The verdict on the job alone; ``None`` if it has not ended."""
     reported: str | None
-    """What pytest said of the item, if it has."""
+    """The outcome that pytest reported for the item, if any."""
     registration: str
     result: str | None
     attempts: tuple[AttemptTexts, ...]
@@ -46,7 +46,7 @@ class CellLine:
 def cell_lines(ledger: Ledger) -> Iterator[CellLine]:
     """Every cell of a run, in the order of registration."""
     meta = ledger.meta()
-    # A session that left its jobs running left their verdicts open too.
+    # If a session left its jobs running, their verdicts are still open.
     ended = meta.get("ended") is not None and meta.get("mode") not in ("launch", "check")
     attempts: dict[str, list[AttemptTexts]] = {}
     for attempt in ledger.attempt_texts():
@@ -61,7 +61,7 @@ def cell_lines(ledger: Ledger) -> Iterator[CellLine]:
 
 
 def summarise(lines: Iterable[CellLine]) -> dict[str, int]:
-    """How many cells have which verdict; cells that have none yet are ``pending``."""
+    """The number of cells per verdict; cells without a verdict yet are ``pending``."""
     counts = Counter(line.verdict or "pending" for line in lines)
     names = [*map(str, Verdict), "pending"]
     return {"selected": counts.total(), **{name.replace(" ", "_"): counts[name] for name in names}}
@@ -87,7 +87,7 @@ def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float
     }
     cells = ",\n".join(map(_cell, lines))
     text = f'{json.dumps(head, indent=1)[:-2]},\n "cells": [\n{cells}\n ]\n}}\n'
-    # It is safe to print on a terminal too; lone surrogates have no other form in UTF-8.
+    # The text must also be safe to print on a terminal. Lone surrogates can only be escaped in UTF-8.
     return _STEERING.sub(_escaped, text).encode("utf-8", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""What a cell adds to pytest's own JUnit XML, and to every other report that shows properties."""
+"""The properties of a cell in pytest's JUnit XML, and in every other report that shows properties."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..model import Cell
 from ..model.records import Result
 
 PREFIX = "clusterjobs."
-"""What the names of all our properties start with."""
+"""The prefix of this plugin's property names."""
 
 FIELDS = "fields"
-"""What stands before the names of properties that come from users' hooks."""
+"""The prefix of property names that come from users' hooks."""
 
 
 def properties_of(cell: Cell, result: Result, verdict: str | None = None) -> list[tuple[str, object]]:
-    """``clusterjobs.*`` properties of a finished cell; what is not known is left out.
+    """The ``clusterjobs.*`` properties of a finished cell, without unknown values.
 
-    ``verdict`` is the cell's, where pytest has said another than the job's.
+    ``verdict`` is the cell's verdict, if pytest reported another one than the job's.
     """
     outcome = result.outcome
-    # Only what a cluster reports of itself is not ours or checked: it is made safe to show.
+    # Only texts from a cluster are unchecked, so they are made safe to show.
     values: dict[str, object] = {
         "backend": cell.backend,
         "job_id": _safe(result.job_id),
@@ -49,7 +49,7 @@ def properties_of(cell: Cell, result: Result, verdict: str | None = None) -> lis
 def with_verdict(
     properties: Iterable[tuple[str, Any]], judged: str, verdict: str
 ) -> Iterator[tuple[str, object]]:
-    """The properties with the cell's verdict; where the job alone is worth another, that stands beside it."""
+    """The properties with the cell's verdict, and with the job's own verdict if that differs."""
     for name, value in properties:
         if name == f"{PREFIX}verdict":
             yield name, verdict

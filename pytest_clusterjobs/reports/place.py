@@ -1,4 +1,4 @@
-"""Where a report goes: a file, which is replaced whole; a stream, which is written through; or nowhere."""
+"""Where a report goes: a file, which is replaced atomically; a stream, which is written once; or nowhere."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pathlib import Path
 from select import select
 
 STDOUT = Path("/proc/self/fd/1")
-"""What ``-`` means."""
+"""The path that ``-`` stands for."""
 
 PATIENCE = 10.0
 """Seconds to wait for a FIFO's reader to open it, and to read each piece of the report."""
 
 OURS = re.compile(rb'\s*\{\s*"format_version":\s*\d+,\s*"generator":\s*\{\s*"name":\s*"pytest-clusterjobs"')
-"""How a JSON report of ours begins."""
+"""The beginning of a JSON report of this plugin."""
 
 JUNIT = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<testsuites?[\s>]")
-"""How JUnit XML begins, whichever tool wrote it."""
+"""The beginning of JUnit XML, whichever tool wrote it."""
 
 _DRAFT_REFUSED = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV}
-"""Errors of a folder that takes no new file, or of a mounted file, which cannot be replaced but written."""
+"""Errors of a folder that allows no new file, or of a mounted file, which can be written but not replaced."""
 
 
 def place(text: str, start: Path) -> Path | None:
-    """The place that an option names, by pytest's rules for paths; ``-`` is stdout, ``none`` is None."""
+    """The path that an option names, by pytest's rules; ``-`` is stdout, and ``none`` gives None."""
     if text == "none":
         return None
     if text == "-":
@@ -41,7 +41,7 @@ def place(text: str, start: Path) -> Path | None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether ``path`` leads to something that is written once and through: a device, a FIFO, an open descriptor."""
+    """Whether ``path`` is written as a stream: a device, a FIFO or an open descriptor."""
     try:
         return _descriptor(path) is not None or not stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -49,12 +49,12 @@ def is_stream(path: Path) -> bool:
 
 
 def leads_nowhere(path: Path) -> bool:
-    """Whether links on the way lead in a circle; where they dangle, the file is made."""
+    """Whether the path has a loop of links. For a dangling link the file is created instead."""
     return os.path.islink(os.path.realpath(path))
 
 
 def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
-    """Whether a file is there that is none of ours, as its beginning tells; an empty file counts as ours."""
+    """Whether there is a file of another program, judged by its beginning. An empty file is not foreign."""
     if is_stream(path) or not path.is_file():
         return False
     try:
@@ -66,7 +66,7 @@ def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
 
 
 def named_in(options: Mapping[str, object], path: Path, start: Path) -> str | None:
-    """The option of this session, but for ours, that names the same file; None if there is none."""
+    """Another option of this session that names the same file; None if there is none."""
     real = os.path.realpath(path)
     for name, value in options.items():
         if not name.startswith("cluster_") and any(
@@ -77,7 +77,7 @@ def named_in(options: Mapping[str, object], path: Path, start: Path) -> str | No
 
 
 def _paths(value: object, start: Path) -> Iterator[Path]:
-    """Every path that an option's value may be, whatever its plugin makes of it."""
+    """Every path that an option's value may mean, however its plugin interprets it."""
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
         if isinstance(text, str) and "\0" not in text and (found := place(text, start)) is not None:
@@ -90,17 +90,17 @@ def _paths(value: object, start: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder of a regular file; what is in the way is told when the file is written."""
+    """Create the folder of a regular file. Errors are reported when the file is written."""
     if not is_stream(path):
         with suppress(OSError):
             Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a report, so that a regular file is whole at any instant. Raises OSError."""
+    """Write a report, so that a regular file is complete at any time. Raises OSError."""
     descriptor = _descriptor(path)
     if descriptor is not None:
-        # Opening it anew would begin at the start of a file that others write to as well.
+        # Opening it again would start at the beginning of a file to which others write as well.
         sys.stdout.flush()
         with os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(data)
@@ -112,7 +112,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of an open file of this process that ``path`` leads to, as /dev/stdout and ``>(...)`` do."""
+    """The descriptor of this process that ``path`` leads to, as /dev/stdout and ``>(...)`` do; else None."""
     for _ in range(40):
         folder, name = os.path.realpath(path.parent), path.name
         if re.fullmatch(rf"/proc/(self|{os.getpid()})(/task/\d+)?/fd", folder):
@@ -126,7 +126,7 @@ def _descriptor(path: Path) -> int | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A device or FIFO, open for writing without being stopped by a FIFO that has no reader."""
+    """A device or FIFO, opened for writing without blocking on a FIFO that has no reader."""
     until = time.monotonic() + PATIENCE
     while True:
         try:

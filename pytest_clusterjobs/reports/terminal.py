@@ -1,4 +1,4 @@
-"""What a person sees when the jobs have ended: a table, and where the whole story is."""
+"""The summary printed when the jobs have ended: a table, and the paths of the full reports."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from .place import STDOUT
 from .words import RED
 
 TABLE_LIMIT = 50
-"""Rows of the summary table; of a larger run it has only what did not pass."""
+"""The most rows of the summary table; for a larger run it has only the cells that did not pass."""
 
 _COLUMNS = ["job", "recipe", "nodes", "condition", "status", "reason", "exit", "restarts", "queue", "run"]
 
 _LEAST = ["restarts", "queue", "run", "job", "exit"]
-"""The columns that a narrow terminal does without, from the first."""
+"""The columns that are dropped on a narrow terminal, in this order."""
 
 _VERDICTS = frozenset(map(str, Verdict))
 
 _BY_MARK = ("xfailed", "xpassed")
-"""pytest's words for what a mark expects: they say what became of the job."""
+"""pytest's outcomes for an xfail mark, which already describe the job's end."""
 
 _LIMITS = {Reason.HEARTBEAT_TIMEOUT, Reason.MAX_RUNTIME_REACHED}
 
 _ORDER = [*map(str, Verdict), "xfailed", "xpassed", "skipped", "pending"]
-"""The words of a count in their order; those of other plugins follow."""
+"""The order of the outcomes in a tally; those of other plugins follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +50,22 @@ class EndRow:
     texts: Mapping[str, str]
     """By column."""
     colours: Mapping[str, str]
-    """By column, pytest's names; the others have none."""
+    """pytest's colour names by column; other columns have no colour."""
 
 
 def tally(lines: Iterable[CellLine]) -> dict[str, int]:
-    """How many cells have which word of the table: pytest's where it is none of the verdicts."""
+    """The number of cells per status in the table: a verdict, or else pytest's outcome."""
     found = Counter(map(_status, lines))
     return {word: found[word] for word in dict.fromkeys([*_ORDER, *found]) if found[word]}
 
 
 def in_words(counts: Mapping[str, int]) -> str:
-    """A tally for people: ``3 passed, 1 failed``."""
+    """A tally as text: ``3 passed, 1 failed``."""
     return ", ".join(f"{n} {'errors' if word == 'error' and n > 1 else word}" for word, n in counts.items())
 
 
 def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
-    """The table's rows, from the ledger's texts; of a large run what did not pass, failures first."""
+    """The table's rows, from the ledger's texts; for a large run only what did not pass, failures first."""
     if len(lines) > TABLE_LIMIT:
         unlike = [line for line in lines if _status(line) != Verdict.PASSED]
         lines = sorted(unlike, key=lambda line: line.verdict not in RED)[:TABLE_LIMIT]
@@ -112,7 +112,7 @@ _COLOURS = {"passed": "green", "xfailed": "green", "failed": "red", "error": "pu
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What the cluster has said of a cell's last job."""
+    """The cluster's information about a cell's last job."""
 
     id: str | None = None
     attempt: int = 1
@@ -137,7 +137,7 @@ def _job(line: CellLine) -> _Job:
 
 
 def _status(line: CellLine) -> str:
-    """The cell in one word: pytest's where it is none of the verdicts."""
+    """The cell's status: its verdict, or else pytest's outcome."""
     if line.verdict is None:
         return "pending"
     said = line.reported
@@ -159,17 +159,17 @@ def write_summary(
     run_id: str,
     notes: list[str],
 ) -> None:
-    """The table, the tally of all cells (None: there was no time for one), and where the whole story is.
+    """Write the table, the tally of all cells (None if there was no time for one), and the reports' paths.
 
     In quiet mode there is no table.
     """
-    # pytest has ended its last line by now, and would do so again before the first of ours.
+    # pytest has already ended its last line, and would end it again before the first line written here.
     reporter.currentfspath = None
     writer = reporter.config.get_terminal_writer()
     if reporter.verbosity >= 0 and counts:
         reporter.section("cluster jobs", sep="=")
         if rows:
-            # What is no terminal has no width, and is read at leisure.
+            # Output that is not a terminal has no width limit.
             _write_table(reporter, rows, writer.fullwidth if reporter.isatty() else sys.maxsize)
         hidden = sum(counts.values()) - len(rows)
         if hidden > 0:
@@ -199,7 +199,7 @@ def _write_table(reporter: pytest.TerminalReporter, rows: list[EndRow], width: i
 
 
 def location_of(path: Path, start: Path) -> str:
-    """``path`` as short as it can be shown to somebody in ``start``."""
+    """The shortest form of ``path`` for output read in the folder ``start``."""
     if path == STDOUT:
         return "stdout"
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)

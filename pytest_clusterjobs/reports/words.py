@@ -1,6 +1,6 @@
-"""What pytest says of a cell, in one word, and the verdict that this word and the job's own come to.
+"""pytest's outcome of a cell as one word, and the verdict that follows from it and the job's own verdict.
 
-Table, JSON report, JUnit properties and ``clusterjobs`` all take their verdicts from here.
+The table, the JSON report, JUnit properties and ``clusterjobs`` all use this module for verdicts.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ..model import Verdict
 from ..model.text import one_line
 
 NOT_RUN = "not run: "
-"""What the skip reason of a cell without a verdict starts with."""
+"""The beginning of the skip reason of a cell without a verdict."""
 
 PENDING = "pending: "
-"""The same of a cell whose job lives on."""
+"""The same for a cell whose job still runs."""
 
 LONGEST_WORD = 80
-"""Characters of an outcome of another plugin."""
+"""The most characters of another plugin's outcome."""
 
 RED = (Verdict.FAILED, Verdict.ERROR)
 
@@ -31,11 +31,14 @@ _SEVERITY = {
 }
 
 _UNKNOWN = _SEVERITY["skipped"] - 0.5
-"""Where a word of another plugin stands: it is no failure, and it is no success either."""
+"""The severity of another plugin's outcome, which is neither a failure nor a success."""
 
 
 def word_of(report: pytest.TestReport) -> str:
-    """The outcome in pytest's words, other plugins' as one short line; skips without a verdict are ``not run``."""
+    """The outcome in pytest's terms; another plugin's as one short line.
+
+    Skips without a verdict are ``not run``.
+    """
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     if report.skipped and NOT_RUN in str(report.longrepr):
@@ -48,13 +51,13 @@ def word_of(report: pytest.TestReport) -> str:
 
 
 class ReportedPhases:
-    """What was said of one item, phase by phase."""
+    """The reported outcomes of one item by phase."""
 
     def __init__(self) -> None:
         self._phases: dict[str, str] = {}
 
     def add(self, phase: str, word: str) -> None:
-        """Take one report: a setup begins the item anew, a word of another plugin gives way to pytest's own."""
+        """Add one report. A setup starts the item again; pytest's outcome overrides another plugin's."""
         if phase == "setup":
             self._phases.clear()
         before = self._phases.get(phase)
@@ -63,12 +66,15 @@ class ReportedPhases:
 
     @property
     def word(self) -> str | None:
-        """The gravest word of all phases."""
+        """The most severe outcome of all phases."""
         return max(self._phases.values(), key=lambda word: _SEVERITY.get(word, _UNKNOWN), default=None)
 
 
 def reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str | None]:
-    """One word an item, of its last run; ``rows`` are key, phase and word in the order of the reports."""
+    """One outcome per item, from its last run.
+
+    ``rows`` are key, phase and outcome in the order of the reports.
+    """
     found: dict[str, ReportedPhases] = {}
     for key, phase, word in rows:
         found.setdefault(key, ReportedPhases()).add(phase, word)
@@ -76,18 +82,18 @@ def reported(rows: Iterable[tuple[str, str, str]]) -> dict[str, str | None]:
 
 
 def verdict_of(judged: str | None, word: str | None) -> str | None:
-    """A cell's verdict by the judge's (``judged``) and pytest's word; None while there is none.
+    """A cell's verdict, if any, from the job's verdict (``judged``) and pytest's outcome (``word``).
 
-    pytest has the last word (fixtures, hooks, other plugins), but for one thing: a skip never hides that
+    pytest's outcome (fixtures, hooks, other plugins) takes precedence, except that a skip never hides that
     the job failed.
     """
     if word == "pending":
-        # What was pending when pytest looked has a verdict only if it was killed since.
+        # A cell that pytest reported as pending has a verdict only if it has been killed since.
         return judged if judged == Verdict.NOT_RUN else None
     if word in ("failed", "error", "not run"):
         return word
     if word in ("xfailed", "xpassed"):
-        # Expected by a mark, and so as it should be; ``reported`` says which.
+        # As expected by a mark; ``reported`` has the exact outcome.
         return Verdict.PASSED.value
     if word in ("passed", None) or judged is None or judged in RED:
         return judged

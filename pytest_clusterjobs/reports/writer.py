@@ -1,4 +1,4 @@
-"""Writes down what pytest says, and keeps the JSON report fresh while the run goes on."""
+"""Stores pytest's reports, and keeps the JSON report up to date during the run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .place import OURS
 from .place import write
 
 FRESH = 1.0
-"""Seconds between two writings of the JSON report, at least."""
+"""The shortest time, in seconds, between two writes of the JSON report."""
 
 COST_SHARE = 20.0
-"""The report is written at most this many times its own cost apart, so that a large one costs 5 %."""
+"""The pause between two writes is this many times the cost of a write, so that a large report costs 5 %."""
 
 
 class ReportWriter:
-    """A thread beside the tests: reports into the ledger in batches, the ledger into the sidecar."""
+    """A background thread that writes reports to the ledger in batches, and the ledger to the JSON report."""
 
     def __init__(
         self, ledger: Ledger, path: Path | None, rootdir: Path, gone: Callable[[LedgerGone], None]
@@ -46,19 +46,19 @@ class ReportWriter:
         self._thread.start()
 
     def add_report(self, key: str, phase: str, outcome: str, data: str) -> None:
-        """Take one of pytest's reports; it is in the ledger within about a second."""
+        """Add one of pytest's reports. It is in the ledger within about a second."""
         with self._lock:
             self._reports.append((key, phase, outcome, data))
 
     def close(self, left_to_reaper: int = 0) -> list[CellLine]:
-        """Write everything for the last time; what it comes to. Raises LedgerError."""
+        """Write everything a last time, and return the cells. Raises LedgerError."""
         self._closing.set()
         self._thread.join()
         try:
             self._ledger.set_meta(ended=time.time(), left_to_reaper=left_to_reaper)
             self._flush()
         finally:
-            # What cannot be written to can often still be read.
+            # A ledger that cannot be written can often still be read.
             lines = list(cell_lines(self._ledger))
             self._write(lines)
         return lines
@@ -66,7 +66,7 @@ class ReportWriter:
     def _run(self) -> None:
         try:
             if self._path is not None:
-                # Once: a run's folder that is removed meanwhile does not come back.
+                # Only once: a run's folder that is removed meanwhile is not created again.
                 make_folder(self._path)
             if "git" not in self._ledger.meta():
                 self._ledger.set_meta(git=git_state(self._rootdir))
@@ -75,7 +75,7 @@ class ReportWriter:
                 begin = time.monotonic()
                 self._ledger.check_place()
                 self._flush()
-                # A stream takes one report, the last.
+                # Only the last report is written to a stream.
                 if self._path is not None and not is_stream(self._path):
                     self._write(list(cell_lines(self._ledger)))
                 pause = COST_SHARE * (time.monotonic() - begin)
@@ -97,7 +97,7 @@ class ReportWriter:
             self.trouble = f"cannot write {self._path}: another program has written to it meanwhile"
             return
         try:
-            # On a terminal pytest's line of dots may not have ended.
+            # On a terminal, pytest's line of dots may not have ended yet.
             begin = b"\n" if is_stream(self._path) else b""
             write(self._path, begin + render(self._ledger.meta(), lines, updated=time.time()))
             self.trouble = None
