@@ -1,4 +1,4 @@
-"""Reading a node's log from where one stopped, while it is written or long after."""
+"""Reading a node's log from a cursor, while it is written or long after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_log(
     at, offset = cursor if cursor is not None else (record.restarts if restart is None else restart, None)
     final = record.over or at < record.restarts
     found = read_piece(places.log(record.token, node, at), offset, tail)
-    # A rank of a job that began has a log; one that was removed is not an empty one.
+    # Every rank of a job that began has a log; a removed log is not an empty one.
     gone = found is None and record.started is not None and 0 <= node < record.width and final
     piece = found if found is not None else Piece(b"", offset or 0, at_end=not gone)
     end = final and piece.at_end
