@@ -35,28 +35,28 @@ SWALLOWED = (
 )
 
 STOPPING_FOR = 60.0
-"""Seconds after the end of the main node that the others have to be shown as ended; AWS kills them after 30."""
+"""Seconds after the main node's end in which the others must be shown as ended; AWS kills them after 30."""
 
 NOTICED = 60.0
-"""Seconds by which AWS may notice that a node was lost, or never started, after another one has failed for that."""
+"""Seconds by which AWS may notice a lost or never started node after the failure that it caused elsewhere."""
 
 _BEFORE_ALL = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.START_FAILED})
-"""What makes the other nodes fail, too."""
+"""Reasons that make the other nodes fail, too."""
 
 _STOPS = frozenset({137, 143})
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the log of one rank's last start says."""
+    """What the log of one rank's last start reports."""
 
     report: SentinelReport | None = None
     complete: bool = False
     page: str | None = None
     begun: bool | None = None
-    """Without a report: whether the command began; ``None`` if that is not known (yet)."""
+    """Without a report: whether the command began; ``None`` if unknown (yet)."""
     unread: str = ""
-    """Without a report: why the log cannot be read to its end, or was not."""
+    """Without a report: why the log was not, or cannot be, read to its end."""
 
 
 @dataclass(frozen=True, slots=True)

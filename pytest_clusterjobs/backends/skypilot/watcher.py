@@ -67,8 +67,7 @@ class Watcher:
         """When the log of an ended job was first found unreadable, in monotonic seconds, by token."""
 
     def observe(self, job: WatchedJob) -> Observation | None:
-        """The observation of a job; ``None`` if its log cannot be read now, or its cluster is still going
-        down.
+        """The observation of a job; ``None`` if its log is unreadable now, or its cluster not down yet.
 
         Such a job runs no more, so no limit of a running job may strike it.
         """
