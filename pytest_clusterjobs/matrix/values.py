@@ -73,7 +73,7 @@ def parse_tolerance(text: str) -> tuple[float | None, float | None]:
 
 
 def _meant_tolerance(text: str) -> str:
-    """How to spell what may be meant by a text that is no tolerance."""
+    """The probable intention of an invalid tolerance, in the right spelling."""
     signless = re.fullmatch(rf"[-+]?({_NUMBER})%?|-?({_NUMBER})%?\s*\.\.\s*\+?({_NUMBER})%?", text.strip())
     if signless is None or len(text) > 60:
         return "5%, -5%, +5% or -5%..+20%"
