@@ -1,4 +1,4 @@
-"""What a backend says of a job: its handle, and what one poll saw."""
+"""A backend's data on a job: its handle, and the result of one poll."""
 
 from __future__ import annotations
 
