@@ -44,7 +44,8 @@ sleep $(($1/100)).$(($1/10%10))$(($1%10)) & wait $!
 [ $? != 1 ] || { sleep $(($1/100+1)) & wait $!; }
 }
 
-# Time in which the job could run. A killed sleep is repeated for the rest. A far too long tick is a suspension.
+# Time in which the job could run. A killed sleep is repeated for the rest. A tick that is far too long was a
+# suspension.
 cj_count() {
 cj_left=$1
 while [ $cj_left -gt 0 ]; do
