@@ -121,7 +121,7 @@ def _capture(
 
 
 def _name(place: _Place, flags: int) -> re.Pattern[str] | None:
-    """A pattern that ends where a value has to be; a look-ahead tells names from mere words of prose."""
+    """A pattern that ends where a value has to be; a look-ahead excludes words of prose."""
     head, tail = loosened(place.before), loosened(place.after)
     value = rf"{place.opening}{character(place.column)}{{1,{LONGEST}}})"
     if has_words(place.before):

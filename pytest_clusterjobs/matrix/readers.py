@@ -318,7 +318,7 @@ def identifier(what: str) -> Callable[[Any], str]:
 
 
 def word(value: Any) -> str:
-    """A reason's word."""
+    """A reason's name."""
     if isinstance(value, Scalar) and value.kind == "int":
         fail(f"a reason is a word; {value[:10]} is an exit code: write exit_code: {value[:10]}")
     result = text(value)
@@ -329,7 +329,7 @@ def word(value: Any) -> str:
 
 
 def new_reason(value: Any) -> str:
-    """The word of an added reason."""
+    """The name of an added reason."""
     result = text(value)
     if not re.fullmatch(WORD_PATTERN, result):
         fail(f"{quoted(result)} is no reason; reasons are lower case words such as job_failed")

@@ -1,4 +1,7 @@
-"""The small notations of a matrix, parsed once into typed values. Every function raises ValueError with the fix."""
+"""The small notations of a matrix, parsed once into typed values.
+
+Every function raises ValueError with the fix.
+"""
 
 from __future__ import annotations
 

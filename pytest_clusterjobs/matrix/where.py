@@ -1,4 +1,7 @@
-"""Selections: one grammar for ``only``, ``exclude`` and ``where``. An axis name to a value or a list of values."""
+"""Selections: one grammar for ``only``, ``exclude`` and ``where``.
+
+A selection maps an axis name to a value or a list of values.
+"""
 
 from __future__ import annotations
 

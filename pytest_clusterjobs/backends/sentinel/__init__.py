@@ -1,4 +1,4 @@
-"""The sentinel: the sh script that wraps a job's command on each node, and the marks that it leaves in the log.
+"""The sentinel: the sh script around a job's command on each node, and the marks that it leaves in the log.
 
 ``docs/sentinel.md`` describes its guarantees. Writer and reader of the marks share one grammar and are tested
 against each other.

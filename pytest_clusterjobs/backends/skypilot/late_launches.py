@@ -16,7 +16,7 @@ from dataclasses import field
 @dataclass(slots=True)
 class _Launch:
     request: str | None = None
-    """The request by which it has arrived."""
+    """The id of its request, once it has arrived."""
     wanted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -53,7 +53,7 @@ class LateLaunches:
         return launch is not None and launch.request is None
 
     def found(self, name: str) -> str | None:
-        """The request by which the launch has arrived, for its caller; ``None`` if there is none."""
+        """The id of the launch's request once it has arrived, for its caller; ``None`` if there is none."""
         launch = self._launches.get(name)
         if launch is None or launch.request is None:
             return None

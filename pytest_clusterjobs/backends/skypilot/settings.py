@@ -38,8 +38,8 @@ class SkyPilotSettings:
     cluster: OneCluster | None = None
     """That cluster."""
     state_dir: str = "~/.clusterjobs"
-    """A folder on the nodes for the count of starts and the heartbeat. On a folder that outlives a cluster (a mounted
-    bucket, NFS), jobs know of their restarts even when they begin again on another one."""
+    """A folder on the nodes for the count of starts and the heartbeat. In a folder that outlives a cluster (a
+    mounted bucket, NFS), the count survives a restart on another cluster."""
     poll_interval: float = 5.0
     """The least seconds between two polls of a job.
 

@@ -100,7 +100,7 @@ def _resources(spec: JobSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def accelerator(resources: Mapping[str, Any]) -> str:
-    """The name of the accelerator that a fragment's ``resources`` ask for, without how many; empty if there is none."""
+    """The accelerator's name in a fragment's ``resources``, without its number; empty if there is none."""
     named = resources.get("accelerators")
     if isinstance(named, Mapping):
         named = next(iter(named), "")
@@ -115,8 +115,8 @@ def _run(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:
         workdir=spec.workdir or "",
         prelude=_prelude(spec, token, settings),
     )
-    # By its path: the job's own PATH, which is set by now, may lead nowhere. bash, as SkyPilot's own shell, passes on
-    # functions that were exported; -p keeps it from heeding them, and what else would change it, itself.
+    # By its path: the job's own PATH is already set and may be wrong. bash, like SkyPilot's own shell, passes
+    # exported functions on; -p keeps bash from using them, or anything else that would change it, itself.
     return f"exec /bin/bash -p {shlex.join(words[1:])}"
 
 

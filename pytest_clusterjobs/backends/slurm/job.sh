@@ -175,7 +175,8 @@ scancel --signal=TERM "$SLURM_JOB_ID.$clusterjobs_step"
 
 ## loop
 # bash makes process groups by itself, dash only with the help of four programs. With -p bash takes nothing
-# from the environment that would change it (SHELLOPTS, BASH_ENV), and passes on functions and all names unchanged.
+# from the environment that would change it (SHELLOPTS, BASH_ENV), and passes on functions and all names
+# unchanged.
 clusterjobs_sh='/bin/bash -p'
 [ -x /bin/bash ] || clusterjobs_sh=/bin/sh
 while :; do

@@ -24,7 +24,7 @@ def read_log(
 ) -> LogChunk:
     """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or from the cursor's on).
 
-    ``last`` is the job's last start so far; ``ended`` tells whether there will be no more. Raises
+    ``last`` is the job's last start so far; ``ended``: whether there will be no more. Raises
     BackendError if the log cannot be read.
     """
     at, offset = cursor if cursor is not None else (last if restart is None else restart, None)

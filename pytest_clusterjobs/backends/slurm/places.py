@@ -14,7 +14,7 @@ from ..protocol import BackendError
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """One job's folder, readable by its owner alone. The batch script writes the files not marked as ours."""
+    """One job's folder, readable by its owner alone. The batch script writes all files not marked as ours."""
 
     path: Path
 
