@@ -89,7 +89,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def quoted(text: str, limit: int = 80) -> str:
-    """Like :func:`printable`, quoted, with line breaks and tabs escaped, so that it cannot pass for the plugin's own text."""
+    """Like :func:`printable`, quoted, with line breaks and tabs escaped.
+
+    The text cannot pass for the plugin's own.
+    """
     shown = (
         text[: limit + 1].replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace('"', '\\"')
     )
