@@ -71,7 +71,7 @@ class Capabilities:
     """Whether a rank that fails ends its job. If not, ``poll`` reports the failed ranks of a running job,
     with the times of their ends, and the engine ends the other ranks."""
     knows_secrets: bool = False
-    """Whether the backend gets the values of secrets elsewhere, so this process's environment may lack them."""
+    """Whether it gets the values of secrets elsewhere, so that this process's environment may lack them."""
     max_nodes: int | None = None
     """Nodes that one job may have; 1 for a backend without multi-node jobs, ``None`` for no known limit."""
     max_restarts: int | None = None

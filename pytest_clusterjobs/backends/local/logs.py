@@ -15,7 +15,10 @@ from .runner_paths import RunnerPaths
 def read_log(
     places: RunnerPaths, record: JobRecord, node: int, restart: int | None, cursor: Any, tail: int | None
 ) -> LogChunk:
-    """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or from the cursor's on)."""
+    """A piece of the log of ``node`` in the start ``restart``.
+
+    ``None``: the last start, or from the cursor's start on.
+    """
     at, offset = cursor if cursor is not None else (record.restarts if restart is None else restart, None)
     final = record.over or at < record.restarts
     found = read_piece(places.log(record.token, node, at), offset, tail)

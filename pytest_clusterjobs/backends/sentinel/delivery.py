@@ -104,7 +104,7 @@ def seconds(value: float) -> str:
 
 
 def beat_clock(timeout: float) -> tuple[int, int]:
-    """How often the heartbeat file is checked (centiseconds), and how many checks without a beat are the limit.
+    """How often the heartbeat file is checked (centiseconds), and how many checks may go without a beat.
 
     The interval is an eighth of the timeout, within 0.1 and 0.5 s, which is the longest delay of a timeout.
     """
