@@ -1,4 +1,4 @@
-"""What a job sees in its environment, the same on every backend."""
+"""A job's environment, the same on every backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..model.token import Token
 from .protocol import SubmissionRejected
 
 TOKEN_VARIABLE = "CLUSTERJOBS_TOKEN"
-"""Marks every process of a job, so that what it leaves behind can be found."""
+"""Marks every process of a job, so that its leftovers can be found."""
 
 FIRST_PORT = 20000
 PORTS = 12000
@@ -22,13 +22,13 @@ _NOT_INHERITED = ("PYTEST_", "CLUSTERJOBS_", "COV_", "COVERAGE_")
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of a launching process's environment that a job may inherit: nothing of the test run itself."""
+    """The part of the launching process's environment that a job may inherit, without the test run's own."""
     kept = ((name, value) for name, value in environ.items() if not name.startswith(_NOT_INHERITED))
     return {utf8(name): utf8(value) for name, value in kept}
 
 
 def job_variables(spec: JobSpec, token: str) -> dict[str, str]:
-    """What is the same on every node and start of an attempt: ``spec.env`` and what names the job."""
+    """The variables common to all nodes and starts of an attempt: ``spec.env`` and those naming the job."""
     parts = Token.parse(token)
     return {
         **spec.env,
@@ -53,7 +53,7 @@ def secrets_of(spec: JobSpec) -> dict[str, str]:
 def node_variables(
     *, rank: int, restarts: int, address: str, port: int, hostfile: str, heartbeat_file: str
 ) -> dict[str, str]:
-    """What differs by node and start."""
+    """The variables that differ by node and start."""
     return {
         "CLUSTERJOBS_NODE_RANK": str(rank),
         "CLUSTERJOBS_RESTARTS": str(restarts),
@@ -67,6 +67,6 @@ def node_variables(
 def master_port(token: str, turn: int = 0) -> int:
     """The port on which rank 0 may listen, derived from the token: below the ephemeral range.
 
-    ``turn`` gives further candidates where the first is taken.
+    ``turn`` gives further candidates if the first is in use.
     """
     return FIRST_PORT + (zlib.crc32(token.encode()) + 101 * turn) % PORTS

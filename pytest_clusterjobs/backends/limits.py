@@ -1,4 +1,4 @@
-"""What a job asks for that its backend cannot do, in words for people."""
+"""The limits of a backend that a job exceeds, as messages."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from .protocol import Unset
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """One thing that a backend says against a job."""
+    """One reason why a backend does not support a job."""
 
     words: str
     """What is wrong, beginning with the backend's name."""
     key: str = ""
-    """The field of the job spec that asks for more than a limit; empty where no limit is the reason."""
+    """The field of the job spec that exceeds a limit; empty if no limit is the reason."""
     most: int = 0
     """That limit."""
     remedy: str = ""
-    """What lifts it."""
+    """How to lift it."""
     about: str = ""
-    """What of the job a check's line begins with: ``options.slurm``, ``resources.memory``; empty if with nothing."""
+    """What a check's message begins with: ``options.slurm``, ``resources.memory``; empty if nothing."""
     unset: tuple[Unset, ...] = ()
-    """The site settings that are missing, where these are the reason."""
+    """The missing site settings, if these are the reason."""
 
     def told(self, *fixes: str) -> str:
-        """All of it in one line, with further ``fixes``."""
+        """The whole message in one line, with further ``fixes``."""
         ways = ", or ".join(filter(None, [self.remedy, *fixes]))
         return f"{self.words}: {ways}" if ways else self.words
 
 
 def excesses(spec: JobSpec, can: Capabilities, name: str) -> Iterator[Objection]:
-    """What a spec asks for beyond what the backend NAME can do."""
+    """The limits of the backend NAME that a spec exceeds."""
 
     def excess(limit: str, words: str, key: str, most: int) -> Objection:
         return Objection(f"backend {name} {words}", key, most, can.remedies.get(limit, ""))
@@ -71,7 +71,7 @@ def refuse(spec: JobSpec, can: Capabilities, name: str) -> None:
 def objections(
     spec: JobSpec, can: Capabilities, name: str, kind: BackendType, settings: Mapping[str, Any]
 ) -> Iterator[Objection]:
-    """All that is known against a spec before the backend NAME is opened."""
+    """Every objection to a spec that is known before the backend NAME is opened."""
     yield from excesses(spec, can, name)
     try:
         said = list(kind.check(spec, settings))
@@ -90,14 +90,17 @@ _ABOUT = re.compile(r"([a-z_]+(?:\.[\w-]+)*): ")
 
 
 def settings_needed(name: str, unset: Sequence[Unset], source: str = "pyproject.toml") -> str:
-    """What to set in the site settings of the backend NAME, which ``source`` holds."""
+    """What to set in the site settings of the backend NAME, which are in the file ``source``."""
     *others, last = map(str, unset)
     names = f"{', '.join(others)} and {last}" if others else last
     return f"backend {name}: set {names} under [tool.clusterjobs.backends.{name}] in {source}"
 
 
 def sound(tell: Callable[[], object]) -> Capabilities:
-    """The capabilities that ``tell`` gives, whatever a backend's author has made of it. Raises BackendError in one line."""
+    """The capabilities that ``tell`` returns, validated, since a third-party backend may get them wrong.
+
+    Raises BackendError with a one-line message.
+    """
     try:
         told = tell()
     except BackendError:

@@ -1,4 +1,4 @@
-"""Reading the log files of jobs: whatever a job has made of its log, whoever reads it is not harmed."""
+"""Reading the log files of jobs safely, whatever a job has done to its log."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Piece:
     data: bytes
     offset: int
     at_end: bool
-    """Whether they reach the end that the file had."""
+    """Whether they reach the present end of the file."""
     shrunk: bool = False
-    """Whether the file is shorter than what was read of it before."""
+    """Whether the file is shorter than the part that was read before."""
 
 
 def read_piece(path: Path, offset: int | None = None, tail: int | None = None) -> Piece | None:
-    """What is there from ``offset`` on (``None``: the last ``tail`` bytes, or all), :data:`PIECE` bytes at most.
+    """The bytes from ``offset`` on (``None``: the last ``tail`` bytes, or all), :data:`PIECE` bytes at most.
 
-    ``None`` where there is no file. Neither waits for a FIFO nor follows a link. Raises BackendError for what is no regular
-    file, or may not be read.
+    ``None`` if there is no file. Never waits for a FIFO and never follows a link. Raises BackendError for a
+    path that is not a regular file, or may not be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -30,7 +30,7 @@ class SiteError(ValueError):
 
 
 class UnknownBackend(SiteError):
-    """No such backend; the message is one line that says what there is."""
+    """The backend does not exist; the message is one line that lists those that do."""
 
 
 @cache
@@ -45,13 +45,13 @@ class Site:
     backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``[tool.clusterjobs.backends]``: NAME to its settings, ``type`` among them."""
     source: str = "pyproject.toml"
-    """Where the settings stand, for messages."""
+    """The file that holds the settings, for messages."""
     types: Mapping[str, BackendType] = field(default_factory=dict)
-    """Types given directly, besides those installed as entry points."""
+    """Types given directly, in addition to those installed as entry points."""
 
     @property
     def names(self) -> list[str]:
-        """Every NAME that ``backend:`` takes here, sorted."""
+        """Every NAME that ``backend:`` accepts here, sorted."""
         return sorted({*self.backends, *self.types, *_entry_points()})
 
     def type_name(self, name: str) -> str:
@@ -97,7 +97,10 @@ class Site:
         return given
 
     def capabilities(self, name: str) -> Capabilities:
-        """What the type of a NAME states of it; no limits where it states nothing. Raises UnknownBackend."""
+        """The capabilities that the type of a NAME states; no limits if it states none.
+
+        Raises UnknownBackend.
+        """
         state, settings = self.type(name).capabilities, self.settings(name)
         if state is None:
             return Capabilities()
@@ -125,7 +128,7 @@ class Site:
 
 
 def read_site(rootdir: Path) -> Site:
-    """``[tool.clusterjobs]`` of the project's pyproject.toml. Raises SiteError."""
+    """Read ``[tool.clusterjobs]`` of the project's pyproject.toml. Raises SiteError."""
     path = rootdir / "pyproject.toml"
     try:
         table: Any = tomllib.loads(path.read_text("utf-8"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @cache
 def piece(file: Path, name: str) -> str:
-    """What stands below ``## NAME`` in a file, up to the next such line."""
+    """The text below ``## NAME`` in a file, up to the next such line."""
     return file.read_text(encoding="ascii").partition(f"## {name}\n")[2].partition("\n## ")[0].strip("\n")
 
 

@@ -1,4 +1,4 @@
-"""Observations to an outcome, an outcome to a verdict: pure functions."""
+"""Observations to an outcome, an outcome to a verdict, as pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A group of a pattern, read so that it cannot take a part for the whole, or an older line for the last one."""
+"""A group of a pattern, read so that a part never passes for the whole, or an older line for the last."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ _NO_VALUE_INSIDE = re.compile(rf"(?<![\w.]){NO_VALUE}")
 class Capture:
     """A pattern and the group that is its value.
 
-    What the pattern has in front of the group is the value's *name*. An occurrence of the name at which the
-    pattern does not match is an occurrence all the same: ``loss=([0-9.]+)`` says nothing of ``loss=nan``.
+    The text that the pattern has in front of the group is the value's *name*. An occurrence of the name at
+    which the pattern does not match counts as an occurrence too: ``loss=([0-9.]+)`` has no value for
+    ``loss=nan``.
     """
 
     pattern: re.Pattern[str]
     group: int
     name: re.Pattern[str] | None = None
-    """Ends where a value has to be; ``None`` where the pattern names nothing."""
+    """Ends where a value has to be; ``None`` if the pattern has no name."""
     tail: re.Pattern[str] | None = None
-    """What the pattern has behind the group."""
+    """The part of the pattern behind the group."""
     before_stretch: re.Pattern[str] | None = None
-    """What it has in front of a ``.*`` or the like that ends at the group; ``None`` without one."""
+    """The part in front of a ``.*`` or the like that ends at the group; ``None`` without one."""
     literal: str = ""
-    """Text that each line with an occurrence has in it."""
+    """Text that each line with an occurrence contains."""
     column: bool = False
     placeholder: bool = False
     word: bool = False
-    """Whether the value is a word, to which digits in front may be glued."""
+    """Whether the value is a word, which may have digits directly in front of it."""
     rule: bool = False
     """Whether it belongs to a ``classify`` rule, which has no ``{number}``."""
 
     def occurrences(self, line: str) -> list[re.Match[str]]:
-        """All in a line, from left to right: matches of the pattern, and of its name where the pattern has none."""
+        """All in a line, left to right: matches of the pattern, or of its name where the pattern has none."""
         matches = list(self.pattern.finditer(line))
         if self.name is None:
             return matches
@@ -52,7 +53,7 @@ class Capture:
         return sorted([*matches, *bare], key=self._place) if bare else matches
 
     def value(self, occurrence: re.Match[str]) -> tuple[str, str]:
-        """What stands there, and why it is no value (empty if it may be one)."""
+        """The text of the value, and why it is not a valid value (empty if it may be one)."""
         if self.is_bare(occurrence):
             return self._unmatched(occurrence)
         text = occurrence[self.group]
@@ -63,7 +64,7 @@ class Capture:
         return inner, self._flaw(occurrence, start, start + len(inner))
 
     def is_bare(self, occurrence: re.Match[str]) -> bool:
-        """Whether only the name stands there."""
+        """Whether the occurrence is the name alone."""
         return self.name is not None and occurrence.re is self.name
 
     def _place(self, occurrence: re.Match[str]) -> int:
@@ -75,7 +76,7 @@ class Capture:
         return near >= 0 and self._covers(matches[near], name)
 
     def _covers(self, match: re.Match[str], name: re.Match[str]) -> bool:
-        """Whether ``match`` has read what stands at ``name``."""
+        """Whether ``match`` includes the text at ``name``."""
         start, end = _value_span(name, self.group)
         until = max(match.end(self.group), match.start() + 1)
         if start < end:
@@ -117,7 +118,7 @@ class Capture:
 
 
 def _value_span(name: re.Match[str], group: int) -> tuple[int, int]:
-    """Where the value of an occurrence of a name stands, as far as the name's pattern looks that far."""
+    """Where the value of an occurrence of a name is, as far as the name's pattern looks ahead."""
     known = name.re.groups >= group > 0 and name[group] is not None
     return name.span(group) if known else (name.start(), name.start())
 

@@ -1,4 +1,4 @@
-"""From what was observed of a job to its outcome."""
+"""From the observation of a job to its outcome."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def outcome(
     log: ReadLog | None,
     submitted: float | None = None,
 ) -> Outcome:
-    """Say how an attempt ended, and who says so.
+    """Return how an attempt ended, and which source decided.
 
-    The sources are asked in the order of :class:`~pytest_clusterjobs.model.Source`. ``log(rank)``
-    gives a rank's log of the last start; it is called at most once a rank, and only when a
-    classify rule needs it. ``submitted`` (seconds since the epoch) stands in where the cluster
-    does not tell. Raises ValueError for a job that has not ended and that no action ended.
+    The sources are consulted in the order of :class:`~pytest_clusterjobs.model.Source`. ``log(rank)``
+    gives a rank's log of the last start; it is called at most once a rank, and only if a
+    classify rule needs it. ``submitted`` (seconds since the epoch) is used if the cluster
+    reports no time. Raises ValueError for a job that has not ended and that no action ended.
     """
     if action is None and observation.phase in {Phase.PENDING, Phase.RUNNING}:
         raise ValueError(f"a job that is {observation.phase} has no outcome yet")
@@ -84,8 +84,8 @@ def _own_action(action: OwnAction | None) -> JobEnd | None:
 def _scheduler(observation: Observation, action: OwnAction | None) -> JobEnd | None:
     """The scheduler's hard fact, if it has one.
 
-    Its words for a command's end are none: only the ranks can tell that. A cancel is none either
-    when it is this run that stopped the other ranks after one had failed.
+    How the scheduler describes a command's end is not one: only the ranks can report that. A cancel is not
+    one either if this run stopped the other ranks after one had failed.
     """
     hint = observation.reason_hint
     if hint is None or hint in COMMAND_ENDED or hint is Reason.UNKNOWN:
@@ -122,7 +122,7 @@ def _restarts_of(
     log: ReadLog | None,
     action: OwnAction | None,
 ) -> tuple[JobEnd, RuleReading]:
-    """Let the rules count restarts under a product's end that a higher source has decided."""
+    """Let the rules count restarts for a product end that a higher source has decided."""
     if REASON_CLASSES[decided.reason] is not ReasonClass.PRODUCT:
         return decided, RuleReading()
     reading = read_rules(
@@ -140,9 +140,10 @@ def _class_of(reason: str | None, classification: Classification) -> ReasonClass
 
 
 def _combine(own: JobEnd, reading: RuleReading, classification: Classification) -> JobEnd:
-    """Put the rules' words over the command's own end; they never turn a failure into ``job_completed``.
+    """Apply what the rules read to the command's own end.
 
-    Nor do they make an end of the product's of one that lacks the report of a rank.
+    The rules never turn a failure into ``job_completed``. They never turn an end that lacks the report of a
+    rank into an end of the product.
     """
     code = reading.exit_code or (None if own.reason == Reason.START_FAILED else own.code)
     reason = (
@@ -206,12 +207,12 @@ def _outcome(
 
 
 def _exit_code(end: JobEnd) -> int | None:
-    """The command's own code: none if it never began, or if something other than itself ended it."""
+    """The command's own exit code; ``None`` if the command never began, or did not end by itself."""
     return end.code if end.reason in COMMAND_ENDED or end.reason not in REASON_CLASSES else None
 
 
 def _heartbeats(observation: Observation) -> int | None:
-    """Those of rank 0, which count."""
+    """The heartbeats of rank 0, the only rank whose heartbeats count."""
     reports = (node.report for node in observation.nodes if node.rank == 0)
     return next((report.heartbeats for report in reports if report is not None), None)
 

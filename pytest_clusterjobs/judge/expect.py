@@ -35,15 +35,15 @@ _OURS = {
     ActionKind.REFUSED: (Verdict.ERROR, "rejected by this run"),
     ActionKind.NOT_TAKEN: (Verdict.ERROR, "{why}"),
 }
-"""What this run does that never meets an expectation: the verdict, and its words."""
+"""Actions of this run that never meet an expectation: the verdict, and the message."""
 
 
 def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: int) -> Judgement:
-    """Hold ``outcome`` against ``expect``; all that is unmet is in the answer.
+    """Compare ``outcome`` with ``expect``; the judgement lists everything that is unmet.
 
-    ``log(rank)`` gives a rank's log of the last start; it is called at most once for each of the
+    ``log(rank)`` gives a rank's log of the last start. It is called at most once for each of the
     ``nodes`` ranks, and only if the expectation is about what the job printed and the reason
-    leaves a verdict open.
+    leaves the verdict open.
     """
     if outcome.action is not None and outcome.action.kind in _OURS:
         return _stopped_by_us(expect, outcome)
@@ -56,7 +56,7 @@ def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: 
 
 
 def expected_reason(expect: Expectation) -> str:
-    """The reasons for people: ``job_failed``, ``job_failed or killed_by_signal``, ``any product reason``."""
+    """The expected reasons: ``job_failed``, ``job_failed or killed_by_signal``, ``any product reason``."""
     if expect.takes_any:
         return "any product reason"
     reasons = expect.reasons or ()
@@ -64,17 +64,18 @@ def expected_reason(expect: Expectation) -> str:
 
 
 def expected_exit_code(expect: Expectation) -> str:
-    """The exit codes for people: ``3``, ``1 or 2``, ``nonzero``; empty if they are not judged."""
+    """The expected exit codes in a message: ``3``, ``1 or 2``, ``nonzero``; empty if they are not judged."""
     if expect.exit_codes is None or isinstance(expect.exit_codes, str):
         return expect.exit_codes or ""
     return " or ".join(map(str, expect.exit_codes))
 
 
 def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
-    """The deadline of the test gives ``failed``, a cancel by this run ``not run``, no submission ``error``.
+    """A test's deadline gives ``failed``, a cancel by this run ``not run``, no submission ``error``.
 
-    None ever meets an expectation, not even ``cancelled``, ``rejected`` or ``queue_timeout``: these are about a job
-    which was cancelled or waited on the cluster, or which that refused, and this run has seen none of it.
+    These never meet an expectation, not even ``cancelled``, ``rejected`` or ``queue_timeout``. Those describe
+    a job that was cancelled or waited on the cluster, or that the cluster rejected, and this run has seen
+    none of that.
     """
     assert outcome.action is not None
     verdict, words = _OURS[outcome.action.kind]
@@ -85,9 +86,9 @@ def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
 def _accepted(expect: Expectation, outcome: Outcome) -> bool:
     """Whether the reason is an expected one.
 
-    ``any`` takes every product reason, and these only: the author does not mind how the product
-    ends, but a job that never began, or was taken away, has said nothing about the product, and a
-    pass of it would be a false green. Such ends, ``cancelled`` and ``unknown`` can be named.
+    ``any`` accepts every product reason and no other: the author does not mind how the product
+    ends. A job that never began, or that was taken away, shows nothing about the product, and
+    a pass would be a false green. Such ends, ``cancelled`` and ``unknown`` can be named.
     """
     if expect.takes_any:
         return outcome.reason_class is ReasonClass.PRODUCT
@@ -115,10 +116,11 @@ def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatch]:
 
 
 def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatch]:
-    """The count of heartbeats; where none is asked for, an expected ``heartbeat_timeout`` asks for one.
+    """Compare the count of heartbeats; by default an expected ``heartbeat_timeout`` requires one.
 
-    A job that never beats ends in that timeout whatever it does, and shows nothing of what happens when it stalls. A
-    wrapper's word for it, read by a rule, is about the wrapper's own clock: our count knows nothing of that.
+    A job without a heartbeat always ends in that timeout, which does not show what happens when it stalls. If
+    a rule reads the timeout from a wrapper's output, it is about the wrapper's own clock, which the count of
+    heartbeats does not cover.
     """
     seen = _shown(outcome.heartbeats)
     timed_out = outcome.reason == Reason.HEARTBEAT_TIMEOUT and outcome.source is not Source.CLASSIFY_RULE
@@ -146,7 +148,7 @@ def _shown(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _LogFindings:
-    """What the logs say of an expectation."""
+    """What the logs show about an expectation."""
 
     misses: tuple[Mismatch, ...] = ()
     gaps: tuple[str, ...] = ()
@@ -154,7 +156,7 @@ class _LogFindings:
 
 
 def _with_logs(expect: Expectation, misses: tuple[Mismatch, ...], found: _LogFindings) -> Judgement:
-    """Combine; with a gap in a log, what the logs say is no answer, but a miss elsewhere still is one."""
+    """Combine both; findings in a log with a gap are inconclusive, but a mismatch elsewhere still counts."""
     if found.gaps:
         gap = Mismatch("log", "complete", "; ".join(found.gaps))
         certain = tuple(miss for miss in found.misses if miss.field == "log.excludes")

@@ -1,4 +1,4 @@
-"""The text of a failure, an error, or a cell that was not run: it has to explain itself."""
+"""The text of a failure, an error, or a cell that was not run. It needs no other output to be understood."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .expect import expected_exit_code
 from .expect import expected_reason
 
 TAIL_CHARACTERS = 3000
-"""Of log in one text, all ranks together."""
+"""Characters of log in one text, all ranks together."""
 
 _ENDS = {"reason", "exit_code"}
-"""What the headline tells in one."""
+"""The mismatches that the headline combines."""
 
 _SAID = {SentinelWord.STOPPED: "stopped by TERM"}
-"""A sentinel's words that do not speak for themselves."""
+"""Replacements for sentinel words that are not clear by themselves."""
 
 _MEANING = {
     Verdict.PASSED: "",
@@ -52,10 +52,10 @@ def failure_text(
     job_id: str | None = None,
     url: str | None = None,
 ) -> str:
-    """All that somebody needs who sees only this text.
+    """The complete explanation, for a reader who sees only this text.
 
-    ``location`` is ``path:line``, ``rerun`` the command that runs this cell alone, ``log_tails`` the
-    last text of some ranks' logs with secrets redacted. What comes from job or cluster is bounded and escaped.
+    ``location`` is ``path:line``, ``rerun`` the command that runs this cell alone, ``log_tails`` the last
+    text of some ranks' logs with secrets redacted. Text from the job or the cluster is bounded and escaped.
     """
     lines = [headline(judgement, outcome, expect, location=location, cell=spec.name)]
     if _MEANING[judgement.verdict]:
@@ -70,20 +70,20 @@ def failure_text(
 
 
 def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, location: str, cell: str) -> str:
-    """``path:line: cell: expected X, got Y``: reason and exit code, or else what is unmet first."""
+    """``path:line: cell: expected X, got Y``: reason and exit code, or else the first mismatch."""
     expected, got, end = _unmet(judgement, outcome, expect)
     words = f"expected {expected}, got {got}" if expected else got
     return f"{printable(f'{location}: {cell}', 1000)}: {words}{end}"
 
 
 def summary(judgement: Judgement, outcome: Outcome, expect: Expectation) -> str:
-    """``got Y, expected X``: the headline for a line that names the cell already, the news first."""
+    """``got Y, expected X``: the headline for a line that already names the cell, with the result first."""
     expected, got, end = _unmet(judgement, outcome, expect)
     return f"got {got}, expected {expected}{end}" if expected else f"{got}{end}"
 
 
 def _unmet(judgement: Judgement, outcome: Outcome, expect: Expectation) -> tuple[str, str, str]:
-    """What was expected, what came, and how much more is unmet; a hook's complaint stands for itself."""
+    """What was expected, what happened, and how much more is unmet; a hook's complaint is used as it is."""
     first = judgement.misses[0] if judgement.misses else None
     if first is None or first.field in _ENDS:
         expected, got = _expected_end(expect), _end(outcome, first)
@@ -117,7 +117,7 @@ def _table(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Itera
 
 
 def _rows(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterator[tuple[str, str, str]]:
-    """The reason, exit code and restarts in any case; the rest where it is unmet or was read."""
+    """The reason, exit code and restarts always; the other rows if they are unmet or were read."""
     misses = {miss.field: miss for miss in judgement.misses}
     always = (
         Mismatch("reason", expected_reason(expect), outcome.reason),
@@ -143,7 +143,7 @@ def _row(miss: Mismatch) -> tuple[str, str, str]:
 
 
 def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: JobSpec) -> Iterator[str]:
-    """What a newcomer may have left out: a cell that expects nothing special was ended by a limit of its own."""
+    """A hint for a cell that expects nothing special and was ended by one of its own limits."""
     limits = {
         Reason.MAX_RUNTIME_REACHED: spec.max_runtime != JobSpec(":").max_runtime,
         Reason.HEARTBEAT_TIMEOUT: spec.heartbeat_timeout is not None,
@@ -180,7 +180,7 @@ def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tu
 
 
 def _log(outcome: Outcome) -> str | None:
-    """Where the whole log of the rank that failed first is, or of rank 0."""
+    """The location of the whole log of the rank that failed first, or else of rank 0."""
     rank = outcome.first_failing_node or 0
     return next((node.log for node in outcome.nodes if node.rank == rank), None)
 
@@ -192,7 +192,7 @@ def _ranks(outcome: Outcome, limit: int = 16) -> str:
 
 
 def _rank(node: NodeState) -> str:
-    """One rank's end: the sentinel's word, the code, the host."""
+    """One rank's end: the sentinel's report, the exit code, the host."""
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
     silent = "never began" if node.begun is False else "no report"
@@ -209,14 +209,14 @@ def _seconds(value: float | None) -> str:
 
 
 def _explanations(judgement: Judgement) -> Iterator[tuple[str, str]]:
-    """What is unmet, where that takes more than its row."""
+    """The mismatches that need more than their row."""
     for miss in judgement.misses:
         if miss.explanation:
             yield f"--- {one_line(miss.field, 80)} ---", with_margin(miss.explanation)
 
 
 def _tails(outcome: Outcome, log_tails: Mapping[int, str]) -> Iterator[tuple[str, str]]:
-    """The log tails, the rank that failed first in front; they share the room."""
+    """The log tails, starting with the rank that failed first; they share the available space."""
     first = outcome.first_failing_node
     tails = {rank: tail for rank, tail in log_tails.items() if tail.strip()}
     ranks = sorted(tails, key=lambda rank: (rank != first, rank))[:4]

@@ -1,4 +1,4 @@
-"""Reports of sentinels, held against what is known: the settings of the job, and what each rank can have seen."""
+"""Checks sentinels' reports against the settings of the job and against what each rank can have seen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..model import SentinelWord
 
 TOLERANCE_SECONDS = 2.0
 TOLERANCE_SHARE = 0.01
-"""What a limit may have struck too early by, for a clock that runs a little fast."""
+"""How much too early a limit may have struck, since a clock may run a little fast."""
 
 
 def own_reports(observation: Observation) -> Observation:
-    """The observation, without reports that name another rank than the one they were found for."""
+    """The observation, without reports that name a rank other than the one they were found for."""
     if all(node.report is None or node.report.node == node.rank for node in observation.nodes):
         return observation
     nodes = (
@@ -27,7 +27,7 @@ def own_reports(observation: Observation) -> Observation:
 
 
 def never_began(node: NodeState) -> bool:
-    """Whether it is known that the command of this rank did not begin."""
+    """Whether the command of this rank is known not to have begun."""
     return node.begun is False if node.report is None else node.report.begun is False
 
 

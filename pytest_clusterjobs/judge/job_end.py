@@ -1,4 +1,4 @@
-"""How the ranks of a job ended, and what that makes of the job."""
+"""How the ranks of a job ended, and what that means for the job."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _KILL = 128 + signal.SIGKILL
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """A reason, who gave it, and the code that goes with it."""
+    """A reason, its source, and the exit code that goes with it."""
 
     reason: str
     source: Source
     detail: str
     code: int | None = None
-    """The code of the command, or of what failed before it."""
+    """The exit code of the command, or of the step that failed before it."""
     rank: int | None = None
     """The rank that decided."""
     is_silent: bool = False
-    """Whether a rank gave no report that holds: nothing that the job itself printed makes up for it."""
+    """Whether a rank gave no valid report: nothing that the job itself printed can replace it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +47,17 @@ class _Failure:
 
     @property
     def is_consequence_like(self) -> bool:
-        """Whether it may as well have been stopped from outside."""
+        """Whether the failure may also be the effect of a stop from outside."""
         return self.code == _TERM
 
 
 def reason_for_code(code: int) -> Reason:
-    """The reason that a code other than 0 stands for; 137 says a signal, never memory."""
+    """The reason for an exit code other than 0; 137 means a signal, never memory."""
     return Reason.KILLED_BY_SIGNAL if 129 <= code <= 192 else Reason.JOB_FAILED
 
 
 def code_words(code: int) -> str:
-    """A code for people: ``exit code 3``, ``signal SIGKILL (exit code 137)``."""
+    """An exit code in a message: ``exit code 3``, ``signal SIGKILL (exit code 137)``."""
     if not 129 <= code <= 192:
         return f"exit code {code}"
     try:
@@ -70,12 +70,14 @@ def code_words(code: int) -> str:
 def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> JobEnd | None:
     """The end of a job in which a sentinel reports that a limit struck, or that it was stopped from outside.
 
-    A report that cannot be true is ``unknown``; a rank whose command never began, without another one's failure before that
-    explains it, is ``start_failed``, whatever the others report. A limit on any rank counts, the earliest first. A stop that an earlier failure of another rank
-    explains (its peers are stopped then), or the cluster's own stop of the other ranks, is no end of
-    its own. Any other stop is ``unknown``: whoever sent the TERM left no word with us or with the
-    scheduler, so it may have been a person, a reclaimed machine or a limit of the site, and none of
-    these may be taken for the product's doing, nor be called cancelled on a guess.
+    A report that cannot be true is ``unknown``. A rank whose command never began is ``start_failed``,
+    whatever the others report, unless an earlier failure of another rank explains it. A limit on any rank
+    counts, the earliest first. A stop that an earlier failure of another rank explains (its peers are stopped
+    then), or the cluster's own stop of the other ranks, is not an end of its own.
+
+    Any other stop is ``unknown``. Neither this run nor the scheduler has a record of the TERM, so it may have
+    come from a person, a reclaimed machine or a limit of the site. None of these may be attributed to the
+    product, nor reported as cancelled.
     """
     for node in nodes:
         if wrong := contradiction(spec, node):
@@ -95,11 +97,12 @@ def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool
 
 
 def command_end(nodes_wanted: int, observation: Observation) -> JobEnd:
-    """The end that the commands themselves came to, on ``nodes_wanted`` ranks.
+    """How the commands themselves ended, on ``nodes_wanted`` ranks.
 
-    The first failing rank decides. A code is the command's by the report of its sentinel alone: a cluster that shows one
-    without a report may have run something else (an image's ENTRYPOINT that swallows the command), or have seen the
-    sentinel die, so such an end is ``unknown``, and so is a 0 of every sentinel against another code that the cluster saw.
+    The first failing rank decides. Only the report of a sentinel makes a code the command's own. A cluster
+    that shows a code without a report may have run something else (an image's ENTRYPOINT that swallows the
+    command), or have seen the sentinel die, so such an end is ``unknown``. So is an end at which every
+    sentinel reports 0 and the cluster saw another code.
     """
     first = first_failure(observation.nodes)
     if first is not None:
@@ -119,8 +122,8 @@ def command_end(nodes_wanted: int, observation: Observation) -> JobEnd:
 def first_failure(nodes: Iterable[NodeState]) -> JobEnd | None:
     """The end of the rank that failed first; the failures of the others are its consequences.
 
-    Where the cluster does not time each end, a rank that may have been stopped gives way to one that
-    failed by itself, then the lowest rank is taken.
+    If the cluster does not time each end, a rank that failed by itself comes before one that may have
+    been stopped, and then the lowest rank is taken.
     """
     failures = [failure for node in nodes if (failure := _failure(node)) is not None]
     if not failures:
@@ -143,7 +146,7 @@ def first_failure(nodes: Iterable[NodeState]) -> JobEnd | None:
 
 
 def failed_without_report(nodes: Iterable[NodeState]) -> int | None:
-    """The rank that ended first with another code than 0 and without a report, such as one that was killed for memory."""
+    """The rank that ended first with a code other than 0 and no report, for example one killed for memory."""
     bad = [node for node in nodes if node.report is None and node.exit_code and not node.stopped_by_cluster]
     return _earliest(bad).rank if bad else None
 
@@ -210,7 +213,7 @@ def _ended_with_zero(node: NodeState | None) -> bool:
 
 
 def _not_ended_with_zero(nodes_wanted: int, nodes: Sequence[NodeState]) -> tuple[list[int], list[int]]:
-    """Ranks without a 0: those that nothing accounts for, and those that the cluster stopped after a clean main node."""
+    """Ranks without a 0: unexplained ones, and those that the cluster stopped after a clean main node."""
     by_rank = {node.rank: node for node in nodes}
     without = [rank for rank in range(nodes_wanted) if not _ended_with_zero(by_rank.get(rank))]
     main_is_clean = _ended_with_zero(by_rank.get(0))
@@ -233,7 +236,10 @@ def _not_started(node: NodeState) -> JobEnd:
 
 
 def _against_zero(observation: Observation) -> str | None:
-    """The code that the cluster saw where every sentinel reports 0; that of a stop after a clean main node is none."""
+    """The code other than 0 that the cluster saw where every sentinel reports 0.
+
+    A stop after a clean main node does not count.
+    """
     for node in observation.nodes:
         if node.exit_code and not (node.stopped_by_cluster and node.exit_code in {_TERM, _KILL}):
             return (
@@ -245,7 +251,7 @@ def _against_zero(observation: Observation) -> str | None:
 
 
 def _came_from_a_stop(observation: Observation) -> bool:
-    """Whether the job's code only says that somebody stopped it, as a rank's sentinel noticed."""
+    """Whether the job's code only shows that the job was stopped, as a rank's sentinel noticed."""
     return observation.exit_code in {_TERM, _KILL} and any(
         _word(node) is SentinelWord.STOPPED for node in observation.nodes
     )

@@ -1,4 +1,4 @@
-"""The lines of a text, one after the other: a regular expression of a matrix sees no more than one at a time."""
+"""The lines of a text: the regular expressions of a matrix are applied to one line at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def lines(text: str, holding: str = "") -> Iterator[str]:
-    """From the first to the last, without their line feeds; only those that have ``holding`` in them."""
+    """The lines from first to last, without their line feeds; only those that contain ``holding``."""
     start = 0
     while start < len(text) and (hit := text.find(holding, start)) >= 0:
         begin = text.rfind("\n", start, hit) + 1 or start
@@ -18,7 +18,7 @@ def lines(text: str, holding: str = "") -> Iterator[str]:
 
 
 def lines_from_the_end(text: str, holding: str = "") -> Iterator[str]:
-    """From the last to the first: a reader who finds early stops early."""
+    """The lines from last to first, so that a reader can stop early."""
     end = len(text) - text.endswith("\n")
     while text and end >= 0 and (hit := text.rfind(holding, 0, end)) >= 0:
         begin = text.rfind("\n", 0, hit) + 1

@@ -10,10 +10,10 @@ from ..model.text import clean
 from ..model.text import one_line
 
 MAX_CHARACTERS = 64 * 1024 * 1024
-"""Of one rank's log; a longer one is searched in its last part and counts as incomplete."""
+"""Characters of one rank's log. A longer log is searched in its last part and counts as incomplete."""
 
 ReadLog = Callable[[int], LogChunk]
-"""Gives the log of the last start of one rank."""
+"""Returns the log of the last start of one rank."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Numbers that a job printed, held against their bounds."""
+"""Numbers that a job printed, compared with their bounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .tokens import number
 from .tokens import Unreadable
 
 _ROUNDING = 1e-9
-"""Of the reference: 0.3 with a tolerance of 10 % has to take 0.27, whatever binary fractions make of it."""
+"""A share of the reference: 0.3 with a tolerance of 10 % must accept 0.27, despite binary fractions."""
 
 _ONE = {"last", "first"}
 _PICKS: Mapping[str, Callable[[Sequence[float]], float]] = {
@@ -36,10 +36,10 @@ _PICKS: Mapping[str, Callable[[Sequence[float]], float]] = {
 def read_metric(metric: MetricExpectation, logs: Sequence[Log]) -> float:
     """The metric's number in ``logs``. Raises Unreadable if there is none, or it is not finite.
 
-    Each line is searched by itself. ``last`` and ``first`` take one occurrence of each rank that has any; the last
-    (first) rank's is the metric's number, unless another rank's is out of bounds. The other picks take all, of all ranks.
-    Each occurrence that is taken has to be a number, written as Python and C do (``3``, ``-0.5``, ``1e3``).
-    ``1,234`` is none, since its comma may as well be a decimal one.
+    Each line is searched by itself. ``last`` and ``first`` take one occurrence of each rank that has any; the
+    last (first) rank's is the metric's number, unless another rank's is out of bounds. The other picks take
+    all occurrences of all ranks. Each occurrence that is taken must be a number, as Python and C write it
+    (``3``, ``-0.5``, ``1e3``). ``1,234`` is not a number, since its comma may also be a decimal comma.
     """
     try:
         capture = metric_capture(metric.pattern)
@@ -93,7 +93,7 @@ def _value(capture: Capture, found: re.Match[str], log: Log | None) -> float:
 
 
 def metric_miss(name: str, metric: MetricExpectation, value: float) -> Mismatch | None:
-    """What is unmet of the bounds of ``metric``; each of them has to hold."""
+    """The bounds of ``metric`` that ``value`` does not meet; each of them must hold."""
     low, high = bounds(metric)
     if low <= value <= high:
         return None
@@ -117,7 +117,7 @@ def bounds(metric: MetricExpectation) -> tuple[float, float]:
 
 
 def wanted(metric: MetricExpectation) -> str:
-    """The bounds for people: ``>= 3 and within -5% of 100``."""
+    """The bounds in a message: ``>= 3 and within -5% of 100``."""
     parts = []
     if metric.min is not None:
         parts.append(f">= {metric.min:g}")

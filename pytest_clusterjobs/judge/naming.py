@@ -1,4 +1,4 @@
-"""From a pattern's source to the way in which a group of it is read."""
+"""From a pattern's source to the way in which one of its groups is read."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _REFERENCE = re.compile(r"\\[1-9][0-9]?")
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value stands in a pattern's source."""
+    """Where a value is in a pattern's source."""
 
     before: Sequence[Part]
     after: Sequence[Part]
     opening: str
     """The parenthesis that begins its group."""
     alone: bool
-    """Whether it stands outside of other groups and alternatives."""
+    """Whether it is outside of other groups and alternatives."""
 
     @property
     def column(self) -> bool:
@@ -49,7 +49,7 @@ class _Place:
 
     @property
     def start(self) -> str:
-        """What holds a value to the beginning of a token, where nothing stands in front of it."""
+        """Keeps a value at the beginning of a token, if nothing precedes it."""
         return START if _FLAGS.fullmatch(_source(self.before)) else ""
 
 
@@ -91,7 +91,7 @@ def rule_capture(pattern: str, group: str, *, word: bool) -> Capture:
 
 
 def _number(place: _Place) -> str:
-    """What ``{number}`` stands for: a number that is over, or whatever token there is."""
+    """What ``{number}`` stands for: a number that ends there, or else any token."""
     digits = rf"{DIGITS}(?!{goes_on(place.column)})"
     return rf"{place.start}(?:{digits}|{character(place.column)}{{1,{LONGEST}}})"
 
@@ -121,7 +121,7 @@ def _capture(
 
 
 def _name(place: _Place, flags: int) -> re.Pattern[str] | None:
-    """What ends where a value has to be; a look ahead tells names that are no more than a word of prose."""
+    """A pattern that ends where a value has to be; a look-ahead excludes words of prose."""
     head, tail = loosened(place.before), loosened(place.after)
     value = rf"{place.opening}{character(place.column)}{{1,{LONGEST}}})"
     if has_words(place.before):
@@ -138,13 +138,16 @@ def _name(place: _Place, flags: int) -> re.Pattern[str] | None:
 
 
 def _literal(place: _Place, flags: int) -> str:
-    """What a line needs to have an occurrence: of what stands behind the value only where that is part of the name."""
+    """Text that each line with an occurrence contains.
+
+    The part behind the value is used only if it belongs to the name.
+    """
     head = literal(place.before, flags)
     return head if head or has_words(place.before) else literal(place.after, flags)
 
 
 def _compiled(source: str, flags: int) -> re.Pattern[str] | None:
-    """A piece of a pattern; ``None`` for one that makes no sense without the rest."""
+    """A piece of a pattern; ``None`` if it does not compile without the rest."""
     body = _FLAGS.match(source)
     try:
         return re.compile(source[body.end() if body is not None else 0 :], flags)
@@ -153,7 +156,7 @@ def _compiled(source: str, flags: int) -> re.Pattern[str] | None:
 
 
 def _group(pieces: Sequence[Part], number: int) -> _Place | None:
-    """Where the group of this number stands."""
+    """Where the group with this number is."""
     seen = 0
     for first, piece in enumerate(pieces):
         seen += piece.kind == "capture"

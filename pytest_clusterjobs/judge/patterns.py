@@ -1,4 +1,4 @@
-"""The syntax of a matrix's regular expressions, as far as it is needed to say what they can and cannot mean."""
+"""The syntax of a matrix's regular expressions, as far as needed to decide what they can and cannot match."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from functools import lru_cache
 from .tokens import NUMBERISH
 
 PLACEHOLDER = "{number}"
-"""Stands in a metric's pattern for the number."""
+"""The placeholder for the number in a metric's pattern."""
 MAX_PATTERN = 2_000
-"""Characters of a pattern."""
+"""The longest pattern, in characters."""
 
 _SYNTAX = re.compile(
     r"""
@@ -44,7 +44,7 @@ _QUOTES = re.compile(r"""\\?["']|\["'\]|\['"\]""")
 
 
 class BadPattern(ValueError):
-    """A pattern that cannot be meant; the message is one line with the fix."""
+    """A pattern that must be a mistake; the message is one line with the fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,16 @@ class Part:
     text: str
     start: int
     depth: int
-    """How many groups it stands in; of an opening or closing parenthesis, those around its group."""
+    """The number of groups around it; for an opening or closing parenthesis, the number around its group."""
 
     @property
     def end(self) -> int:
-        """Behind its last character."""
+        """The position behind its last character."""
         return self.start + len(self.text)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern, for lines. Raises BadPattern; what Python warns about is a mistake too."""
+    """The compiled pattern, for lines. Raises BadPattern, also for what Python only warns about."""
     if not pattern or len(pattern) > MAX_PATTERN:
         raise BadPattern(
             "an empty pattern" if not pattern else f"a pattern of more than {MAX_PATTERN} characters"
@@ -88,7 +88,7 @@ def line_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def check_for_lines(source: str, whole: re.Pattern[str]) -> None:
-    """Refuse what matches in no line, or in every one. Raises BadPattern."""
+    """Reject a pattern that matches in no line, or in every line. Raises BadPattern."""
     if needs_line_break(source):
         raise BadPattern(
             "each line is searched by itself, so a line break never matches; write a pattern for each line"
@@ -110,7 +110,7 @@ def parts(pattern: str) -> tuple[Part, ...]:
 
 
 def needs_line_break(pattern: str) -> bool:
-    """Whether the pattern can match no text without a line break, which no line has."""
+    """Whether the pattern only matches text with a line break, which no line has."""
     pieces: Sequence[Part] = parts(pattern)
     if any(part.kind == "aside" and part.text.startswith("(?") and "x" in part.text for part in pieces):
         pieces = [part for part in pieces if not part.text.isspace()]
@@ -118,7 +118,7 @@ def needs_line_break(pattern: str) -> bool:
 
 
 def _needs(pieces: Iterator[Part]) -> bool:
-    """Of a sequence up to its closing parenthesis: every alternative needs a line break."""
+    """For a sequence up to its closing parenthesis: whether every alternative needs a line break."""
     alternatives = [False]
     atom = False
     for part in pieces:
@@ -140,7 +140,7 @@ def _needs(pieces: Iterator[Part]) -> bool:
 
 
 def loosened(pieces: Sequence[Part]) -> str:
-    """The source with what it says of other numbers (``[0-9.]+`` and the like) taken for any number, nan too."""
+    """The source with its patterns for numbers (``[0-9.]+`` and the like) widened to any number, nan too."""
     result = ""
     rest = iter(zip(pieces, [*(part.text for part in pieces[1:]), ""], strict=False))
     for part, following in rest:
@@ -153,12 +153,12 @@ def loosened(pieces: Sequence[Part]) -> str:
 
 
 def has_words(pieces: Sequence[Part]) -> bool:
-    """Whether a letter or digit of the text stands in the source as it is."""
+    """Whether the source contains a literal letter or digit."""
     return any(part.kind == "literal" and part.text.isalnum() for part in pieces)
 
 
 def literal(pieces: Sequence[Part], flags: int) -> str:
-    """The longest text that every match has in it as it is; empty if none is known."""
+    """The longest literal text that every match contains; empty if none is known."""
     if flags & (re.IGNORECASE | re.VERBOSE) or any(part.kind == "bar" and not part.depth for part in pieces):
         return ""
     runs = [""]
@@ -179,7 +179,7 @@ def _character(part: Part) -> str:
 
 
 def is_assignment(pieces: Sequence[Part]) -> bool:
-    """Whether the source ends in ``=`` or ``:``, blanks and quotes aside."""
+    """Whether the source ends in ``=`` or ``:``, ignoring blanks and quotes."""
     for part in reversed(pieces):
         if part.kind in {"repeat", "close", "aside"} or part.kind in _OPEN:
             continue
@@ -189,7 +189,7 @@ def is_assignment(pieces: Sequence[Part]) -> bool:
 
 
 def stretch(pieces: Sequence[Part]) -> int | None:
-    """Where the source's last piece begins, if it takes any length of anything but blanks."""
+    """Where the source's last piece begins, if that piece matches any length of anything but blanks."""
     if len(pieces) < 2 or pieces[-1].kind != "repeat" or pieces[-1].text[0] == "?":
         return None
     atom = pieces[-2]
@@ -198,7 +198,7 @@ def stretch(pieces: Sequence[Part]) -> int | None:
 
 
 def is_column(before: Sequence[Part], after: Sequence[Part]) -> bool:
-    """Whether what stands between these is a column of comma-separated values."""
+    """Whether the text between these is a column of comma-separated values."""
     left = before[-1].text if before else ""
     right = after[0].text if after else ""
     ends = {",", "^", "$", r"\A", r"\Z"}

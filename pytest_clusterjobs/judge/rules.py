@@ -1,4 +1,4 @@
-"""``classify``: what a job's own words, its code and the scheduler's text say under a matrix's rules."""
+"""``classify``: reads a job's output, its exit code and the scheduler's text by a matrix's rules."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RuleReading:
-    """What the rules filled; ``None`` where none of them had a word."""
+    """The fields that the rules filled; ``None`` for a field that no rule filled."""
 
     reason: str | None = None
     exit_code: int | None = None
     restarts: int | None = None
     words: Mapping[str, str] = field(default_factory=dict)
-    """For each filled field, the words that filled it, quoted."""
+    """For each filled field, the text that filled it, quoted."""
     problems: tuple[str, ...] = ()
     """Why a field that a rule should have filled cannot be known."""
     log_complete: bool = True
@@ -47,17 +47,17 @@ class RuleReading:
 @dataclass(frozen=True, slots=True)
 class _Fill:
     value: str | int | None
-    """``None``: the rule matched, but its words make no value."""
+    """``None``: the rule matched, but its text is not a valid value."""
     words: str
 
 
 _Words = Mapping[str, tuple[str, str]]
-"""By field: what the log reports of it, and why that is no value (empty if it may be one)."""
+"""By field: what the log reports for it, and why that is not a valid value (empty if it may be one)."""
 
 
 @dataclass(slots=True)
 class _Logs:
-    """What the last match of every log rule says, by rank, found when the first rule asks."""
+    """What the last match of every log rule reads, by rank; searched when the first rule needs it."""
 
     rules: Mapping[int, Mapping[str, Capture]]
     log: ReadLog | None
@@ -84,13 +84,13 @@ class _Logs:
 
 
 def _captures(pattern: str) -> dict[str, Capture]:
-    """How a log rule's groups are read, in the order in which they stand in it. Raises BadPattern."""
+    """How a log rule's groups are read, in their order in the pattern. Raises BadPattern."""
     groups = line_pattern(pattern).groupindex
     return {name: rule_capture(pattern, name, word=name == "reason") for name in groups if name in FIELDS}
 
 
 def _last_words(captures: Mapping[str, Capture], text: str) -> _Words | None:
-    """Of the last line in which the rule's pattern matches, or in which its words stand and it does not."""
+    """The values of the last line in which the rule's pattern matches, or in which only its name occurs."""
     first = next(iter(captures.values()), None)
     if first is None:
         return None
@@ -177,7 +177,7 @@ def _from_logs(
     ranks: int,
     captures: Mapping[str, Capture],
 ) -> Iterator[tuple[str, _Fill]]:
-    """One fill a field. Ranks may disagree: a rank that says something is wrong is believed before one that does not."""
+    """One fill a field. If ranks disagree, a rank that reports a problem decides over one that does not."""
     silent = [rank for rank in range(ranks) if rank not in words]
     if rule.required and silent:
         why = f"the log of rank {silent[0]} has no line for a rule that requires one"

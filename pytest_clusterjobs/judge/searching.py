@@ -13,7 +13,7 @@ from .patterns import parts
 
 @lru_cache(maxsize=256)
 def searched(pattern: str) -> tuple[re.Pattern[str], str]:
-    """The compiled pattern, and text that each line with a match has in it. Raises BadPattern."""
+    """The compiled pattern, and text that each line with a match contains. Raises BadPattern."""
     whole = line_pattern(pattern)
     return whole, literal(parts(pattern), whole.flags)
 

@@ -26,19 +26,19 @@ def character(column: bool = False) -> str:
 
 
 def goes_on(column: bool = False) -> str:
-    """What behind a number means that it is not over, as a regular expression."""
+    """What follows a number that is not complete yet, as a regular expression."""
     commas = "" if column else ","
     return rf"(?:[\d.]|[{commas}_'\u2019](?=\d)|[eE][+-]?\d|[xX][0-9a-fA-F]|{_WIDE}(?=\d))"
 
 
 NO_VALUE = r"(?:[+-]?(?i:nan|inf(?:inity)?|none|null|n/a)(?![\w=]))"
-"""A word that stands where a number should."""
+"""A word in the place of a number."""
 NUMBERISH = rf"(?:[+-]?\.?\d[\w.,+-]{{0,40}}|{NO_VALUE})"
 """A number in any notation, or the lack of one."""
 LONGEST = 100
-"""Characters of a token that are looked at where a pattern looks for one."""
+"""Characters of a token that are examined where a pattern looks for one."""
 START = r"""(?<![^\s;()\[\]{}<>|"`,'=:])"""
-"""The left end of a token, where nothing else says where it begins."""
+"""The left end of a token, if nothing else shows where it begins."""
 
 _NUMBER = re.compile(rf"{DIGITS}|[+-]?(?:nan|inf(?:inity)?)", re.ASCII | re.I)
 _TOKEN = re.compile(f"{character()}{{1,{2 * LONGEST}}}")
@@ -51,19 +51,19 @@ _LEFT = re.compile(rf"(?:{_CAME_FROM}|\d,)\Z")
 _LEFT_COLUMN = re.compile(rf"(?:{_CAME_FROM})\Z")
 _REACH = re.compile(r"[\w.,'\u2019+\u2212-]*\Z")
 _NEAR = 64
-"""Characters in front of a number that are looked at."""
+"""Characters in front of a number that are examined."""
 _APART = frozenset(' \t=("')
-"""What stands in front of most numbers, and is no part of any."""
+"""What precedes most numbers and is not part of any."""
 _OVER = frozenset(' \t\n;)|"')
-"""What stands behind most numbers, and is no part of any."""
+"""What follows most numbers and is not part of any."""
 
 
 class Unreadable(Exception):
-    """No usable value; the message is one line that quotes what stands there."""
+    """No usable value; the message is one line that quotes the text found."""
 
 
 def number(text: str) -> float:
-    """The finite number that ``text`` is. Raises Unreadable."""
+    """The finite number that ``text`` represents. Raises Unreadable."""
     if _NUMBER.fullmatch(text) is None:
         raise Unreadable(f"{quoted(text)} is no number")
     value = float(text)
@@ -83,8 +83,8 @@ def whole_of(
 ) -> str:
     """The token of which ``line[start:end]`` is only a part; empty if that is whole.
 
-    ``tail`` is what the pattern wants behind it: a unit that it spells out is no part of the number.
-    ``word`` leaves out the check for digits and signs in front.
+    ``tail`` is the part of the pattern behind it: a unit that the pattern spells out is not part of the
+    number. ``word`` leaves out the check for digits and signs in front.
     """
     if (word or not start or line[start - 1] in _APART) and (end == len(line) or line[end] in _OVER):
         return ""
@@ -100,7 +100,7 @@ def whole_of(
 
 
 def _spelt_out(tail: re.Pattern[str], line: str, end: int, reach: int) -> bool:
-    """Whether the pattern takes the rest of the token (a unit, or a mark that parts it), and would take no other."""
+    """Whether the pattern matches the rest of the token (a unit, or a separating mark), and no other rest."""
     rest = line[end : reach + _NEAR]
     needed = reach - end if line[end].isalnum() else 1
     match = tail.match(rest)

@@ -18,7 +18,7 @@ __all__ = ["load_matrix", "schema_json", "Matrix", "MatrixErrors", "Problem"]
 def load_matrix(path: Path, *, rootdir: Path, site: Site, backend: str | None = None) -> Matrix:
     """Read a matrix file and expand it to its cells.
 
-    ``backend`` (a NAME) wins over what the file says. Raises MatrixErrors with all that is wrong.
+    ``backend`` (a NAME) overrides the file's. Raises MatrixErrors with everything that is wrong.
     """
     from .expand import expand_file
 

@@ -1,4 +1,4 @@
-"""Merged layers to cells, and the checks of each."""
+"""From merged layers to cells, and the checks of each cell."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
     ("run",): ("recipe",),
     ("nodes",): ("nodes", "include"),
 }
-"""Layers, by the first word of their names, whose own place says what no fragment does."""
+"""Layers, by the first word of their names, whose own location is used if no fragment has the key."""
 _SCRIPTS = ("run", "setup")
 _NO_ENV: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
 class CellDraft:
-    """A cell on its way: its place, its layers, and what they say together."""
+    """A cell under construction: its location, its layers, and their merged content."""
 
     id: str
     axes: Mapping[str, str]
@@ -45,11 +45,11 @@ class CellDraft:
     layers: Sequence[Layer]
     state: Mapping[str, Any]
     matched: Sequence[tuple[Selection, Layer]] = ()
-    """The overrides that are for it (on some backend)."""
+    """The overrides that apply to it (on some backend)."""
     skip: str | None = None
 
     def origin(self, *path: object) -> Location:
-        """Where the strongest layer that says something of ``path`` says it."""
+        """The location of ``path`` in the strongest layer that has it."""
         for layer in reversed(self.layers):
             if _says(layer.said, path):
                 return layer.at(*path)
@@ -59,12 +59,12 @@ class CellDraft:
 
     @property
     def included(self) -> bool:
-        """Whether it comes from `include`."""
+        """Whether it comes from ``include``."""
         return self.layers[-1].name == "include"
 
     @property
     def broken(self) -> bool:
-        """Whether part of a layer was left out because it is wrong."""
+        """Whether part of a layer was left out because it is invalid."""
         return any(layer.broken for layer in self.layers)
 
 
@@ -79,19 +79,19 @@ def _says(here: Any, path: Sequence[object]) -> bool:
 
 @dataclass
 class Builder:
-    """Builds cells; what they share is built once."""
+    """Builds cells; parts that cells share are built once."""
 
     target: BackendTarget | None
-    """``None`` if the file names one that there is not: all but what depends on it is checked."""
+    """``None`` if the file names an unknown backend: everything that does not depend on it is checked."""
     reporter: Reporter
     top: Location
-    """Where the file names the backend, or its beginning."""
+    """Where the file names the backend, or the file's beginning."""
     _unset: dict[Unset, list[str]] = field(default_factory=dict)
-    """The site settings that are missing, each with the cells that need it."""
+    """The missing site settings, each with the cells that need it."""
     _shapes: dict[tuple[Any, ...], tuple[ResolvedFragment, Mapping[str, Any]]] = field(default_factory=dict)
 
     def cells(self, drafts: Sequence[CellDraft]) -> list[Cell]:
-        """The cells of drafts; what is wrong with them goes to the reporter."""
+        """The cells of drafts; their mistakes are reported to the reporter."""
         cells = [self.cell(draft) for draft in drafts]
         self._check_scripts(drafts)
         if self.target is not None and self._unset:
@@ -101,7 +101,7 @@ class Builder:
         return cells
 
     def cell(self, draft: CellDraft) -> Cell:
-        """The cell of a draft; what is wrong with it goes to the reporter."""
+        """The cell of a draft; its mistakes are reported to the reporter."""
         shared = self._shape(draft.state)
         axes = draft.axes
         spec = self._spec(draft, shared)
@@ -137,7 +137,7 @@ class Builder:
             return JobSpec(":", name=draft.id)
 
     def _check_scripts(self, drafts: Sequence[CellDraft]) -> None:
-        """Note what the shell of a script cannot read."""
+        """Report scripts that their shell cannot parse."""
         for shell in ("bash", "sh"):
             states = [state for _, state in self._shapes.values() if state.get("shell", "bash") == shell]
             wrong = complaints(shell, {state[key] for state in states for key in _SCRIPTS if key in state})
@@ -150,11 +150,12 @@ class Builder:
                         )
 
     def _explained(self, spot: Location, flaw: SemanticError) -> bool:
-        """Whether another mistake in the same place is why something seems to be missing."""
+        """Whether another mistake at the same location explains why a value seems to be missing."""
         return self.reporter.blames(spot) and not self.reporter.blames(spot, flaw.message)
 
     def _shape(self, state: Mapping[str, Any]) -> ResolvedFragment:
-        # The merger makes equal values the same object, and the memo keeps them alive, so ids will do.
+        # The merger makes equal values the same object, and the memo keeps them alive, so ids suffice as
+        # keys.
         key = tuple([(name, id(value)) for name, value in state.items() if name != "env"])
         found = self._shapes.get(key)
         if found is None:
@@ -185,7 +186,7 @@ class Builder:
 
 
 def _fixes(found: Objection, draft: CellDraft, backend: str) -> Iterator[str]:
-    """How a matrix heeds a backend's limit."""
+    """How a matrix can stay within a backend's limit."""
     if found.key == "nodes" and draft.included:
         yield "take another backend, or `only: {backend: OTHER}` in this include"
     elif found.key == "nodes":

@@ -1,4 +1,4 @@
-"""What is checked of each layer once, before any cell is made."""
+"""The checks of each layer, made once, before any cell is built."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .where import Where
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """The words that a matrix may use, and the check of a layer against them."""
+    """The names that a matrix may use, and the check of a layer against them."""
 
     target: BackendTarget | None
     backends: Collection[str]
@@ -41,7 +41,7 @@ class LayerCheck:
         return check_where(where, self.known, self.backends, self.reporter)
 
     def layer(self, layer: Layer, *, only_backend: bool = False) -> Layer:
-        """The layer with its ``only`` resolved; ``only_backend`` where it may not name an axis."""
+        """The layer with its ``only`` resolved; ``only_backend``: it may not name an axis."""
         self._env(layer)
         self._expect(layer)
         self._classification(layer)
@@ -90,7 +90,7 @@ class LayerCheck:
             self.reporter.error(layer.at(*path), unknown_reason(word, self.reasons))
 
     def _options(self, layer: Layer) -> None:
-        """Unknown backends and, for the backend in use, unknown options."""
+        """Report unknown backends and, for the backend in use, unknown options."""
         for name, options in (layer.said.get("options") or {}).items():
             if name not in self.backends:
                 hint = did_you_mean(name, self.backends)
@@ -115,6 +115,6 @@ def vocabulary(layers: Iterable[Layer]) -> list[str]:
 
 
 def _fragment_sets(layer: Layer, name: str) -> bool:
-    """Whether the text of an axis value's fragment sets a variable itself."""
+    """Whether an axis value's fragment sets a variable itself."""
     env = layer.raw.get("env") if isinstance(layer.raw, dict) else None
     return isinstance(env, dict) and name in env

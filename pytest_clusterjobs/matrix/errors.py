@@ -1,4 +1,4 @@
-"""Problems of a matrix, all of a file at once: where they are, what is wrong, how to fix it."""
+"""All problems of a matrix file at once: where they are, what is wrong, how to fix them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import NamedTuple
 from ..model.notation import quoted as quoted
 
 _WINDOW = 100
-"""Columns of a source line that are shown."""
+"""The most columns of a source line that are shown."""
 _LONGEST = 600
-"""Characters of a message."""
+"""The most characters of a message."""
 _SHOWN = 50
-"""Problems that ``str()`` spells out."""
+"""The most problems in ``str()``."""
 
 
 class Location(NamedTuple):
-    """A place in a file; line and column count from 1."""
+    """A place in a file; line and column are counted from 1."""
 
     path: str
     line: int
@@ -32,7 +32,7 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a matrix, or in a file that it takes recipes from."""
+    """One mistake in a matrix, or in a file from which it takes recipes."""
 
     path: str
     """Relative to rootdir where possible."""
@@ -41,7 +41,7 @@ class Problem:
     message: str
     """One line, control characters escaped."""
     source_line: str = ""
-    """As it stands in the file."""
+    """The line as it is in the file."""
 
     def __str__(self) -> str:
         head = f"{printable(self.path)}:{self.line}:{self.col}: {self.message}"
@@ -52,7 +52,7 @@ class Problem:
 
 
 class MatrixErrors(Exception):
-    """A matrix that cannot be used, with all that is wrong with it."""
+    """A matrix that cannot be used, with everything that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -66,7 +66,7 @@ class MatrixErrors(Exception):
 
 @dataclass
 class Reporter:
-    """Collects problems and warnings of a matrix and the files that it reads."""
+    """Collects problems and warnings of a matrix and of the files that it reads."""
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Path to source lines, in the order in which files were read."""
@@ -75,16 +75,16 @@ class Reporter:
     _warnings: dict[tuple[Location, str], list[str]] = field(default_factory=dict)
 
     def error(self, spot: Location, message: str, cell: str | None = None) -> None:
-        """Note a mistake; one that many cells share is told once."""
+        """Record a mistake; one that many cells share is reported once."""
         self._errors.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
         self._blamed.setdefault(spot, set()).add(message[:_LONGEST])
 
     def warn(self, spot: Location, message: str, cell: str | None = None) -> None:
-        """Note what is allowed but probably not meant."""
+        """Record something that is allowed but probably not intended."""
         self._warnings.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
 
     def blames(self, spot: Location, message: str | None = None) -> bool:
-        """Whether a mistake (with this message) was noted there already."""
+        """Whether a mistake (with this message) is already recorded there."""
         blamed = self._blamed.get(spot, ())
         return bool(blamed) if message is None else message[:_LONGEST] in blamed
 
@@ -118,7 +118,7 @@ class Reporter:
 
 
 def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cutoff: float = 0.6) -> str:
-    """End of a message: the closest known word, or what there is."""
+    """End of a message: the closest known word, or the list of known words."""
     words = list(known)
     lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
     close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
@@ -131,7 +131,7 @@ def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cut
 
 
 def printable(text: str) -> str:
-    """Escape what could move a terminal's cursor or break a line."""
+    """Escape characters that could move a terminal's cursor or break a line."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,4 +1,4 @@
-"""A matrix file to its cells."""
+"""From a matrix file to its cells."""
 
 from __future__ import annotations
 
@@ -83,20 +83,20 @@ def _target(
 
 @dataclass
 class Expansion:
-    """The way from layers to cells."""
+    """The steps from layers to cells."""
 
     layers: Layers
     target: BackendTarget | None
     reporter: Reporter
     top: Location
     named: Location
-    """Where the file names its backend, or its beginning."""
+    """Where the file names its backend, or the file's beginning."""
     _merger: Merger = field(default_factory=Merger)
     _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
         default_factory=dict
     )
     _used: set[int] = field(default_factory=set)
-    """The selections that selected something."""
+    """The selections that have selected a cell."""
 
     def __post_init__(self) -> None:
         sizes = {axis: len(values) for axis, values in self.layers.axes.items()}
@@ -118,7 +118,7 @@ class Expansion:
         return Builder(self.target, self.reporter, self.named).cells(drafts)
 
     def _product(self) -> Iterator[CellDraft]:
-        """The cross product in the order of the ids, less what ``only`` and ``exclude`` take away."""
+        """The cross product in the order of the ids, without what ``only`` and ``exclude`` remove."""
         axes = self.layers.axes
         for values in product(*axes.values()):
             draft = self._draft(dict(zip(axes, values, strict=True)), None)
@@ -146,12 +146,12 @@ class Expansion:
         )
 
     def _spot(self, axes: Mapping[str, str], condition: Layer) -> Location:
-        """Where a cell stands in its file: at its condition, or at its recipe where no condition is written down."""
+        """The location of a cell: its condition, or its recipe if no condition is written in the file."""
         recipe = self.layers.axes["recipe"][axes["recipe"]].spot
         return recipe if condition.implied and recipe.path == condition.spot.path else condition.spot
 
     def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
-        """The layers below a cell's condition and what they say together, which its neighbours share."""
+        """The layers below a cell's condition and their merged content, which neighbouring cells share."""
         key = tuple([value for axis, value in axes.items() if axis != "condition"])
         if key not in self._prefixes:
             chosen = (
@@ -162,7 +162,7 @@ class Expansion:
         return self._prefixes[key]
 
     def _check_overrides(self, draft: CellDraft) -> None:
-        """An override must not quietly disarm what a condition is there to test."""
+        """Check that an override does not silently disable what a condition tests."""
         condition = self.layers.axes["condition"][draft.axes["condition"]]
         for selection, layer in draft.matched:
             if not self._on_backend(selection) or selection.names("condition"):
@@ -175,7 +175,7 @@ class Expansion:
                 )
 
     def _keeps(self, draft: CellDraft) -> bool:
-        """Whether a cell of the product stays; notes which selections had a part in it."""
+        """Whether a cell of the product stays; records the selections that applied to it."""
         only: tuple[Selection, ...] = draft.state.get("only", ())
         if only:
             if not all(selection.matches(draft.axes) for selection in only):
@@ -206,7 +206,7 @@ class Expansion:
         return self.target.name if self.target is not None else ""
 
     def _unique(self, drafts: list[CellDraft]) -> list[CellDraft]:
-        """The cells with an id of their own; errors for the others."""
+        """The cells with a unique id; errors for the others."""
         seen: dict[str, CellDraft] = {}
         for draft in drafts:
             if len(draft.id) > _MAX_ID:

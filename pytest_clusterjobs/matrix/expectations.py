@@ -1,4 +1,4 @@
-"""``expect`` to a typed expectation, with its defaults; and what could never be met."""
+"""From ``expect`` to a typed expectation, with its defaults; and expectations that no job can meet."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..model import Reason
 
 @dataclass(frozen=True, slots=True)
 class SemanticError:
-    """What is wrong with a merged fragment."""
+    """A mistake in a merged fragment."""
 
     path: tuple[str, ...]
-    """The key at fault."""
+    """The key of the mistake."""
     message: str
     missing: bool = False
-    """Something that should be said is not, or is only misspelt."""
+    """A required value is missing, or only misspelt."""
     harmless: bool = False
-    """Worth a warning only."""
+    """Only a warning."""
 
 
 def expectation(said: Mapping[str, Any]) -> tuple[Expectation, list[SemanticError]]:
-    """The expectation of a merged ``expect``, and what of it no job can meet, which is left out."""
+    """The expectation of a merged ``expect``; and the parts that no job can meet, which are left out."""
     given: dict[str, Any] = {
         "reasons": said.get("reason"),
         "exit_codes": said.get("exit_code"),
@@ -70,7 +70,7 @@ def contradictions(
     max_runtime: float,
     max_restarts: int,
 ) -> Iterator[SemanticError]:
-    """What can never be met."""
+    """Expectations that no job can meet."""
     if not classify.may_count_restarts and not _reachable(expect.restarts, max_restarts):
         message = f"expect.restarts: {expect.restarts} can never be met: max_restarts is {max_restarts}"
         yield SemanticError(("expect", "restarts"), message, missing=True)
@@ -86,5 +86,5 @@ def contradictions(
 
 
 def _reachable(wanted: Range | None, most: int) -> bool:
-    """Whether a count from 0 to ``most`` is wanted."""
+    """Whether a range contains a count from 0 to ``most``."""
     return wanted is None or any(number in wanted for number in range(most + 1))

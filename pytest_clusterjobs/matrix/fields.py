@@ -1,4 +1,4 @@
-"""The types of a matrix's values: how each is read, and what JSON Schema says of it."""
+"""The types of a matrix's values: how each is read, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -79,17 +79,17 @@ def choice(*words: str) -> _Read:
 
 
 def one_or_list(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
-    """A list that a single entry may stand for; not an empty one."""
+    """A list, which a single entry may replace; not empty."""
     return NotEmpty(), *listed(*one)
 
 
 def listed(*one: JsonSchemaValue) -> tuple[BeforeValidator, AnyOf]:
-    """A list that a single entry may stand for."""
+    """A list, which a single entry may replace."""
     return BeforeValidator(r.as_list), AnyOf(*one)
 
 
 def names(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
-    """A mapping that a list of its keys may stand for."""
+    """A mapping, which a list of its keys may replace."""
     return (
         NotEmpty(),
         BeforeValidator(r.names_to_map),
@@ -98,7 +98,7 @@ def names(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
 
 
 def short(key: str) -> tuple[BeforeValidator, AnyOf]:
-    """A mapping that the text of one of its keys may stand for."""
+    """A mapping, which the text of one of its keys may replace."""
     return BeforeValidator(lambda value: r.long_form(value, key)), AnyOf({"type": "string", "pattern": r"\S"})
 
 

@@ -1,4 +1,4 @@
-"""``expect`` as Python code gives it: a mapping like a matrix', or an Expectation that no matrix has checked."""
+"""``expect`` from Python code: a mapping as in a matrix, or an Expectation that no matrix has checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ from .validate import validate
 
 
 def expectation_of(given: Mapping[str, Any]) -> Expectation:
-    """The expectation that a matrix would read. Raises ValueError in the matrix' words, TypeError for what YAML has no form for."""
+    """The expectation that a matrix would read from ``given``.
+
+    Raises ValueError with the messages of a matrix, TypeError for values that YAML cannot express.
+    """
     reporter = Reporter()
     try:
         text = yaml.safe_dump({"expect": _plain(given)}, allow_unicode=True)
@@ -49,7 +52,7 @@ def expectation_of(given: Mapping[str, Any]) -> Expectation:
 
 
 def check_expectation(expect: Expectation, spec: JobSpec) -> None:
-    """Raise ValueError for what no job with this spec can meet."""
+    """Raise ValueError for an expectation that no job with this spec can meet."""
     problems = [*_problems(expect)]
     limits = (spec.heartbeat_timeout, spec.max_runtime, spec.max_restarts)
     flaws = (each for each in contradictions(expect, Classification(), *limits) if not each.harmless)
@@ -75,7 +78,7 @@ def _problems(expect: Expectation) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value in the types that YAML has."""
+    """A value in the types of YAML."""
     if isinstance(value, Mapping):
         return {_plain(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -86,7 +89,7 @@ def _plain(value: Any) -> Any:
 
 
 def _said(value: Any) -> Any:
-    """Without what is null."""
+    """The value without its null entries."""
     if isinstance(value, Mapping):
         return {key: _said(each) for key, each in value.items() if each is not None}
     return value

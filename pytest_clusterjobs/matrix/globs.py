@@ -1,4 +1,4 @@
-"""Globs over ``/`` paths: whether they match one, and which files they match, whatever links there are."""
+"""Globs over ``/`` paths: whether they match a path, and which files they match, whatever the links."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 MOST_ENTRIES = 100_000
-"""Names that are looked at before a glob counts as one that was not meant."""
+"""The number of names examined before a glob counts as a mistake."""
 
 _WILD = re.compile(r"[*?[]")
 
 
 class TooMany(Exception):
-    """A glob covers more of the disk than a glob is meant to."""
+    """A glob covers more of the disk than intended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A glob as pytest's own: ``*`` ``?`` ``[abc]`` within a name, ``**`` for folders, none included."""
+    """A glob with pytest's syntax: ``*`` ``?`` ``[abc]`` within a name, ``**`` for any number of folders."""
 
     base: str
     """The folders before the first wildcard."""
     parts: tuple[str, ...]
-    """The rest, a name a part; never empty."""
+    """The rest, one name a part; never empty."""
 
     @classmethod
     def of(cls, text: str) -> Glob:
-        """Read a glob; ``./`` and ``..`` mean what they mean in a path."""
+        """Read a glob; ``./`` and ``..`` have the same meaning as in a path."""
         parts = os.path.normpath(text).split("/")
         wild = (number for number, part in enumerate(parts) if _WILD.search(part))
         split = min(next(wild, len(parts)), len(parts) - 1)
@@ -40,27 +40,27 @@ class Glob:
         return cls("/".join(parts[:split]) or ("/" if text.startswith("/") else ""), tuple(rest))
 
     def matches(self, names: Sequence[str]) -> bool:
-        """Whether it matches a path below its base, given name by name."""
+        """Whether it matches a path below its base, given as names."""
         places = self._start
         for name in names:
             places = self._after(places, name)
         return len(self.parts) in places
 
     def covers(self, names: Sequence[str]) -> bool:
-        """Whether it matches a path below the folder that its base is relative to."""
+        """Whether it matches a path below the folder to which its base is relative."""
         base = tuple(self.base.split("/")) if self.base else ()
         return tuple(names[: len(base)]) == base and self.matches(names[len(base) :])
 
     @property
     def is_anchored(self) -> bool:
-        """Whether it leads out of the folder that it is relative to: it is absolute, or begins with ``..``."""
+        """Whether it leads out of its folder: it is absolute, or begins with ``..``."""
         return self.base.startswith(("/", ".."))
 
     def files(self, folder: Path, *, hidden: bool = False) -> Iterator[str]:
         """The regular files that it matches below ``folder``, relative to it. Raises TooMany.
 
-        A folder that holds itself, by way of links, is looked into once. Names with a leading dot need ``hidden``,
-        or a pattern that has the dot.
+        A folder that contains itself through links is entered once. Names with a leading dot need ``hidden``,
+        or a pattern with that dot.
         """
         walk = _Walk(self, hidden)
         base = folder / self.base
@@ -72,7 +72,7 @@ class Glob:
         return self._closed({0})
 
     def _after(self, places: frozenset[int], name: str, *, hidden: bool = True) -> frozenset[int]:
-        """Where in the glob one is after one more name."""
+        """The positions in the glob after one more name."""
         found = set()
         for place in places:
             part = self.parts[place] if place < len(self.parts) else None
@@ -85,7 +85,7 @@ class Glob:
         return self._closed(found)
 
     def _closed(self, places: set[int]) -> frozenset[int]:
-        """With the places that are reached without a name."""
+        """The positions, with those that are reached without a name."""
         for place, part in enumerate(self.parts):
             if part == "**" and place in places:
                 places.add(place + 1)
@@ -100,7 +100,7 @@ class _Walk:
         self._hidden = hidden
         self._seen = 0
         self._open: set[tuple[int, int]] = set()
-        """The folders that the walk is in."""
+        """The folders that are being walked."""
 
     def below(
         self, folder: Path, places: frozenset[int], names: tuple[str, ...]
@@ -132,7 +132,7 @@ class _Walk:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from others, whatever its path; None for what is no folder."""
+    """Identifies a folder independently of its path; None for anything else."""
     try:
         found = folder.stat()
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def below(path: Path, folder: Path) -> tuple[str, ...] | None:
-    """The names that lead from ``folder`` to ``path``, whatever links either is reached by; None if none do."""
+    """The names that lead from ``folder`` to ``path``, independently of links; None if none do."""
     if path.is_relative_to(folder):
         return path.relative_to(folder).parts
     wanted = _identity(folder)
@@ -156,7 +156,7 @@ def below(path: Path, folder: Path) -> tuple[str, ...] | None:
 
 
 def leads_back(path: Path) -> bool:
-    """Whether a folder is a link to one that it lies in."""
+    """Whether a folder is a link to one of its parents."""
     if not path.is_symlink():
         return False
     wanted = _identity(path)

@@ -110,13 +110,13 @@ _EXAMPLES = {
 
 
 def example(path: Sequence[object]) -> str:
-    """End of a message about the shape of the value at ``path``: one of the right shape."""
+    """End of a message about the shape of the value at ``path``: an example with the right shape."""
     shown = _EXAMPLES.get(str(path[-1])) if path else None
     return f", such as {shown}" if shown else ""
 
 
 def home(key: str, model: type[BaseModel], above: Sequence[str]) -> str:
-    """Where a key stands that a model does not have; empty if it stands nowhere."""
+    """Where a key that a model does not have is allowed; empty if nowhere."""
     if key in Fragment.model_fields and issubclass(model, Document):
         return f"{key} stands in a recipe or a condition, or under defaults for all"
     if key in Fragment.model_fields:
@@ -136,7 +136,7 @@ _HOMES: tuple[tuple[type[BaseModel], str], ...] = (
 
 
 def unknown_key(key: str, known: Iterable[str], *, home: str = "") -> str:
-    """The message for a key that the format does not have here; ``home`` is where it stands."""
+    """The message for a key that is not allowed here; ``home`` is the place where it is."""
     words = list(known)
     plain = key.lower().replace("-", "_")
     if plain in INSTEAD and plain not in words:

@@ -1,4 +1,4 @@
-"""A validated document to the layers that its cells are merged from."""
+"""From a validated document to the layers that its cells are merged from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KEYS = {"recipe": "recipes", "nodes": "nodes", "condition": "conditions"}
 
 
 class _AnyValue(list[str]):
-    """The values of an axis of which nothing is known, because what the file says of it cannot be read."""
+    """The values of an axis that are unknown because the file's text for them cannot be read."""
 
     def __contains__(self, value: object) -> bool:
         return True
@@ -45,7 +45,7 @@ class _AnyValue(list[str]):
 
 @dataclass(frozen=True)
 class IncludedCell:
-    """An include: the values that it names, and its own fragment."""
+    """An include: its axis values, and its own fragment."""
 
     axes: Mapping[str, str]
     layer: Layer
@@ -53,7 +53,7 @@ class IncludedCell:
 
 @dataclass(frozen=True)
 class Layers:
-    """Everything that a matrix says, checked, weakest first."""
+    """The whole content of a matrix, checked, weakest layer first."""
 
     base: tuple[Layer, ...]
     axes: Mapping[str, Mapping[str, Layer]]
@@ -63,13 +63,13 @@ class Layers:
     includes: tuple[IncludedCell, ...]
 
     def plain(self) -> Iterator[Layer]:
-        """Those that are for all cells, or for a value of an axis."""
+        """The layers for all cells, or for a value of an axis."""
         yield from self.base
         for values in self.axes.values():
             yield from values.values()
 
     def marks(self) -> dict[str, Location]:
-        """The name of each mark, and where it first stands."""
+        """The name of each mark, and its first location."""
         layers = [
             *self.plain(),
             *(layer for _, layer in self.overrides),
@@ -94,7 +94,7 @@ class LayerReader:
     reporter: Reporter
 
     def read(self, site: Site, target: BackendTarget | None) -> Layers | None:
-        """All layers, checked against each other; ``None`` if there are no axes that cells could be made of."""
+        """All layers, checked against each other; ``None`` if there are no axes to make cells of."""
         axes = self._axes()
         known = self._known(axes)
         plain = [*self._base(), *(layer for values in axes.values() for layer in values.values())]
@@ -151,7 +151,7 @@ class LayerReader:
         return locate(self.raw, path, spot_of(self.raw), key=True)
 
     def _known(self, axes: Mapping[str, Mapping[str, Layer]]) -> dict[str, list[str]]:
-        """What a selection may name: all values, those of includes, and those that were refused already."""
+        """The values that a selection may name: all, those of includes, and those already rejected."""
         known = {axis: list(values) for axis, values in axes.items()}
         known["nodes"] += [str(each.nodes) for each in self.document.include or ()]
         for loc in self.left_out:

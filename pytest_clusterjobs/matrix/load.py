@@ -1,7 +1,7 @@
-"""YAML text to plain values that know where they stand, through PyYAML's C *compose*.
+"""From YAML text to plain values with positions, through PyYAML's C *compose*.
 
-Composing and walking the nodes costs a third of loading, and gives positions of keys and values for
-free. Scalars keep their source text; what they mean is decided by the model, not by YAML 1.1.
+Composing and walking the nodes takes a third of the loading time, and gives positions of keys and values for
+free. Scalars keep their source text; the model decides what they mean, not YAML 1.1.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ except ImportError:  # PyYAML built without libyaml: the same nodes, more slowly
 
 _MAX_DEPTH = 60
 _SAFE_DEPTH = 15_000
-"""What libyaml's composer, which recurses on the C stack, survives at 8 MiB of it."""
+"""The depth that libyaml's composer, which recurses on the C stack, survives with an 8 MiB stack."""
 _MAX_NODES = 2_000_000
-"""What a file may hold once its aliases are written out: stops "billion laughs" files."""
+"""The most nodes of a file, with its aliases written out: stops "billion laughs" files."""
 
 
 def display_path(path: Path, rootdir: Path) -> str:
@@ -62,7 +62,10 @@ def read_document(path: Path, shown: str, reporter: Reporter) -> Map | Seq | Non
 
 
 def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
-    """Read YAML; ``shown`` is what messages call it. ``None`` if that failed, with the mistake in ``reporter``."""
+    """Read YAML; ``shown`` is its name in messages.
+
+    ``None`` if that failed, with the mistake in ``reporter``.
+    """
     reporter.lines[shown] = text.splitlines()
     node = _compose(text, shown, reporter)
     if node is None:
@@ -104,23 +107,23 @@ def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
 
 
 _PAIR = re.compile(r"(?<!\\)(?:\\\\)*\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-"""A character beyond the first 65,536 as JSON escapes it. The text before it holds whole escapes only."""
+"""A character beyond the first 65,536 in JSON's escape. The text before it contains only whole escapes."""
 
 
 def _as_yaml(text: str) -> str:
-    """JSON as a YAML parser takes it: YAML knows no tabs between values and no escapes of two halves."""
+    """JSON in a form that a YAML parser accepts: YAML has no tabs between values and no paired escapes."""
 
     def whole(pair: re.Match[str]) -> str:
         halves = bytes.fromhex(pair[1] + pair[2])
         return pair[0][:-12] + halves.decode("utf-16-be")
 
-    # A string of JSON never holds a raw tab.
+    # A string of JSON never contains a raw tab.
     return _PAIR.sub(whole, text.replace("\t", " "))
 
 
 @contextmanager
 def gc_off() -> Iterator[None]:
-    """No cycle collection meanwhile: it would walk all nodes again and again (4x the time of a large file)."""
+    """Turn cycle collection off: it would walk all nodes again and again (4x the time of a large file)."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -146,7 +149,7 @@ def _maybe_deep(text: str) -> bool:
 
 
 def _check_depth(text: str, shown: str) -> None:
-    """Raise ComposerError where a file nests too deeply; works on events, so without recursion."""
+    """Raise ComposerError if a file nests too deeply; works on events, so without recursion."""
     loader: Any = _Loader(_named(text, shown))
     depth = 0
     while loader.check_event():
@@ -203,7 +206,7 @@ class _Walk:
     _done: dict[int, tuple[Any, int]] = field(default_factory=dict)
     _open: set[int] = field(default_factory=set)
     stopped: bool = False
-    """Whether the file turned out to be no use."""
+    """Whether the file turned out to be unusable."""
 
     def value(self, node: yaml.Node) -> Any:
         """The value of a node."""

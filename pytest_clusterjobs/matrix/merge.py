@@ -1,4 +1,4 @@
-"""Job fragments on top of each other: what a layer says replaces, adds to, or removes what is below."""
+"""Merging of job fragments: the content of a layer replaces, adds to, or removes the content below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import Location
 from .nodes import locate
 
 APPENDED = frozenset({"args", "marks", "fixtures", "only"})
-"""Keys where layers add up. For ``only`` this means that every layer's must hold."""
+"""Keys whose layers add up. For ``only`` this means that the selections of all layers must match."""
 DEEP = frozenset({"env", "resources", "options", "expect", "translate", "reasons"})
 """Keys whose mappings merge key by key."""
 _PAIR = ("reason", "exit_code")
@@ -26,33 +26,33 @@ class Layer:
     name: str
     """For messages: ``condition cmd_fails``."""
     said: Mapping[str, Any]
-    """Its keys; ``None`` removes what lower layers said."""
+    """Its keys; ``None`` removes the values of lower layers."""
     raw: Any
     """As loaded, to find positions."""
     spot: Location
-    """Its name in the file."""
+    """The location of its name in the file."""
     broken: bool = False
-    """Part of it was left out because it is wrong, so what seems to be missing may just be misspelt."""
+    """Part of it was left out because it is invalid, so a seemingly missing value may just be misspelt."""
     implied: bool = False
-    """The file does not say it."""
+    """The layer is not written in the file."""
 
     def at(self, *path: object) -> Location:
-        """Where a value stands."""
+        """The location of a value."""
         return locate(self.raw, path, self.spot)
 
     def key(self, *path: object) -> Location:
-        """Where a key stands."""
+        """The location of a key."""
         return locate(self.raw, path, self.spot, key=True)
 
 
 @dataclass
 class Merger:
-    """Merges layers; each pair of values once, so that ten thousand cells share what is equal."""
+    """Merges layers; each pair of values once, so that ten thousand cells share equal values."""
 
     _memo: dict[tuple[int, int], tuple[Any, Any, Any]] = field(default_factory=dict)
 
     def fold(self, layers: Iterable[Layer], state: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What the layers say together, the last one strongest."""
+        """The merged content of the layers, the last one strongest."""
         result = dict(state or {})
         for layer in layers:
             self._apply(result, layer.said)
@@ -74,7 +74,7 @@ class Merger:
     def _once(self, key: str, lower: Any, upper: Any) -> Any:
         memo = self._memo.get((id(lower), id(upper)))
         if memo is None:
-            # Keeping both operands alive keeps their ids from being used again.
+            # Both operands are kept alive so that their ids are not reused.
             merged = _appended(lower, upper) if key in APPENDED else deep(lower, upper, pair=key == "expect")
             memo = self._memo[id(lower), id(upper)] = (merged, lower, upper)
         return memo[0]
@@ -88,7 +88,7 @@ def _appended(lower: tuple[Any, ...], upper: Any) -> tuple[Any, ...]:
 
 
 def deep(lower: Mapping[str, Any], upper: Mapping[str, Any], *, pair: bool = False) -> dict[str, Any]:
-    """``upper`` on ``lower``: mappings merge, ``None`` removes, all else replaces."""
+    """Merge ``upper`` onto ``lower``: mappings merge, ``None`` removes, everything else replaces."""
     result = dict(lower)
     if pair and any(key in upper for key in _PAIR):
         for key in _PAIR:
@@ -105,7 +105,7 @@ def deep(lower: Mapping[str, Any], upper: Mapping[str, Any], *, pair: bool = Fal
 
 
 def replaced(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> Iterator[str]:
-    """The dotted keys that ``upper`` replaces or removes of what ``lower`` said."""
+    """The dotted keys of ``lower`` that ``upper`` replaces or removes."""
     for key, value in upper.items():
         if key == "run" and "run" not in lower and lower.get("args"):
             yield "args"

@@ -1,4 +1,4 @@
-"""Plain values that know where they stand in a file."""
+"""Plain values with their positions in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from .errors import Location
 
 TAG = "tag:yaml.org,2002:"
-# What YAML 1.2 parsers (editors, other tools) read as a number though YAML 1.1 says text.
+# Text that YAML 1.2 parsers (editors, other tools) read as a number and YAML 1.1 reads as text.
 _NUMBER_ELSEWHERE = re.compile(r"[-+]?(?:0[0-9]*[89][0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|0o[0-7]+)")
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 READINGS = {
@@ -58,7 +58,7 @@ class Scalar(str):
 
     @property
     def reading(self) -> str:
-        """What YAML makes of the text, for messages: ``a date``."""
+        """How YAML reads the text, for messages: ``a date``."""
         return READINGS.get(self.node.tag.removeprefix(TAG), "a number")
 
 
@@ -70,13 +70,13 @@ class Seq(list[Any]):
 
 
 class Map(dict[str, Any]):
-    """A mapping, merge keys applied, with its node. Its keys are scalars, so they know where they stand."""
+    """A mapping, merge keys applied, with its node. Its keys are scalars and have positions."""
 
     __slots__ = ("node",)
     node: yaml.MappingNode
 
     def pairs(self) -> Iterable[tuple[Scalar, Any]]:
-        """The items, keys as the scalars that they are."""
+        """The items, with scalars as keys."""
         return cast("Iterable[tuple[Scalar, Any]]", self.items())
 
     def key(self, name: object) -> Scalar | None:
@@ -84,7 +84,7 @@ class Map(dict[str, Any]):
         return next((key for key, _ in self.pairs() if key == name), None)
 
     def is_bare(self, name: str) -> bool:
-        """Whether this key stands between { } without a colon: a piece of a text, mostly, that a comma has cut."""
+        """Whether this key is between { } without a colon: usually a piece of text split by a comma."""
         return self.node.flow_style is True and any(
             key.value == name and value.value == "" and value.start_mark.index <= key.end_mark.index
             for key, value in self.node.value
@@ -110,7 +110,7 @@ def value_at(root: Any, path: Sequence[object]) -> Any:
 
 
 def locate(root: Any, path: Sequence[object], fallback: Location, *, key: bool = False) -> Location:
-    """Where the value at ``path`` stands, or its ``key``; as near as there is."""
+    """The location of the value at ``path``, or of its ``key``; the nearest one if there is none."""
     spot = fallback
     for at, part in enumerate(path):
         if isinstance(root, Map):

@@ -1,6 +1,6 @@
-"""What a matrix's scalars and small shapes mean: source text to typed values, or a message with the fix.
+"""The meaning of a matrix's scalars and small shapes: source text to typed values, or a message with the fix.
 
-These run inside of pydantic; ``fail`` is how they say no.
+These functions run inside of pydantic; they reject a value with ``fail``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def fail(message: str, at: Any = None) -> NoReturn:
 
 
 def source_text(value: Any) -> str:
-    """A scalar's text as the file has it: ``3.10``, ``on``, ``08``."""
+    """A scalar's text as in the file: ``3.10``, ``on``, ``08``."""
     if not isinstance(value, Scalar):
         fail(f"one value is needed, not {_shape(value)}")
     _no_controls(value)
@@ -50,7 +50,7 @@ def source_text(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A scalar that YAML reads as text too."""
+    """A scalar that YAML also reads as text."""
     if isinstance(value, Scalar) and value.kind != "str":
         fail(f"YAML reads {value[:60]} as {value.reading}, text is needed here: write {quote(value[:60])}")
     return source_text(value)
@@ -125,7 +125,7 @@ def env_value(value: Any) -> str:
 
 
 def no_template(content: str, at: Any = None) -> None:
-    """Refuse what looks like a template language: there is none here."""
+    """Reject text that looks like a template language, which a matrix does not have."""
     if "{{" in content:
         found = "${{" if "${{" in content else "{{"
         fail(
@@ -135,7 +135,7 @@ def no_template(content: str, at: Any = None) -> None:
 
 
 def no_expansion(content: str, what: str, at: Any = None) -> None:
-    """Refuse a ``$NAME`` that nobody will expand."""
+    """Reject a ``$NAME`` that nothing expands."""
     match = re.search(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{|\()", content)
     if match:
         fail(
@@ -144,7 +144,7 @@ def no_expansion(content: str, what: str, at: Any = None) -> None:
 
 
 def quote(value: str) -> str:
-    """A scalar in quotes, as YAML wants it."""
+    """A scalar in quotes, in YAML's syntax."""
     escaped = value.replace("'", "''")
     return f"'{escaped}'"
 
@@ -193,7 +193,7 @@ def regex(value: Any) -> str:
 
 
 def wanted_regex(value: Any) -> str:
-    """A regular expression that some line has to match."""
+    """A regular expression that some line must match."""
     result = text(value)
     if result and _matches_empty(result):
         fail(
@@ -203,7 +203,7 @@ def wanted_regex(value: Any) -> str:
 
 
 def rule_regex(value: Any) -> str:
-    """A regular expression that reads a job's words."""
+    """A regular expression that reads a job's output."""
     result = text(value)
     if result and _matches_empty(result):
         fail(
@@ -214,7 +214,7 @@ def rule_regex(value: Any) -> str:
 
 
 def metric_regex(value: Any) -> str:
-    """A regular expression that says where a number stands."""
+    """A regular expression for the place of a number."""
     result = text(value)
     try:
         if not metric_capture(result).group:
@@ -270,22 +270,22 @@ def _expanded_by_nobody(word: str, at: Any) -> str:
 
 
 def _split(line: str) -> list[str]:
-    """Split as a shell does; at once where nothing is quoted, since shlex is slow."""
+    """Split like a shell; directly if nothing is quoted, since shlex is slow."""
     return shlex.split(line) if any(char in line for char in "'\"\\") else line.split()
 
 
 def as_list(value: Any) -> Any:
-    """One value where a list may stand."""
+    """One value in place of a list."""
     return [value] if isinstance(value, (Scalar, Map)) else value
 
 
 def long_form(value: Any, key: str) -> Any:
-    """A lone scalar as the mapping that it is short for."""
+    """A lone scalar as the mapping that it abbreviates."""
     return {key: value} if isinstance(value, Scalar) else value
 
 
 def names_to_map(value: Any) -> Any:
-    """A list of names where a mapping may stand: each with an empty fragment."""
+    """A list of names in place of a mapping: each with an empty fragment."""
     if not isinstance(value, list):
         return value
     result: dict[Any, None] = {}
@@ -299,7 +299,7 @@ def names_to_map(value: Any) -> Any:
 
 
 def not_empty(value: Any) -> Any:
-    """Refuse an empty list or mapping."""
+    """Reject an empty list or mapping."""
     if isinstance(value, (list, dict)) and not value:
         fail("empty; name at least one")
     return value
@@ -318,7 +318,7 @@ def identifier(what: str) -> Callable[[Any], str]:
 
 
 def word(value: Any) -> str:
-    """A reason's word."""
+    """A reason's name."""
     if isinstance(value, Scalar) and value.kind == "int":
         fail(f"a reason is a word; {value[:10]} is an exit code: write exit_code: {value[:10]}")
     result = text(value)
@@ -329,7 +329,7 @@ def word(value: Any) -> str:
 
 
 def new_reason(value: Any) -> str:
-    """The word of an added reason."""
+    """The name of an added reason."""
     result = text(value)
     if not re.fullmatch(WORD_PATTERN, result):
         fail(f"{quoted(result)} is no reason; reasons are lower case words such as job_failed")
@@ -345,7 +345,7 @@ def reason_class(value: Any) -> ReasonClass:
 
 
 def expected_reasons(value: Any) -> Any:
-    """Reasons, of which ``any`` stands alone."""
+    """Reasons; ``any`` must be alone."""
     if isinstance(value, list) and len(value) > 1 and "any" in value:
         fail("`any` stands alone")
     return value
@@ -363,7 +363,7 @@ def exit_code_or_nonzero(value: Any) -> Any:
 
 
 def _meant_code(value: Any) -> str:
-    """End of a message about what is no exit code: what to write instead."""
+    """End of a message about an invalid exit code: what to write instead."""
     if not isinstance(value, Scalar):
         return ""
     if says_nonzero(value):
@@ -373,7 +373,7 @@ def _meant_code(value: Any) -> str:
 
 
 def choice(*words: str) -> Callable[[Any], str]:
-    """A reader of one of a few words."""
+    """A reader of one of ``words``."""
 
     def read(value: Any) -> str:
         result = text(value)

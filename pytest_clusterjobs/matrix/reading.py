@@ -1,4 +1,4 @@
-"""Files before they are loaded: their bytes, and the keys by which a matrix is told from other YAML."""
+"""Files before they are loaded: their bytes, and the keys that distinguish a matrix from other YAML."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_BYTES = 16 * 2**20
-"""What is read of a matrix; a larger one is refused."""
+"""The largest matrix file that is read."""
 
 NAMES_RECIPES = frozenset({"recipes", "recipe_files", "recipes_from"})
-"""The top-level keys of which a matrix has one, and no other tool's YAML does."""
+"""The top-level keys of which each matrix has one, and no other tool's YAML does."""
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """The first ``most`` bytes of a file, without waiting for any. Raises OSError, FileNotFoundError for a FIFO or a folder too."""
-    # Files of /proc and /sys pass for regular ones, and some of them wait for what comes next.
+    """The first ``most`` bytes of a file, without waiting.
+
+    Raises OSError; FileNotFoundError also for a FIFO or folder.
+    """
+    # Files of /proc and /sys appear as regular ones, and reading some of them waits for new data.
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -29,12 +32,15 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def top_level_keys(data: bytes) -> Iterator[str]:
-    """The keys of a YAML text's outermost mapping, in turn. Raises ValueError where it is no YAML any more."""
+    """The keys of a YAML text's outermost mapping, in turn.
+
+    Raises ValueError where the text stops being YAML.
+    """
     import yaml
 
     depth, is_key = 0, True
     try:
-        # Events come one by one and without recursion: what follows the key that is looked for is not read.
+        # Events are read one by one, without recursion: what follows the wanted key is not read.
         for event in yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if isinstance(event, yaml.CollectionStartEvent):
                 if depth == 0 and not isinstance(event, yaml.MappingStartEvent):

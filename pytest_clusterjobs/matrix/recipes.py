@@ -99,7 +99,7 @@ class RecipeSource:
             yield from entries("recipe", model.recipes, wrapped, ("recipes",), left_out)
 
     def _inside(self, path: Path, given: Scalar) -> bool:
-        """Whether a file may be read: a matrix is no way to look at the rest of the machine."""
+        """Whether a file may be read: recipes may only be read from below rootdir."""
         real = path.resolve()
         if any(real.is_relative_to(folder.resolve()) for folder in (self.rootdir, self.path.parent)):
             return True
@@ -110,7 +110,7 @@ class RecipeSource:
 def entries(
     kind: str, fragments: dict[Any, Any], raw: Map, path: tuple[str, ...], left_out: list[Loc]
 ) -> Iterator[Layer]:
-    """The layers of one axis, from its validated fragments and the text that they came from."""
+    """The layers of one axis, from its validated fragments and their source."""
     container: Any = raw
     for part in path:
         container = container.get(part) if isinstance(container, Map) else None
@@ -139,13 +139,13 @@ def _word(text: str, at: Scalar) -> Scalar:
 
 
 def _keys(container: Any) -> list[Scalar]:
-    """The names that stand in a mapping, or in the list that is short for one."""
+    """The names in a mapping, or in the list that abbreviates one."""
     if isinstance(container, Map):
         return [key for key, _ in container.pairs()]
     return [each for each in container or () if isinstance(each, Scalar)]
 
 
 def _scalars(raw: Any, read: list[str] | None) -> list[Scalar]:
-    """The entries of a list of texts with their positions, without those that were refused."""
+    """The entries of a list of texts with their positions, without the rejected ones."""
     given = [raw] if isinstance(raw, Scalar) else raw or []
     return [each for each in given if isinstance(each, Scalar) and each in (read or [])]

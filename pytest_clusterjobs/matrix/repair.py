@@ -1,6 +1,7 @@
-"""Mistakes of shape whose meaning is plain: each is told with what to write instead, and then read as it was meant.
+"""Mistakes of shape whose intention is clear: each is reported with its fix, and then read as intended.
 
-So what else is wrong with the file is told in the same round. Used only for files that the model has refused.
+This way all other mistakes of the file are reported in the same round. Used only for files that the model has
+rejected.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ from .written import write
 _SECTIONS = ("recipes", "nodes", "axes", "conditions", "defaults")
 
 Tell = Callable[[Any, str], None]
-"""Notes a mistake: what it is about, and the words for it."""
+"""Records a mistake: the value, and the message."""
 Fix = Callable[[str, Any, Tell], Any]
-"""A key, its value and a way to tell of mistakes, to what was meant: the value itself if nothing is to be said."""
+"""From a key, its value and a function that records mistakes to the intended value."""
 
 
 def repaired(top: Map, reporter: Reporter) -> Map:
-    """A copy of a file's content with the mistakes mended that ``reporter`` has been told of."""
+    """A copy of a file's content without the mistakes, which are reported to ``reporter``."""
     return _walk(_indented(top, reporter), _DOCUMENT, (), reporter)  # type: ignore[no-any-return]
 
 
 def misplaced(top: Map) -> bool:
-    """Whether a recipe without content is followed by one that has the name of a recipe's key: it is too far left."""
+    """Whether a recipe without content is followed by one named like a key of a recipe, too far left."""
     recipes, defaults = top.get("recipes"), top.get("defaults")
     if not isinstance(recipes, Map) or (isinstance(defaults, Map) and "run" in defaults):
         return False
@@ -56,14 +57,14 @@ def misplaced(top: Map) -> bool:
 
 @dataclass(frozen=True)
 class _Rule:
-    """How to mend a value, and what is in it."""
+    """How to repair a value and its content."""
 
     fix: Fix = lambda name, value, tell: value
     keys: Mapping[str, _Rule] = field(default_factory=dict)
     each: _Rule | None = None
-    """Of every entry of a mapping that ``keys`` does not name."""
+    """For every entry of a mapping that ``keys`` does not name."""
     items: _Rule | None = None
-    """Of every entry of a list."""
+    """For every entry of a list."""
 
 
 def _walk(value: Any, rule: _Rule, path: tuple[str, ...], reporter: Reporter) -> Any:
@@ -85,11 +86,11 @@ def _walk(value: Any, rule: _Rule, path: tuple[str, ...], reporter: Reporter) ->
     return value
 
 
-# Keys that stand further left than they were meant to.
+# Keys that are further left than intended.
 
 
 def _indented(top: Map, reporter: Reporter) -> Map:
-    """Keys behind an empty one that can only belong to it, moved there."""
+    """Keys behind an empty key to which they must belong, moved into it."""
     result = map_of(top.node, [])
     empty: Scalar | None = None
     for key, value in top.pairs():
@@ -129,7 +130,7 @@ def _indented_entries(section: str, entries: Map, reporter: Reporter) -> Map:
 
 
 def _too_far_left(entries: Map) -> Iterator[tuple[Scalar, Scalar]]:
-    """Entries that look like a key of the one before them, which has no content; each with that."""
+    """Entries that look like a key of the one before them, which has no content; each with that entry."""
     owner: Scalar | None = None
     for key, value in entries.pairs():
         if owner is not None and key in Fragment.model_fields and not _is_fragment(value):
@@ -142,11 +143,11 @@ def _is_fragment(value: Any) -> bool:
     return value is None or (isinstance(value, Map) and value.keys() <= Fragment.model_fields.keys())
 
 
-# Lists and mappings, each where the other should be.
+# Lists in place of mappings, and mappings in place of lists.
 
 
 def _tell_mapping(value: Any, example: str, tell: Tell) -> None:
-    """Note that a mapping is needed, such as ``example``."""
+    """Record that a mapping is needed, such as ``example``."""
     what = "one value" if isinstance(value, Scalar) else "a list"
     tell(value, f"a mapping is needed, not {what}: {write(example)}")
 
@@ -161,7 +162,7 @@ def _values(name: str, value: Any, tell: Tell) -> Any:
 
 
 def _names(name: str, value: Any, tell: Tell) -> Any:
-    """Names in a list, of which each stands once and none has content."""
+    """Names in a list, each of them once and without content."""
     if not isinstance(value, Seq):
         return value
     if any(isinstance(each, Map) for each in value):
@@ -178,7 +179,7 @@ def _names(name: str, value: Any, tell: Tell) -> Any:
 
 
 def _undashed(value: Seq, tell: Tell) -> Any:
-    """A list of mappings as the one mapping that was meant."""
+    """A list of mappings as the one mapping that was intended."""
     pairs = [pair for each in value if (found := _entry(each)) is not None for pair in found]
     shown = next(((key, each) for key, each in pairs if each is not None), pairs[0] if pairs else None)
     if shown is None:
@@ -189,7 +190,7 @@ def _undashed(value: Seq, tell: Tell) -> Any:
 
 
 def _entry(item: Any) -> list[tuple[Any, Any]] | None:
-    """What an item of a list says as entries of a mapping."""
+    """An item of a list as entries of a mapping."""
     if isinstance(item, Scalar):
         return [(item, None)]
     if not isinstance(item, Map):
@@ -218,7 +219,7 @@ def _conditions(name: str, value: Any, tell: Tell) -> Any:
 
 
 def _fragment(name: str, value: Any, tell: Tell) -> Any:
-    """A fragment, of which its arguments are no short form."""
+    """A fragment; its arguments are not a short form of it."""
     if isinstance(value, Seq) and value and all(isinstance(each, Map) for each in value):
         return _undashed(value, tell)
     if not isinstance(value, Scalar | Seq) or not value:
@@ -228,12 +229,12 @@ def _fragment(name: str, value: Any, tell: Tell) -> Any:
 
 
 def _recipe(name: str, value: Any, tell: Tell) -> Any:
-    """A recipe, of which its command is the short form."""
+    """A recipe; its command is its short form."""
     return _script(name, value, tell) if isinstance(value, Seq) else value
 
 
 def _script(name: str, value: Any, tell: Tell) -> Any:
-    """A shell script, which is one text."""
+    """A shell script, which is a single text."""
     if not isinstance(value, Seq) or not value:
         return value
     if all(isinstance(each, Map) for each in value):
@@ -273,7 +274,7 @@ def _listed(name: str, value: Any, tell: Tell) -> Any:
 
 
 def _expect(name: str, value: Any, tell: Tell) -> Any:
-    """An expectation, of which a reason or an exit code is no short form."""
+    """An expectation; a reason or an exit code is not a short form of it."""
     words = [value] if isinstance(value, Scalar) else value
     if not isinstance(words, list) or not words or not all(isinstance(each, Scalar) for each in words):
         return _undashed(value, tell) if isinstance(value, Seq) and value else value

@@ -1,4 +1,4 @@
-"""What a merged fragment says, in the types that the rest of the program uses."""
+"""The content of a merged fragment, in the types that the rest of the program uses."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class BackendTarget:
     type: BackendType
     settings: Mapping[str, Any]
     can: Capabilities
-    """What its type states of it."""
+    """The capabilities that its type states."""
     source: str
-    """The file that its settings stand in."""
+    """The file of its settings."""
 
     @property
     def names(self) -> tuple[str, str]:
-        """What ``options`` and selections may call it."""
+        """The names that ``options`` and selections may use for it."""
         return (self.name, self.type.name)
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFragment:
-    """What all cells share whose fragments say the same, their environment aside."""
+    """What cells with equal fragments share, except their environment."""
 
     spec: Mapping[str, Any]
     """Arguments of JobSpec."""
@@ -75,7 +75,7 @@ class ResolvedFragment:
 
 
 def shape(state: Mapping[str, Any], target: BackendTarget | None) -> ResolvedFragment:
-    """The shape of a merged fragment."""
+    """The resolved form of a merged fragment."""
     run, flaws = _run(state)
     spec = {
         "run": run,
@@ -107,7 +107,7 @@ def shape(state: Mapping[str, Any], target: BackendTarget | None) -> ResolvedFra
 
 
 def _run(state: Mapping[str, Any]) -> tuple[str, list[SemanticError]]:
-    """The script that the job runs, arguments handed on, and what is wrong with it."""
+    """The script that the job runs, with its arguments passed on, and its mistakes."""
     run = state.get("run")
     if run is None:
         return ":", [
@@ -127,7 +127,7 @@ def _run(state: Mapping[str, Any]) -> tuple[str, list[SemanticError]]:
 
 
 def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[SemanticError]:
-    """Reasons that some other part of the matrix adds, but none of these layers."""
+    """Reasons that another part of the matrix adds, but none of these layers."""
     known = {ANY} | REASON_CLASSES.keys() | state.get("reasons", {}).keys()
     for word in expect.reasons or ():
         if word not in known:
@@ -138,7 +138,7 @@ def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[Seman
 
 
 def _options(options: Mapping[str, Any], target: BackendTarget | None) -> Mapping[str, Any]:
-    """What ``options`` says for the backend: its type's entries, its name's on top."""
+    """The options for the backend: the entries for its type, overridden by those for its name."""
     if target is None:
         return {}
     own: Mapping[str, Any] = options.get(target.type.name, {})
@@ -158,5 +158,5 @@ def _classification(state: Mapping[str, Any]) -> Classification:
 
 
 def _distinct(marks: tuple[Mark, ...]) -> Iterator[Mark]:
-    """Equal marks once; they cannot be hashed."""
+    """The marks without duplicates; marks are not hashable."""
     return (mark for at, mark in enumerate(marks) if mark not in marks[:at])

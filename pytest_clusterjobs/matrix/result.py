@@ -1,4 +1,4 @@
-"""What a matrix file holds, once read."""
+"""The result of reading a matrix file."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ class Matrix:
     warnings: tuple[str, ...] = ()
     """``path:line:col: message``, one line each."""
     marks: Mapping[str, Location] = field(default_factory=dict)
-    """Where each mark's name first stands."""
+    """The first location of each mark's name."""

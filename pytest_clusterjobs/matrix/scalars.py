@@ -1,4 +1,4 @@
-"""Values of any shape, for options and marks: what Python makes of them."""
+"""Values of any shape, for options and marks, as Python values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .readers import text
 
 
 def resolved(value: Any) -> Any:
-    """A value of any shape, as Python has it; refuses what YAML versions read differently."""
+    """A value of any shape, as a Python value; rejects text that YAML versions read differently."""
     if isinstance(value, Map):
         return {source_text(key): resolved(each) for key, each in value.pairs()}
     if isinstance(value, list):
@@ -48,7 +48,7 @@ def _scalar(value: Scalar) -> str | int | float | bool:
 
 
 def mark(value: Any) -> Mark:
-    """A mark: a name, or a name with what it is called with."""
+    """A mark: a name, or a name with its arguments."""
     if isinstance(value, Scalar):
         return Mark(_mark_name(value))
     if not isinstance(value, Map) or len(value) != 1:

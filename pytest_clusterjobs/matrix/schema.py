@@ -37,9 +37,9 @@ def schema_json() -> str:
 
 
 def _descriptions() -> dict[str, dict[str, str]]:
-    """Class to field to the text under the field.
+    """The text under each field, by class and field.
 
-    pydantic could collect these too, but it would do so on every import.
+    pydantic could collect these too, but would do so at every import.
     """
     tree = ast.parse(Path(model.__file__).read_text(encoding="utf-8"))
     return {node.name: dict(_documented(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -62,7 +62,7 @@ def _inherited(name: str, key: str, descriptions: dict[str, dict[str, str]]) -> 
 
 
 def _tidy(node: Any) -> None:
-    """Drop what pydantic adds and no editor needs, and close mappings whose keys have a pattern."""
+    """Remove pydantic's additions that no editor needs, and close mappings whose keys have a pattern."""
     if isinstance(node, dict):
         if "patternProperties" in node:
             node.setdefault("additionalProperties", False)

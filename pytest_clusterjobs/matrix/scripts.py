@@ -1,4 +1,4 @@
-"""Whether a shell can read the scripts of a matrix: it is asked, and runs none of them."""
+"""Whether a shell can parse the scripts of a matrix: the shell itself checks them, and runs none of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from .shell import is_simple_command
 
 _PATIENCE = 10.0
-"""Seconds for all scripts of a file; a shell that takes longer has said nothing."""
+"""Seconds for all scripts of a file; a shell that takes longer gives no result."""
 _COMPLAINT = re.compile(r"^.*?\bline ([0-9]+): (?!warning:)(.+)|^[^\n:]*: ([0-9]+): (.+)", re.MULTILINE)
-"""bash's own way to tell a line, and that of other shells."""
+"""The line in messages of bash, and of other shells."""
 
-# A subshell that has executed `set -n` reads what follows and executes nothing, so one bash reads all scripts. The first
-# one is wrong, on its first line: it shows from which number this bash counts.
+# A subshell that has executed `set -n` reads what follows and executes nothing, so one bash reads all
+# scripts. The first script is invalid on its first line: it shows the number from which this bash counts.
 _READ_ALL = r"""
 while IFS= read -r -d '' script; do
     ( eval "set -n
@@ -28,11 +28,11 @@ done
 _WRONG = ")"
 
 _known: dict[tuple[str, str], str] = {}
-"""What was said of each shell's scripts so far; a session's matrices have many in common."""
+"""The result for each shell's scripts so far; a session's matrices share many scripts."""
 
 
 def complaints(shell: str, scripts: Iterable[str]) -> dict[str, str]:
-    """Script to what the shell says against it, for those that it cannot read. Nothing if it is not on this machine."""
+    """Script to message, for those that the shell cannot parse. Empty if the shell is not on this machine."""
     asked = [each for each in scripts if not is_simple_command(each)]
     new = [each for each in dict.fromkeys(asked) if (shell, each) not in _known]
     program = shutil.which(shell) if new else None
@@ -43,7 +43,7 @@ def complaints(shell: str, scripts: Iterable[str]) -> dict[str, str]:
 
 
 def _bash(program: str, scripts: Sequence[str]) -> list[str]:
-    # What a script's own `shopt -s extglob` would allow is allowed.
+    # Syntax that a script's own `shopt -s extglob` would allow is allowed.
     arguments = [program, "--norc", "--noprofile", "-O", "extglob", "-c", _READ_ALL]
     text = "".join(f"{script}\0" for script in [_WRONG, *scripts])
     first, *told = (_run(arguments, text) or "").split("\0")[:-1] or [""]
@@ -58,7 +58,7 @@ def _single(program: str, script: str) -> str:
 
 
 def _run(arguments: list[str], text: str) -> str | None:
-    """What a program prints on reading a text; ``None`` if it cannot be asked."""
+    """The output of a program that reads a text; ``None`` if the program cannot be run."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -76,7 +76,7 @@ def _run(arguments: list[str], text: str) -> str | None:
 
 
 def _said(printed: str, before: int = 0) -> str:
-    """``line 2: unexpected end of file`` of all that a shell has printed; empty if it has nothing against a script."""
+    """``line 2: unexpected end of file`` from a shell's output; empty if it reports no mistake."""
     found = _COMPLAINT.search(printed)
     if found is None:
         return ""

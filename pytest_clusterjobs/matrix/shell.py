@@ -1,4 +1,4 @@
-"""Just enough of the shell's grammar to know whether arguments may be appended to a script."""
+"""The part of the shell's grammar that is needed to decide whether arguments may be appended to a script."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _NOT_A_COMMAND = frozenset(
     "if then elif else fi for while until do done case esac select function in { } [[ ]] ! coproc".split()  # noqa: SIM905
 )
 _TAKES_NONE = frozenset(["exit", "return", "break", "continue", ":", "true", "false", "set", "unset", "wait"])
-"""Builtins that ignore arguments, or change their meaning by them."""
+"""Builtins that ignore arguments, or whose meaning arguments change."""
 _OPERATORS = frozenset("|&;<>()\n`")
 
 
 def with_args(run: str) -> str | None:
-    """The script that hands its positional parameters on; ``None`` if it would leave them unused.
+    """The script that passes its positional parameters on; ``None`` if it would leave them unused.
 
     One simple command gets ``"$@"`` appended; any other script must mention the parameters itself.
     """
@@ -31,9 +31,9 @@ def with_args(run: str) -> str | None:
 
 
 def is_simple_command(run: str) -> bool:
-    """Whether a script is one command with its words: no operator, redirection, substitution or comment.
+    """Whether a script is one simple command: no operator, redirection, substitution or comment.
 
-    Cautious: where it is hard to tell, the answer is no.
+    In doubtful cases the answer is no.
     """
     words = _words(run.strip())
     if words is None:
@@ -43,20 +43,20 @@ def is_simple_command(run: str) -> bool:
 
 
 def has_pipe(run: str) -> bool:
-    """Whether a script seems to pipe, outside of quotes and comments."""
+    """Whether a script seems to contain a pipe, outside of quotes and comments."""
     bare = _QUOTED.sub("", run)
     bare = re.sub(r"\bcase\b.*?\besac\b", "", bare, flags=re.DOTALL)
     return re.search(r"(?<![|>])\|(?!\|)", bare) is not None
 
 
 def _mentions_parameters(run: str) -> bool:
-    """Whether the script itself uses its parameters; the ``$1`` of ``awk '{print $1}'`` is another's."""
+    """Whether the script itself uses its parameters; the ``$1`` of ``awk '{print $1}'`` does not count."""
     expanded = _QUOTED.sub(lambda found: found[0] if found[0].startswith('"') else "", run)
     return _PARAMETER.search(expanded) is not None
 
 
 def _words(script: str) -> list[str] | None:
-    """The words of a simple command, quotes kept; ``None`` if it is none."""
+    """The words of a simple command, quotes kept; ``None`` if it is not one."""
     words: list[str] = []
     current = ""
     at = 0

@@ -1,4 +1,4 @@
-"""Words of schedulers, clouds and other tools for how a job ends, and the reason that each stands for."""
+"""Words of schedulers, clouds and other tools for how a job ends, and the reason for each."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _ANY_NUMBER_BUT_0 = frozenset({"nonzero", "notzero", "!=0", "!0", "<>0", ">0", "
 
 
 def meant(word: str) -> str | None:
-    """The built-in reason that a word stands for, whatever its case and its dashes."""
+    """The built-in reason for a word, ignoring case and dashes."""
     plain = re.sub(r"[\s-]+", "_", word.strip().lower())
     return str(Reason(plain)) if plain in set(Reason) else _REASONS.get(plain)
 
 
 def says_nonzero(word: str) -> bool:
-    """Whether a word stands for any exit code but 0."""
+    """Whether a word means any exit code but 0."""
     return re.sub(r"[\s_-]+", "", word.lower()) in _ANY_NUMBER_BUT_0
 
 
 def unknown_reason(word: str, known: Collection[str]) -> str:
-    """The message for a reason that nothing adds. The nearest spelling is told only if it is a misspelling."""
+    """The message for a reason that nothing adds. It suggests the nearest spelling only for a misspelling."""
     reason = meant(word)
     hint = f": write {reason}" if reason is not None else did_you_mean(word, known, cutoff=0.8)
     return f"unknown reason {quoted(word)}{hint}"

@@ -1,4 +1,4 @@
-"""What a YAML parser complains of, in words about the file: what is wrong, and what to write instead."""
+"""A YAML parser's errors, as messages about the file: what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY = re.compile(r"\s*(?:- +)*[^\s#][^#]*?:(?:\s|$)")
 
 
 def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> tuple[Location, str]:
-    """Where a syntax error stands, and one line about it."""
+    """The location of a syntax error, and a one-line message about it."""
     problem, context = _place(error.problem_mark), _place(error.context_mark)
     at = problem or context or (1, 1)
     start = context or at
@@ -75,7 +75,7 @@ def _said(error: yaml.MarkedYAMLError, at: _Place, start: _Place, lines: Sequenc
 
 
 def _flow(brackets: str, at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
-    """A mapping between { } or a list between [ ] that does not go on as it should."""
+    """A mapping between { } or a list between [ ] with unexpected content."""
     opening = brackets[0]
     if at[0] == start[0] or " #" in _line(lines, start[0])[start[1] - 1 :]:
         signs = "{ } : # ," if opening == "{" else "[ ] { } : # ,"
@@ -102,7 +102,7 @@ def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
 
 
 def _second_colon(at: _Place, lines: Sequence[str]) -> _Said:
-    """A colon where no key can stand: in a text, or in a line that is taken for the rest of the text above it."""
+    """A colon where no key is allowed: in a text, or in a line that continues the text above it."""
     line = _line(lines, at[0])
     first = _KEY.match(line)
     if first is None or first.end() - 1 < at[1] - 1:

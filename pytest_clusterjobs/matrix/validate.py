@@ -1,4 +1,4 @@
-"""pydantic's errors to places in the file; and the rest of the file, so that later checks can go on."""
+"""From pydantic's errors to locations in the file; and the valid rest of it, for later checks."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _ROUNDS = 4
 
 
 class Valid(NamedTuple, Generic[M]):
-    """What is left of a file once its mistakes have been reported."""
+    """The remaining content of a file after its mistakes have been reported."""
 
     model: M | None
     """``None`` if too little is left."""
     left_out: list[Loc]
-    """The paths of what was left out because it is wrong."""
+    """The paths of invalid content that was left out."""
     raw: Map
-    """The file's content, read as it was meant where that is plain."""
+    """The file's content, read as intended where the intention is clear."""
 
 
 def validate(model: type[M], raw: Map, reporter: Reporter) -> Valid[M]:
-    """The model of a file; what is wrong with it goes to the reporter."""
+    """The model of a file; its mistakes are reported to the reporter."""
     plain: Map = _like(raw, {key: value for key, value in raw.items() if not key.startswith("x-")})
     if not misplaced(plain):
         try:
@@ -92,7 +92,7 @@ def _unknown(model: type[BaseModel], path: Loc, raw: Any) -> str:
 
 
 def _written(raw: Any, path: Loc) -> Loc:
-    """The path without the indexes of lists that the file has not: one value may stand for a list of one."""
+    """The path without list indexes that the file does not have: one value may stand for a list of one."""
     for at, part in enumerate(path):
         if isinstance(part, int) and not isinstance(value_at(raw, path[:at]), (Map, list)):
             return path[:at]
@@ -151,7 +151,7 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _like(value: Any, content: Any) -> Any:
-    """A copy of a container with other content, at the same place in the file."""
+    """A copy of a container with other content, with the same location in the file."""
     if isinstance(value, (Map, Seq)):
         copy = type(value)(content)
         copy.node = value.node
@@ -160,7 +160,7 @@ def _like(value: Any, content: Any) -> Any:
 
 
 def _without(value: Any, locs: list[Loc]) -> Any:
-    """A copy of a value without what stands at ``locs``; ``_DROP`` if that is the value itself."""
+    """A copy of a value without the content at ``locs``; ``_DROP`` if that is the value itself."""
     if not locs:
         return value
     if any(not loc for loc in locs) or not isinstance(value, (dict, list)):

@@ -1,4 +1,7 @@
-"""The small notations of a matrix, parsed once into typed values. Every function raises ValueError with the fix."""
+"""The small notations of a matrix, parsed once into typed values.
+
+Every function raises ValueError with the fix.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ def parse_tolerance(text: str) -> tuple[float | None, float | None]:
 
 
 def _meant_tolerance(text: str) -> str:
-    """How to spell what may be meant by a text that is no tolerance."""
+    """The probable intention of an invalid tolerance, in the right spelling."""
     signless = re.fullmatch(rf"[-+]?({_NUMBER})%?|-?({_NUMBER})%?\s*\.\.\s*\+?({_NUMBER})%?", text.strip())
     if signless is None or len(text) > 60:
         return "5%, -5%, +5% or -5%..+20%"

@@ -1,4 +1,7 @@
-"""Selections: one grammar for ``only``, ``exclude`` and ``where``. An axis name to a value or a list of values."""
+"""Selections: one grammar for ``only``, ``exclude`` and ``where``.
+
+A selection maps an axis name to a value or a list of values.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from .readers import fail
 from .readers import source_text
 
 BACKEND = "backend"
-"""The name that selects by backend; no axis of its own."""
+"""The name that selects by backend; not an axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A selection as the file has it."""
+    """A selection as written in the file."""
 
     terms: tuple[Term, ...]
     spot: Location
@@ -49,11 +52,11 @@ class Selection:
     spot: Location
 
     def names(self, axis: str) -> bool:
-        """Whether the selection says something of this axis."""
+        """Whether the selection includes this axis."""
         return any(name == axis for name, _ in self.axes)
 
     def matches(self, axes: Mapping[str, str]) -> bool:
-        """Whether a cell's axes are selected, whatever its backend."""
+        """Whether a cell's axes are selected, on any backend."""
         return all([axes[axis] in values for axis, values in self.axes])
 
     def matches_backend(self, names: Collection[str]) -> bool:
@@ -62,15 +65,15 @@ class Selection:
 
 
 class Chooser:
-    """Finds which of many selections match a cell, without asking each of them."""
+    """Finds the selections that match a cell, without testing each of them."""
 
     def __init__(self, selections: Sequence[Selection], sizes: Mapping[str, int]) -> None:
         """``sizes`` is how many values each axis has."""
         self._selections = selections
         self._everywhere: list[int] = []
-        """Those that name no axis."""
+        """Selections without an axis."""
         self._at: dict[tuple[str, str], list[int]] = {}
-        """The others, by the values that they name of the axis that leaves the fewest cells."""
+        """The others, by their values on the axis that leaves the fewest cells."""
         for at, selection in enumerate(selections):
             if selection.axes:
                 axis, values = min(selection.axes, key=lambda named: len(named[1]) / sizes[named[0]])
@@ -107,7 +110,7 @@ def parse_where(value: Any) -> Where:
 def check_where(
     where: Where, known: Mapping[str, Collection[str]], backends: Collection[str], reporter: Reporter
 ) -> Selection | None:
-    """The selection with its names checked, ``None`` (and errors) if some are unknown."""
+    """The selection with its names checked; ``None``, and errors, if some are unknown."""
     axes: list[tuple[str, frozenset[str]]] = []
     chosen: frozenset[str] | None = None
     good = True

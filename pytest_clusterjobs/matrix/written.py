@@ -1,4 +1,4 @@
-"""Values as they could stand in a file: made at a place of it, and shown in messages."""
+"""Values as they could be written in a file: created for a location in it, and shown in messages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .nodes import Seq
 from .nodes import TAG
 
 _LONGEST = 80
-"""Characters of what a message tells to write."""
+"""The most characters of a suggested text in a message."""
 
 
 def map_of(node: Any, pairs: list[tuple[Any, Any]]) -> Map:
-    """A mapping with these entries; of two with one key the first is kept."""
+    """A mapping with these entries; of two entries with the same key the first is kept."""
     result = Map()
     result.node = node
     for key, value in pairs:
@@ -35,7 +35,7 @@ def seq_of(node: Any, items: list[Any]) -> Seq:
 
 
 def scalar_of(text: str, at: yaml.Node, tag: str = "") -> Scalar:
-    """A plain scalar, read as YAML would."""
+    """A plain scalar, with the meaning that YAML gives it."""
     if not tag:
         resolver: Any = yaml.resolver.Resolver()
         tag = resolver.resolve(yaml.ScalarNode, text, (True, False)).removeprefix(TAG)
@@ -44,7 +44,7 @@ def scalar_of(text: str, at: yaml.Node, tag: str = "") -> Scalar:
 
 
 def write(text: str) -> str:
-    """``write `TEXT```, as a message ends."""
+    """``write `TEXT```, the end of a message."""
     return f"write {inner(text)}"
 
 
@@ -60,7 +60,7 @@ def flow(key: Any, value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it could stand in a file, in one line."""
+    """A value as it could be written in a file, in one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(flow(key, each) for key, each in value.items()) + "}"
     if isinstance(value, list):

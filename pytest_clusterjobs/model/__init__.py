@@ -1,4 +1,7 @@
-"""The project's words as frozen dataclasses and enums. Imports nothing of ours, nothing heavy."""
+"""The project's terms as frozen dataclasses and enums.
+
+Imports no other part of the package, and nothing heavy.
+"""
 
 from __future__ import annotations
 

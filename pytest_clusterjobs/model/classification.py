@@ -1,4 +1,4 @@
-"""How a job's own words are to be read: ``classify``, ``translate`` and ``reasons`` of a cell."""
+"""How a job's own output is read: ``classify``, ``translate`` and ``reasons`` of a cell."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Classification:
 
     @property
     def needs_logs(self) -> bool:
-        """Whether a rule reads what the job printed."""
+        """Whether a rule reads the job's output."""
         return any(rule.log is not None for rule in self.rules)
 
     def may_say(self, reason: str) -> bool:
@@ -46,7 +46,7 @@ class Classification:
 
     @property
     def may_count_restarts(self) -> bool:
-        """Whether a rule reads from a log how often the job was started again."""
+        """Whether a rule reads the number of restarts from a log."""
         return any(_reads("restarts", rule) for rule in self.rules)
 
 

@@ -175,12 +175,12 @@ class Expectation:
 
     @property
     def takes_any(self) -> bool:
-        """Whether every end that is the product's will do."""
+        """Whether every end of the product is accepted."""
         return self.reasons == (ANY,)
 
     @property
     def needs_logs(self) -> bool:
-        """Whether the verdict depends on what the job printed."""
+        """Whether the verdict depends on the job's output."""
         return self.log != LogExpectation() or bool(self.metrics)
 
 
@@ -191,7 +191,7 @@ def _several(name: str, given: Any, kind: type | tuple[type, ...], one: str) -> 
     for each in several:
         if not isinstance(each, kind) or isinstance(each, bool):
             raise TypeError(f"{name}: {one}, or several, not {each!r:.80}")
-    # The order of a set of texts is another one in each process.
+    # The order of a set of texts differs between processes.
     return tuple(sorted(several, key=str)) if isinstance(given, (set, frozenset)) else several
 
 

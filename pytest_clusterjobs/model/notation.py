@@ -1,4 +1,7 @@
-"""How durations and sizes are written, in a matrix and in Python. Every function raises ValueError with the fix."""
+"""How durations and sizes are written, in a matrix and in Python.
+
+Every function raises ValueError with the fix.
+"""
 
 from __future__ import annotations
 

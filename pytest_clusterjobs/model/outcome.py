@@ -1,4 +1,4 @@
-"""How an attempt ended, and what that is worth."""
+"""How an attempt ended, and the verdict on it."""
 
 from __future__ import annotations
 

@@ -12,17 +12,20 @@ def legible(path: str | os.PathLike[str]) -> str:
 
 
 def utf8(text: str | os.PathLike[str]) -> str:
-    """A path or variable of this process as text whose bytes :func:`to_bytes` gives back, whatever the locale here."""
+    """A path or variable of this process as text that :func:`to_bytes` converts back, in any locale."""
     return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 
 def to_bytes(text: str) -> bytes:
-    """What a job gets: UTF-8, and the bytes that :func:`utf8` has hidden. Raises ValueError for other surrogates."""
+    """The bytes that a job gets: UTF-8, and those hidden by :func:`utf8`.
+
+    Raises ValueError for other surrogates.
+    """
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_still_at(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` still leads to what ``descriptor`` is open on; a disk in trouble is no proof that it does not."""
+    """Whether ``path`` still leads to the file open as ``descriptor``; an I/O error proves nothing."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Why a job ended: the closed vocabulary, and the class that each word belongs to."""
+"""Why a job ended: the closed vocabulary, and the class of each reason."""
 
 from __future__ import annotations
 

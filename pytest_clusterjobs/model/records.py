@@ -1,4 +1,4 @@
-"""What the ledger keeps and the engine hands out, as frozen dataclasses."""
+"""The data that the ledger keeps and the engine returns, as frozen dataclasses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell asks a backend to run, in no backend's own terms."""
+"""What a cell asks a backend to run, independent of any backend."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _variable(name: Any) -> None:
 
 
 def _is_plainly_fine(variables: Mapping[Any, Any]) -> bool:
-    """Whether a few looks at all variables at once find nothing to look at closely: there are many in large matrices."""
+    """Whether a few checks of all variables at once find nothing suspicious: large matrices have many."""
     try:
         names, contents = "".join(variables), "".join(variables.values())
     except TypeError:
@@ -216,12 +216,12 @@ def _options(value: Any) -> Mapping[str, Any]:
 
 
 def _plain(value: Any, depth: int = 0) -> None:
-    """Refuse what JSON has no form for."""
+    """Reject values that JSON cannot express."""
     if depth > 20:
         raise _Unfit("nested more than 20 deep")
     if isinstance(value, Mapping):
         for key, each in value.items():
-            # JSON makes texts of numbers.
+            # JSON converts numbers to texts.
             _text(str(key) if isinstance(key, int) else key)
             _plain(each, depth + 1)
     elif isinstance(value, list | tuple):
@@ -246,9 +246,9 @@ class _Fields:
         self._prefix = prefix
 
     def check(self, spec: object) -> None:
-        """Hold all but defaults against their checks, and keep what these make of them. Raises BadSpec."""
+        """Run the checks of all fields except defaults, and keep the results. Raises BadSpec."""
         values = self._values(spec)
-        # Most of ten thousand cells' fields are defaults: these are passed over without a line of Python.
+        # Most fields of ten thousand cells are defaults: these are skipped without a line of Python.
         said = compress(zip(values, self._rows, strict=True), map(operator.is_not, values, self._defaults))
         for value, (name, check) in said:
             try:

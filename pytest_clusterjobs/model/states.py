@@ -1,4 +1,4 @@
-"""What a backend says of a job: its handle, and what one poll saw."""
+"""A backend's data on a job: its handle, and the result of one poll."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Times:
     ended: float | None = None
 
     def in_order(self) -> Times:
-        """None of them before the one that it follows: they may be told by different clocks."""
+        """The times in order, none before its predecessor: they may come from different clocks."""
         started, ended = self.started, self.ended
         if started is not None and self.submitted is not None:
             started = max(started, self.submitted)

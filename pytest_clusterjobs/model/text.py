@@ -1,4 +1,4 @@
-"""Text from jobs and clusters: cleaned for regular expressions, made harmless for people."""
+"""Text from jobs and clusters: cleaned for regular expressions, escaped for display."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANK_PREFIX = re.compile(r"^\([^()\n]{1,120}?[ ,]pid=\d+(?:, ?\w+=[^(),\s]{1,64}
 
 
 def strip_ansi(text: str) -> str:
-    """Drop terminal sequences (ECMA-48). One without its end loses its introducer only, and hides nothing."""
+    """Drop terminal sequences (ECMA-48). An unterminated one loses its introducer only, and hides nothing."""
     return ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
 
 
@@ -54,30 +54,31 @@ def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start")
 
 
 def harmless(text: str) -> str:
-    """As :func:`printable`, however long it is."""
+    """Like :func:`printable`, without a limit."""
     return text if text.isascii() and text.isprintable() else "".join(map(_escape, text))
 
 
 def unbroken(text: str) -> str:
-    """As :func:`harmless`, on one line, and else as it is."""
+    """Like :func:`harmless`, on one line, and otherwise unchanged."""
     return " ".join(harmless(text).splitlines())
 
 
 def with_margin(text: str) -> str:
     """``text`` behind a margin: no line of it can pass for ours or pytest's, or for a command to a CI system.
 
-    GitHub takes ``::error`` for one behind white space too, others theirs (``##vso[``, ``##teamcity[``) anywhere.
+    GitHub accepts ``::error`` behind white space too; other systems accept their commands (``##vso[``,
+    ``##teamcity[``) anywhere.
     """
     return "\n".join(f"| {line}" for line in _CI_COMMAND.sub("# #", text).split("\n"))
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """As :func:`printable`, on one line: white space at the ends is dropped, line breaks become spaces."""
+    """Like :func:`printable`, on one line: white space at the ends is dropped, line breaks become spaces."""
     return printable(" ".join(text[: 4 * limit].split()), limit)
 
 
 def gist(text: str) -> str:
-    """The first line of ``text``, as by :func:`one_line`; short where more follows, as below pytest's ``assert``."""
+    """The first line of ``text``, by :func:`one_line`; shorter if more follows, as in pytest's ``assert``."""
     first, _, more = text.strip().partition("\n")
     return one_line(first, 100 if more else 300)
 
@@ -88,7 +89,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def quoted(text: str, limit: int = 80) -> str:
-    """As :func:`printable`, in quotes and with its line breaks and tabs escaped, so that it cannot pass for our words."""
+    """Like :func:`printable`, quoted, with line breaks and tabs escaped.
+
+    The text cannot pass for the plugin's own.
+    """
     shown = (
         text[: limit + 1].replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace('"', '\\"')
     )

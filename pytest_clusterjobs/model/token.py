@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r"cj-(?P<run_id>[a-z0-9-]+)-(?P<cell>[0-9a-f]{10})-a(?P<attempt>[0-9]+)")
 
 STAND_IN = "cj-20260101t000000-000000-0000000000-a1"
-"""A token, for what is checked before there is one."""
+"""A token for checks that are made before there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> Token:
-        """Take ``text`` apart. Raises ValueError if it is no token."""
+        """Take ``text`` apart. Raises ValueError if it is not a token."""
         match = _TOKEN.fullmatch(text)
         if match is None:
             raise ValueError(f"not a token: {text!r}")
@@ -44,12 +44,12 @@ class Token:
 
 
 def run_prefix(run_id: str) -> str:
-    """What every token of a run starts with, for sweeps."""
+    """The beginning of every token of a run, for sweeps."""
     return f"cj-{run_id}-"
 
 
 def run_of(name: str) -> str | None:
-    """The id of the run that a job of this name belongs to; ``None`` if the name is no token."""
+    """The id of the run that a job with this name belongs to; ``None`` if the name is not a token."""
     try:
         return Token.parse(name).run_id
     except ValueError:

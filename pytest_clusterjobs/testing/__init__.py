@@ -1,4 +1,4 @@
-"""The proof kit: a conformance suite for backends, and a scripted backend with a hand-turned clock."""
+"""The proof kit: a conformance suite for backends, and a scripted backend on a manual clock."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-# Loaded when used: the no-op backend must not cost the import of a test suite.
+# Imported when used: the no-op backend must not pay for the import of a test suite.
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

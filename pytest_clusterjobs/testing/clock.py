@@ -1,4 +1,4 @@
-"""A clock that is turned by hand, or that turns itself whenever every thread waits for it."""
+"""A clock that moves when a test advances it, or by itself whenever every thread waits for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STUCK_AFTER = 10.0
 
 
 class ClockRanOut(AssertionError):
-    """More time went by than the test allowed for, or a thread did not come back to the clock."""
+    """More time passed than the test allowed, or a thread did not return to the clock."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,15 +37,15 @@ class _Waiter:
 class ManualClock:
     """A :class:`~pytest_clusterjobs.engine.clock.Clock` on which no time passes by itself.
 
-    It knows every thread that was started after it was made, and every older one that has waited on
+    It knows every thread that was started after its creation, and every older one that has waited on
     it or called ``auto``. ``advance`` moves from one due waiter to the next and lets all known
-    threads come back to the clock in between, so that what runs after what does not depend on the
+    threads return to the clock in between, so that the order of execution does not depend on the
     machine. Threads that wait for another thread without a timeout, as in ``Thread.join``,
     ``Future.result`` or an idle ``ThreadPoolExecutor``, count as waiting.
     """
 
     epoch: float = 1_800_000_000.0
-    """What ``time()`` says at the start, in seconds."""
+    """The value of ``time()`` at the start, in seconds."""
     _now: float = 0.0
     _order: int = 0
     _activity: int = 0
@@ -54,22 +54,22 @@ class ManualClock:
     _waiters: list[_Waiter] = field(default_factory=list)
     _threads: set[threading.Thread] = field(default_factory=set)
     _strangers: WeakSet[threading.Thread] = field(default_factory=lambda: WeakSet(threading.enumerate()))
-    """Threads that are not waited for: those that ran before this clock was made, and its own."""
+    """Threads that the clock ignores: those that ran before its creation, and its own."""
 
     def time(self) -> float:
         """Seconds since the epoch."""
         return self.epoch + self._now
 
     def monotonic(self) -> float:
-        """Seconds since this clock was made; not moved by ``step_wall``."""
+        """Seconds since this clock's creation; ``step_wall`` does not move it."""
         return self._now
 
     def step_wall(self, seconds: float) -> None:
-        """Set ``time()`` forward or back, as a time server would; ``monotonic()`` stays."""
+        """Set ``time()`` forward or back, like a time server; ``monotonic()`` is unchanged."""
         self.epoch += seconds
 
     def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
-        """Wait on an acquired condition until it is notified (True) or this clock has moved on (False)."""
+        """Wait on an acquired condition until it is notified (True) or this clock has moved (False)."""
         if timeout is not None and timeout <= 0:
             return condition.wait(0)
         waiter = self._enter(condition, inf if timeout is None else timeout)
@@ -91,7 +91,7 @@ class ManualClock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """No time passes in this block, whichever thread runs it."""
+        """Stop time in this block, whichever thread runs it."""
         with self._lock:
             self._held += 1
             self._activity += 1
@@ -103,14 +103,14 @@ class ManualClock:
                 self._activity += 1
 
     def register(self, thread: threading.Thread) -> None:
-        """Count an older thread before its first wait, so that no time passes until it gets there."""
+        """Count an older thread before its first wait, so that no time passes until it waits."""
         with self._lock:
             self._threads.add(thread)
 
     def advance(self, seconds: float) -> None:
         """Move by ``seconds``, stopping at each waiter on the way until all threads wait again.
 
-        Raises ClockRanOut if a thread does not come back within ten real seconds.
+        Raises ClockRanOut if a thread does not return within ten real seconds.
         """
         target = self._now + seconds
         self._settle()
@@ -120,7 +120,7 @@ class ManualClock:
         self._now = max(self._now, target)
 
     def advance_until(self, predicate: Callable[[], bool], step: float = 1.0, limit: float = 3600.0) -> float:
-        """Advance by ``step`` seconds until ``predicate()`` holds; the seconds that it took.
+        """Advance by ``step`` seconds until ``predicate()`` holds; returns the seconds that this took.
 
         Raises ClockRanOut after ``limit`` seconds.
         """
@@ -134,7 +134,7 @@ class ManualClock:
 
     @contextmanager
     def auto(self, limit: float = 7 * 86400.0) -> Iterator[None]:
-        """Jump to the next due waiter whenever every known thread waits; the caller's is known from here on.
+        """Jump to the next due waiter whenever every known thread waits; the caller's thread becomes known.
 
         Once ``limit`` seconds have passed, every wait raises ClockRanOut.
         """
@@ -189,7 +189,7 @@ class ManualClock:
             return all(_waits_for_a_thread(thread) for thread in busy)
 
     def _known(self) -> set[threading.Thread]:
-        """The threads that are waited for, including those that were started and do not run yet."""
+        """The threads that the clock waits for, including those that were started and do not run yet."""
         return {
             thread
             for thread in threading.enumerate()
@@ -228,8 +228,8 @@ class ManualClock:
 
 
 def _sleepers(condition: threading.Condition) -> int:
-    # There is no public way to tell a waiter that was notified, and has not run yet, from one that
-    # was not: only the latter is still in this queue.
+    # No public API distinguishes a waiter that was notified and has not run yet from one that was not
+    # notified: only the latter is still in this queue.
     return len(vars(condition)["_waiters"])
 
 
@@ -241,7 +241,7 @@ def _waits_for_a_thread(thread: threading.Thread) -> bool:
         case (("futures", "thread.py"), "_worker"):
             return True
         case ((_, "threading.py"), "wait"):
-            # This lock is free from the notification on, also while the thread does not run yet.
+            # This lock is free from the notification on, even while the thread does not run yet.
             waiter = frame.f_locals.get("waiter")
             return waiter is not None and waiter.locked() and frame.f_locals["timeout"] is None
         case ((_, "threading.py"), "join" | "_wait_for_tstate_lock"):

@@ -1,4 +1,4 @@
-"""A cluster as a test sees it: submit, wait, judge, read logs, and leave nothing behind."""
+"""A cluster from a test's view: submit, wait, judge, read logs, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .harness import Harness
 
 @dataclass(slots=True)
 class SubmittedJob:
-    """A submitted job and all that was seen of it."""
+    """A submitted job and its observations."""
 
     spec: JobSpec
     token: str
@@ -51,13 +51,13 @@ class SubmittedJob:
 
     @property
     def phases(self) -> list[Phase]:
-        """The phases seen, repetitions left out."""
+        """The phases seen, without repetitions."""
         phases = [observation.phase for observation in self.seen]
         return [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] is not phase]
 
 
 class Cluster:
-    """One run on the harness's backend; leaving it cancels what still runs. A context manager."""
+    """One run on the harness's backend; leaving it cancels the jobs that still run. A context manager."""
 
     def __init__(self, harness: Harness, folder: Path, run_id: str | None = None) -> None:
         self.harness = harness
@@ -86,7 +86,7 @@ class Cluster:
     # Opening.
 
     def context(self) -> BackendContext:
-        """What the backend is opened with for this run."""
+        """The context with which the backend is opened for this run."""
         run_dir = self.folder / self.run_id
         run_dir.mkdir(parents=True, exist_ok=True)
         return BackendContext(
@@ -98,7 +98,7 @@ class Cluster:
         )
 
     def open(self) -> Backend:
-        """Open the backend once more for the same run, as another process would."""
+        """Open the backend again for the same run, as another process would."""
         backend = self.harness.type.open(self.context())
         self._opened.append(backend)
         if hasattr(backend, "subscribe"):
@@ -124,7 +124,7 @@ class Cluster:
     def submit(
         self, run: str, *, token: str | None = None, backend: Backend | None = None, **fields: Any
     ) -> SubmittedJob:
-        """Submit a job; ``fields`` are those of JobSpec. What is kept of the handle is its JSON."""
+        """Submit a job; ``fields`` are those of JobSpec. Only the JSON of the handle is kept."""
         backend = backend or self.backend
         token = token or self.token()
         spec = self.spec(run, **fields)
@@ -141,7 +141,7 @@ class Cluster:
     # Watching.
 
     def poll(self, *jobs: SubmittedJob) -> list[Observation]:
-        """One look at each job, in batches as large as the backend takes; ``[]`` for none seen."""
+        """One poll of each job, in batches as large as the backend accepts; ``[]`` if none was seen."""
         seen: list[Observation] = []
         for backend in {id(job.backend): job.backend for job in jobs}.values():
             mine = [job for job in jobs if job.backend is backend]
@@ -156,7 +156,7 @@ class Cluster:
         until: Callable[[Observation], bool] = lambda observation: observation.phase is Phase.ENDED,
         seconds: float = 10.0,
     ) -> Observation:
-        """Poll until ``until`` holds of every job; the last observation of the first of them.
+        """Poll until ``until`` holds for every job; returns the last observation of the first job.
 
         Fails ``start_seconds`` and ``seconds`` (scaled) from now.
         """
@@ -172,7 +172,7 @@ class Cluster:
             self._pause(waiting[0].backend)
 
     def end(self, job: SubmittedJob, *, seconds: float = 10.0, action: OwnAction | None = None) -> Outcome:
-        """Wait for a job's end and its log, and judge it as a run would."""
+        """Wait for a job's end and its log, and judge it as a run does."""
         observation = self.wait(job, seconds=seconds)
         settled = time.monotonic() + job.backend.capabilities.log_settle
         while not observation.log_complete and time.monotonic() < settled:
@@ -181,7 +181,7 @@ class Cluster:
         return self.judge(job, action=action)
 
     def judge(self, job: SubmittedJob, *, action: OwnAction | None = None) -> Outcome:
-        """Judge what was last seen of an ended job."""
+        """Judge the last observation of an ended job."""
         return outcome(
             job.spec,
             self.reported(job, job.seen[-1]),
@@ -191,17 +191,17 @@ class Cluster:
         )
 
     def run(self, run: str, *, seconds: float = 10.0, **fields: Any) -> Outcome:
-        """Submit a job and wait for how it ends."""
+        """Submit a job and return how it ends."""
         return self.end(self.submit(run, **fields), seconds=seconds)
 
     def reported(self, job: SubmittedJob, observation: Observation) -> Observation:
-        """The observation with the sentinels' words from the logs, where the backend gave none."""
+        """The observation with the sentinels' reports from the logs, if the backend gave none."""
         return LogReader(job.backend, job.handle, job.token, job.spec.nodes).with_reports(observation)
 
     # Logs.
 
     def read(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> LogChunk:
-        """One node's log from its beginning, as far as it goes now."""
+        """One node's log from its beginning to its present end."""
         pieces: list[str] = []
         cursor: Any = None
         while True:
@@ -224,7 +224,7 @@ class Cluster:
         return self.log(job, node=node).splitlines()
 
     def eventually(self, what: Callable[[], bool], seconds: float = 10.0) -> None:
-        """Ask again and again, no faster than the backend wants, until it is so."""
+        """Repeat until the condition holds, no faster than the backend allows."""
         deadline = time.monotonic() + self.harness.start_seconds + self.seconds(seconds)
         answers = [False]
         while True:
@@ -235,7 +235,7 @@ class Cluster:
             self._pause(self.backend)
 
     def _try(self, what: Callable[..., object], *jobs: SubmittedJob) -> str:
-        """Do what may fail for now: to a run, an API error is a reason to ask again and no more."""
+        """Try a call that may fail for now: after an API error, a run only tries again."""
         try:
             what(*jobs)
         except Throttled as error:
@@ -276,7 +276,7 @@ class Cluster:
 
 
 def through_json(handle: Handle) -> Handle:
-    """What another process gets of a handle. Raises TypeError for one that is not JSON-serialisable."""
+    """A handle as another process gets it. Raises TypeError if it is not JSON-serialisable."""
     return Handle(**json.loads(json.dumps(asdict(handle), allow_nan=False)))
 
 

@@ -1,4 +1,4 @@
-"""The engine on a scripted cluster, with a clock that jumps whenever everybody waits for it."""
+"""The engine on a scripted cluster, with a clock that jumps whenever all threads wait for it."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class EngineRig:
         )
 
     def until_live(self, jobs: int) -> None:
-        """Let time pass, within ``clock.auto()``, until the cluster has so many live jobs."""
+        """Let time pass, within ``clock.auto()``, until the cluster has ``jobs`` live jobs."""
         while len(self.backend.live()) < jobs:
             self.engine.next_result(1.0)
 
     def finish(self, *entries: Registration, limit: float = 7 * 86400.0) -> dict[str, Result]:
-        """Run the cells to their ends; results by cell id, in the order of their ends."""
+        """Run the cells to their ends; returns results by cell id, in the order of their ends."""
         results: dict[str, Result] = {}
         with self.clock.auto(limit):
             self.engine.add(entries)

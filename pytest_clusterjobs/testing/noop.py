@@ -32,7 +32,7 @@ class NoopBackend:
 
     def __init__(self) -> None:
         self.submitted: dict[str, Handle] = {}
-        """Every handle given out, by token."""
+        """Every handle that was returned, by token."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -40,7 +40,7 @@ class NoopBackend:
         return _CAPABILITIES
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
-        """Note the token."""
+        """Record the token."""
         handle = Handle(token, _data(spec.nodes, round(time.time(), 1)))
         return self.submitted.setdefault(token, handle)
 
@@ -73,7 +73,7 @@ class NoopBackend:
         return {}
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 @lru_cache(maxsize=256)
@@ -86,7 +86,7 @@ def _nodes(count: int) -> tuple[NodeState, ...]:
     return tuple(NodeState(rank, 0, report=_report(rank)) for rank in range(count))
 
 
-# Jobs of one tenth of a second share what is said of them: at 10,000 jobs the objects are the cost.
+# Jobs within one tenth of a second share their observations: at 10,000 jobs the objects are the cost.
 @lru_cache(maxsize=1024)
 def _data(nodes: int, at: float) -> Mapping[str, float]:
     return {"nodes": nodes, "at": at}

@@ -1,4 +1,4 @@
-"""A backend that replays any history on a clock turned by hand, and counts what it is asked."""
+"""A backend that replays any history on a clock under the test's control, and counts its calls."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Poll:
 
 @dataclass(slots=True)
 class Calls:
-    """What a backend was asked; failed calls count too."""
+    """The calls to a backend; failed calls count too."""
 
     submits: Counter[str] = field(default_factory=Counter)
     """By token."""
@@ -63,13 +63,13 @@ class Calls:
     sweeps: int = 0
     logs: Counter[str] = field(default_factory=Counter)
     submitting: int = 0
-    """``submit`` calls under way now."""
+    """``submit`` calls that are running now."""
     most_submitting: int = 0
-    """The most of them there ever were at once."""
+    """The most ``submit`` calls that ran at once."""
 
     @property
     def ids_polled(self) -> Counter[str]:
-        """How often each token was asked for."""
+        """How often each token was polled."""
         return Counter(token for poll in self.polls for token in poll.tokens)
 
 
@@ -83,10 +83,10 @@ class _Outage:
 
 
 class ScriptedBackend:
-    """A cluster whose jobs live as their scripts say, on a clock turned by hand.
+    """A cluster whose jobs follow their scripts, on a clock under the test's control.
 
-    ``scripts`` is keyed by the spec's name or by token; a list of scripts is taken one an attempt
-    (the last for all further ones). What is not named runs ``default``.
+    ``scripts`` is keyed by the spec's name or by token. In a list of scripts, each attempt takes the next one
+    (the last for all further attempts). Jobs without a key run ``default``.
     """
 
     def __init__(
@@ -122,17 +122,17 @@ class ScriptedBackend:
         calls: Sequence[Call] = ("poll",),
         error: BackendError | None = None,
     ) -> None:
-        """Let these calls fail for ``seconds``, from ``start`` seconds after the clock's beginning."""
+        """Make these calls fail for ``seconds``, from ``start`` seconds after the clock's beginning."""
         error = error or BackendError("503 Service Unavailable")
         self._outages.append(_Outage(calls, error, start, start + seconds))
 
     def fail_next(self, call: Call, times: int = 1, error: BackendError | None = None) -> None:
-        """Let the next ``times`` calls of this kind fail."""
+        """Make the next ``times`` calls of this kind fail."""
         error = error or BackendError("503 Service Unavailable")
         self._outages.append(_Outage((call,), error, 0.0, float("inf"), times))
 
     def type(self, name: str = "scripted") -> BackendType:
-        """A backend type that always opens this very backend."""
+        """A backend type that always opens this object."""
         return BackendType(name, lambda context: self)
 
     def job(self, name: str) -> ScriptedJob:
@@ -150,7 +150,7 @@ class ScriptedBackend:
         return [token for token, job in self.jobs.items() if job.live(now)]
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
-        """Answer as the script says; a token that has a job already gets that job's handle."""
+        """Answer according to the script; a token that already has a job gets that job's handle."""
         with self._submitting(spec, token):
             script = self._script(spec, token)
             answer = self._answer(script, token)
@@ -163,7 +163,7 @@ class ScriptedBackend:
                 return self.jobs[token].handle(self.clock.monotonic())
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
-        """Say how each job is now. Raises BackendError for more ids than one poll may have."""
+        """Return each job's present state. Raises BackendError for more ids than one poll allows."""
         with self._calling("poll", polled=handles):
             if len(handles) > self._capabilities.ids_per_poll:
                 raise BackendError(f"maximum number of jobs is {self._capabilities.ids_per_poll}")
@@ -172,7 +172,7 @@ class ScriptedBackend:
             return {token: observation for token, observation in seen.items() if observation is not None}
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """Take note; the scripts say what comes of it."""
+        """Record the cancel; the scripts decide its effect."""
         with self._lock:
             self.calls.cancel_calls += 1
             self.calls.cancels.update(handles.keys())
@@ -191,7 +191,7 @@ class ScriptedBackend:
         cursor: Any = None,
         tail: int | None = None,
     ) -> LogChunk:
-        """The script's lines as far as they can be read now; the cursor counts characters."""
+        """The readable part of the script's lines; the cursor counts characters."""
         token = handle.data["token"]
         self.calls.logs[token] += 1
         with self._calling("logs"):
@@ -202,7 +202,7 @@ class ScriptedBackend:
             return LogChunk(text[max(0, start) :], max(len(text), cursor or 0), job.log_complete(now))
 
     def find(self, token: str) -> FindAnswer:
-        """Found once the job is visible; unknown while it may still turn up."""
+        """Found once the job is visible; unknown while it may still appear."""
         self.calls.finds[token] += 1
         with self._calling("find"):
             now = self.clock.monotonic()
@@ -214,7 +214,7 @@ class ScriptedBackend:
             return NotSubmitted()
 
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
-        """Live jobs of the run, as far as they are visible."""
+        """The visible live jobs of the run."""
         self.calls.sweeps += 1
         with self._calling("sweep"):
             now = self.clock.monotonic()
@@ -227,7 +227,7 @@ class ScriptedBackend:
             }
 
     def close(self) -> None:
-        """Take note; jobs live on."""
+        """Record the call; jobs keep running."""
         self.closed = True
 
     def _script(self, spec: JobSpec, token: str) -> Script:

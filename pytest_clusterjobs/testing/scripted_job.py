@@ -1,4 +1,4 @@
-"""One job of a scripted cluster: what can be said of it at any moment."""
+"""One job of a scripted cluster: its observation at any moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .scripts import State
 
 @dataclass(slots=True)
 class ScriptedJob:
-    """A job that the scripted cluster has."""
+    """A job of the scripted cluster."""
 
     token: str
     spec: JobSpec
@@ -30,7 +30,7 @@ class ScriptedJob:
     cancelled: float | None = None
 
     def state(self, now: float) -> State:
-        """The state that holds at ``now``."""
+        """The state at ``now``."""
         return self._timeline(now)[-1][1]
 
     def ended(self, now: float) -> float | None:
@@ -46,11 +46,11 @@ class ScriptedJob:
         return at
 
     def live(self, now: float) -> bool:
-        """Whether it still holds, or will hold, capacity."""
+        """Whether it holds, or will hold, capacity."""
         return self.ended(now) is None
 
     def observe(self, now: float, epoch: float) -> Observation | None:
-        """What a poll at ``now`` says; ``epoch`` turns the clock's seconds into those of the epoch."""
+        """The result of a poll at ``now``; ``epoch`` converts the clock's seconds to those of the epoch."""
         if now < self.accepted + self.script.visible_after:
             return Observation(Phase.ABSENT)
         timeline = self._timeline(now)
@@ -76,7 +76,7 @@ class ScriptedJob:
         )
 
     def handle(self, now: float) -> Handle:
-        """The handle as far as it is known at ``now``."""
+        """The handle as known at ``now``."""
         known = now >= self.accepted + self.script.id_after
         return Handle(str(self.number) if known else None, {"token": self.token})
 
@@ -86,7 +86,7 @@ class ScriptedJob:
         return end is not None and self.script.log_after is not None and now >= end + self.script.log_after
 
     def log(self, now: float, node: int) -> str:
-        """What can be read of one node's log at ``now``; a log not yet complete lacks its last line."""
+        """The readable part of one node's log at ``now``; an incomplete log lacks its last line."""
         end = self.ended(now)
         until = now if end is None else end
         lines = [

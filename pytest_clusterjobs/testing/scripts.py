@@ -1,4 +1,4 @@
-"""What a scripted job does: states over time, answers to a submission, answers to a cancel."""
+"""The behaviour of a scripted job: states over time, answers to submissions and cancels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..model import Times
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a poll says of a job from some moment on."""
+    """The observation of a job from a given moment on."""
 
     phase: Phase | None
     """``None``: the job is missing from the answer, as in a partial one."""
@@ -25,15 +25,15 @@ class State:
     reason_hint: Reason | None = None
     exit_code: int | None = None
     nodes: tuple[NodeState, ...] | None = None
-    """``None``: made of ``exit_code`` and ``word`` for every rank."""
+    """``None``: built from ``exit_code`` and ``word`` for every rank."""
     word: SentinelWord | None = None
-    """What every rank's sentinel reports, where ``nodes`` is not given; ``None``: no report."""
+    """The report of every rank's sentinel, if ``nodes`` is not given; ``None``: no report."""
     restarts: int | None = None
-    """``None``: as many as ``restarted()`` came before."""
+    """``None``: the number of ``restarted()`` states before."""
     times: Times | None = None
-    """``None``: as the script ran."""
+    """``None``: the times at which the script ran."""
     suspended: bool = False
-    """Stopped by the cluster for now."""
+    """Suspended by the cluster."""
 
 
 def pending(native_reason: str = "", native_state: str = "PENDING") -> State:
@@ -42,7 +42,7 @@ def pending(native_reason: str = "", native_state: str = "PENDING") -> State:
 
 
 def stuck(native_reason: str = "BadConstraints", hint: Reason = Reason.REJECTED) -> State:
-    """Pending, and by the cluster's word for ever."""
+    """Pending, and reported by the cluster as never able to start."""
     return State(Phase.PENDING, "PENDING", native_reason, hint)
 
 
@@ -52,12 +52,12 @@ def running(native_state: str = "RUNNING") -> State:
 
 
 def suspended(native_reason: str = "") -> State:
-    """The cluster has stopped a started job for now."""
+    """The cluster has suspended a started job."""
     return State(Phase.RUNNING, "SUSPENDED", native_reason, suspended=True)
 
 
 def restarted(native_state: str = "RUNNING") -> State:
-    """The cluster started the job again; counts one restart."""
+    """The cluster restarted the job; counts one restart."""
     return State(Phase.RUNNING, native_state, "restarted")
 
 
@@ -67,7 +67,7 @@ def absent() -> State:
 
 
 def missing() -> State:
-    """The answer leaves the job out."""
+    """The answer omits the job."""
     return State(None)
 
 
@@ -96,10 +96,10 @@ def rank(number: int, exit_code: int | None, word: SentinelWord | None = Sentine
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one ``submit`` call goes."""
+    """The outcome of one ``submit`` call."""
 
     kind: Literal["accept", "reject", "lose", "fail", "throttle"] = "accept"
-    """``lose``: the job exists and the caller gets an error; ``fail``: it does not, and an error."""
+    """``lose``: the job exists and the caller gets an error; ``fail``: an error, and no job."""
     words: str = ""
     takes: float = 0.0
     """Seconds on the clock until the answer."""
@@ -112,7 +112,7 @@ THROTTLE = Answer("throttle", "429 Too Many Requests")
 
 
 def reject(words: str = "invalid partition") -> Answer:
-    """The cluster refuses the submission."""
+    """The cluster rejects the submission."""
     return Answer("reject", words)
 
 
@@ -126,10 +126,10 @@ CANCELLED = ended(None, hint=Reason.CANCELLED, word=SentinelWord.STOPPED, native
 
 @dataclass(frozen=True, slots=True)
 class Cancelling:
-    """How a job takes a cancel."""
+    """A job's reaction to a cancel."""
 
     after: float | None = 0.0
-    """Seconds until it has ended; ``None``: it never does."""
+    """Seconds until it has ended; ``None``: it never ends."""
     then: State = CANCELLED
 
 
@@ -147,17 +147,17 @@ class PrintedLine:
 class Script:
     """The life of one job; times are seconds since the cluster accepted it.
 
-    A state holds until the next one. They may contradict each other: ``ended`` followed by
-    ``running`` is a scheduler that changes its mind.
+    A state holds until the next one. States may contradict each other: ``ended`` followed by
+    ``running`` is a scheduler that revises its report.
     """
 
     states: tuple[tuple[float, State], ...] = ((0.0, ended()),)
     answers: tuple[Answer, ...] = (ACCEPT,)
-    """One per ``submit`` call of a token; the last holds for all further ones."""
+    """One for each ``submit`` call of a token; the last is used for all further calls."""
     id_after: float = 0.0
     """When the cluster gives the job its id; the handle has none before."""
     visible_after: float = 0.0
-    """When polls, ``find`` and ``sweep`` begin to know the job; ``absent`` before."""
+    """When polls, ``find`` and ``sweep`` begin to see the job; ``absent`` before."""
     cancelling: Cancelling = Cancelling()
     log: tuple[PrintedLine, ...] = ()
     log_after: float | None = 0.0

@@ -19,7 +19,7 @@ from ..model import Resources
 
 
 def submit(order: dict[str, Any]) -> Handle:
-    """Open the backend that the order names, submit its spec and let go of it."""
+    """Open the backend in the order, submit its spec and close it."""
     kind = resolve_name(order["backend"])
     backend = kind.open(
         BackendContext(

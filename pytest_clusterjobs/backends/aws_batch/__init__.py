@@ -25,7 +25,7 @@ NO_BOTO3 = "the backend aws-batch needs boto3: pip install 'pytest-clusterjobs[a
 
 
 def open_batch(context: BackendContext) -> BatchBackend:
-    """Open the backend; AWS is not asked anything yet. Raises BackendError."""
+    """Open the backend, without a call to AWS. Raises BackendError."""
     if find_spec("boto3") is None:
         raise BackendError(NO_BOTO3)
     from .client import BatchBackend
@@ -35,7 +35,7 @@ def open_batch(context: BackendContext) -> BatchBackend:
 
 
 def stated(settings: Mapping[str, Any]) -> Capabilities:
-    """What it can do, told without asking AWS. Raises BackendError."""
+    """Its capabilities, without a call to AWS. Raises BackendError."""
     from .settings import capabilities
     from .settings import settings_of
 
@@ -43,7 +43,7 @@ def stated(settings: Mapping[str, Any]) -> Capabilities:
 
 
 def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str | Unset]:
-    """What of a spec cannot be had here. Raises BackendError for settings that cannot be."""
+    """The features of a spec that this backend does not support. Raises BackendError for invalid settings."""
     from .checks import problems
     from .settings import settings_of
 

@@ -1,8 +1,8 @@
-"""AWS's API: one session, its clients made once, their calls counted, their errors told in one line.
+"""AWS's API: one session, its clients made once, their calls counted, their errors as one-line messages.
 
-Calls that may be made twice are retried by botocore, which also slows down by itself when it is throttled. SubmitJob may
-not be: it has no idempotency token, so that a retry after a lost answer may make a twin. Only a refusal to take the
-request at all (429) is tried again.
+botocore retries calls that may be repeated, and slows down when it is throttled. SubmitJob may not be
+repeated: it has no idempotency token, so a retry after a lost answer may make a duplicate. It is only retried
+if the service does not accept the request at all (429).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .settings import AwsBatchSettings
 from .settings import SUBMIT_THREADS
 
 TRIES = 5
-"""Calls in all, for one answer: about 8 s of pauses. The engine backs off by itself after that, and a poll that
-takes a minute would keep a cancel waiting."""
+"""Calls in all, for one answer: about 8 s of pauses. The engine backs off after that, and a poll that takes a
+minute would delay a cancel."""
 
 SUBMIT_TRIES = 10
 
@@ -34,7 +34,7 @@ LONGEST_PAUSE = 20.0
 
 
 class Api:
-    """The clients of one set of settings. Any thread may use it."""
+    """The clients of one set of settings. Thread-safe."""
 
     def __init__(self, settings: AwsBatchSettings) -> None:
         self._settings = settings
@@ -42,11 +42,11 @@ class Api:
         self._clients: dict[tuple[str, str, bool], Any] = {}
         self._lock = threading.Lock()
         self.calls: Counter[str] = Counter()
-        """How often each operation was asked for; retries are not counted."""
+        """How often each operation was called; retries are not counted."""
 
     @property
     def region(self) -> str:
-        """The region that is used where nothing else is said. Raises SiteTrouble."""
+        """The region that is used if nothing else names one. Raises SiteTrouble."""
         return str(self._client("batch", "", retried=True).meta.region_name)
 
     @property
@@ -55,15 +55,18 @@ class Api:
         return str(self._client("batch", "", retried=True).meta.partition)
 
     def region_of(self, arn: str) -> str:
-        """The region that an ARN names, else the one that is used."""
+        """The region that an ARN names, otherwise the default."""
         return (arn.split(":")[3:4] or [""])[0] or self.region
 
     def batch(self, operation: str, region: str = "", **arguments: Any) -> dict[str, Any]:
-        """The answer of AWS Batch. Raises BackendError, Throttled, SubmissionRejected."""
+        """Call AWS Batch and return the answer. Raises BackendError, Throttled, SubmissionRejected."""
         return self._call("batch", operation, region, arguments)
 
     def logs(self, operation: str, region: str = "", **arguments: Any) -> dict[str, Any]:
-        """The answer of CloudWatch Logs. Raises NotThere if there is no such group or stream (yet), and as ``batch``."""
+        """Call CloudWatch Logs and return the answer.
+
+        Raises NotThere if there is no such group or stream (yet), and the errors of ``batch``.
+        """
         return self._call("logs", operation, region, arguments)
 
     def pages(
@@ -90,16 +93,16 @@ class Api:
         raise AssertionError("not reached")
 
     def can(self, operation: str) -> bool:
-        """Whether this boto3 has an operation of AWS Batch. Raises SiteTrouble."""
+        """Whether this boto3 knows an operation of AWS Batch. Raises SiteTrouble."""
         return hasattr(self._client("batch", "", retried=True), operation)
 
     def takes(self, operation: str) -> frozenset[str]:
-        """The arguments that an operation of AWS Batch takes, by its name in the API."""
+        """The arguments that an operation of AWS Batch accepts, by its name in the API."""
         model = self._client("batch", "", retried=True).meta.service_model
         return frozenset(model.operation_model(operation).input_shape.members)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():
@@ -120,7 +123,7 @@ class Api:
     def _client(self, service: str, region: str, *, retried: bool) -> Any:
         key = (service, region, retried)
         with self._lock:
-            # Sessions are not meant to be used by two threads at once; clients are.
+            # Sessions are not thread-safe; clients are.
             if key not in self._clients:
                 try:
                     self._clients[key] = self._new_client(service, region, retried)

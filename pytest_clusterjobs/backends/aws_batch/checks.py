@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a job before anything is submitted. boto3 itself checks no range of this."""
+"""Mistakes in a job that can be found before anything is submitted. boto3 itself checks no range of these."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _TAG = re.compile(r"[\w .:/=+@-]*")
 
 
 def problems(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str | Unset]:
-    """What of this spec AWS Batch would refuse, or could not do, one line each, and what the site has to say for it."""
+    """The features of this spec that AWS Batch would reject or does not support, and missing site settings.
+
+    Each message is one line.
+    """
     wrong: list[str | Unset] = [*_unset(spec, settings), *option_problems(spec.options, nodes=spec.nodes)]
     yield from wrong
     if spec.nodes == 1 and settings.container and spec.image is None and not definition_of(spec, settings):
@@ -38,7 +41,7 @@ def problems(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[str | Unset]
 
 
 def _unset(spec: JobSpec, settings: AwsBatchSettings) -> Iterator[Unset]:
-    """What neither the site settings nor the options of the job say."""
+    """The values that neither the site settings nor the options of the job give."""
     if not settings.queue and "jobQueue" not in spec.options:
         yield Unset("queue", "or jobQueue under options.aws-batch")
     if not definition_of(spec, settings) and "jobDefinition" not in spec.options:

@@ -54,7 +54,7 @@ BULK = 50
 """Jobs in one call of TerminateJobs."""
 
 READERS = 8
-"""Logs of ended jobs that are looked into at once."""
+"""Logs of ended jobs that are read at once."""
 
 
 class BatchBackend:
@@ -69,18 +69,21 @@ class BatchBackend:
         self._reader = Reader(self._api, settings.log_group, settings.log_settle)
         self._submitted: dict[str, Handle] = {}
         self._has_bulk = True
-        """Until the service says otherwise."""
+        """True until the service reports that it does not know the operation."""
         self.capabilities = capabilities(settings)
 
     @property
     def calls(self) -> Mapping[str, int]:
-        """How often each operation of AWS's API was asked for so far."""
+        """How often each operation of AWS's API was called so far."""
         return dict(self._api.calls)
 
     # Submitting.
 
     def preview(self, spec: JobSpec, token: str) -> str:
-        """See :class:`Previewing`. A definition that is registered for ``image`` or ``secrets`` is told in words."""
+        """See :class:`Previewing`.
+
+        A definition to be registered for ``image`` or ``secrets`` is only described.
+        """
         arguments = self._request(spec, token)
         if spec.image is not None or spec.secrets:
             changes = [f"image {spec.image}"] if spec.image is not None else []
@@ -90,14 +93,15 @@ class BatchBackend:
         return json.dumps(arguments, indent=2, ensure_ascii=False)
 
     def check_selection(self, specs: Sequence[JobSpec]) -> Sequence[str]:
-        """See :class:`Checking`. Each queue and definition is looked at once."""
+        """See :class:`Checking`. Each queue and definition is looked up once."""
         return self._gate.faults(specs)
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
         refuse(spec, self.capabilities, self._context.name)
         if wrong := next(iter(problems(spec, self._settings)), None):
-            # Of a job that no matrix has, or that a hook has changed: the service might take it, and never run it.
+            # Such a job is in no matrix, or a hook has changed it: the service might accept it and never run
+            # it.
             raise SubmissionRejected(f"site settings: set {wrong}" if isinstance(wrong, Unset) else wrong)
 
         def how(definition: Definition) -> str:
@@ -136,7 +140,7 @@ class BatchBackend:
         return seen
 
     def _last_words(self, jobs: Sequence[DescribedJob]) -> dict[str, Mapping[int, Told]]:
-        """What the logs of ended jobs say at their ends, several read at once."""
+        """What the logs of ended jobs report at their ends, several read at once."""
         if not jobs:
             return {}
         with ThreadPoolExecutor(min(READERS, len(jobs))) as pool:
@@ -144,7 +148,7 @@ class BatchBackend:
         return {job.detail.job_id: words for job, words in zip(jobs, told, strict=True)}
 
     def _completed(self, handle: Handle, job: DescribedJob) -> Handle | None:
-        """The handle with the places of the logs, so that these are found when AWS Batch has forgotten the job."""
+        """The handle with the locations of the logs, for use after AWS Batch has forgotten the job."""
         streams = streams_of(job, self._settings.log_group)
         if not streams or streams == handle.data.get("streams"):
             return None
@@ -159,12 +163,15 @@ class BatchBackend:
         cursor: Any = None,
         tail: int | None = None,
     ) -> LogChunk:
-        """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
+        """See :class:`Backend`.
+
+        A cursor of the last start continues into the next one when the job is restarted.
+        """
         job = self._lookup.job(_id(handle), handle.data.get("region", ""))
         if job is None:
             known = handle.data.get("streams", {}).get(str(node))
             if known is None:
-                # It has just been submitted, or it was forgotten before anybody had seen it run.
+                # It has just been submitted, or was forgotten before a poll saw it run.
                 return LogChunk("", cursor)
             return self._reader.read_stream(StreamName(*known), cursor=cursor, tail=tail)
         detail = job.ranks.get(node)
@@ -181,7 +188,7 @@ class BatchBackend:
         handle = self._handle(job_id)
         seen = observe(job, told)
         if job.detail.status == "FAILED" and seen.reason_hint is None and not seen.exit_code:
-            # Such as an array, of which nothing but its jobs has exit codes.
+            # For example an array, where only the child jobs have exit codes.
             seen = replace(seen, reason_hint=Reason.UNKNOWN)
         return Inspection(
             handle=replace(
@@ -195,7 +202,10 @@ class BatchBackend:
     # Ending.
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """See :class:`Backend`. TerminateJob covers every state; CancelJob silently leaves out what has begun."""
+        """See :class:`Backend`.
+
+        TerminateJob covers every state; CancelJob silently ignores jobs that have begun.
+        """
         reason = f"cancelled by pytest-clusterjobs, run {self._context.run_id}"
         for region, by_id in _by_region(handles).items():
             for piece in pieces(list(by_id), BULK):
@@ -219,7 +229,7 @@ class BatchBackend:
     # Finding.
 
     def find(self, token: str) -> FindAnswer:
-        """See :class:`Backend`. Should a token have two jobs after all, the younger ones are ended."""
+        """See :class:`Backend`. If a token has two jobs, the younger ones are ended."""
         jobs = sorted(
             (each for each in self._listed(token) if each["jobName"] == token),
             key=lambda each: (each.get("createdAt", 0), each["jobId"]),
@@ -239,7 +249,7 @@ class BatchBackend:
         }
 
     def _listed(self, name: str) -> Iterable[Mapping[str, Any]]:
-        """The jobs of a name, or of what it begins with, in all queues of the run. Raises BackendError."""
+        """The jobs with a name, or with a name prefix, in all queues of the run. Raises BackendError."""
         for queue in self._gate.queues():
             yield from self._api.pages(
                 "list_jobs",
@@ -254,7 +264,10 @@ class BatchBackend:
 
 
 def _without_node(job: DescribedJob, node: int, cursor: Any) -> LogChunk:
-    """The log of a rank that AWS Batch does not show: the job has none, or has not started it, or it is kept from us."""
+    """The log of a rank that AWS Batch does not show.
+
+    The job has no such rank, has not started it, or the credentials may not see it.
+    """
     exists = node < job.detail.nodes and job.detail.started is not None
     if exists and job.detail.is_over:
         return LogChunk("", cursor, gap=f"AWS Batch does not show node {node}")

@@ -1,7 +1,7 @@
-"""Job definitions: the site's, looked at once, and those that ``image`` and ``secrets`` need, registered once.
+"""Job definitions: the site's, looked up once, and those for ``image`` and ``secrets``, registered once.
 
-A definition of ours is named by a hash of all that is in it, so that any number of processes and runs find the same
-one, and nothing is ever changed behind a job's back.
+A definition that this backend registers is named by a hash of its whole content, so any number of processes
+and runs find the same one, and a definition in use never changes.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from .settings import AwsBatchSettings
 PREFIX = "clusterjobs-"
 
 READABLE = "awslogs"
-"""The only log driver whose logs can be read; without them no end can be judged."""
+"""The only log driver whose logs can be read; without logs no end can be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What is submitted with."""
+    """The job definition for a submission."""
 
     name: str
     targets: tuple[str, ...] = ("0:",)
-    """The node ranges of a multi-node definition, which overrides must name as they are."""
+    """The node ranges of a multi-node definition; overrides must use the same ones."""
 
 
 class Definitions:
-    """What is known of job definitions. Any thread may ask."""
+    """What is known of job definitions. Thread-safe."""
 
     def __init__(self, api: Api, settings: AwsBatchSettings) -> None:
         self._api = api
@@ -46,7 +46,7 @@ class Definitions:
         self._lock = threading.Lock()
 
     def of(self, spec: JobSpec) -> Definition:
-        """The definition to submit a job with. Raises Unusable, SubmissionRejected, BackendError."""
+        """The definition for a job's submission. Raises Unusable, SubmissionRejected, BackendError."""
         base = definition_of(spec, self._settings)
         key = json.dumps([base, spec.nodes > 1, spec.image, sorted(spec.secrets)])
         with self._lock:
@@ -61,7 +61,7 @@ class Definitions:
         except Denied:
             if derived:
                 raise
-            # Whoever may not look may still submit; the service then finds what is wrong.
+            # Credentials that may not look may still submit; the service then reports what is wrong.
             return Definition(base)
         _check(found, base, spec.nodes)
         if not derived:
@@ -69,7 +69,7 @@ class Definitions:
         return Definition(self._register(self._derived(found, spec)), _targets(found))
 
     def _look_up(self, name: str) -> Mapping[str, Any]:
-        """The newest active revision of a name, or the one that ``name`` says. Raises Unusable."""
+        """The newest active revision of a name, or the revision in ``name``. Raises Unusable."""
         exact = ":" in name.rpartition("/")[2]
         which: dict[str, Any] = {"jobDefinitions": [name]} if exact else {"jobDefinitionName": name}
         pages = self._api.pages("describe_job_definitions", "jobDefinitions", status="ACTIVE", **which)
@@ -96,7 +96,7 @@ class Definitions:
         return [*others, *({"name": name, "valueFrom": arn} for name, arn in ours.items())]
 
     def _register(self, body: Mapping[str, Any]) -> str:
-        """The ``name:revision`` of a definition with this content, made if there is none."""
+        """The ``name:revision`` of a definition with this content, registered if there is none."""
         content = json.dumps(body, sort_keys=True, default=str).encode()
         name = PREFIX + hashlib.sha256(content).hexdigest()[:20]
         found = self._api.batch("describe_job_definitions", jobDefinitionName=name, status="ACTIVE")
@@ -120,7 +120,7 @@ def _targets(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check(found: Mapping[str, Any], name: str, nodes: int) -> None:
-    """Refuse what could not be judged. Raises Unusable."""
+    """Reject a definition whose jobs could not be judged. Raises Unusable."""
     kind = found.get("type", "container")
     wanted = "multinode" if nodes > 1 else "container"
     if kind != wanted:

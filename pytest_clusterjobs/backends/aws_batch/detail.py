@@ -1,6 +1,6 @@
-"""A job as DescribeJobs shows it, in one form for all of its shapes: container, multi-container, EKS, array, node.
+"""A job from DescribeJobs, in one form for all shapes: container, multi-container, EKS, array, node.
 
-Nothing of it is relied on to be there: ``startedAt`` is absent before a job runs, ``container`` is empty
+Every field may be missing: ``startedAt`` is absent before a job runs, ``container`` is empty
 for a job of several containers, and so on.
 """
 
@@ -18,7 +18,7 @@ from .settings import LOG_GROUP
 
 ENDED = frozenset({"SUCCEEDED", "FAILED"})
 SEPARATOR = "#"
-"""Between the id of a multi-node job and a node's number."""
+"""Separates the id of a multi-node job from a node's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,19 @@ class StreamName:
     group: str
     name: str
     region: str
-    """Empty for the job's own."""
+    """Empty for the job's own region."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One attempt of AWS Batch's: one start of the job, or of one of its nodes. Times are seconds since the epoch."""
+    """One attempt in AWS Batch's sense: one start of the job, or of one node.
+
+    Times are seconds since the epoch.
+    """
 
     exit_code: int | None = None
     reasons: tuple[str, ...] = ()
-    """What the runtime says of its containers."""
+    """What the runtime reports about its containers."""
     status_reason: str = ""
     started: float | None = None
     stopped: float | None = None
@@ -54,44 +57,44 @@ class Detail:
 
     @property
     def job_id(self) -> str:
-        """Its id: of a node ``JOB#2``, of an array's job ``JOB:2``."""
+        """The job id; ``JOB#2`` for a node, ``JOB:2`` for an array's job."""
         return str(self.raw["jobId"])
 
     @property
     def name(self) -> str:
-        """The job's name: of ours, its token."""
+        """The job's name; for jobs of this tool, the token."""
         return str(self.raw.get("jobName", ""))
 
     @property
     def is_ours(self) -> bool:
-        """Whether a run of ours submitted it, so that its command has a sentinel."""
+        """Whether this tool submitted it, so that its command has a sentinel."""
         with suppress(ValueError):
             return bool(Token.parse(self.name))
         return False
 
     @property
     def status(self) -> str:
-        """AWS's word."""
+        """AWS's status."""
         return str(self.raw.get("status", ""))
 
     @property
     def status_reason(self) -> str:
-        """AWS's words."""
+        """AWS's status reason."""
         return str(self.raw.get("statusReason") or "")
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended for good."""
+        """Whether it has ended and will not be restarted."""
         return self.status in ENDED
 
     @property
     def terminated(self) -> bool:
-        """Whether somebody terminated it."""
+        """Whether a user or a program terminated it."""
         return bool(self.raw.get("isTerminated"))
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody cancelled it."""
+        """Whether a user or a program cancelled it."""
         return bool(self.raw.get("isCancelled"))
 
     @property
@@ -121,7 +124,7 @@ class Detail:
 
     @property
     def stopped(self) -> float | None:
-        """When it ended for good."""
+        """When it ended and was not restarted."""
         return moment(self.raw.get("stoppedAt")) if self.is_over else None
 
     @property
@@ -135,7 +138,7 @@ class Detail:
     @property
     def starts(self) -> tuple[Start, ...]:
         """All attempts: those that have ended, and the one that runs."""
-        # Before it runs, what is shown of a container may be of the attempt before.
+        # Before it runs, a container that is shown may belong to the attempt before.
         return (*self.finished, *self._shown()) if self.status == "RUNNING" else self.finished
 
     @property
@@ -146,32 +149,35 @@ class Detail:
 
     @property
     def restarts(self) -> int:
-        """How often it was started again, up to now."""
+        """How often it has been restarted so far."""
         return max(0, len(self.finished) - 1) if self.is_over else len(self.finished)
 
     @property
     def log_group(self) -> str | None:
-        """The log group that its definition says; ``None`` if it does not."""
+        """The log group in its definition; ``None`` if there is none."""
         return _log_options(self.raw).get("awslogs-group")
 
     @property
     def log_driver(self) -> str:
-        """What takes its logs, by its definition; empty if that does not say."""
+        """The log driver in its definition; empty if there is none."""
         return _logging(self.raw).get("logDriver") or ""
 
     @property
     def log_region(self) -> str:
-        """The region of its logs; empty for its own."""
+        """The region of its logs; empty for the job's own region."""
         return _log_options(self.raw).get("awslogs-region") or ""
 
     def stream(self, start: int, group: str = LOG_GROUP) -> StreamName | None:
-        """Where the log of one start is; ``None`` if there is none (yet). ``group`` stands in for what it does not say."""
+        """The location of one start's log; ``None`` if there is none (yet).
+
+        ``group`` is used if the job has none.
+        """
         starts = self.starts
         name = starts[start].stream if 0 <= start < len(starts) else None
         return None if name is None else StreamName(self.log_group or group, name, self.log_region)
 
     def _shown(self) -> tuple[Start, ...]:
-        """The attempt that is shown outside of the list of those that have ended; none if it has nothing to say."""
+        """The attempt that is shown outside of the list of ended ones; none if it has no content."""
         container = self.raw.get("container") or {}
         start = _start(self.raw, [container] if container else _current_containers(self.raw))
         nothing = start.exit_code is None and start.started is None and not start.reasons
@@ -179,7 +185,7 @@ class Detail:
 
 
 def moment(milliseconds: Any) -> float | None:
-    """AWS's time in seconds since the epoch; ``None`` if it has not come."""
+    """AWS's time in seconds since the epoch; ``None`` if the time has not come."""
     return milliseconds / 1000 if isinstance(milliseconds, int | float) and milliseconds else None
 
 
@@ -202,7 +208,7 @@ def _current_containers(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _start(shown: Mapping[str, Any], containers: Iterable[Mapping[str, Any]]) -> Start:
-    """An attempt of one container or several: the first that failed decides."""
+    """An attempt with one container or several: the first that failed decides."""
     known = [each for each in containers if each]
     codes = [each["exitCode"] for each in known if each.get("exitCode") is not None]
     where = (*(each.get("containerInstanceArn") for each in known), shown.get("nodeName"))
@@ -224,6 +230,6 @@ def _log_options(raw: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _logging(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Where its definition sends its logs, wherever this shape of a job says so."""
+    """The log configuration of its definition, in whichever place this shape of a job has it."""
     containers = (raw.get("container") or {}, *_of_tasks(raw.get("ecsProperties") or {}))
     return next((found for each in containers if (found := each.get("logConfiguration"))), {})

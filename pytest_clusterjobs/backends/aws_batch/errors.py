@@ -1,4 +1,4 @@
-"""What boto3 raises, as one line that says what to do, and as what it means to the engine."""
+"""boto3's errors, as one-line messages with a fix, and as the engine's error classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..protocol import SubmissionRejected
 from ..protocol import Throttled
 
 LONGEST = 500
-"""Characters of the service's words that are kept."""
+"""Characters of the service's message that are kept."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _UNKNOWN_KEY = frozenset(
@@ -44,23 +44,23 @@ _NOT_THERE = re.compile(
 
 
 class SiteTrouble(SubmissionRejected):
-    """Credentials or region: the same for every job, and no use to try again."""
+    """Bad credentials or region: the same for every job, and a retry is pointless."""
 
 
 class Unusable(SubmissionRejected):
-    """A queue or definition that is not there, or not as it must be: the same for every job that names it."""
+    """A queue or definition that does not exist or is not usable: the same for every job that names it."""
 
 
 class Denied(Unusable):
-    """Whoever these credentials are may not do it."""
+    """The credentials do not permit it."""
 
 
 class Unreachable(BackendError):
-    """Nobody answers at the service's address."""
+    """The service's address does not answer."""
 
 
 class NotThere(BackendError):
-    """Of CloudWatch Logs: there is no such group or stream."""
+    """CloudWatch Logs has no such group or stream."""
 
 
 class NoSuchCall(BackendError):
@@ -68,7 +68,7 @@ class NoSuchCall(BackendError):
 
 
 def translated(error: Exception, doing: str) -> BackendError:
-    """What boto3 raised while ``doing`` something (the API's own word)."""
+    """Translate what boto3 raised while ``doing`` something (the API's name for it)."""
     if isinstance(error, boto.ClientError):
         return _answered(error, doing)
     if isinstance(
@@ -90,7 +90,10 @@ def translated(error: Exception, doing: str) -> BackendError:
 
 
 def _answered(error: boto.ClientError, doing: str) -> BackendError:
-    """The service's own refusal. Its words on a signature hold the session's token, so they are not told."""
+    """The service's own error.
+
+    Its message about a signature contains the session's token, so it is not shown.
+    """
     answer = error.response.get("Error", {})
     code, words = str(answer.get("Code", "")), _line(str(answer.get("Message", "")))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,4 +1,4 @@
-"""All that AWS Batch tells of a job, for people: also of jobs that this tool did not submit."""
+"""Everything that AWS Batch reports about a job, for display; also for jobs of other tools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .reader import Reader
 from .status_reasons import while_waiting
 
 HIDDEN = "(not shown)"
-"""In place of the values of environment variables, which may be secrets in plain text."""
+"""Replaces the values of environment variables, which may be secrets in plain text."""
 
 
 def facts(job: DescribedJob, reader: Reader, url: str | None) -> Iterator[tuple[str, str]]:
@@ -47,11 +47,11 @@ def facts(job: DescribedJob, reader: Reader, url: str | None) -> Iterator[tuple[
 
 
 def shown(job: DescribedJob) -> dict[str, Any]:
-    """DescribeJobs' own answer, and that for each node, without the values of environment variables."""
+    """DescribeJobs' answers for the job and each node, without the values of environment variables."""
     found = _without_values(dict(job.detail.raw))
     if job.nodes:
         found["nodes"] = [_without_values(dict(node.raw)) for _, node in sorted(job.nodes.items())]
-    # Some of it may be of types that only Python has.
+    # Some values may have types that only Python has.
     plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
     return plain
 
@@ -72,7 +72,7 @@ def _hidden(variables: Any) -> Any:
 
 
 def _meaning(detail: Detail) -> str:
-    """What the catalogue has on AWS's words, in brackets."""
+    """What the table of status reasons has about AWS's text, in brackets."""
     waiting = while_waiting(detail.status_reason) if detail.status == "RUNNABLE" else None
     row = waiting if not detail.is_over else end_row(detail)
     if row is None:

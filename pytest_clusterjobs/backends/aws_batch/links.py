@@ -10,7 +10,7 @@ _HOSTS = {
     "aws-cn": "console.amazonaws.cn",
     "aws-eusc": "console.amazonaws-eusc.eu",
 }
-"""By partition. The isolated ones have consoles of their own that nobody outside knows."""
+"""By partition. The isolated partitions have consoles of their own, at addresses that are not public."""
 
 
 def job_page(partition: str, region: str, job_id: str) -> str | None:
@@ -31,10 +31,10 @@ def log_page(partition: str, region: str, group: str, stream: str) -> str | None
 
 
 def _once(text: str) -> str:
-    """As JavaScript's encodeURIComponent."""
+    """Like JavaScript's encodeURIComponent."""
     return quote(text, safe="-_.!~*'()")
 
 
 def _twice(text: str) -> str:
-    """As the console writes names into the part after ``#``."""
+    """The encoding that the console uses for names after ``#``."""
     return _once(_once(text)).replace("%", "$")

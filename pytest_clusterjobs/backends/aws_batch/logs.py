@@ -1,4 +1,4 @@
-"""Reading a log stream of CloudWatch: a piece from where one stopped, or its end."""
+"""Reading a log stream of CloudWatch: a piece from a token on, or its end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PIECES = 4
 """Pages (of 1 MB at most) that one call reads."""
 
 SHORTEST_LINE = 24
-"""Bytes of a line, as guessed for a tail; where lines are shorter, further pages are read."""
+"""Assumed bytes of a line, for a tail; if lines are shorter, further pages are read."""
 
 MAX_EVENTS = 10_000
 
 ROOMY = 500_000
-"""Bytes; a page with fewer lines than were asked for and less than this is taken to have all that there is."""
+"""Bytes; a page below this size with fewer lines than requested counts as complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,15 @@ class LogLines:
 
     text: str
     token: str | None
-    """Goes on from here; ``None`` if the stream is not there yet."""
+    """Continues from here; ``None`` if the stream does not exist yet."""
     at_end: bool
     """Whether there is no more of it now."""
     missing: str = ""
-    """CloudWatch's words if there is no such stream: not yet, or not any more."""
+    """CloudWatch's message if there is no such stream: not yet, or not any more."""
 
 
 def read_on(api: Api, stream: StreamName, token: str | None) -> LogLines:
-    """The next lines after ``token``, or the first. An empty page is not the end; a token that stays the same is."""
+    """The next lines after ``token``, or the first. An empty page is not the end; an unchanged token is."""
     pieces: list[str] = []
     for _ in range(PIECES):
         try:
@@ -54,7 +54,7 @@ def read_on(api: Api, stream: StreamName, token: str | None) -> LogLines:
 
 
 def read_tail(api: Api, stream: StreamName, size: int) -> LogLines:
-    """The last ``size`` bytes at most, as far as whole characters go."""
+    """The last ``size`` bytes at most, cut at whole characters."""
     text, forward = "", None
     try:
         for page in _backwards(api, stream, min(MAX_EVENTS, max(20, size // SHORTEST_LINE))):
@@ -73,7 +73,7 @@ def pages_from_end(api: Api, stream: StreamName, most: int) -> Iterator[str]:
 
 
 def last_bytes(text: str, size: int) -> str:
-    """The end of a text, at most so many bytes of it, as far as whole characters go."""
+    """The end of a text, at most ``size`` bytes, cut at whole characters."""
     return text.encode()[-size:].decode("utf-8", "ignore")
 
 

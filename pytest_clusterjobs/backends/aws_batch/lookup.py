@@ -1,4 +1,4 @@
-"""Asking AWS Batch about jobs: a hundred ids a call, nodes only where they matter, ends only once."""
+"""Querying AWS Batch about jobs: a hundred ids a call, nodes only where they matter, ends only once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _WITH_NODES = frozenset({"RUNNING", "SUCCEEDED", "FAILED"})
 
 
 class Lookup:
-    """What AWS Batch shows of jobs. What has ended is kept, since nothing of it will change."""
+    """What AWS Batch shows of jobs. Ended jobs are cached, since they do not change."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._over: dict[str, DescribedJob] = {}
 
     def jobs(self, ids: Iterable[str], region: str) -> dict[str, DescribedJob]:
-        """The jobs that it knows, by id; the nodes of multi-node jobs with them. Raises BackendError."""
+        """The jobs that AWS Batch knows, by id, and the nodes of multi-node jobs. Raises BackendError."""
         wanted = list(dict.fromkeys(ids))
         asked = [each for each in wanted if each not in self._over]
         details = self._details(asked, region)
@@ -59,7 +59,7 @@ class Lookup:
 
 
 def pieces(items: Sequence[str], size: int) -> Iterator[list[str]]:
-    """Items in as few lists as a call takes that takes ``size`` of them."""
+    """The items in as few lists as possible, with at most ``size`` items each."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
 

@@ -10,11 +10,14 @@ from .logs import PIECES
 from .logs import read_on
 
 PAGES = 32
-"""Pages (1 MB or 10,000 lines at most) that are read from each end. What outlives its command may print on for a moment."""
+"""Pages (1 MB or 10,000 lines at most) read from each end.
+
+Processes that outlive the command may print on briefly.
+"""
 
 
 def search(api: Api, stream: StreamName, nonce: str, rank: int) -> sentinel.Marks | None:
-    """The marks of a complete log; ``None`` if neither its end nor its head has one and it was not read whole.
+    """The marks of a complete log; ``None`` if neither end nor head has one and it was not read whole.
 
     Raises BackendError.
     """

@@ -1,5 +1,6 @@
-# What the sentinel does not know by itself on AWS Batch, found out on the node before it begins. What AWS tells is
-# in AWS_BATCH_*. LINGER is replaced. Variables are the sentinel's own, which are no job's, and free until it begins.
+# Finds out on the node, before the sentinel begins, what the sentinel does not know on AWS Batch. AWS's own
+# information is in AWS_BATCH_*. LINGER is replaced. Variables are named like the sentinel's own: no job has
+# them, and they are free until the sentinel begins.
 
 ## start
 export CLUSTERJOBS_RESTARTS=$((${AWS_BATCH_JOB_ATTEMPT:-1}-1)) CLUSTERJOBS_HOSTFILE="${TMPDIR:-/tmp}/clusterjobs.$AWS_BATCH_JOB_ID.hosts"
@@ -8,8 +9,8 @@ export CLUSTERJOBS_RESTARTS=$((${AWS_BATCH_JOB_ATTEMPT:-1}-1)) CLUSTERJOBS_HOSTF
 echo 127.0.0.1 2>/dev/null >"$CLUSTERJOBS_HOSTFILE"
 
 ## several
-# AWS tells the children where the main node is, and the main node nothing. Who is where else, nobody knows:
-# a name that will never be one says so to whoever tries it.
+# AWS gives the address of the main node to the children only. The other addresses are unknown: they get
+# a name that never resolves, so that a connection attempt fails with that name.
 cj_took=$(hostname -i 2>/dev/null)
 cj_took=${cj_took%% *}
 export CLUSTERJOBS_NODE_RANK=$AWS_BATCH_JOB_NODE_INDEX CLUSTERJOBS_MASTER_ADDR="${AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS:-${cj_took:-0.0.0.0}}"
@@ -23,5 +24,6 @@ esac
 cj_some=$((cj_some+1))
 done 2>/dev/null >"$CLUSTERJOBS_HOSTFILE"
 # AWS Batch stops the other nodes as soon as this one has ended.
-# A signal may let a fork of bash come there as well, which has said nothing: there the first command's code is not to be believed.
+# After a signal a fork of bash, which has reported nothing, may get here as well: there the first command's
+# code is not reliable.
 [ $CLUSTERJOBS_NODE_RANK != 0 ] || trap 'cj_some=$?; if [ "$cj_line" ] && [ $cj_some = 0 ]; then sleep LINGER; fi' EXIT

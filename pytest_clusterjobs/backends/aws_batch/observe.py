@@ -35,28 +35,28 @@ SWALLOWED = (
 )
 
 STOPPING_FOR = 60.0
-"""Seconds after the end of the main node that the others have to be shown as ended; AWS kills them after 30."""
+"""Seconds after the main node's end in which the others must be shown as ended; AWS kills them after 30."""
 
 NOTICED = 60.0
-"""Seconds by which AWS may notice that a node was lost, or never started, after another one has failed for that."""
+"""Seconds by which AWS may notice a lost or never started node after the failure that it caused elsewhere."""
 
 _BEFORE_ALL = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.START_FAILED})
-"""What makes the other nodes fail, too."""
+"""Reasons that make the other nodes fail, too."""
 
 _STOPS = frozenset({137, 143})
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the log of one rank's last start says."""
+    """What the log of one rank's last start reports."""
 
     report: SentinelReport | None = None
     complete: bool = False
     page: str | None = None
     begun: bool | None = None
-    """Without a report: whether the command began; ``None`` if that is not known (yet)."""
+    """Without a report: whether the command began; ``None`` if unknown (yet)."""
     unread: str = ""
-    """Without a report: why the log cannot be read to its end, or was not."""
+    """Without a report: why the log was not, or cannot be, read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,18 @@ class DescribedJob:
 
     detail: Detail
     nodes: Mapping[int, Detail] = field(default_factory=dict)
-    """By rank; of a multi-node job only, and only once it runs."""
+    """By rank; only for a multi-node job that runs or has run."""
 
     @property
     def ranks(self) -> Mapping[int, Detail]:
-        """What is known of each rank."""
+        """The data on each rank."""
         return self.nodes if self.detail.is_multinode else {0: self.detail}
 
 
 def observe(job: DescribedJob, told: Mapping[int, Told], *, now: float | None = None) -> Observation:
-    """What AWS says of the job; ``told`` has the words of the ranks' logs, where they were read.
+    """The observation of a job; ``told`` has the reports from the ranks' logs, as far as these were read.
 
-    With ``now`` (seconds since the epoch) a job is not called ended while nodes of it are being stopped.
+    With ``now`` (seconds since the epoch) a job does not count as ended while its nodes are being stopped.
     """
     detail = job.detail
     phase = PHASES.get(detail.status, Phase.PENDING)
@@ -103,14 +103,14 @@ def observe(job: DescribedJob, told: Mapping[int, Told], *, now: float | None = 
 
 
 def is_stopping(job: DescribedJob, now: float) -> bool:
-    """Whether the job has ended, by its main node, and the others not yet: how they end is not known then."""
+    """Whether the job has ended with its main node and other nodes still run: their ends are unknown then."""
     stopped = job.detail.stopped
     recent = stopped is not None and now - stopped < STOPPING_FOR
     return job.detail.is_over and recent and not all(node.is_over for node in job.nodes.values())
 
 
 def words(job: DescribedJob, more: str = "") -> str:
-    """AWS's own words on a job and its nodes, each once."""
+    """AWS's own texts on a job and its nodes, each once."""
     texts = [job.detail.status_reason, *job.detail.last.reasons]
     for node in job.nodes.values():
         texts += [*node.last.reasons, node.last.status_reason]
@@ -118,9 +118,9 @@ def words(job: DescribedJob, more: str = "") -> str:
 
 
 def end_row(detail: Detail) -> StatusReason | None:
-    """The hard fact in how a job, or a node, ended; ``None`` where only exit codes speak.
+    """The hard fact in how a job, or a node, ended; ``None`` if only exit codes show how.
 
-    A flag of a job that had succeeded came too late.
+    A flag on a job that had succeeded came too late.
     """
     last, succeeded = detail.last, detail.status == "SUCCEEDED"
     row = at_end(
@@ -133,7 +133,10 @@ def end_row(detail: Detail) -> StatusReason | None:
 
 
 def _node_row(job: DescribedJob, detail: Detail) -> StatusReason | None:
-    """The hard fact in how a node ended. A flag is the whole job's, and so is the text of whoever ended it."""
+    """The hard fact in how a node ended.
+
+    A termination's flag and text apply to the whole job, not to a node.
+    """
     texts = dict.fromkeys([detail.status_reason, detail.last.status_reason])
     if detail.terminated or detail.cancelled:
         texts.pop(job.detail.status_reason, None)
@@ -145,7 +148,7 @@ def _node_row(job: DescribedJob, detail: Detail) -> StatusReason | None:
 
 
 def failed(job: DescribedJob) -> list[NodeState]:
-    """Ranks of a live multi-node job that failed in its present start, which AWS Batch does not mind."""
+    """Ranks of a live multi-node job that failed in its present start, which AWS Batch ignores."""
     if job.detail.status != "RUNNING":
         return []
     return [
@@ -170,7 +173,7 @@ def _live(job: DescribedJob, phase: Phase) -> Observation:
 
 
 def _is_of_this_start(job: DescribedJob, node: Detail) -> bool:
-    """Whether what is shown of a node is not left over from an earlier start of the job."""
+    """Whether the data on a node belongs to the present start, not to an earlier start of the job."""
     finished = job.detail.finished
     before = finished[-1].stopped if finished else None
     began = node.last.started or _stopped(node)
@@ -180,8 +183,9 @@ def _is_of_this_start(job: DescribedJob, node: Detail) -> bool:
 def _row(job: DescribedJob, nodes: Sequence[NodeState]) -> StatusReason | None:
     """The hard fact of a job: its own, or else that of the rank that failed first.
 
-    That somebody ended the job does not outweigh what a rank had come to before. A node that was lost or never started
-    comes before the failures that it may have caused elsewhere, although AWS may have noticed those first.
+    A termination of the job does not outweigh what had happened to a rank before. A node that was lost or
+    never started comes before the failures that it may have caused elsewhere, although AWS may have noticed
+    those first.
     """
     own = end_row(job.detail)
     if not job.nodes or not (own is None or own.reason is Reason.CANCELLED):
@@ -202,10 +206,10 @@ def _row(job: DescribedJob, nodes: Sequence[NodeState]) -> StatusReason | None:
 
 
 def _may_be_first(node: NodeState, row: StatusReason, first: float | None, own: StatusReason | None) -> bool:
-    """Whether a rank's hard fact may have come before any other failure, the earliest of which was at ``first``."""
+    """Whether a rank's hard fact may precede every other failure, the earliest of which was at ``first``."""
     if node.ended is None or first is None:
         return True
-    # Of a job that somebody has ended, machines may go at any time after that.
+    # After a job's termination its machines may disappear at any time.
     patience = NOTICED if own is None and row.reason in _BEFORE_ALL else 0.0
     return node.ended <= first + patience
 
@@ -226,7 +230,7 @@ def _node(job: DescribedJob, rank: int, told: Told) -> NodeState:
 
 
 def _was_stopped(job: DescribedJob, rank: int, detail: Detail) -> bool:
-    """Whether AWS Batch stopped this rank because the main node had ended cleanly: not if it was over by then."""
+    """Whether AWS Batch stopped this rank after a clean end of the main node: not if it was over by then."""
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:
         return False

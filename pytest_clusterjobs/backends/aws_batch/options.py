@@ -23,7 +23,7 @@ OPTIONS = (
         "consumableResourcePropertiesOverride",
     }
 )
-"""What may be set. ``instanceTypes`` are those of a multi-node job, for all of its nodes."""
+"""The fields that may be set. ``instanceTypes`` are those of a multi-node job, for all of its nodes."""
 
 _NOT_ONE_JOB = "a cell is one job: use an axis"
 _SINGLE = "jobs of one container on ECS are submitted, no others"
@@ -68,7 +68,7 @@ def problems(options: Mapping[str, Any], *, nodes: int) -> Iterator[str]:
 
 
 def _fault(name: str, value: Any) -> str:
-    """What an option should be, if it is something else."""
+    """What an option must be, if its value is wrong."""
     if name in _TEXT:
         return "" if isinstance(value, str) and value and value.isprintable() else "text"
     if name in _MAPPINGS:

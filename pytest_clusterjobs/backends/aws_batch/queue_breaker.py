@@ -1,4 +1,4 @@
-"""Whether a job can be submitted at all: what is wrong with the site is found out with one job, not with each."""
+"""Whether a job can be submitted at all: a mistake in the site is found with one job, not with each."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Place = tuple[str, str]
 """A queue and a definition."""
 
 Kind = tuple[str, str, bool, str | None, tuple[str, ...]]
-"""What the cluster is asked about: the place, whether there are several nodes, the image and the secrets."""
+"""What the cluster is checked for: the place, several nodes or not, the image and the secrets."""
 
 
 class QueueBreaker:
-    """Lets the first submission to each queue and definition go alone, and none after it if it was refused for all."""
+    """Lets the first submission to each queue and definition go alone; none follows if that fails for all."""
 
     def __init__(self, api: Api, settings: AwsBatchSettings, notes: Path) -> None:
         """``notes`` is where other processes of the run find the queues that it uses."""
@@ -41,14 +41,14 @@ class QueueBreaker:
         self._notes = notes
         self._definitions = Definitions(api, settings)
         self._checked: set[str] = set()
-        """Queues that are there."""
+        """Queues that exist."""
         self._cleared: set[Place] = set()
         self._refused: dict[Place | None, SubmissionRejected] = {}
         """``None``: everywhere."""
         self._lock = threading.Lock()
 
     def submit(self, spec: JobSpec, how: Callable[[Definition], R]) -> R:
-        """What ``how`` gives. Raises what it raises, SubmissionRejected, BackendError."""
+        """The result of ``how``. Raises the errors of ``how``, SubmissionRejected, BackendError."""
         place = self._place(spec)
         if place in self._cleared and None not in self._refused:
             return self._pass(spec, how)
@@ -64,7 +64,7 @@ class QueueBreaker:
             return answer
 
     def faults(self, specs: Sequence[JobSpec]) -> list[str]:
-        """Why no job like each of these can be submitted; empty where nothing is known against it."""
+        """Why no job like each of these can be submitted; empty if no reason is known."""
         told: dict[Kind, str] = {}
         for spec in specs:
             if self._kind(spec) not in told:
@@ -86,12 +86,12 @@ class QueueBreaker:
             except SubmissionRejected as error:
                 return str(error)
             except BackendError:
-                # It is tried again when the first of them is submitted.
+                # The first submission of them tries again.
                 return ""
         return ""
 
     def queues(self) -> list[str]:
-        """All queues that the run has used, or will unless a job says otherwise."""
+        """All queues that the run has used, and the default one."""
         try:
             noted = self._notes.read_text("utf-8").splitlines()
         except FileNotFoundError:
@@ -104,7 +104,7 @@ class QueueBreaker:
     def _raise_if_refused(self, place: Place) -> None:
         for key in (None, place):
             if key in self._refused:
-                # A new one each time: a traceback grows with every raise.
+                # A new exception each time: a traceback grows with every raise.
                 raise type(self._refused[key])(str(self._refused[key]))
 
     def _pass(self, spec: JobSpec, how: Callable[[Definition], R]) -> R:
@@ -122,7 +122,7 @@ class QueueBreaker:
         try:
             found = self._api.batch("describe_job_queues", jobQueues=[name]).get("jobQueues", [])
         except Denied:
-            # Whoever may not look may still submit.
+            # Credentials that may not look may still submit.
             return
         except SiteTrouble as error:
             self._refused[None] = error

@@ -1,4 +1,4 @@
-"""The logs of a job's nodes, start by start, and whether all of a log is there."""
+"""The logs of a job's nodes, start by start, and whether each log is complete."""
 
 from __future__ import annotations
 
@@ -28,35 +28,38 @@ from .observe import DescribedJob
 from .observe import Told
 
 REPORT_TAIL = 16_384
-"""Bytes of a log's end in which the sentinel's line is looked for."""
+"""Bytes of a log's end that are searched for the sentinel's line."""
 
 TOO_LARGE = (
     f"neither the first nor the last {PAGES} pages of its log have a word of ours, and it is larger than that"
 )
 
 KEPT = 256
-"""Ends of complete logs that are kept: whoever asked how a job ended may want to show its last lines."""
+"""Ends of complete logs that are kept: after the judgement, the last lines may be needed for display."""
 
 
 class Reader:
-    """Reads logs. Any thread may use it."""
+    """Reads logs. Thread-safe."""
 
     def __init__(self, api: Api, group: str, settle: float, now: Callable[[], float] = time.time) -> None:
-        """``settle``: seconds after an end for which CloudWatch may still be missing lines; ``now``: since the epoch."""
+        """``settle``: seconds after an end in which CloudWatch may lack lines; ``now``: since the epoch."""
         self._api = api
         self._group = group
         self._settle = settle
         self._now = now
         self._ends: dict[str, tuple[LogChunk, Told]] = {}
-        """The end of a complete log and what it says, by the id of a job or node that has ended."""
+        """The end of a complete log and its report, by the id of a job or node that has ended."""
         self._lock = threading.Lock()
 
     def last_words(self, job: DescribedJob) -> dict[int, Told]:
-        """What the log of each rank of an ended job says at its end. Raises BackendError."""
+        """What the log of each rank of an ended job reports at its end. Raises BackendError."""
         return {rank: self._last_words(detail) for rank, detail in job.ranks.items()}
 
     def read(self, detail: Detail, *, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
-        """A piece of one start's log (``None``: the last, or the cursor's and on from there). Raises BackendError."""
+        """A piece of one start's log (``None``: the last start, or from the cursor's on).
+
+        Raises BackendError.
+        """
         if restart is None and cursor is None and tail is not None and tail <= REPORT_TAIL:
             kept, _ = self._kept(detail)
             if kept is not None:
@@ -93,7 +96,7 @@ class Reader:
         return LogChunk(piece.text, [0, piece.token, False], piece.at_end and not gap, gap)
 
     def page(self, detail: Detail, start: int = -1) -> str | None:
-        """The console's page of one start's log (the last); ``None`` if there is no log, or no console."""
+        """The console's page of one start's log (the last); ``None`` if there is no log or no console."""
         stream = detail.stream(start % max(1, len(detail.starts)), self._group)
         if stream is None:
             return None
@@ -109,14 +112,14 @@ class Reader:
             chunk = self.read(detail, restart=None, cursor=None, tail=REPORT_TAIL)
             told = self._told(detail, chunk, page)
         except BackendError as error:
-            # Its end is known all the same; whoever needs the log asks again.
+            # The job's end is known all the same; a reader of the log asks again.
             return Told(page=page, unread=str(error))
         if chunk.complete:
             self._keep(detail.job_id, chunk, told)
         return told
 
     def _told(self, detail: Detail, chunk: LogChunk, page: str | None) -> Told:
-        """What a log reports by its end, or where that says nothing, by all of it. Raises BackendError."""
+        """What a log reports at its end, or if that has no report, in all of it. Raises BackendError."""
         report = _report(chunk.text, detail)
         if report is not None or not chunk.complete or not detail.is_ours:
             return Told(report, chunk.complete, page, unread=chunk.gap)
@@ -139,7 +142,10 @@ class Reader:
                 del self._ends[next(iter(self._ends))]
 
     def _is_settled(self, detail: Detail, at: int) -> bool:
-        """Whether whatever a start printed must be there by now. What never began prints nothing."""
+        """Whether everything that a start printed must be readable by now.
+
+        A start that never began prints nothing.
+        """
         start = _start(detail, at)
         if start.started is None and start.stream is None:
             return True
@@ -148,7 +154,7 @@ class Reader:
 
 
 def streams_of(job: DescribedJob, group: str) -> dict[str, list[str]]:
-    """Where the logs of each rank's last start are, for a handle that outlives AWS Batch's memory."""
+    """The locations of each rank's last log, for a handle that outlives AWS Batch's memory."""
     found: dict[str, list[str]] = {}
     for rank, detail in job.ranks.items():
         stream = detail.stream(len(detail.starts) - 1, group)
@@ -163,7 +169,7 @@ def _start(detail: Detail, at: int) -> Start:
 
 
 def _ran(detail: Detail, at: int) -> bool:
-    """Whether a start has printed something, for all that AWS Batch shows: a sentinel does so at its end, at the latest."""
+    """Whether a start has printed something, as far as AWS Batch shows: a sentinel prints by its end."""
     return _start(detail, at).started is not None
 
 
@@ -176,7 +182,7 @@ def _without_stream(detail: Detail, cursor: list[Any], *, settled: bool, ran: bo
 
 
 def _missing(piece: LogLines, stream: StreamName, *, gone: bool) -> str:
-    """Why a log will never be complete whose stream CloudWatch does not have."""
+    """Why a log will never be complete if CloudWatch does not have its stream."""
     what = "its log was there and is gone" if gone else "its log is not there"
     return f"{what}: {piece.missing} (stream {stream.name} in group {stream.group})"
 

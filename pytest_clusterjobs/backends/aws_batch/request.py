@@ -1,4 +1,4 @@
-"""What is submitted for a job: a pure function, which is the dry run as well."""
+"""The request that is submitted for a job, as a pure function, which also serves as the dry run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ..shell import piece
 from .settings import AwsBatchSettings
 
 MARGIN = 60.0
-"""Seconds that the service's own time limit gives a start on top of what the sentinel allows it."""
+"""Seconds by which the service's own time limit for a start exceeds the sentinel's."""
 
 SHORTEST = 60
-"""Seconds; the service takes no shorter limit."""
+"""Seconds; the service accepts no shorter limit."""
 
 MAX_OVERRIDES = 8192
 """Bytes of a node's overrides: command, environment and resources, as JSON."""
 
 RESERVED = 768
-"""Bytes of them that AWS Batch's own variables take (``AWS_BATCH_*``, with the longest names of queues there can be)."""
+"""Bytes of them for AWS Batch's own variables (``AWS_BATCH_*``, with the longest possible queue names)."""
 
 MAX_REQUEST = 30 * 1024
 
@@ -38,7 +38,7 @@ MIB = 1 << 20
 LONGEST_TAG = 256
 
 FINAL_CODES = (124,)
-"""What a sentinel exits with when a limit was reached: the job is not started again."""
+"""The exit codes of a sentinel after a limit: the job is not restarted."""
 
 NOT_STARTED = ("Cannot*", "ResourceInitializationError*")
 """Container reasons of a start that failed before the command began."""
@@ -54,9 +54,10 @@ def request(
     definition: str = "",
     targets: Sequence[str] = ("0:",),
 ) -> dict[str, Any]:
-    """The arguments of ``submit_job``; nothing is read, written or asked.
+    """The arguments of ``submit_job``; nothing is read, written or queried.
 
-    ``definition`` is the one to use (empty: the site's), ``targets`` the node ranges that a multi-node one has.
+    ``definition`` is the one to use (empty: the site's), ``targets`` the node ranges of a multi-node
+    definition.
     """
     given = {name: value for name, value in spec.options.items() if name not in _OURS}
     limit = spec.max_runtime + spec.grace_period + MARGIN + _linger(spec, settings)
@@ -75,14 +76,14 @@ def request(
 
 
 def definition_of(spec: JobSpec, settings: AwsBatchSettings) -> str:
-    """The job definition that a spec asks for; empty if there is none."""
+    """The job definition for a spec; empty if there is none."""
     if "jobDefinition" in spec.options:
         return str(spec.options["jobDefinition"])
     return settings.multinode_job_definition if spec.nodes > 1 else settings.job_definition
 
 
 def queue_of(spec: JobSpec, settings: AwsBatchSettings) -> str:
-    """The queue that a spec asks for."""
+    """The queue for a spec."""
     return str(spec.options.get("jobQueue", settings.queue))
 
 
@@ -92,7 +93,7 @@ def size(value: Any) -> int:
 
 
 def overrides(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The container overrides of a request; they are the same for all nodes."""
+    """The container overrides of a request, which are the same for all nodes."""
     if "containerOverrides" in arguments:
         found: Mapping[str, Any] = arguments["containerOverrides"]
     else:
@@ -110,7 +111,7 @@ _OURS = frozenset(
         "propagateTags",
     }
 )
-"""Options that go elsewhere in the request than where they stand, or are merged."""
+"""Options that have another place in the request, or are merged."""
 
 
 def _share(settings: AwsBatchSettings) -> dict[str, Any]:
@@ -169,14 +170,14 @@ def _resources(spec: JobSpec) -> list[dict[str, str]]:
     wanted = spec.resources
     memory = None if wanted.memory is None else -(-wanted.memory // MIB)
     values = {"VCPU": wanted.cpus, "MEMORY": memory, "GPU": wanted.gpus}
-    # No GPU is said by saying nothing.
+    # Without an entry there is no GPU.
     return [{"type": name, "value": str(value)} for name, value in values.items() if value]
 
 
 def _retries(spec: JobSpec) -> dict[str, Any]:
-    """How often the service starts it again; what no rule is about is started again."""
+    """How often the service restarts it; an end that no rule matches leads to a restart."""
     if not spec.max_restarts:
-        # Said all the same: the job definition may have a retry strategy of its own.
+        # Stated explicitly: the job definition may have a retry strategy of its own.
         return {"attempts": 1}
     rules = [{"onExitCode": str(code), "action": "EXIT"} for code in FINAL_CODES]
     rules += [{"onReason": pattern, "action": "EXIT"} for pattern in NOT_STARTED]
@@ -203,5 +204,5 @@ def _prelude(spec: JobSpec, settings: AwsBatchSettings) -> str:
 
 
 def _part(name: str) -> str:
-    """A piece of ``node.sh``, as it is delivered."""
+    """A part of ``node.sh``, as it is delivered."""
     return bare(piece(Path(__file__).with_name("node.sh"), name))

@@ -12,7 +12,7 @@ from ..protocol import BackendError
 from ..protocol import Capabilities
 
 LOG_GROUP = "/aws/batch/job"
-"""Where AWS Batch puts the logs of jobs whose definition does not say."""
+"""The log group that AWS Batch uses for jobs whose definition has none."""
 
 IDS = 100
 """Jobs in one call of DescribeJobs."""
@@ -20,19 +20,19 @@ IDS = 100
 SUBMIT_THREADS = 8
 
 SLACK = 5.0
-"""Seconds that a poll may come after CloudWatch's time to settle is over."""
+"""Seconds that a poll may come after CloudWatch's settle time."""
 
 MAX_ATTEMPTS = 10
-"""Starts of one job that AWS Batch allows."""
+"""The most starts of one job that AWS Batch allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwsBatchSettings:
-    """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
+    """The settings of a site. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
 
     queue: str = ""
     job_definition: str = ""
-    """For jobs of one node: a name, ``name:revision`` or an ARN. Empty if ``container`` says it all."""
+    """For jobs of one node: a name, ``name:revision`` or an ARN. Empty if ``container`` replaces it."""
     multinode_job_definition: str = ""
     """For jobs of several nodes; empty if there are none."""
     region: str = ""
@@ -41,25 +41,25 @@ class AwsBatchSettings:
     container: Mapping[str, Any] = field(default_factory=dict)
     """Container properties of the definitions that are registered for ``image`` and ``secrets``."""
     secrets: Mapping[str, str] = field(default_factory=dict)
-    """The ARN, in Secrets Manager or Parameter Store, that a matrix's secret stands for."""
+    """The ARN, in Secrets Manager or Parameter Store, for each secret of a matrix."""
     share_identifier: str = ""
     scheduling_priority: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     propagate_tags: bool = True
     workdir: str = ""
-    """Where jobs run in their containers, and what a relative ``workdir`` is below; empty: where the image says."""
+    """The working folder in the container, and the base of a relative ``workdir``; empty: the image's own."""
     log_group: str = LOG_GROUP
-    """Where logs are if the job definition does not say."""
+    """The log group of jobs whose definition has none."""
     submissions_per_second: float = 40.0
     """The service allows 50 an account and region."""
     poll_interval: float = 3.0
-    """Seconds between two polls of a job, at least."""
+    """The least seconds between two polls of a job."""
     find_settle: float = 60.0
-    """Seconds after which a submission whose answer was lost is in the list of jobs, if there is one."""
+    """Seconds until a submission whose answer was lost is in the list of jobs, if it exists."""
     log_settle: float = 30.0
-    """Seconds after a job's end for which CloudWatch may still be missing lines."""
+    """Seconds after a job's end in which CloudWatch may still lack lines."""
     linger: float = 5.0
-    """Seconds that a main node waits, once its command has ended well, for the other nodes to end by themselves."""
+    """Seconds that a main node waits after the clean end of its command for the other nodes to end."""
 
 
 SETTINGS = frozenset(each.name for each in fields(AwsBatchSettings))
@@ -78,7 +78,7 @@ _SECONDS = {"poll_interval", "find_settle", "log_settle", "linger"}
 
 
 def settings_of(raw: Mapping[str, Any]) -> AwsBatchSettings:
-    """Read the settings. Raises BackendError with one line that says what is wrong."""
+    """Read the settings. Raises BackendError with a one-line message that names the mistake."""
     for name, value in raw.items():
         wanted = _fault(name, value)
         if wanted:
@@ -86,13 +86,13 @@ def settings_of(raw: Mapping[str, Any]) -> AwsBatchSettings:
     settings = AwsBatchSettings(**raw)
     for name, arn in settings.secrets.items():
         if not arn.startswith("arn:"):
-            # The value itself must not be in an error.
+            # An error must not contain the value itself.
             raise BackendError(f"secrets.{name} must be the ARN of a secret or parameter, not a value")
     return settings
 
 
 def capabilities(settings: AwsBatchSettings) -> Capabilities:
-    """What a backend with these settings can do; whether a job may have several nodes, its definition decides."""
+    """The capabilities of a backend with these settings; a job's definition decides about several nodes."""
     return Capabilities(
         ids_per_poll=IDS,
         submissions_per_second=settings.submissions_per_second,
@@ -107,7 +107,7 @@ def capabilities(settings: AwsBatchSettings) -> Capabilities:
 
 
 def _fault(name: str, value: Any) -> str:
-    """What a setting should be, if it is something else."""
+    """What a setting must be, if its value is wrong."""
     if name in _TEXT:
         return "" if isinstance(value, str) and value.isprintable() else "text"
     if name in _SECONDS:

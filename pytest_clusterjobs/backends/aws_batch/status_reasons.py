@@ -1,8 +1,8 @@
-"""What AWS Batch says of why a job ended, or waits, in our words: a table, and the order in which it is read.
+"""AWS Batch's texts on why a job ended or waits, as reasons: a table, and the order in which it is read.
 
-The flags come before any text, since whoever terminates a job writes the text; a container's own reason comes
-before the job's ("Task failed to start" must not hide why). Texts are compared by their beginnings,
-without regard to case.
+Flags come before any text, since the text of a termination is written by its caller. A container's own reason
+comes before the job's ("Task failed to start" must not hide the cause). Texts are compared by their
+beginnings, ignoring case.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StatusReason:
     where: ReasonField
     text: str
     reason: Reason | None
-    """``None``: it says nothing by itself. For a job that waits: whether it can never start."""
+    """``None``: the text gives no reason by itself. For a waiting job: whether it can never start."""
     why: str
     """For people."""
 
@@ -49,7 +49,7 @@ CATALOGUE: tuple[StatusReason, ...] = (
         "the queue's compute environments are invalid",
     ),
     StatusReason(ReasonField.WAITING, "UNDETERMINED", None, "AWS Batch does not know why it waits"),
-    # What the container's runtime says.
+    # Texts of the container's runtime.
     StatusReason(ReasonField.CONTAINER, "OutOfMemoryError", Reason.OUT_OF_MEMORY, "killed for memory"),
     StatusReason(ReasonField.CONTAINER, "OOMKilled", Reason.OUT_OF_MEMORY, "killed for memory (EKS)"),
     StatusReason(ReasonField.CONTAINER, "CannotPull", Reason.START_FAILED, "the image cannot be had"),
@@ -84,7 +84,7 @@ CATALOGUE: tuple[StatusReason, ...] = (
         Reason.START_FAILED,
         "network, role or secrets are not there",
     ),
-    # What AWS Batch says of the job.
+    # Texts of AWS Batch about the job.
     StatusReason(ReasonField.STATUS, "Essential container in task exited", None, _COMMAND_ENDED),
     StatusReason(
         ReasonField.STATUS,
@@ -122,21 +122,21 @@ CATALOGUE: tuple[StatusReason, ...] = (
         "command and environment too long",
     ),
 )
-"""What has a meaning; in the order in which it is looked through."""
+"""All known texts, in the order in which they are compared."""
 
 QUEUE_LIMIT = "Canceled by JobStateTimeLimit action due to reason: "
-"""A limit of the queue struck; what follows is what the job said while it waited."""
+"""A limit of the queue struck; the rest is the job's text while it waited."""
 
 
 def while_waiting(text: str) -> StatusReason | None:
-    """What a RUNNABLE job's statusReason says of whether it can start."""
+    """What a RUNNABLE job's statusReason shows about whether it can start."""
     return _find(ReasonField.WAITING, text)
 
 
 def at_end(
     *, terminated: bool, cancelled: bool, status_reason: str, container_reasons: Iterable[str]
 ) -> StatusReason | None:
-    """What the job's flags and texts say of an end; ``None`` where only exit codes speak."""
+    """The row for the flags and texts of an end; ``None`` if only exit codes show how it ended."""
     if status_reason.lower().startswith(QUEUE_LIMIT.lower()):
         return _queue_limit(status_reason[len(QUEUE_LIMIT) :])
     if terminated or cancelled:

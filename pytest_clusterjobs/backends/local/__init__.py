@@ -35,7 +35,7 @@ def open_local(context: BackendContext) -> LocalBackend:
 
 
 def capabilities(settings: Mapping[str, Any]) -> Capabilities:
-    """What it can do: a job has a slot for each node. Raises BackendError."""
+    """What a backend with these settings can do: a job needs a slot for each node. Raises BackendError."""
     return Capabilities(
         ids_per_poll=10_000,
         submit_threads=4,

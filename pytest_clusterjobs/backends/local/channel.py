@@ -1,4 +1,4 @@
-"""A connection to the runner: calls from any thread, and what the runner tells unasked."""
+"""A connection to the runner: calls from any thread, and notifications from the runner."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from threading import Thread
 from typing import Any
 
 CALL_TIMEOUT = 60.0
-"""Seconds after which a runner that does not answer is given up."""
+"""Seconds after which a runner that does not answer is considered lost."""
 
 Changed = Callable[[Collection[str]], None]
 
 
 class ChannelClosed(Exception):
-    """The runner is gone; whether it took the last call is not known."""
+    """The runner is gone; it is unknown whether it received the last call."""
 
 
 class Channel:
@@ -39,7 +39,7 @@ class Channel:
         self._reader.start()
 
     def subscribe(self, changed: Changed) -> None:
-        """Have ``changed`` called when jobs change, and for all jobs asked about when the runner dies.
+        """Have ``changed`` called when jobs change, and for all polled jobs when the runner dies.
 
         Raises ChannelClosed.
         """
@@ -47,7 +47,7 @@ class Channel:
         self.call("subscribe")
 
     def call(self, op: str, **message: Any) -> dict[str, Any]:
-        """Ask, and wait for the answer. Raises ChannelClosed, TimeoutError."""
+        """Send a request and wait for the answer. Raises ChannelClosed, TimeoutError."""
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
             if self.closed:
@@ -63,7 +63,7 @@ class Channel:
         return answer.result(CALL_TIMEOUT)
 
     def close(self) -> None:
-        """Hang up, and wait for the reading thread."""
+        """Close the connection and wait for the reading thread."""
         self._changed = None
         self._shut()
         if self._reader is not current_thread():
@@ -71,7 +71,7 @@ class Channel:
         self._peer.close()
 
     def discard(self) -> None:
-        """Let go of a connection that is closed already, waiting for nobody."""
+        """Drop a connection that is already closed, without waiting."""
         self._peer.close()
 
     def _read(self) -> None:

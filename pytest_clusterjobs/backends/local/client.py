@@ -49,13 +49,13 @@ from .records import observe
 from .runner_paths import RunnerPaths
 
 START_TIMEOUT = 20.0
-"""Seconds that a runner may take to get going."""
+"""Seconds that a runner may take to start."""
 TRIES = 5
-"""How often a call is made anew after the runner has died under it."""
+"""How often a call is repeated after the runner died during it."""
 
 
 def default_slots() -> int:
-    """Node slots where the settings do not say."""
+    """The number of node slots if the settings give none."""
     return max(16, os.cpu_count() or 1)
 
 
@@ -178,11 +178,11 @@ class LocalBackend:
 
 
 class RunnerFailed(BackendError):
-    """A runner that was started has ended at once, as the next one would."""
+    """A runner that was started ended at once, as the next one would."""
 
 
 class RunnerClient:
-    """One folder of local jobs: its runner where there is one, and else its journal."""
+    """One folder of local jobs: its runner if there is one, otherwise its journal."""
 
     def __init__(
         self, places: RunnerPaths, slots: int, changed: Callable[[Collection[str]], None] | None
@@ -197,19 +197,19 @@ class RunnerClient:
         """Whether its folder has ever had a runner."""
 
     def call(self, op: str, **message: Any) -> dict[str, Any]:
-        """Ask the runner, started if need be, and again if it died meanwhile. Raises BackendError."""
+        """Call the runner, starting it if necessary, and again if it died meanwhile. Raises BackendError."""
         for _ in range(TRIES):
             try:
                 return self._connected().call(op, **message)
             except ChannelClosed:
-                # A dying process lets go of its clients before its address: give it the time to be gone.
+                # A dying process closes its connections before its address: give it time to end.
                 time.sleep(0.02)
             except TimeoutError:
                 raise BackendError(f"the local runner does not answer, see {self.places.notes}") from None
         raise BackendError(f"the local runner died, see {self.places.notes}")
 
     def records(self, tokens: Iterable[str]) -> dict[str, JobRecord]:
-        """What is known of these jobs, ends settled even if their runner died. Raises BackendError."""
+        """What is known of these jobs; ends are settled even if their runner died. Raises BackendError."""
         tokens = list(tokens)
         found = {token: self._over[token] for token in tokens if token in self._over}
         asked = [token for token in tokens if token not in found]
@@ -245,20 +245,20 @@ class RunnerClient:
         return {token: record for token, record in self.records(tokens).items() if not record.over}
 
     def cancel(self, tokens: list[str]) -> None:
-        """End those of these jobs that have not ended. Raises BackendError."""
+        """End those of these jobs that are still live. Raises BackendError."""
         if any(not record.over for record in self.records(tokens).values()):
             self.call("cancel", tokens=tokens)
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
-        """Pass on what the runner says has changed."""
+        """Pass on the changes that the runner reports."""
         self._changed = changed
         if self._channel is not None:
-            # A runner that is gone is subscribed to when the next one is reached.
+            # If the runner is gone, the subscription is made when the next one is reached.
             with suppress(ChannelClosed):
                 self._channel.subscribe(changed)
 
     def close(self) -> None:
-        """Let go of the runner."""
+        """Close the connection to the runner."""
         if self._channel is not None:
             self._channel.close()
 
@@ -310,13 +310,13 @@ class RunnerClient:
         raise BackendError(f"the local runner does not start, see {self.places.notes}")
 
     def _last_note(self) -> str:
-        """Its last words, which are those of a Python that an exception has ended."""
+        """The last line that it printed: for a Python process ended by an exception, that exception."""
         lines = self.places.notes.read_bytes().decode(errors="replace").split("\n")
         words = next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
         return f"{words[:300]} (see {self.places.notes})"
 
     def _launch(self) -> str:
-        """Start it: ``ready``, ``taken``, ``late``, or what it says instead. Raises RunnerFailed."""
+        """Start the runner: ``ready``, ``taken``, ``late``, or its own message. Raises RunnerFailed."""
         if self._was_there and not self.places.folder.is_dir():
             # The folder was removed on purpose: do not create it again.
             raise RunnerFailed(f"{self.places.folder} was removed or moved")

@@ -1,4 +1,4 @@
-"""The runner's clock: a time of day that nobody sets back in the middle of a job."""
+"""The runner's clock: a time of day that is never set back during a job."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class SteadyClock:
-    """The time of day when it was made, and what has passed since, a machine's sleep included.
+    """The time of day at its creation plus the time elapsed since, including a machine's sleep.
 
-    A job's times are differences to their readers: a clock that is set while it runs, if only by milliseconds, would
-    have a job that was ended by its limit of 3 s run for less.
+    Readers of a job's times compute differences. If the clock were set while the job runs, even by
+    milliseconds, a job that its limit of 3 s ended could appear to have run for less.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What became of the jobs of a runner that died: settled once, by the next runner, before it serves."""
+"""Settles the jobs of a runner that died: done once, by the next runner, before it serves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .scheduler import read_report
 from .watchdog import end_all
 
 PATIENCE = 5.0
-"""Seconds for the processes of a dead runner, which its guardian stops as well, to end before they are killed."""
+"""Seconds before a dead runner's processes, which its guardian also stops, are killed."""
 
 
 def machine() -> dict[str, str]:
-    """What tells this boot of this machine from any other."""
+    """Identifies this boot of this machine."""
     return {
         "host": platform.node(),
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
@@ -32,9 +32,9 @@ def machine() -> dict[str, str]:
 
 
 def settle(places: RunnerPaths, records: dict[str, JobRecord]) -> list[Event]:
-    """End every job that has no end yet: its runner is dead, and so are, after this, its processes.
+    """Give every job without an end one: its runner is dead, and after this call so are its processes.
 
-    The events are for the journal.
+    Returns the events for the journal.
     """
     left = {token: record for token, record in records.items() if not record.over}
     if left:

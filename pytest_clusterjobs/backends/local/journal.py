@@ -13,7 +13,10 @@ from .records import JobRecord
 
 
 class Journal:
-    """The writing end. One write a batch: what was flushed survives the death of this process, not of the machine."""
+    """The writing end.
+
+    One write a batch: what was flushed survives the death of this process, not of the machine.
+    """
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
@@ -22,11 +25,11 @@ class Journal:
             os.write(self._fd, b"\n")
 
     def add(self, event: Event) -> None:
-        """Note an event; nobody may hear of it before :meth:`flush`."""
+        """Note an event; it must not be reported to clients before :meth:`flush`."""
         self._lines.append(json.dumps(event, separators=(",", ":")))
 
     def flush(self) -> None:
-        """Hand everything noted to the kernel. Raises OSError (a full disk)."""
+        """Write everything noted to the kernel. Raises OSError (a full disk)."""
         if not self._lines:
             return
         data = ("\n".join(self._lines) + "\n").encode()
@@ -36,7 +39,10 @@ class Journal:
 
 
 def read(path: Path) -> tuple[dict[str, JobRecord], Event]:
-    """Every job of a journal, and the last runner's own entry (empty without one). A torn line is passed over."""
+    """Every job of a journal, and the last runner's own entry (empty without one).
+
+    Ignores an incomplete line.
+    """
     records: dict[str, JobRecord] = {}
     runner: Event = {}
     try:

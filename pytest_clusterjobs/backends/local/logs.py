@@ -1,4 +1,4 @@
-"""Reading a node's log from where one stopped, while it is written or long after."""
+"""Reading a node's log from a cursor, while it is written or long after."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from .runner_paths import RunnerPaths
 def read_log(
     places: RunnerPaths, record: JobRecord, node: int, restart: int | None, cursor: Any, tail: int | None
 ) -> LogChunk:
-    """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or the cursor's and on from there)."""
+    """A piece of the log of ``node`` in the start ``restart``.
+
+    ``None``: the last start, or from the cursor's start on.
+    """
     at, offset = cursor if cursor is not None else (record.restarts if restart is None else restart, None)
     final = record.over or at < record.restarts
     found = read_piece(places.log(record.token, node, at), offset, tail)
-    # A rank of a job that began has a log; one that was removed is not an empty one.
+    # Every rank of a job that began has a log; a removed log is not an empty one.
     gone = found is None and record.started is not None and 0 <= node < record.width and final
     piece = found if found is not None else Piece(b"", offset or 0, at_end=not gone)
     end = final and piece.at_end

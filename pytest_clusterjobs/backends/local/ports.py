@@ -13,7 +13,10 @@ from ..environment import PORTS
 
 
 class Ports:
-    """Reservations that end with this process. One instance a process: closing any other would drop them all."""
+    """Reservations that end with this process.
+
+    One instance a process: closing another one would drop them all.
+    """
 
     def __init__(self) -> None:
         path = os.path.join(tempfile.gettempdir(), f"clusterjobs-ports-{os.getuid()}")
@@ -32,7 +35,7 @@ class Ports:
         raise OSError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS}")
 
     def release(self, port: int) -> None:
-        """Let others have a port again."""
+        """Make a port available again."""
         self._taken.discard(port)
         self._unlock(port)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ...model.paths import to_bytes
 
 _PR_SET_CHILD_SUBREAPER = 36
-# What Python and the runner ignore would stay ignored in the job.
+# Signals that Python and the runner ignore would stay ignored in the job.
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP)
 
 
@@ -26,29 +26,30 @@ _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def shell_for(names: Collection[str]) -> list[str]:
-    """The shell of a sentinel: ``sh``, or bash where the job has exported functions, which dash would drop."""
+    """The shell of a sentinel: ``sh``, or bash if the job has exported functions, which dash would drop."""
     if any(name.startswith("BASH_FUNC_") for name in names) and os.access(_SHELLS["bash"], os.X_OK):
-        # Without -p the functions would be the sentinel's own, too.
+        # Without -p the sentinel would have the functions, too.
         return ["bash", "-p"]
     return ["sh"]
 
 
 def append(path: Path, data: bytes) -> None:
-    """Write at the end of a job's log. Raises OSError."""
+    """Append to a job's log. Raises OSError."""
     with open(os.open(path, _OUTPUT, 0o600), "wb") as file:
         file.write(data)
 
 
 def become_subreaper() -> None:
-    """Inherit every orphan among our descendants."""
+    """Inherit every orphan among the descendants of this process."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def spawn(argv: list[str], env: Mapping[str, str], log: Path) -> int:
-    """Start a shell in a session of its own, output to ``log``. Raises OSError, ValueError (text that cannot be passed).
+    """Start a shell in a session of its own, output to ``log``.
 
-    By posix_spawn, which costs a third of fork and exec: it does not copy this process. What the job gets is
-    UTF-8: by itself Python would encode it as this process's locale says, and cannot in many.
+    Uses posix_spawn, which costs a third of fork and exec because it does not copy this process. The job gets
+    UTF-8: Python itself would encode text by this process's locale, and in many locales cannot.
+    Raises OSError, or ValueError for text that cannot be passed.
     """
     return os.posix_spawn(
         _SHELLS[argv[0]],
@@ -66,7 +67,7 @@ def spawn(argv: list[str], env: Mapping[str, str], log: Path) -> int:
 
 
 def send(pid: int, number: int) -> None:
-    """Signal a process, or nobody if it is gone."""
+    """Send a signal to a process; does nothing if the process is gone."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -74,7 +75,7 @@ def send(pid: int, number: int) -> None:
 
 
 def orphans(known: Collection[int]) -> list[int]:
-    """Our children that we did not start, and all that descends from them."""
+    """Children of this process that it did not start, and all their descendants."""
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
@@ -89,12 +90,12 @@ def orphans(known: Collection[int]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentTag:
-    """What tells the processes of one folder's jobs from all others: a variable of their environment."""
+    """Identifies the processes of one folder's jobs, by a variable of their environment."""
 
     prefix: bytes
 
     def token(self, pid: int) -> str | None:
-        """The job of a process, by its environment as it was when its program began; ``None`` if it has none of ours."""
+        """The job of a process, by the environment its program started with; ``None`` if it has none."""
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 environ = file.read()
@@ -111,7 +112,7 @@ class EnvironmentTag:
         return {pid: token for pid, token in tokens if token is not None}
 
     def roots(self) -> dict[int, str]:
-        """Those of them whose parent is none of them: sentinels, and what broke away from one."""
+        """Those whose parent is not among them: sentinels, and processes that broke away from one."""
         found = self.all()
         parents = dict(_parents())
         return {pid: token for pid, token in found.items() if parents.get(pid) not in found}
@@ -128,14 +129,14 @@ def _parents() -> Iterator[tuple[int, int]]:
                 stat = file.read()
         except OSError:
             continue
-        # The second field is the program's name in parentheses, and may hold anything.
+        # The second field is the program's name in parentheses, which may contain anything.
         state, parent = stat[stat.rindex(b")") + 2 :].split(None, 2)[:2]
         if state != b"Z":
             yield pid, int(parent)
 
 
 def gone(pids: Collection[int], seconds: float) -> bool:
-    """Wait until these processes have ended, children of ours or not; ``False`` if time ran out."""
+    """Wait until these processes have ended, children or not; ``False`` if time ran out."""
     poller = select.poll()
     pidfds = {pidfd for pidfd in map(_pidfd, pids) if pidfd is not None}
     for pidfd in pidfds:

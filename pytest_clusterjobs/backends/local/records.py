@@ -1,4 +1,4 @@
-"""What is known of each job, as a fold over the journal's events: the same in the runner and in whoever reads later."""
+"""What is known of each job: a fold over the journal's events, the same in the runner and in its readers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PHASES = {QUEUED: Phase.PENDING, RUNNING: Phase.RUNNING, STOPPING: Phase.RUNNIN
 _HINTS = {CANCELLED: Reason.CANCELLED, NODE_FAILED: Reason.NODE_FAILED}
 
 Event = dict[str, Any]
-"""One line of the journal: ``e`` says what happened, ``at`` when (seconds since the epoch)."""
+"""One line of the journal: ``e`` is the kind of event, ``at`` its time (seconds since the epoch)."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class JobRecord:
 
 
 def apply(records: dict[str, JobRecord], event: Event) -> None:
-    """Fold one event into the records; events of unknown jobs or kinds are passed over."""
+    """Fold one event into the records; ignores events of unknown jobs or kinds."""
     kind = event.get("e")
     if kind == "submit":
         token = event["token"]
@@ -152,7 +152,7 @@ _FIELDS = tuple(name for name in JobRecord.__slots__ if name != "nodes")
 
 
 def observe(record: JobRecord, places: RunnerPaths) -> Observation:
-    """A record as the rest of the world wants it."""
+    """A record as an observation."""
     return Observation(
         phase=Phase.ENDED if record.over else _PHASES[record.state],
         times=Times(record.submitted, record.started, record.ended),
@@ -177,7 +177,7 @@ def observe(record: JobRecord, places: RunnerPaths) -> Observation:
 
 
 def handle(number: int, token: str, places: RunnerPaths) -> Handle:
-    """What a client gives away for a job; JSON text cannot have every folder as it is."""
+    """The handle that a client returns for a job; JSON text cannot represent every folder as it is."""
     return Handle(str(number), {"folder": quote(os.fsencode(places.folder)), "token": token})
 
 

@@ -1,7 +1,7 @@
 """The runner: the detached process that owns one run's local jobs.
 
 Started by the first submission as ``python -P -m pytest_clusterjobs.backends.local.runner FOLDER SLOTS``.
-It ends by itself when it has had neither jobs nor clients for a while.
+It ends when it has had neither jobs nor clients for a while.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from .scheduler import too_wide
 LINGER = 1.0
 """Seconds without jobs and clients after which the runner ends."""
 HEADROOM = 32
-"""Descriptors that neither watched processes nor clients may take."""
+"""Descriptors that are reserved: neither watched processes nor clients may use them."""
 
 LOOK = 2.0
-"""Seconds between two looks for its own folder, at most."""
+"""The most seconds between two checks for its own folder."""
 
 
 class Connection:
@@ -52,7 +52,7 @@ class Connection:
         self.unsent = b""
 
     def send(self, message: dict[str, Any]) -> None:
-        """Queue a message; what the kernel does not take now goes later."""
+        """Queue a message; what the kernel does not accept now is sent later."""
         self.unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
     def lines(self) -> list[bytes] | None:
@@ -70,7 +70,7 @@ class Connection:
 
 
 class Runner:
-    """The event loop. Nothing in it sleeps, and every end is an event; only its folder's is looked for."""
+    """The event loop. Nothing in it sleeps, and every end is an event; only its folder is polled."""
 
     def __init__(self, places: RunnerPaths, slots: int) -> None:
         self._places = places
@@ -112,7 +112,7 @@ class Runner:
         self._selector.register(sleeper, selectors.EVENT_READ, lambda: self._orphans(sleeper))
 
     def run(self) -> None:
-        """Serve until nobody needs us."""
+        """Serve until there are neither jobs nor clients."""
         while not self._done():
             # The kernel lists ready pidfds in the order in which their processes ended.
             for key, _ in self._selector.select(self._timeout()):
@@ -124,7 +124,7 @@ class Runner:
             self._publish()
 
     def _look_for_folder(self) -> None:
-        """End all jobs once the folder is gone: neither they nor their logs can be found any more."""
+        """End all jobs once the folder is gone: neither they nor their logs could be found any more."""
         if not self._homeless and not is_still_at(self._places.folder, self._folder):
             self._homeless = True
             self._scheduler.cancel(list(self._scheduler.jobs))
@@ -148,7 +148,7 @@ class Runner:
     # Processes
 
     def _guard(self) -> None:
-        """Have a guardian, and another one should it be killed."""
+        """Start a guardian, and another one if it is killed."""
         pid, self._lifeline = watchdog.start(self._places.mark)
         self._longest_grace = watchdog.DEFAULT_GRACE
         pidfd = os.pidfd_open(pid)
@@ -171,7 +171,7 @@ class Runner:
             os.write(self._lifeline, b"%f\n" % grace)
 
     def _watch(self, token: str, pid: int) -> None:
-        """Have the end of a sentinel noticed. Raises OSError if that cannot be had."""
+        """Watch for the end of a sentinel. Raises OSError if that is impossible."""
         pidfd = os.pidfd_open(pid)
         try:
             self._spare(pidfd)
@@ -182,7 +182,7 @@ class Runner:
         self._pidfds[pidfd] = (pid, token)
 
     def _spare(self, descriptor: int) -> None:
-        """Raise OSError if a new descriptor is one of the last: these are for what keeps all jobs going."""
+        """Raise OSError if a new descriptor is one of the last, which all jobs depend on."""
         if descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - HEADROOM:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -202,7 +202,7 @@ class Runner:
         self._to_reap = True
 
     def _reap(self) -> None:
-        """Collect adopted processes that have ended, and leave our own sentinels to their pidfds."""
+        """Collect adopted processes that have ended, and leave the runner's own sentinels to their pidfds."""
         own = self._scheduler.own | {pid for pid, _ in self._pidfds.values()}
         found = False
         while True:
@@ -211,7 +211,7 @@ class Runner:
             except ChildProcessError:
                 ended = None
             if ended is not None and ended.si_pid in own:
-                # Its pidfd is ready, and we come back when it has been served.
+                # Its pidfd is ready; the loop returns here after serving it.
                 break
             if ended is None:
                 self._to_reap = False
@@ -260,7 +260,7 @@ class Runner:
                 answer = _ANSWERS[message["op"]](self, connection, message)
                 connection.send({"id": message["id"], **answer})
             except (ValueError, LookupError, TypeError):
-                # A client of another version must not end everybody's jobs.
+                # A client of another version must not end the jobs of the others.
                 traceback.print_exc()
                 self._drop(connection)
                 return
@@ -290,7 +290,7 @@ class Runner:
         return {}
 
     def _publish(self) -> None:
-        """Make what happened durable, and only then tell anybody."""
+        """Write all events durably, and only then notify clients."""
         self._journal.flush()
         changed, self._scheduler.changed = self._scheduler.changed, set()
         for connection in list(self._connections):
@@ -325,7 +325,7 @@ _ANSWERS: dict[str, Answer] = {
 
 
 def main(folder: str, slots: str) -> None:
-    """Detach, take the folder, say ``ready`` on standard output (or ``taken``), and serve."""
+    """Detach, take the folder, print ``ready`` (or ``taken``) on standard output, and serve."""
     if os.fork():
         os._exit(0)
     os.setsid()

@@ -1,4 +1,4 @@
-"""Where a runner keeps what, and how it is reached."""
+"""The files of a runner, and its address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secrets import token_hex
 
 from .processes import EnvironmentTag
 
-# Bound at import: a plugin such as pytest-socket replaces them while the tests beside us run.
+# Bound at import: a plugin such as pytest-socket replaces them while other tests run.
 _Socket = socket.socket
 _connect = socket.socket.connect
 
@@ -24,7 +24,7 @@ class RunnerPaths:
     folder: Path
 
     def make(self) -> None:
-        """Create what is not there yet. Raises OSError."""
+        """Create what is missing. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.joinpath("logs").mkdir(mode=0o700, exist_ok=True)
         self.folder.joinpath("beats").mkdir(mode=0o700, exist_ok=True)
@@ -36,7 +36,7 @@ class RunnerPaths:
 
     @property
     def notes(self) -> Path:
-        """Where the runner's own errors go."""
+        """The log of the runner's own errors."""
         return self.folder / "runner.log"
 
     def log(self, token: str, rank: int, restart: int) -> Path:
@@ -49,15 +49,18 @@ class RunnerPaths:
 
     @property
     def mark(self) -> EnvironmentTag:
-        """What the processes of this folder's jobs are known by."""
+        """Identifies the processes of this folder's jobs."""
         return EnvironmentTag(os.fsencode(f"CLUSTERJOBS_HEARTBEAT_FILE={self.folder}/beats/"))
 
     def hostfile(self, nodes: int) -> Path:
-        """The list of hosts, one a line, for every job of so many nodes."""
+        """The list of hosts, one a line, for every job with this number of nodes."""
         return self.folder / f"hosts.{nodes}"
 
     def lock(self) -> int | None:
-        """Take the folder for this process's life: a descriptor to keep, or ``None`` if another runner has it."""
+        """Take the folder for this process's life.
+
+        Returns a descriptor to keep, or ``None`` if another runner has it.
+        """
         fd = os.open(self.folder / "runner.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,7 +105,7 @@ def _address(name: str) -> bytes:
 
 
 def is_ours(peer: socket.socket) -> bool:
-    """Whether who is connected runs as this process's user, or as root."""
+    """Whether the connected process runs as this process's user, or as root."""
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return uid in (0, os.getuid())

@@ -39,15 +39,15 @@ from .runner_paths import RunnerPaths
 FOLLOW_GRACE = 10.0
 """Seconds that the other nodes have to end by themselves after the main node ended cleanly."""
 STOP_SLACK = 2.0
-"""Seconds on top of the grace period before a sentinel that was told to stop is killed itself."""
+"""Seconds on top of the grace period before a sentinel that was asked to stop is killed itself."""
 SWEEP_DELAY = 0.2
-"""Seconds after a normal end before what it left behind is looked for: one look serves many ends."""
+"""Seconds after a normal end before its leftovers are looked for: one look serves many ends."""
 TAIL_BYTES = 16384
 
 
 @dataclass(slots=True, eq=False)
 class ScheduledJob:
-    """A job that has not ended, with what the journal must not hold."""
+    """A job that has not ended, with data that the journal must not contain."""
 
     record: JobRecord
     argv: list[str]
@@ -61,14 +61,14 @@ class ScheduledJob:
     """The first rank of this start that failed."""
     stopping: bool = False
     dismissed: frozenset[int] = frozenset()
-    """Ranks told to stop since the main node had ended."""
+    """Ranks that were asked to stop because the main node had ended."""
     sweeping: bool = False
 
 
 class LocalScheduler:
     """All jobs of one runner.
 
-    ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends; ``told`` hears of every
+    ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends; ``told`` is called with every
     grace period, in seconds.
     """
 
@@ -87,7 +87,7 @@ class LocalScheduler:
         self.jobs: dict[str, ScheduledJob] = {}
         self.changed: set[str] = set()
         self.own: set[int] = set()
-        """Children of this process that are no job's."""
+        """Children of this process that do not belong to a job."""
         self._places = places
         self._journal = journal
         self._environ = environ
@@ -106,7 +106,7 @@ class LocalScheduler:
     # What clients ask for
 
     def submit(self, message: dict[str, Any]) -> JobRecord:
-        """Take a job on, or find the one that has its token already."""
+        """Accept a job, or find the one that already has its token."""
         token = message["token"]
         if token not in self.records:
             parts = [message[key] for key in _JOB_KEYS]
@@ -119,7 +119,7 @@ class LocalScheduler:
         return self.records[token]
 
     def cancel(self, tokens: Iterable[str]) -> None:
-        """End these jobs; those that have ended or are unknown are passed over."""
+        """End these jobs; ignores those that have ended or are unknown."""
         for token in tokens:
             job = self.jobs.get(token)
             if job is None or job.record.cancelled:
@@ -135,7 +135,7 @@ class LocalScheduler:
     # Time
 
     def next_alarm(self) -> float | None:
-        """When ``tick`` wants to be called, in ``time.monotonic()`` seconds."""
+        """When ``tick`` must be called next, in ``time.monotonic()`` seconds."""
         return self._alarms[0][0] if self._alarms else None
 
     def tick(self) -> None:
@@ -167,7 +167,7 @@ class LocalScheduler:
             self._not_started(job, failed)
 
     def _spawn(self, job: ScheduledJob, rank: int, restarts: int) -> int | SentinelReport:
-        """Start one node: its pid, or why it cannot be; whatever is wrong with one job, the others go on."""
+        """Start one node: its pid, or why it cannot start. An error in one job does not stop the others."""
         try:
             return self._spawned(job, rank, restarts)
         except Exception as error:
@@ -216,7 +216,7 @@ class LocalScheduler:
         return path
 
     def node_ended(self, token: str, pid: int, status: int) -> None:
-        """Take note that a sentinel has ended, with the status of ``waitpid``."""
+        """Record that a sentinel has ended, with the status of ``waitpid``."""
         job = self.jobs[token]
         rank = job.live.pop(pid)
         code = os.waitstatus_to_exitcode(status)
@@ -237,7 +237,7 @@ class LocalScheduler:
             self._after(FOLLOW_GRACE, lambda: self._dismiss(job, restarts))
 
     def _put_report(self, job: ScheduledJob, report: SentinelReport) -> None:
-        """Speak in the place of a sentinel that could not be started."""
+        """Report in place of a sentinel that could not be started."""
         log = self._places.log(job.record.token, report.node, report.restarts)
         with suppress(OSError):
             processes.append(log, f"{sentinel.line(job.record.token, report)}\n".encode())
@@ -266,7 +266,7 @@ class LocalScheduler:
                 processes.send(pid, signal.SIGKILL)
 
     def _start_over(self, job: ScheduledJob) -> None:
-        """All nodes of a start have ended: end the job or start it again, once nothing of it is left."""
+        """After all nodes of a start have ended: end or restart the job, once no process of it is left."""
         if all(node.report and node.report[0] == SentinelWord.EXITED for node in job.record.nodes):
             self._sweep_soon()
             self._conclude(job)
@@ -278,7 +278,7 @@ class LocalScheduler:
             self._conclude(job)
 
     def recheck(self, job: ScheduledJob, number: int = 0) -> None:
-        """Conclude a job whose leftovers are gone by now; signal them if ``number`` is set."""
+        """Conclude a job whose leftovers have ended; signal them if ``number`` is set."""
         if job.sweeping and not job.record.over and not self._strays(job, number):
             self._conclude(job)
         elif job.sweeping and number == signal.SIGKILL:
@@ -329,7 +329,7 @@ class LocalScheduler:
             self._after(SWEEP_DELAY, self.sweep)
 
     def sweep(self) -> None:
-        """End what ended jobs left behind: TERM at first sight, KILL a second later."""
+        """End the leftovers of ended jobs: TERM at first, KILL a second later."""
         self._sweep_due = False
         strays = {pid for pid in self._orphans() if self._forsaken(pid)}
         for pid in strays:
@@ -341,7 +341,7 @@ class LocalScheduler:
 
     def _forsaken(self, pid: int) -> bool:
         token = self._places.mark.token(pid)
-        # A process that has wiped its environment might belong to any job that still runs.
+        # A process that has cleared its environment may belong to any job that still runs.
         return not self.jobs if token is None else token not in self.jobs
 
     def _note(self, kind: str, token: str, **fields: Any) -> None:
@@ -355,7 +355,7 @@ _JOB_KEYS = ("argv", "env", "grace", "max_restarts")
 
 
 def too_wide(nodes: int, slots: int) -> str:
-    """Why a job cannot be had here, and the fix."""
+    """Why a job does not fit on this machine, and the fix."""
     return (
         f"{nodes} nodes, but the local backend has {slots} slots: ask for fewer nodes, or set"
         f" slots = {nodes} under [tool.clusterjobs.backends.local] in pyproject.toml"

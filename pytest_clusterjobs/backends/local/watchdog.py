@@ -1,4 +1,4 @@
-"""The guardian: a small process beside the runner that ends the runner's jobs should the runner be killed."""
+"""The guardian: a small process beside the runner that ends the runner's jobs if the runner is killed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from . import processes
 DEFAULT_GRACE = 10.0
 """Seconds that a job has to end after its runner died."""
 SLACK = 2.0
-"""Seconds on top, in which sentinels kill what did not heed them."""
+"""Additional seconds, in which sentinels kill processes that ignored TERM."""
 
 
 def start(mark: processes.EnvironmentTag) -> tuple[int, int]:
-    """Fork the guardian: its pid, and the descriptor whose closing (by our death, at the latest) calls it."""
+    """Fork the guardian; returns its pid, and a descriptor.
+
+    Closing the descriptor, at the latest by this process's death, makes the guardian end the jobs.
+    """
     listen, lifeline = os.pipe()
     pid = os.fork()
     if pid:
@@ -30,7 +33,7 @@ def start(mark: processes.EnvironmentTag) -> tuple[int, int]:
 
 
 def _graces(listen: int) -> float:
-    """Read until the runner is dead: the longest grace period that it told us of, one a line."""
+    """Read until the runner is dead: the longest grace period that it reported, one a line."""
     told = b""
     while data := os.read(listen, 4096):
         told += data
@@ -38,7 +41,7 @@ def _graces(listen: int) -> float:
 
 
 def _let_go(keep: int) -> None:
-    """Hold nothing of the runner's: neither its lock nor its clients."""
+    """Close everything inherited from the runner, including its lock and its connections."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
@@ -47,7 +50,7 @@ def _let_go(keep: int) -> None:
 
 
 def end_all(mark: processes.EnvironmentTag, grace: float) -> None:
-    """End every process that bears the mark: TERM to sentinels and strays, KILL to all that is left after ``grace``."""
+    """End every process with this mark: TERM to sentinels and strays, KILL to the rest after ``grace``."""
     told: set[int] = set()
     seconds = grace
     while roots := set(mark.roots()):
@@ -56,7 +59,7 @@ def end_all(mark: processes.EnvironmentTag, grace: float) -> None:
         told |= roots
         if not processes.gone(roots, seconds):
             break
-        # What a root leaves behind when it ends is a root now.
+        # When a root ends, its children become roots.
     for _ in range(50):
         left = mark.all()
         if not left:

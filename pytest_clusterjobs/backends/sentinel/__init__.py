@@ -1,6 +1,6 @@
-"""The sentinel: the sh script that wraps a job's command on each node, and the marks that it leaves in the log.
+"""The sentinel: the sh script around a job's command on each node, and the marks that it leaves in the log.
 
-``docs/sentinel.md`` says what it promises. Writer and reader of the marks share one grammar and are tested
+``docs/sentinel.md`` describes its guarantees. Writer and reader of the marks share one grammar and are tested
 against each other.
 """
 

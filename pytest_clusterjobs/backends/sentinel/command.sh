@@ -1,8 +1,10 @@
-# What the job's shell is given with -c, joined to one line, so that the line numbers of its messages are the script's own.
-# Arguments: notes mark script [setup] [args...]. MODE and ARGS are replaced; a block between #+ NAME and #- is delivered
-# where it is needed.
-# Signals that are passed on reach a program that has a handler; the shell around it survives them. A TERM ends the shell once
-# what it runs has ended: its children are not left to whoever may not reap them.
+# The script that the job's shell gets with -c, joined to one line, so that line numbers in its messages are
+# those of the job's script.
+# Arguments: notes mark script [setup] [args...]. MODE and ARGS are replaced; a block between #+ NAME and #-
+# is delivered if it is needed.
+# Signals that are passed on reach a program that has a handler; the shell around it survives them. A TERM
+# ends the shell only after its program has ended: otherwise the children would go to a process that may not
+# reap them.
 trap : 1 2 10 12
 trap 'exit 143' 15
 #+ setup

@@ -23,7 +23,7 @@ from ...model.token import STAND_IN
 from ..shell import bare
 
 MAX_BYTES = 3072
-"""What the delivered script may take: AWS Batch caps all overrides of a job at 8192 bytes."""
+"""The limit of the delivered script: AWS Batch caps all overrides of a job at 8192 bytes."""
 
 _NAME = re.compile(r"\bcj_[a-z]+\b")
 _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
@@ -44,14 +44,15 @@ def argv(
     leader: str = "",
     inherited: Iterable[str] = (),
 ) -> list[str]:
-    """The command line that runs ``spec`` on one node; its first word is the name of the shell.
+    """The command line that runs ``spec`` on one node; its first element is the name of the shell.
 
-    ``workdir`` is where the job runs (empty: where the
-    sentinel is started). ``prelude`` is sh that runs first, for a cluster on which rank and
-    restart count (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only; a trap that
-    it sets on EXIT may look at the script's variables (``cj_word``, ``cj_line``), by the names of ``sentinel.sh``.
-    ``leader`` is a command that makes a session, where the caller knows one (empty: the sentinel looks
-    for itself). ``inherited`` names the variables that the job will find besides its own: the script's differ.
+    ``workdir`` is the working folder of the job (empty: the folder where the sentinel is started).
+    ``prelude`` is sh that runs first, for a cluster on which rank and restart count
+    (``CLUSTERJOBS_NODE_RANK``, ``CLUSTERJOBS_RESTARTS``) are known on the node only. A trap that it sets on
+    EXIT may read the script's variables (``cj_word``, ``cj_line``), by the names of ``sentinel.sh``.
+    ``leader`` is a command that creates a session, if the caller knows one (empty: the sentinel looks for
+    one). ``inherited`` names the variables that the job will have in addition to its own: the script's names
+    differ from them.
     """
     parts = {
         *(["heartbeat"] if spec.heartbeat_timeout else []),
@@ -78,14 +79,14 @@ def argv(
 
 
 def script() -> str:
-    """The largest script that there is, but for what a cluster's ``prelude`` adds."""
+    """The largest possible script, except for a cluster's ``prelude``."""
     spec = JobSpec("true", setup="true", heartbeat_timeout=86400.0)
     return argv(spec, STAND_IN, workdir="/")[2]
 
 
 @cache
 def leader_here() -> str:
-    """What ``leader`` is best on this machine: found once, so that no job has to. Empty if there is none."""
+    """The best ``leader`` on this machine, found once so that no job has to. Empty if there is none."""
     setsid, env = which("setsid"), which("env")
     if setsid is None or " " in setsid:
         return ""
@@ -98,14 +99,14 @@ def leader_here() -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration as ``sleep`` takes it: whole where it can be, never an exponent."""
+    """A duration as ``sleep`` accepts it: whole if possible, never an exponent."""
     return str(int(value)) if value == int(value) else f"{value:.3f}"
 
 
 def beat_clock(timeout: float) -> tuple[int, int]:
-    """How often the heartbeat file is looked at (centiseconds), and after how many looks without a beat it is over.
+    """How often the heartbeat file is checked (centiseconds), and how many checks may go without a beat.
 
-    An eighth of the timeout, within 0.1 and 0.5 s: so late is a timeout noticed at most.
+    The interval is an eighth of the timeout, within 0.1 and 0.5 s, which is the longest delay of a timeout.
     """
     interval = min(50, max(10, round(100 * timeout / 8)))
     return interval, max(1, math.ceil(100 * timeout / interval - 1e-6))
@@ -116,7 +117,7 @@ def _centiseconds(value: float) -> int:
 
 
 def _tick(limit: float) -> int:
-    """Centiseconds of a timer's sleep: a suspension that is shorter may go unnoticed, and each costs a process."""
+    """Centiseconds of a timer's sleep: a shorter suspension may be missed, and each sleep costs a process."""
     return min(500, max(25, round(limit)))
 
 
@@ -133,7 +134,7 @@ def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) ->
 
 
 def _command(spec: JobSpec, parts: Collection[str], prefix: str) -> str:
-    """What the command's shell is given with -c."""
+    """The script that the command's shell gets with -c."""
     text = _short(_joined(_part("command.sh", parts)), prefix).replace("MODE", f"set {_OPTIONS[spec.shell]}")
     return text.replace("ARGS", shlex.join(spec.args))
 
@@ -144,7 +145,7 @@ def _joined(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _prefix(names: frozenset[str]) -> str:
-    """What the script's variables begin with, so that none of them is one of the job's own."""
+    """A prefix for the script's variables that none of the job's own has."""
     taken = {name[:-1] for name in names if len(name) == 2}
     return next((prefix for prefix in _PREFIXES if prefix not in taken), _PREFIXES[0])
 
@@ -178,7 +179,7 @@ def _part(name: str, parts: Collection[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _assembled(name: str, parts: frozenset[str]) -> str:
-    """A script without the blocks (``#+ PART`` to ``#-``, which may be nested) that are not among ``parts``."""
+    """A script without the blocks (``#+ PART`` to ``#-``, may be nested) that are not among ``parts``."""
     kept, stack = [], [True]
     for line in _source(name).splitlines():
         if line.startswith("#+ "):

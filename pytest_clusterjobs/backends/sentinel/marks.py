@@ -25,18 +25,18 @@ _COUNT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the marks of one rank say in a piece of its log."""
+    """The content of the marks of one rank in a piece of its log."""
 
     report: SentinelReport | None = None
     """How its last start ended; ``None`` if no such mark follows the last mark of a beginning."""
     begun: bool = False
-    """Whether there is the mark that the command of that start began: the first mark of a log that has its head."""
+    """Whether a mark reports that the start's command began: the first mark of a log that has its head."""
     opened: bool = False
-    """Whether there is a mark of the beginning of a start: a log without it has lost its head."""
+    """Whether a mark reports the beginning of a start: a log without it has lost its head."""
 
 
 def line(token: str, report: SentinelReport) -> str:
-    """The last line that a sentinel would print, for a backend that has to speak in its place."""
+    """The last line that a sentinel would print, for a backend that reports in its place."""
     code = "-" if report.exit_code is None else str(report.exit_code)
     begun = "-" if report.begun is None else int(report.begun)
     ticks = "" if report.seconds is None else round(report.seconds * 100)
@@ -55,7 +55,7 @@ def begun_line(token: str, node: int, restarts: int = 0) -> str:
 def read(text: str, nonce: str, node: int) -> Marks:
     """The marks of rank ``node`` with this ``nonce`` in a piece of a log; those of other ranks do not count.
 
-    Colours, carriage returns, rank prefixes and text before or after a mark on its line do no harm.
+    Colours, carriage returns, rank prefixes and text before or after a mark on its line are ignored.
     """
     found = Marks()
     for match in _marks(text, nonce):
@@ -70,7 +70,7 @@ def read(text: str, nonce: str, node: int) -> Marks:
 
 
 def parse(text: str, nonce: str, node: int | None = None) -> SentinelReport | None:
-    """The last report with this ``nonce`` in a log's tail, of rank ``node`` where that is given; ``None`` without one."""
+    """The last report with this ``nonce`` in a log's tail, of rank ``node`` if given; ``None`` if none."""
     if node is not None:
         return read(text, nonce, node).report
     reports = parse_all(text, nonce)
@@ -78,13 +78,13 @@ def parse(text: str, nonce: str, node: int | None = None) -> SentinelReport | No
 
 
 def parse_all(text: str, nonce: str) -> list[SentinelReport]:
-    """Every report with this ``nonce``, in order: where a log has those of several ranks or starts."""
+    """Every report with this ``nonce``, in order: for a log with those of several ranks or starts."""
     reports = (_report(match, _fields(match)) for match in _marks(text, nonce))
     return [report for report in reports if report is not None]
 
 
 def without_marks(text: str, nonce: str) -> str:
-    """What the job itself printed: ``text`` without the marks, and without the line break that goes before one."""
+    """The job's own output: ``text`` without the marks, and without the line break before each."""
     return _removal(nonce).sub("", text) if nonce in text else text
 
 
@@ -92,7 +92,8 @@ def without_marks(text: str, nonce: str) -> str:
 def _removal(nonce: str) -> re.Pattern[str]:
     prefix = r"(?:\([^()\n]{1,120}?[ ,]pid=\d+[^()\n]{0,200}\) ?)?"
     mark = rf"\[clusterjobs {nonce} (?:start_failed [^\]\n]*\][^\n]*|[^\]\n]*\])"
-    # A mark on a line of its own goes with the line, and with the empty one before it; a piece may begin within a mark.
+    # A mark on a line of its own takes the line and the empty one before it along; a piece may begin within a
+    # mark.
     whole = rf"(?:(?:\A|(?<=\n))\r?\n)?(?:\A|(?<=\n)){prefix}{mark}\r?(?:\n|\Z)"
     return re.compile(rf"{whole}|{mark}|\A[^\n\[\]]{{0,20}}{nonce} [^\n\]]*\]\r?\n?")
 
@@ -109,7 +110,7 @@ def _fields(match: re.Match[str]) -> dict[str, str]:
 
 
 def _report(match: re.Match[str], fields: dict[str, str]) -> SentinelReport | None:
-    """The report in a mark; ``None`` if it is none, or not whole."""
+    """The report in a mark; ``None`` if it has none, or is incomplete."""
     word = _WORDS.get(match["word"])
     code, node = fields.get("exit_code", ""), fields.get("node", "")
     if word is None or not _NODE.fullmatch(node) or not _CODE.fullmatch(code):

@@ -1,14 +1,16 @@
 # Wraps the command of a job on one node: runs it, keeps its limits, reports how it ended.
 # Arguments: nonce max_runtime tick grace_period leader command workdir script [setup] [args...]
-# Durations are centiseconds, measured by /proc/uptime. SHELL, OPTIONS, EVERY and SILENT are replaced; a block between #+ NAME and #- is delivered where
-# it is needed. Names begin with cj_, since the job's own are here too; they are delivered short, as is all else.
+# Durations are centiseconds, measured by /proc/uptime. SHELL, OPTIONS, EVERY and SILENT are replaced; a block
+# between #+ NAME and #- is delivered if it is needed. Names begin with cj_, since the job's own variables are
+# here too; they are shortened for delivery, like everything else.
 #
 # Three things that are not obvious:
-# - A here-document is a pipe (in an old bash, a nameless file) that costs no process. Descriptor 9 has notes from the
-#   command's shell (b: it began), the watcher of heartbeats (n: how many) and the wrapper (x: exit code); who writes opens
-#   it by its path, so that nothing of the job inherits it. Descriptor 8 leads the job's output to tee: a job may reopen or
-#   truncate its own output, and reaches a pipe; tee reads on where the disk is full.
-# - A limit is known by the exit code of the timer that kept it, which no signal can produce: 42 or 43.
+# - A here-document is a pipe (in an old bash, a nameless file) that costs no process. Descriptor 9 has notes
+#   from the command's shell (b: it began), the watcher of heartbeats (n: how many) and the wrapper (x: exit
+#   code); writers open it by its path, so that no process of the job inherits it. Descriptor 8 leads the
+#   job's output to tee: a job that reopens or truncates its own output reaches a pipe; tee keeps reading when
+#   the disk is full.
+# - The exit code of a timer identifies its limit: 42 or 43, which no signal can produce.
 # - bash loses the exit code of a child that ends while a trap is due: there a wrapper notes it as well.
 cj_nonce=$1 cj_max=$2 cj_tick=$3 cj_grace=$4 cj_leader=$5 cj_command=$6
 cj_rank=${CLUSTERJOBS_NODE_RANK:-0} cj_mark="[clusterjobs $cj_nonce "
@@ -16,14 +18,14 @@ cj_id="node=$cj_rank restarts=${CLUSTERJOBS_RESTARTS:-0}"
 cj_file=${CLUSTERJOBS_HEARTBEAT_FILE:=${TMPDIR:-/tmp}/clusterjobs.$cj_nonce.$cj_rank}
 export CLUSTERJOBS_HEARTBEAT_FILE
 cj_begun=0 cj_beats=0 cj_busy=x cj_group=- cj_sent=" " cj_out=1 cj_alive=: cj_notes=/proc/$$/fd/
-# The shell's own notes ("Killed") are not the job's.
+# The shell's own notes ("Killed") are not part of the job's output.
 exec 2>/dev/null 8<<_ 9<<_
 y
 _
 y
 _
 
-# say WORD CODE STATUS [NOTE]: the last line; STATUS is our own exit status.
+# say WORD CODE STATUS [NOTE]: the last line; STATUS is the sentinel's own exit status.
 cj_say() {
 cj_clock
 cj_line="
@@ -36,13 +38,14 @@ cj_fail() { cj_say start_failed $1 $1 " $2"; }
 
 cj_clock() { read -r cj_some _ </proc/uptime && cj_now=$((${cj_some%.*}*100+1${cj_some#*.}-100)); }
 
-# Not every sleep takes fractions: round up then.
+# Some versions of sleep do not accept fractions: round up then.
 cj_pause() {
 sleep $(($1/100)).$(($1/10%10))$(($1%10)) & wait $!
 [ $? != 1 ] || { sleep $(($1/100+1)) & wait $!; }
 }
 
-# Time in which the job could run. A killed sleep is repeated for the rest; a tick far too long was a suspension.
+# Time in which the job could run. A killed sleep is repeated for the rest. A tick that is far too long was a
+# suspension.
 cj_count() {
 cj_left=$1
 while [ $cj_left -gt 0 ]; do
@@ -57,11 +60,11 @@ cj_left=$((cj_left-cj_took))
 done
 }
 
-# The group may not be there yet when the command has just been started.
+# The group may not exist yet when the command has just been started.
 cj_signal() { kill -$1 $cj_child || { cj_pause 10; kill -$1 $cj_child; }; }
 
-# aside COMMAND...: runs a function beside us. It is ended by VTALRM, which we never trap: it ends it before it has its own trap,
-# too.
+# aside COMMAND...: runs a function in a subshell. VTALRM, which the sentinel never traps, ends the subshell
+# even before it has its own trap.
 cj_aside() {
 (
 cj_last=$!
@@ -74,7 +77,7 @@ cj_timers="$cj_timers $!"
 
 cj_beat() { :; }
 
-# strike CODE: what a timer does when its limit has passed. From here on it exits with CODE, whatever ends it.
+# strike CODE: run by a timer after its limit has passed. From here on it exits with CODE, whatever ends it.
 cj_strike() {
 trap "kill -9 \$!; exit $1" 26
 cj_end
@@ -93,8 +96,8 @@ cj_count $cj_max
 cj_strike 42
 }
 
-# Traps. While we are busy starting something they must not fork, since that would change $! under us. After a stop no signal
-# counts any more, and what is started then must not die of one.
+# Traps. While the sentinel starts a process they must not fork, since that would change $!. After a stop no
+# signal counts any more, and a process that is started then must not die of one.
 cj_halt() {
 cj_hit=x cj_word=stopped
 trap '' $cj_all
@@ -109,8 +112,8 @@ cj_hit=x cj_sent="$cj_sent$1 "
 #+ heartbeat
 cj_fresh() { [ -e "$cj_file" ] && ! [ "$cj_file.$cj_old" -nt "$cj_file" ]; }
 
-# Beats since the last look: the new marker is made before the old one is compared, and equal times count as newer, so
-# that no beat is lost where times are coarse. A time that is still to come is no beat.
+# Beats since the last check: the new marker is made before the old one is compared, and equal times count as
+# newer, so that no beat is lost if times are coarse. A time in the future is not a beat.
 cj_look() {
 cj_old=0
 cj_beat() {
@@ -157,8 +160,8 @@ fi
 exec 8<&-
 cj_notes=${cj_notes}9
 
-# A process group of its own: by job control, or by setsid. Job control leaves INT and QUIT alone; what
-# is started with & is deaf to them otherwise, and only GNU env can undo that.
+# A process group of its own: by job control, or by setsid. Job control leaves INT and QUIT alone; otherwise
+# a process that is started with & ignores them, and only GNU env can undo that.
 [ "$cj_leader" ] || {
 set -m
 case $- in
@@ -193,10 +196,10 @@ cj_aside cj_limit
 cj_busy=
 [ "$cj_word" ] && cj_aside cj_end
 for cj_some in $cj_sent; do cj_signal $cj_some; done
-# A wait that a trap has interrupted returns more than 128; so does one for a child that died of a signal, which is asked again.
-# bash would wait for ever for one that it has forgotten.
+# A wait that a trap has interrupted returns more than 128; so does one for a child that died of a signal, for
+# which wait is called again. bash would wait for ever for a child that it has forgotten.
 while cj_hit=; wait ${cj_child#-}; cj_code=$?; [ $cj_hit ] && [ $cj_code -gt 128 ] && $cj_alive ${cj_child#-}; do :; done
-# Whatever comes now changes nothing, and must not interrupt the waits below.
+# Signals that arrive now change nothing, and must not interrupt the waits below.
 trap '' $cj_all
 exec 7>&-
 for cj_some in $cj_timers; do
@@ -208,7 +211,7 @@ case $?$cj_word in
 esac
 done
 [ "$cj_word" ] || kill -15 $cj_child
-# Who is dead, and whose parent does not reap it, is never gone.
+# A dead process whose parent does not reap it never disappears.
 while [ $cj_grace -gt 0 ] && kill -0 $cj_child; do cj_pause 10; cj_grace=$((cj_grace-10)); done
 kill -9 $cj_child
 while read -r cj_some; do
@@ -218,7 +221,7 @@ n*) cj_beats=${cj_some#n};;
 x*) cj_code=${cj_some#x} cj_mode=
 esac
 done <&9
-# A process that broke away may keep the output open: it is not waited for long, and what it prints is not the job's.
+# A process that broke away may keep the output open: the wait for it is short; its output is not the job's.
 for cj_some in 0 9 99; do [ ! -e /proc/$cj_tee/exe ] || cj_pause $cj_some; done
 kill -9 $cj_tee
 wait $cj_tee
@@ -226,7 +229,8 @@ wait $cj_tee
 #+ heartbeat
 rm -f "$cj_file" "$cj_file".[01]
 #-
-# Who dies of a signal that we were sent was stopped from outside, and so was a wrapper that left no exit code.
+# A command that dies of a signal that the sentinel received was stopped from outside, and so was a wrapper
+# that left no exit code.
 case $cj_sent$cj_mode in *" $((cj_code-128)) "* | *m) cj_word=${cj_word:-stopped};; esac
 case $cj_word in
 '') [ $cj_begun != 0 ] || cj_say start_failed $cj_code $((cj_code?cj_code:126))

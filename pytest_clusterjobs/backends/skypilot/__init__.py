@@ -24,7 +24,7 @@ NO_SKYPILOT = "the backend skypilot needs SkyPilot: pip install 'pytest-clusterj
 
 
 def open_skypilot(context: BackendContext) -> SkyPilotBackend:
-    """Open the backend; the API server is not asked anything yet. Raises BackendError."""
+    """Open the backend, without a call to the API server. Raises BackendError."""
     if find_spec("sky") is None:
         raise BackendError(NO_SKYPILOT)
     from .client import SkyPilotBackend
@@ -36,7 +36,7 @@ def open_skypilot(context: BackendContext) -> SkyPilotBackend:
 
 
 def stated(settings: Mapping[str, Any]) -> Capabilities:
-    """What it can do, told without asking the API server. Raises BackendError."""
+    """Its capabilities, without a call to the API server. Raises BackendError."""
     from .settings import capabilities
     from .settings import settings_of
 
@@ -44,7 +44,7 @@ def stated(settings: Mapping[str, Any]) -> Capabilities:
 
 
 def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
-    """What of a spec cannot be had here. Raises BackendError for settings that cannot be."""
+    """The features of a spec that this backend does not support. Raises BackendError for invalid settings."""
     from .checks import problems
     from .settings import settings_of
 

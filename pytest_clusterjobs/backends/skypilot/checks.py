@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a job before anything is submitted: by us, and by SkyPilot's own reading of its task."""
+"""Mistakes in a job found before anything is submitted, here and by SkyPilot's parsing of its task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .task import task
 
 
 def problems(spec: JobSpec, settings: SkyPilotSettings) -> Iterator[str]:
-    """What of this spec SkyPilot would refuse, or could not do, one line each."""
+    """The features of this spec that SkyPilot would reject or does not support, one line each."""
     wrong = [
         *_of_fragment(settings.task, settings, "task in the site settings"),
         *_of_fragment(spec.options, settings),
@@ -43,7 +43,8 @@ def problems(spec: JobSpec, settings: SkyPilotSettings) -> Iterator[str]:
         return
     if find_spec("sky") is not None:
         config = task(spec, STAND_IN, settings=settings, rootdir=Path.cwd())
-        # The command, the cell's name and its variables are no matter of opinion: most cells are one task to SkyPilot.
+        # SkyPilot does not judge the command, the cell's name and its variables: most cells are the same task
+        # to it.
         config.update(run="true", envs={})
         if refusal := _refusal(json.dumps(config, sort_keys=True, default=str)):
             yield f"options.skypilot: {refusal}"

@@ -59,7 +59,8 @@ READERS = 4
 """Logs of ended jobs that are read at once."""
 
 UNBORN = "INIT"
-"""A job of a cluster that has a number and is not in the cluster's own queue yet; if its launch is cut off here, it stays so."""
+"""A job of a cluster that has a number and is not yet in the cluster's own queue. If its launch is cut off
+here, it stays in this state."""
 
 
 class SkyPilotBackend:
@@ -73,13 +74,13 @@ class SkyPilotBackend:
         self._watcher = Watcher(self._sky, settings.teardown)
         self._launched: dict[str, Handle] = {}
         self._last: dict[str, tuple[QueuedJob, float]] = {}
-        """How each job was when it was last seen, and when, in monotonic seconds."""
+        """The last seen state of each job, and when it was seen, in monotonic seconds."""
         self._failed: dict[str, float] = {}
-        """Since when the launch of a token is known to have failed, in monotonic seconds."""
+        """When the launch of a token was first known to have failed, in monotonic seconds."""
         self._doomed: set[str] = set()
-        """Tokens whose jobs were told to end: one that was just about to begin may not have heard it."""
+        """Tokens whose jobs were cancelled: a job that was just about to begin may have missed the cancel."""
         self._twins: set[int] = set()
-        """Jobs that were told to end because an older one has their token."""
+        """Jobs that were cancelled because an older job has their token."""
         self.capabilities = capabilities(settings)
 
     # Submitting.
@@ -92,7 +93,7 @@ class SkyPilotBackend:
         return shown(config)
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
-        """See :class:`Backend`. The handle has no id yet: the queue gives it one."""
+        """See :class:`Backend`. The handle has no id yet: the queue assigns one later."""
         refuse(spec, self.capabilities, self._context.name)
         if self._sky.late.is_under_way(token):
             raise BackendError(UNDER_WAY)
@@ -113,7 +114,7 @@ class SkyPilotBackend:
     # Watching.
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
-        """See :class:`Backend`. One call for all jobs of a run, by what their names begin with."""
+        """See :class:`Backend`. One call for all jobs of a run, by the common prefix of their names."""
         requests = self._requests(handles)
         try:
             rows = self._rows(handles)
@@ -128,7 +129,10 @@ class SkyPilotBackend:
         return {**self._of_jobs(handles, rows), **self._of_launches(handles, rows, requests)}
 
     def _requests(self, handles: Mapping[str, Handle]) -> Mapping[str, Request]:
-        """The launches that may have no job yet. Asked for before the jobs: one that has succeeded by then is among them."""
+        """The launches that may have no job yet.
+
+        Queried before the jobs: a launch that has succeeded by then has its job among them.
+        """
         asked = [
             handle.data["request"]
             for token, handle in handles.items()
@@ -143,7 +147,7 @@ class SkyPilotBackend:
     def _of_jobs(
         self, handles: Mapping[str, Handle], rows: Mapping[str, QueuedJob]
     ) -> dict[str, Observation]:
-        """What is to be said of each job now; of some, nothing."""
+        """The observation of each job; none for some jobs."""
         jobs = [WatchedJob(token, _completed(handles[token], row), row) for token, row in rows.items()]
         with ThreadPoolExecutor(READERS) as pool:
             answers = dict(zip(rows, pool.map(self._watcher.observe, jobs), strict=True))
@@ -154,7 +158,7 @@ class SkyPilotBackend:
     def _of_launches(
         self, handles: Mapping[str, Handle], rows: Mapping[str, QueuedJob], requests: Mapping[str, Request]
     ) -> dict[str, Observation]:
-        """Of launches that have no job yet, or one that may never be born: whether they will have one."""
+        """Observe launches without a job, or whose job may never start: whether they will have one."""
         seen = {
             token: self._launching(token, requests.get(handle.data.get("request", "")))
             for token, handle in handles.items()
@@ -165,7 +169,7 @@ class SkyPilotBackend:
         }
 
     def _rows(self, tokens: Iterable[str]) -> dict[str, QueuedJob]:
-        """The job of each token. A younger one with the same name is a twin, and is ended."""
+        """The job of each token. A younger job with the same name is a duplicate, and is cancelled."""
         found: dict[str, QueuedJob] = {}
         twins = []
         for prefix, group in groupby(sorted(tokens), key=_prefix_of):
@@ -180,7 +184,7 @@ class SkyPilotBackend:
         return found
 
     def _price(self, seen: dict[str, Observation], rows: Mapping[str, QueuedJob]) -> None:
-        """Say what the jobs have cost that have ended. That nobody knows is no reason to wait."""
+        """Add the costs of ended jobs. The poll does not wait for an unknown cost."""
         ended = {token: each for token, each in seen.items() if each.phase is Phase.ENDED}
         if not ended:
             return
@@ -210,7 +214,7 @@ class SkyPilotBackend:
             )
         failed_at = self._failed.setdefault(token, time.monotonic())
         if time.monotonic() - failed_at < self._settings.find_settle:
-            # A server that was restarted may have made the job before its request was cut off.
+            # A restarted server may have made the job before its request was cut off.
             return Observation(
                 Phase.PENDING, native_state="LAUNCHING", native_reason=f"the request has {request.status}"
             )
@@ -229,7 +233,7 @@ class SkyPilotBackend:
         cursor: Any = None,
         tail: int | None = None,
     ) -> LogChunk:
-        """See :class:`Backend`. Of an earlier start there is a log if it failed by itself."""
+        """See :class:`Backend`. The log of an earlier start exists if that start failed by itself."""
         token = handle.data["token"]
         row = self._row_of(token)
         if row is None or row.started is None:
@@ -248,7 +252,7 @@ class SkyPilotBackend:
         return chunk(without_clocks(text), cursor=cursor, tail=tail, complete=over, gap=gap)
 
     def _row_of(self, token: str) -> QueuedJob | None:
-        """The job of a token, as it was a moment ago; one that has ended stays so."""
+        """The job of a token, as recently seen; an ended job does not change any more."""
         row, at = self._last.get(token, (None, 0.0))
         if row is not None and (row.is_terminal or time.monotonic() - at < self._settings.poll_interval):
             return row
@@ -257,10 +261,10 @@ class SkyPilotBackend:
     # Ending.
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """See :class:`Backend`. A launch that has no job yet is ended as a request.
+        """See :class:`Backend`. A launch that has no job yet is cancelled as a request.
 
-        A name says which job is meant, a number does not: another server has other jobs by the same numbers, and a cluster
-        that came up again counts from 1 again.
+        Jobs are identified by name, not by number: another server has other jobs with the same numbers, and a
+        cluster that was brought up again counts from 1 again.
         """
         self._doomed.update(handles)
         seen = self._last if self._settings.cluster is None else {}
@@ -283,7 +287,10 @@ class SkyPilotBackend:
     # Finding.
 
     def find(self, token: str) -> FindAnswer:
-        """See :class:`Backend`. A launch that the server has taken is found too, before it has made a job of it."""
+        """See :class:`Backend`.
+
+        Also finds a launch that the server has accepted and not yet turned into a job.
+        """
         none: FindAnswer = Unknown(UNDER_WAY) if self._sky.late.is_under_way(token) else NotSubmitted()
         late = self._sky.late.found(token)
         try:
@@ -303,7 +310,7 @@ class SkyPilotBackend:
         prefix = run_prefix(run_id)
         found = {token: _of_request(token, request) for token, request in self._sky.launches(prefix).items()}
         found.update((row.name, _of_row(row)) for row in self._sky.queue(prefix, live=True))
-        # Another run may have a longer name that begins alike.
+        # Another run may have a longer name with the same beginning.
         return {token: handle for token, handle in found.items() if run_of(token) == run_id}
 
     def close(self) -> None:
@@ -323,6 +330,6 @@ def _of_request(token: str, request: str) -> Handle:
 
 
 def _prefix_of(token: str) -> str:
-    """What the jobs of its run are called in common."""
+    """The common beginning of the names of its run's jobs."""
     run_id = run_of(token)
     return token if run_id is None else run_prefix(run_id)

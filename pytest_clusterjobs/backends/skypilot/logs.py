@@ -1,4 +1,4 @@
-"""What SkyPilot prints of a job, by rank and by start."""
+"""What SkyPilot prints about a job, by rank and by start."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 _PREFIX = re.compile(
     rf"^{_COLOUR}\((?P<who>[^(),\n]{{1,200}}), (?:rank=(?P<rank>[0-9]{{1,6}}), )?pid=[0-9]{{1,10}}(?:, ip=[^(),\s]{{1,64}})?\){_COLOUR} ?"
 )
-"""``(NAME, pid=12) `` for a job of one node, ``(head, rank=0, pid=12) `` and ``(worker1, rank=1, pid=12, ip=10.0.0.2) ``
-for one of several. What SkyPilot says itself has none of these, and its setup's lines have no comma."""
+"""``(NAME, pid=12) `` for a job of one node, ``(head, rank=0, pid=12) `` and
+``(worker1, rank=1, pid=12, ip=10.0.0.2) `` for one of several. SkyPilot's own lines have no such prefix, and
+the lines of its setup have no comma."""
 
 SHRUNK = "its log has become shorter: SkyPilot has lost some of it"
 
@@ -24,15 +25,15 @@ _END = "== End of logs (ID: "
 
 
 def lines(text: str) -> Iterator[str]:
-    """Lines as SkyPilot takes them when it puts the prefix before each: to Python's ``splitlines`` there are some more."""
+    """Lines as SkyPilot splits them to add prefixes; ``splitlines`` splits at more characters."""
     return io.StringIO(text, newline="")
 
 
 def of_rank(text: str, rank: int) -> str:
     """The lines of one rank, as it printed them.
 
-    Ray, by which SkyPilot runs jobs on all but Slurm, puts a prefix before what follows a newline, and none before
-    what follows a carriage return: that is of the same rank.
+    Ray, with which SkyPilot runs jobs everywhere except on Slurm, adds a prefix after a newline but not after
+    a carriage return: text after a carriage return belongs to the same rank.
     """
     found: list[str] = []
     last: int | None = None
@@ -48,7 +49,7 @@ def of_rank(text: str, rank: int) -> str:
 
 
 def without_others(text: str, rank: int) -> str:
-    """The lines that no other rank has printed."""
+    """The lines that were not printed by another rank."""
     return "".join(line for line in lines(text) if rank_of(line) in (None, rank))
 
 
@@ -63,7 +64,7 @@ def failed_starts(controller: str) -> list[str]:
     found: list[str] = []
     section: list[str] | None = None
     for line in lines(controller):
-        # The job's own lines have a prefix: it cannot end its section, nor begin one.
+        # The job's own lines have a prefix, so they cannot end or begin a section.
         own = _PREFIX.match(line) is not None
         if not own and _BEGIN in line:
             section = []
@@ -78,7 +79,8 @@ def failed_starts(controller: str) -> list[str]:
 def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool, gap: str = "") -> LogChunk:
     """A piece of one rank's log: its last ``tail`` bytes, or what follows ``cursor``, which counts characters.
 
-    ``gap`` says why it will never be complete; that of an ended job which has become shorter has one as well.
+    ``gap`` is the reason why it will never be complete; the log of an ended job that has become shorter has
+    one too.
     """
     complete = complete and not gap
     if tail is not None:

@@ -1,4 +1,4 @@
-"""What differs between SkyPilot's managed jobs and the jobs of one of its clusters, as calls of its client."""
+"""SkyPilot's managed jobs and the jobs of one of its clusters: where their client calls differ."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FIELDS = (
     "end_at",
     "resources",
 )
-"""What is asked of each managed job: the default leaves out why, and all of them bring every task's YAML."""
+"""The fields requested of each managed job: the default lacks the reason, and all include every YAML."""
 
 NOTICED = 0.5
-"""Seconds between two looks for a cluster that was just asked for."""
+"""Seconds between two looks for a cluster that was just requested."""
 
 
 class NotUp(BackendError):
@@ -42,7 +42,7 @@ class NotUp(BackendError):
 
 
 class Kind(Protocol):
-    """Each call is given the module ``sky``; what is launched or cancelled is answered by the id of a request."""
+    """Each call gets the module ``sky``; launches and cancels return the id of a request."""
 
     @property
     def requests(self) -> Sequence[str]:
@@ -52,23 +52,23 @@ class Kind(Protocol):
         """Launch a job. Raises BackendError, Throttled, and what ``sky`` raises."""
 
     def queue(self, sky: Any, name: str, live: bool) -> Iterable[Any]:
-        """The records of jobs, those in whose name ``name`` stands among them; ``live``: of those that have not ended.
+        """The records of at least the jobs whose names contain ``name``; ``live``: only live jobs.
 
         Raises NotUp, and what ``sky`` raises.
         """
 
     def cancel(self, sky: Any, job_ids: Sequence[int]) -> Any:
-        """Ask for the end of jobs."""
+        """Request the end of jobs."""
 
     def tail(self, sky: Any, job_id: int, controller: bool, stream: io.StringIO) -> None:
-        """Write what a job has printed so far, or its controller."""
+        """Write what a job, or its controller, has printed so far."""
 
     def bills(self, sky: Any, days: int) -> Iterable[Mapping[str, Any]]:
-        """What clusters have cost that were used in the last days, as far as they are a job's own."""
+        """The costs of clusters that were used in the last days, as far as each belongs to one job."""
 
 
 def kind_of(settings: SkyPilotSettings) -> Kind:
-    """The kind of jobs that a site wants."""
+    """The kind of jobs that a site has chosen."""
     if settings.cluster is None:
         return ManagedJobs()
     resources = merged(settings.task.get("resources", {}), settings.cluster.resources)
@@ -81,21 +81,21 @@ class ManagedJobs:
     requests = ("jobs.launch", "sky.jobs.launch")
 
     def launch(self, sky: Any, task: Any, name: str) -> Any:
-        """See :class:`Kind`. A job that was launched from within another is none of that one's group."""
+        """See :class:`Kind`. A job launched from within another job is not part of that job's group."""
         return sky.jobs.launch(task, name=name, job_group=None)
 
     def queue(self, sky: Any, name: str, live: bool) -> Iterable[Any]:
-        """See :class:`Kind`. Where jobs have a controller of their own, it stops when it has had nothing to do for some minutes."""
+        """See :class:`Kind`. A separate controller of the jobs stops after some minutes without work."""
         try:
             return self._queue(sky, name, live, refresh=False)
         except sky.exceptions.ClusterNotUpError as error:
             state = getattr(error.cluster_status, "value", None)
             if state is None:
-                # There is none, and so it has no jobs.
+                # There is no controller, and so there are no jobs.
                 return ()
             if state != "STOPPED":
                 raise NotUp(f"SkyPilot's jobs controller is not up: {error}") from error
-        # What it knows of its jobs is told once it runs again.
+        # What it knows of its jobs is available once it runs again.
         return self._queue(sky, name, live, refresh=True)
 
     def _queue(self, sky: Any, name: str, live: bool, *, refresh: bool) -> Iterable[Any]:
@@ -133,7 +133,10 @@ class ClusterJobs:
         """Whether it was brought up by this process."""
 
     def launch(self, sky: Any, task: Any, name: str) -> Any:
-        """See :class:`Kind`. Somebody's own cluster gets the job and nothing else, least of all an end."""
+        """See :class:`Kind`.
+
+        A cluster that was brought up elsewhere only gets the job; it is never taken down.
+        """
         record = self._record(sky)
         if record is None:
             if self._is_asked_for(sky):
@@ -158,7 +161,7 @@ class ClusterJobs:
         return Throttled(f"cluster {self._cluster} is not up yet")
 
     def _is_asked_for(self, sky: Any) -> bool:
-        """Whether somebody's launch will bring it up: another one would then change when that cluster goes down."""
+        """Whether another launch will bring it up: a second one would change when that cluster goes down."""
         fields = ["request_id", "name", "status", "cluster_name"]
         found = sky.api_status(cluster_name=self._cluster, fields=fields)
         return any(
@@ -169,7 +172,7 @@ class ClusterJobs:
         )
 
     def _bring_up(self, sky: Any) -> Any:
-        """Ask for the cluster; its record, as soon as there is one. The request goes on meanwhile."""
+        """Request the cluster; returns its record as soon as there is one, while the request continues."""
         task = sky.Task.from_yaml_config(self._wanted)
         request = sky.launch(
             task, cluster_name=self._cluster, idle_minutes_to_autostop=self._idle_minutes, down=True
@@ -177,7 +180,7 @@ class ClusterJobs:
         self._ours = True
         while (record := self._record(sky)) is None:
             if not _is_live(sky, request):
-                # Its words are the reason: no capacity, or resources that there are not.
+                # Its message is the reason: no capacity, or resources that do not exist.
                 sky.get(request)
                 raise BackendError(f"cluster {self._cluster} was up, and is gone again")
             time.sleep(NOTICED)
@@ -187,7 +190,7 @@ class ClusterJobs:
         return next(iter(sky.get(sky.status([self._cluster]))), None)
 
     def queue(self, sky: Any, name: str, live: bool) -> Iterable[Any]:
-        """See :class:`Kind`. A cluster that is not there has no jobs."""
+        """See :class:`Kind`. A cluster that does not exist has no jobs."""
         try:
             found: Iterable[Any] = sky.get(sky.queue(self._cluster, skip_finished=live))
         except sky.exceptions.ClusterDoesNotExist:
@@ -201,12 +204,12 @@ class ClusterJobs:
         return sky.cancel(self._cluster, job_ids=job_ids)
 
     def tail(self, sky: Any, job_id: int, controller: bool, stream: io.StringIO) -> None:
-        """See :class:`Kind`. There is no controller, and so nothing of it."""
+        """See :class:`Kind`. There is no controller, and so no log of one."""
         if not controller:
             sky.tail_logs(self._cluster, job_id, follow=False, output_stream=stream)
 
     def bills(self, sky: Any, days: int) -> Iterable[Mapping[str, Any]]:
-        """See :class:`Kind`. What a job takes of a cluster has no price of its own."""
+        """See :class:`Kind`. A job's share of a cluster has no price of its own."""
         return ()
 
 

@@ -1,4 +1,4 @@
-"""From a row of the queue and the sentinels' words to one observation."""
+"""From a row of the queue and the sentinels' reports to one observation."""
 
 from __future__ import annotations
 
@@ -34,25 +34,28 @@ _CLOCK = re.compile(
 )
 
 SKEW = 60.0
-"""Seconds by which a node's clock and the API server's may differ before the latter's times are taken."""
+"""Seconds by which a node's clock and the API server's may differ before the server's times are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankReports:
-    """What the ranks of one start said of themselves, by rank. Times are seconds since the epoch, by the nodes' clocks."""
+    """What the ranks of one start reported, by rank.
+
+    Times are seconds since the epoch, by the nodes' clocks.
+    """
 
     reports: Mapping[int, SentinelReport] = field(default_factory=dict)
     began: Mapping[int, float] = field(default_factory=dict)
     """When its script began: before the command, and before ``setup``."""
     ended: Mapping[int, float] = field(default_factory=dict)
     commands: Mapping[int, bool] = field(default_factory=dict)
-    """Of a rank without a report: whether its command began, where its log tells."""
+    """For a rank without a report: whether its command began, if its log shows that."""
     unread: Mapping[int, str] = field(default_factory=dict)
-    """Of a rank without a report: why its log does not tell."""
+    """For a rank without a report: why its log does not show that."""
 
 
 def said(text: str, mark: str, ranks: int) -> RankReports:
-    """Read it out of the log of a start that is over; the last word of each rank on itself counts."""
+    """Read the reports from the log of a finished start; each rank's last report about itself counts."""
     own = {rank: without_others(text, rank) for rank in range(ranks)}
     marks = {rank: sentinel.read(log, mark, rank) for rank, log in own.items()}
     silent = {rank: found for rank, found in marks.items() if found.report is None}
@@ -67,9 +70,10 @@ def said(text: str, mark: str, ranks: int) -> RankReports:
 
 
 def fault_of(log: str, mark: str, rank: int) -> str:
-    """Why a rank's log of a start that is over does not tell whether its command began; empty if it does.
+    """Why a rank's log of a finished start does not show whether its command began; empty if it does.
 
-    A script that has come to its end says so. What begins without an end, or not at all, may have been cut off by SkyPilot.
+    A script that ended reports that. A log with a beginning and no end, or with neither, may have been cut
+    off by SkyPilot.
     """
     marks = sentinel.read(log, mark, rank)
     if marks.report is not None or marks.begun or _clocks({rank: log}, mark, "ended"):
@@ -80,7 +84,7 @@ def fault_of(log: str, mark: str, rank: int) -> str:
 
 
 def limits_in(text: str, mark: str) -> list[SentinelReport]:
-    """What sentinels said that a limit struck, each on its own rank, in the order of the log."""
+    """The sentinels' reports that a limit struck, each about its own rank, in the order of the log."""
     return [
         report
         for line in lines(text)
@@ -99,24 +103,27 @@ def _clocks(logs: Mapping[int, str], mark: str, what: str) -> dict[int, float]:
 
 
 def without_clocks(text: str) -> str:
-    """A log without the lines that only this backend has put there."""
+    """A log without the lines that this backend has added."""
     return "".join(line for line in lines(text) if not _CLOCK.match(line))
 
 
 def is_over(row: QueuedJob, now: float, teardown: float) -> bool:
-    """Whether a job has come to its end: its state says so, and its cluster is gone or should be (``now`` is of the epoch)."""
+    """Whether a job has ended: its state is terminal, and its cluster is gone or should be.
+
+    ``now`` is in seconds since the epoch.
+    """
     if phase_of(row.status) is not Phase.ENDED:
         return False
     return row.schedule_state in ("", TORN_DOWN) or now - (row.ended or 0.0) >= teardown
 
 
 def is_explained(row: QueuedJob) -> bool:
-    """Whether SkyPilot's state of an ended job says why there may be no word of its ranks."""
+    """Whether SkyPilot's state of an ended job explains why its ranks may lack a report."""
     return hint_of(row.status, started=row.started is not None) not in (None, Reason.UNKNOWN)
 
 
 def observe_live(row: QueuedJob) -> Observation:
-    """What the queue says of a job that has not ended."""
+    """The queue's view of a job that has not ended."""
     return Observation(
         phase_of(row.status),
         Times(row.submitted, row.started),
@@ -129,13 +136,13 @@ def observe_live(row: QueuedJob) -> Observation:
 def observe_end(
     row: QueuedJob, words: RankReports, *, ranks: int, limit: SentinelReport | None
 ) -> Observation:
-    """How a job ended. ``limit`` is the first word of a sentinel that a limit struck, in whichever start."""
+    """How a job ended. ``limit`` is the first report of a sentinel that a limit struck, in any start."""
     by_rank = {rank: report for rank, report in words.reports.items() if rank < ranks}
     if limit is not None:
         by_rank[limit.node] = limit
     hint = hint_of(row.status, started=row.started is not None)
     if limit is not None and row.status == "CANCELLED":
-        # By us: it was about to begin again, which a limit never leads to.
+        # Cancelled by this run: it was about to begin again, which never follows a limit.
         hint = None
     unread = {} if is_explained(row) else words.unread
     why = row.failure or row.details
@@ -165,12 +172,12 @@ def observe_end(
 
 
 def first_limit(reports: Iterable[SentinelReport]) -> SentinelReport | None:
-    """The first word of a sentinel that a limit struck."""
+    """The first report of a sentinel that a limit struck."""
     return next((report for report in reports if report.word in LIMITS), None)
 
 
 def _times(row: QueuedJob, words: RankReports, ranks: int) -> Times:
-    """By the nodes' clocks where every rank tells; the first of several starts is known to SkyPilot only."""
+    """By the nodes' clocks if every rank reports; only SkyPilot knows the first of several starts."""
     started, ended = row.started, row.ended
     if len(words.began) >= ranks and not row.recoveries:
         started = _near(min(words.began.values()), started)
@@ -188,7 +195,10 @@ def _state(row: QueuedJob) -> str:
 
 
 def _code(failure: str) -> int | None:
-    """The command's code in SkyPilot's words, of a job of one node: of several, it is srun's or Ray's, who killed the others."""
+    """The command's code in SkyPilot's text, for a job of one node.
+
+    For several nodes it is the code of srun or Ray, which killed the other ranks.
+    """
     match = _CODES.search(failure)
     if match is None:
         return None

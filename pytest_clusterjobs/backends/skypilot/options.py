@@ -22,10 +22,10 @@ OPTIONS = frozenset(
         "api_server_access",
     }
 )
-"""What may be set; SkyPilot itself says what is wrong inside."""
+"""The fields that may be set; SkyPilot itself validates their contents."""
 
 IN_CLUSTER = frozenset({"workdir", "resources"})
-"""What of it a job of a cluster may have: SkyPilot passes over the rest where the cluster is up."""
+"""The fields that a job of a cluster may set: SkyPilot ignores the others if the cluster is up."""
 
 REFUSED: Mapping[str, str] = {
     "name": "it is the job's token, by which it is found again",
@@ -40,14 +40,14 @@ REFUSED: Mapping[str, str] = {
 
 
 def problems(options: Mapping[str, Any], where: str = "options.skypilot") -> Iterator[str]:
-    """What is wrong with a fragment before SkyPilot sees it, one line each."""
+    """Mistakes in a fragment that are found before SkyPilot sees it, one line each."""
     for name in options:
         if name in REFUSED:
             yield f"{where}: {name} is set by the backend: {REFUSED[name]}"
     mounts = options.get("file_mounts")
     for there, source in mounts.items() if isinstance(mounts, Mapping) else ():
         if isinstance(source, Mapping) and str(source.get("mode", "")).upper() == "MOUNT_CACHED":
-            # SkyPilot would wait for the upload in the shell that the sentinel takes the place of.
+            # SkyPilot would wait for the upload in the shell that the sentinel replaces.
             yield f"{where}: file_mounts: {there}: MOUNT_CACHED may lose what a job wrote last: use MOUNT"
     resources = options.get("resources", {})
     if not isinstance(resources, Mapping):
@@ -60,7 +60,7 @@ def problems(options: Mapping[str, Any], where: str = "options.skypilot") -> Ite
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """A fragment on top of another; mappings deeply, all else replaces."""
+    """A fragment on top of another: mappings merge deeply, everything else is replaced."""
     result = dict(lower)
     for name, value in upper.items():
         below = result.get(name)

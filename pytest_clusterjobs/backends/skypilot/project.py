@@ -1,7 +1,8 @@
 """SkyPilot's configuration of a project, the same for every process that works on a run.
 
-SkyPilot looks for ``.sky.yaml`` where a process was started (``sky.skypilot_config``), and it may name the API server and the
-workspace. A reaper and ``clusterjobs kill`` are started elsewhere: asked on another server, every job would be gone.
+SkyPilot looks for ``.sky.yaml`` in the folder where a process was started (``sky.skypilot_config``). The file
+may name the API server and the workspace. The reaper and ``clusterjobs kill`` are started elsewhere: with
+another server they would find no job.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ NAME = ".sky.yaml"
 
 
 def settle(rootdir: Path | None = None) -> None:
-    """Name the file for SkyPilot, here and in processes that are started from here: the current folder's, else rootdir's."""
+    """Set SkyPilot's file for this process and its children: the current folder's, else rootdir's."""
     if VARIABLE in os.environ:
         return
     folders = [Path.cwd(), *([] if rootdir is None else [rootdir])]
@@ -24,7 +25,7 @@ def settle(rootdir: Path | None = None) -> None:
         return
     os.environ[VARIABLE] = str(found)
     if "sky" in sys.modules:
-        # Imported at collection, where nobody knows rootdir.
+        # Imported at collection, where rootdir is not known.
         from sky import skypilot_config
 
         skypilot_config.safe_reload_config()

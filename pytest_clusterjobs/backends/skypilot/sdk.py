@@ -1,7 +1,8 @@
-"""SkyPilot's client, with plain data in and out, an end to every wait, and its errors classed.
+"""SkyPilot's client, with plain data in and out, a timeout on every wait, and its errors classified.
 
-Its calls block without a limit (a server that takes a request and never answers is waited for), so each runs in a thread of its
-own that is left behind when its time is over; a launch that arrives after that is seen to (``late``). It prints to the terminal as it sees fit, which a test session must not.
+Its calls block without a limit (the client waits for a server that accepts a request and never answers). So
+each call runs in a thread of its own, which is abandoned at its timeout; ``late_launches`` handles a launch
+that arrives after that. SkyPilot prints to the terminal at any time, which must not happen in a test session.
 """
 
 from __future__ import annotations
@@ -57,22 +58,22 @@ REFUSALS = frozenset(
         "ManagedJobUserCancelledError",
     }
 )
-"""Errors that another try does not change: what SkyPilot says of the task itself, or of who asks."""
+"""Errors that a retry does not change: they concern the task itself, or the user's rights."""
 
 LOST = frozenset({"OSError", "JSONDecodeError", "KubeAPIUnreachableError"})
-"""Errors of the way there and back, whatever else they are: those of ``requests`` are OSErrors, some are ValueErrors too."""
+"""Connection errors, whatever else they are: those of ``requests`` are OSErrors, some also ValueErrors."""
 
 NOT_ASKED = ("Failed to get partitions for cluster",)
-"""Words of a ValueError that is one of a Slurm's login node which did not answer (``sky.provision.slurm.utils``)."""
+"""The text of a ValueError for a Slurm login node that did not answer (``sky.provision.slurm.utils``)."""
 
 LATE_LOOKS = (0.0, 30.0)
-"""Seconds before each look for what a launch that nobody wants has become: a request that is ended may just have made a job."""
+"""Seconds before each check of an unclaimed launch: a request that is ended may just have made a job."""
 
 HEAD = 20
-"""Characters of a job's name that its cluster's begins with; SkyPilot keeps some more, and puts a hash behind them."""
+"""Characters of a job's name that begin its cluster's name; SkyPilot keeps some more, and appends a hash."""
 
 LONGEST = 500
-"""Characters of an error's words that are kept."""
+"""Characters of an error message that are kept."""
 
 
 class NoAnswer(BackendError):
@@ -94,21 +95,21 @@ class QueuedJob:
     started: float | None = None
     ended: float | None = None
     nodes: int = 0
-    """0 where it is not told."""
+    """0 if unknown."""
 
     @property
     def bill(self) -> tuple[str, int]:
-        """By which ``Sky.costs`` knows it."""
+        """The key of this job in ``Sky.costs``."""
         return self.name[:HEAD], self.job_id
 
     @property
     def is_terminal(self) -> bool:
-        """Whether its state is one of the last; its cluster may still be going down."""
+        """Whether its state is terminal; its cluster may still be going down."""
         return phase_of(self.status) is Phase.ENDED
 
     @property
     def is_ending(self) -> bool:
-        """Whether it has ended, or heard that it shall."""
+        """Whether it has ended, or a cancel has reached it."""
         return self.is_terminal or self.status == "CANCELLING"
 
 
@@ -122,15 +123,15 @@ class Request:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has not come to its end."""
+        """Whether it has not ended."""
         return self.status in LIVE_REQUESTS
 
 
 class Sky:
     """The client of the API server that the environment and SkyPilot's own configuration name.
 
-    ``kind`` is what differs between managed jobs and those of one cluster; ``late_patience`` are the seconds for which
-    somebody may come and ask for a launch that has arrived late.
+    ``kind`` is the part that differs between managed jobs and those of one cluster. ``late_patience`` is the
+    number of seconds in which a caller may claim a launch that has arrived late.
     """
 
     def __init__(self, kind: Kind, answer_timeout: float, late_patience: float = 0.0) -> None:
@@ -140,13 +141,14 @@ class Sky:
         self.late = LateLaunches(self._end_late, late_patience)
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Have SkyPilot read a task, without the server. Raises SubmissionRejected."""
+        """Have SkyPilot parse a task, without the server. Raises SubmissionRejected."""
         self._call(lambda: self._sky.Task.from_yaml_config(dict(config)))
 
     def launch(self, config: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
-        """Launch a job; the id of the request, which is not over when this returns.
+        """Launch a job; returns the id of the request, which is still running then.
 
-        Raises SubmissionRejected, Throttled if there is no place for it yet, BackendError if the answer is lost.
+        Raises SubmissionRejected, Throttled if there is no capacity for it yet, BackendError if the answer is
+        lost.
         """
 
         def launch() -> str:
@@ -156,7 +158,7 @@ class Sky:
         return self._call(launch, late=config["name"])
 
     def _end_late(self, name: str, request: str) -> None:
-        """End a launch that arrived when nobody wanted it any more, and the job that it may have become."""
+        """End a launch that arrived unclaimed, and the job that it may have become."""
         for pause in LATE_LOOKS:
             time.sleep(pause)
             with suppress(BackendError):
@@ -164,7 +166,7 @@ class Sky:
                 self.cancel([row.job_id for row in self.queue(name, live=True) if row.name == name])
 
     def requests(self, request_ids: Sequence[str]) -> dict[str, Request]:
-        """How these requests are; one that the server has forgotten is not among them. Raises BackendError."""
+        """The state of these requests, without those that the server has forgotten. Raises BackendError."""
         if not request_ids:
             return {}
         fields = ["request_id", "status"]
@@ -186,7 +188,7 @@ class Sky:
         return found
 
     def error_of(self, request_id: str) -> str:
-        """In which words a request that is over has failed; empty if it has not. Raises BackendError."""
+        """The error message of a request that has failed; empty if it has not. Raises BackendError."""
         try:
             self._call(lambda: self._sky.get(request_id) and None)
         except NoAnswer:
@@ -196,30 +198,36 @@ class Sky:
         return ""
 
     def queue(self, name: str, *, live: bool = False) -> list[QueuedJob]:
-        """All jobs of this user, or the live ones, in whose name ``name`` stands, by id. Raises NotUp, BackendError."""
+        """All jobs of this user, or the live ones, whose names contain ``name``, by id.
+
+        Raises NotUp, BackendError.
+        """
         rows = self._call(lambda: [_row(each) for each in self._kind.queue(self._sky, name, live)])
         return sorted((row for row in rows if name in row.name), key=lambda row: row.job_id)
 
     def cancel(self, job_ids: Sequence[int]) -> None:
-        """Ask for the end of jobs; of those that have ended nothing is asked. Raises BackendError."""
+        """Request the end of jobs; ignores those that have ended. Raises BackendError."""
         if job_ids:
             self._call(lambda: self._sky.get(self._kind.cancel(self._sky, list(job_ids))))
 
     def cancel_requests(self, request_ids: Sequence[str]) -> None:
-        """Ask for the end of requests. Raises BackendError."""
+        """Request the end of requests. Raises BackendError."""
         if request_ids:
             self._call(lambda: self._sky.get(self._sky.api_cancel(list(request_ids))))
 
     def log(self, job_id: int, *, controller: bool = False, only: str = "") -> str:
-        """What a job has printed, or its controller: the lines with ``only`` in them. Raises BackendError."""
+        """What a job, or its controller, has printed: the lines that contain ``only``.
+
+        Raises BackendError.
+        """
         stream = _Sieve(only)
         self._call(lambda: self._kind.tail(self._sky, job_id, controller, stream))
         return stream.getvalue()
 
     def costs(self, days: int) -> dict[tuple[str, int], float]:
-        """What jobs have cost that ran in the last days, in US dollars, by the head of their name and their id.
+        """The costs of jobs that ran in the last days, in US dollars, by the head of their name and their id.
 
-        One that SkyPilot knows no price for is not among them. Raises BackendError.
+        Omits jobs for which SkyPilot knows no price. Raises BackendError.
         """
         bills = self._call(
             lambda: [(str(x["name"]), x["total_cost"]) for x in self._kind.bills(self._sky, days)]
@@ -233,7 +241,10 @@ class Sky:
         return found
 
     def _call(self, ask: Callable[[], T], late: str = "") -> T:
-        """The answer, or the error in one of our own classes. ``late`` is the name of a launch, which may arrive later."""
+        """The answer; errors become one of this package's classes.
+
+        ``late`` is the name of a launch, which may arrive later.
+        """
         answers: list[T] = []
         errors: list[BaseException] = []
         deciding = threading.Lock()
@@ -271,7 +282,7 @@ class Sky:
 
 
 class _Sieve(io.StringIO):
-    """Keeps the lines with some text in them: a log may be larger than memory."""
+    """Keeps only the lines that contain a text: a log may be larger than memory."""
 
     def __init__(self, only: str) -> None:
         super().__init__()
@@ -284,7 +295,7 @@ class _Sieve(io.StringIO):
 
 
 def _imported() -> Any:
-    """SkyPilot, told to keep quiet. Raises BackendError."""
+    """SkyPilot, configured not to print. Raises BackendError."""
     settle()
     try:
         with warnings.catch_warnings():
@@ -292,7 +303,7 @@ def _imported() -> Any:
             import sky
             import sky.jobs
     except Exception as error:
-        # Such as a configuration file that it cannot read.
+        # For example a configuration file that it cannot read.
         raise BackendError(f"SkyPilot cannot be imported: {_words(error)}") from error
     logger = logging.getLogger("sky")
     logger.handlers = [logging.NullHandler()]
@@ -301,7 +312,7 @@ def _imported() -> Any:
 
 
 def _row(record: Any) -> QueuedJob:
-    """A job of either kind: that of a cluster has no schedule, no recoveries and no words."""
+    """A job of either kind: a job of a cluster has no schedule, no recoveries and no text."""
     status = record.status
     return QueuedJob(
         job_id=int(record.job_id),
@@ -319,7 +330,7 @@ def _row(record: Any) -> QueuedJob:
 
 
 def _nodes(resources: str) -> int:
-    """Out of ``2x[CPU:4+]``; 0 if it says nothing of the kind."""
+    """The number of nodes in ``2x[CPU:4+]``; 0 if there is none."""
     count, times, _ = resources.partition("x")
     return int(count) if times and count.isdecimal() else 0
 
@@ -337,7 +348,7 @@ def _words(error: BaseException) -> str:
 
 
 def _decoded(body: str) -> bytes:
-    """A request's body, which is base64 of a pickle that nobody has to unpickle to find a name in it."""
+    """A request's body: base64 of a pickle, which need not be unpickled to find a name in it."""
     try:
         return base64.b64decode(body)
     except (binascii.Error, ValueError):

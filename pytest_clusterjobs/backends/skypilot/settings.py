@@ -16,38 +16,41 @@ from ..protocol import Capabilities
 
 @dataclass(frozen=True, slots=True)
 class OneCluster:
-    """The cluster that all jobs have in common; names are those of ``[tool.clusterjobs.backends.NAME.cluster]``."""
+    """The cluster that all jobs share; names are those of ``[tool.clusterjobs.backends.NAME.cluster]``."""
 
     name: str
     nodes: int = 1
-    """How many it has: no job may have more."""
+    """The number of its nodes; no job may have more."""
     resources: Mapping[str, Any] = field(default_factory=dict)
-    """What it is brought up with, on top of those of ``task``, of which a job takes its part."""
+    """Its resources, on top of those of ``task``; a job uses a part of them."""
     idle_minutes: int = 10
-    """Minutes after which it is taken down when nothing runs on it, if it was brought up from here."""
+    """Minutes without work after which a cluster is taken down, if this backend brought it up."""
 
 
 @dataclass(frozen=True, slots=True)
 class SkyPilotSettings:
-    """What a site has decided. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
+    """The settings of a site. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
 
     task: Mapping[str, Any] = field(default_factory=dict)
-    """What every task begins with: a fragment of a SkyPilot task, such as its ``resources``."""
+    """The base of every task: a fragment of a SkyPilot task, such as its ``resources``."""
     mode: str = "managed"
     """``managed``, or ``cluster``: all jobs run on one cluster."""
     cluster: OneCluster | None = None
     """That cluster."""
     state_dir: str = "~/.clusterjobs"
-    """A folder on the nodes for the count of starts and the heartbeat. On a folder that outlives a cluster (a mounted
-    bucket, NFS), jobs know of their restarts even when they begin again on another one."""
+    """A folder on the nodes for the count of starts and the heartbeat. In a folder that outlives a cluster (a
+    mounted bucket, NFS), the count survives a restart on another cluster."""
     poll_interval: float = 5.0
-    """Seconds between two polls of a job, at least: SkyPilot looks at its jobs every 15 s, and a queue costs it 2 s."""
+    """The least seconds between two polls of a job.
+
+    SkyPilot looks at its jobs every 15 s, and a queue costs it 2 s.
+    """
     find_settle: float = 30.0
-    """Seconds after which a launch whose answer was lost is among the requests or the jobs, if it has arrived."""
+    """Seconds until a launch whose answer was lost is among the requests or jobs, if it has arrived."""
     teardown: float = 120.0
-    """Seconds after a job's end for which its cluster may still be going down before the job is called ended all the same."""
+    """Seconds that an ended job's cluster may take to go down; after that the job counts as ended anyway."""
     answer_timeout: float = 120.0
-    """Seconds within which the API server has to have answered."""
+    """Seconds in which the API server must answer."""
 
 
 SETTINGS = frozenset(each.name for each in fields(SkyPilotSettings))
@@ -57,7 +60,7 @@ _SECONDS = {"poll_interval", "find_settle", "teardown", "answer_timeout"}
 
 
 def settings_of(raw: Mapping[str, Any]) -> SkyPilotSettings:
-    """Read the settings. Raises BackendError with one line that says what is wrong."""
+    """Read the settings. Raises BackendError with a one-line message that names the mistake."""
     _refuse(raw, _fault)
     settings = SkyPilotSettings(
         **{**raw, "cluster": _cluster_of(raw["cluster"]) if "cluster" in raw else None}
@@ -72,7 +75,7 @@ def capabilities(settings: SkyPilotSettings) -> Capabilities:
     one = settings.cluster
     return Capabilities(
         ids_per_poll=100_000,
-        # A launch is a request that the server takes at once; what it does of it takes it seconds.
+        # The server accepts a launch request at once; carrying it out takes seconds.
         submit_threads=1,
         min_poll_interval=settings.poll_interval,
         find_settle=settings.find_settle,
@@ -104,7 +107,7 @@ def _refuse(raw: Mapping[str, Any], fault: Callable[[str, Any], str], where: str
 
 
 def _fault(name: str, value: Any) -> str:
-    """What a setting should be, if it is something else."""
+    """What a setting must be, if its value is wrong."""
     if name in _SECONDS:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return "" if number and 0 <= value <= 3600 else "seconds, 0 to 3600"

@@ -1,4 +1,4 @@
-"""SkyPilot's states in our words."""
+"""SkyPilot's states as phases and reasons."""
 
 from __future__ import annotations
 
@@ -42,18 +42,19 @@ TORN_DOWN = "DONE"
 """The schedule state of a job of which nothing is left."""
 
 LIVE_REQUESTS = frozenset({"PENDING", "WAITING", "RUNNING"})
-"""States of a request to the API server that has not come to its end."""
+"""States of a request to the API server that has not ended."""
 
 
 def phase_of(status: str) -> Phase:
-    """A state that this table does not know is of a newer SkyPilot: never an end."""
+    """The phase of a state. A state that this table lacks belongs to a newer SkyPilot and is never an end."""
     return PHASES.get(status, Phase.RUNNING)
 
 
 def hint_of(status: str, *, started: bool) -> Reason | None:
-    """What a terminal state says by itself; ``SUCCEEDED`` is for the command's own end to explain, as is a failure, by another one.
+    """The reason that a terminal state gives by itself.
 
-    A job without capacity never began, or its capacity was reclaimed and not given back.
+    ``SUCCEEDED`` gives none: the command's own end explains it. A failure has to be explained by an end other
+    than success. A job without capacity never began, or its capacity was reclaimed and not replaced.
     """
     if status == "FAILED_NO_RESOURCE":
         return Reason.PREEMPTED if started else Reason.QUEUE_TIMEOUT

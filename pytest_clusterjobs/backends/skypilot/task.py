@@ -1,4 +1,4 @@
-"""The SkyPilot task of a job: a pure function of what is to run."""
+"""The SkyPilot task of a job, as a pure function."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .settings import SkyPilotSettings
 GIB = 1 << 30
 
 STRATEGY = "FAILOVER"
-"""SkyPilot's way to start a job again that tries the cluster that it has first: there the count of its starts is."""
+"""The restart strategy that tries the job's current cluster first: the count of its starts is there."""
 
 
 def task(
@@ -33,7 +33,7 @@ def task(
     settings: SkyPilotSettings,
     rootdir: Path,
 ) -> dict[str, Any]:
-    """A task as SkyPilot's YAML has it, without the values of secrets; nothing is read, written or asked.
+    """A task as in SkyPilot's YAML, without the values of secrets; nothing is read, written or queried.
 
     Paths are below ``rootdir``.
     """
@@ -57,7 +57,7 @@ def task(
 
 
 def shown(config: Mapping[str, Any]) -> str:
-    """A task as YAML for people, its script as lines."""
+    """A task as readable YAML, with its script as lines."""
     return yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
@@ -73,7 +73,7 @@ _Dumper.add_representer(str, _text)
 
 
 def _local(path: str, rootdir: Path) -> str:
-    """A path on this machine, which is relative to rootdir; what has a scheme is elsewhere."""
+    """A path on this machine, relative to rootdir; a path with a scheme is elsewhere."""
     return path if "://" in path else str(rootdir / Path(path).expanduser())
 
 
@@ -100,7 +100,7 @@ def _resources(spec: JobSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def accelerator(resources: Mapping[str, Any]) -> str:
-    """The name of the accelerator that a fragment's ``resources`` ask for, without how many; empty if there is none."""
+    """The accelerator's name in a fragment's ``resources``, without its number; empty if there is none."""
     named = resources.get("accelerators")
     if isinstance(named, Mapping):
         named = next(iter(named), "")
@@ -115,8 +115,8 @@ def _run(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:
         workdir=spec.workdir or "",
         prelude=_prelude(spec, token, settings),
     )
-    # By its path: the job's own PATH, which is set by now, may lead nowhere. bash, as SkyPilot's own shell, passes on
-    # functions that were exported; -p keeps it from heeding them, and what else would change it, itself.
+    # By its path: the job's own PATH is already set and may be wrong. bash, like SkyPilot's own shell, passes
+    # exported functions on; -p keeps bash from using them, or anything else that would change it, itself.
     return f"exec /bin/bash -p {shlex.join(words[1:])}"
 
 

@@ -1,4 +1,4 @@
-"""What is to be said of a job: the queue's row of it, and what its logs add to that."""
+"""The observation of a job: its row in the queue, completed by its logs."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class WatchedJob:
 
     @property
     def may_restart(self) -> bool:
-        """Whether SkyPilot begins it again when it fails."""
+        """Whether SkyPilot restarts it when it fails."""
         return bool(self.handle.data.get("restarts", 1))
 
     @property
     def failed_starts(self) -> int:
-        """How many starts have ended before the one that runs, or is to come."""
+        """How many starts have ended before the running or the next one."""
         return self.row.recoveries + (self.row.status == "RECOVERING")
 
     @property
@@ -58,18 +58,18 @@ class WatchedJob:
 
 
 class Watcher:
-    """Reads a job's logs where they decide: at its end, and when it is about to begin again."""
+    """Reads a job's logs when they decide: at its end, and when it is about to begin again."""
 
     def __init__(self, sky: Sky, teardown: float) -> None:
         self._sky = sky
         self._teardown = teardown
         self._unread: dict[str, float] = {}
-        """Since when the log of an ended job could not be read, in monotonic seconds, by token."""
+        """When the log of an ended job was first found unreadable, in monotonic seconds, by token."""
 
     def observe(self, job: WatchedJob) -> Observation | None:
-        """What is to be said of a job; ``None`` if its log cannot be read now, or its cluster is still going down.
+        """The observation of a job; ``None`` if its log is unreadable now, or its cluster not down yet.
 
-        Such a job runs no more, and no limit of a running one is to strike it.
+        Such a job runs no more, so no limit of a running job may strike it.
         """
         if not job.row.is_terminal:
             return self._observe_live(job)
@@ -82,7 +82,7 @@ class Watcher:
             since = self._unread.setdefault(job.token, time.monotonic())
             if time.monotonic() - since < self._teardown:
                 return None
-            # Its log is not to be had any more.
+            # Its log is not available any more.
             nothing = RankReports(
                 unread=dict.fromkeys(range(job.ranks), f"SkyPilot does not give its log: {error}")
             )
@@ -91,13 +91,16 @@ class Watcher:
         return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
 
     def _observe_live(self, job: WatchedJob) -> Observation:
-        """A job that has not ended. One that begins again after a limit is ended: SkyPilot takes that for a failure."""
+        """Observe a job that has not ended.
+
+        A job that begins again after a limit counts as ended: SkyPilot restarts it because it sees a failure.
+        """
         handle = job.handle
         if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
             try:
                 limit = job.limit or self._earlier_limit(job)
             except BackendError:
-                # It lives all the same; the log is looked at the next time.
+                # It lives all the same; the log is read at the next poll.
                 return replace(observe_live(job.row), handle=handle)
             handle = replace(handle, data={**handle.data, "looked": job.failed_starts})
             if limit is not None:
@@ -106,14 +109,14 @@ class Watcher:
         return replace(observe_live(job.row), handle=handle)
 
     def _words(self, job: WatchedJob) -> RankReports:
-        """What the ranks of the last start said of themselves."""
+        """What the ranks of the last start reported about themselves."""
         if job.row.started is None:
             return RankReports()
         mark = nonce(job.token)
         return said(self._sky.log(job.row.job_id, only=mark), mark, job.ranks)
 
     def _earlier_limit(self, job: WatchedJob) -> SentinelReport | None:
-        """The limit that struck in a start before the last, of which SkyPilot keeps the log among its controller's lines."""
+        """The limit that struck in a start before the last, whose log is in the controller's log."""
         if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
             return None
         mark = nonce(job.token)
@@ -124,6 +127,9 @@ _FIELDS = frozenset(each.name for each in fields(SentinelReport))
 
 
 def _report(kept: Mapping[str, Any]) -> SentinelReport:
-    """A report out of a handle, which another version may have written: whether the command had begun is not known then."""
+    """A report from a handle, which another version may have written.
+
+    Without the field, it is unknown whether the command began.
+    """
     known = {name: value for name, value in kept.items() if name in _FIELDS}
     return SentinelReport(**{"begun": None, **known, "word": SentinelWord(kept["word"])})

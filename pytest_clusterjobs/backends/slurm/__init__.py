@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_slurm(context: BackendContext) -> SlurmBackend:
-    """Open the backend; Slurm is not asked anything yet. Raises BackendError."""
+    """Open the backend, without a call to Slurm. Raises BackendError."""
     from .client import SlurmBackend
     from .settings import settings_of
 
@@ -29,7 +29,7 @@ def open_slurm(context: BackendContext) -> SlurmBackend:
 
 
 def stated(settings: Mapping[str, Any]) -> Capabilities:
-    """What it can do, told without asking Slurm. Raises BackendError."""
+    """Its capabilities, without a call to Slurm. Raises BackendError."""
     from .settings import capabilities
     from .settings import settings_of
 
@@ -37,7 +37,7 @@ def stated(settings: Mapping[str, Any]) -> Capabilities:
 
 
 def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
-    """What of a spec cannot be had here."""
+    """The features of a spec that this backend does not support."""
     from .options import problems
 
     if spec.image is not None:

@@ -51,10 +51,10 @@ CANCELS = 500
 """Jobs in one call of scancel."""
 
 LONG_AGO = 60.0
-"""Seconds after which an end needs no time to settle."""
+"""Seconds after which an end needs no more time to settle."""
 
 OUTAGE = 10.0
-"""Seconds for which a controller that did not answer is not asked after further tokens."""
+"""Seconds in which a controller that did not answer is not queried for further tokens."""
 
 
 class SlurmBackend:
@@ -69,11 +69,11 @@ class SlurmBackend:
         self._ended: dict[str, float] = {}
         """Tokens whose end was seen, and when, in monotonic seconds."""
         self._given_up: dict[str, Observation] = {}
-        """How jobs were when they were taken out of the queue, since Slurm held them for ever."""
+        """The last observations of jobs that were taken out of the queue because Slurm held them for ever."""
         self._accounting = True
-        """Until sacct says otherwise."""
+        """True until sacct reports that there is no accounting."""
         self._outage: tuple[float, str] | None = None
-        """When the controller last failed to answer for a token, and what was said instead."""
+        """When the controller last failed to answer for a token, and its message."""
 
     # Submitting.
 
@@ -99,16 +99,16 @@ class SlurmBackend:
             folder.secrets.unlink(missing_ok=True)
             raise
         with suppress(OSError):
-            # Without it Slurm is asked by name.
+            # Without the file, Slurm is queried by name.
             folder.job_id.write_text(f"{job_id}\n")
         return _handle(token, job_id, folder, spec.nodes, spec.max_restarts)
 
     def _sbatch(self, order: Submission, spec: JobSpec, token: str) -> str:
-        """The id of the new job. Raises as ``commands.sbatch``, but no StillWaiting."""
+        """The id of the new job. Raises the errors of ``commands.sbatch`` except StillWaiting."""
         try:
             return commands.sbatch(order.command, secrets=spec.secrets, folder=self._context.rootdir)
         except commands.StillWaiting as error:
-            # It may have been just about to ask again.
+            # It may have been just about to try again.
             time.sleep(self.capabilities.find_settle)
             job_id = self._id_of(token, self._job_folder(token))
             if job_id is None:
@@ -129,14 +129,14 @@ class SlurmBackend:
         return JobFolder(self._folder / token)
 
     def _handle(self, token: str, job_id: str) -> Handle:
-        """The handle of a job of which only the folder is left to tell the shape."""
+        """The handle of a job whose number of ranks is known from its folder only."""
         folder = self._job_folder(token)
         return _handle(token, job_id, folder, *shape_of(folder.script))
 
     # Watching.
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
-        """See :class:`Backend`. A job is the one that its name says, not any that has its number."""
+        """See :class:`Backend`. Jobs are identified by name, since Slurm reuses job ids."""
         if not handles:
             return {}
         numbers = _numbers(handles)
@@ -170,7 +170,7 @@ class SlurmBackend:
             self._drop(row.job_id)
             row = None
         if record.owner not in (None, handle.job_id):
-            # Submitted twice, against all care: the other one has the token.
+            # Submitted twice despite all precautions: the other job has the token.
             return Observation(Phase.PENDING, handle=replace(handle, job_id=record.owner))
         found = observe_end(job, row, record) if row is not None else from_record(job, record)
         if found is None:
@@ -182,7 +182,7 @@ class SlurmBackend:
         return replace(found, log_complete=whole)
 
     def _give_up(self, job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
-        """End a job that Slurm holds since it could not be begun; next time, if Slurm does not do that now."""
+        """End a job that Slurm holds because it could not be started; on failure the next poll retries."""
         try:
             commands.scancel([row.job_id])
         except BackendError:
@@ -191,19 +191,19 @@ class SlurmBackend:
         return self._given_up[job.token]
 
     def _drop(self, job_id: str) -> None:
-        """Take a job that has come to its end out of the queue, where the site's RequeueExit has put it again."""
+        """Take an ended job out of the queue, where the site's RequeueExit has put it again."""
         with suppress(BackendError):
             commands.scancel([job_id])
 
     def _has_settled(self, token: str, row: QueueRow | None) -> bool:
-        """Whether an end without a last word of the batch script is so old that no file will turn up any more."""
+        """Whether an end without a final record of the batch script is too old for files to appear."""
         now = time.monotonic()
         if now - self._ended.setdefault(token, now) >= SETTLE - 1.0:
             return True
         return row is not None and (not row.nodes or time.time() - (row.ended or 0.0) >= LONG_AGO)
 
     def _accounted(self, missing: Mapping[str, str]) -> dict[str, QueueRow] | None:
-        """Those of these jobs that are in the accounts; ``None`` if the accounts do not answer now."""
+        """Those of these jobs that are in the accounting; ``None`` if the accounting does not answer now."""
         try:
             rows = queue.accounted(missing.values())
         except NoAccounting:
@@ -227,10 +227,13 @@ class SlurmBackend:
         cursor: Any = None,
         tail: int | None = None,
     ) -> LogChunk:
-        """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
+        """See :class:`Backend`.
+
+        A cursor of the last start continues into the next one when the job is restarted.
+        """
         token = handle.data["token"]
         folder = _known(token, handle).folder
-        # Before reading, or the end might be missed.
+        # Checked before reading, since the end might be missed otherwise.
         ended = read_record(folder).ended is not None or self._is_over(token, handle)
         return read_log(
             folder,
@@ -243,7 +246,7 @@ class SlurmBackend:
         )
 
     def _is_over(self, token: str, handle: Handle) -> bool:
-        """Whether a job without a last word of its own has ended, and its files have come."""
+        """Whether a job without a final record of its own has ended, and its files have arrived."""
         if token not in self._ended:
             with suppress(BackendError):
                 seen = self.poll({token: handle}).get(token)
@@ -274,7 +277,10 @@ class SlurmBackend:
         return NotSubmitted() if job_id is None else Found(self._handle(token, job_id))
 
     def _id_of(self, token: str, folder: JobFolder) -> str | None:
-        """The id of a token's job; ``None`` if there is none. Raises BackendError if that cannot be told now."""
+        """The id of a token's job; ``None`` if there is none.
+
+        Raises BackendError if it cannot be found out now.
+        """
         with suppress(OSError):
             if (told := folder.job_id.read_text().strip()).isdecimal():
                 return told
@@ -315,6 +321,6 @@ def _numbers(handles: Mapping[str, Handle]) -> dict[str, str]:
 
 
 def _named(numbers: Mapping[str, str], rows: Mapping[str, QueueRow]) -> dict[str, QueueRow]:
-    """The rows by token, of those jobs whose name is the token: numbers are given out again."""
+    """The rows by token, of jobs whose name is the token, since Slurm reuses job ids."""
     found = {token: rows[number] for token, number in numbers.items() if number in rows}
     return {token: row for token, row in found.items() if row.name == token}

@@ -1,4 +1,4 @@
-"""Running Slurm's own commands: in a clean environment, with an end in sight, their errors read and classed."""
+"""Runs Slurm's own commands: in a clean environment, with a timeout, their errors read and classified."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..protocol import SubmissionRejected
 from ..protocol import Throttled
 
 TIMEOUT = 60.0
-"""Seconds for a command. Slurm's own patience with a controller that does not answer is shorter by default."""
+"""Seconds for a command. Slurm's own timeout for a controller that does not answer is shorter by default."""
 
 LONGEST = 500
-"""Characters of a command's words that are kept."""
+"""Characters of a command's output that are kept."""
 
 _SLURM = ("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SALLOC_", "SRUN_", "PMI_", "PMIX_")
 _KEPT = frozenset({"SLURM_CONF", "SLURM_JWT"})
-"""By which the commands find their cluster, and say who they are to it."""
+"""Variables by which the commands find their cluster and authenticate."""
 
 _BUSY = re.compile(
     r"sleeping and retrying|temporarily unable to accept job|Resource temporarily unavailable|MaxJobCount|(?:Assoc|QOS)\w*Submit\w*",
     re.IGNORECASE,
 )
-"""Refusals that pass when other jobs have ended."""
+"""Errors that pass when other jobs have ended."""
 _LOST = re.compile(
     r"Unable to contact slurm|Socket timed out|Zero Bytes were transmitted|Connection (?:refused|reset|timed out)"
     r"|Communication connection failure|Unexpected message received|fatal: |Protocol authentication error"
@@ -45,17 +45,17 @@ _NOTHING_TO_END = re.compile(rf"{_UNKNOWN_JOB}|already completing or completed",
 
 
 class StillWaiting(BackendError):
-    """sbatch was ended while it waited for Slurm to take the job: most likely Slurm has not taken it."""
+    """sbatch was ended while it waited for Slurm to accept the job: most likely Slurm has not accepted it."""
 
 
 class NoAccounting(BackendError):
-    """The cluster keeps no accounts, so that sacct knows nothing."""
+    """The cluster keeps no accounting, so sacct has no data."""
 
 
 def environment(names: Iterable[str] = ()) -> dict[str, str]:
-    """What a job may inherit of this process's environment, without the secrets ``names``.
+    """The part of this process's environment that a job may inherit, without the secrets ``names``.
 
-    Nothing by which a caller's own job or defaults would change it is in there.
+    It contains nothing from the caller's own job or the caller's defaults that would change the new job.
     """
     hidden = set(names)
     return {
@@ -66,9 +66,10 @@ def environment(names: Iterable[str] = ()) -> dict[str, str]:
 
 
 def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> str:
-    """Submit from ``folder``; the id of the job.
+    """Submit from ``folder``; returns the id of the job.
 
-    Raises SubmissionRejected, Throttled where it is refused for now, StillWaiting, BackendError if the answer is lost.
+    Raises SubmissionRejected, Throttled if it is rejected for now, StillWaiting, BackendError if the answer
+    is lost.
     """
     if shutil.which(command[0]) is None:
         raise _not_there(command[0])
@@ -79,7 +80,7 @@ def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> s
     words = _words(done.stderr or done.stdout)
     if done.returncode < 0 and _BUSY.search(words):
         raise StillWaiting(words)
-    # The last of several tries may have been lost, whatever was said of those before it.
+    # The last of several tries may have been lost, whatever the answers to those before it.
     if done.returncode <= 0 or _LOST.search(words) or words.startswith("setpriv: ") or not words:
         raise BackendError(words or f"sbatch ended with {done.returncode} and without a word")
     if _BUSY.search(words):
@@ -88,7 +89,7 @@ def sbatch(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> s
 
 
 def squeue(*arguments: str) -> list[str]:
-    """Lines of squeue; none if it knows none of the jobs. Raises BackendError."""
+    """Lines of squeue; empty if it knows none of the jobs. Raises BackendError."""
     done = _run(["squeue", "--noheader", *arguments], _reading())
     if done.returncode != 0 and _UNKNOWN_JOB not in done.stderr:
         raise BackendError(f"squeue: {_words(done.stderr)}")
@@ -106,7 +107,7 @@ def sacct(*arguments: str) -> list[str]:
 
 
 def scancel(job_ids: Sequence[str]) -> None:
-    """Ask for the end of jobs; that one has ended is no error. Raises BackendError."""
+    """Request the end of jobs; an ended job is not an error. Raises BackendError."""
     done = _run(["scancel", *job_ids], _reading())
     trouble = [line for line in done.stderr.splitlines() if line and not _NOTHING_TO_END.search(line)]
     if trouble:
@@ -114,7 +115,7 @@ def scancel(job_ids: Sequence[str]) -> None:
 
 
 def _reading() -> Mapping[str, str]:
-    """Times come as seconds since the epoch, or in UTC from a Slurm that does not know that."""
+    """Times are seconds since the epoch, or UTC from a Slurm that does not support that."""
     return {**environment(), "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}
 
 
@@ -149,9 +150,10 @@ def _run(
 
 @cache
 def _tether() -> Sequence[str]:
-    """What has a command end with this process, where util-linux knows how (from 2.33 on).
+    """Makes a command end with this process, if util-linux supports it (2.33 and later).
 
-    An sbatch that waits for Slurm to take its job goes on for two minutes, and the job would be nobody's.
+    Otherwise an sbatch that waits for Slurm to accept its job continues for two minutes, and its job is
+    untracked.
     """
     tether = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
     try:
@@ -166,7 +168,7 @@ def _not_there(program: str) -> BackendError:
 
 
 def _words(text: str) -> str:
-    """What a command said, without its own name, on one line."""
+    """A command's message, without the command's own name, on one line."""
     lines = (
         re.sub(r"^(?:sbatch|squeue|sacct|scancel): (?:error: )?", "", line) for line in text.splitlines()
     )

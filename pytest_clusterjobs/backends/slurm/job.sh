@@ -1,13 +1,14 @@
-# The batch script of a job, in pieces that script.py puts together around what is the job's own.
-# What the caller exports has to reach the job, so no variable here may be called as one of theirs: all begin with
-# clusterjobs_. dir is the job's folder, max how often it may be started again, ranks how many nodes it has.
+# The batch script of a job, in pieces that script.py puts together around the job's own part.
+# Variables that the caller exports must reach the job, so no variable here may have the name of one of them:
+# all begin with clusterjobs_. dir is the job's folder, max the number of allowed restarts, ranks the number
+# of nodes.
 
 ## head
 clusterjobs_n=0 clusterjobs_how=itself clusterjobs_child= clusterjobs_away= clusterjobs_due=
 forget() { rm -f "$clusterjobs_dir/secrets"; }
 say() { echo "clusterjobs: $*" >&2; }
 
-# What is sent on purpose goes to the command, what ends things ends it; either waits until there is somebody to take it.
+# A signal for the command is passed on, a signal that ends the job ends it; either waits until a child runs.
 pass() {
 clusterjobs_hit=x clusterjobs_signalled=x
 if [ "$clusterjobs_child" ]; then deliver "$1"; else clusterjobs_due="$clusterjobs_due $1"; fi
@@ -19,11 +20,11 @@ trap 'pass USR1' USR1
 trap 'pass USR2' USR2
 trap halt TERM QUIT ALRM XCPU
 
-# finish CODE HOW: the last word. Whoever reads it may rely on all logs being written.
+# finish CODE HOW: the final record. A reader of it may rely on all logs being written.
 finish() {
 trap '' HUP INT USR1 USR2 TERM QUIT ALRM XCPU
 [ -z "$clusterjobs_away" ] || rm -rf "$clusterjobs_away"
-# Whoever stops it may be about to requeue it.
+# A stop may be followed by a requeue.
 { [ "$2" = stopped ] && [ "$clusterjobs_n" -lt "$clusterjobs_max" ]; } || forget
 echo "$1 $2" >"$clusterjobs_dir/ended"
 exit "$1"
@@ -36,7 +37,8 @@ set +C
 read -r clusterjobs_owner <"$clusterjobs_dir/job"
 [ "$clusterjobs_owner" ] || { say "cannot write to $clusterjobs_dir on $SLURMD_NODENAME"; exit 126; }
 [ "$clusterjobs_owner" = "$SLURM_JOB_ID" ] || { say "job $clusterjobs_owner has this token already"; exit 125; }
-# What has ended by itself does not begin again, whoever requeues it; what was stopped may have been for that.
+# A job that has ended by itself does not begin again if it is requeued; a stopped one may have been stopped
+# for that.
 if [ -e "$clusterjobs_dir/ended" ]; then
 read -r clusterjobs_code clusterjobs_was <"$clusterjobs_dir/ended"
 [ "$clusterjobs_was" = stopped ] || exit 0
@@ -50,7 +52,7 @@ unset SLURM_JWT
 last() { tail -c 4096 "$clusterjobs_dir/log.$clusterjobs_n.$1" | tr -d '\r\0' | LC_ALL=C grep '^\[clusterjobs NONCE [a-z_]* exit_code='; }
 
 ## again
-# Whether it may start again: something failed by itself, no limit struck, nobody asked us to stop.
+# Whether it may restart: something failed by itself, no limit struck, and there was no request to stop.
 again() {
 [ "$clusterjobs_n" -lt "$clusterjobs_max" ] && [ "$clusterjobs_how" = itself ] || return
 clusterjobs_rank=0 clusterjobs_failed=
@@ -59,7 +61,8 @@ clusterjobs_log=$clusterjobs_dir/log.$clusterjobs_n.$clusterjobs_rank
 [ ! -e "$clusterjobs_log" ] || case $(last "$clusterjobs_rank") in
 *' exited exit_code=0 '* | *' stopped exit_code='*) ;;
 *' exited exit_code='*) clusterjobs_failed=x ;;
-# Its sentinel was killed, and what leads to the log may be late. Where the command had not begun, nothing of the job has failed.
+# Its sentinel was killed, and the log's folder entry may be late. If the command had not begun, nothing
+# of the job has failed.
 '') sleep 1; ! LC_ALL=C grep -q '^\[clusterjobs NONCE begun ' "$clusterjobs_log" || clusterjobs_failed=x ;;
 *) return 1 ;;
 esac
@@ -70,7 +73,7 @@ done
 
 ## direct
 echo "$SLURM_JOB_NODELIST" >"$clusterjobs_dir/hosts"
-# What is started with & is deaf to INT and QUIT, unless it is by job control, which dash has at a terminal only.
+# A process started with & ignores INT and QUIT, except by job control, which dash has at a terminal only.
 clusterjobs_mode=+m clusterjobs_via=
 set -m 2>/dev/null
 case $- in
@@ -83,7 +86,7 @@ set $clusterjobs_mode
 launch & clusterjobs_child=$!
 set +m
 }
-# A sentinel that has no traps yet would die of a signal: it has them all when it has that of USR2 (12).
+# A sentinel that has no traps yet would die of a signal: it has all of them once it has that of USR2 (12).
 deliver() {
 clusterjobs_tries=0
 until catches; do
@@ -94,14 +97,14 @@ done
 kill -s "$1" "$clusterjobs_child" 2>/dev/null
 }
 catches() {
-# Until it is the sentinel, it is a copy of this shell, with traps that it is about to drop.
+# Until it becomes the sentinel, it is a copy of this shell, with traps that it is about to drop.
 grep -q NONCE "/proc/$clusterjobs_child/cmdline" || return
 while read -r clusterjobs_field clusterjobs_bits; do
 [ "$clusterjobs_field" != SigCgt: ] || return $((1-(0x$clusterjobs_bits>>11&1)))
 done <"/proc/$clusterjobs_child/status"
 return 1
 } 2>/dev/null
-# A shell may lose the code of a child that ends when a signal is due: the sentinel's last line has it, too.
+# A shell may lose the code of a child that ends when a signal is due; the sentinel's last line has it, too.
 end() {
 [ "$clusterjobs_signalled" ] || return 0
 clusterjobs_last=$(last 0)
@@ -117,7 +120,7 @@ esac
 }
 
 ## home
-# A folder on the node for the heartbeat, which is looked at all the time. It outlives a start.
+# A folder on the node for the heartbeat, which is checked all the time. It outlives a start.
 clusterjobs_home=${TMPDIR:-/tmp}
 [ -d "$clusterjobs_home" ] || clusterjobs_home=/tmp
 clusterjobs_home=$clusterjobs_home/clusterjobs.NONCE
@@ -133,7 +136,7 @@ clusterjobs_srun=$(command -v srun) || { say "no srun on this node"; finish 127 
 scontrol show hostnames "$SLURM_JOB_NODELIST" >"$clusterjobs_dir/hosts"
 read -r clusterjobs_address <"$clusterjobs_dir/hosts"
 getent hosts "$clusterjobs_address" >/dev/null || clusterjobs_address=
-# A shell may lose the code of a child that ends when a signal is due; not that of one that it runs in the foreground.
+# A shell may lose the code of a child that ends when a signal is due, but not that of one in the foreground.
 begin() {
 rm -f "$clusterjobs_dir/code"
 (
@@ -143,7 +146,8 @@ echo $? >"$clusterjobs_dir/code"
 ) & clusterjobs_child=$!
 dismiss & clusterjobs_dismisser=$!
 }
-# srun would kill its tasks at once, so they are told by Slurm; of a stop they have been, unless the job is still to run (R).
+# srun would kill its tasks at once, so Slurm signals them. It has already done so for a stop, unless the job
+# is still to run (R).
 deliver() {
 [ "$1" != TERM ] || [ "$(squeue --noheader --format=%t --jobs="$SLURM_JOB_ID")" = R ] || return 0
 scancel --signal="$1" "$SLURM_JOB_ID"
@@ -153,7 +157,7 @@ clusterjobs_first=
 kill "$clusterjobs_dismisser" 2>/dev/null
 [ ! -s "$clusterjobs_dir/code" ] || read -r clusterjobs_code <"$clusterjobs_dir/code"
 [ ! -e "$clusterjobs_dir/dismissed.$clusterjobs_n" ] || [ "$clusterjobs_code" != 143 ] || clusterjobs_code=0
-# The largest code of all ranks is that of those which were stopped: the first to fail is to be shown.
+# The largest code of all ranks is that of the stopped ones: the code of the first to fail is the one to show.
 [ "$clusterjobs_code" -le 128 ] || clusterjobs_first=$(awk '/^clusterjobs: start /{c=""}
 c=="" && /^srun: error: .* Exited with exit code/ && $NF<129 {c=$NF}
 END{print c}' "$clusterjobs_dir/slurm.out")
@@ -170,13 +174,14 @@ scancel --signal=TERM "$SLURM_JOB_ID.$clusterjobs_step"
 }
 
 ## loop
-# bash makes process groups by itself, where dash needs the help of four programs. With -p it takes nothing from the environment
-# that would change it (SHELLOPTS, BASH_ENV), and hands on functions and all names as they are.
+# bash makes process groups by itself, dash only with the help of four programs. With -p bash takes nothing
+# from the environment that would change it (SHELLOPTS, BASH_ENV), and passes on functions and all names
+# unchanged.
 clusterjobs_sh='/bin/bash -p'
 [ -x /bin/bash ] || clusterjobs_sh=/bin/sh
 while :; do
 clusterjobs_signalled=${clusterjobs_due:+x}
-# What cannot be written down must not begin.
+# A start that cannot be recorded must not begin.
 { echo "$SLURM_JOB_ID" >"$clusterjobs_dir/start.$clusterjobs_n" && true >>"$clusterjobs_dir/log.$clusterjobs_n.0"; } || finish 126 broken
 say "start $clusterjobs_n"
 begin

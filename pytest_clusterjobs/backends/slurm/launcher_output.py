@@ -1,4 +1,4 @@
-"""What the batch script, srun and Slurm's daemons have printed of a job. The job's own output is elsewhere."""
+"""The output of the batch script, srun and Slurm's daemons about a job. The job's own output is elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TAIL_BYTES = 65_536
 LONGEST_WORDS = 300
 
 START_MARK = "clusterjobs: start "
-"""What the batch script prints before each start."""
+"""The line that the batch script prints before each start."""
 
 _DAEMON = r"^(?:slurmstepd\S*:|\[[^\]\n]*\]) error: "
 """The node's daemon; from 24.05 on with a time instead of its name."""
@@ -46,26 +46,27 @@ _NOT_BEGUN = re.compile(
     re.MULTILINE,
 )
 _TELLING = (_NOT_BEGUN, _NOT_LAUNCHED, _OUT_OF_MEMORY, _STOPPED)
-"""What says more than the consequences that follow it."""
+"""Lines that explain more than the consequences that follow them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LauncherOutput:
-    """The words of the last start, or of those who could not begin it."""
+    """The output of the last start, or of the daemons that could not begin it."""
 
     text: str
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether something was killed for memory.
+        """Whether a process was killed for memory.
 
-        Of a step it is told here only, where there are no accounts: the sentinel ends with the command's code.
+        Without accounting, a step's kill for memory appears only here: the sentinel ends with the command's
+        code.
         """
         return _OUT_OF_MEMORY.search(self.text) is not None
 
     @property
     def stopped(self) -> Reason | None:
-        """Why Slurm stopped the job, if it did. A step without a cause was stopped by srun, or by the batch script."""
+        """Why Slurm stopped the job, if it did. srun or the batch script stopped a step without a cause."""
         found = list(_STOPPED.finditer(self.text))
         for words, reason in _CAUSES:
             if any(words in (match["cause"] or "") for match in found):
@@ -83,7 +84,7 @@ class LauncherOutput:
 
     @property
     def end(self) -> str:
-        """The last lines, as many as are good to read, on one; before them the one that tells what went wrong."""
+        """The last lines, shortened to one readable line, after the line that names the cause."""
         lines = [line.strip()[:LONGEST_WORDS] for line in self.text.splitlines() if line.strip()]
         kept: list[str] = []
         for line in reversed(lines):
@@ -95,6 +96,6 @@ class LauncherOutput:
 
 
 def what_was_said(folder: JobFolder) -> LauncherOutput:
-    """The words that concern the last start of a job."""
+    """The output about the last start of a job."""
     _, mark, text = tail(folder.output, TAIL_BYTES).decode(errors="replace").rpartition(START_MARK)
     return LauncherOutput(text.partition("\n")[2] if mark else text)

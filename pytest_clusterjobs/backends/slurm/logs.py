@@ -1,4 +1,4 @@
-"""Reading a node's log from where one stopped, while it is written or long after."""
+"""Reading a node's log from a cursor, while it is written or long after."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def read_log(
     last: int,
     ended: bool,
 ) -> LogChunk:
-    """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or the cursor's and on from there).
+    """A piece of the log of ``node`` in the start ``restart`` (``None``: the last, or from the cursor's on).
 
-    ``last`` is the job's last start so far; ``ended`` says whether there will be no more. Raises BackendError where it
-    cannot be read.
+    ``last`` is the job's last start so far; ``ended``: whether there will be no more. Raises
+    BackendError if the log cannot be read.
     """
     at, offset = cursor if cursor is not None else (last if restart is None else restart, None)
     final = ended or at < last
     found = read_piece(folder.log(node, at), offset, tail)
-    # The batch script makes that of rank 0 before each start; others have none where srun could not begin.
+    # The batch script creates the log of rank 0 before each start; others have none if srun could not begin.
     gone = found is None and final and _was_begun(folder, at) and node == 0
     piece = found if found is not None else Piece(b"", offset or 0, at_end=not gone)
     end = final and piece.at_end
@@ -42,7 +42,7 @@ def read_log(
 
 
 def _was_begun(folder: JobFolder, restart: int) -> bool:
-    """Whether a start was begun. Raises BackendError where that cannot be known."""
+    """Whether a start was begun. Raises BackendError if that cannot be found out."""
     try:
         folder.path.stat()
         return folder.start(restart).exists()

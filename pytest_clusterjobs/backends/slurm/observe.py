@@ -1,4 +1,4 @@
-"""From what Slurm shows and what lies in a job's folder to one observation."""
+"""From Slurm's data and the files in a job's folder to one observation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .states import is_suspended
 from .states import pending_hint
 
 SKEW = 5.0
-"""Seconds by which the clocks of Slurm's controller and of the file system may differ before the former is taken."""
+"""Seconds by which Slurm's clock and the file system's may differ before the former is used."""
 
 _OWN_RECORD = "by the batch script's own record"
 _BEGUN_TOO_OFTEN = "started again by Slurm more often than max_restarts allows"
@@ -36,7 +36,7 @@ _NO_FOLDER = "the batch script could not be started: is the job's folder there, 
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:
-    """What a handle says of a job."""
+    """The data of a handle about a job."""
 
     token: str
     folder: JobFolder
@@ -45,13 +45,13 @@ class KnownJob:
 
 
 def known_of(handle: Handle, token: str) -> KnownJob:
-    """What is needed of a handle."""
+    """The required data of a handle."""
     data = handle.data
     return KnownJob(token, JobFolder(Path(data["folder"])), int(data["nodes"]), bool(data["restarts"]))
 
 
 def observe_live(job: KnownJob, row: QueueRow) -> Observation:
-    """What Slurm says of a job that has not ended, with what only its folder knows."""
+    """Slurm's view of a job that has not ended, with what only its folder shows."""
     if not (job.may_restart or row.restarts):
         # The common case reads no file.
         return _live(row, Times(row.submitted, row.started), 0)
@@ -74,7 +74,7 @@ def observe_end(job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
             record.ended.code if record.ended is not None else code,
         )
     elif hint is None or (hint is Reason.CANCELLED and not record.starts):
-        # A job that cannot be queued again is cancelled by Slurm itself when a node's prolog fails.
+        # Slurm itself cancels a job that cannot be requeued when a node's prolog fails.
         hint = _not_begun(job, nodes, said) or hint or said.stopped
     if record.ended is not None and record.ended.how == "over":
         reason = _BEGUN_TOO_OFTEN
@@ -91,7 +91,7 @@ def observe_end(job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
 
 
 def observe_held(job: KnownJob, row: QueueRow, record: EndRecord) -> Observation:
-    """The end of a job that Slurm holds, since it could not be begun: it would be pending for ever."""
+    """The end of a job that Slurm holds because it could not be started: it would be pending for ever."""
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
     words = _reason(row.reason, job, (), what_was_said(job.folder))
     times = _times(job, row, record)
@@ -108,7 +108,10 @@ def observe_held(job: KnownJob, row: QueueRow, record: EndRecord) -> Observation
 
 
 def from_record(job: KnownJob, record: EndRecord) -> Observation | None:
-    """The end of a job that Slurm has forgotten or queued again for nothing, if its batch script or its daemons left one."""
+    """The end of a job that Slurm has forgotten or requeued needlessly.
+
+    The end is in the records of its batch script or of Slurm's daemons, if these left one.
+    """
     nodes = nodes_of(job.folder, job.token, job.nodes, record)
     said = what_was_said(job.folder)
     if record.ended is None:
@@ -145,9 +148,9 @@ def _live(row: QueueRow, times: Times, restarts: int) -> Observation:
 
 
 def _stands(hint: Reason | None, record: EndRecord, nodes: tuple[NodeState, ...]) -> bool:
-    """Whether the job's own end stands, because the batch script had come to it when Slurm's word fell.
+    """Whether the job's own end stands, because the batch script had reached it before Slurm's event.
 
-    A cancel, a limit or a lost node that came too late for it changes nothing. A kill for memory does, unless
+    A cancel, a limit or a lost node that came too late changes nothing. A kill for memory does, unless
     it was in an earlier start: Slurm counts over the whole job.
     """
     if record.ended is None or record.ended.how == "stopped":
@@ -160,7 +163,7 @@ def _stands(hint: Reason | None, record: EndRecord, nodes: tuple[NodeState, ...]
 def _own_hint(
     job: KnownJob, record: EndRecord, nodes: tuple[NodeState, ...], said: LauncherOutput
 ) -> Reason | None:
-    """What the batch script, and those who watched it, say beyond the ends of the ranks."""
+    """What the batch script, and the processes that watched it, report beyond the ends of the ranks."""
     how = record.ended.how if record.ended is not None else ""
     if how in _BY_HOW:
         return _BY_HOW[how]
@@ -172,13 +175,16 @@ def _own_hint(
 
 
 def _not_begun(job: KnownJob, nodes: tuple[NodeState, ...], said: LauncherOutput) -> Reason | None:
-    """What is said of a command that could not begin, unless every rank reports that it did."""
+    """The reported reason for a command that could not begin, unless every rank reports that it did."""
     reports = [node.report for node in nodes if node.report is not None and node.report.begun is not False]
     return said.not_begun if len(reports) < job.nodes else None
 
 
 def _was_before(record: EndRecord, nodes: tuple[NodeState, ...]) -> bool:
-    """Whether a kill for memory was in an earlier start, since the last one ended well: Slurm tells of the whole job."""
+    """Whether a kill for memory was in an earlier start, because the last start ended well.
+
+    Slurm reports on the whole job.
+    """
     return record.restarts > 0 and bool(nodes) and all(_completed(node) for node in nodes)
 
 
@@ -190,14 +196,14 @@ def _completed(node: NodeState) -> bool:
 def _reason(
     text: str, job: KnownJob, nodes: tuple[NodeState, ...], said: LauncherOutput, *, always: bool = False
 ) -> str:
-    """Slurm's reason; with the last words of its daemons where a rank of a job that began said nothing."""
+    """Slurm's reason, with the last output of its daemons if a rank of a job that began reported nothing."""
     silent = sum(node.report is not None for node in nodes) < job.nodes
     words = said.end if silent or always else ""
     return "; ".join(part for part in (text, words) if part)
 
 
 def _times(job: KnownJob, row: QueueRow, record: EndRecord) -> Times:
-    """Slurm's times are whole seconds; the folder's are finer, and know the first start of several."""
+    """Slurm's times are whole seconds; the folder's are finer, and include the first of several starts."""
     submitted, started, ended = row.submitted, row.started, row.ended
     if row.restarts:
         submitted = _submitted(job) or submitted

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 EXTRA = "extra_options"
-"""A key whose mapping has options that are not named here: those of a site's plugins, or of a newer Slurm."""
+"""A key whose mapping has options that are not listed here: of a site's plugins, or a newer Slurm."""
 
 _SBATCH = """
     account acctg-freq batch bb bbf begin cluster-constraint constraint container container-id contiguous
@@ -60,18 +60,18 @@ OWN: Mapping[str, str] = {
     "wait": "use pytest without --cluster-launch",
     "wrap": "use run",
 }
-"""Options that are refused, and what to use instead."""
+"""Options that are rejected, and what to use instead."""
 
 BY_RESOURCE: Mapping[str, tuple[str, ...]] = {
     "cpus": ("cpus-per-task",),
     "memory": ("mem", "mem-per-cpu", "mem-per-gpu"),
     "gpus": ("gpus", "gpus-per-node", "gpus-per-task"),
 }
-"""Options that say what ``resources`` says."""
+"""Options that duplicate ``resources``."""
 
 
 def problems(options: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the options of a job, one line each. ``resources`` are those that it asks for."""
+    """Mistakes in the options of a job, one line each. ``resources`` are those that the job asks for."""
     for name, value in flat(options).items():
         if name in OWN:
             yield f"options.slurm: {name} is set by the backend: {OWN[name]}"
@@ -87,14 +87,14 @@ def problems(options: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterat
 
 
 def flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options by name, those of ``extra_options`` among them."""
+    """All options by name, including those of ``extra_options``."""
     extra = options.get(EXTRA)
     named = {name: value for name, value in options.items() if name != EXTRA}
     return {**named, **extra} if isinstance(extra, Mapping) else named
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
-    """The options as sbatch takes them: ``true`` is a flag, ``false`` nothing, a list is joined by commas."""
+    """The options as arguments of sbatch: ``true`` is a flag, ``false`` nothing, a list joined by commas."""
     found = []
     for name, value in flat(options).items():
         if value is True:
@@ -106,7 +106,7 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
 
 
 def is_for_steps(argument: str) -> bool:
-    """Whether an argument is about the container that the command runs in, and so is given to srun."""
+    """Whether an argument concerns the command's container, and is therefore passed to srun."""
     return argument.lstrip("-").removeprefix("no-").startswith("container")
 
 

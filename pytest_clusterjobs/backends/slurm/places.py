@@ -1,4 +1,4 @@
-"""What lies where in the folder of a job, which its nodes and whoever watches it both see."""
+"""The files in the folder of a job, which the job's nodes and its observers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..protocol import BackendError
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """One job's folder, readable by its owner alone. The batch script writes what is not said to be ours."""
+    """One job's folder, readable by its owner alone. The batch script writes all files not marked as ours."""
 
     path: Path
 
@@ -25,7 +25,7 @@ class JobFolder:
 
     @property
     def job_id(self) -> Path:
-        """The id that sbatch answered. Ours, written once the answer was read."""
+        """The job id that sbatch printed. Ours, written after the answer was read."""
         return self.path / "id"
 
     @property
@@ -40,7 +40,7 @@ class JobFolder:
 
     @property
     def ended(self) -> Path:
-        """The batch script's last word: its code, and ``itself``, ``stopped``, ``over`` or ``broken``."""
+        """The batch script's final record: its code, and ``itself``, ``stopped``, ``over`` or ``broken``."""
         return self.path / "ended"
 
     @property
@@ -50,29 +50,29 @@ class JobFolder:
 
     @property
     def code(self) -> Path:
-        """The code of the last srun, where the command runs below one."""
+        """The exit code of the last srun, if the command runs under one."""
         return self.path / "code"
 
     @property
     def output(self) -> Path:
-        """What the batch script, srun and Slurm's own daemons print."""
+        """The output of the batch script, srun and Slurm's own daemons."""
         return self.path / "slurm.out"
 
     def start(self, restart: int) -> Path:
-        """Made when a start begins."""
+        """Created when a start begins."""
         return self.path / f"start.{restart}"
 
     def dismissed(self, restart: int) -> Path:
-        """Made when ranks are stopped because the main one has ended well."""
+        """Created when ranks are stopped because the main one has ended well."""
         return self.path / f"dismissed.{restart}"
 
     def log(self, rank: int, restart: int) -> Path:
-        """What one node prints in one start."""
+        """The output of one node in one start."""
         return self.path / f"log.{restart}.{rank}"
 
 
 def checked(folder: Path) -> Path:
-    """A folder that Slurm's file name patterns can name. Raises BackendError."""
+    """The folder, if Slurm's file name patterns can express it. Raises BackendError."""
     text = str(folder)
     if "\\" in text or not text.isprintable():
         raise BackendError(f"Slurm cannot write to a folder with such a name: {text!r}")
@@ -80,12 +80,12 @@ def checked(folder: Path) -> Path:
 
 
 def pattern(path: Path | str) -> str:
-    """A path as Slurm's options want it, where ``%`` begins a replacement."""
+    """A path for Slurm's options, where ``%`` begins a replacement."""
     return str(path).replace("%", "%%")
 
 
 def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
-    """Put a job's folder in place, for its owner's eyes alone. Raises OSError."""
+    """Create a job's folder, readable by its owner alone. Raises OSError."""
     folder.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.path.mkdir(mode=0o700, exist_ok=True)
     folder.script.write_text(script, encoding="utf-8", errors="surrogateescape", newline="")
@@ -96,7 +96,7 @@ def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
 
 
 def tail(path: Path, size: int) -> bytes:
-    """The last ``size`` bytes of a file; none of one that is not there, is no file, or cannot be read."""
+    """The last ``size`` bytes of a file; empty for a missing or unreadable one, or one that is not a file."""
     try:
         found = read_piece(path, tail=size)
     except BackendError:

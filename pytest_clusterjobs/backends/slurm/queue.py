@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: squeue for those that its controller remembers, sacct for those that it has forgotten."""
+"""Slurm's data on jobs: squeue for those that its controller remembers, sacct for those it has forgotten."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SQUEUE = (
     "Reason",
 )
 LISTED = 100
-"""Ids that squeue is given: it compares each with every job."""
+"""The most ids given to squeue: it compares each with every job."""
 
 _SACCT = "JobIDRaw,JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,NodeList,JobName,Reason"
 
@@ -41,24 +41,24 @@ class QueueRow:
     """One job as Slurm shows it. Times are seconds since the epoch."""
 
     job_id: str
-    """That of the whole array, for a task of one."""
+    """The id of the whole array, for one of its tasks."""
     name: str
     state: str
     reason: str = ""
     status: Status | None = None
     derived: Status | None = None
-    """The worst of its steps."""
+    """The worst status of its steps."""
     restarts: int = 0
     submitted: float | None = None
     started: float | None = None
-    """Of the last start by Slurm itself."""
+    """The time of the last start by Slurm itself."""
     ended: float | None = None
     nodes: str = ""
     """The nodes that it has or had, in Slurm's short form; empty if it never had any."""
 
     @property
     def phase(self) -> Phase:
-        """Where it is."""
+        """The phase of the job."""
         return phase_of(self.state, on_nodes=bool(self.nodes))
 
 
@@ -71,7 +71,7 @@ def by_ids(job_ids: Collection[str]) -> dict[str, QueueRow]:
 
 
 def by_name(name: str) -> dict[str, QueueRow]:
-    """The user's own jobs of a name that the controller remembers. Raises BackendError."""
+    """The user's own jobs with a name that the controller remembers. Raises BackendError."""
     return _by_id(_squeue(*_own(), f"--name={name}"))
 
 
@@ -81,12 +81,12 @@ def mine() -> dict[str, QueueRow]:
 
 
 def accounted(job_ids: Iterable[str]) -> dict[str, QueueRow]:
-    """The jobs with these ids that are in the accounts. Raises NoAccounting, BackendError."""
+    """The jobs with these ids that are in the accounting. Raises NoAccounting, BackendError."""
     return _by_id(_sacct(f"--jobs={','.join(job_ids)}"))
 
 
 def accounted_by_name(name: str, since: float) -> dict[str, QueueRow]:
-    """The user's own jobs of a name in the accounts since then (seconds since the epoch).
+    """The user's own jobs with a name in the accounting since then (seconds since the epoch).
 
     Raises NoAccounting, BackendError.
     """
@@ -95,14 +95,14 @@ def accounted_by_name(name: str, since: float) -> dict[str, QueueRow]:
 
 
 def _own() -> list[str]:
-    """The controller sends one user's jobs only, and not those of the whole cluster to be picked from here."""
+    """The controller sends one user's jobs only, instead of those of the whole cluster."""
     return [f"--user={os.getuid()}"]
 
 
 def _squeue(*which: str, wanted: frozenset[str] | None = None) -> Iterator[QueueRow]:
     fields = ",".join(f"{name}:|" for name in _SQUEUE)
     for line in commands.squeue("--states=all", *which, f"--Format={fields}"):
-        # A user may have ten thousand other jobs: those are not even read.
+        # A user may have ten thousand other jobs: their rows are not even parsed.
         if wanted is not None and wanted.isdisjoint(line.split("|", 2)[:2]):
             continue
         row = squeue_row(line)
@@ -118,7 +118,7 @@ def _sacct(*which: str) -> Iterator[QueueRow]:
 
 
 def _by_id(rows: Iterable[QueueRow]) -> dict[str, QueueRow]:
-    """Rows by id. The tasks of an array are one job: it has ended when all of them have."""
+    """Rows by id. The tasks of an array are one job, which has ended when all of them have."""
     found: dict[str, QueueRow] = {}
     for row in rows:
         known = found.get(row.job_id)
@@ -128,7 +128,7 @@ def _by_id(rows: Iterable[QueueRow]) -> dict[str, QueueRow]:
 
 
 def squeue_row(line: str) -> QueueRow | None:
-    """One line of squeue; ``None`` if it is none of ours (a name with a line break in it)."""
+    """One line of squeue; ``None`` if it cannot be a job of this tool (a name with a line break in it)."""
     fields = line.split("|", len(_SQUEUE) - 1)
     if len(fields) < len(_SQUEUE) or not fields[0].strip().isdecimal():
         return None
@@ -150,7 +150,7 @@ def squeue_row(line: str) -> QueueRow | None:
 
 
 def sacct_row(line: str) -> QueueRow | None:
-    """One line of sacct; ``None`` if it is none of ours."""
+    """One line of sacct; ``None`` if it cannot be a job of this tool."""
     fields = line.split("|", _SACCT.count(","))
     if len(fields) <= _SACCT.count(",") or not fields[0].isdecimal():
         return None
@@ -171,7 +171,7 @@ def sacct_row(line: str) -> QueueRow | None:
 
 
 def moment(text: str) -> float | None:
-    """A time in seconds since the epoch, or in UTC; ``None`` if it has not come or is not known."""
+    """A time in seconds since the epoch, or in UTC; ``None`` if it has not come or is unknown."""
     text = text.strip()
     if text.isdecimal():
         return float(text) or None
@@ -182,6 +182,6 @@ def moment(text: str) -> float | None:
 
 
 def _said(text: str) -> str:
-    """What a field says, empty for the words by which Slurm says nothing."""
+    """The value of a field; empty for the words that Slurm uses for no value."""
     text = text.strip()
     return "" if text in {"None", "(null)", "None assigned", "n/a", "N/A"} else text

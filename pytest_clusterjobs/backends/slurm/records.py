@@ -1,4 +1,4 @@
-"""What the batch script of a job has left in its folder, and what its ranks have."""
+"""The files that a job's batch script and its ranks have left in the job's folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .places import JobFolder
 from .places import tail
 
 TAIL_BYTES = 16_384
-"""Bytes of a log's end in which the sentinel's line is looked for."""
+"""Bytes of a log's end that are searched for the sentinel's line."""
 
 _TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
 _CODE = re.compile(r"Exited with exit code ([0-9]+)")
@@ -29,18 +29,18 @@ _SIGNALS = {signal.strsignal(number): 128 + number for number in signal.valid_si
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last word of a batch script."""
+    """The final record of a batch script."""
 
     code: int
     how: str
-    """``itself``, ``stopped`` (somebody sent it TERM), ``over`` (Slurm began it once too often) or ``broken``."""
+    """``itself``, ``stopped`` (it received TERM), ``over`` (Slurm began it once too often) or ``broken``."""
     at: float
     """Seconds since the epoch, by the clock of the file system."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """What is known from the folder. All of it may be late where the file system is slow to tell."""
+    """The content of the folder. All of it may be late if the file system is slow."""
 
     names: frozenset[str]
     """All names in the folder."""
@@ -52,17 +52,17 @@ class EndRecord:
 
     @property
     def restarts(self) -> int:
-        """How often it was started again."""
+        """How often it was restarted."""
         return max(0, len(self.starts) - 1)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the batch script came to its end. One that was stopped may have been stopped to be queued again."""
+        """Whether the batch script reached its end. A stopped one may have been stopped to be requeued."""
         return self.ended is not None and self.ended.how != "stopped"
 
 
 def read_record(folder: JobFolder) -> EndRecord:
-    """Read it; a folder that is not there has nothing."""
+    """Read the folder; a missing folder gives an empty record."""
     names = _names(folder.path)
     starts: list[float | None] = []
     while folder.start(len(starts)).name in names:
@@ -76,7 +76,7 @@ def read_record(folder: JobFolder) -> EndRecord:
 
 
 def nodes_of(folder: JobFolder, token: str, ranks: int, record: EndRecord) -> tuple[NodeState, ...]:
-    """How each rank of the last start ended: by its log, or by what its parent saw of one that said nothing."""
+    """How each rank of the last start ended: by its log, or without a report by what its parent saw."""
     hosts = _text(folder.hosts).split()
     logs = {rank: folder.log(rank, record.restarts) for rank in range(ranks)}
     nodes = [
@@ -98,7 +98,7 @@ def _dismissed(node: NodeState) -> NodeState:
 
 
 def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: EndRecord) -> list[NodeState]:
-    """The silent ranks with their codes. When they ended is known by who was seen to end after them."""
+    """Add the codes of ranks without a report; each ended no later than the ranks seen to end after it."""
     by_rank = {node.rank: node for node in nodes}
     latest = record.ended.at if record.ended is not None else None
     for rank in reversed([rank for rank in codes if rank in by_rank]):
@@ -111,7 +111,7 @@ def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: EndRec
 
 
 def _codes(folder: JobFolder, ranks: int, record: EndRecord) -> dict[int, int]:
-    """The codes of ranks as the batch script, or srun, saw them, in the order of their ends."""
+    """The codes of ranks as seen by the batch script or srun, in the order of their ends."""
     if ranks == 1 and record.ended is not None and record.ended.how in ("itself", "stopped"):
         return {0: record.ended.code}
     codes = {}
@@ -129,7 +129,7 @@ def _code_of(words: str) -> int | None:
 
 
 def _numbers(text: str) -> Iterator[int]:
-    """The numbers of ``0,2-4``."""
+    """The numbers in ``0,2-4``."""
     for part in text.split(","):
         first, _, last = part.partition("-")
         if first.isdecimal() and (last or first).isdecimal():
@@ -150,7 +150,7 @@ def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> N
 
 
 def _ended(path: Path) -> Ended | None:
-    """The last word, once it is whole."""
+    """The final record, once it is complete."""
     text = _text(path)
     code, _, how = text.strip().partition(" ")
     if not (text.endswith("\n") and code.isdecimal()):
@@ -171,7 +171,7 @@ def _text(path: Path, size: int = 1 << 20) -> str:
 
 
 def changed(path: Path) -> float | None:
-    """When a file was last written, in seconds since the epoch, by the clock of the file system; ``None`` without one."""
+    """When a file was last written (epoch seconds, by the clock of the file system); ``None`` without one."""
     try:
         return path.stat().st_mtime
     except OSError:

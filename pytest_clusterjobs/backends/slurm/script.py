@@ -1,4 +1,4 @@
-"""The batch script of a job: a pure function of what is to run, and the command line that submits it."""
+"""The batch script of a job, as a pure function, and the command line that submits it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .places import pattern
 from .settings import SlurmSettings
 
 MARGIN = 60.0
-"""Seconds that Slurm's time limit gives a start on top of what the sentinel allows it."""
+"""Seconds by which Slurm's time limit for a start exceeds the sentinel's."""
 
 MIB = 1 << 20
 
 BASH = Path("/bin/bash")
-"""What runs the batch script, where the machine that submits has it. Other shells drop exported functions."""
+"""The shell of the batch script, if the submitting machine has it. Other shells drop exported functions."""
 
 _SHAPE = re.compile(
     r"^clusterjobs_dir=.* clusterjobs_max=(?P<max>[0-9]+) clusterjobs_ranks=(?P<ranks>[0-9]+)$", re.MULTILINE
@@ -42,12 +42,12 @@ _SHAPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """All that Slurm is given."""
+    """Everything that Slurm is given."""
 
     command: tuple[str, ...]
     """The command line of sbatch."""
     script: str
-    """What the last argument names."""
+    """The content of the file that the last argument names."""
 
     def __str__(self) -> str:
         return f"{shlex.join(self.command)}\n{self.script}"
@@ -62,9 +62,9 @@ def submission(
     rootdir: Path,
     inherited: Iterable[str] = (),
 ) -> Submission:
-    """What is submitted for ``spec``; nothing is written.
+    """The submission for ``spec``; nothing is written.
 
-    ``inherited`` names the variables that sbatch takes along.
+    ``inherited`` names the variables that sbatch passes on.
     """
     given = _options(spec, settings)
     steps = [argument for argument in given if is_for_steps(argument)]
@@ -95,9 +95,9 @@ def submission(
 
 
 def shape_of(script: Path) -> tuple[int, int]:
-    """From a script that was written before: how many ranks it has, and how often it may be started again.
+    """The number of ranks and of allowed restarts, from a script that was written before.
 
-    One that is gone had one, and may have been restarted.
+    If the script is gone: one rank, which may have been restarted.
     """
     with suppress(OSError), open(script, encoding="utf-8", errors="replace") as file:
         match = _SHAPE.search(file.read(1 << 16))
@@ -107,7 +107,7 @@ def shape_of(script: Path) -> tuple[int, int]:
 
 
 def quote(text: str) -> str:
-    """``text`` as one word of sh, without CR: sbatch takes no script in which one ends a line."""
+    """``text`` as one word of sh, without CR: sbatch rejects a script in which one ends a line."""
     return shlex.quote(text).replace("\r", "'\"$clusterjobs_cr\"'")
 
 
@@ -115,7 +115,7 @@ def quote(text: str) -> str:
 
 
 def _minutes(spec: JobSpec) -> int:
-    """The dead man's switch: it strikes when the job's own side has not kept any of its limits."""
+    """The time limit, which strikes only if the job's own side has kept none of its limits."""
     each = spec.max_runtime + spec.grace_period + MARGIN
     return math.ceil(each * (spec.max_restarts + 1) / 60)
 
@@ -146,8 +146,8 @@ def _options(spec: JobSpec, settings: SlurmSettings) -> list[str]:
     return arguments({**defaults, **spec.options})
 
 
-# The script. Only what it needs is in it, and it starts as few processes as it can: a thousand jobs of a
-# second each are common.
+# The script. It contains only what the job needs, and it starts as few processes as possible: a thousand jobs
+# of a second each are common.
 
 
 def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
@@ -173,7 +173,7 @@ def _script(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], 
 
 
 def _direct(spec: JobSpec, token: str, wraps: Sequence[str]) -> str:
-    """One node: the sentinel is the batch script's child, so that a kill for memory is the job's own."""
+    """One node: the sentinel is the batch script's child, so a kill for memory counts as the job's own."""
     variables = _assignments(
         spec,
         token,
@@ -186,7 +186,7 @@ def _direct(spec: JobSpec, token: str, wraps: Sequence[str]) -> str:
 
 
 def _by_srun(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str], steps: Sequence[str]) -> str:
-    """Several nodes: one sentinel each, by srun, which stops the others when one fails."""
+    """Several nodes: srun starts one sentinel on each, and stops the others when one fails."""
     srun = [
         f"--nodes={spec.nodes}",
         f"--ntasks={spec.nodes}",
@@ -201,7 +201,7 @@ def _by_srun(spec: JobSpec, token: str, folder: JobFolder, wraps: Sequence[str],
         *map(quote, steps),
     ]
     variables = _assignments(spec, token, CLUSTERJOBS_MASTER_ADDR="$clusterjobs_address")
-    # A container need not have the shell of the nodes.
+    # A container need not have the nodes' shell.
     shell = "/bin/sh" if steps else "$clusterjobs_sh"
     return f'{variables} exec \\\n"$clusterjobs_srun" {" ".join(srun)} \\\n{shell} {_words(wraps[1:])}'
 
@@ -211,7 +211,7 @@ def _words(words: Sequence[str]) -> str:
 
 
 def _assignments(spec: JobSpec, token: str, **here: str) -> str:
-    """What the command finds in its environment, as assignments before a command."""
+    """The command's environment, as assignments before a command."""
     here = {
         "CLUSTERJOBS_RESTARTS": "$clusterjobs_n",
         "CLUSTERJOBS_HOSTFILE": "$clusterjobs_dir/hosts",
@@ -224,7 +224,7 @@ def _assignments(spec: JobSpec, token: str, **here: str) -> str:
 
 
 def _head(spec: JobSpec) -> str:
-    """How every script begins; without secrets there is nothing to forget, and no process to start for it."""
+    """The beginning of every script; without secrets there is nothing to unset, and no process for it."""
     head = _part("head")
     return (
         head
@@ -234,7 +234,7 @@ def _head(spec: JobSpec) -> str:
 
 
 def _secrets(spec: JobSpec) -> list[str]:
-    """Read the secrets; the file stays only where Slurm itself may start the script again."""
+    """Read the secrets; the file stays only if Slurm itself may restart the script."""
     if not spec.secrets:
         return []
     read = '. "$clusterjobs_dir/secrets"'
@@ -242,7 +242,7 @@ def _secrets(spec: JobSpec) -> list[str]:
 
 
 def _home(spec: JobSpec, token: str) -> str:
-    """Where the heartbeat file lies: on the node where it is looked at all the time, else in the job's folder."""
+    """The heartbeat file's folder: on the node if it is checked all the time, otherwise the job's folder."""
     if spec.heartbeat_timeout is None:
         return "clusterjobs_home=$clusterjobs_dir"
     return _part("home").replace("NONCE", nonce(token))

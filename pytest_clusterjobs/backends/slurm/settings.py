@@ -15,34 +15,34 @@ from .options import OPTIONS
 from .options import problems
 
 GPUS = ("gpus-per-node", "gres")
-"""How ``resources.gpus`` can be asked for."""
+"""How ``resources.gpus`` can be requested."""
 
 POLL_INTERVAL = 2.0
 
 SETTLE = 5.0
-"""Seconds after an end for which files may be late on the shared file system."""
+"""Seconds after an end in which files may be late on the shared file system."""
 
 OWN_SETTINGS = frozenset({"folder", "gpus_as", "poll_interval"})
-"""Settings besides the options of sbatch, which are defaults for all jobs."""
+"""Settings other than options of sbatch, which are defaults for all jobs."""
 
 SETTINGS = OWN_SETTINGS | OPTIONS | {EXTRA}
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmSettings:
-    """What a site has decided."""
+    """The settings of a site."""
 
     folder: Path | None = None
-    """Where jobs have their folders, on a file system that all nodes share; ``None``: in the run's folder."""
+    """Holds the jobs' folders, on a file system that all nodes share; ``None``: in the run's folder."""
     gpus_as: str = GPUS[0]
     poll_interval: float = POLL_INTERVAL
-    """Seconds between two questions to Slurm, at least."""
+    """The least seconds between two queries to Slurm."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Defaults for the options of all jobs."""
 
 
 def settings_of(raw: Mapping[str, Any]) -> SlurmSettings:
-    """Read the settings. Raises BackendError with one line that says what is wrong."""
+    """Read the settings. Raises BackendError with a one-line message that names the mistake."""
     folder, gpus_as = raw.get("folder"), raw.get("gpus_as", GPUS[0])
     if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
         raise BackendError(f"folder must be an absolute path that all nodes share, not {folder!r:.60}")
@@ -58,7 +58,7 @@ def settings_of(raw: Mapping[str, Any]) -> SlurmSettings:
 
 
 def capabilities(settings: SlurmSettings) -> Capabilities:
-    """What a backend with these settings can do; how many nodes a partition has only the cluster knows."""
+    """The capabilities with these settings; only the cluster knows how many nodes a partition has."""
     return Capabilities(
         ids_per_poll=1000,
         submit_threads=4,

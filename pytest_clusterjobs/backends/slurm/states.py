@@ -1,4 +1,4 @@
-"""Every state and pending reason of Slurm in our words."""
+"""Every state and pending reason of Slurm, as phases and reasons."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PHASES: Mapping[str, Phase] = {
     "REVOKED": Phase.ENDED,
     "TIMEOUT": Phase.ENDED,
 }
-"""What each state says of where a job is."""
+"""The phase of each state."""
 
 HINTS: Mapping[str, Reason] = {
     "BOOT_FAIL": Reason.NODE_FAILED,
@@ -56,7 +56,7 @@ HINTS: Mapping[str, Reason] = {
     "REVOKED": Reason.CANCELLED,
     "TIMEOUT": Reason.MAX_RUNTIME_REACHED,
 }
-"""Hard facts among the ends. ``COMPLETED`` and ``FAILED`` are none: they tell of the batch script only."""
+"""Hard facts among the ends. ``COMPLETED`` and ``FAILED`` are not: they only describe the batch script."""
 
 _HOPELESS = re.compile(
     r"AccountNotAllowed|BadConstraints|InvalidAccount|InvalidQOS|MaxMemPerLimit|PartitionConfig|PartitionNodeLimit"
@@ -65,35 +65,35 @@ _HOPELESS = re.compile(
 )
 _SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
 _LAUNCH_FAILED = 53
-"""Slurm's "signal" for a batch script that could not be started: its output file cannot be opened, for one."""
+"""Slurm's "signal" for a batch script that could not be started, for example without an output file."""
 _OUT_OF_MEMORY = 125
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How Slurm says that a process ended: its code, or the signal that it died of."""
+    """How a process ended, in Slurm's notation: its code, or the signal that ended it."""
 
     code: int = 0
     signal: int = 0
 
     @property
     def exit_code(self) -> int:
-        """As a shell would say it: 128+n for signal n."""
+        """The code that a shell would report: 128+n for signal n."""
         return 128 + self.signal if self.signal else self.code
 
     @property
     def says_out_of_memory(self) -> bool:
-        """Whether it was killed for memory; no signal has this number."""
+        """Whether it was killed for memory, for which Slurm uses a number that no signal has."""
         return self.signal == _OUT_OF_MEMORY
 
     @property
     def says_launch_failed(self) -> bool:
-        """Whether the batch script was never begun."""
+        """Whether the batch script was never started."""
         return self.signal == _LAUNCH_FAILED
 
 
 def status_of(text: str) -> Status | None:
-    """Read ``CODE:SIGNAL``, or the number that wait(2) gives, which squeue shows; ``None`` if it is neither."""
+    """Read ``CODE:SIGNAL``, or the number that wait(2) gives, as in squeue; ``None`` if it is neither."""
     code, colon, signal = text.partition(":")
     if not code.isdecimal() or (colon and not signal.isdecimal()):
         return None
@@ -103,12 +103,12 @@ def status_of(text: str) -> Status | None:
 
 
 def phase_of(state: str, *, on_nodes: bool) -> Phase:
-    """Where a job is. A word that we do not know is no end; ``on_nodes`` says whether it has nodes."""
+    """The phase of a state. An unknown state is not an end; ``on_nodes``: whether the job has nodes."""
     return PHASES.get(_word(state), Phase.RUNNING if on_nodes else Phase.PENDING)
 
 
 def pending_hint(reason: str) -> Reason | None:
-    """What a pending job's reason says of one that can never start."""
+    """The hint in a pending job's reason that the job can never start."""
     word = _word(reason)
     if word == "DependencyNeverSatisfied":
         return Reason.DEPENDENCY_FAILED
@@ -116,14 +116,14 @@ def pending_hint(reason: str) -> Reason | None:
 
 
 def is_suspended(state: str) -> bool:
-    """Whether a job has nodes, and is stopped on them for now."""
+    """Whether a job has nodes, and is suspended on them for now."""
     return _word(state) in _SUSPENDED
 
 
 def is_held_after_failure(state: str, reason: str, restarts: int) -> bool:
-    """Whether Slurm itself holds a job since it could not be begun; a hold of its user's is none of this.
+    """Whether Slurm itself holds a job because it could not be started; a hold by the user does not count.
 
-    Slurm queues it again when it does so, and may forget why.
+    Slurm requeues the job when it holds it, and may forget why.
     """
     if PHASES.get(_word(state)) is not Phase.PENDING:
         return False
@@ -134,7 +134,7 @@ def is_held_after_failure(state: str, reason: str, restarts: int) -> bool:
 def end_hint(
     state: str, reason: str, status: Status | None, derived: Status | None, *, started: bool
 ) -> Reason | None:
-    """The hard fact in how Slurm says that a job ended, ``None`` where only the command's own end speaks."""
+    """The hard fact in Slurm's report of an end; ``None`` if only the command's own end decides."""
     word = _word(state)
     if any(each is not None and each.says_out_of_memory for each in (status, derived)):
         return Reason.OUT_OF_MEMORY
@@ -150,5 +150,5 @@ def end_hint(
 
 
 def _word(text: str) -> str:
-    """The first word: ``CANCELLED by 1000`` and ``ReqNodeNotAvail, UnavailableNodes:n1`` say more."""
+    """The first word: ``CANCELLED by 1000`` and ``ReqNodeNotAvail, UnavailableNodes:n1`` have more."""
     return text.partition(" ")[0].rstrip("+,")

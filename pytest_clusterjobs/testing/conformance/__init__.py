@@ -1,4 +1,4 @@
-"""The conformance suite: what every backend must do, one small test a claim.
+"""The conformance suite: the requirements on every backend, one small test each.
 
 A backend runs it by subclassing :class:`BackendConformance` and overriding one fixture.
 """
@@ -18,7 +18,7 @@ from .submission import SubmissionTests
 class BackendConformance(
     SubmissionTests, EndTests, LimitTests, RestartTests, NodeTests, LogTests, ControlTests, HostileTests
 ):
-    """All tests. Override ``harness``; name what does not apply in its ``lacks``."""
+    """All tests. Override ``harness``; list what does not apply in its ``lacks``."""
 
 
 __all__ = ["BackendConformance"]

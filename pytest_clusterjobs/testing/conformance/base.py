@@ -1,4 +1,4 @@
-"""The fixtures that all groups of tests share, and what a harness may rule out."""
+"""The fixtures that all groups of tests share, and the tests that a harness may exclude."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..harness import Harness
 
 
 class Suite:
-    """What every group of tests is built on."""
+    """The base of every group of tests."""
 
     @pytest.fixture
     def harness(self) -> Harness:
@@ -32,7 +32,7 @@ class Suite:
 
 
 def need_nodes(cluster: Cluster, nodes: int) -> None:
-    """Skip where a job cannot have that many nodes."""
+    """Skip if a job cannot have that many nodes."""
     limit = cluster.backend.capabilities.max_nodes
     if limit is not None and limit < nodes:
         pytest.skip(f"a job of this backend has at most {limit} node(s)")
@@ -41,26 +41,26 @@ def need_nodes(cluster: Cluster, nodes: int) -> None:
 
 
 def need_restarts(cluster: Cluster) -> None:
-    """Skip where the cluster does not start jobs again."""
+    """Skip if the cluster does not restart jobs."""
     if not cluster.backend.capabilities.restarts:
         pytest.skip("this backend does not restart jobs")
 
 
 def need_same_host(cluster: Cluster) -> None:
-    """Skip where jobs are not processes of this machine."""
+    """Skip if jobs are not processes of this machine."""
     if not cluster.harness.same_host:
         pytest.skip("its jobs run on other machines")
 
 
 def need_shared(cluster: Cluster) -> Path:
-    """The folder that jobs see too; skip where there is none."""
+    """The folder that jobs see too; skips if there is none."""
     if cluster.harness.shared is None:
         pytest.skip("no folder is shared with the jobs")
     return cluster.harness.shared
 
 
 def need_slots(cluster: Cluster) -> int:
-    """How many jobs fill the cluster; skip where a test cannot."""
+    """The number of jobs that fill the cluster; skips if a test cannot fill it."""
     if cluster.harness.slots is None:
         pytest.skip("a test cannot fill this cluster")
     return cluster.harness.slots

@@ -1,4 +1,4 @@
-"""Cancelling: confirmed by polls, never taken for the product's doing, and nothing is left running."""
+"""Cancelling: confirmed by polls, never attributed to the product, and nothing is left running."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ControlTests(Suite):
     def test_a_cancelled_job_is_not_the_product_s_end(self, cluster: Cluster) -> None:
         job = _running(cluster, run="trap 'exit 0' TERM; while :; do sleep 0.1; done")
         cluster.backend.cancel({job.token: job.handle})
-        # Judged as if somebody else had cancelled it.
+        # Judged like a cancel from outside the run.
         outcome = cluster.end(job)
         assert outcome.reason_class is not ReasonClass.PRODUCT, outcome.detail
         assert outcome.exit_code is None
@@ -154,5 +154,5 @@ def _lives(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
     except (ProcessLookupError, FileNotFoundError):
         return False
-    # A zombie runs nothing; who reaps it is the machine's business.
+    # A zombie runs nothing; reaping it is up to the machine.
     return not state.split()[0].startswith("Z")

@@ -1,4 +1,4 @@
-"""How a command ends, and what comes back of it."""
+"""How a command ends, and what the backend reports about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORCED = (
 
 
 class EndTests(Suite):
-    """Exit codes, signals, failures before the command, and ends that need force."""
+    """Exit codes, signals, failures before the command, and ends that must be provoked."""
 
     @pytest.mark.parametrize(
         ("code", "reason"),
@@ -100,7 +100,7 @@ class EndTests(Suite):
 
     def test_a_shell_that_executes_nothing_is_no_success(self, cluster: Cluster) -> None:
         outcome = cluster.run("exit 3", env={"SHELLOPTS": "noexec"})
-        # A cluster may well know how to start a shell that executes all the same.
+        # Some clusters can start a shell that executes all the same.
         assert outcome.reason_class is ReasonClass.INFRA or outcome.exit_code == 3, outcome.detail
 
     def test_a_command_that_kills_its_sentinel_has_no_exit_code(self, cluster: Cluster) -> None:

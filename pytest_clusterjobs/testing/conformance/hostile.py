@@ -1,4 +1,4 @@
-"""Text that wants to be something else, and text that must not be seen."""
+"""Text that could be interpreted as something else, and text that must not be visible."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HOSTILE = (
     "\x1b[31mred\x07",
     "{{ mustache }}",
 )
-"""Arguments and values that must arrive as they are."""
+"""Arguments and values that must arrive unchanged."""
 
 _SHOW = """
 show() { printf 'value:'; printf '%s' "$1" | od -An -v -tx1 | tr -d ' \\n'; echo; }
@@ -115,7 +115,7 @@ END
         monkeypatch.setenv(_NAME, _SECRET)
         run = f"test -n \"${_NAME}\"; touch '{begun}'; until [ -e '{flag}' ]; do sleep 0.1; done"
         job = cluster.submit(run, secrets=(_NAME,))
-        # On its way to the command a secret may lie in a file that is its owner's alone.
+        # On its way to the command, a secret may be in a file that only its owner can read.
         cluster.eventually(begun.exists)
         assert _places_with(b"s3cr3t", cluster.folder) == []
         flag.touch()

@@ -1,4 +1,4 @@
-"""Limits hold on the job's side: heartbeat, run time, grace period."""
+"""Limits apply on the job's side: heartbeat, run time, grace period."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BEAT = 'touch "$CLUSTERJOBS_HEARTBEAT_FILE"'
 
 
 class LimitTests(Suite):
-    """What ends a job that does not end by itself."""
+    """The limits that end a job that does not end by itself."""
 
     def test_silence_is_a_heartbeat_timeout(self, cluster: Cluster) -> None:
         outcome = cluster.run("sleep 600", heartbeat_timeout=cluster.seconds(1.0))
@@ -84,6 +84,6 @@ class LimitTests(Suite):
             max_runtime=cluster.seconds(1.0),
             grace_period=cluster.seconds(10.0),
         )
-        # It ended with 0 after the limit struck: that is no completion.
+        # It ended with 0 after the limit struck, which does not count as completed.
         assert cluster.end(job).reason == Reason.MAX_RUNTIME_REACHED
         assert "cleaned" in cluster.printed(job)

@@ -1,4 +1,4 @@
-"""Logs: while a job runs and after, whole and in pieces, whatever it prints."""
+"""Logs: while a job runs and after its end, whole and in pieces, whatever it prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BIG = 400_000
 
 
 class LogTests(Suite):
-    """Reading what jobs print."""
+    """Reading the output of jobs."""
 
     def test_both_streams_are_in_the_log(self, cluster: Cluster) -> None:
         job = cluster.submit("echo out; echo err >&2")

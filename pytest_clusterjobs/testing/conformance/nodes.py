@@ -1,4 +1,4 @@
-"""Jobs of several nodes: what each rank sees, and whose end decides."""
+"""Jobs of several nodes: what each rank sees, and which rank's end decides."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class NodeTests(Suite):
         need_nodes(cluster, 2)
         if cluster.harness.silence is None:
             pytest.skip("no way to silence a rank is known")
-        # Nobody is left to stop the command on some clusters: it has to end by itself.
+        # On some clusters no process is left to stop the command: it has to end by itself.
         run = f"if [ {_RANK} = 1 ]; then {cluster.harness.silence}; sleep {cluster.seconds(3.0)}; fi"
         grace, limit = cluster.seconds(1.0), cluster.seconds(20.0)
         job = cluster.submit(run, nodes=2, grace_period=grace, max_runtime=limit)

@@ -1,4 +1,4 @@
-"""Starts of one attempt: the cluster starts a job again as often as it may, and never for nothing."""
+"""Starts of one attempt: the cluster restarts a job as often as allowed, and never without a reason."""
 
 from __future__ import annotations
 

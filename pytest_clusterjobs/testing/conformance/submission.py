@@ -33,7 +33,7 @@ from .base import need_slots
 from .base import Suite
 
 _REACH = 60.0
-"""The longest ``find_settle``, in seconds, that a test waits for."""
+"""The longest ``find_settle``, in seconds, for which a test waits."""
 
 
 class SubmissionTests(Suite):
@@ -53,7 +53,7 @@ class SubmissionTests(Suite):
         if state is None:
             pytest.skip("its type states nothing: give BackendType its capabilities")
         stated, can = sound(lambda: state(cluster.harness.settings)), cluster.backend.capabilities
-        # A limit that the settings do not decide is left to the opened backend.
+        # Limits that do not follow from the settings are left to the opened backend.
         assert stated.max_nodes in (None, can.max_nodes)
         assert stated.max_restarts in (None, can.max_restarts)
         assert (stated.restarts, stated.knows_secrets) == (can.restarts, can.knows_secrets)
@@ -191,7 +191,7 @@ class SubmissionTests(Suite):
         cluster.eventually(lambda: not fresh.sweep(cluster.run_id))
 
     def test_a_sweep_sees_no_other_run_s_jobs(self, cluster: Cluster) -> None:
-        # The second run's id begins with the first's, and so does what its tokens begin with.
+        # The second run's id begins with the first's, and so do its tokens.
         with Cluster(cluster.harness, cluster.folder, f"{cluster.run_id}-2") as other:
             mine, theirs = cluster.submit("sleep 600"), other.submit("sleep 600")
             cluster.eventually(lambda: mine.token in cluster.backend.sweep(cluster.run_id))
