@@ -37,7 +37,7 @@ class Job:
             os.utime(self._heartbeat)
 
     def save(self, step: int, state: Any) -> None:
-        """Write the checkpoint; whoever reads it finds the old one or the new one, whole."""
+        """Write the checkpoint; a reader finds the whole old one or the whole new one."""
         if not self._checkpoint:
             raise SystemExit(
                 "checkpoints need CHECKPOINT_DIR or CLUSTERJOBS_HEARTBEAT_FILE in the environment"

@@ -39,7 +39,7 @@ def open_backend(
     them. The block is a run like pytest's: its ledger and report are kept with the project's, the
     ``clusterjobs`` command sees it, and its jobs are cancelled when the block or the process ends. A block
     that ends without an exception first waits for the jobs that have an ``expect``, and raises
-    UnmetExpectation if one ended otherwise. Raises TypeError, UnknownBackend; the block raises BackendError,
+    UnmetExpectation if one ended otherwise. Raises TypeError, SiteError; the block raises BackendError,
     LedgerError.
     """
     root = Path.cwd() if rootdir is None else Path(rootdir).resolve()

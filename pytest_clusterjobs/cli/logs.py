@@ -78,7 +78,7 @@ def logs(
 ) -> None:
     """Print the log of one node of CELL's job; with --json a line a piece.
 
-    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whoever submitted it. No
+    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whichever tool submitted it. No
     secrets are hidden in its log: their values are kept with a run. Exit code 1 if the log is not complete although
     its job has ended.
     """

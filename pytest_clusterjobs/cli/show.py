@@ -53,7 +53,7 @@ COLOURS = {"passed": "green", "failed": "red", "error": "purple", None: "yellow"
 def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bool) -> None:
     """Tell all that is known of the cells that CELL names: every attempt, and who said what when.
 
-    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whoever submitted it.
+    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
     """
     with foreign_job(project, cell) as job:
         if job is not None:

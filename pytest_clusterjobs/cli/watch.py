@@ -88,7 +88,7 @@ class WatchedCell:
 def watch(project: Project, run: str | None, as_json: bool) -> None:
     """Show a run's cells until all jobs have ended: a table on a terminal, else a line a change.
 
-    NAME:JOBID in place of RUN names a job of the backend NAME by the cluster's own id, whoever submitted it.
+    NAME:JOBID in place of RUN names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
     Exit code 1 unless every cell passed, or the job ended well.
     """
     with foreign_job(project, run or "") as job:

@@ -56,7 +56,7 @@ class SubmissionBreaker:
     _idle_since: float | None = None
     """Since when the cluster accepts none although it has no job of this run."""
 
-    def is_shut(self, job: object, now: float) -> bool:
+    def must_wait(self, job: object, now: float) -> bool:
         """Whether ``job`` has to wait."""
         return self.free_at > now and self._asking is not job
 
@@ -65,13 +65,13 @@ class SubmissionBreaker:
         if self.words and self._asking is not job:
             self._asking, self.free_at = job, now + ALONE
 
-    def shut(self, job: object, words: str, now: float, *, holds_jobs: bool) -> None:
+    def refused(self, job: object, words: str, now: float, *, holds_jobs: bool) -> None:
         """Note that the cluster does not accept ``job`` for now, for the reason in ``words``.
 
         ``holds_jobs``: the cluster has jobs of this run, whose ends may make room.
         """
         # If several submissions were under way together, only the first refusal counts.
-        if not self.is_shut(job, now):
+        if not self.must_wait(job, now):
             self.free_at = now + min(LONGEST_PAUSE, 2.0**self._refusals)
             self._refusals = min(self._refusals + 1, 10)
             self._asking = None
@@ -83,7 +83,7 @@ class SubmissionBreaker:
             self._idle_since += max(0.0, now - self._refused_at - STALE)
         self.words, self._refused_at = words, now
 
-    def open(self) -> None:
+    def accepted(self) -> None:
         """Note that the cluster has accepted a job."""
         self.words, self.free_at, self._asking, self._refusals, self._idle_since = "", 0.0, None, 0, None
 

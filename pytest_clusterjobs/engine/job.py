@@ -64,7 +64,7 @@ class ActiveAttempt:
     """The spec that runs in place of the cell's own, if a hook changed it."""
     is_prepared: bool = False
     """Whether the hooks have been called."""
-    gate: SubmissionBreaker | None = None
+    breaker: SubmissionBreaker | None = None
     """The breaker that its submission passes."""
     outside_at: float | None = None
     """Since when it has waited for its cluster to accept jobs."""

@@ -80,12 +80,14 @@ class EngineState:
         if not gone:
             return
         for job in gone:
-            if job.gate is not None:
-                job.gate.pass_on(job)
+            if job.breaker is not None:
+                job.breaker.pass_on(job)
         self.queue = deque(job for job in self.queue if job not in gone)
         self.delayed = [job for job in self.delayed if job not in gone]
-        left = {gate: deque(job for job in jobs if job not in gone) for gate, jobs in self.outside.items()}
-        self.outside = {gate: jobs for gate, jobs in left.items() if jobs}
+        left = {
+            breaker: deque(job for job in jobs if job not in gone) for breaker, jobs in self.outside.items()
+        }
+        self.outside = {breaker: jobs for breaker, jobs in left.items() if jobs}
 
     def drop_all(self) -> None:
         """Remove all jobs that wait for their submission. The caller holds the lock."""

@@ -47,7 +47,7 @@ class Submitter:
         self._backends = backends
         self._adopt = adopt
         self._paces: dict[str, RateLimiter] = {}
-        self._gates: dict[tuple[str, str], SubmissionBreaker] = {}
+        self._breakers: dict[tuple[str, str], SubmissionBreaker] = {}
         self._threads: list[threading.Thread] = []
 
     def start(self, count: int) -> None:
@@ -67,8 +67,8 @@ class Submitter:
         """Why clusters accept no jobs for now, by backend NAME."""
         with self._core.changed:
             unknown = (job for job in chain(self._core.waiting, self._core.in_flight) if job.handle is None)
-            gates = {job.gate for job in unknown if job.gate is not None}
-            return {gate.backend: gate.words for gate in gates if gate.words}
+            breakers = {job.breaker for job in unknown if job.breaker is not None}
+            return {breaker.backend: breaker.words for breaker in breakers if breaker.words}
 
     def _run(self) -> None:
         try:
@@ -98,18 +98,18 @@ class Submitter:
                 job.ruling = replace(error.ruling, reason=job.hide(error.ruling.reason))
                 why = job.hide(str(error))
                 withdraw(self._core, {job: OwnAction(ActionKind.CANCEL, why, self._core.clock.time())})
-                self._leave_gate(job)
+                self._settle_breaker(job)
                 return False
             self._core.ledger.record(intended=[job.attempt()])
             job.submitted = self._core.clock.time()
             reject(self._core, {job: str(error)}, by_this_run=True)
-            self._leave_gate(job)
+            self._settle_breaker(job)
             return False
         job.is_prepared = True
         if spec is not cell.spec:
             # The job may now ask for something else.
-            self._leave_gate(job)
-            job.prepared, job.gate = spec, None
+            self._settle_breaker(job)
+            job.prepared, job.breaker = spec, None
         return True
 
     def _submit_all(self, jobs: list[ActiveAttempt]) -> list[Attempt]:
@@ -132,10 +132,10 @@ class Submitter:
     def _enter(self, job: ActiveAttempt) -> bool:
         """Whether the job's breaker still lets it pass, after it was taken from the queue."""
         with self._core.changed:
-            gate, now = self._gate(job), self._core.clock.monotonic()
-            if gate.is_shut(job, now):
+            breaker, now = self._breaker(job), self._core.clock.monotonic()
+            if breaker.must_wait(job, now):
                 return False
-            gate.enter(job, now)
+            breaker.enter(job, now)
             return True
 
     def _put_back(self, job: ActiveAttempt) -> None:
@@ -157,16 +157,16 @@ class Submitter:
             withdraw(core, {job: end})
 
     def _too_late(self, job: ActiveAttempt) -> OwnAction | None:
-        gate, limit = self._gate(job), job.spec.queue_timeout
-        if gate.waited(job.outside_at, self._core.clock.monotonic()) <= limit:
+        breaker, limit = self._breaker(job), job.spec.queue_timeout
+        if breaker.waited(job.outside_at, self._core.clock.monotonic()) <= limit:
             return None
-        why = f"not taken within queue_timeout ({limit:g} s): {gate.words}"
+        why = f"not taken within queue_timeout ({limit:g} s): {breaker.words}"
         return OwnAction(ActionKind.NOT_TAKEN, why, self._core.clock.time())
 
     def _leave_outside(self, job: ActiveAttempt) -> None:
         if job.outside_at is None:
             job.outside_at = self._core.clock.monotonic()
-        self._core.outside.setdefault(self._gate(job), deque()).append(job)
+        self._core.outside.setdefault(self._breaker(job), deque()).append(job)
 
     def _take(self, *, block: bool) -> list[ActiveAttempt]:
         """The next jobs that fit the window; empty if there are none now, or with ``block`` at the run's end.
@@ -181,18 +181,18 @@ class Submitter:
                 size = min(LARGEST_BATCH, 1 + len(core.queue) // (8 * len(self._threads)))
                 while core.queue and len(jobs) < size and core.has_room_for(core.queue[0]):
                     job, now = core.queue[0], core.clock.monotonic()
-                    gate = self._gate(job)
-                    if gate.is_shut(job, now):
+                    breaker = self._breaker(job)
+                    if breaker.must_wait(job, now):
                         # The jobs behind it may be for clusters that accept them.
                         self._leave_outside(core.queue.popleft())
-                        wait = min(wait, gate.free_at - now)
+                        wait = min(wait, breaker.free_at - now)
                         continue
                     pause = self._pace(job).pause(now)
                     if pause > 0:
                         wait = min(wait, pause)
                         break
                     core.queue.popleft()
-                    gate.enter(job, now)
+                    breaker.enter(job, now)
                     job.intended = core.clock.time()
                     core.in_flight.add(job)
                     jobs.append(job)
@@ -208,21 +208,21 @@ class Submitter:
         if due:
             core.delayed = [job for job in core.delayed if job.due_at > now]
             core.queue.extend(due)
-        for gate, jobs in list(core.outside.items()):
-            if gate.free_at > now:
+        for breaker, jobs in list(core.outside.items()):
+            if breaker.free_at > now:
                 continue
-            if not gate.words:
+            if not breaker.words:
                 # These jobs were queued earlier than the ones in the queue.
                 core.queue.extendleft(reversed(jobs))
                 jobs.clear()
             elif core.has_room_for(jobs[0]):
                 # Try one for all. At the very front, slow answers could block all threads for other clusters.
-                gate.enter(jobs[0], now)
+                breaker.enter(jobs[0], now)
                 core.queue.insert(len(self._threads), jobs.popleft())
             if not jobs:
-                del core.outside[gate]
+                del core.outside[breaker]
         # A breaker whose pause is over waits for room in the window; the thread is notified of that.
-        others = (gate.free_at - now for gate in core.outside if gate.free_at > now)
+        others = (breaker.free_at - now for breaker in core.outside if breaker.free_at > now)
         return min((*(job.due_at - now for job in core.delayed), *others), default=inf)
 
     def _pace(self, job: ActiveAttempt) -> RateLimiter:
@@ -231,12 +231,12 @@ class Submitter:
             self._paces[name] = RateLimiter(self._backends[name].capabilities.submissions_per_second)
         return self._paces[name]
 
-    def _gate(self, job: ActiveAttempt) -> SubmissionBreaker:
-        if job.gate is None:
+    def _breaker(self, job: ActiveAttempt) -> SubmissionBreaker:
+        if job.breaker is None:
             name, spec = job.registration.cell.backend, job.spec
             asked = repr((spec.nodes, spec.resources, spec.options))
-            job.gate = self._gates.setdefault((name, asked), SubmissionBreaker(name))
-        return job.gate
+            job.breaker = self._breakers.setdefault((name, asked), SubmissionBreaker(name))
+        return job.breaker
 
     def _submit(self, job: ActiveAttempt) -> Attempt | None:
         backend = self._backends[job.registration.cell.backend]
@@ -261,23 +261,23 @@ class Submitter:
         # reported the job before it was known here: poll it now.
         told = hasattr(backend, "subscribe")
         job.due_at = now if told else now + backend.capabilities.min_poll_interval
-        self._leave_gate(job)
+        self._settle_breaker(job)
         if refused is not None:
             reject(self._core, {job: refused}, by_this_run=own_refusal is not None)
             return None
         self._adopt(job)
         return job.attempt() if job.handle is not None else None
 
-    def _leave_gate(self, job: ActiveAttempt) -> None:
+    def _settle_breaker(self, job: ActiveAttempt) -> None:
         """Update the breaker: the cluster accepted the job, or its answer says nothing about other jobs."""
         with self._core.changed:
-            gate = self._gate(job)
-            was_shut = bool(gate.words)
+            breaker = self._breaker(job)
+            was_refusing = bool(breaker.words)
             if job.handle is not None:
-                gate.open()
+                breaker.accepted()
             else:
-                gate.pass_on(job)
-            if was_shut:
+                breaker.pass_on(job)
+            if was_refusing:
                 self._core.changed.notify_all()
 
     def _wait_outside(self, job: ActiveAttempt, words: str) -> None:
@@ -287,15 +287,17 @@ class Submitter:
         """
         core, name = self._core, job.registration.cell.backend
         with core.changed:
-            now, gate = core.clock.monotonic(), self._gate(job)
+            now, breaker = core.clock.monotonic(), self._breaker(job)
             # A job whose submission was not answered may exist.
             held = (each for each in core.in_flight if each.handle is not None or each.submissions)
             has_jobs = any(each.registration.cell.backend == name and each is not job for each in held)
-            gate.shut(job, words, now, holds_jobs=has_jobs)
+            breaker.refused(job, words, now, holds_jobs=has_jobs)
         self._put_back(job)
         with core.changed:
             late = {
-                each: end for each in core.outside.get(gate, ()) if (end := self._too_late(each)) is not None
+                each: end
+                for each in core.outside.get(breaker, ())
+                if (end := self._too_late(each)) is not None
             }
             core.drop(late)
             # Keep them counted until their results are published.

@@ -92,7 +92,7 @@ def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool
     if stops_are_ours or not stopped:
         return None
     rank = _earliest(stopped).rank
-    detail = f"stopped from outside (rank {rank}); neither this run nor the scheduler reports by whom"
+    detail = f"stopped from outside (rank {rank}); neither this run nor the scheduler reports the cause"
     return JobEnd(Reason.UNKNOWN, Source.SENTINEL_LIMIT, detail, rank=rank)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
-from ..api import FIXTURE
 from ..api.errors import UnmetExpectation
 from ..api.jobs import Jobs
 from ..api.run_client import RunClient
 from ..model.paths import legible
 from .collect_only import WHY_NOTHING_KEY
+from .hookimpls import FIXTURE
 from .settings import settings_of
 
 LINK_KEY = pytest.StashKey[RunClient]()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..api import uses_jobs
 from .options import add_options
 from .options import DEFAULT_FOLDER
 from .options import DEFAULT_MATRICES
@@ -31,6 +30,8 @@ _COLLECTED = pytest.StashKey[bool]()
 _FINDING: pytest.StashKey[Finding] = pytest.StashKey()
 
 _CHECKING = "clusterjobs-checking"
+
+FIXTURE = "clusterjobs"
 
 _OF_RUNS = (
     "pytest_clusterjobs.backends.local.client",
@@ -161,6 +162,11 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         mistakes = "\n".join(unmatched(finding, session)) or None
         report = pytest.CollectReport(MATRICES, "failed" if mistakes else "passed", mistakes, [])
         session.ihook.pytest_collectreport(report=report)
+
+
+def uses_jobs(session: pytest.Session) -> bool:
+    """Whether a selected test requests the fixture ``clusterjobs``, directly or through another fixture."""
+    return any(FIXTURE in getattr(item, "fixturenames", ()) for item in session.items)
 
 
 @pytest.fixture

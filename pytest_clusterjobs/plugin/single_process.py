@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from ..api import uses_jobs
 from ..api.run_client import InProcessRun
 from ..engine.host import Mode
 from ..engine.host import Run
@@ -31,6 +30,7 @@ from .completion_order import PendingItems
 from .completion_order import raise_if_over
 from .completion_order import why_file_order
 from .fixture import LINK_KEY
+from .hookimpls import uses_jobs
 from .items import CellItem
 from .reporting import CellSession
 from .reporting import SESSION_STOPPED

@@ -28,6 +28,7 @@ from ..model import JobSpec
 from ..model import LogChunk
 from ..model import Observation
 from ..model import Phase
+from ..model.token import run_of
 from ..model.token import Token
 from .clock import ManualClock
 from .scripted_job import ScriptedJob
@@ -221,7 +222,7 @@ class ScriptedBackend:
             return {
                 token: job.handle(now)
                 for token, job in self.jobs.items()
-                if _run_id(token) == run_id
+                if run_of(token) == run_id
                 and job.live(now)
                 and now >= job.accepted + job.script.visible_after
             }
@@ -282,13 +283,6 @@ def _attempt(token: str) -> int:
         return Token.parse(token).attempt
     except ValueError:
         return 1
-
-
-def _run_id(token: str) -> str | None:
-    try:
-        return Token.parse(token).run_id
-    except ValueError:
-        return None
 
 
 def _raise(answer: Answer) -> None:

@@ -226,12 +226,12 @@ def test_a_torn_last_line_is_passed_over(local: Local) -> None:
     assert local.wait(first).exit_code == 1
 
 
-def test_a_killed_guardian_is_replaced(local: Local) -> None:
+def test_a_killed_watchdog_is_replaced(local: Local) -> None:
     job = local.submit("sleep 60")
     local.running(job)
-    guardian = next(pid for pid in children(local.runner) if pid not in local.processes())
-    os.kill(guardian, signal.SIGKILL)
-    local.eventually(lambda: any(pid not in {guardian, *local.processes()} for pid in children(local.runner)))
+    watchdog = next(pid for pid in children(local.runner) if pid not in local.processes())
+    os.kill(watchdog, signal.SIGKILL)
+    local.eventually(lambda: any(pid not in {watchdog, *local.processes()} for pid in children(local.runner)))
     os.kill(local.runner, signal.SIGKILL)
     local.no_process_is_left()
 
@@ -353,8 +353,8 @@ def test_a_limit_or_a_failed_start_is_not_restarted(local: Local, fields: dict[s
 def test_a_limit_holds_when_nothing_of_ours_lives_but_the_job(local: Local) -> None:
     """People end pytest by name, and with it every Python process."""
     local.says(job := local.submit("echo up; sleep 60", max_runtime=2.0, grace_period=1.0), "up")
-    guardian = next(pid for pid in children(local.runner) if pid not in local.processes())
-    for pid in (local.runner, guardian):
+    watchdog = next(pid for pid in children(local.runner) if pid not in local.processes())
+    for pid in (local.runner, watchdog):
         os.kill(pid, signal.SIGKILL)
     local.eventually(lambda: not local.processes(), 15.0)
     assert "max_runtime_reached" in Path(local.wait(job).nodes[0].log or "").read_text()

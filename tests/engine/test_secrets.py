@@ -326,7 +326,7 @@ def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
     assert (tmp_path / FILE).stat() == before
 
 
-def test_whoever_reads_meanwhile_finds_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_meanwhile_finds_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets, over = Secrets(tmp_path), threading.Event()
     secrets.learn([spec("PASSWORD")])
     counts: list[int] = []

@@ -185,7 +185,7 @@ def test_all_that_is_unmet_is_reported_at_once() -> None:
     )
 
 
-def test_a_number_that_nobody_knows_is_unmet() -> None:
+def test_a_number_that_not_counted_is_unmet() -> None:
     expect = Expectation(run_time=Range(0, text=">=0s"), heartbeats=Range(0, text=">=0"))
     assert [miss.seen for miss in judged(expect, COMPLETED).misses] == ["none", "none"]
 
@@ -254,8 +254,8 @@ def test_an_expected_heartbeat_timeout_asks_for_a_heartbeat(reasons: tuple[str, 
     advice = "(of a job that never has to beat, expect heartbeats: '>=0')"
     implied = ">=1 (implied by heartbeat_timeout)"
     assert never == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"{NEVER_BEAT} {advice}"),))
-    nobody_knows = judged(expect, ended(TIMEOUT, heartbeats=None, source=limit))
-    assert nobody_knows == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"none {advice}"),))
+    not_counted = judged(expect, ended(TIMEOUT, heartbeats=None, source=limit))
+    assert not_counted == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"none {advice}"),))
 
 
 def test_what_is_said_of_heartbeats_stands_instead() -> None:

@@ -76,7 +76,7 @@ def test_what_a_test_leaves_running_is_cancelled_when_it_ends(project: Project) 
     result.assert_outcomes(passed=2)
     until(lambda: not of_project(project.path), 5)
     cell = project.report()["cells"][0]
-    assert cell["result"]["outcome"]["action"]["why"] == "nobody waits for it any more"
+    assert cell["result"]["outcome"]["action"]["why"] == "its submitter no longer waits for it"
 
 
 def test_a_failed_test_is_its_jobs_verdict(project: Project) -> None:

@@ -20,7 +20,7 @@ from .scheduler import read_report
 from .watchdog import end_all
 
 PATIENCE = 5.0
-"""Seconds before a dead runner's processes, which its guardian also stops, are killed."""
+"""Seconds before a dead runner's processes, which its watchdog also stops, are killed."""
 
 
 def machine() -> dict[str, str]:

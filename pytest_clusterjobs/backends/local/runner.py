@@ -148,7 +148,7 @@ class Runner:
     # Processes
 
     def _guard(self) -> None:
-        """Start a guardian, and another one if it is killed."""
+        """Start a watchdog, and another one if it is killed."""
         pid, self._lifeline = watchdog.start(self._places.mark)
         self._longest_grace = watchdog.DEFAULT_GRACE
         pidfd = os.pidfd_open(pid)

@@ -1,4 +1,4 @@
-"""The guardian: a small process beside the runner that ends the runner's jobs if the runner is killed."""
+"""The watchdog: a small process beside the runner that ends the runner's jobs if the runner is killed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SLACK = 2.0
 
 
 def start(mark: processes.EnvironmentTag) -> tuple[int, int]:
-    """Fork the guardian; returns its pid, and a descriptor.
+    """Fork the watchdog; returns its pid, and a descriptor.
 
-    Closing the descriptor, at the latest by this process's death, makes the guardian end the jobs.
+    Closing the descriptor, at the latest by this process's death, makes the watchdog end the jobs.
     """
     listen, lifeline = os.pipe()
     pid = os.fork()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from ...model import Handle
 from ...model import NodeState
 from ...model import Observation
 from ...model import Phase
@@ -42,12 +40,6 @@ class KnownJob:
     folder: JobFolder
     nodes: int
     may_restart: bool
-
-
-def known_of(handle: Handle, token: str) -> KnownJob:
-    """The required data of a handle."""
-    data = handle.data
-    return KnownJob(token, JobFolder(Path(data["folder"])), int(data["nodes"]), bool(data["restarts"]))
 
 
 def observe_live(job: KnownJob, row: QueueRow) -> Observation:

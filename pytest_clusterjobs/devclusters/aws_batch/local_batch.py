@@ -11,13 +11,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from typing import Self
 
 from ..supervisor import ClusterError
 from ..supervisor import Daemons
 from ..supervisor import from_extra
+from ..supervisor import LocalCluster
 from ..supervisor import Missing
 from .client import BatchClient
 from .client import Facts
@@ -28,7 +27,7 @@ PATIENCE = 120.0
 """Seconds that the start may take; it takes two or three when nothing else runs."""
 
 
-class LocalBatch(BatchClient):
+class LocalBatch(BatchClient, LocalCluster):
     """An AWS Batch of its own, in a folder of its own, as a context manager.
 
     moto's server has the queues and the logs; jobs are real processes of this user, without any isolation: their
@@ -69,18 +68,6 @@ class LocalBatch(BatchClient):
             "environment": dict(environment or {}),
         }
         self._daemons: Daemons | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start everything; return when it answers. Raises ClusterError, and leaves nothing then."""

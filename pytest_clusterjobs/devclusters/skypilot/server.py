@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..slurm.client import wait_until
 from ..slurm.config import free_ports
@@ -18,6 +16,7 @@ from ..slurm.errors import TimedOut
 from ..supervisor import Bind
 from ..supervisor import ClusterError
 from ..supervisor import Daemons
+from ..supervisor import LocalCluster
 from ..supervisor import MountNamespace
 from .client import READY
 from .client import SkyPilotClient
@@ -30,7 +29,7 @@ PATIENCE = 180.0
 """Seconds that the API server may take to start."""
 
 
-class SkyPilotServer(SkyPilotClient):
+class SkyPilotServer(SkyPilotClient, LocalCluster):
     """A SkyPilot of its own, in a folder of its own, as a context manager.
 
     An API server with its managed jobs controllers, sshd, and a Slurm cluster to launch on, all of them processes of
@@ -79,18 +78,6 @@ class SkyPilotServer(SkyPilotClient):
         )
         super().__init__(layout, slurm)
         slurm.furnish(layout, self.programs, (*visible, layout.cache))
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start everything; return when the API server answers. Raises ClusterError, and leaves nothing but logs then."""

@@ -10,12 +10,11 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..supervisor import Bind
 from ..supervisor import ClusterError
 from ..supervisor import Daemons
+from ..supervisor import LocalCluster
 from ..supervisor import MountNamespace
 from .client import find_program
 from .client import READY
@@ -36,7 +35,7 @@ PATIENCE = 120.0
 """Seconds that a step of the start may take; all of it takes one or two when nothing else runs."""
 
 
-class SlurmCluster(SlurmClient):
+class SlurmCluster(SlurmClient, LocalCluster):
     """A Slurm of its own, in a folder of its own, as a context manager.
 
     slurmctld, a slurmd for each node, munged, and with ``accounting`` slurmdbd and MariaDB run as this user. They listen
@@ -93,18 +92,6 @@ class SlurmCluster(SlurmClient):
         )
         self._time_zone = time_zone
         self._daemons: Daemons | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start everything; return when all nodes are idle. Raises ClusterError, and leaves nothing but logs then."""

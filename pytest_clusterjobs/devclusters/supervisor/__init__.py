@@ -10,6 +10,7 @@ from .errors import Missing as Missing
 from .namespaces import below as below
 from .namespaces import Bind as Bind
 from .namespaces import MountNamespace as MountNamespace
+from .sharing import LocalCluster as LocalCluster
 from .sharing import shared as shared
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Missing",
     "from_debian",
     "from_extra",
+    "LocalCluster",
     "shared",
 ]

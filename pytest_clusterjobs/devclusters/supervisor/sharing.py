@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from abc import ABC
+from abc import abstractmethod
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Self
 from typing import TypeVar
 
 from .daemons import Lifeline
@@ -17,17 +20,28 @@ from .errors import ClusterError
 T = TypeVar("T")
 
 
-class Startable(Protocol):
-    """What can be started in a folder of its own."""
+class LocalCluster(ABC):
+    """A cluster on this machine. A ``with`` block starts and stops it."""
 
+    @abstractmethod
     def start(self) -> None:
-        """Start it."""
+        """Start it. Raises ClusterError."""
 
+    @abstractmethod
     def stop(self) -> object:
-        """Let go of it."""
+        """Stop it; a second call does nothing. Raises ClusterError."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
-S = TypeVar("S", bound=Startable)
+S = TypeVar("S", bound=LocalCluster)
 
 
 @contextmanager
@@ -43,7 +57,7 @@ def shared(folder: Path, ready: str, join: Callable[[Path], T], plan: Callable[[
     try:
         yield cluster
     finally:
-        # Whoever comes while the last leaves must not find a cluster that is about to end.
+        # A process that joins while the last one leaves must not find a cluster that is about to end.
         with _alone(folder):
             leave()
 

@@ -132,7 +132,7 @@ def _wake_on_child() -> int:
 
 
 def _spawn(argv: list[str], env: dict[str, str], log: str) -> int:
-    # The FIFO and the answers are the supervisor's alone: whoever reads and writes them must end with it.
+    # Only the supervisor holds the FIFO and the answers: a process that reads or writes them must end with it.
     null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for source, target in ((null, 0), (output, 1), (output, 2)):

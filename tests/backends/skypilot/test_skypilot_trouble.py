@@ -155,7 +155,7 @@ def test_what_nobody_has_heard_of_was_not_launched(backend: SkyPilotBackend) -> 
     assert backend.find(token_of("another")) == NotSubmitted()
 
 
-def test_nobody_knows_while_the_server_is_down(server: Faulty, backend: SkyPilotBackend) -> None:
+def test_not_counted_while_the_server_is_down(server: Faulty, backend: SkyPilotBackend) -> None:
     server.faults["/jobs/queue/v2"] = nothing
     assert isinstance(backend.find(TOKEN), Unknown)
 

@@ -88,7 +88,7 @@ def test_a_cancelled_job_that_waits_for_another_ends_after_it(shop: Shop, queue:
     assert (seen["status"], seen["statusReason"], seen["isCancelled"]) == ("FAILED", "not needed", True)
 
 
-def test_jobs_nobody_knows_are_no_error(shop: Shop) -> None:
+def test_jobs_not_counted_are_no_error(shop: Shop) -> None:
     unknown = str(uuid.uuid4())
     shop.batch.terminate_job(jobId=unknown, reason="x")
     shop.batch.cancel_job(jobId=unknown, reason="x")

@@ -159,7 +159,7 @@ def test_an_array_and_one_of_its_jobs(project: Project, submit: Submit, ended: C
 
 
 @pytest.mark.parametrize("command", ["show", "logs", "watch"])
-def test_a_job_that_nobody_knows(project: Project, command: str) -> None:
+def test_a_job_that_not_counted(project: Project, command: str) -> None:
     code, _, err = project.command(command, "aws:00000000-0000-0000-0000-000000000000")
     assert code == 4
     assert err == "clusterjobs: aws knows no job 00000000-0000-0000-0000-000000000000\n"
@@ -184,5 +184,5 @@ def test_what_is_no_job_is_a_cell(project: Project) -> None:
     assert project.command("show", "matrices/m.yaml::a-1n-good")[0] == 0
     code, out, _ = project.command("logs", "a-1n-good")
     assert (code, out.splitlines()[1]) == (0, "hello")
-    code, _, err = project.command("show", "nobody:1")
-    assert code == 4 and "no backend 'nobody'; there are aws, " in err
+    code, _, err = project.command("show", "nowhere:1")
+    assert code == 4 and "no backend 'nowhere'; there are aws, " in err
