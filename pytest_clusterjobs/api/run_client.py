@@ -65,7 +65,7 @@ class InProcessRun(_OfOneProcess):
     def __init__(self, run: Run) -> None:
         super().__init__(run.ledger)
         self._run = run
-        self.open_backend = run.plan.open_backend
+        self.open_backend = run.open_backend
 
     def submit(self, entry: Registration) -> None:
         """See :class:`RunClient`."""

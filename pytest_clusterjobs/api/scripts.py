@@ -15,7 +15,7 @@ import pytest
 
 from ..backends.registry import read_site
 from ..backends.registry import Site
-from ..engine.host import RunPlan
+from ..engine.config import RunConfig
 from ..engine.host import start_run
 from ..ledger.home import Home
 from ..ledger.ledger import LedgerError
@@ -26,7 +26,7 @@ from .project import find
 from .run_client import InProcessRun
 from .validation import text
 
-PATIENCE = 60.0
+CANCEL_TIMEOUT_SECONDS = 60.0
 """Seconds to wait at the end for cancelled jobs; the reaper handles what takes longer."""
 
 
@@ -73,11 +73,10 @@ class Opening(AbstractContextManager[Jobs]):
 
 @contextmanager
 def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
-    run_id = new_run_id()
     home.make()
-    plan = RunPlan(run_id, home.runs / run_id, root, site, patience=PATIENCE)
-    with start_run(plan) as run:
-        clerk = ReportWriter(run.ledger, plan.folder / "report.json", root, run.engine.core.fail)
+    config = RunConfig(root, site, cancel_timeout=CANCEL_TIMEOUT_SECONDS)
+    with start_run(config, home.runs / new_run_id()) as run:
+        clerk = ReportWriter(run.ledger, run.folder / "report.json", root, run.engine.core.fail)
         try:
             owner = f"open_backend({name})"
             with Jobs(InProcessRun(run), site, owner=owner, path=owner, backend=name) as jobs:

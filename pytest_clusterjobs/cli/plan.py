@@ -217,9 +217,9 @@ def scripts(items: list[CellItem]) -> dict[str, str]:
 
 def _opened(item: CellItem) -> Backend:
     settings = settings_of(item.config)
-    return settings.site.open(
+    return settings.run_config.site.open(
         item.cell.backend,
         run_id=RUN_ID,
         run_dir=settings.home.runs / RUN_ID,
-        rootdir=settings.rootdir,
+        rootdir=settings.run_config.rootdir,
     )

@@ -32,8 +32,7 @@ from ..backends.registry import read_site
 from ..backends.registry import Site
 from ..backends.registry import SiteError
 from ..backends.registry import UnknownBackend
-from ..engine.host import LEDGER
-from ..engine.host import Mode
+from ..engine.config import Mode
 from ..engine.kill import unsettled
 from ..engine.process import is_alive
 from ..engine.secrets import Secrets
@@ -45,6 +44,7 @@ from ..ledger.run_folder import all_runs
 from ..ledger.run_folder import find_run
 from ..ledger.run_folder import LATEST
 from ..ledger.run_folder import latest_first
+from ..ledger.run_folder import LEDGER
 from ..ledger.run_folder import NoSuchRun
 from ..ledger.trust import demand_trust
 from ..ledger.trust import is_trusted

@@ -14,10 +14,10 @@ import click
 
 from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
-from ..engine.host import LEDGER
 from ..engine.kill import Canceller
 from ..engine.kill import unsettled
 from ..ledger.ledger import LedgerError
+from ..ledger.run_folder import LEDGER
 from ..model.notation import parse_duration
 from ..model.text import one_line
 from .errors import CommandError

@@ -7,21 +7,16 @@ import time
 from collections.abc import Collection
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
-from typing import Literal
 
 from ..backends.protocol import Backend
-from ..backends.registry import Site
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
-from ..ledger.run_folder import LEDGER as LEDGER
+from ..ledger.run_folder import LEDGER
 from ..model.records import Attempt
-from .clock import Clock
-from .extensions import Extensions
+from .config import RunConfig
 from .process import is_alive
 from .process import is_free
 from .process import this_process
@@ -30,76 +25,24 @@ from .run import Earlier
 from .run import Engine
 
 
-class Mode(StrEnum):
-    """What a session does with a run."""
-
-    RUN = "run"
-    """Submit, wait, and cancel what still runs when the session ends."""
-    LAUNCH = "launch"
-    """Submit, and leave the jobs running."""
-    CHECK = "check"
-    """Judge what has ended of an earlier run, and leave the rest running."""
-    RESUME = "resume"
-    """Continue an earlier run as if it had never stopped."""
-
-    @property
-    def leaves_jobs(self) -> bool:
-        """Whether jobs continue to run after the session."""
-        return self in (Mode.LAUNCH, Mode.CHECK)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the session begins the run."""
-        return self in (Mode.RUN, Mode.LAUNCH)
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """The parameters with which a run is started."""
-
-    run_id: str
-    folder: Path
-    """``runs/RUN`` in the project's home, absolute."""
-    rootdir: Path
-    site: Site
-    max_jobs: int | None = None
-    max_nodes: int | None = None
-    on_crash: Literal["cancel", "keep"] = "cancel"
-    mode: Mode = Mode.RUN
-    waits: bool = True
-    """Whether the session waits for the ends of jobs, so that one attempt may follow another."""
-    patience: float = 1.5
-    """Seconds to wait at the end for cancelled jobs; the reaper handles what takes longer."""
-    clock: Clock | None = None
-    extensions: Extensions | None = None
-    """The user's own code."""
-
-    @property
-    def ledger_path(self) -> Path:
-        """The run's ledger."""
-        return self.folder / LEDGER
-
-    def open_backend(self, name: str) -> Backend:
-        """Open a backend for this run. Raises UnknownBackend, BackendError."""
-        return self.site.open(name, run_id=self.run_id, run_dir=self.folder, rootdir=self.rootdir)
-
-
 class RunBusy(LedgerError):
     """Another process is working on this run."""
 
 
 class Run:
-    """A run that this process owns."""
+    """A run that this process owns; its folder, ``runs/RUN`` in the project's home, is named by its id."""
 
-    def __init__(self, plan: RunPlan, about: dict[str, Any]) -> None:
-        self.plan = plan
-        self.ledger = Ledger(plan.ledger_path)
+    def __init__(self, config: RunConfig, folder: Path, about: dict[str, Any]) -> None:
+        self.config = config
+        self.folder = folder
+        self.run_id = folder.name
+        self.ledger = Ledger(folder / LEDGER)
         # The first session may have died before it wrote anything.
-        if plan.mode.is_new or "run_id" not in self.ledger.meta():
+        if config.mode.is_new or "run_id" not in self.ledger.meta():
             self.ledger.set_meta(
-                run_id=plan.run_id,
-                rootdir=str(plan.rootdir),
-                backends={name: dict(entry) for name, entry in plan.site.backends.items()},
+                run_id=self.run_id,
+                rootdir=str(config.rootdir),
+                backends={name: dict(entry) for name, entry in config.site.backends.items()},
                 started=time.time(),
                 # The reaper and later commands find the project's own backends through this.
                 path=[str(Path(entry or ".").absolute()) for entry in sys.path],
@@ -108,39 +51,35 @@ class Run:
         self._take_over()
         # Before the first submission: from here on, the reaper cleans up if this process dies.
         try:
-            self._reaper = start_reaper(plan.folder, self.ledger.meta())
+            self._reaper = start_reaper(folder, self.ledger.meta())
         except OSError as error:
-            raise LedgerError(f"{plan.folder}: cannot start the reaper: {error.strerror}") from error
-        self.engine = Engine(
-            plan.run_id,
-            self.ledger,
-            self._open_backend,
-            max_jobs=plan.max_jobs,
-            max_nodes=plan.max_nodes,
-            clock=plan.clock,
-            extensions=plan.extensions,
-            retries=plan.waits,
-        )
+            raise LedgerError(f"{folder}: cannot start the reaper: {error.strerror}") from error
+        self.engine = Engine(config, self.run_id, self.ledger, self._open_for_engine)
         self._left: int | None = None
 
     def _take_over(self) -> None:
-        plan = self.plan
+        config = self.config
         owner = self.ledger.take_over(
-            partial(is_free, plan.folder),
+            partial(is_free, self.folder),
             owner=this_process(),
-            on_crash="keep" if plan.mode.leaves_jobs else plan.on_crash,
-            mode=plan.mode,
+            on_crash="keep" if config.mode.leaves_jobs else config.on_crash,
+            mode=config.mode,
             ended=None,
             stopped_by=None,
         )
         if owner is not None:
             self.ledger.close()
             where = "" if is_alive(owner) else f" on {owner['host']}"
-            raise RunBusy(f"run {plan.run_id} is still at work in process {owner['pid']}{where}")
+            raise RunBusy(f"run {self.run_id} is still at work in process {owner['pid']}{where}")
 
-    def _open_backend(self, name: str) -> Backend:
+    def open_backend(self, name: str) -> Backend:
+        """Open a backend for this run. Raises UnknownBackend, BackendError."""
+        config = self.config
+        return config.site.open(name, run_id=self.run_id, run_dir=self.folder, rootdir=config.rootdir)
+
+    def _open_for_engine(self, name: str) -> Backend:
         self._reaper.uses(name)
-        return self.plan.open_backend(name)
+        return self.open_backend(name)
 
     @property
     def stopped_by(self) -> str | None:
@@ -153,11 +92,11 @@ class Run:
 
         Returns how many cancelled jobs are left to the reaper.
         """
-        if self._left is None and self.plan.mode.leaves_jobs:
+        if self._left is None and self.config.mode.leaves_jobs:
             self.engine.detach()
             self._left = 0
         elif self._left is None:
-            self._left = self.engine.close(self.plan.patience)
+            self._left = self.engine.close(self.config.cancel_timeout)
         return self._left
 
     def close(self) -> None:
@@ -180,9 +119,9 @@ class Run:
 
 
 @contextmanager
-def start_run(plan: RunPlan, **about: Any) -> Iterator[Run]:
+def start_run(config: RunConfig, folder: Path, **about: Any) -> Iterator[Run]:
     """Run jobs in the block. They are cancelled when the block ends. Raises LedgerError."""
-    run = Run(plan, about)
+    run = Run(config, folder, about)
     try:
         yield run
     finally:

@@ -271,7 +271,7 @@ class Poller:
     def _finish(
         self, job: ActiveAttempt, observation: Observation, logs: LogReader | None, notes: Round
     ) -> None:
-        result = finish(job, observation, logs, self._core.extensions)
+        result = finish(job, observation, logs, self._core.config.extensions)
         notes.ended.append((job.token, result.outcome))
         notes.done.add(job)
         again = self._retry(job, result)

@@ -27,7 +27,7 @@ def refusal(core: EngineState, job: ActiveAttempt, backend: Backend) -> str | No
     """Why this run does not submit a job because of what it asks for; ``None`` if it does."""
     for found in excesses(job.spec, backend.capabilities, job.registration.cell.backend):
         return found.told()
-    limit = core.max_nodes
+    limit = core.config.max_nodes
     if limit is not None and job.spec.nodes > limit:
         return f"needs {job.spec.nodes} nodes, --cluster-max-nodes allows {limit}"
     return refusal_of_secrets(job.spec, known_elsewhere=backend.capabilities.knows_secrets)
@@ -40,7 +40,7 @@ def possible(
 
     If a hook may change the specs, each job is checked just before its submission instead.
     """
-    if core.extensions.changes_specs:
+    if core.config.extensions.changes_specs:
         return jobs
     ours = {
         job: why
@@ -93,7 +93,7 @@ def reject(core: EngineState, refused: Mapping[ActiveAttempt, str], *, by_this_r
         if job.action is not None:
             seen = Observation(Phase.ABSENT)
             acted.setdefault(job.action, []).append(job.token)
-        results[job] = finish(job, seen, None, core.extensions)
+        results[job] = finish(job, seen, None, core.config.extensions)
     core.ledger.record(submitted=[job.attempt() for job in results])
     for action, tokens in acted.items():
         core.ledger.act(action, tokens)
@@ -112,7 +112,9 @@ def withdraw(core: EngineState, ends: Mapping[ActiveAttempt, OwnAction]) -> None
     results = {}
     for job, action in ends.items():
         job.action = action
-        results[job] = finish(job, Observation(Phase.ABSENT), None, core.extensions, tell=job.is_prepared)
+        results[job] = finish(
+            job, Observation(Phase.ABSENT), None, core.config.extensions, tell=job.is_prepared
+        )
     # A job with an earlier unsuccessful submission has an intent.
     core.ledger.forget(job.token for job in ends)
     core.ledger.observe(core.clock.time(), results=list(results.values()))

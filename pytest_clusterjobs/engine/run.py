@@ -22,10 +22,7 @@ from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
 from ..model.token import Token
-from .clock import Clock
-from .clock import SystemClock
-from .extensions import Extensions
-from .extensions import NoExtensions
+from .config import RunConfig
 from .job import ActiveAttempt
 from .job import adopted
 from .poll import Poller
@@ -65,33 +62,16 @@ def _count(job: ActiveAttempt, earlier: Sequence[Attempt]) -> None:
 
 
 class Engine:
-    """Submits, polls, judges and cancels jobs. ``open_backend`` is called once for each NAME.
-
-    Without ``retries`` no attempt follows another, because the session does not wait for it.
-    """
+    """Submits, polls, judges and cancels jobs. ``open_backend`` is called once for each NAME."""
 
     def __init__(
         self,
+        config: RunConfig,
         run_id: str,
         ledger: Ledger,
         open_backend: Callable[[str], Backend],
-        *,
-        max_jobs: int | None = None,
-        max_nodes: int | None = None,
-        clock: Clock | None = None,
-        extensions: Extensions | None = None,
-        retries: bool = True,
     ) -> None:
-        self._retries = retries
-        self.core = EngineState(
-            run_id,
-            ledger,
-            clock or SystemClock(),
-            Secrets(ledger.path.parent),
-            max_jobs=max_jobs,
-            max_nodes=max_nodes,
-            extensions=extensions or NoExtensions(),
-        )
+        self.core = EngineState(config, run_id, ledger, Secrets(ledger.path.parent))
         self._open = open_backend
         self._backends: dict[str, Backend] = {}
         self._pollers: dict[str, Poller] = {}
@@ -188,7 +168,8 @@ class Engine:
         failed = result.judgement.verdict is Verdict.FAILED and result.ruling is None
         rerun = failed and job.reruns < entry.reruns
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
-        may = self._retries and not self.core.stopping
+        # A session that does not wait for jobs cannot follow up on them.
+        may = self.core.config.waits and not self.core.stopping
         if not (job.again or retry or rerun) or not confirmed or not may:
             return None
         again = self._job(entry, job.number + 1)

@@ -14,8 +14,7 @@ from ..ledger.ledger import Ledger
 from ..model.records import Result
 from .breaker import SubmissionBreaker
 from .clock import Clock
-from .extensions import Extensions
-from .extensions import NoExtensions
+from .config import RunConfig
 from .job import ActiveAttempt
 from .secrets import Secrets
 
@@ -24,13 +23,10 @@ from .secrets import Secrets
 class EngineState:
     """Guarded by ``changed``, which is notified after any change."""
 
+    config: RunConfig
     run_id: str
     ledger: Ledger
-    clock: Clock
     secrets: Secrets
-    max_jobs: int | None = None
-    max_nodes: int | None = None
-    extensions: Extensions = field(default_factory=NoExtensions)
     changed: threading.Condition = field(default_factory=threading.Condition)
     queue: deque[ActiveAttempt] = field(default_factory=deque)
     """Jobs that wait to be submitted, in order."""
@@ -53,7 +49,12 @@ class EngineState:
     @property
     def ending(self) -> BaseException | None:
         """The exception that ends the session, raised in the thread that waits for results."""
-        return self.broken or self.extensions.ending
+        return self.broken or self.config.extensions.ending
+
+    @property
+    def clock(self) -> Clock:
+        """The run's clock."""
+        return self.config.clock
 
     @property
     def nodes_in_flight(self) -> int:
@@ -62,12 +63,13 @@ class EngineState:
 
     def has_room_for(self, job: ActiveAttempt) -> bool:
         """Whether the window lets this job be submitted now."""
-        if self.max_jobs is not None and len(self.in_flight) >= self.max_jobs:
+        limits = self.config
+        if limits.max_jobs is not None and len(self.in_flight) >= limits.max_jobs:
             return False
-        if self.max_nodes is None or job.spec.nodes > self.max_nodes:
+        if limits.max_nodes is None or job.spec.nodes > limits.max_nodes:
             # A job that can never fit passes, so that it is refused.
             return True
-        return self.nodes_in_flight + job.spec.nodes <= self.max_nodes
+        return self.nodes_in_flight + job.spec.nodes <= limits.max_nodes
 
     @property
     def waiting(self) -> Iterator[ActiveAttempt]:

@@ -92,7 +92,7 @@ class Submitter:
             return True
         cell = job.registration.cell
         try:
-            spec = self._core.extensions.prepare(cell, job.number)
+            spec = self._core.config.extensions.prepare(cell, job.number)
         except Vetoed as error:
             if error.ruling is not None:
                 job.ruling = replace(error.ruling, reason=job.hide(error.ruling.reason))

@@ -37,7 +37,7 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     path, line, _ = node.location
     jobs = node.stash[JOBS_KEY] = Jobs(
         link,
-        settings.site,
+        settings.run_config.site,
         owner=legible(node.nodeid),
         path=legible(path),
         line=(line or 0) + 1,

@@ -106,14 +106,14 @@ class MatrixFile(pytest.Module):
         settings = settings_of(self.config)
         matrix = load_matrix(
             self.path,
-            rootdir=settings.rootdir,
-            site=settings.site,
+            rootdir=settings.run_config.rootdir,
+            site=settings.run_config.site,
             backend=settings.backend or backend,
         )
         for warning in matrix.warnings:
             self.warn(MatrixWarning(warning))
         cells = self._modified(matrix.cells)
-        check_names(matrix, cells, self.nodeid, settings.rootdir)
+        check_names(matrix, cells, self.nodeid, settings.run_config.rootdir)
         return cells
 
     def _modified(self, cells: Sequence[Cell]) -> list[Cell]:

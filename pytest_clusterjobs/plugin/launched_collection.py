@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from ..engine.host import LEDGER
-from ..engine.host import Mode
+from ..engine.config import Mode
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
+from ..ledger.run_folder import LEDGER
 from ..matrix.globs import below
 from ..model.records import Registration
 from ..model.records import Xfail
@@ -55,7 +55,7 @@ class LaunchedCollection:
     def __init__(self, config: pytest.Config) -> None:
         """Read the run, and collect all of its files unless paths were given. Raises pytest.UsageError."""
         self._config = config
-        self._mode = settings_of(config).mode
+        self._mode = settings_of(config).run_config.mode
         self._launched = read_launched(settings_of(config))
         config.stash[LAUNCHED_KEY] = self._launched
         # Lexically, as pytest makes node ids from paths.

@@ -19,9 +19,8 @@ from ..api import CANCELLED
 from ..api import UNWANTED
 from ..backends.protocol import BackendError
 from ..backends.registry import UnknownBackend
-from ..engine.host import Mode
+from ..engine.config import Mode
 from ..engine.host import Run
-from ..engine.host import RunPlan
 from ..engine.host import start_run
 from ..engine.poll import SESSION_ENDED
 from ..judge import printable
@@ -56,34 +55,19 @@ BY_SIGTERM = "SIGTERM"
 _encode = json.JSONEncoder(default=repr).encode
 
 
-def plan_run(settings: SessionSettings, folder: Path | None = None) -> RunPlan:
-    """The run of this session: the earlier one that it checks or resumes, or a new one (in ``folder``)."""
-    folder = settings.run or folder or settings.home.runs / new_run_id()
-    return RunPlan(
-        run_id=folder.name,
-        folder=folder,
-        rootdir=settings.rootdir,
-        site=settings.site,
-        # A launch does not wait for jobs, so it does not limit how many are live.
-        max_jobs=None if settings.mode is Mode.LAUNCH else settings.max_jobs,
-        max_nodes=settings.max_nodes,
-        on_crash=settings.on_crash,
-        mode=settings.mode,
-        waits=settings.wait,
-    )
-
-
 class RunSession:
     """Hooks of the owning process: it stores pytest's reports and determines the final exit code."""
 
-    def __init__(self, config: pytest.Config, settings: SessionSettings, plan: RunPlan) -> None:
+    def __init__(self, config: pytest.Config, settings: SessionSettings, folder: Path | None = None) -> None:
+        """``folder``: of a new run, if it is known already."""
         self._config = config
         self._settings = settings
         self._hooks = HookCalls(config)
-        self.plan = replace(plan, extensions=self._hooks)
-        self.sidecar = None if settings.json_path is None else plan.folder / settings.json_path
+        self.folder = settings.run or folder or settings.home.runs / new_run_id()
+        self.run_id = self.folder.name
+        self.json_report = None if settings.json_path is None else self.folder / settings.json_path
         self._run: Run | None = None
-        self._clerk: ReportWriter | None = None
+        self._report_writer: ReportWriter | None = None
         self.notes: list[str] = []
         """Lines to print at the end of the session."""
         self._rows: list[EndRow] = []
@@ -113,7 +97,7 @@ class RunSession:
     @property
     def follows_completion(self) -> bool:
         """Whether cells are reported as their jobs end."""
-        return self._settings.order == "completion" and self._settings.wait
+        return self._settings.order == "completion" and self._settings.run_config.waits
 
     @contextmanager
     def running(self) -> Iterator[Run]:
@@ -122,14 +106,17 @@ class RunSession:
         Raises pytest.UsageError for errors that the user can fix.
         """
         try:
-            if self._settings.require_clean_git and self._settings.mode is not Mode.CHECK:
+            if self._settings.require_clean_git and self._settings.run_config.mode is not Mode.CHECK:
                 self._refuse_unclean()
             self._settings.home.make()
             about = describe_environment(self._config)
-            with _sigterm_as_ctrl_c(), start_run(self.plan, **about) as run:
+            run_config = replace(self._settings.run_config, extensions=self._hooks)
+            with _sigterm_as_ctrl_c(), start_run(run_config, self.folder, **about) as run:
                 self._run = run
                 self._hooks.hide = run.engine.core.secrets.hide
-                self._clerk = ReportWriter(run.ledger, self.sidecar, self.plan.rootdir, run.engine.core.fail)
+                self._report_writer = ReportWriter(
+                    run.ledger, self.json_report, self._settings.run_config.rootdir, run.engine.core.fail
+                )
                 self.progress = Progress(self._config, run)
                 try:
                     yield run
@@ -151,20 +138,20 @@ class RunSession:
 
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
-        assert self._clerk is not None
+        assert self._report_writer is not None
         self._live = len(run.engine.core.in_flight)
         try:
             self._left = run.stop()
         finally:
             # Also after a second Ctrl-C, which skips the wait for jobs but not the reports.
-            lines = self._clerk.close(self._left)
+            lines = self._report_writer.close(self._left)
             # The report covers the whole run. This session's output and exit code cover only what it
             # selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._tally = tally(lines)
             self._of_cells = summarise(line for line in lines if not _is_its_test_s(run, line.key))
-        if self._settings.mode is Mode.LAUNCH:
+        if self._settings.run_config.mode is Mode.LAUNCH:
             self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
             self._untaken = len(run.engine.unsubmitted()) - self._unheard
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
@@ -175,7 +162,7 @@ class RunSession:
             self.notes += inapplicable(self._config)
 
     def _refuse_unclean(self) -> None:
-        state = git_state(self.plan.rootdir)
+        state = git_state(self._settings.run_config.rootdir)
         if state is None:
             raise pytest.UsageError("cluster_require_clean_git: this is no git checkout")
         if state["dirty"]:
@@ -186,19 +173,19 @@ class RunSession:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Store the reports of cells as pytest serialises them."""
-        if self._clerk is None or self._run is None:
+        if self._report_writer is None or self._run is None:
             return
         engine = self._run.engine
         for job in engine.of_test(legible(report.nodeid)):
             # The test has its own entry in JUnit XML; here its outcome is stored for each of its jobs.
-            self._clerk.add_report(job, str(report.when), word_of(report), "{}")
+            self._report_writer.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:
             return
         # xdist's loadgroup appends its group to the item's node id.
         names = (report.nodeid, report.nodeid.rpartition("@")[0])
         key = next((name for name in names if engine.knows(name)), None)
         if key is not None:
-            self._clerk.add_report(key, str(report.when), word_of(report), self._serialised(report))
+            self._report_writer.add_report(key, str(report.when), word_of(report), self._serialised(report))
         else:
             self._unknown += word_of(report) == "not run"
 
@@ -230,19 +217,19 @@ class RunSession:
         reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:
             return
-        if self._settings.mode.leaves_jobs:
-            became = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.plan.run_id})"
+        if self._settings.run_config.mode.leaves_jobs:
+            became = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.run_id})"
         else:
             cancelled, left = self._live - self._left, self._left
             parts = [f"{counted(cancelled, 'job')} cancelled"] if cancelled or not left else []
             parts += [f"{counted(left, 'job')} left to the reaper, which cancels them"] if left else []
             became = ", ".join(parts)
         where = ""
-        if self.sidecar is not None:
-            where = f"; report: {location_of(self.sidecar, self._config.invocation_params.dir)}"
+        if self.json_report is not None:
+            where = f"; report: {location_of(self.json_report, self._config.invocation_params.dir)}"
         reporter.ensure_newline()
         reporter.write_line(
-            unbroken(f"run {self.plan.run_id} ended by an internal error: {became}{where}"), red=True
+            unbroken(f"run {self.run_id} ended by an internal error: {became}{where}"), red=True
         )
 
     def _reasons(self) -> Iterator[str]:
@@ -257,22 +244,24 @@ class RunSession:
             yield f"{counted(self._unmet, 'job')} failed"
         if self._unreported and not not_run:
             yield f"pytest reported nothing of {counted(self._unreported, 'cell')}"
-        if self._settings.mode is not Mode.LAUNCH and (pending := self._of_cells.get("pending", 0)):
+        if self._settings.run_config.mode is not Mode.LAUNCH and (
+            pending := self._of_cells.get("pending", 0)
+        ):
             yield f"{counted(pending, 'cell')} pending"
         if refused := self._unheard + self._untaken:
             yield f"{counted(refused, 'submission')} not accepted"
         # The file at the report's path may be from an earlier session.
-        if self._clerk is not None and self._clerk.trouble is not None:
+        if self._report_writer is not None and self._report_writer.trouble is not None:
             yield "the report could not be written"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Print the table of what ran, and where the full report is."""
-        if self._run is None or self._clerk is None:
+        if self._run is None or self._report_writer is None:
             return
         notes = []
-        if self.sidecar is not None:
-            notes.append(f"report: {location_of(self.sidecar, self._config.invocation_params.dir)}")
-        if self._settings.mode is Mode.LAUNCH:
+        if self.json_report is not None:
+            notes.append(f"report: {location_of(self.json_report, self._config.invocation_params.dir)}")
+        if self._settings.run_config.mode is Mode.LAUNCH:
             notes += self._launch_notes()
         elif self._cut_short or exitstatus == pytest.ExitCode.INTERRUPTED:
             notes += self._cut_short_notes()
@@ -283,10 +272,10 @@ class RunSession:
             notes.append(
                 f"{counted(self._left, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"
             )
-        if self._clerk.trouble is not None:
-            notes.append(self._clerk.trouble)
+        if self._report_writer.trouble is not None:
+            notes.append(self._report_writer.trouble)
         notes += [*self.notes, *self._hooks.troubles]
-        write_summary(terminalreporter, self._rows, self._tally, self.plan.run_id, notes)
+        write_summary(terminalreporter, self._rows, self._tally, self.run_id, notes)
         if self._red:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)
 
@@ -305,13 +294,13 @@ class RunSession:
         if not left:
             return
         why = f" ({self._cut_short})" if self._cut_short else ""
-        if self._settings.mode is Mode.CHECK:
+        if self._settings.run_config.mode is Mode.CHECK:
             yield f"{counted(left, 'cell')} not judged{why}; the jobs live on; judge them with: {self._go_on(Mode.CHECK)}"
         else:
             yield f"{counted(left, 'cell')} not run{why}; go on with: {self._go_on(Mode.RESUME)}"
 
     def _go_on(self, mode: Mode) -> str:
-        return go_on(self._config, f"--cluster-{mode}={self.plan.run_id}")
+        return go_on(self._config, f"--cluster-{mode}={self.run_id}")
 
 
 def _is_its_test_s(run: Run, key: str) -> bool:

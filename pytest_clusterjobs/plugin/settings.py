@@ -10,10 +10,10 @@ import pytest
 
 from ..api.project import home_of
 from ..backends.registry import read_site
-from ..backends.registry import Site
 from ..backends.registry import SiteError
 from ..backends.registry import UnknownBackend
-from ..engine.host import Mode
+from ..engine.config import Mode
+from ..engine.config import RunConfig
 from ..ledger.home import Home
 from ..ledger.run_folder import find_run
 from ..ledger.run_folder import LEDGER
@@ -34,22 +34,16 @@ from .options import DEFAULT_MAX_JOBS
 class SessionSettings:
     """The settings of one pytest session."""
 
-    rootdir: Path
+    run_config: RunConfig
     home: Home
-    site: Site
     backend: str | None
-    max_jobs: int
-    max_nodes: int | None
+    """NAME of the backend that replaces those of the matrices."""
     order: Literal["completion", "file"]
     json_path: Path | None
     """The path of the JSON report, or None; a relative path is in the run's folder."""
-    on_crash: Literal["cancel", "keep"]
     require_clean_git: bool
-    mode: Mode = Mode.RUN
     run: Path | None = None
     """The folder of the earlier run that is checked or resumed."""
-    wait: bool = True
-    """Whether to wait for jobs that have not ended."""
 
 
 _KEY = pytest.StashKey[SessionSettings]()
@@ -76,20 +70,24 @@ def _read(config: pytest.Config) -> SessionSettings:
     # Use file order if pytest's own bookkeeping depends on the order of items.
     by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
     mode = _mode(config)
-    return SessionSettings(
+    run_config = RunConfig(
         rootdir=config.rootpath,
-        home=home_of(config),
         site=site,
-        backend=option.cluster_backend,
-        max_jobs=option.cluster_max_jobs or DEFAULT_MAX_JOBS,
+        # A launch does not wait for jobs, so it does not limit how many are live.
+        max_jobs=None if mode is Mode.LAUNCH else option.cluster_max_jobs or DEFAULT_MAX_JOBS,
         max_nodes=option.cluster_max_nodes,
+        on_crash=option.cluster_on_crash,
+        mode=mode,
+        waits=mode in (Mode.RUN, Mode.RESUME) or option.cluster_check_wait,
+    )
+    return SessionSettings(
+        run_config=run_config,
+        home=home_of(config),
+        backend=option.cluster_backend,
         order="file" if by_file else "completion",
         json_path=_json_path(config),
-        on_crash=option.cluster_on_crash,
         require_clean_git=config.getini("cluster_require_clean_git"),
-        mode=mode,
         run=_run(config, mode),
-        wait=mode in (Mode.RUN, Mode.RESUME) or option.cluster_check_wait,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from ..api.run_client import InProcessRun
-from ..engine.host import Mode
+from ..engine.config import Mode
 from ..engine.host import Run
 from ..engine.run import Engine
 from ..engine.run import TURN
@@ -35,7 +35,6 @@ from .items import CellItem
 from .reporting import CellSession
 from .reporting import SESSION_STOPPED
 from .reporting import Waiting
-from .run_session import plan_run
 from .run_session import RunSession
 from .settings import SessionSettings
 
@@ -102,7 +101,7 @@ class SingleProcess:
         items = select(session)
         if not items and not has_jobs_by_hand(session):
             return (yield)
-        owner = RunSession(self._config, self._settings, plan_run(self._settings))
+        owner = RunSession(self._config, self._settings)
         manager = self._config.pluginmanager
         with owner.running() as run:
             manager.register(owner, "clusterjobs-owner")
@@ -110,7 +109,7 @@ class SingleProcess:
                 CellSession(self._config, self._results(run, owner, session)), "clusterjobs-session"
             )
             self._config.stash[LINK_KEY] = InProcessRun(run)
-            if self._settings.mode.is_new:
+            if self._settings.run_config.mode.is_new:
                 run.ledger.set_meta(left_out=left_out(session))
             self._begin(run, owner, items)
             self._loop.begin(run.engine, owner)
@@ -118,15 +117,15 @@ class SingleProcess:
 
     def _begin(self, run: Run, owner: RunSession, items: Sequence[CellItem]) -> None:
         """Submit new cells, and continue what an earlier session began."""
-        if self._settings.mode.is_new:
+        if self._settings.run_config.mode.is_new:
             run.engine.add(register(items))
         else:
             earlier = run.earlier({item.key for item in items})
             known = {entry.key for entry in earlier.registrations}
-            run.engine.go_on(earlier, submit=self._settings.mode is Mode.RESUME)
-            if self._settings.mode is Mode.RESUME:
+            run.engine.go_on(earlier, submit=self._settings.run_config.mode is Mode.RESUME)
+            if self._settings.run_config.mode is Mode.RESUME:
                 run.engine.add(register([item for item in items if item.key not in known]))
-        if not self._settings.wait:
+        if not self._settings.run_config.waits:
             run.engine.settle(FIRST_WORD, owner.progress.tick)
             owner.progress.clear()
 
@@ -138,10 +137,10 @@ class SingleProcess:
             settled = result is not None and (_was_not_taken(result.outcome) or result.ruling is not None)
             return result if settled else None
 
-        if self._settings.mode is Mode.LAUNCH:
+        if self._settings.run_config.mode is Mode.LAUNCH:
             # A later check judges the accepted jobs, even those that have already ended.
             return Waiting(refused, lambda key: True, why_none=lambda key: self._why_pending(run, key))
-        if not self._settings.wait:
+        if not self._settings.run_config.waits:
             return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
         return Waiting(
             lambda key: engine.wait_for(key, TURN),
@@ -153,7 +152,7 @@ class SingleProcess:
         )
 
     def _why_none(self, run: Run, key: str, session: pytest.Session) -> str:
-        if is_over(session) and not self._settings.mode.leaves_jobs:
+        if is_over(session) and not self._settings.run_config.mode.leaves_jobs:
             return f"{NOT_RUN}{SESSION_STOPPED}"
         return self._why_pending(run, key)
 
@@ -162,13 +161,13 @@ class SingleProcess:
         if job is None and run.engine.core.stopping:
             return f"{NOT_RUN}{SESSION_STOPPED}"
         if (result := run.engine.result(key)) is not None:
-            return f"{PENDING}job {result.job_id} of run {run.plan.run_id}: ended, not judged yet"
+            return f"{PENDING}job {result.job_id} of run {run.run_id}: ended, not judged yet"
         if job is None:
-            return f"{NOT_RUN}not submitted in run {run.plan.run_id} (--cluster-resume submits it)"
+            return f"{NOT_RUN}not submitted in run {run.run_id} (--cluster-resume submits it)"
         number = f"job {job.handle.job_id}" if job.handle and job.handle.job_id else job.token
         seen = job.observation
         words = "submitted" if seen is None else " ".join(filter(None, [seen.phase, seen.native_reason]))
-        return f"{PENDING}{number} of run {run.plan.run_id}: {one_line(words)}"
+        return f"{PENDING}{number} of run {run.run_id}: {one_line(words)}"
 
     @property
     def _loop(self) -> CompletionLoop:

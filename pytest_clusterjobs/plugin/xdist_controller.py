@@ -91,12 +91,11 @@ class XdistController:
 
     def _start(self) -> Run:
         # Imported here, so that a session without matrices has no cost under xdist either.
-        from .run_session import plan_run
         from .run_session import RunSession
         from .settings import settings_of
 
         settings = settings_of(self._config)
-        owner = RunSession(self._config, settings, plan_run(settings, self.folder))
+        owner = RunSession(self._config, settings, self.folder)
         run = self._stack.enter_context(owner.running())
         self._config.pluginmanager.register(owner, "clusterjobs-owner")
         self._progress = owner.progress

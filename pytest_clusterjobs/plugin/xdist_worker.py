@@ -11,11 +11,11 @@ import pytest
 
 from ..api.run_client import LedgerRun
 from ..backends.protocol import Backend
-from ..engine.host import LEDGER
 from ..judge import printable
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
 from ..ledger.ledger import LedgerGone
+from ..ledger.run_folder import LEDGER
 from ..model.records import Result
 from .completion_order import is_over
 from .completion_order import why_file_order
@@ -91,8 +91,8 @@ class XdistWorker:
 
     def _open_backend(self, name: str) -> Backend:
         settings = settings_of(self._config)
-        run_id, root = self._folder.name, settings.rootdir
-        return settings.site.open(name, run_id=run_id, run_dir=self._folder, rootdir=root)
+        run_id, root = self._folder.name, settings.run_config.rootdir
+        return settings.run_config.site.open(name, run_id=run_id, run_dir=self._folder, rootdir=root)
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + 60

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.protocol import Capabilities
-from ..engine.extensions import Extensions
+from ..backends.registry import Site
+from ..engine.config import RunConfig
 from ..engine.run import Engine
 from ..ledger.ledger import Ledger
 from ..model import Cell
@@ -56,22 +57,14 @@ class EngineRig:
         scripts: Mapping[str, Script | Sequence[Script]],
         *,
         capabilities: Capabilities | None = None,
-        max_jobs: int | None = None,
-        max_nodes: int | None = None,
-        extensions: Extensions | None = None,
+        **config: Any,
     ) -> None:
+        """``config``: further fields of the run's configuration."""
         self.clock = ManualClock()
         self.ledger = Ledger(path)
         self.backend = ScriptedBackend(self.clock, scripts, capabilities=capabilities)
-        self.engine = Engine(
-            RUN,
-            self.ledger,
-            lambda name: self.backend,
-            max_jobs=max_jobs,
-            max_nodes=max_nodes,
-            clock=self.clock,
-            extensions=extensions,
-        )
+        self.config = RunConfig(path.parent, Site(), clock=self.clock, **config)
+        self.engine = Engine(self.config, RUN, self.ledger, lambda name: self.backend)
 
     def until_live(self, jobs: int) -> None:
         """Let time pass, within ``clock.auto()``, until the cluster has ``jobs`` live jobs."""

@@ -18,10 +18,10 @@ from pytest_clusterjobs.backends.protocol import FindAnswer
 from pytest_clusterjobs.backends.protocol import Found
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.engine.host import Mode
+from pytest_clusterjobs.engine.config import Mode
+from pytest_clusterjobs.engine.config import RunConfig
 from pytest_clusterjobs.engine.host import Run
 from pytest_clusterjobs.engine.host import RunBusy
-from pytest_clusterjobs.engine.host import RunPlan
 from pytest_clusterjobs.engine.liveness import beat
 from pytest_clusterjobs.engine.liveness import silence
 from pytest_clusterjobs.engine.liveness import STALE
@@ -119,9 +119,9 @@ def test_a_run_that_is_at_work_elsewhere_is_refused_in_one_line(tmp_path: Path) 
     with closing(Ledger(folder / "ledger.sqlite")) as ledger:
         ledger.take_over(lambda owner: True, owner={"pid": 7, "started": 1, "host": "elsewhere"})
     beat(folder)
-    plan = RunPlan(RUN, folder, tmp_path, Site(backends={}), mode=Mode.RESUME)
+    config = RunConfig(tmp_path, Site(), mode=Mode.RESUME)
     with pytest.raises(RunBusy, match=rf"^run {RUN} is still at work in process 7 on elsewhere$"):
-        Run(plan, {})
+        Run(config, folder, {})
 
 
 def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_what_a_dead_session_cancelled_costs_no_retry_and_frees_none(
             (*_, second) = rig.ledger.attempts()
             rig.ledger.act(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
             rig.engine.detach()
-            again = Engine(RUN, rig.ledger, lambda name: rig.backend, clock=rig.clock)
+            again = Engine(rig.config, RUN, rig.ledger, lambda name: rig.backend)
             again.go_on(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}), submit=True)
             result = again.next_result(86400.0)
             again.close(60.0)

@@ -12,6 +12,8 @@ import boto3
 from pytest_clusterjobs.backends.aws_batch import TYPE
 from pytest_clusterjobs.backends.aws_batch.client import BatchBackend
 from pytest_clusterjobs.backends.protocol import BackendContext
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.engine.config import RunConfig
 from pytest_clusterjobs.engine.run import Engine
 from pytest_clusterjobs.ledger.ledger import Ledger
 from pytest_clusterjobs.model import Cell
@@ -63,7 +65,7 @@ class Run:
         backend = self.open(**site)
         number = len(self._opened)
         ledger = Ledger(self.folder / f"{number}.sqlite")
-        engine = Engine(self.run_id, ledger, lambda name: backend)
+        engine = Engine(RunConfig(self.folder, Site()), self.run_id, ledger, lambda name: backend)
         entries = [_entry(spec, f"{number}-{n}") for n, spec in enumerate(specs)]
         try:
             engine.add(entries)
