@@ -31,7 +31,7 @@ from . import validation
 from .errors import UnmetExpectation
 from .run_client import RunClient
 
-TURN = 0.5
+TICK_SECONDS = 0.5
 """Seconds between two checks of whether the run has been stopped."""
 
 PATIENCE = 30.0
@@ -94,7 +94,7 @@ class Job:
         timeout = validation.seconds("timeout", timeout)
         until = None if timeout is None else time.monotonic() + timeout
         while self.result is None:
-            left = TURN if until is None else min(TURN, until - time.monotonic())
+            left = TICK_SECONDS if until is None else min(TICK_SECONDS, until - time.monotonic())
             if left <= 0:
                 raise TimeoutError(f"{self.key}: {self.poll().phase} after {timeout:g} s")
             self._result = self._link.result(self.key, left)

@@ -68,7 +68,7 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
 
 def _clean(killer: Canceller) -> bool:
-    return not killer.survivors and not killer.troubles
+    return not killer.still_running and not killer.errors
 
 
 def kill_jobs(
@@ -121,7 +121,7 @@ def _learn_what_the_session_did(run: OpenRun, killer: Canceller) -> None:
     """Note the jobs that the session itself cancelled when it stopped: they did not end by themselves."""
     for attempt in run.ledger.attempts():
         if attempt.token in killer.targets and attempt.action is not None:
-            killer.targets[attempt.token].acted = True
+            killer.targets[attempt.token].is_recorded = True
 
 
 def _lives(run: OpenRun) -> Callable[[], bool]:
@@ -135,22 +135,22 @@ def _tell(run: OpenRun, killer: Canceller, as_json: bool) -> None:
             {
                 "run": run.run_id,
                 "jobs": [_as_dict(target) for target in targets],
-                "survived": len(killer.survivors),
-                "troubles": killer.troubles,
+                "survived": len(killer.still_running),
+                "troubles": killer.errors,
                 "unwritten": killer.unwritten or None,
             }
         )
         return
     if targets:
         table(["cell", "job", "state", "the cluster reports"], [row(*_texts(target)) for target in targets])
-    for name, trouble in killer.troubles.items():
-        say(f"{name} does not answer: {one_line(trouble)}", "red")
+    for name, error in killer.errors.items():
+        say(f"{name} does not answer: {one_line(error)}", "red")
     if killer.unwritten:
         say(f"what was done could not be written down: {one_line(killer.unwritten)}", "red")
-    survived = len(killer.survivors)
+    survived = len(killer.still_running)
     ended = len(targets) - survived
-    words = f"{ended} ended, {survived} survived" if survived else f"{ended} ended, none survived"
-    say(f"run {run.run_id}: {words if targets else 'no live jobs'}", "red" if survived else "")
+    message = f"{ended} ended, {survived} survived" if survived else f"{ended} ended, none survived"
+    say(f"run {run.run_id}: {message if targets else 'no live jobs'}", "red" if survived else "")
 
 
 def state_of(target: CancelTarget) -> str:
@@ -159,7 +159,7 @@ def state_of(target: CancelTarget) -> str:
         return "never submitted"
     if not target.ended:
         return "survived"
-    return "ended" if target.acted else "had ended"
+    return "ended" if target.is_recorded else "had ended"
 
 
 def _as_dict(target: CancelTarget) -> dict[str, Any]:
@@ -181,5 +181,5 @@ def _texts(target: CancelTarget) -> tuple[object, ...]:
 
 def _words(target: CancelTarget) -> str:
     if target.seen is None:
-        return target.trouble
+        return target.error
     return " ".join(text for text in (target.seen.native_state, target.seen.native_reason) if text)

@@ -63,29 +63,29 @@ def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> No
     --kill: if any survived), or if a cluster does not answer.
     """
     strays: list[Stray] = []
-    troubles: list[str] = []
+    errors: list[str] = []
     left = 0
     for folder in project.folders():
         try:
             with open_run(folder) as opened, Backends(opened, project) as backends:
-                found = list(_strays(opened, backends, troubles))
+                found = list(_strays(opened, backends, errors))
                 strays += found
                 left += _end(opened, backends, found, timeout) if end_them else len(found)
         except (LedgerError, CommandError) as error:
-            troubles.append(error.message if isinstance(error, CommandError) else str(error))
-    _tell(strays, troubles, end_them, left, as_json)
-    if left or troubles:
+            errors.append(error.message if isinstance(error, CommandError) else str(error))
+    _tell(strays, errors, end_them, left, as_json)
+    if left or errors:
         raise SystemExit(NOT_GREEN)
 
 
-def _strays(run: OpenRun, backends: Backends, troubles: list[str]) -> Iterator[Stray]:
+def _strays(run: OpenRun, backends: Backends, errors: list[str]) -> Iterator[Stray]:
     known = {attempt.token: attempt for attempt in run.ledger.attempts()}
     state = run.state
     for name in sorted({entry.cell.backend for entry in run.registrations()}):
         try:
             swept = backends(name).sweep(run.run_id)
         except (BackendError, UnknownBackend) as error:
-            troubles.append(
+            errors.append(
                 f"run {run.run_id}: {name} does not answer: {one_line(run.secrets.hide(str(error)))}"
             )
             continue
@@ -123,19 +123,19 @@ def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) 
     killer.run(timeout)
     if run.owner_alive is False:
         killer.settle()
-    return len({target.token for target in killer.survivors} & tokens)
+    return len({target.token for target in killer.still_running} & tokens)
 
 
-def _tell(strays: list[Stray], troubles: list[str], end_them: bool, left: int, as_json: bool) -> None:
+def _tell(strays: list[Stray], errors: list[str], end_them: bool, left: int, as_json: bool) -> None:
     if as_json:
         jobs = [{name: getattr(stray, name) for name in Stray.__slots__} for stray in strays]
-        emit({"jobs": jobs, "survived": left if end_them else None, "troubles": troubles})
+        emit({"jobs": jobs, "survived": left if end_them else None, "troubles": errors})
         return
     if strays:
         rows = [row(each.run, each.job_id, each.backend, each.why, each.token) for each in strays]
         table(["run", "job", "backend", "why", "token"], rows)
-    for trouble in troubles:
-        note(f"clusterjobs: {trouble}")
+    for error in errors:
+        note(f"clusterjobs: {error}")
     if end_them and strays:
         say(f"{len(strays) - left} ended, {left or 'none'} survived")
     else:
@@ -189,8 +189,8 @@ def _candidate(folder: Path, project: Project, older_than: float | None) -> dict
                 return None
             return {**about, "started": started, "kept": _why_kept(run, project)}
     except (LedgerError, CommandError) as error:
-        words = error.message if isinstance(error, CommandError) else str(error)
-        return {**about, "kept": f"kept: {words.removeprefix(f'{folder / LEDGER}: ')}"}
+        message = error.message if isinstance(error, CommandError) else str(error)
+        return {**about, "kept": f"kept: {message.removeprefix(f'{folder / LEDGER}: ')}"}
 
 
 def _why_kept(run: OpenRun, project: Project) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-LONGEST_PAUSE = 30.0
+MAX_RETRY_PAUSE_SECONDS = 30.0
 """The longest pause, in seconds, between two tries at a cluster that accepts no submissions."""
 
-ALONE = 120.0
+PROBE_TIMEOUT_SECONDS = 120.0
 """Seconds after which the next job is tried although the previous try has no answer yet."""
 
-STALE = 300.0
+REFUSAL_VALID_SECONDS = 300.0
 """Seconds for which a refusal still counts as time without acceptance if no other job is tried."""
 
 
@@ -45,56 +45,59 @@ class SubmissionBreaker:
 
     backend: str
     """NAME of the backend."""
-    words: str = ""
+    last_error: str = ""
     """Why the cluster accepts no jobs now; empty if it does."""
-    free_at: float = 0.0
+    retry_at: float = 0.0
     """When the next job may be tried."""
-    _asking: object = None
-    """The job that is tried on behalf of all."""
+    _probe: object = None
+    """The job that is tried on behalf of all: in the term of circuit breakers, they are half-open."""
     _refusals: int = 0
     _refused_at: float = -inf
-    _idle_since: float | None = None
+    _refusing_since: float | None = None
     """Since when the cluster accepts none although it has no job of this run."""
 
     def must_wait(self, job: object, now: float) -> bool:
         """Whether ``job`` has to wait."""
-        return self.free_at > now and self._asking is not job
+        return self.retry_at > now and self._probe is not job
 
-    def enter(self, job: object, now: float) -> None:
+    def start_probe(self, job: object, now: float) -> None:
         """Note that ``job`` is about to be submitted; after a refusal it is the only one."""
-        if self.words and self._asking is not job:
-            self._asking, self.free_at = job, now + ALONE
+        if self.last_error and self._probe is not job:
+            self._probe, self.retry_at = job, now + PROBE_TIMEOUT_SECONDS
 
-    def refused(self, job: object, words: str, now: float, *, holds_jobs: bool) -> None:
-        """Note that the cluster does not accept ``job`` for now, for the reason in ``words``.
+    def refused(self, job: object, last_error: str, now: float, *, holds_jobs: bool) -> None:
+        """Note that the cluster does not accept ``job`` for now, for the reason ``last_error``.
 
         ``holds_jobs``: the cluster has jobs of this run, whose ends may make room.
         """
         # If several submissions were under way together, only the first refusal counts.
         if not self.must_wait(job, now):
-            self.free_at = now + min(LONGEST_PAUSE, 2.0**self._refusals)
+            self.retry_at = now + min(MAX_RETRY_PAUSE_SECONDS, 2.0**self._refusals)
             self._refusals = min(self._refusals + 1, 10)
-            self._asking = None
+            self._probe = None
         if holds_jobs:
-            self._idle_since = None
-        elif self._idle_since is None:
-            self._idle_since = now
+            self._refusing_since = None
+        elif self._refusing_since is None:
+            self._refusing_since = now
         else:
-            self._idle_since += max(0.0, now - self._refused_at - STALE)
-        self.words, self._refused_at = words, now
+            self._refusing_since += max(0.0, now - self._refused_at - REFUSAL_VALID_SECONDS)
+        self.last_error, self._refused_at = last_error, now
 
     def accepted(self) -> None:
         """Note that the cluster has accepted a job."""
-        self.words, self.free_at, self._asking, self._refusals, self._idle_since = "", 0.0, None, 0, None
+        self.last_error, self.retry_at = "", 0.0
+        self._probe, self._refusals, self._refusing_since = None, 0, None
 
-    def pass_on(self, job: object) -> None:
+    def release_probe(self, job: object) -> None:
         """Note that the result of ``job`` says nothing about the others.
 
         If it was the one tried, another one is next.
         """
-        if self._asking is job:
-            self._asking, self.free_at = None, 0.0
+        if self._probe is job:
+            self._probe, self.retry_at = None, 0.0
 
     def waited(self, since: float | None, now: float) -> float:
         """Seconds since ``since`` for which it has accepted none while it had no job of this run."""
-        return 0.0 if self._idle_since is None or since is None else now - max(self._idle_since, since)
+        if self._refusing_since is None or since is None:
+            return 0.0
+        return now - max(self._refusing_since, since)

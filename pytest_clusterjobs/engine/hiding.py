@@ -19,7 +19,7 @@ from ..model.text import RANK_PREFIX
 
 MASK = "***"
 
-SHORTEST = 4
+MIN_HIDDEN_CHARACTERS = 4
 """The fewest characters of a value that is hidden; replacing shorter ones would only garble text."""
 
 _INVISIBLE = re.compile(rf"{ANSI.pattern}|[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
@@ -28,7 +28,7 @@ _OPEN_SEQUENCE = re.compile(
     r"(?:\x1b|(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}|\x1b[\]P^_X][^\x07\x1b\x9c\n]{0,4096})\Z"
 )
 """A terminal sequence whose end has not been read yet."""
-_LONGEST_SEQUENCE = 4200
+_MAX_SEQUENCE_CHARACTERS = 4200
 
 
 def normal(value: str) -> str:
@@ -45,7 +45,7 @@ def too_short(value: str) -> bool:
 
 
 def _is_long(form: str) -> bool:
-    return len(form) - form.count("\n") >= SHORTEST
+    return len(form) - form.count("\n") >= MIN_HIDDEN_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Hiding:
 
     def mask(self, text: str, *, begins: bool, ends: bool) -> bytearray:
         """A 1 for each character to hide; without ``ends``, only up to an incomplete terminal sequence."""
-        opened = None if ends else _OPEN_SEQUENCE.search(text, max(0, len(text) - _LONGEST_SEQUENCE))
+        opened = None if ends else _OPEN_SEQUENCE.search(text, max(0, len(text) - _MAX_SEQUENCE_CHARACTERS))
         text = text if opened is None else text[: opened.start()]
         mask = bytearray(len(text))
         for start, end in self._spans(text, begins=begins, ends=ends):

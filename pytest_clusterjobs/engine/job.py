@@ -21,33 +21,33 @@ from .hiding import hidden
 from .hiding import Hiding
 from .secrets import Secrets
 
-LOST_AFTER = 300.0
+LOST_AFTER_SECONDS = 300.0
 """Seconds of uninterrupted absence after which a job is ``lost``."""
 
-ABSENCE_GAP = 90.0
+MAX_ABSENCE_GAP_SECONDS = 90.0
 """The longest gap, in seconds, between two answers for which an absence counts as uninterrupted.
 
 Polls are less than half as far apart."""
 
-SILENCE_LIMIT = 3600.0
+MAX_SILENCE_SECONDS = 3600.0
 """Seconds without any answer about a job after which it is ``lost``. An API that fails for minutes does not
 mean that a job has ended; if it fails for an hour, the run must still reach a verdict."""
 
-RUNTIME_MARGIN = 60.0
+RUNTIME_MARGIN_SECONDS = 60.0
 """Seconds after ``max_runtime`` and ``grace_period`` in which the job's own side can enforce the limit
 first."""
 
-CANCEL_PATIENCE = 600.0
+CANCEL_TIMEOUT_SECONDS = 600.0
 """Seconds after which a cancellation that no poll has confirmed is given up and reported."""
 
-STUCK_FOR = 60.0
+STUCK_AFTER_SECONDS = 60.0
 """Seconds for which a cluster must report without interruption that a pending job can never start. It may
 report this temporarily, while it scales up or while its configuration is being fixed."""
 
-REST_PATIENCE = 60.0
+OTHER_RANKS_TIMEOUT_SECONDS = 60.0
 """Seconds in which the other ranks may fail too, once one has: some clusters restart a job only then."""
 
-CANCEL_AGAIN = 30.0
+CANCEL_RETRY_SECONDS = 30.0
 """Seconds between two requests to cancel the same job."""
 
 
@@ -66,7 +66,7 @@ class ActiveAttempt:
     """Whether the hooks have been called."""
     breaker: SubmissionBreaker | None = None
     """The breaker that its submission passes."""
-    outside_at: float | None = None
+    deferred_at: float | None = None
     """Since when it has waited for its cluster to accept jobs."""
     intended: float = 0.0
     submitted: float | None = None
@@ -95,9 +95,9 @@ class ActiveAttempt:
     cancelled_at: float | None = None
     """When its cancellation was last requested."""
     cancel_since: float | None = None
-    asked: bool = False
+    has_been_polled: bool = False
     """Whether this process has already handled a poll result for the job."""
-    again: bool = False
+    resubmit: bool = False
     """Whether it is submitted again once it has ended, because it was cancelled when its session ended."""
     retries: int = 0
     """Earlier attempts that failed for infrastructure reasons, without those that a dead session
@@ -153,7 +153,7 @@ class ActiveAttempt:
         if seen.handle is not None:
             self.handle = seen.handle
         if seen.phase is Phase.ABSENT:
-            newly = self.absent_at is None or silent > ABSENCE_GAP
+            newly = self.absent_at is None or silent > MAX_ABSENCE_GAP_SECONDS
             self.absent_at = now if newly else self.absent_at
             self.observation = self.observation or seen
             return newly
@@ -234,13 +234,13 @@ def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     spec = job.spec
     if job.absent_at is not None:
         gone = now - job.absent_at
-        if gone >= LOST_AFTER:
+        if gone >= LOST_AFTER_SECONDS:
             return OwnAction(ActionKind.LOST, f"absent from the scheduler for {gone:.0f} s", at)
         return None
     if job.observation is None or job.observation.phase is Phase.ENDED:
         return None
     if job.observation.phase is Phase.PENDING or job.observation.suspended:
-        if job.stuck_at is not None and now - job.stuck_at >= STUCK_FOR:
+        if job.stuck_at is not None and now - job.stuck_at >= STUCK_AFTER_SECONDS:
             return _give_up(job.observation, at)
         waited = now - (job.submitted_at if job.waiting_at is None else job.waiting_at)
         if waited > spec.queue_timeout:
@@ -261,7 +261,7 @@ def rest_to_stop(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     if job.rank_failed_at is None or job.observation is None:
         return None
     may_restart = job.observation.restarts < job.spec.max_restarts
-    if may_restart and now - job.rank_failed_at < REST_PATIENCE:
+    if may_restart and now - job.rank_failed_at < OTHER_RANKS_TIMEOUT_SECONDS:
         return None
     ranks = ", ".join(map(str, _failed_ranks(job.observation)))
     return OwnAction(ActionKind.STOP_REST, f"rank {ranks} has failed, the others still run", at)
@@ -285,7 +285,7 @@ def _run_limit(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     if limit is not None and ran > limit:
         return OwnAction(ActionKind.TEST_TIMEOUT, f"Timeout (>{limit:g}s) from job start", at)
     starts = job.observation.restarts + 1
-    longest = job.spec.max_runtime * starts + job.spec.grace_period + RUNTIME_MARGIN
+    longest = job.spec.max_runtime * starts + job.spec.grace_period + RUNTIME_MARGIN_SECONDS
     ran -= job.waited
     if ran > longest:
         why = f"ran {ran:.0f} s, max_runtime is {job.spec.max_runtime:g} s a start, and its own side did not end it"
@@ -297,10 +297,10 @@ def next_deadline(job: ActiveAttempt) -> float | None:
     """When, in monotonic seconds, ``due_action`` may next return an action without a new answer."""
     if job.observation is not None and job.observation.phase is Phase.PENDING:
         limit = (job.submitted_at if job.waiting_at is None else job.waiting_at) + job.spec.queue_timeout
-        return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_FOR)
+        return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_AFTER_SECONDS)
     limits = []
     if job.running_at is not None and job.registration.test_timeout is not None:
         limits.append(job.running_at + job.registration.test_timeout)
     if job.rank_failed_at is not None:
-        limits.append(job.rank_failed_at + REST_PATIENCE)
+        limits.append(job.rank_failed_at + OTHER_RANKS_TIMEOUT_SECONDS)
     return min(limits, default=None)

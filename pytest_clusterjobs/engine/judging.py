@@ -29,12 +29,12 @@ from .extensions import Remark
 from .job import ActiveAttempt
 from .logs import LogReader
 
-EXCERPT_TAIL = 8_192
+EXCERPT_BYTES = 8_192
 """Bytes stored from the end of a log to explain a cell that did not pass."""
 
-EXCERPT_RANKS = 2
+MAX_EXCERPT_RANKS = 2
 
-LONGEST_EXPLANATION = 2000
+MAX_EXPLANATION_CHARACTERS = 2000
 """The most characters of a hook's text about one end."""
 
 
@@ -140,7 +140,7 @@ def _with_remarks(
 def _bounded(miss: Mismatch, text: str) -> Mismatch:
     """A mismatch shortened to fit into a row; a longer text is shown in full below the table."""
     seen = gist(text)
-    whole = printable(text.strip(), LONGEST_EXPLANATION)
+    whole = printable(text.strip(), MAX_EXPLANATION_CHARACTERS)
     return replace(miss, seen=seen, explanation="" if whole == seen else whole)
 
 
@@ -154,6 +154,6 @@ def _excerpts(
     if logs is None or judgement.verdict is Verdict.PASSED:
         return {}
     first = ended.first_failing_node or 0
-    ranks = [first, *(rank for rank in range(job.spec.nodes) if rank != first)][:EXCERPT_RANKS]
-    texts = {rank: logs.tail(rank, EXCERPT_TAIL) for rank in ranks}
+    ranks = [first, *(rank for rank in range(job.spec.nodes) if rank != first)][:MAX_EXCERPT_RANKS]
+    texts = {rank: logs.tail(rank, EXCERPT_BYTES) for rank in ranks}
     return {rank: text for rank, text in texts.items() if text}

@@ -43,15 +43,15 @@ from .secrets import Secrets
 
 R = TypeVar("R")
 
-CANCEL_AGAIN = 15.0
+CANCEL_RETRY_SECONDS = 15.0
 """Seconds between two requests to cancel the same job."""
 
-PAUSE = 0.2
+FIRST_POLL_PAUSE_SECONDS = 0.2
 """Initial seconds between two polls of the jobs that are being cancelled."""
 
-SLOWEST = 10.0
+MAX_POLL_PAUSE_SECONDS = 10.0
 
-ABSENT_FOR = 15.0
+ABSENT_AFTER_SECONDS = 15.0
 """Seconds of uninterrupted absence from polls and lists after which a cancelled job counts as ended."""
 
 
@@ -65,13 +65,13 @@ class CancelTarget:
     """None for a job that the ledger does not know."""
     handle: Handle | None = None
     seen: Observation | None = None
-    acted: bool = False
-    asked_at: float | None = None
+    is_recorded: bool = False
+    cancelled_at: float | None = None
     """Monotonic seconds of the last request."""
     absent_at: float | None = None
     """Monotonic seconds since when the scheduler has not known it."""
     never_submitted: bool = False
-    trouble: str = ""
+    error: str = ""
     """The cluster's last error about it."""
 
     @property
@@ -101,9 +101,9 @@ class Canceller:
     session: int | None = None
     """The number in the ledger of the session whose jobs to cancel; None for any session."""
     targets: dict[str, CancelTarget] = field(default_factory=dict)
-    troubles: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     """The last errors of backends, by NAME."""
-    hopeless: set[str] = field(default_factory=set)
+    unavailable: set[str] = field(default_factory=set)
     """Backends that cannot be opened at all; their jobs are not waited for."""
     unwritten: str = ""
     """Why the ledger could not be read or written; empty if it could."""
@@ -120,19 +120,19 @@ class Canceller:
         begun, LedgerError if the first read of the ledger fails.
         """
         until = self.clock.monotonic() + patience
-        pause = PAUSE
+        pause = FIRST_POLL_PAUSE_SECONDS
         while True:
             more = wait_for_more()
             now = self.clock.monotonic()
             self._alone_at = None if more else now if self._alone_at is None else self._alone_at
-            self._look()
+            self._poll_all()
             if not more and not self._unfinished:
                 return
             left = until - self.clock.monotonic()
             if left <= 0:
                 return
             self._sleep(min(pause, left))
-            pause = min(SLOWEST, pause * 1.3)
+            pause = min(MAX_POLL_PAUSE_SECONDS, pause * 1.3)
 
     def _sleep(self, seconds: float) -> None:
         condition = threading.Condition()
@@ -140,14 +140,14 @@ class Canceller:
             self.clock.wait(condition, seconds)
 
     @property
-    def survivors(self) -> list[CancelTarget]:
+    def still_running(self) -> list[CancelTarget]:
         """The jobs whose end has not been confirmed."""
         return [target for target in self.targets.values() if not target.ended]
 
     @property
     def _unfinished(self) -> bool:
-        waiting = {*self.troubles, *(target.backend for target in self.survivors)}
-        return not waiting <= self.hopeless
+        waiting = {*self.errors, *(target.backend for target in self.still_running)}
+        return not waiting <= self.unavailable
 
     def settle(self) -> None:
         """Give the cancelled jobs their verdict, for a run whose session is gone."""
@@ -167,10 +167,12 @@ class Canceller:
 
     # One round.
 
-    def _look(self) -> None:
+    def _poll_all(self) -> None:
         self._read()
-        for name in sorted({*self.names, *(cell.backend for cell in self._cells.values())} - self.hopeless):
-            self.troubles.pop(name, None)
+        for name in sorted(
+            {*self.names, *(cell.backend for cell in self._cells.values())} - self.unavailable
+        ):
+            self.errors.pop(name, None)
             backend = self._try(name, partial(self.backends, name))
             if backend is not None:
                 self._ask(name, backend)
@@ -216,11 +218,11 @@ class Canceller:
         except Superseded:
             raise
         except UnknownBackend as error:
-            self.hopeless.add(name)
-            self.troubles[name] = str(error)
+            self.unavailable.add(name)
+            self.errors[name] = str(error)
         except BUGS as error:
-            words = str(error) if isinstance(error, BackendError) else repr(error)
-            self.troubles[name] = self.secrets.hide(words)
+            message = str(error) if isinstance(error, BackendError) else repr(error)
+            self.errors[name] = self.secrets.hide(message)
         return None
 
     def _ask(self, name: str, backend: Backend) -> None:
@@ -263,7 +265,7 @@ class Canceller:
             elif isinstance(answer, NotSubmitted):
                 target.never_submitted = True
             else:
-                target.trouble = self._hiding(target).hide(answer.why)
+                target.error = self._hiding(target).hide(answer.why)
 
     def _poll(self, name: str, targets: Sequence[CancelTarget], backend: Backend) -> dict[str, Observation]:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
@@ -281,9 +283,9 @@ class Canceller:
         ``listed``: the tokens that the cluster lists, or None if the list proves nothing.
         """
         changed = []
-        for token, told in seen.items():
+        for token, latest in seen.items():
             target = self.targets[token]
-            answer = hidden(told, self._hiding(target))
+            answer = hidden(latest, self._hiding(target))
             if answer.phase is Phase.ABSENT:
                 known = listed is None or token in listed
                 target.seen = self._absent(target, answer, known=known)
@@ -307,7 +309,7 @@ class Canceller:
             target.absent_at = None
         elif target.absent_at is None:
             target.absent_at = now
-        elif target.acted and now - target.absent_at >= ABSENT_FOR:
+        elif target.is_recorded and now - target.absent_at >= ABSENT_AFTER_SECONDS:
             return _gone(answer)
         return answer
 
@@ -318,11 +320,11 @@ class Canceller:
             for each in targets
             if each.handle is not None
             and not each.ended
-            and (each.asked_at is None or now - each.asked_at >= CANCEL_AGAIN)
+            and (each.cancelled_at is None or now - each.cancelled_at >= CANCEL_RETRY_SECONDS)
         ]
         # Including jobs that the ledger does not know yet: the process that submitted them will record them
         # soon.
-        new = [each.token for each in due if not each.acted]
+        new = [each.token for each in due if not each.is_recorded]
         if due:
             # Also without new ones: this call stops this process when a later session has begun. The jobs of
             # that session are not among these, since these were found before.
@@ -330,7 +332,7 @@ class Canceller:
             self._write(partial(self.ledger.act, action, new, session=self.session))
             backend.cancel({each.token: each.handle for each in due if each.handle is not None})
         for target in due:
-            target.acted, target.asked_at = True, now
+            target.is_recorded, target.cancelled_at = True, now
 
     def _write(self, note: Callable[[], None]) -> None:
         """Write to the ledger. A failure, such as a full disk, does not stop the cancellation."""

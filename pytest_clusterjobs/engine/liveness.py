@@ -8,10 +8,10 @@ from pathlib import Path
 
 FILE = "alive"
 
-EVERY = 15.0
+BEAT_INTERVAL_SECONDS = 15.0
 """Seconds between two signs."""
 
-STALE = 150.0
+STALE_AFTER_SECONDS = 150.0
 """Seconds after which a session counts as dead; network file systems may show a change a minute late."""
 
 

@@ -19,10 +19,10 @@ from ..model.token import nonce
 from .hiding import hidden
 from .hiding import Hiding
 
-REPORT_TAIL = 16_384
+REPORT_TAIL_BYTES = 16_384
 """Bytes at the end of a log that are searched for the sentinel's line."""
 
-MARK_ROOM = 1_024
+MARKS_BYTES = 1_024
 """Bytes that are read in addition to an excerpt, since the sentinel's marks do not count."""
 
 
@@ -63,7 +63,7 @@ class LogReader:
             return self._whole[rank].text[-size:]
         if self._hiding.unknown:
             return ""
-        asked = size + MARK_ROOM + self._hiding.room
+        asked = size + MARKS_BYTES + self._hiding.room
         chunk = self._tail(rank, asked)
         return self._printed(chunk, begins=not is_cut(chunk.text, asked))[-size:]
 
@@ -81,7 +81,7 @@ class LogReader:
         return hidden(replace(observation, nodes=tuple(nodes)), self._hiding)
 
     def _with_report(self, node: NodeState) -> NodeState:
-        end = self._tail(node.rank, REPORT_TAIL)
+        end = self._tail(node.rank, REPORT_TAIL_BYTES)
         report = sentinel.read(end.text, self._nonce, node.rank).report
         if report is not None:
             return replace(node, report=report)
@@ -90,7 +90,7 @@ class LogReader:
         text = ""
         for chunk in self._pieces(node.rank):
             # A mark may be split across two pieces.
-            text = text[-MARK_ROOM:] + chunk.text
+            text = text[-MARKS_BYTES:] + chunk.text
             if sentinel.read(text, self._nonce, node.rank).begun:
                 return replace(node, begun=True)
             end = chunk

@@ -28,13 +28,13 @@ from ..model import Phase
 from ..model.records import Result
 from .answers import answer
 from .job import ActiveAttempt
-from .job import CANCEL_AGAIN
-from .job import CANCEL_PATIENCE
+from .job import CANCEL_RETRY_SECONDS
+from .job import CANCEL_TIMEOUT_SECONDS
 from .job import due_action
-from .job import LOST_AFTER
+from .job import LOST_AFTER_SECONDS
+from .job import MAX_SILENCE_SECONDS
 from .job import next_deadline
 from .job import rest_to_stop
-from .job import SILENCE_LIMIT
 from .judging import finish
 from .judging import needs_time
 from .judging import reader
@@ -44,17 +44,17 @@ from .refuse import reject
 from .state import EngineState
 from .submit import MAX_SUBMISSIONS
 
-SLOWEST = 30.0
+MAX_POLL_INTERVAL_SECONDS = 30.0
 """The longest time, in seconds, between two polls of a job."""
 
-AGE_SHARE = 0.05
+POLL_INTERVAL_AGE_FRACTION = 0.05
 """A job is polled again after this fraction of its age, so that the delay stays proportional to it."""
 
 
 SESSION_ENDED = "the session ended"
 """Why a job is cancelled when its session no longer waits for it."""
 
-ROUND_SPACING = 0.05
+MIN_ROUND_SPACING_SECONDS = 0.05
 """The shortest time, in seconds, between two rounds: a burst of ends then needs one call and one
 transaction."""
 
@@ -66,11 +66,11 @@ class Round:
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
-    again: list[ActiveAttempt] = field(default_factory=list)
+    resubmitted: list[ActiveAttempt] = field(default_factory=list)
     """New attempts to submit."""
     done: set[ActiveAttempt] = field(default_factory=set)
     to_cancel: list[ActiveAttempt] = field(default_factory=list)
-    heard: set[ActiveAttempt] = field(default_factory=set)
+    first_polled: set[ActiveAttempt] = field(default_factory=set)
     """Jobs with their first poll result, for which another thread may be waiting."""
 
 
@@ -96,7 +96,7 @@ class Poller:
         self._quiet_until = 0.0
         self._round_at = 0.0
         self._closed = False
-        self.trouble = ""
+        self.api_error = ""
         """The last error of the cluster's API; empty if it works."""
         self._thread = threading.Thread(target=self._run, name=f"clusterjobs-poll-{name}", daemon=True)
         if hasattr(backend, "subscribe"):
@@ -130,7 +130,7 @@ class Poller:
     def _run(self) -> None:
         try:
             while (due := self._wait()) is not None:
-                self._round(due)
+                self._run_round(due)
         except BaseException as error:
             self._core.fail(error)
 
@@ -144,7 +144,7 @@ class Poller:
                 now = core.clock.monotonic()
                 next_at = min((self._wanted_at(job) for job in self._jobs.values()), default=None)
                 if next_at is not None:
-                    next_at = max(next_at, self._quiet_until, self._round_at + ROUND_SPACING)
+                    next_at = max(next_at, self._quiet_until, self._round_at + MIN_ROUND_SPACING_SECONDS)
                     if next_at <= now:
                         batch = self._batch(now)
                         self._woken_up.difference_update(job.token for job in batch)
@@ -174,7 +174,10 @@ class Poller:
 
     def _schedule(self, job: ActiveAttempt, now: float) -> None:
         age = now - job.submitted_at
-        interval = min(SLOWEST, max(self._capabilities.min_poll_interval, AGE_SHARE * age))
+        interval = min(
+            MAX_POLL_INTERVAL_SECONDS,
+            max(self._capabilities.min_poll_interval, POLL_INTERVAL_AGE_FRACTION * age),
+        )
         if job.action is not None or job.absent_at is not None:
             interval = self._capabilities.min_poll_interval
         deadline = next_deadline(job)
@@ -188,27 +191,27 @@ class Poller:
 
     # One round.
 
-    def _round(self, due: list[ActiveAttempt]) -> None:
+    def _run_round(self, due: list[ActiveAttempt]) -> None:
         self._round_at = self._core.clock.monotonic()
-        notes = Round()
+        updates = Round()
         known = [job for job in due if job.handle is not None]
         try:
             self._look_up(job for job in due if job.handle is None)
             if known:
-                self._ask(known, notes)
+                self._poll_batches(known, updates)
             self._failures = 0
-            self._note("")
+            self._report_api_error("")
         except BackendError as error:
             self._back_off(error)
         now = self._core.clock.monotonic()
         for job in due:
-            if job not in notes.done and job.token in self._jobs:
-                self._check_silence(job, now, notes)
+            if job not in updates.done and job.token in self._jobs:
+                self._check_silence(job, now, updates)
                 self._schedule(job, now)
-        self._cancel_where_due(due, notes)
-        self._write(notes)
+        self._cancel_where_due(due, updates)
+        self._write(updates)
 
-    def _ask(self, jobs: list[ActiveAttempt], notes: Round) -> None:
+    def _poll_batches(self, jobs: list[ActiveAttempt], updates: Round) -> None:
         size = self._capabilities.ids_per_poll
         for start in range(0, len(jobs), size):
             batch = {job.token: job for job in jobs[start : start + size]}
@@ -217,7 +220,7 @@ class Poller:
             self._learn_actions(batch, seen)
             for token, observation in seen.items():
                 if token in batch:
-                    self._take_in(batch[token], observation, notes)
+                    self._take_in(batch[token], observation, updates)
 
     def _learn_actions(self, batch: Mapping[str, ActiveAttempt], seen: Mapping[str, Observation]) -> None:
         """Look up actions of ``clusterjobs kill``, which may have ended jobs that were not cancelled here."""
@@ -231,27 +234,27 @@ class Poller:
         for token, action in self._core.ledger.actions(gone).items():
             batch[token].action = action
 
-    def _take_in(self, job: ActiveAttempt, seen: Observation, notes: Round) -> None:
+    def _take_in(self, job: ActiveAttempt, seen: Observation, updates: Round) -> None:
         now = self._core.clock.monotonic()
-        if not job.asked:
-            notes.heard.add(job)
+        if not job.has_been_polled:
+            updates.first_polled.add(job)
         if job.see(seen, now) and job.observation is not None:
-            notes.changed.append((job.token, job.observation, seen.handle))
+            updates.changed.append((job.token, job.observation, seen.handle))
         observation = job.observation
         if observation is None or (job.absent_at == now and seen.phase is Phase.ABSENT):
             # As soon as the job is missing, look for the records that it left.
             observation = self._records_of(job) or observation
         if observation is not None and observation.phase is Phase.ENDED:
-            self._end(job, observation, notes)
+            self._end(job, observation, updates)
             return
         action = due_action(job, now, self._core.clock.time())
         if action is None and not self._capabilities.stops_rest:
             action = rest_to_stop(job, now, self._core.clock.time())
         if action is not None and job.action is None:
             if action.kind is ActionKind.LOST and (found := self._records_of(job)) is not None:
-                self._end(job, found, notes)
+                self._end(job, found, updates)
                 return
-            self._act(job, action, notes)
+            self._take_action(job, action, updates)
 
     def _records_of(self, job: ActiveAttempt) -> Observation | None:
         try:
@@ -259,57 +262,58 @@ class Poller:
         except BackendError:
             return None
 
-    def _end(self, job: ActiveAttempt, observation: Observation, notes: Round) -> None:
+    def _end(self, job: ActiveAttempt, observation: Observation, updates: Round) -> None:
         """Judge an ended job, unless logs that the verdict depends on are still settling."""
         logs = reader(self._backend, job)
         observation = logs.with_reports(observation)
         settling = self._core.clock.monotonic() - (job.ended_at or 0.0) < self._capabilities.log_settle
         if settling and needs_time(job, observation, logs):
             return
-        self._finish(job, observation, logs, notes)
+        self._finish(job, observation, logs, updates)
 
     def _finish(
-        self, job: ActiveAttempt, observation: Observation, logs: LogReader | None, notes: Round
+        self, job: ActiveAttempt, observation: Observation, logs: LogReader | None, updates: Round
     ) -> None:
         result = finish(job, observation, logs, self._core.config.extensions)
-        notes.ended.append((job.token, result.outcome))
-        notes.done.add(job)
-        again = self._retry(job, result)
-        if again is None:
-            notes.results.append(result)
+        updates.ended.append((job.token, result.outcome))
+        updates.done.add(job)
+        resubmitted = self._retry(job, result)
+        if resubmitted is None:
+            updates.results.append(result)
         else:
-            notes.again.append(again)
+            updates.resubmitted.append(resubmitted)
 
-    def _act(self, job: ActiveAttempt, action: OwnAction, notes: Round) -> None:
+    def _take_action(self, job: ActiveAttempt, action: OwnAction, updates: Round) -> None:
         """Take an action on a job. It is recorded first, then requested, and later confirmed by polls."""
         job.action = action
         self._core.ledger.act(action, [job.token])
-        notes.to_cancel.append(job)
+        updates.to_cancel.append(job)
         if action.kind is ActionKind.LOST:
-            self._finish(job, job.observation or Observation(Phase.ABSENT), None, notes)
+            self._finish(job, job.observation or Observation(Phase.ABSENT), None, updates)
 
-    def _check_silence(self, job: ActiveAttempt, now: float, notes: Round) -> None:
+    def _check_silence(self, job: ActiveAttempt, now: float, updates: Round) -> None:
         silent = now - job.answered_at
-        if silent < (SILENCE_LIMIT if job.handle is not None else LOST_AFTER) or job.action is not None:
+        limit = MAX_SILENCE_SECONDS if job.handle is not None else LOST_AFTER_SECONDS
+        if silent < limit or job.action is not None:
             return
-        words = f": {self.trouble or job.why}" if self.trouble or job.why else ""
-        why = f"the cluster has said nothing about it for {silent:.0f} s{words}"
-        self._act(job, OwnAction(ActionKind.LOST, why, self._core.clock.time()), notes)
+        cause = f": {self.api_error or job.why}" if self.api_error or job.why else ""
+        why = f"the cluster has said nothing about it for {silent:.0f} s{cause}"
+        self._take_action(job, OwnAction(ActionKind.LOST, why, self._core.clock.time()), updates)
 
-    def _cancel_where_due(self, due: Iterable[ActiveAttempt], notes: Round) -> None:
+    def _cancel_where_due(self, due: Iterable[ActiveAttempt], updates: Round) -> None:
         now = self._core.clock.monotonic()
         for job in due:
             request = self._request(job)
-            if job in notes.done:
+            if job in updates.done:
                 continue
             if request is not None:
-                self._act(job, request, notes)
-            elif job.action is not None and job not in notes.to_cancel:
-                self._insist(job, now, notes)
-        handles = {job.token: job.handle for job in notes.to_cancel if job.handle is not None}
+                self._take_action(job, request, updates)
+            elif job.action is not None and job not in updates.to_cancel:
+                self._repeat_cancellation(job, now, updates)
+        handles = {job.token: job.handle for job in updates.to_cancel if job.handle is not None}
         if not handles:
             return
-        for job in notes.to_cancel:
+        for job in updates.to_cancel:
             # Counted from the first request, answered or not: a job that cannot be cancelled is given up in
             # the end.
             job.cancel_since = job.cancel_since or now
@@ -318,40 +322,41 @@ class Poller:
         except BUGS as error:
             self._back_off(BackendError(f"cancel: {error}"))
             return
-        for job in notes.to_cancel:
+        for job in updates.to_cancel:
             job.cancelled_at = now
             job.due_at = min(job.due_at, now + self._capabilities.min_poll_interval)
 
-    def _insist(self, job: ActiveAttempt, now: float, notes: Round) -> None:
+    def _repeat_cancellation(self, job: ActiveAttempt, now: float, updates: Round) -> None:
         """Repeat a cancellation that no poll has confirmed; in the end give up, and report that."""
-        if job.cancelled_at is None or now - job.cancelled_at >= CANCEL_AGAIN:
-            notes.to_cancel.append(job)
-        if job.cancel_since is not None and now - job.cancel_since >= CANCEL_PATIENCE:
+        if job.cancelled_at is None or now - job.cancelled_at >= CANCEL_RETRY_SECONDS:
+            updates.to_cancel.append(job)
+        if job.cancel_since is not None and now - job.cancel_since >= CANCEL_TIMEOUT_SECONDS:
             why = (
-                f"no poll confirmed its cancellation within {CANCEL_PATIENCE:.0f} s; it may still be running"
+                f"no poll confirmed its cancellation within {CANCEL_TIMEOUT_SECONDS:.0f} s; "
+                "it may still be running"
             )
             job.action = OwnAction(ActionKind.LOST, why, self._core.clock.time())
-            self._finish(job, job.observation or Observation(Phase.ABSENT), None, notes)
+            self._finish(job, job.observation or Observation(Phase.ABSENT), None, updates)
 
-    def _write(self, notes: Round) -> None:
-        if notes.changed or notes.ended or notes.results:
+    def _write(self, updates: Round) -> None:
+        if updates.changed or updates.ended or updates.results:
             self._core.ledger.observe(
-                self._core.clock.time(), changed=notes.changed, ended=notes.ended, results=notes.results
+                self._core.clock.time(), changed=updates.changed, ended=updates.ended, results=updates.results
             )
         with self._core.changed:
-            for job in notes.done:
+            for job in updates.done:
                 self._jobs.pop(job.token, None)
                 self._woken_up.discard(job.token)
                 self._core.in_flight.discard(job)
             if not self._core.stopping:
                 # Only after the last attempt's end is in the ledger: a crash must not leave two live
                 # attempts.
-                self._core.delayed.extend(notes.again)
-            for result in notes.results:
+                self._core.delayed.extend(updates.resubmitted)
+            for result in updates.results:
                 self._core.complete(result)
-            for job in notes.heard:
-                job.asked = True
-            if notes.done or notes.heard:
+            for job in updates.first_polled:
+                job.has_been_polled = True
+            if updates.done or updates.first_polled:
                 self._core.changed.notify_all()
 
     # Errors.
@@ -373,27 +378,27 @@ class Poller:
     def _resubmit(self, job: ActiveAttempt) -> None:
         with self._core.changed:
             self._jobs.pop(job.token, None)
-            again = job.submissions < MAX_SUBMISSIONS and not self._core.stopping
-            if again:
+            resubmitted = job.submissions < MAX_SUBMISSIONS and not self._core.stopping
+            if resubmitted:
                 self._core.in_flight.discard(job)
                 job.due_at = self._core.clock.monotonic() + 2.0 ** (job.submissions - 1)
                 self._core.delayed.append(job)
                 self._core.changed.notify_all()
-        if not again:
-            words = f"submitted {job.submissions} times, never accepted: {job.why}"
-            reject(self._core, {job: words})
+        if not resubmitted:
+            cause = f"submitted {job.submissions} times, never accepted: {job.why}"
+            reject(self._core, {job: cause})
 
-    def _note(self, trouble: str) -> None:
+    def _report_api_error(self, message: str) -> None:
         """Report an API error, also in the ledger. The cause may be the disk that the cluster itself uses."""
-        if trouble != self.trouble:
-            self.trouble = trouble
-            self._core.ledger.set_meta(**{f"trouble.{self._name}": trouble or None})
+        if message != self.api_error:
+            self.api_error = message
+            self._core.ledger.set_meta(**{f"trouble.{self._name}": message or None})
 
     def _back_off(self, error: BackendError) -> None:
-        self._note(self._core.secrets.hide(str(error)))
+        self._report_api_error(self._core.secrets.hide(str(error)))
         self._failures += 1
         base = self._capabilities.min_poll_interval * (4.0 if isinstance(error, Throttled) else 1.0)
-        pause = min(SLOWEST, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))
+        pause = min(MAX_POLL_INTERVAL_SECONDS, max(base, 0.1) * 2.0 ** min(self._failures - 1, 10))
         self._quiet_until = self._core.clock.monotonic() + pause * random.uniform(0.75, 1.25)
 
 

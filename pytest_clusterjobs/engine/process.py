@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .liveness import silence
-from .liveness import STALE
+from .liveness import STALE_AFTER_SECONDS
 
 _STATE, _START = 0, 19
 """Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the end of the command's name."""
@@ -39,7 +39,7 @@ def is_free(folder: Path, owner: Mapping[str, Any] | None) -> bool:
     alive = owner is not None and is_alive(owner)
     if alive is None:
         quiet = silence(folder)
-        return quiet is None or quiet > STALE
+        return quiet is None or quiet > STALE_AFTER_SECONDS
     return not alive
 
 

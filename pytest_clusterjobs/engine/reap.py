@@ -22,14 +22,11 @@ from .clock import SystemClock
 from .kill import Canceller
 from .secrets import Secrets
 
-PATIENCE = 900.0
+CONFIRMATION_TIMEOUT_SECONDS = 900.0
 """Seconds for which a reaper keeps trying to end jobs."""
 
-HURRY = 3.0
+LEDGER_LOCK_TIMEOUT_SECONDS = 3.0
 """Seconds to wait for a process that has locked the ledger: ending jobs matters more than records."""
-
-FIRST_LOOK = 1.0
-"""Seconds to use until it is known how long the clusters' lists need."""
 
 WHY = "pytest ended before the job did; the reaper cancelled it"
 
@@ -73,7 +70,7 @@ def _open(path: Path, facts: Mapping[str, Any]) -> Ledger:
     """The run's own ledger, and not another file in its place. Raises LedgerError."""
     if not path.exists():
         raise LedgerError(f"{path}: no such file")
-    ledger = Ledger(path, HURRY)
+    ledger = Ledger(path, LEDGER_LOCK_TIMEOUT_SECONDS)
     run_id = ledger.meta().get("run_id")
     if run_id != facts.get("run_id", run_id):
         ledger.close()
@@ -100,12 +97,15 @@ def _kill(
         return opened[name]
 
     killer = Canceller(ledger, Secrets(folder), run_id, open_backend, names, None, WHY, clock, session)
-    killer.run(PATIENCE, wait_for_more=_unlisted(opened, clock) if session is None else lambda: False)
+    killer.run(
+        CONFIRMATION_TIMEOUT_SECONDS,
+        wait_for_more=_unlisted(opened, clock) if session is None else lambda: False,
+    )
     for backend in opened.values():
         backend.close()
-    for target in killer.survivors:
+    for target in killer.still_running:
         print(f"gave up on {target.token}", flush=True)
-    for name, trouble in killer.troubles.items():
+    for name, trouble in killer.errors.items():
         print(f"{name}: {trouble}", flush=True)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .liveness import beat
-from .liveness import EVERY
+from .liveness import BEAT_INTERVAL_SECONDS
 
 FACTS = ("run_id", "rootdir", "backends", "path", "on_crash", "session")
 """The facts about the run that it receives, by their names in the ledger."""
@@ -41,11 +41,11 @@ class Reaper:
 
     def uses(self, backend: str) -> None:
         """Report that jobs are about to be submitted to the backend NAME."""
-        self._say(uses=backend)
+        self._send(uses=backend)
 
     def release(self, *, cancel: bool) -> None:
         """Release the reaper. With ``cancel`` it cancels the run's live jobs, else it exits immediately."""
-        self._say(word=CANCEL if cancel else RELEASE)
+        self._send(final=CANCEL if cancel else RELEASE)
         self._line.close()
         if not cancel:
             self._process.wait()
@@ -53,10 +53,10 @@ class Reaper:
             # The reaper outlives this process, which does not wait for it.
             self._process.returncode = 0
 
-    def _say(self, **words: Any) -> None:
+    def _send(self, **message: Any) -> None:
         # The reaper may have been killed. The session continues, and still cancels its jobs at its own end.
         with contextlib.suppress(OSError):
-            self._line.sendall(json.dumps(words).encode() + b"\n")
+            self._line.sendall(json.dumps(message).encode() + b"\n")
 
 
 def start_reaper(folder: Path, meta: Mapping[str, Any]) -> Reaper:
@@ -75,27 +75,27 @@ def start_reaper(folder: Path, meta: Mapping[str, Any]) -> Reaper:
             cwd="/",
         )
     reaper = Reaper(process, ours)
-    reaper._say(facts={name: meta[name] for name in FACTS if name in meta})
+    reaper._send(facts={name: meta[name] for name in FACTS if name in meta})
     return reaper
 
 
 def main(folder: str, descriptor: str, owner: str) -> None:
     """Wait for the owner's death or its final message, then cancel jobs if necessary."""
     with socket.socket(fileno=int(descriptor)) as line:
-        said = _listen(line, int(owner), Path(folder))
-    word = next((each["word"] for each in said if "word" in each), None)
-    if word == RELEASE:
+        messages = _listen(line, int(owner), Path(folder))
+    final = next((each["final"] for each in messages if "final" in each), None)
+    if final == RELEASE:
         return
     from .reap import reap
 
-    facts: dict[str, Any] = next((each["facts"] for each in said if "facts" in each), {})
-    names = {each["uses"] for each in said if "uses" in each}
-    reap(Path(folder), facts, names, died=word != CANCEL)
+    facts: dict[str, Any] = next((each["facts"] for each in messages if "facts" in each), {})
+    names = {each["uses"] for each in messages if "uses" in each}
+    reap(Path(folder), facts, names, died=final != CANCEL)
 
 
 def _listen(line: socket.socket, owner: int, folder: Path) -> list[dict[str, Any]]:
     """All messages of the owner up to its final message or its death."""
-    heard = b""
+    received = b""
     waiting = [line.fileno()]
     with contextlib.suppress(OSError):
         # Forked children of the owner may keep its end of the socket open, so the pidfd is needed too.
@@ -104,14 +104,14 @@ def _listen(line: socket.socket, owner: int, folder: Path) -> list[dict[str, Any
         over = len(waiting) == 1 or os.getppid() != owner
         if not over:
             beat(folder)
-            ready, _, _ = select.select(waiting, [], [], EVERY)
+            ready, _, _ = select.select(waiting, [], [], BEAT_INTERVAL_SECONDS)
             over = waiting[1] in ready
         piece, closed = _received(line)
-        heard += piece
+        received += piece
         # The last piece is empty, or was cut off by the owner's death.
-        said: list[dict[str, Any]] = [json.loads(text) for text in heard.split(b"\n")[:-1]]
-        if over or closed or any("word" in each for each in said):
-            return said
+        messages: list[dict[str, Any]] = [json.loads(text) for text in received.split(b"\n")[:-1]]
+        if over or closed or any("final" in each for each in messages):
+            return messages
 
 
 def _received(line: socket.socket) -> tuple[bytes, bool]:

@@ -49,14 +49,16 @@ def possible(
     }
     theirs: dict[ActiveAttempt, str] = {}
     for name, backend in backends.items():
-        theirs |= _told(backend, [j for j in jobs if j not in ours and j.registration.cell.backend == name])
+        theirs |= _known_rejections(
+            backend, [j for j in jobs if j not in ours and j.registration.cell.backend == name]
+        )
     _intend(core, [*ours, *theirs])
     reject(core, ours, by_this_run=True)
     reject(core, theirs)
     return [job for job in jobs if job not in ours and job not in theirs]
 
 
-def _told(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt, str]:
+def _known_rejections(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt, str]:
     """The reasons for which a cluster would reject jobs, as far as it reports them before submission."""
     if not jobs or not hasattr(backend, "check_selection"):
         return {}

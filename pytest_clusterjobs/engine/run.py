@@ -47,10 +47,10 @@ class Earlier:
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
 
-TURN = 0.5
+TICK_SECONDS = 0.5
 """Seconds between two checks for Ctrl-C and updates of the status line while no job ends."""
 
-RETRY_PAUSE = 5.0
+RETRY_PAUSE_SECONDS = 5.0
 """Seconds before the first retry; doubled for each further one."""
 
 
@@ -79,7 +79,7 @@ class Engine:
         self._taken: set[str] = set()
         self._expected: set[str] = set()
         self._by_test: dict[str, list[str]] = {}
-        self._by_hand: set[str] = set()
+        self._from_test: set[str] = set()
 
     # Adding cells.
 
@@ -97,13 +97,13 @@ class Engine:
             self._ready(entry.cell.backend)
             if entry.test is not None:
                 self._by_test.setdefault(entry.test, []).append(entry.key)
-                self._by_hand.add(entry.key)
+                self._from_test.add(entry.key)
         if not registered:
             self.core.ledger.register(new)
         self._enqueue([self._job(entry, 1) for entry in new])
         self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
 
-    def go_on(self, earlier: Earlier, *, submit: bool) -> None:
+    def resume(self, earlier: Earlier, *, submit: bool) -> None:
         """Continue cells where another process left them.
 
         With ``submit`` a cell that was never submitted is submitted, and a cell whose job was cancelled
@@ -122,7 +122,7 @@ class Engine:
             elif attempts and attempts[-1].is_live:
                 self._ready(entry.cell.backend)
                 job = adopted(entry, attempts[-1], self.core.clock, self.core.secrets)
-                job.again = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
+                job.resubmit = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
                 _count(job, attempts[:-1])
                 with self.core.changed:
                     self.core.in_flight.add(job)
@@ -170,12 +170,12 @@ class Engine:
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
         # A session that does not wait for jobs cannot follow up on them.
         may = self.core.config.waits and not self.core.stopping
-        if not (job.again or retry or rerun) or not confirmed or not may:
+        if not (job.resubmit or retry or rerun) or not confirmed or not may:
             return None
         again = self._job(entry, job.number + 1)
-        again.retries = job.retries + (retry and not job.again)
-        again.reruns = job.reruns + (rerun and not job.again)
-        pause = RETRY_PAUSE * 2.0**job.retries if retry and not job.again else 0.0
+        again.retries = job.retries + (retry and not job.resubmit)
+        again.reruns = job.reruns + (rerun and not job.resubmit)
+        pause = RETRY_PAUSE_SECONDS * 2.0**job.retries if retry and not job.resubmit else 0.0
         again.due_at = self.core.clock.monotonic() + pause
         return again
 
@@ -183,13 +183,13 @@ class Engine:
         """Whether this cell was added."""
         return key in self._taken
 
-    def of_test(self, nodeid: str) -> Sequence[str]:
+    def jobs_of_test(self, nodeid: str) -> Sequence[str]:
         """The keys of the jobs that this Python test submitted."""
         return self._by_test.get(nodeid, ())
 
-    def is_by_hand(self, key: str) -> bool:
+    def is_from_test(self, key: str) -> bool:
         """Whether this job was submitted from Python, and not from a matrix."""
-        return key in self._by_hand
+        return key in self._from_test
 
     def expects(self, key: str) -> bool:
         """Whether this cell has or will get a result."""
@@ -229,9 +229,9 @@ class Engine:
             raise self.core.ending
 
     @property
-    def trouble(self) -> Mapping[str, str]:
+    def api_errors(self) -> Mapping[str, str]:
         """The current errors of clusters' APIs, by backend NAME."""
-        return {name: poller.trouble for name, poller in self._pollers.items() if poller.trouble}
+        return {name: poller.api_error for name, poller in self._pollers.items() if poller.api_error}
 
     @property
     def refusals(self) -> Mapping[str, str]:
@@ -310,18 +310,18 @@ class Engine:
                     not job.submissions for job in core.in_flight
                 )
                 since = None if is_waiting else core.clock.monotonic() if since is None else since
-                asked = all(job.asked for job in core.in_flight)
-                if since is not None and (asked or core.clock.monotonic() - since >= patience):
+                all_polled = all(job.has_been_polled for job in core.in_flight)
+                if since is not None and (all_polled or core.clock.monotonic() - since >= patience):
                     return
                 self.raise_if_ending()
-                core.clock.wait(core.changed, TURN)
+                core.clock.wait(core.changed, TICK_SECONDS)
             tick()
 
     def unsubmitted(self) -> Collection[str]:
         """The keys of cells that have no result and no confirmed submission."""
         with self.core.changed:
-            heard = {job.key for job in self.core.in_flight if job.handle is not None}
-            return self._expected - heard - self.core.results.keys()
+            accepted = {job.key for job in self.core.in_flight if job.handle is not None}
+            return self._expected - accepted - self.core.results.keys()
 
     def state(self, key: str) -> ActiveAttempt | None:
         """The cell's job in flight, if there is one."""

@@ -18,13 +18,13 @@ from pathlib import Path
 from ..ledger.ledger import LedgerError
 from ..model import JobSpec
 from .hiding import Hiding
+from .hiding import MIN_HIDDEN_CHARACTERS
 from .hiding import normal
-from .hiding import SHORTEST
 from .hiding import too_short
 
 FILE = "secrets"
 
-_LARGEST = 64 << 20
+_MAX_FILE_BYTES = 64 << 20
 """Bytes of the file."""
 
 
@@ -85,7 +85,7 @@ def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
             return f"secret {name} is not in the environment of this process"
         if value is not None and too_short(value):
             return (
-                f"secret {name} has fewer than {SHORTEST} characters, which cannot be hidden in logs: "
+                f"secret {name} has fewer than {MIN_HIDDEN_CHARACTERS} characters, which cannot be hidden in logs: "
                 f"give it a longer value, or write it under env if it is no secret"
             )
     return None
@@ -100,7 +100,7 @@ def _read(path: Path) -> frozenset[str] | None:
         with open(path, "rb", opener=_open) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise SecretsError(f"{path}: no regular file")
-            values = json.loads(file.read(_LARGEST))
+            values = json.loads(file.read(_MAX_FILE_BYTES))
     except FileNotFoundError:
         return None
     except OSError as error:

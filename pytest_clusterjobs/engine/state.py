@@ -32,7 +32,7 @@ class EngineState:
     """Jobs that wait to be submitted, in order."""
     delayed: list[ActiveAttempt] = field(default_factory=list)
     """Jobs that wait for ``due_at`` before they are queued again."""
-    outside: dict[SubmissionBreaker, deque[ActiveAttempt]] = field(default_factory=dict)
+    deferred: dict[SubmissionBreaker, deque[ActiveAttempt]] = field(default_factory=dict)
     """Jobs that wait for clusters that accept no jobs for now."""
     in_flight: set[ActiveAttempt] = field(default_factory=set)
     """Jobs that have left the queue and have not ended."""
@@ -74,7 +74,7 @@ class EngineState:
     @property
     def waiting(self) -> Iterator[ActiveAttempt]:
         """All jobs that wait for their submission. The caller holds the lock."""
-        return chain(self.queue, self.delayed, *self.outside.values())
+        return chain(self.queue, self.delayed, *self.deferred.values())
 
     def drop(self, jobs: Collection[ActiveAttempt]) -> None:
         """Remove these jobs from those that wait for their submission. The caller holds the lock."""
@@ -83,19 +83,19 @@ class EngineState:
             return
         for job in gone:
             if job.breaker is not None:
-                job.breaker.pass_on(job)
+                job.breaker.release_probe(job)
         self.queue = deque(job for job in self.queue if job not in gone)
         self.delayed = [job for job in self.delayed if job not in gone]
         left = {
-            breaker: deque(job for job in jobs if job not in gone) for breaker, jobs in self.outside.items()
+            breaker: deque(job for job in jobs if job not in gone) for breaker, jobs in self.deferred.items()
         }
-        self.outside = {breaker: jobs for breaker, jobs in left.items() if jobs}
+        self.deferred = {breaker: jobs for breaker, jobs in left.items() if jobs}
 
     def drop_all(self) -> None:
         """Remove all jobs that wait for their submission. The caller holds the lock."""
         self.queue.clear()
         self.delayed.clear()
-        self.outside.clear()
+        self.deferred.clear()
 
     def complete(self, result: Result) -> None:
         """Publish a result. The caller holds the lock and has written it to the ledger."""

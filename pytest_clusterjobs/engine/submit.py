@@ -30,10 +30,10 @@ MAX_SUBMISSIONS = 3
 """How often one attempt is submitted if the answers are lost and no job is found."""
 
 
-LARGEST_BATCH = 64
+MAX_INTENTS_PER_TRANSACTION = 64
 """The most intents in one transaction."""
 
-RECORD_EVERY = 0.1
+RECORD_INTERVAL_SECONDS = 0.1
 """Seconds for which only this process may know a handle; after a crash in that time the job is looked up."""
 
 
@@ -46,7 +46,7 @@ class Submitter:
         self._core = core
         self._backends = backends
         self._adopt = adopt
-        self._paces: dict[str, RateLimiter] = {}
+        self._rate_limiters: dict[str, RateLimiter] = {}
         self._breakers: dict[tuple[str, str], SubmissionBreaker] = {}
         self._threads: list[threading.Thread] = []
 
@@ -68,7 +68,7 @@ class Submitter:
         with self._core.changed:
             unknown = (job for job in chain(self._core.waiting, self._core.in_flight) if job.handle is None)
             breakers = {job.breaker for job in unknown if job.breaker is not None}
-            return {breaker.backend: breaker.words for breaker in breakers if breaker.words}
+            return {breaker.backend: breaker.last_error for breaker in breakers if breaker.last_error}
 
     def _run(self) -> None:
         try:
@@ -117,25 +117,25 @@ class Submitter:
         submitted: list[Attempt] = []
         recorded_at = self._core.clock.monotonic()
         for job in jobs:
-            if self._core.stopping or self._core.detached or not self._enter(job):
+            if self._core.stopping or self._core.detached or not self._start_probe(job):
                 self._put_back(job)
                 continue
             attempt = self._submit(job)
             if attempt is not None:
                 submitted.append(attempt)
             now = self._core.clock.monotonic()
-            if now - recorded_at > RECORD_EVERY:
+            if now - recorded_at > RECORD_INTERVAL_SECONDS:
                 self._core.ledger.record(submitted=submitted)
                 submitted, recorded_at = [], now
         return submitted
 
-    def _enter(self, job: ActiveAttempt) -> bool:
+    def _start_probe(self, job: ActiveAttempt) -> bool:
         """Whether the job's breaker still lets it pass, after it was taken from the queue."""
         with self._core.changed:
             breaker, now = self._breaker(job), self._core.clock.monotonic()
             if breaker.must_wait(job, now):
                 return False
-            breaker.enter(job, now)
+            breaker.start_probe(job, now)
             return True
 
     def _put_back(self, job: ActiveAttempt) -> None:
@@ -147,26 +147,26 @@ class Submitter:
         core.ledger.forget([job.token])
         with core.changed:
             over = core.stopping or core.detached
-            end = job.request or (None if over else self._too_late(job))
+            end = job.request or (None if over else self._expired(job))
             if end is None:
                 core.in_flight.discard(job)
             if end is None and not over:
-                self._leave_outside(job)
+                self._enqueue_deferred(job)
             core.changed.notify_all()
         if end is not None:
             withdraw(core, {job: end})
 
-    def _too_late(self, job: ActiveAttempt) -> OwnAction | None:
+    def _expired(self, job: ActiveAttempt) -> OwnAction | None:
         breaker, limit = self._breaker(job), job.spec.queue_timeout
-        if breaker.waited(job.outside_at, self._core.clock.monotonic()) <= limit:
+        if breaker.waited(job.deferred_at, self._core.clock.monotonic()) <= limit:
             return None
-        why = f"not taken within queue_timeout ({limit:g} s): {breaker.words}"
+        why = f"not taken within queue_timeout ({limit:g} s): {breaker.last_error}"
         return OwnAction(ActionKind.NOT_TAKEN, why, self._core.clock.time())
 
-    def _leave_outside(self, job: ActiveAttempt) -> None:
-        if job.outside_at is None:
-            job.outside_at = self._core.clock.monotonic()
-        self._core.outside.setdefault(self._breaker(job), deque()).append(job)
+    def _enqueue_deferred(self, job: ActiveAttempt) -> None:
+        if job.deferred_at is None:
+            job.deferred_at = self._core.clock.monotonic()
+        self._core.deferred.setdefault(self._breaker(job), deque()).append(job)
 
     def _take(self, *, block: bool) -> list[ActiveAttempt]:
         """The next jobs that fit the window; empty if there are none now, or with ``block`` at the run's end.
@@ -178,21 +178,21 @@ class Submitter:
             while not (core.stopping or core.detached):
                 wait = self._wake()
                 jobs: list[ActiveAttempt] = []
-                size = min(LARGEST_BATCH, 1 + len(core.queue) // (8 * len(self._threads)))
+                size = min(MAX_INTENTS_PER_TRANSACTION, 1 + len(core.queue) // (8 * len(self._threads)))
                 while core.queue and len(jobs) < size and core.has_room_for(core.queue[0]):
                     job, now = core.queue[0], core.clock.monotonic()
                     breaker = self._breaker(job)
                     if breaker.must_wait(job, now):
                         # The jobs behind it may be for clusters that accept them.
-                        self._leave_outside(core.queue.popleft())
-                        wait = min(wait, breaker.free_at - now)
+                        self._enqueue_deferred(core.queue.popleft())
+                        wait = min(wait, breaker.retry_at - now)
                         continue
-                    pause = self._pace(job).pause(now)
+                    pause = self._rate_limiter(job).pause(now)
                     if pause > 0:
                         wait = min(wait, pause)
                         break
                     core.queue.popleft()
-                    breaker.enter(job, now)
+                    breaker.start_probe(job, now)
                     job.intended = core.clock.time()
                     core.in_flight.add(job)
                     jobs.append(job)
@@ -208,28 +208,28 @@ class Submitter:
         if due:
             core.delayed = [job for job in core.delayed if job.due_at > now]
             core.queue.extend(due)
-        for breaker, jobs in list(core.outside.items()):
-            if breaker.free_at > now:
+        for breaker, jobs in list(core.deferred.items()):
+            if breaker.retry_at > now:
                 continue
-            if not breaker.words:
+            if not breaker.last_error:
                 # These jobs were queued earlier than the ones in the queue.
                 core.queue.extendleft(reversed(jobs))
                 jobs.clear()
             elif core.has_room_for(jobs[0]):
                 # Try one for all. At the very front, slow answers could block all threads for other clusters.
-                breaker.enter(jobs[0], now)
+                breaker.start_probe(jobs[0], now)
                 core.queue.insert(len(self._threads), jobs.popleft())
             if not jobs:
-                del core.outside[breaker]
+                del core.deferred[breaker]
         # A breaker whose pause is over waits for room in the window; the thread is notified of that.
-        others = (breaker.free_at - now for breaker in core.outside if breaker.free_at > now)
+        others = (breaker.retry_at - now for breaker in core.deferred if breaker.retry_at > now)
         return min((*(job.due_at - now for job in core.delayed), *others), default=inf)
 
-    def _pace(self, job: ActiveAttempt) -> RateLimiter:
+    def _rate_limiter(self, job: ActiveAttempt) -> RateLimiter:
         name = job.registration.cell.backend
-        if name not in self._paces:
-            self._paces[name] = RateLimiter(self._backends[name].capabilities.submissions_per_second)
-        return self._paces[name]
+        if name not in self._rate_limiters:
+            self._rate_limiters[name] = RateLimiter(self._backends[name].capabilities.submissions_per_second)
+        return self._rate_limiters[name]
 
     def _breaker(self, job: ActiveAttempt) -> SubmissionBreaker:
         if job.breaker is None:
@@ -248,7 +248,7 @@ class Submitter:
             except SubmissionRejected as error:
                 refused = str(error)
             except Throttled as error:
-                self._wait_outside(job, job.hide(str(error)))
+                self._defer(job, job.hide(str(error)))
                 return None
             except BUGS as error:
                 # The job may exist; `find` decides. A bug in a backend must not lose a job either.
@@ -259,8 +259,8 @@ class Submitter:
         job.submitted_at = job.answered_at = now
         # Delay the first poll so that new jobs are polled in batches. A notifying backend may already have
         # reported the job before it was known here: poll it now.
-        told = hasattr(backend, "subscribe")
-        job.due_at = now if told else now + backend.capabilities.min_poll_interval
+        is_notifying = hasattr(backend, "subscribe")
+        job.due_at = now if is_notifying else now + backend.capabilities.min_poll_interval
         self._settle_breaker(job)
         if refused is not None:
             reject(self._core, {job: refused}, by_this_run=own_refusal is not None)
@@ -272,15 +272,15 @@ class Submitter:
         """Update the breaker: the cluster accepted the job, or its answer says nothing about other jobs."""
         with self._core.changed:
             breaker = self._breaker(job)
-            was_refusing = bool(breaker.words)
+            was_refusing = bool(breaker.last_error)
             if job.handle is not None:
                 breaker.accepted()
             else:
-                breaker.pass_on(job)
+                breaker.release_probe(job)
             if was_refusing:
                 self._core.changed.notify_all()
 
-    def _wait_outside(self, job: ActiveAttempt, words: str) -> None:
+    def _defer(self, job: ActiveAttempt, last_error: str) -> None:
         """Defer this job and similar ones, because the cluster accepts none for now.
 
         If no job of this run can be the reason, ``queue_timeout`` applies.
@@ -291,15 +291,15 @@ class Submitter:
             # A job whose submission was not answered may exist.
             held = (each for each in core.in_flight if each.handle is not None or each.submissions)
             has_jobs = any(each.registration.cell.backend == name and each is not job for each in held)
-            breaker.refused(job, words, now, holds_jobs=has_jobs)
+            breaker.refused(job, last_error, now, holds_jobs=has_jobs)
         self._put_back(job)
         with core.changed:
-            late = {
+            expired = {
                 each: end
-                for each in core.outside.get(breaker, ())
-                if (end := self._too_late(each)) is not None
+                for each in core.deferred.get(breaker, ())
+                if (end := self._expired(each)) is not None
             }
-            core.drop(late)
+            core.drop(expired)
             # Keep them counted until their results are published.
-            core.in_flight.update(late)
-        withdraw(core, late)
+            core.in_flight.update(expired)
+        withdraw(core, expired)

@@ -43,7 +43,7 @@ _AROUND = {
 """Options that determine the project, plugins and settings, whatever is selected."""
 
 
-def go_on(config: pytest.Config, mode: str) -> str:
+def resume_command(config: pytest.Config, mode: str) -> str:
     """The command of this session with ``mode``, such as ``--cluster-check=RUN``, in place of its own."""
     # Also if the ini file has -n, which cannot be combined with a check or a resume.
     alone = ["-n0"] if getattr(config.option, "numprocesses", None) else []

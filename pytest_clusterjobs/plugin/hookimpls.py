@@ -185,21 +185,21 @@ def clusterjobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Register the plugin that runs jobs, if any, before xdist reports the collection to its controller."""
     config = session.config
-    by_hand = uses_jobs(session)
+    submits = uses_jobs(session)
     manager = config.pluginmanager
-    if not by_hand and not config.stash.get(_COLLECTED, False) and not manager.hasplugin(_CHECKING):
+    if not submits and not config.stash.get(_COLLECTED, False) and not manager.hasplugin(_CHECKING):
         return
-    if by_hand:
+    if submits:
         from .fixture import Expectations
 
-        manager.register(Expectations(), "clusterjobs-by-hand")
+        manager.register(Expectations(), "clusterjobs-expectations")
     folder = getattr(config, "workerinput", {}).get("clusterjobs_folder")
     if folder is not None:
         from .xdist_worker import python_tests_first
         from .xdist_worker import want_run
         from .xdist_worker import XdistWorker
 
-        if by_hand:
+        if submits:
             want_run(config, Path(folder))
         python_tests_first(session)
         manager.register(XdistWorker(config, Path(folder)), "clusterjobs-worker")

@@ -79,7 +79,7 @@ class MatrixFile(pytest.Module):
                 callobj=function,
                 fixtureinfo=info,
                 cell=found.cell,
-                today=found.today,
+                current=found.current,
             )
             if fixtures not in shared:
                 shared[fixtures] = (function, item._fixtureinfo)
@@ -98,10 +98,10 @@ class MatrixFile(pytest.Module):
         """The cells of the file; in a check or resume those of the run come first."""
         launched = self.config.stash.get(LAUNCHED_KEY, None)
         if launched is None:
-            return (LaunchedCell(cell, cell) for cell in self._todays(None))
-        return launched.cells_of(self.path, self.nodeid, lambda: self._todays(launched.backend))
+            return (LaunchedCell(cell, cell) for cell in self._cells_now(None))
+        return launched.cells_of(self.path, self.nodeid, lambda: self._cells_now(launched.backend))
 
-    def _todays(self, backend: str | None) -> list[Cell]:
+    def _cells_now(self, backend: str | None) -> list[Cell]:
         """The cells in the file now, on ``backend`` unless the command line names one."""
         settings = settings_of(self.config)
         matrix = load_matrix(
@@ -142,11 +142,11 @@ class MatrixFile(pytest.Module):
         if isinstance(excinfo.value, MatrixErrors | MatrixWarning | pytest.UsageError):
             return str(excinfo.value)
         if not self.config.option.fulltrace:
-            excinfo.traceback = _of_hook(excinfo.traceback)
+            excinfo.traceback = _inside_hook(excinfo.traceback)
         return super().repr_failure(excinfo)
 
 
-def _of_hook(traceback: Any) -> Any:
+def _inside_hook(traceback: Any) -> Any:
     """The part of a traceback inside a user's hook, as pytest cuts a module's; all of it without a hook."""
     caller = Path(pluggy.__file__).parent
     calls = [place for place, entry in enumerate(traceback) if caller in Path(entry.path).parents]
@@ -172,16 +172,16 @@ class CellItem(pytest.Function):
     marked = Marked()
     """The result of its marks when the loop began."""
     _overruled: Sequence[pytest.Mark] = ()
-    today: Cell | None
+    current: Cell | None
     """The cell in its file now; None if the file no longer has it. May differ from ``cell`` in a check."""
 
-    def __init__(self, *, cell: Cell, today: Cell | None, **kwargs: Any) -> None:
+    def __init__(self, *, cell: Cell, current: Cell | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cell = cell
-        self.today = today
-        for mark in _marks(cell, today):
+        self.current = current
+        for mark in _marks(cell, current):
             self.add_marker(decorator(mark))
-        skip = (today or cell).skip
+        skip = (current or cell).skip
         if skip is not None:
             self.add_marker(pytest.mark.skip(reason=unbroken(skip)))
 
@@ -227,9 +227,9 @@ class CellItem(pytest.Function):
         return Path(legible(self.path)), self.cell.line - 1, f"{self.path.stem}: {self.cell.id}"
 
 
-def _marks(cell: Cell, today: Cell | None) -> list[Mark]:
+def _marks(cell: Cell, current: Cell | None) -> list[Mark]:
     """The marks for selecting a cell: today's, and those that it had when it was launched."""
-    if today is None or today is cell:
+    if current is None or current is cell:
         return list(cell.marks)
-    then = [mark for mark in cell.marks if mark not in today.marks and mark.name not in JUDGING]
-    return [*today.marks, *then]
+    then = [mark for mark in cell.marks if mark not in current.marks and mark.name not in JUDGING]
+    return [*current.marks, *then]

@@ -67,11 +67,11 @@ def render_junit(ledger: Ledger, *, family: str | None = None) -> bytes:
 
 def _show(replay: _Replay, arguments: list[str]) -> None:
     """Replay the reports in a pytest session of their own. Raises OSError, ReplayError."""
-    said = StringIO()
-    with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
+    recorded = StringIO()
+    with _no_other_plugins(), redirect_stdout(recorded), redirect_stderr(recorded):
         code = pytest.main(arguments, plugins=[replay])
     if not replay.done or code == pytest.ExitCode.INTERNAL_ERROR:
-        lines = [line for line in said.getvalue().splitlines() if line.strip()]
+        lines = [line for line in recorded.getvalue().splitlines() if line.strip()]
         raise ReplayError(f"pytest exits {code}: {one_line(lines[-1]) if lines else 'and says nothing'}")
 
 

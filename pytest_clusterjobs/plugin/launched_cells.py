@@ -35,7 +35,7 @@ class LaunchedCell:
     """The cell of an item: as it was launched if the run has it, else as it is today."""
 
     cell: Cell
-    today: Cell | None
+    current: Cell | None
     """None if today's files have no such cell."""
 
 
@@ -111,9 +111,9 @@ class Launched:
         """
         entries = self._files.get(nodeid, [])
         kind, todays_cells = self._read(path, nodeid, todays, bool(entries))
-        today = {cell.id: cell for cell in todays_cells}
+        current = {cell.id: cell for cell in todays_cells}
         for entry in entries:
-            now = today.pop(entry.cell.id, None)
+            now = current.pop(entry.cell.id, None)
             if now is None:
                 self.differences.add(kind, entry.cell.id, nodeid)
                 yield LaunchedCell(entry.cell, None)
@@ -123,7 +123,7 @@ class Launched:
                 self.differences.add("{have} changed in {detail}: judged as launched", now.id, changed)
             # Show the cell's position in the file as it is now.
             yield LaunchedCell(replace(entry.cell, line=now.line), now)
-        for cell in today.values():
+        for cell in current.values():
             yield LaunchedCell(cell, cell)
 
     def _read(

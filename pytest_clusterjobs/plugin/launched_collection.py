@@ -160,7 +160,7 @@ class LaunchedCollection:
         entry, now = self._launched.entry(item.key), marked(item)
         if entry is not None:
             item.judge_by(self._mark(entry, now))
-            if item.today is not None:
+            if item.current is not None:
                 self._compare(entry, now)
         elif (left_out := self._launched.left_out.get(item.key)) is not None:
             kind, reason = left_out

@@ -72,10 +72,10 @@ def check_names(matrix: Matrix, cells: Iterable[Cell], shown: str, rootdir: Path
 
 def _unknown(name: str) -> pytest.PytestUnknownMarkWarning | None:
     """The warning of pytest about this name, if any. Raises pytest.fail.Exception if it is rejected."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always")
         getattr(pytest.mark, name)
-    found = (each.message for each in said if isinstance(each.message, pytest.PytestUnknownMarkWarning))
+    found = (each.message for each in recorded if isinstance(each.message, pytest.PytestUnknownMarkWarning))
     return next(found, None)
 
 

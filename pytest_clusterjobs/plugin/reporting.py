@@ -59,19 +59,19 @@ class CellSession:
         # A worker does not know how its controller was started.
         self._command = getattr(config, "workerinput", {}).get(RERUN) or run_again(config)
         self._with_properties = _takes_properties(config)
-        self._at_work: CellItem | None = None
-        self._said = ReportedPhases()
+        self._current: CellItem | None = None
+        self._reported_phases = ReportedPhases()
         config.stash[SESSION_KEY] = self
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait for the job before any timer, capture or debugger starts for this item."""
-        self._at_work = None
+        self._current = None
         if isinstance(item, CellItem) and item.will_run:
             keep_from_rerunning(item)
             item.result = self._results.wait(item.key)
             if item.result is not None and self._with_properties:
-                self._at_work, self._said = item, ReportedPhases()
+                self._current, self._reported_phases = item, ReportedPhases()
                 item.user_properties.extend(properties_of(item.cell, item.result))
         return (yield)
 
@@ -138,12 +138,12 @@ class CellSession:
         report = yield
         if isinstance(item, CellItem) and item.will_run:
             if item.result is not None:
-                _tell_job_times(report, item.result)
+                _set_job_times(report, item.result)
             if call.excinfo is not None:
-                self._tell_end(report, item, call.excinfo)
+                self._set_explanation(report, item, call.excinfo)
         return report
 
-    def _tell_end(
+    def _set_explanation(
         self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
         if isinstance(excinfo.value, pytest.skip.Exception) and _is_ours(item, str(excinfo.value)):
@@ -158,12 +158,12 @@ class CellSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Set the verdict in the properties to that of the table, which fixtures and hooks can change."""
-        item = self._at_work
+        item = self._current
         if item is None or item.result is None or report.nodeid != item.nodeid:
             return
-        self._said.add(str(report.when), word_of(report))
+        self._reported_phases.add(str(report.when), word_of(report))
         judged = item.result.judgement.verdict.value
-        verdict = verdict_of(judged, self._said.word) or judged
+        verdict = verdict_of(judged, self._reported_phases.word) or judged
         report.user_properties = list(with_verdict(report.user_properties, judged, verdict))
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -185,7 +185,7 @@ def _is_ours(item: CellItem, reason: str) -> bool:
     return reason.startswith((NOT_RUN, PENDING)) or (ruling is not None and reason == ruling.reason)
 
 
-def _tell_job_times(report: pytest.TestReport, result: Result) -> None:
+def _set_job_times(report: pytest.TestReport, result: Result) -> None:
     """Count queue time as setup and run time as call, so that --durations and JUnit show the job's times."""
     outcome = result.outcome
     if report.when == "setup":

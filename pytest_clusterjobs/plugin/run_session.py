@@ -43,7 +43,7 @@ from ..reports.words import RED
 from ..reports.words import word_of
 from ..reports.writer import ReportWriter
 from .compat import inapplicable
-from .hints import go_on
+from .hints import resume_command
 from .settings import SessionSettings
 from .status_line import Progress
 from .user_hooks import HookCalls
@@ -79,9 +79,9 @@ class RunSession:
         self._left = 0
         """Live jobs whose cancellation is left to the reaper."""
         self._retries = 0
-        self._unheard = 0
+        self._unanswered = 0
         """Submissions of a launch that may or may not have reached the cluster."""
-        self._untaken = 0
+        self._not_submitted = 0
         """Cells of a launch that were not submitted."""
         self._unknown = 0
         """Cells that were reported as not run and are not part of the run."""
@@ -89,9 +89,9 @@ class RunSession:
         """Cells whose job failed, whatever the result of their items."""
         self._unreported = 0
         """Cells that pytest has not reported."""
-        self._cut_short = ""
+        self._interruption = ""
         """pytest's message about why it ended before its last item, if it did so by itself."""
-        self._red: list[str] = []
+        self._failure_reasons: list[str] = []
         """Why this session's exit code is 1 although nothing failed."""
 
     @property
@@ -107,7 +107,7 @@ class RunSession:
         """
         try:
             if self._settings.require_clean_git and self._settings.run_config.mode is not Mode.CHECK:
-                self._refuse_unclean()
+                self._require_clean_git()
             self._settings.home.make()
             about = describe_environment(self._config)
             run_config = replace(self._settings.run_config, extensions=self._hooks)
@@ -129,12 +129,12 @@ class RunSession:
                     self.progress.close()
                     self._stop(run)
         except (UnknownBackend, BackendError, LedgerError) as error:
-            words = one_line(str(error), 2000)
+            message = one_line(str(error), 2000)
             if not self._config.invocation_params.dir.is_dir():
                 # pytest changes back to that folder before it prints anything, and would end with a
                 # traceback.
-                print(f"ERROR: {words}", file=sys.stderr)
-            raise pytest.UsageError(words) from error
+                print(f"ERROR: {message}", file=sys.stderr)
+            raise pytest.UsageError(message) from error
 
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
@@ -150,18 +150,18 @@ class RunSession:
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._tally = tally(lines)
-            self._of_cells = summarise(line for line in lines if not _is_its_test_s(run, line.key))
+            self._of_cells = summarise(line for line in lines if not _is_judged_by_its_test(run, line.key))
         if self._settings.run_config.mode is Mode.LAUNCH:
-            self._unheard = sum(job.handle is None for job in run.engine.core.in_flight)
-            self._untaken = len(run.engine.unsubmitted()) - self._unheard
+            self._unanswered = sum(job.handle is None for job in run.engine.core.in_flight)
+            self._not_submitted = len(run.engine.unsubmitted()) - self._unanswered
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
-        cells = [line for line in lines if not run.engine.is_by_hand(line.key)]
+        cells = [line for line in lines if not run.engine.is_from_test(line.key)]
         self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
         self._unreported = sum(line.reported is None for line in cells)
         if cells:
             self.notes += inapplicable(self._config)
 
-    def _refuse_unclean(self) -> None:
+    def _require_clean_git(self) -> None:
         state = git_state(self._settings.run_config.rootdir)
         if state is None:
             raise pytest.UsageError("cluster_require_clean_git: this is no git checkout")
@@ -176,7 +176,7 @@ class RunSession:
         if self._report_writer is None or self._run is None:
             return
         engine = self._run.engine
-        for job in engine.of_test(legible(report.nodeid)):
+        for job in engine.jobs_of_test(legible(report.nodeid)):
             # The test has its own entry in JUnit XML; here its outcome is stored for each of its jobs.
             self._report_writer.add_report(job, str(report.when), word_of(report), "{}")
         if ".y" not in report.nodeid:
@@ -204,35 +204,35 @@ class RunSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Exit non-zero if a selected cell has no verdict, except in a launch."""
-        self._cut_short = str(session.shouldfail or session.shouldstop or "")
-        reasons = list(self._reasons())
+        self._interruption = str(session.shouldfail or session.shouldstop or "")
+        reasons = list(self._why_not_green())
         if exitstatus == pytest.ExitCode.OK and reasons:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            self._red = reasons
+            self._failure_reasons = reasons
         if exitstatus == pytest.ExitCode.INTERNAL_ERROR and self._run is not None:
-            self._tell_what_became_of_jobs()
+            self._report_jobs_after_internal_error()
 
-    def _tell_what_became_of_jobs(self) -> None:
+    def _report_jobs_after_internal_error(self) -> None:
         """Print what happened to the jobs after an internal error, for which pytest prints no summary."""
         reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:
             return
         if self._settings.run_config.mode.leaves_jobs:
-            became = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.run_id})"
+            jobs = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.run_id})"
         else:
             cancelled, left = self._live - self._left, self._left
             parts = [f"{counted(cancelled, 'job')} cancelled"] if cancelled or not left else []
             parts += [f"{counted(left, 'job')} left to the reaper, which cancels them"] if left else []
-            became = ", ".join(parts)
+            jobs = ", ".join(parts)
         where = ""
         if self.json_report is not None:
             where = f"; report: {location_of(self.json_report, self._config.invocation_params.dir)}"
         reporter.ensure_newline()
         reporter.write_line(
-            unbroken(f"run {self.run_id} ended by an internal error: {became}{where}"), red=True
+            unbroken(f"run {self.run_id} ended by an internal error: {jobs}{where}"), red=True
         )
 
-    def _reasons(self) -> Iterator[str]:
+    def _why_not_green(self) -> Iterator[str]:
         """Why the exit code is not 0 although nothing failed."""
         not_run = self._of_cells.get("not_run", 0)
         if not_run:
@@ -248,7 +248,7 @@ class RunSession:
             pending := self._of_cells.get("pending", 0)
         ):
             yield f"{counted(pending, 'cell')} pending"
-        if refused := self._unheard + self._untaken:
+        if refused := self._unanswered + self._not_submitted:
             yield f"{counted(refused, 'submission')} not accepted"
         # The file at the report's path may be from an earlier session.
         if self._report_writer is not None and self._report_writer.trouble is not None:
@@ -263,8 +263,8 @@ class RunSession:
             notes.append(f"report: {location_of(self.json_report, self._config.invocation_params.dir)}")
         if self._settings.run_config.mode is Mode.LAUNCH:
             notes += self._launch_notes()
-        elif self._cut_short or exitstatus == pytest.ExitCode.INTERRUPTED:
-            notes += self._cut_short_notes()
+        elif self._interruption or exitstatus == pytest.ExitCode.INTERRUPTED:
+            notes += self._interruption_notes()
         for why, number in self._run.engine.refused.items():
             if number > 1:
                 notes.append(f"{number} cells are refused: {printable(why, 200)}")
@@ -276,36 +276,36 @@ class RunSession:
             notes.append(self._report_writer.trouble)
         notes += [*self.notes, *self._hooks.troubles]
         write_summary(terminalreporter, self._rows, self._tally, self.run_id, notes)
-        if self._red:
-            terminalreporter.write_line(f"exit code 1: {', '.join(self._red)}", red=True)
+        if self._failure_reasons:
+            terminalreporter.write_line(f"exit code 1: {', '.join(self._failure_reasons)}", red=True)
 
     def _launch_notes(self) -> Iterator[str]:
-        yield f"the jobs live on; judge them with: {self._go_on(Mode.CHECK)}"
-        if self._unheard:
-            yield f"{counted(self._unheard, 'submission')} not answered; a later check looks for the jobs"
-        if self._untaken:
-            yield f"{counted(self._untaken, 'cell')} not taken; submit with: {self._go_on(Mode.RESUME)}"
+        yield f"the jobs live on; judge them with: {self._command(Mode.CHECK)}"
+        if self._unanswered:
+            yield f"{counted(self._unanswered, 'submission')} not answered; a later check looks for the jobs"
+        if self._not_submitted:
+            yield f"{counted(self._not_submitted, 'cell')} not taken; submit with: {self._command(Mode.RESUME)}"
         if self._retries:
             yield f"{counted(self._retries, 'cell')} with infra_retries, which need a session that waits"
 
-    def _cut_short_notes(self) -> Iterator[str]:
+    def _interruption_notes(self) -> Iterator[str]:
         """What the session has not done, and how to continue."""
         left = self._of_cells.get("not_run", 0) + self._of_cells.get("pending", 0)
         if not left:
             return
-        why = f" ({self._cut_short})" if self._cut_short else ""
+        why = f" ({self._interruption})" if self._interruption else ""
         if self._settings.run_config.mode is Mode.CHECK:
-            yield f"{counted(left, 'cell')} not judged{why}; the jobs live on; judge them with: {self._go_on(Mode.CHECK)}"
+            yield f"{counted(left, 'cell')} not judged{why}; the jobs live on; judge them with: {self._command(Mode.CHECK)}"
         else:
-            yield f"{counted(left, 'cell')} not run{why}; go on with: {self._go_on(Mode.RESUME)}"
+            yield f"{counted(left, 'cell')} not run{why}; go on with: {self._command(Mode.RESUME)}"
 
-    def _go_on(self, mode: Mode) -> str:
-        return go_on(self._config, f"--cluster-{mode}={self.run_id}")
+    def _command(self, mode: Mode) -> str:
+        return resume_command(self._config, f"--cluster-{mode}={self.run_id}")
 
 
-def _is_its_test_s(run: Run, key: str) -> bool:
+def _is_judged_by_its_test(run: Run, key: str) -> bool:
     """Whether only the submitting test judges this job: a job that it cancelled does not count as missing."""
-    if not run.engine.is_by_hand(key):
+    if not run.engine.is_from_test(key):
         return False
     result = run.engine.result(key)
     action = result.outcome.action if result is not None else None

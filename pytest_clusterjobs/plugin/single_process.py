@@ -11,7 +11,7 @@ from ..api.run_client import InProcessRun
 from ..engine.config import Mode
 from ..engine.host import Run
 from ..engine.run import Engine
-from ..engine.run import TURN
+from ..engine.run import TICK_SECONDS
 from ..model import ActionKind
 from ..model import Outcome
 from ..model import Reason
@@ -38,7 +38,7 @@ from .reporting import Waiting
 from .run_session import RunSession
 from .settings import SessionSettings
 
-FIRST_WORD = 60.0
+FIRST_POLL_TIMEOUT_SECONDS = 60.0
 """Seconds to wait for a first observation of every job in a session that does not wait for their ends."""
 
 
@@ -48,7 +48,7 @@ def _was_not_taken(outcome: Outcome) -> bool:
     return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
 
 
-def has_jobs_by_hand(session: pytest.Session) -> bool:
+def submits_jobs(session: pytest.Session) -> bool:
     """Whether a test of this session submits jobs from Python, and will run."""
     return not is_for_show(session) and uses_jobs(session)
 
@@ -99,37 +99,37 @@ class SingleProcess:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Submit all cells ahead, and cancel what still runs however the loop ends."""
         items = select(session)
-        if not items and not has_jobs_by_hand(session):
+        if not items and not submits_jobs(session):
             return (yield)
-        owner = RunSession(self._config, self._settings)
+        run_session = RunSession(self._config, self._settings)
         manager = self._config.pluginmanager
-        with owner.running() as run:
-            manager.register(owner, "clusterjobs-owner")
+        with run_session.running() as run:
+            manager.register(run_session, "clusterjobs-run-session")
             manager.register(
-                CellSession(self._config, self._results(run, owner, session)), "clusterjobs-session"
+                CellSession(self._config, self._results(run, run_session, session)), "clusterjobs-session"
             )
             self._config.stash[LINK_KEY] = InProcessRun(run)
             if self._settings.run_config.mode.is_new:
                 run.ledger.set_meta(left_out=left_out(session))
-            self._begin(run, owner, items)
-            self._loop.begin(run.engine, owner)
+            self._begin(run, run_session, items)
+            self._loop.begin(run.engine, run_session)
             return (yield)
 
-    def _begin(self, run: Run, owner: RunSession, items: Sequence[CellItem]) -> None:
+    def _begin(self, run: Run, run_session: RunSession, items: Sequence[CellItem]) -> None:
         """Submit new cells, and continue what an earlier session began."""
         if self._settings.run_config.mode.is_new:
             run.engine.add(register(items))
         else:
             earlier = run.earlier({item.key for item in items})
             known = {entry.key for entry in earlier.registrations}
-            run.engine.go_on(earlier, submit=self._settings.run_config.mode is Mode.RESUME)
+            run.engine.resume(earlier, submit=self._settings.run_config.mode is Mode.RESUME)
             if self._settings.run_config.mode is Mode.RESUME:
                 run.engine.add(register([item for item in items if item.key not in known]))
         if not self._settings.run_config.waits:
-            run.engine.settle(FIRST_WORD, owner.progress.tick)
-            owner.progress.clear()
+            run.engine.settle(FIRST_POLL_TIMEOUT_SECONDS, run_session.progress.tick)
+            run_session.progress.clear()
 
-    def _results(self, run: Run, owner: RunSession, session: pytest.Session) -> Waiting:
+    def _results(self, run: Run, run_session: RunSession, session: pytest.Session) -> Waiting:
         engine = run.engine
 
         def refused(key: str) -> Result | None:
@@ -143,12 +143,12 @@ class SingleProcess:
         if not self._settings.run_config.waits:
             return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
         return Waiting(
-            lambda key: engine.wait_for(key, TURN),
+            lambda key: engine.wait_for(key, TICK_SECONDS),
             lambda key: engine.core.stopping or not engine.expects(key) or is_over(session),
-            owner.progress.tick,
+            run_session.progress.tick,
             lambda key, why: engine.cancel([key], why),
             lambda key: self._why_none(run, key, session),
-            owner.progress.clear,
+            run_session.progress.clear,
         )
 
     def _why_none(self, run: Run, key: str, session: pytest.Session) -> str:
@@ -181,19 +181,19 @@ class CompletionLoop:
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
-        self._owner: RunSession | None = None
+        self._run_session: RunSession | None = None
 
-    def begin(self, engine: Engine, owner: RunSession) -> None:
+    def begin(self, engine: Engine, run_session: RunSession) -> None:
         """Follow this engine. Called once it has started."""
         self._engine = engine
-        self._owner = owner
+        self._run_session = run_session
 
     def run(self, session: pytest.Session) -> bool | None:
         """Run all items, or return None to leave them to pytest's own loop."""
-        if self._engine is None or self._owner is None or not self._owner.follows_completion:
+        if self._engine is None or self._run_session is None or not self._run_session.follows_completion:
             return None
         if (why := why_file_order(session)) is not None:
-            self._owner.notes.append(f"cells are reported in file order, which {why} needs")
+            self._run_session.notes.append(f"cells are reported in file order, which {why} needs")
             return None
         waiting = [item for item in session.items if isinstance(item, CellItem) and self._comes(item)]
         coming = set(waiting)
@@ -219,14 +219,14 @@ class CompletionLoop:
 
     def _next_end(self, session: pytest.Session) -> Result:
         assert self._engine is not None
-        assert self._owner is not None
+        assert self._run_session is not None
         engine = self._engine
 
         def next_result() -> Result | None:
             raise_if_over(session)
-            return engine.next_result(TURN)
+            return engine.next_result(TICK_SECONDS)
 
-        return self._owner.progress.until(next_result)
+        return self._run_session.progress.until(next_result)
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:

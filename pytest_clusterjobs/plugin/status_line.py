@@ -21,10 +21,10 @@ from ..engine.host import Run
 from ..judge import printable
 from .compat import terminal_of
 
-LIVE_EVERY = 1.0
+LIVE_INTERVAL_SECONDS = 1.0
 """The least number of seconds between two status lines on a terminal."""
 
-QUIET_EVERY = 60.0
+QUIET_INTERVAL_SECONDS = 60.0
 """The same where a line cannot be erased, as in CI logs."""
 
 _ERASE = "\x1b[J"
@@ -52,7 +52,7 @@ class Progress:
         if self._line is None:
             return
         now = time.monotonic()
-        if now - self._shown_at < (LIVE_EVERY if self._line.is_live else QUIET_EVERY):
+        if now - self._shown_at < (LIVE_INTERVAL_SECONDS if self._line.is_live else QUIET_INTERVAL_SECONDS):
             return
         self._shown_at = now
         counts = self._run.engine.counts()
@@ -84,8 +84,8 @@ class Progress:
 
     def _text(self, counts: Mapping[str, int]) -> str:
         text = "clusterjobs: " + ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-        for name, trouble in self._run.engine.trouble.items():
-            text += f"; {name} does not answer: {printable(trouble, 120)}"
+        for name, api_errors in self._run.engine.api_errors.items():
+            text += f"; {name} does not answer: {printable(api_errors, 120)}"
         for name, words in self._run.engine.refusals.items():
             text += f"; {name} takes no more for now: {printable(words, 120)}"
         return text

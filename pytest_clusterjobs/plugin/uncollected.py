@@ -44,8 +44,8 @@ def _warn(warning: UncollectedWarning, path: str, config: pytest.Config) -> None
     except UncollectedWarning:
         # Filters that turn warnings into errors are meant for code: such a file must not stop the tests.
         message = warnings.WarningMessage(warning, UncollectedWarning, path, 1)
-        said = {"warning_message": message, "when": "collect", "nodeid": "", "location": None}
-        config.hook.pytest_warning_recorded.call_historic(kwargs=said)
+        recorded = {"warning_message": message, "when": "collect", "nodeid": "", "location": None}
+        config.hook.pytest_warning_recorded.call_historic(kwargs=recorded)
 
 
 def _warning(finding: Finding) -> UncollectedWarning:

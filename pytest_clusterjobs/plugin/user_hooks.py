@@ -33,13 +33,13 @@ from ..model.text import printable
 
 PREFIX = "pytest_clusterjobs_"
 
-NO_COMPLAINT = ""
+NO_MISMATCH = ""
 """The expected result of a hook that checks the end of a job."""
 
-MOST_FIELDS = 50
+MAX_FIELDS = 50
 """The number of fields that hooks may add to one cell."""
 
-LONGEST_FIELD = 1000
+MAX_FIELD_CHARACTERS = 1000
 """The number of characters of a text in a field."""
 
 
@@ -78,10 +78,12 @@ class HookCalls:
             # A hook may have changed the spec in place. Rebuilding it repeats the checks.
             replace(cell.spec)
         except BaseException as error:
-            said = self._said(name, error)
-            if isinstance(said, Ruling):
-                raise Vetoed(said.reason, said) from error
-            raise Vetoed(gist(said.seen if said is not None else self._raised(name, error))) from error
+            recorded = self._reported_phases(name, error)
+            if isinstance(recorded, Ruling):
+                raise Vetoed(recorded.reason, recorded) from error
+            raise Vetoed(
+                gist(recorded.seen if recorded is not None else self._raised(name, error))
+            ) from error
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
@@ -98,13 +100,13 @@ class HookCalls:
         try:
             answers = self._call(name, cell=cell, outcome=outcome, log=log)
         except BaseException as error:
-            yield self._said(name, error) or Mismatch(name, NO_COMPLAINT, self._raised(name, error))
+            yield self._reported_phases(name, error) or Mismatch(name, NO_MISMATCH, self._raised(name, error))
             return
         for answer in answers:
             wrong = f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a text"
             words = answer if isinstance(answer, str) else wrong
             if words:
-                yield Mismatch(name, NO_COMPLAINT, self.hide(words))
+                yield Mismatch(name, NO_MISMATCH, self.hide(words))
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """The fields of all hooks. For a name given twice, the hook that pluggy calls first wins."""
@@ -118,8 +120,8 @@ class HookCalls:
                 for field, value in dict(answer).items():
                     found.setdefault(self._line(str(field), 80), self._plain(value))
         except BaseException as error:
-            remarks = self._said_or_noted(name, error)
-        return dict(list(found.items())[:MOST_FIELDS]), remarks
+            remarks = self._remarks_or_note(name, error)
+        return dict(list(found.items())[:MAX_FIELDS]), remarks
 
     def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
         """Call the hooks."""
@@ -128,7 +130,7 @@ class HookCalls:
             try:
                 self._call(name, cell=cell, result=result)
             except BaseException as error:
-                return self._said_or_noted(name, error)
+                return self._remarks_or_note(name, error)
         return ()
 
     def _has(self, name: str) -> bool:
@@ -140,7 +142,7 @@ class HookCalls:
             raise self.ending
         return getattr(self._config.hook, PREFIX + name)(config=self._config, **arguments)
 
-    def _said(self, name: str, error: BaseException) -> Remark | None:
+    def _reported_phases(self, name: str, error: BaseException) -> Remark | None:
         """The meaning of one of pytest's own exceptions, as in a test; None for any other exception."""
         if isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
             if threading.current_thread() is threading.main_thread():
@@ -152,15 +154,15 @@ class HookCalls:
         if isinstance(error, pytest.skip.Exception) or _is_unittest_skip(error):
             return Ruling("skip", self._line(str(error)))
         if isinstance(error, pytest.fail.Exception):
-            return Mismatch(name, NO_COMPLAINT, self.hide(str(error)))
+            return Mismatch(name, NO_MISMATCH, self.hide(str(error)))
         return None
 
-    def _said_or_noted(self, name: str, error: BaseException) -> Sequence[Remark]:
-        said = self._said(name, error)
-        if said is None:
+    def _remarks_or_note(self, name: str, error: BaseException) -> Sequence[Remark]:
+        recorded = self._reported_phases(name, error)
+        if recorded is None:
             self._note(gist(self._raised(name, error)))
             return ()
-        return (said,)
+        return (recorded,)
 
     def _note(self, words: str) -> None:
         with self._lock:
@@ -175,7 +177,7 @@ class HookCalls:
     def _plain(self, value: object) -> Field:
         if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
             return value
-        return printable(self.hide(str(value)), LONGEST_FIELD)
+        return printable(self.hide(str(value)), MAX_FIELD_CHARACTERS)
 
     def _line(self, text: str, limit: int = 300) -> str:
         return one_line(self.hide(text), limit)

@@ -95,10 +95,10 @@ class XdistController:
         from .settings import settings_of
 
         settings = settings_of(self._config)
-        owner = RunSession(self._config, settings, self.folder)
-        run = self._stack.enter_context(owner.running())
-        self._config.pluginmanager.register(owner, "clusterjobs-owner")
-        self._progress = owner.progress
+        run_session = RunSession(self._config, settings, self.folder)
+        run = self._stack.enter_context(run_session.running())
+        self._config.pluginmanager.register(run_session, "clusterjobs-run-session")
+        self._progress = run_session.progress
         return run
 
     def _pump(self, run: Run) -> None:

@@ -24,10 +24,10 @@ from .items import CellItem
 from .reporting import CellSession
 from .reporting import Waiting
 from .settings import settings_of
-from .single_process import has_jobs_by_hand
 from .single_process import left_out
 from .single_process import register
 from .single_process import select
+from .single_process import submits_jobs
 from .xdist_controller import READY
 from .xdist_controller import TROUBLE
 from .xdist_controller import WANTED
@@ -70,7 +70,7 @@ class XdistWorker:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Register this session's cells; the controller submits each of them once."""
         items = select(session)
-        if not items and not has_jobs_by_hand(session):
+        if not items and not submits_jobs(session):
             return (yield)
         self._wait_until_ready()
         ledger = Ledger(self._folder / LEDGER)

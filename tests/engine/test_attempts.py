@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.engine.extensions import NoExtensions
-from pytest_clusterjobs.engine.job import STUCK_FOR
+from pytest_clusterjobs.engine.job import STUCK_AFTER_SECONDS
 from pytest_clusterjobs.model import Cell
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import Reason
@@ -31,7 +31,7 @@ def test_a_job_that_can_never_start_is_ended_after_a_minute(tmp_path: Path, reas
         assert (result.outcome.reason, result.outcome.source) == (reason, Source.THIS_RUN)
         assert result.judgement.verdict is Verdict.ERROR
         assert "it can never start: its own words" in result.outcome.detail
-        assert STUCK_FOR <= rig.clock.monotonic() < STUCK_FOR + 40
+        assert STUCK_AFTER_SECONDS <= rig.clock.monotonic() < STUCK_AFTER_SECONDS + 40
         assert rig.backend.calls.cancels.total() >= 1
 
 

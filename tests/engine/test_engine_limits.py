@@ -112,7 +112,7 @@ def test_a_resumed_run_refuses_as_well(tmp_path: Path) -> None:
     with engine_rig(tmp_path / "l.sqlite", {}, capabilities=NARROW) as rig, rig.clock.auto():
         entries = [entry("a"), entry("wide", nodes=2)]
         rig.ledger.register(entries)
-        rig.engine.go_on(Earlier(entries, {}, {}), submit=True)
+        rig.engine.resume(Earlier(entries, {}, {}), submit=True)
         results = {each.key: each for _ in entries if (each := rig.engine.next_result(600.0)) is not None}
         assert refused(results["m.yaml::wide"].outcome)
         assert results["m.yaml::a"].judgement.verdict is Verdict.PASSED

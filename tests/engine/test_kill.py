@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
-from pytest_clusterjobs.engine.kill import ABSENT_FOR
+from pytest_clusterjobs.engine.kill import ABSENT_AFTER_SECONDS
 from pytest_clusterjobs.engine.kill import Canceller
 from pytest_clusterjobs.engine.secrets import Secrets
 from pytest_clusterjobs.ledger.ledger import Ledger
@@ -86,21 +86,21 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def test_a_kill_lasts_until_the_cluster_confirms_it(rig: Rig) -> None:
     rig.begin({"slow": script(running(), cancelling=Cancelling(after=40.0))})
-    assert not rig.kill().survivors
+    assert not rig.kill().still_running
     assert rig.clock.monotonic() >= 40
     assert rig.verdicts() == {"slow": Verdict.NOT_RUN}
 
 
 def test_a_job_that_does_not_end_survives_and_gets_no_verdict(rig: Rig) -> None:
     rig.begin({"stubborn": script(running(), cancelling=Cancelling(after=None))})
-    (survivor,) = rig.kill().survivors
+    (survivor,) = rig.kill().still_running
     assert rig.backend.calls.cancels[survivor.token] > 1
     assert rig.verdicts() == {}
 
 
 def test_what_ended_by_itself_is_neither_cancelled_nor_judged(rig: Rig) -> None:
     rig.begin({"done": script(ended(3)), "live": script(running())})
-    assert not rig.kill().survivors
+    assert not rig.kill().still_running
     assert set(rig.backend.calls.cancels) == {str(Token.of(RUN, "m.yaml::live", 1))}
     assert rig.verdicts() == {"live": Verdict.NOT_RUN}
 
@@ -129,7 +129,7 @@ def test_a_job_that_the_cluster_lists_before_the_ledger_has_it_is_one_of_the_kil
         return found
 
     monkeypatch.setattr(rig.backend, "sweep", slow_sweep)
-    assert not rig.kill().survivors
+    assert not rig.kill().still_running
     assert rig.verdicts() == {"a": Verdict.NOT_RUN}
 
 
@@ -148,34 +148,34 @@ def test_an_error_of_the_api_is_no_end(rig: Rig) -> None:
     rig.begin({"a": script(running())})
     rig.backend.outage(0, 500, calls=("poll", "sweep"))
     killer = rig.kill()
-    assert len(killer.survivors) == 1
-    assert killer.troubles == {"scripted": "503 Service Unavailable"}
-    assert not rig.kill(600.0).survivors
+    assert len(killer.still_running) == 1
+    assert killer.errors == {"scripted": "503 Service Unavailable"}
+    assert not rig.kill(600.0).still_running
 
 
 def test_a_moment_of_absence_is_no_end(rig: Rig) -> None:
     flapping = script(running(), (1, absent()), (5, running()), cancelling=Cancelling(after=None))
     rig.begin({"a": flapping})
     rig.clock.advance(2)
-    assert len(rig.kill(60.0).survivors) == 1
+    assert len(rig.kill(60.0).still_running) == 1
 
 
 def test_a_cancelled_job_that_stays_away_has_ended(rig: Rig) -> None:
     rig.begin({"a": script(running())})
     rig.backend.jobs.clear()
-    assert not rig.kill().survivors
-    assert rig.clock.monotonic() >= ABSENT_FOR
+    assert not rig.kill().still_running
+    assert rig.clock.monotonic() >= ABSENT_AFTER_SECONDS
     assert rig.verdicts() == {"a": Verdict.NOT_RUN}
 
 
 def test_absence_is_no_end_while_a_list_shows_the_job(rig: Rig) -> None:
     rig.begin({"a": script(running(), (1, absent()), cancelling=Cancelling(after=1, then=absent()))})
-    assert len(rig.kill().survivors) == 1
+    assert len(rig.kill().still_running) == 1
 
 
 def test_a_large_run_is_polled_in_pieces(rig: Rig) -> None:
     rig.begin({f"j{number}": script(running()) for number in range(7)}, ids_per_poll=3)
-    assert not rig.kill().survivors
+    assert not rig.kill().still_running
     assert max(len(poll.tokens) for poll in rig.backend.calls.polls) == 3
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.engine.kill import ABSENT_FOR
-from pytest_clusterjobs.engine.reap import PATIENCE
+from pytest_clusterjobs.engine.kill import ABSENT_AFTER_SECONDS
+from pytest_clusterjobs.engine.reap import CONFIRMATION_TIMEOUT_SECONDS
 from pytest_clusterjobs.engine.reap import reap
 from pytest_clusterjobs.engine.reaper import start_reaper
 from pytest_clusterjobs.engine.secrets import Secrets
@@ -192,7 +192,7 @@ def test_lasting_absence_is_the_end_of_a_job_that_was_cancelled(rig: Rig) -> Non
     rig.begin({"a": script(running())})
     rig.backend.jobs.clear()
     rig.reap()
-    assert ABSENT_FOR <= rig.clock.monotonic() < PATIENCE
+    assert ABSENT_AFTER_SECONDS <= rig.clock.monotonic() < CONFIRMATION_TIMEOUT_SECONDS
 
 
 def test_a_submission_that_nobody_recorded_is_found_when_it_can_be(rig: Rig) -> None:
@@ -219,7 +219,7 @@ def test_a_cluster_that_does_not_answer_may_still_listen(rig: Rig) -> None:
     rig.backend.outage(0, 1e6, calls=("poll", "sweep", "find"))
     rig.reap()
     assert not rig.backend.live()
-    assert rig.clock.monotonic() >= PATIENCE, "nobody confirmed it"
+    assert rig.clock.monotonic() >= CONFIRMATION_TIMEOUT_SECONDS, "nobody confirmed it"
 
 
 def test_what_a_later_session_submits_is_not_touched(rig: Rig) -> None:
@@ -354,5 +354,5 @@ def test_it_needs_neither_a_writable_ledger_nor_a_cluster_in_good_order(
     with clock.auto():
         reap(tmp_path, {}, [], died=True, clock=clock)
     assert (tmp_path / "cancelled.txt").read_text() == "t-a"
-    assert clock.monotonic() < PATIENCE, "a backend that cannot be had is not waited for"
+    assert clock.monotonic() < CONFIRMATION_TIMEOUT_SECONDS, "a backend that cannot be had is not waited for"
     ledger.close()

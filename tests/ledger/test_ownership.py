@@ -24,7 +24,7 @@ from pytest_clusterjobs.engine.host import Run
 from pytest_clusterjobs.engine.host import RunBusy
 from pytest_clusterjobs.engine.liveness import beat
 from pytest_clusterjobs.engine.liveness import silence
-from pytest_clusterjobs.engine.liveness import STALE
+from pytest_clusterjobs.engine.liveness import STALE_AFTER_SECONDS
 from pytest_clusterjobs.engine.process import is_free
 from pytest_clusterjobs.engine.process import this_process
 from pytest_clusterjobs.engine.run import Earlier
@@ -106,10 +106,10 @@ def test_an_owner_of_another_host_is_free_when_it_gives_no_sign_of_life(tmp_path
     assert is_free(tmp_path, there), "an older version gave none at all"
     beat(tmp_path)
     assert not is_free(tmp_path, there)
-    quiet = (tmp_path / "alive").stat().st_mtime - STALE - 5
+    quiet = (tmp_path / "alive").stat().st_mtime - STALE_AFTER_SECONDS - 5
     os.utime(tmp_path / "alive", (quiet, quiet))
     found = silence(tmp_path)
-    assert found is not None and found > STALE
+    assert found is not None and found > STALE_AFTER_SECONDS
     assert is_free(tmp_path, there)
     assert [path.name for path in tmp_path.iterdir()] == ["alive"]
 
@@ -144,7 +144,7 @@ def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Pa
         rig.backend.find = find  # type: ignore[method-assign]
         earlier = Earlier([cell], {}, {cell.key: rig.ledger.attempts()})
         with rig.clock.auto():
-            rig.engine.go_on(earlier, submit=True)
+            rig.engine.resume(earlier, submit=True)
             result = rig.engine.next_result(86400.0)
             rig.engine.close(60.0)
         assert result is not None and result.judgement.verdict is Verdict.PASSED
@@ -171,7 +171,7 @@ def test_what_a_dead_session_cancelled_costs_no_retry_and_frees_none(
             rig.ledger.act(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
             rig.engine.detach()
             again = Engine(rig.config, RUN, rig.ledger, lambda name: rig.backend)
-            again.go_on(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}), submit=True)
+            again.resume(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}), submit=True)
             result = again.next_result(86400.0)
             again.close(60.0)
         assert result is not None

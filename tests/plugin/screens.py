@@ -27,8 +27,8 @@ OFTEN = """
 import pytest_clusterjobs.plugin.status_line as status
 import pytest_clusterjobs.plugin.single_process as single
 
-status.LIVE_EVERY = status.QUIET_EVERY = 0.0
-single.TURN = 0.05
+status.LIVE_INTERVAL_SECONDS = status.QUIET_INTERVAL_SECONDS = 0.0
+single.TICK_SECONDS = 0.05
 """
 """A conftest that has the status line drawn whenever pytest waits."""
 
