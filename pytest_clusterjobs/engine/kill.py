@@ -363,7 +363,7 @@ def _gone(answer: Observation) -> Observation:
         Phase.ENDED,
         answer.times,
         answer.native_state or "ABSENT",
-        answer.native_reason or "the scheduler does not know this job any more",
+        answer.native_reason or "the scheduler no longer knows this job",
     )
 
 

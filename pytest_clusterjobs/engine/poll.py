@@ -297,7 +297,7 @@ class Poller:
         if silent < limit or job.action is not None:
             return
         cause = f": {self.api_error or job.why}" if self.api_error or job.why else ""
-        why = f"the cluster has said nothing about it for {silent:.0f} s{cause}"
+        why = f"the cluster has not reported it for {silent:.0f} s{cause}"
         self._take_action(job, OwnAction(ActionKind.LOST, why, self._core.clock.time()), updates)
 
     def _cancel_where_due(self, due: Iterable[ActiveAttempt], updates: Round) -> None:

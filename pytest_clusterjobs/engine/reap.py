@@ -104,7 +104,7 @@ def _kill(
     for backend in opened.values():
         backend.close()
     for target in killer.still_running:
-        print(f"gave up on {target.token}", flush=True)
+        print(f"end not confirmed: {target.token}", flush=True)
     for name, trouble in killer.errors.items():
         print(f"{name}: {trouble}", flush=True)
 

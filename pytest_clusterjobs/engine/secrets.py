@@ -86,7 +86,7 @@ def refusal(spec: JobSpec, *, known_elsewhere: bool) -> str | None:
         if value is not None and too_short(value):
             return (
                 f"secret {name} has fewer than {MIN_HIDDEN_CHARACTERS} characters, which cannot be hidden in logs: "
-                f"give it a longer value, or write it under env if it is no secret"
+                f"give it a longer value, or write it under env if it is not a secret"
             )
     return None
 

@@ -160,7 +160,7 @@ class Submitter:
         breaker, limit = self._breaker(job), job.spec.queue_timeout
         if breaker.waited(job.deferred_at, self._core.clock.monotonic()) <= limit:
             return None
-        why = f"not taken within queue_timeout ({limit:g} s): {breaker.last_error}"
+        why = f"not accepted within queue_timeout ({limit:g} s): {breaker.last_error}"
         return OwnAction(ActionKind.NOT_TAKEN, why, self._core.clock.time())
 
     def _enqueue_deferred(self, job: ActiveAttempt) -> None:

@@ -171,7 +171,7 @@ def _mistakes_below(known: Any, chain: tuple[str, ...], seen: set[tuple[str, int
         if other not in known:
             continue
         if depth > len(known[other]):
-            yield f"fixture {other!r} asks for itself: {' -> '.join((*chain, other))}"
+            yield f"fixture {other!r} requests itself: {' -> '.join((*chain, other))}"
         elif _SCOPES.index(known[other][-depth].scope) < _SCOPES.index(asking.scope):
             yield (
                 f"fixture {name!r} has the scope {asking.scope} and asks for {other!r}, which has the scope"

@@ -30,13 +30,13 @@ def refused(pattern: str) -> str | None:
     """Why a pattern cannot match any matrix, and what to write instead; None if it can."""
     last = pattern.rstrip("/").rpartition("/")[2]
     if (bare := pattern.strip("'\",")) != pattern:
-        return f"quotes and commas are no part of a list: write {bare}"
+        return f"a list has no quotes or commas: write {bare}"
     if len(several := _SEPARATED.split(pattern)) > 1:
         return f"each pattern stands on a line of its own: {' and '.join(several)}"
     if braces := _BRACES.search(pattern):
         before, after = pattern[: braces.start()], pattern[braces.end() :]
         each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))
-        return f"braces are no part of a glob: write a pattern for each, {each}"
+        return f"a glob has no braces: write a pattern for each, {each}"
     if pattern.startswith("~"):
         return f"`~` is not expanded: write {os.path.expanduser(pattern)}, or a path relative to rootdir"
     if any("**" in part and part != "**" for part in pattern.split("/")):

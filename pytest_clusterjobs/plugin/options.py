@@ -33,13 +33,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--cluster-max-jobs",
         type=_positive,
         metavar="N",
-        help=f"at most N jobs submitted and not ended at once (default {DEFAULT_MAX_JOBS})",
+        help=f"have at most N jobs submitted and not ended (default: {DEFAULT_MAX_JOBS})",
     )
     group.addoption(
         "--cluster-max-nodes",
         type=_positive,
         metavar="N",
-        help="at most N nodes in all jobs submitted and not ended (default: no limit)",
+        help="have at most N nodes in jobs submitted and not ended (default: no limit)",
     )
     group.addoption(
         "--cluster-order",
@@ -50,42 +50,44 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--cluster-json",
         metavar="PATH",
-        help="write the JSON report here, - for stdout, none for nowhere"
+        help="write the JSON report to PATH; - is stdout, none writes no report"
         " (default: beside --junitxml's file, else in the run's folder)",
     )
     group.addoption(
         "--cluster-dir",
         metavar="DIR",
-        help="keep runs in a folder of this project's in DIR (default: the variable CLUSTERJOBS_DIR, the ini"
+        help="keep this project's runs in a folder below DIR (default: the variable CLUSTERJOBS_DIR, the ini"
         " option cluster_dir, else .clusterjobs in rootdir)",
     )
     group.addoption(
         "--cluster-on-crash",
         choices=("cancel", "keep"),
         default="cancel",
-        help="what becomes of the jobs if pytest dies: cancel them, or leave them (default: cancel)",
+        help="cancel the jobs if pytest dies, or keep them running (default: cancel)",
     )
     group.addoption(
         "--cluster-launch",
         action="store_true",
-        help="submit all selected cells and return; the jobs live on (see --cluster-check)",
+        help="submit all selected cells and exit; the jobs keep running (see --cluster-check)",
     )
     group.addoption(
         "--cluster-check",
         metavar="RUN",
         nargs="?",
         const="latest",
-        help="judge the jobs of a launched run that have ended; the rest is pending (default: the latest run)",
+        help="judge the jobs of a launched run that have ended; the others are pending (default: the latest run)",
     )
     group.addoption(
-        "--cluster-check-wait", action="store_true", help="with --cluster-check: wait for the rest"
+        "--cluster-check-wait",
+        action="store_true",
+        help="with --cluster-check: wait for jobs that have not ended",
     )
     group.addoption(
         "--cluster-resume",
         metavar="RUN",
         nargs="?",
         const="latest",
-        help="go on with a run whose session ended early (default: the latest run)",
+        help="continue a run whose session ended early (default: the latest run)",
     )
     parser.addini(
         MATRICES,
@@ -97,7 +99,7 @@ def add_options(parser: pytest.Parser) -> None:
         "cluster_dir",
         type="string",
         default="",
-        help="keep runs in a folder of this project's in this one, relative to the ini file's (see --cluster-dir)",
+        help="keep this project's runs in a folder below this one; relative to the ini file (see --cluster-dir)",
     )
     parser.addini(
         "cluster_require_clean_git",
@@ -120,5 +122,5 @@ def refuse_folder_apart(config: pytest.Config) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"a number from 1 up is needed, not {text!r}")
+        raise ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)

@@ -164,7 +164,7 @@ class RunSession:
     def _require_clean_git(self) -> None:
         state = git_state(self._settings.run_config.rootdir)
         if state is None:
-            raise pytest.UsageError("cluster_require_clean_git: this is no git checkout")
+            raise pytest.UsageError("cluster_require_clean_git: rootdir is not a git checkout")
         if state["dirty"]:
             raise pytest.UsageError("cluster_require_clean_git: uncommitted changes; commit or stash them")
         if not state["pushed"]:
@@ -280,11 +280,11 @@ class RunSession:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._failure_reasons)}", red=True)
 
     def _launch_notes(self) -> Iterator[str]:
-        yield f"the jobs live on; judge them with: {self._command(Mode.CHECK)}"
+        yield f"the jobs keep running; judge them with: {self._command(Mode.CHECK)}"
         if self._unanswered:
             yield f"{counted(self._unanswered, 'submission')} not answered; a later check looks for the jobs"
         if self._not_submitted:
-            yield f"{counted(self._not_submitted, 'cell')} not taken; submit with: {self._command(Mode.RESUME)}"
+            yield f"{counted(self._not_submitted, 'cell')} not submitted; submit with: {self._command(Mode.RESUME)}"
         if self._retries:
             yield f"{counted(self._retries, 'cell')} with infra_retries, which need a session that waits"
 
@@ -295,9 +295,9 @@ class RunSession:
             return
         why = f" ({self._interruption})" if self._interruption else ""
         if self._settings.run_config.mode is Mode.CHECK:
-            yield f"{counted(left, 'cell')} not judged{why}; the jobs live on; judge them with: {self._command(Mode.CHECK)}"
+            yield f"{counted(left, 'cell')} not judged{why}; the jobs keep running; judge them with: {self._command(Mode.CHECK)}"
         else:
-            yield f"{counted(left, 'cell')} not run{why}; go on with: {self._command(Mode.RESUME)}"
+            yield f"{counted(left, 'cell')} not run{why}; continue with: {self._command(Mode.RESUME)}"
 
     def _command(self, mode: Mode) -> str:
         return resume_command(self._config, f"--cluster-{mode}={self.run_id}")

@@ -157,5 +157,5 @@ def _why_not(config: pytest.Config, path: Path) -> str | None:
     if other is not None:
         return f"is what another option ({other}) names too: give each a file of its own"
     if is_foreign(path, OURS):
-        return "is no JSON report of pytest-clusterjobs and is left as it is: remove it, or name another file"
+        return "is not a JSON report of pytest-clusterjobs and is not overwritten: remove it, or name another file"
     return None

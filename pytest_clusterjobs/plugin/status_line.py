@@ -87,7 +87,7 @@ class Progress:
         for name, api_errors in self._run.engine.api_errors.items():
             text += f"; {name} does not answer: {printable(api_errors, 120)}"
         for name, words in self._run.engine.refusals.items():
-            text += f"; {name} takes no more for now: {printable(words, 120)}"
+            text += f"; {name} is not accepting submissions: {printable(words, 120)}"
         return text
 
 

@@ -134,7 +134,7 @@ def test_the_reaper_of_a_killed_session_and_a_resume_write_nothing_there(checkou
     resumed = checkout.start(*PYTEST, "--cluster-resume", env={"CLUSTERJOBS_DIR": str(checkout.beside)})
     until(lambda: sum(line.split()[1:] == ["sleep", "300"] for line in of_project(checkout.path)) == 2, 60)
     resumed.send_signal(signal.SIGINT)
-    assert "go on with: " in resumed.communicate(timeout=60)[0]
+    assert "continue with: " in resumed.communicate(timeout=60)[0]
     until(lambda: not of_project(checkout.path.parent), 60)
     assert checkout.files() == before
 

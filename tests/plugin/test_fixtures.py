@@ -92,7 +92,7 @@ def test_a_fixture_sees_the_outcome_and_can_fail_the_cell(project: Project) -> N
         ),
         (
             "import pytest\n@pytest.fixture\ndef checked(back): pass\n@pytest.fixture\ndef back(checked): pass",
-            "fixture 'checked' asks for itself: checked -> back -> checked",
+            "fixture 'checked' requests itself: checked -> back -> checked",
         ),
     ],
 )

@@ -123,7 +123,7 @@ def test_an_interrupted_session_says_how_to_go_on(
     process.send_signal(number)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == pytest.ExitCode.INTERRUPTED
-    command = hint(output, "2 cells not run; go on with: ")
+    command = hint(output, "2 cells not run; continue with: ")
     assert command.startswith("pytest --cluster-resume=")
     (odd.path / "go").touch()
     resumed = paste(odd.path, command)
@@ -155,7 +155,7 @@ def test_a_kill_from_elsewhere_says_who(odd: Project, more: list[str]) -> None:
     assert "2 ended, none survived" in said
     assert "had ended" not in said
     # What an earlier session was stopped by is nothing to a later one.
-    later = start(odd.path, *shlex.split(hint(output, "go on with: "))[1:])
+    later = start(odd.path, *shlex.split(hint(output, "continue with: "))[1:])
     until(lambda: is_running(odd), 60)
     later.terminate()
     assert "stopped by SIGTERM" in later.communicate(timeout=60)[0]
@@ -177,7 +177,7 @@ def test_a_check_that_is_interrupted_says_how_to_go_on(odd: Project) -> None:
     until(lambda: is_running(odd), 60)
     check.send_signal(signal.SIGINT)
     output = check.communicate(timeout=60)[0]
-    command = hint(output, "2 cells not judged; the jobs live on; judge them with: ")
+    command = hint(output, "2 cells not judged; the jobs keep running; judge them with: ")
     (odd.path / "go").touch()
     assert "2 pending" in paste(odd.path, command).stdout
     subprocess.run([*COMMAND, "kill"], check=False, cwd=odd.path, capture_output=True)
@@ -189,7 +189,7 @@ def test_x_says_why_cells_were_not_run(project: Project) -> None:
     process = start(project.path, "-x")
     output = process.communicate(timeout=60)[0]
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
-    command = hint(output, "2 cells not run (stopping after 1 failures); go on with: ")
+    command = hint(output, "2 cells not run (stopping after 1 failures); continue with: ")
     (project.path / "go").touch()
     assert "1 failed, 2 passed" in paste(project.path, command.replace(" -x", "")).stdout
 

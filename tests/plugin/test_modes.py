@@ -46,7 +46,7 @@ def test_launch_returns_and_check_judges(project: Project) -> None:
     launched.stdout.fnmatch_lines(
         [
             "run *: 3 pending",
-            "the jobs live on; judge them with: *pytest --cluster-check=*",
+            "the jobs keep running; judge them with: *pytest --cluster-check=*",
             "SKIPPED [[]1[]] matrices/m.yaml:7: pending: job * of run *: running",
         ]
     )
@@ -90,21 +90,21 @@ def test_a_launch_with_a_cell_that_was_not_taken_is_not_green(project: Project) 
     result = project.run("--cluster-launch")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(skipped=1, errors=1)
-    result.stdout.fnmatch_lines(["*not taken within queue_timeout (1 s): too many of your jobs*"])
+    result.stdout.fnmatch_lines(["*not accepted within queue_timeout (1 s): too many of your jobs*"])
 
 
 def test_a_launch_waits_for_a_slow_refusal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_process, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(single_process, "FIRST_POLL_TIMEOUT_SECONDS", 0.2)
     project.matrix(
         "{defaults: {queue_timeout: 1s}, recipes: {a: slow and busy}, nodes: [1], conditions: {c: {}}}"
     )
     launched = project.run("--cluster-launch")
     assert launched.ret == pytest.ExitCode.TESTS_FAILED
-    launched.stdout.fnmatch_lines(["*not taken within queue_timeout (1 s): too many of your jobs*"])
+    launched.stdout.fnmatch_lines(["*not accepted within queue_timeout (1 s): too many of your jobs*"])
 
 
 def test_a_launch_that_got_no_answer_is_not_green(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_process, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(single_process, "FIRST_POLL_TIMEOUT_SECONDS", 0.2)
     project.pytester.makepyfile(
         clusterjobs_silent="""
         from clusterjobs_spy import BackendType, Spy
@@ -131,7 +131,7 @@ def test_a_launch_with_a_cell_that_is_refused_after_all_is_not_green(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first answer is lost; that there is no job comes out when the launch waits for no more words."""
-    monkeypatch.setattr(single_process, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(single_process, "FIRST_POLL_TIMEOUT_SECONDS", 0.2)
     project.pytester.makepyfile(
         clusterjobs_late="""
         import pathlib
@@ -166,7 +166,7 @@ def test_a_launch_with_a_cell_that_is_refused_after_all_is_not_green(
     project.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
     launched = project.pytester.runpytest("--cluster-launch", "--cluster-backend=late")
     assert launched.ret == pytest.ExitCode.TESTS_FAILED
-    launched.stdout.fnmatch_lines(["1 cell not taken; submit with: *pytest --cluster-resume=*"])
+    launched.stdout.fnmatch_lines(["1 cell not submitted; submit with: *pytest --cluster-resume=*"])
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_a_clean_checkout_can_be_required(project: Project) -> None:
     project.ini("cluster_require_clean_git = true")
     result = project.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*cluster_require_clean_git: this is no git checkout"])
+    result.stderr.fnmatch_lines(["*cluster_require_clean_git: rootdir is not a git checkout"])
     (project.path / ".gitignore").write_text("/.clusterjobs/\n__pycache__/\n/submissions.txt\n/origin.git/\n")
     git(project, "init")
     git(project, "add", "-A")

@@ -93,7 +93,7 @@ def test_a_machine_that_is_lost_is_given_back_within_max_restarts(
 def test_a_job_that_can_never_start_is_rejected(
     run: Run, queue: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_job, "STUCK_FOR", 1.0)
+    monkeypatch.setattr(engine_job, "STUCK_AFTER_SECONDS", 1.0)
     name = queue(stuck="MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too much")
     [result] = run.finish(JobSpec("true", options={"jobQueue": name}))
     assert reason(result) == Reason.REJECTED
