@@ -1,11 +1,14 @@
-"""Cluster jobs as pytest items: the public API, loaded when it is used."""
+"""Cluster jobs as pytest items.
+
+These are the names for tests, scripts and hooks. ``pytest_clusterjobs.backends`` has those for a backend's author,
+and ``pytest_clusterjobs.testing`` those for a backend's tests. Other modules are internal.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
 from typing import TYPE_CHECKING
 
+from ._lazy import attributes
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -16,25 +19,62 @@ if TYPE_CHECKING:
     from .model import Cell as Cell
     from .model import Expectation as Expectation
     from .model import JobSpec as JobSpec
+    from .model import Judgement as Judgement
+    from .model import LogExpectation as LogExpectation
+    from .model import MetricExpectation as MetricExpectation
+    from .model import Observation as Observation
     from .model import Outcome as Outcome
+    from .model import Phase as Phase
+    from .model import Range as Range
     from .model import Reason as Reason
+    from .model import ReasonClass as ReasonClass
+    from .model import Resources as Resources
+    from .model import Verdict as Verdict
+    from .model.records import Result as Result
+else:
+    __getattr__ = attributes(
+        __name__,
+        {
+            "Job": ".api.jobs",
+            "Jobs": ".api.jobs",
+            "open_backend": ".api.scripts",
+            "Backend": ".backends.protocol",
+            "Cell": ".model",
+            "Expectation": ".model",
+            "JobSpec": ".model",
+            "Judgement": ".model",
+            "LogExpectation": ".model",
+            "MetricExpectation": ".model",
+            "Observation": ".model",
+            "Outcome": ".model",
+            "Phase": ".model",
+            "Range": ".model",
+            "Reason": ".model",
+            "ReasonClass": ".model",
+            "Resources": ".model",
+            "Verdict": ".model",
+            "Result": ".model.records",
+        },
+    )
 
-_HOMES = {
-    "Backend": ".backends.protocol",
-    "Cell": ".model",
-    "Expectation": ".model",
-    "Job": ".api.jobs",
-    "Jobs": ".api.jobs",
-    "JobSpec": ".model",
-    "Outcome": ".model",
-    "Reason": ".model",
-    "open_backend": ".api.scripts",
-}
-
-__all__ = ["JobSpec", "Job", "Jobs", "Outcome", "Reason", "Expectation", "Cell", "Backend", "open_backend"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+__all__ = [
+    "open_backend",
+    "Jobs",
+    "Job",
+    "JobSpec",
+    "Resources",
+    "Outcome",
+    "Reason",
+    "ReasonClass",
+    "Observation",
+    "Phase",
+    "Expectation",
+    "LogExpectation",
+    "MetricExpectation",
+    "Range",
+    "Cell",
+    "Result",
+    "Judgement",
+    "Verdict",
+    "Backend",
+]

@@ -1,64 +1,129 @@
-"""The proof kit: a conformance suite for backends, and a scripted backend on a manual clock."""
+"""The conformance suite for backends, a scripted backend on a manual clock, and the judge.
+
+``docs/backends.md`` and ``docs/verdicts.md`` show how to use them.
+"""
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from typing import Any
 from typing import TYPE_CHECKING
 
+from .._lazy import attributes
+
 if TYPE_CHECKING:
+    from ..judge import judge as judge
+    from ..judge import outcome as outcome
+    from ..model import Classification as Classification
+    from ..model import ClassifyRule as ClassifyRule
     from .clock import ClockRanOut as ClockRanOut
     from .clock import ManualClock as ManualClock
     from .cluster import Cluster as Cluster
     from .cluster import SubmittedJob as SubmittedJob
-    from .conformance import BackendConformance as BackendConformance
+    from .conformance.suite import BackendConformance as BackendConformance
     from .harness import Harness as Harness
     from .noop import NOOP as NOOP
     from .noop import NoopBackend as NoopBackend
     from .scripted import Calls as Calls
+    from .scripted import Poll as Poll
     from .scripted import ScriptedBackend as ScriptedBackend
+    from .scripts import absent as absent
+    from .scripts import ACCEPT as ACCEPT
+    from .scripts import Answer as Answer
+    from .scripts import Cancelling as Cancelling
+    from .scripts import ended as ended
+    from .scripts import FAIL as FAIL
+    from .scripts import LOSE as LOSE
+    from .scripts import missing as missing
+    from .scripts import pending as pending
+    from .scripts import PrintedLine as PrintedLine
+    from .scripts import rank as rank
+    from .scripts import reject as reject
+    from .scripts import restarted as restarted
+    from .scripts import running as running
     from .scripts import Script as Script
-
-_HOMES = {
-    "BackendConformance": ".conformance",
-    "Calls": ".scripted",
-    "ClockRanOut": ".clock",
-    "Cluster": ".cluster",
-    "Harness": ".harness",
-    "SubmittedJob": ".cluster",
-    "ManualClock": ".clock",
-    "NOOP": ".noop",
-    "NoopBackend": ".noop",
-    "Script": ".scripts",
-    "ScriptedBackend": ".scripted",
-}
+    from .scripts import script as script
+    from .scripts import slowly as slowly
+    from .scripts import State as State
+    from .scripts import stuck as stuck
+    from .scripts import suspended as suspended
+    from .scripts import THROTTLE as THROTTLE
+else:
+    __getattr__ = attributes(
+        __name__,
+        {
+            "judge": "..judge",
+            "outcome": "..judge",
+            "Classification": "..model",
+            "ClassifyRule": "..model",
+            "ClockRanOut": ".clock",
+            "ManualClock": ".clock",
+            "Cluster": ".cluster",
+            "SubmittedJob": ".cluster",
+            "BackendConformance": ".conformance.suite",
+            "Harness": ".harness",
+            "NOOP": ".noop",
+            "NoopBackend": ".noop",
+            "Calls": ".scripted",
+            "Poll": ".scripted",
+            "ScriptedBackend": ".scripted",
+            "absent": ".scripts",
+            "ACCEPT": ".scripts",
+            "Answer": ".scripts",
+            "Cancelling": ".scripts",
+            "ended": ".scripts",
+            "FAIL": ".scripts",
+            "LOSE": ".scripts",
+            "missing": ".scripts",
+            "pending": ".scripts",
+            "PrintedLine": ".scripts",
+            "rank": ".scripts",
+            "reject": ".scripts",
+            "restarted": ".scripts",
+            "running": ".scripts",
+            "Script": ".scripts",
+            "script": ".scripts",
+            "slowly": ".scripts",
+            "State": ".scripts",
+            "stuck": ".scripts",
+            "suspended": ".scripts",
+            "THROTTLE": ".scripts",
+        },
+    )
 
 __all__ = [
     "BackendConformance",
     "Harness",
     "Cluster",
     "SubmittedJob",
-    "Calls",
-    "ClockRanOut",
     "ManualClock",
+    "ClockRanOut",
+    "ScriptedBackend",
+    "Calls",
+    "Poll",
+    "Script",
+    "script",
+    "State",
+    "pending",
+    "stuck",
+    "running",
+    "suspended",
+    "restarted",
+    "absent",
+    "missing",
+    "ended",
+    "rank",
+    "PrintedLine",
+    "Cancelling",
+    "Answer",
+    "ACCEPT",
+    "LOSE",
+    "FAIL",
+    "THROTTLE",
+    "reject",
+    "slowly",
     "NOOP",
     "NoopBackend",
-    "Script",
-    "ScriptedBackend",
+    "judge",
+    "outcome",
+    "Classification",
+    "ClassifyRule",
 ]
-
-
-# Imported when used: the no-op backend must not pay for the import of a test suite.
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "BackendConformance" and f"{__name__}.conformance" not in sys.modules:
-        _explain_assertions()
-    return getattr(import_module(_HOMES[name], __name__), name)
-
-
-def _explain_assertions() -> None:
-    from pytest import register_assert_rewrite
-
-    register_assert_rewrite(f"{__name__}.conformance")

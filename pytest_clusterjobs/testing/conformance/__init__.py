@@ -1,24 +1,10 @@
-"""The conformance suite: the requirements on every backend, one small test each.
-
-A backend runs it by subclassing :class:`BackendConformance` and overriding one fixture.
-"""
+"""The conformance suite: the requirements on every backend, one small test each."""
 
 from __future__ import annotations
 
-from .control import ControlTests
-from .ends import EndTests
-from .hostile import HostileTests
-from .limits import LimitTests
-from .logs import LogTests
-from .nodes import NodeTests
-from .restarts import RestartTests
-from .submission import SubmissionTests
+from pkgutil import iter_modules
 
+from pytest import register_assert_rewrite
 
-class BackendConformance(
-    SubmissionTests, EndTests, LimitTests, RestartTests, NodeTests, LogTests, ControlTests, HostileTests
-):
-    """All tests. Override ``harness``; list what does not apply in its ``lacks``."""
-
-
-__all__ = ["BackendConformance"]
+# pytest explains the assertions of a module only if it is registered before its import.
+register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
