@@ -21,7 +21,7 @@ from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
 from ..model.text import one_line
-from ..model.text import quoted
+from ..model.text import quoted_output
 from ..reports.json_report import cell_lines
 from ..reports.json_report import CellLine
 from .external_jobs import foreign_job
@@ -116,7 +116,7 @@ def _about(run: OpenRun, entry: Registration, line: CellLine) -> Iterator[tuple[
     yield "backend", f"{entry.cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
     yield "command", printable(spec.run.strip(), LONGEST)
     if spec.args:
-        yield "args", " ".join(quoted(arg) for arg in spec.args)
+        yield "args", " ".join(quoted_output(arg) for arg in spec.args)
     yield "expected", _expected(entry)
     if line.reported is not None and line.reported != line.verdict:
         yield "pytest", line.reported
@@ -221,5 +221,5 @@ def _words(seen: Observation | None) -> str:
     """The scheduler's own state and reason."""
     if seen is None:
         return ""
-    words = [quoted(text, 300) for text in (seen.native_state, seen.native_reason) if text]
+    words = [quoted_output(text, 300) for text in (seen.native_state, seen.native_reason) if text]
     return f": {', '.join(words)}" if words else ""

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model.text import quoted
+from ..model.text import quoted_output
 from .patterns import PLACEHOLDER
 from .tokens import NO_VALUE
 from .tokens import token_at
@@ -91,25 +91,27 @@ class Capture:
         head = self.before_stretch.match(line, match.start()) if self.before_stretch is not None else None
         between = _NO_VALUE_INSIDE.search(line, head.end(), start) if head is not None else None
         if between is not None:
-            return f"{quoted(between[0])} stands in front of {quoted(line[start:end])}"
+            return f"{quoted_output(between[0])} stands in front of {quoted_output(line[start:end])}"
         return ""
 
     def _part_only(self, text: str, whole: str) -> str:
         rest = whole.removeprefix(text)
         if self.placeholder and rest != whole:
-            unit = f"; if {quoted(rest)} is its unit, write {PLACEHOLDER}{rest}" if _is_unit(rest) else ""
-            return f"{quoted(whole)} is no number{unit}"
+            unit = (
+                f"; if {quoted_output(rest)} is its unit, write {PLACEHOLDER}{rest}" if _is_unit(rest) else ""
+            )
+            return f"{quoted_output(whole)} is no number{unit}"
         if self.placeholder:
-            return f"{quoted(text)} is only a part of {quoted(whole)}; let the pattern say what stands in front of it"
-        return f"{quoted(text)} is only a part of {quoted(whole)}{self._advice}"
+            return f"{quoted_output(text)} is only a part of {quoted_output(whole)}; let the pattern say what stands in front of it"
+        return f"{quoted_output(text)} is only a part of {quoted_output(whole)}{self._advice}"
 
     def _unmatched(self, name: re.Match[str]) -> tuple[str, str]:
         line, at = name.string, name.end()
         while line[at : at + 1].isspace():
             at += 1
         there = token_at(line, at) or line[at : at + 20]
-        label = f"{quoted(name[0].strip(), 60)} is followed by " if name[0].strip() else ""
-        shown = quoted(there) if there else "nothing"
+        label = f"{quoted_output(name[0].strip(), 60)} is followed by " if name[0].strip() else ""
+        shown = quoted_output(there) if there else "nothing"
         return there, f"{label}{shown}, where the pattern does not match{self._advice}"
 
     @property

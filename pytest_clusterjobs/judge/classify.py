@@ -17,7 +17,7 @@ from ..model import REASON_CLASSES
 from ..model import ReasonClass
 from ..model import Source
 from ..model.text import one_line
-from ..model.text import quoted
+from ..model.text import quoted_output
 from .facts import never_began
 from .facts import own_reports
 from .job_end import code_words
@@ -100,7 +100,9 @@ def _scheduler(observation: Observation, action: OwnAction | None) -> JobEnd | N
 
 
 def _native(observation: Observation) -> str:
-    words = [quoted(text, 200) for text in (observation.native_state, observation.native_reason) if text]
+    words = [
+        quoted_output(text, 200) for text in (observation.native_state, observation.native_reason) if text
+    ]
     return f"the scheduler reports {', '.join(words)}" if words else "reported by the scheduler"
 
 

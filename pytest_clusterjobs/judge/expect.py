@@ -17,8 +17,9 @@ from ..model import Reason
 from ..model import ReasonClass
 from ..model import Source
 from ..model import Verdict
+from ..model.notation import format_duration
 from ..model.text import one_line
-from ..model.text import quoted
+from ..model.text import quoted_output
 from .logs import Log
 from .logs import read_log
 from .logs import ReadLog
@@ -110,7 +111,7 @@ def _plain_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatch]:
     )
     for name, wanted_range, value in ranges:
         if wanted_range is not None and (value is None or value not in wanted_range):
-            seen = f"{value:.1f}s" if name == "run_time" and value is not None else _shown(value)
+            seen = format_duration(value, "none") if name == "run_time" else _shown(value)
             yield Mismatch(name, str(wanted_range), seen)
     yield from _heartbeat_misses(expect, outcome)
 
@@ -195,16 +196,18 @@ def _ranks(expect: Expectation, nodes: int) -> Sequence[int]:
 def _log_misses(expect: LogExpectation, logs: Sequence[Log]) -> Iterator[Mismatch]:
     for text in expect.contains:
         if not any(text in log.text for log in logs):
-            yield Mismatch("log.contains", quoted(text), "not in the log")
+            yield Mismatch("log.contains", quoted_output(text), "not in the log")
     for text in expect.excludes:
         ranks = [str(log.rank) for log in logs if text in log.text]
         if ranks:
-            yield Mismatch("log.excludes", f"no {quoted(text)}", f"in the log of rank {', '.join(ranks)}")
+            yield Mismatch(
+                "log.excludes", f"no {quoted_output(text)}", f"in the log of rank {', '.join(ranks)}"
+            )
     for pattern in expect.matches:
         try:
             found = any(first_match(pattern, log.text) is not None for log in logs)
         except BadPattern as error:
-            yield Mismatch("log.matches", quoted(pattern), str(error))
+            yield Mismatch("log.matches", quoted_output(pattern), str(error))
             continue
         if not found:
-            yield Mismatch("log.matches", quoted(pattern), "no match in the log")
+            yield Mismatch("log.matches", quoted_output(pattern), "no match in the log")

@@ -14,9 +14,10 @@ from ..model import Outcome
 from ..model import Reason
 from ..model import SentinelWord
 from ..model import Verdict
+from ..model.notation import format_duration
 from ..model.text import one_line
 from ..model.text import printable
-from ..model.text import quoted
+from ..model.text import quoted_output
 from ..model.text import split_lines_at_cr
 from ..model.text import strip_ansi
 from ..model.text import with_margin
@@ -158,7 +159,7 @@ def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tu
     yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source})"
     if outcome.action is not None:
         yield "this run", f"{outcome.action.kind}: {one_line(outcome.action.why)}"
-    native = [quoted(text, 300) for text in (outcome.native_state, outcome.native_reason) if text]
+    native = [quoted_output(text, 300) for text in (outcome.native_state, outcome.native_reason) if text]
     if native:
         yield "scheduler", ", ".join(native)
     if outcome.first_failing_node is not None:
@@ -172,11 +173,15 @@ def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tu
                 filter(None, (one_line(log or "", 500), "" if outcome.log_complete else "(incomplete)"))
             ),
         )
-    yield "times", f"queued {_seconds(outcome.queue_seconds)}, ran {_seconds(outcome.run_seconds)}"
+    yield "times", f"queued {_duration(outcome.queue_seconds)}, ran {_duration(outcome.run_seconds)}"
     if job_id is not None:
         yield "job", one_line(job_id)
     if url is not None:
         yield "link", one_line(url, 500)
+
+
+def _duration(seconds: float | None) -> str:
+    return format_duration(seconds, unknown="unknown")
 
 
 def _log(outcome: Outcome) -> str | None:
@@ -202,10 +207,6 @@ def _rank(node: NodeState) -> str:
     ]
     host = f" on {one_line(node.host, 80)}" if node.host else ""
     return f"{node.rank}: {' '.join(words)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
-
-
-def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1f} s"
 
 
 def _explanations(judgement: Judgement) -> Iterator[tuple[str, str]]:

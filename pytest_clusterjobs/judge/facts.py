@@ -9,6 +9,7 @@ from ..model import NodeState
 from ..model import Observation
 from ..model import SentinelReport
 from ..model import SentinelWord
+from ..model.notation import format_duration
 
 TOLERANCE_SECONDS = 2.0
 TOLERANCE_SHARE = 0.01
@@ -58,4 +59,5 @@ def _of_heartbeats(spec: JobSpec, report: SentinelReport) -> str:
 def _too_early(report: SentinelReport, limit: float) -> str:
     if report.seconds is None or report.seconds >= limit * (1 - TOLERANCE_SHARE) - TOLERANCE_SECONDS:
         return ""
-    return f"the sentinel reports {report.word} after {report.seconds:.1f} s, and the limit is {limit:g} s"
+    after = format_duration(report.seconds)
+    return f"the sentinel reports {report.word} after {after}, and the limit is {format_duration(limit)}"

@@ -14,7 +14,7 @@ from ..model import Observation
 from ..model import Reason
 from ..model import SentinelWord
 from ..model import Source
-from ..model.text import quoted
+from ..model.text import quoted_output
 from .facts import contradiction
 
 _TERM = 128 + signal.SIGTERM
@@ -114,7 +114,9 @@ def command_end(nodes_wanted: int, observation: Observation) -> JobEnd:
         return JobEnd(Reason.UNKNOWN, Source.EXIT_CODE, against, is_silent=True)
     if observation.reason_hint is Reason.UNKNOWN:
         words = ": ".join(filter(None, [observation.native_state, observation.native_reason]))
-        detail = f"every rank ended with 0, but the scheduler reports that it failed: {quoted(words, 200)}"
+        detail = (
+            f"every rank ended with 0, but the scheduler reports that it failed: {quoted_output(words, 200)}"
+        )
         return JobEnd(Reason.UNKNOWN, Source.SCHEDULER, detail)
     return JobEnd(Reason.JOB_COMPLETED, Source.SENTINEL, _completed(nodes_wanted, left_over), code=0)
 
@@ -156,7 +158,7 @@ def _failure(node: NodeState) -> _Failure | None:
     if report is not None and report.word is SentinelWord.START_FAILED:
         code = report.exit_code
         words = "" if code is None else f", {code_words(code)}"
-        what = quoted(report.note) if report.note else "setup or shell failed"
+        what = quoted_output(report.note) if report.note else "setup or shell failed"
         return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: {what}{words}")
     if report is not None and report.word is not SentinelWord.EXITED:
         return None

@@ -15,7 +15,7 @@ from ..model import Observation
 from ..model import Reason
 from ..model import REASON_CLASSES
 from ..model.text import clean
-from ..model.text import quoted
+from ..model.text import quoted_output
 from .captures import Capture
 from .lines import lines_from_the_end
 from .logs import read_log
@@ -37,7 +37,7 @@ class RuleReading:
     exit_code: int | None = None
     restarts: int | None = None
     words: Mapping[str, str] = field(default_factory=dict)
-    """For each filled field, the text that filled it, quoted."""
+    """For each filled field, the text that filled it, quoted_output."""
     problems: tuple[str, ...] = ()
     """Why a field that a rule should have filled cannot be known."""
     log_complete: bool = True
@@ -159,7 +159,7 @@ def _apply(
     elif rule.status is not None:
         seen = _status(rule.status, observation)
         if seen is not None:
-            yield "reason", _word(classification, rule.reason, f"status {quoted(seen)}")
+            yield "reason", _word(classification, rule.reason, f"status {quoted_output(seen)}")
 
 
 def _status(pattern: str, observation: Observation) -> str | None:
@@ -218,23 +218,25 @@ def _whole_number(name: str, text: str, flaw: str) -> _Fill:
     if flaw:
         return _Fill(None, f"{name}: {flaw}")
     value = int(text) if _NUMBER.fullmatch(text) is not None else None
-    words = f"the log reports {name} {quoted(text)}"
+    words = f"the log reports {name} {quoted_output(text)}"
     return _Fill(value, words if value is not None else f"{words}, which is no number")
 
 
 def _captured(classification: Classification, word: str) -> _Fill:
     translated = classification.translate.get(word)
     if translated is None:
-        return _word(classification, word, f"the log reports {quoted(word)}")
+        return _word(classification, word, f"the log reports {quoted_output(word)}")
     return _word(
-        classification, translated, f"the log reports {quoted(word)}, translated to {quoted(translated)}"
+        classification,
+        translated,
+        f"the log reports {quoted_output(word)}, translated to {quoted_output(translated)}",
     )
 
 
 def _word(classification: Classification, word: str, words: str) -> _Fill:
     if word in REASON_CLASSES or word in classification.reasons:
         return _Fill(word, words)
-    return _Fill(Reason.UNKNOWN, f"{words}, and {quoted(word)} is no reason")
+    return _Fill(Reason.UNKNOWN, f"{words}, and {quoted_output(word)} is no reason")
 
 
 def _reading(filled: Mapping[str, _Fill], gaps: Sequence[str]) -> RuleReading:

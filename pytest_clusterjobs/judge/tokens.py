@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from ..model.text import quoted
+from ..model.text import quoted_output
 
 _BLANK = r" \t\n\r\f\v"
 _WIDE = rf"[^\S{_BLANK}]"
@@ -65,10 +65,10 @@ class Unreadable(Exception):
 def number(text: str) -> float:
     """The finite number that ``text`` represents. Raises Unreadable."""
     if _NUMBER.fullmatch(text) is None:
-        raise Unreadable(f"{quoted(text)} is no number")
+        raise Unreadable(f"{quoted_output(text)} is no number")
     value = float(text)
     if not math.isfinite(value):
-        raise Unreadable(f"{quoted(text)} is not finite")
+        raise Unreadable(f"{quoted_output(text)} is not finite")
     return value
 
 

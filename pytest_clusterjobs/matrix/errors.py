@@ -9,7 +9,7 @@ from dataclasses import field
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from ..model.notation import quoted as quoted
+from ..model.text import escaped
 
 _WINDOW = 100
 """The most columns of a source line that are shown."""
@@ -27,7 +27,7 @@ class Location(NamedTuple):
     col: int
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}:{self.line}:{self.col}"
+        return f"{escaped(self.path)}:{self.line}:{self.col}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Problem:
     """The line as it is in the file."""
 
     def __str__(self) -> str:
-        head = f"{printable(self.path)}:{self.line}:{self.col}: {self.message}"
+        head = f"{escaped(self.path)}:{self.line}:{self.col}: {self.message}"
         if not self.source_line.strip():
             return head
         shown, caret = _window(self.source_line, self.col - 1)
@@ -97,14 +97,14 @@ class Reporter:
     def warnings(self) -> tuple[str, ...]:
         """``path:line:col: message``, one line each, in file order."""
         ordered = sorted(self._warnings.items(), key=lambda item: self._order(item[0][0]))
-        return tuple(f"{spot}: {printable(message)}{_cells(cells)}" for (spot, message), cells in ordered)
+        return tuple(f"{spot}: {escaped(message)}{_cells(cells)}" for (spot, message), cells in ordered)
 
     def raise_errors(self) -> None:
         """Raise MatrixErrors if there is any mistake."""
         if self._errors:
             ordered = sorted(self._errors.items(), key=lambda item: self._order(item[0][0]))
             raise MatrixErrors(
-                Problem(*spot, printable(message) + _cells(cells), self._source(spot))
+                Problem(*spot, escaped(message) + _cells(cells), self._source(spot))
                 for (spot, message), cells in ordered
             )
 
@@ -130,13 +130,6 @@ def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cut
     return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
 
 
-def printable(text: str) -> str:
-    """Escape characters that could move a terminal's cursor or break a line."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _cells(cells: list[str]) -> str:
     if not cells:
         return ""
@@ -148,6 +141,6 @@ def _window(line: str, at: int) -> tuple[str, int]:
     """The part of a line around a column, escaped, and the column in it."""
     start = max(0, at - _WINDOW // 2) if len(line) > _WINDOW else 0
     stop = start + _WINDOW
-    head = ("..." if start else "") + printable(line[start:at].replace("\t", " "))
-    rest = printable(line[at:stop].replace("\t", " ")) + ("..." if stop < len(line) else "")
+    head = ("..." if start else "") + escaped(line[start:at].replace("\t", " "))
+    rest = escaped(line[at:stop].replace("\t", " ")) + ("..." if stop < len(line) else "")
     return head + rest, len(head)

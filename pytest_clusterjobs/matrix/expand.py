@@ -14,10 +14,10 @@ from typing import Any
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
 from ..model import Cell
+from ..model.text import quoted
 from .build import Builder
 from .build import CellDraft
 from .errors import Location
-from .errors import quoted
 from .errors import Reporter
 from .layers import LayerReader
 from .layers import Layers

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
+from ..model.text import quoted
 from .errors import Location
-from .errors import quoted
 from .errors import Reporter
 from .globs import below
 from .nodes import Map

@@ -19,8 +19,8 @@ from ..judge.patterns import BadPattern
 from ..judge.patterns import compiled
 from ..judge.patterns import line_pattern
 from ..model import ReasonClass
+from ..model.text import quoted
 from . import values
-from .errors import quoted
 from .nodes import Map
 from .nodes import Scalar
 from .nodes import Seq

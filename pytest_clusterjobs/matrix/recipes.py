@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.spec import RECIPE_FILE
-from .errors import quoted
+from ..model.text import quoted
 from .errors import Reporter
 from .globs import Glob
 from .globs import MOST_ENTRIES

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
-from .errors import quoted
+from ..model.text import quoted
 from .errors import Reporter
 from .hints import INSTEAD
 from .model import Document

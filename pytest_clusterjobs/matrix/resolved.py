@@ -17,7 +17,7 @@ from ..model import JobSpec
 from ..model import Mark
 from ..model import REASON_CLASSES
 from ..model import Resources
-from .errors import quoted
+from ..model.text import quoted
 from .expectations import contradictions
 from .expectations import expectation
 from .expectations import SemanticError

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..model import Mark
 from ..model.notation import parse_duration
-from .errors import quoted
+from ..model.text import quoted
 from .nodes import Map
 from .nodes import Scalar
 from .readers import fail

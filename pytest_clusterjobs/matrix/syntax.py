@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import yaml
 
+from ..model.text import escaped
 from .errors import Location
-from .errors import printable
 
 _BRACKETS = {"while parsing a flow mapping": "{ }", "while parsing a flow sequence": "[ ]"}
 _KEY = re.compile(r"\s*(?:- +)*[^\s#][^#]*?:(?:\s|$)")
@@ -22,7 +22,7 @@ def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> t
     found = _tab(at, lines) or _said(error, at, start, lines)
     if found is None:
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        found = at, f"YAML syntax: {printable(words)}"
+        found = at, f"YAML syntax: {escaped(words)}"
     return Location(path, *found[0]), found[1]
 
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 from pydantic import ValidationError
 
+from ..model.text import quoted
 from .errors import Location
-from .errors import quoted
 from .errors import Reporter
 from .fields import AnyOf
 from .hints import example

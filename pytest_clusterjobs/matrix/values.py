@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ..model import Range
 from ..model.notation import DURATION_PARTS
 from ..model.notation import parse_duration
-from ..model.notation import quoted
+from ..model.text import quoted
 
 _SIGN = r"(?:>=|<=|==|>|<)?\s*"
 _PARTS = DURATION_PARTS

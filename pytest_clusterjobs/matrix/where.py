@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..model.text import quoted
 from .errors import did_you_mean
 from .errors import Location
-from .errors import quoted
 from .errors import Reporter
 from .nodes import Map
 from .nodes import Scalar

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from .errors import printable
+from ..model.text import escaped
 from .nodes import Map
 from .nodes import READINGS
 from .nodes import Scalar
@@ -50,7 +50,7 @@ def write(text: str) -> str:
 
 def inner(text: str) -> str:
     """Text in backquotes, escaped and bounded."""
-    plain = printable(text)
+    plain = escaped(text)
     return f"`{plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + '...'}`"
 
 

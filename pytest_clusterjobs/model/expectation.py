@@ -15,10 +15,10 @@ from typing import get_args
 from typing import Literal
 from typing import TYPE_CHECKING
 
-from .notation import quoted
 from .reasons import COMMAND_ENDED
 from .reasons import Reason
 from .reasons import REASON_CLASSES
+from .text import quoted
 
 ANY = "any"
 """In place of reasons: every end that is the product's."""

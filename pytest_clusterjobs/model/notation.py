@@ -1,11 +1,10 @@
-"""How durations and sizes are written, in a matrix and in Python.
-
-Every function raises ValueError with the fix.
-"""
+"""Durations and sizes as text: ``90s``, ``1h30m``, ``64GiB``."""
 
 from __future__ import annotations
 
 import re
+
+from .text import quoted
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 DURATION_PARTS = (
@@ -31,32 +30,45 @@ LARGEST = 2**50
 """Bytes; the largest size that makes sense for a node."""
 
 
-def quoted(text: object, limit: int = 60) -> str:
-    """A value as a message shows it: in quotes, escaped, bounded."""
-    plain = str(text)
-    return repr(plain if len(plain) <= limit else plain[: limit - 3] + "...")
-
-
 def parse_duration(text: str) -> float:
-    """Seconds of ``90s``, ``20m``, ``1h30m``, ``1.5h``, ``250ms``; more than 0, at most 366 days."""
+    """Return the seconds of ``90s``, ``20m``, ``1h30m``, ``1.5h``, ``250ms``.
+
+    They are more than 0 and at most 366 days. Raises ValueError with the fix.
+    """
     if _BARE_NUMBER.fullmatch(text):
         raise ValueError(f"a duration needs a unit: {text}s, {text}m or {text}h")
     match = _DURATION.fullmatch(text) if len(text) <= 60 else None
     if match is None:
-        raise ValueError(f"{quoted(text)} is no duration; write 250ms, 90s, 20m, 1h30m or 2d")
+        raise ValueError(f"{quoted(text)} is not a valid duration: write 250ms, 90s, 20m, 1h30m or 2d")
     seconds = sum(float(part) * unit for part, unit in zip(match.groups(), _SECONDS, strict=True) if part)
     if not 0 < seconds <= LONGEST:
         raise ValueError(f"a duration must be more than 0 and at most 366d, not {text}")
     return seconds
 
 
+def format_duration(seconds: float | None, unknown: str = "-") -> str:
+    """A duration as all output for people shows it; a negative one as 0.
+
+    ``0.6s`` and ``93.0s`` below two minutes, ``12m05s`` below two hours, else ``12h05m``; ``unknown`` for None.
+    """
+    if seconds is None:
+        return unknown
+    if seconds < 120:
+        return f"{max(0.0, seconds):.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02}s" if minutes < 120 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
 def parse_size(text: str) -> int:
-    """Bytes of ``64GiB``, ``512MB``; more than 0, at most 1024 TiB."""
+    """Return the bytes of ``64GiB``, ``512MB``.
+
+    They are more than 0 and at most 1024 TiB. Raises ValueError with the fix.
+    """
     if _BARE_NUMBER.fullmatch(text):
         raise ValueError(f"a size needs a unit: {text}GiB, {text}GB, {text}MiB or {text}MB")
     match = _SIZE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
-        raise ValueError(f"{quoted(text)} is no size; write 512MB, 64GiB, 1.5TiB")
+        raise ValueError(f"{quoted(text)} is not a valid size: write 512MB, 64GiB or 1.5TiB")
     size = round(float(match[1]) * _BYTES[match[2]])
     if not 0 < size <= LARGEST:
         raise ValueError(f"a size must be more than 0 and at most 1024TiB, not {text}")

@@ -21,7 +21,7 @@ from .notation import LARGEST
 from .notation import LONGEST
 from .notation import parse_duration
 from .notation import parse_size
-from .notation import quoted
+from .text import quoted
 
 CELL_ID = re.compile(r"[A-Za-z0-9._+-]+")
 """What a cell's id is made of: nothing that means something in a node id, a shell or a file name."""

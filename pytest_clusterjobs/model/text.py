@@ -72,6 +72,13 @@ def with_margin(text: str) -> str:
     return "\n".join(f"| {line}" for line in _CI_COMMAND.sub("# #", text).split("\n"))
 
 
+def escaped(text: str) -> str:
+    """``text`` on one line: all that is not printable is escaped as in Python, line breaks and tabs too."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """Like :func:`printable`, on one line: white space at the ends is dropped, line breaks become spaces."""
     return printable(" ".join(text[: 4 * limit].split()), limit)
@@ -88,8 +95,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def quoted(text: str, limit: int = 80) -> str:
-    """Like :func:`printable`, quoted, with line breaks and tabs escaped.
+def quoted(value: object, limit: int = 60) -> str:
+    """``str(value)`` in single quotes, as Python writes it: for values of a matrix or of Python code."""
+    text = str(value)
+    return repr(text if len(text) <= limit else text[: limit - 3] + "...")
+
+
+def quoted_output(text: str, limit: int = 80) -> str:
+    """Like :func:`printable`, in double quotes, on one line: for text that a job or a cluster printed.
 
     The text cannot pass for the plugin's own.
     """

@@ -46,6 +46,7 @@ def test_a_line_is_read_back_whatever_is_around_it(report: SentinelReport, befor
         f"\x00\xff�{LINE}\x00",
         f"\r\r{LINE}\r",
         LINE.replace(" exited", " \x1b[32mexited\x1b[0m"),
+        LINE.replace(" exited", " \x9b32mexited\x1bPq\x1b\\"),
         f"{LINE}\n" + "torch: SignalException\n" * 300,
     ],
 )

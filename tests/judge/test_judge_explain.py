@@ -122,7 +122,7 @@ why:            rank 1: the command ended with exit code 7 (source: sentinel)
 scheduler:      "FAILED", "NonZeroExitCode"
 failed first:   rank 1
 ranks:          0: stopped by TERM on node1, 1: exited 7 on node2, 2: no report (stopped by the cluster)
-times:          queued 12.5 s, ran 60.2 s
+times:          queued 12.5s, ran 60.2s
 job:            4711
 link:           https://cluster.example/jobs/4711
 run it again:   pytest 'matrices/exit_conditions.yaml::arena-2n-cmd_fails'

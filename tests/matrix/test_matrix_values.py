@@ -29,15 +29,15 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
     [
         ("90", "a duration needs a unit: 90s, 90m or 90h"),
         ("1.5", "a duration needs a unit: 1.5s, 1.5m or 1.5h"),
-        ("30m1h", "'30m1h' is no duration; write 250ms, 90s, 20m, 1h30m or 2d"),
-        ("10 m", "'10 m' is no duration"),
-        ("10min", "'10min' is no duration"),
-        ("-5s", "'-5s' is no duration"),
-        ("", "'' is no duration"),
-        ("5s\n", "is no duration"),
+        ("30m1h", "'30m1h' is not a valid duration: write 250ms, 90s, 20m, 1h30m or 2d"),
+        ("10 m", "'10 m' is not a valid duration"),
+        ("10min", "'10min' is not a valid duration"),
+        ("-5s", "'-5s' is not a valid duration"),
+        ("", "'' is not a valid duration"),
+        ("5s\n", "is not a valid duration"),
         ("0s", "a duration must be more than 0 and at most 366d, not 0s"),
         ("400d", "a duration must be more than 0 and at most 366d, not 400d"),
-        ("9" * 400 + "s", "is no duration"),
+        ("9" * 400 + "s", "is not a valid duration"),
     ],
 )
 def test_a_duration_that_is_none_says_what_to_write(text: str, message: str) -> None:
@@ -58,7 +58,7 @@ def test_sizes_are_bytes(text: str, size: int) -> None:
     ("text", "message"),
     [
         ("64", "a size needs a unit: 64GiB"),
-        ("64G", "'64G' is no size"),
+        ("64G", "'64G' is not a valid size"),
         ("0B", "more than 0"),
         ("2000TiB", "at most 1024TiB"),
     ],

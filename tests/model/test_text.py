@@ -11,8 +11,11 @@ from hypothesis import strategies
 
 from pytest_clusterjobs.judge import clean
 from pytest_clusterjobs.judge import printable
+from pytest_clusterjobs.model.notation import format_duration
+from pytest_clusterjobs.model.text import escaped
 from pytest_clusterjobs.model.text import one_line
 from pytest_clusterjobs.model.text import quoted
+from pytest_clusterjobs.model.text import quoted_output
 
 
 @pytest.mark.parametrize(
@@ -80,5 +83,28 @@ def test_printable_is_bounded_and_fits_into_xml(text: str, limit: int, keep: str
 
 def test_one_line_and_quoted_stay_on_one_line() -> None:
     assert one_line("  a\n\n b\r\nc\x1b[2J ") == r"a b c\x1b[2J"
-    assert quoted('say "x"\n\\') == r'"say \"x\"\n\\"'
-    assert quoted("x" * 200, 20) == f'"{"x" * 15}[...]"'
+    assert quoted_output('say "x"\n\\') == r'"say \"x\"\n\\"'
+    assert quoted_output("x" * 200, 20) == f'"{"x" * 15}[...]"'
+
+
+def test_escaped_stays_on_one_line() -> None:
+    assert escaped("a\n\tb\x1b[2J\u202e ü") == r"a\n\tb\x1b[2J\u202e ü"
+    assert quoted("it's\n") == repr("it's\n")
+    assert quoted("x" * 100, 20) == f"'{'x' * 17}...'"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "-"),
+        (-3.0, "0.0s"),
+        (0.64, "0.6s"),
+        (119.9, "119.9s"),
+        (120.0, "2m00s"),
+        (725.2, "12m05s"),
+        (7199.6, "2h00m"),
+        (43200.0, "12h00m"),
+    ],
+)
+def test_a_duration_has_one_format_for_people(seconds: float | None, shown: str) -> None:
+    assert format_duration(seconds) == shown

@@ -86,7 +86,7 @@ def test_a_hook_that_puts_no_spec_into_a_cell(project: Project) -> None:
             "m.yaml:1:*: recipes.a.env.A=B: 'A=B' is no name of an environment variable*",
         ),
         ('run: ":", env: {"": x}', "m.yaml:1:*: '' is no name of an environment variable*"),
-        ('run: ":", max_runtime: .inf', "m.yaml:1:*: recipes.a.max_runtime: '.inf' is no duration*"),
+        ('run: ":", max_runtime: .inf', "m.yaml:1:*: recipes.a.max_runtime: '.inf' is not a valid duration*"),
         ('run: "\\ud800"', "m.yaml:1:*"),
     ],
 )

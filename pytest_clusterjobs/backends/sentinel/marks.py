@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from ...model import SentinelReport
 from ...model import SentinelWord
+from ...model.text import strip_ansi
 from ...model.token import nonce
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[@-Z\\-_])")
 _MARK = re.compile(
     r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<word>[a-z_]{1,32})(?P<fields>(?: [a-z_]{1,32}=[^\s\]]{0,32}){1,16})\]"
     r"(?P<note>[^\n]{0,300})"
@@ -101,7 +101,7 @@ def _removal(nonce: str) -> re.Pattern[str]:
 def _marks(text: str, nonce: str) -> Iterator[re.Match[str]]:
     if nonce not in text:
         return iter(())
-    found = _MARK.finditer(_ANSI.sub("", text).replace("\r", ""))
+    found = _MARK.finditer(strip_ansi(text).replace("\r", ""))
     return (match for match in found if match["nonce"] == nonce)
 
 
