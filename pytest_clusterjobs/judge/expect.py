@@ -131,7 +131,7 @@ def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatc
         if outcome.heartbeats is None or outcome.heartbeats not in expect.heartbeats:
             yield Mismatch("heartbeats", str(expect.heartbeats), seen)
     elif timed_out and Reason.HEARTBEAT_TIMEOUT in (expect.reasons or ()) and not outcome.heartbeats:
-        advice = "of a job that never has to beat, expect heartbeats: '>=0'"
+        advice = "for a job without heartbeats, expect heartbeats: '>=0'"
         yield Mismatch("heartbeats", ">=1 (implied by heartbeat_timeout)", f"{seen} ({advice})")
 
 

@@ -72,7 +72,10 @@ def _problems(expect: Expectation) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, metric in expect.metrics.items():
         try:
             if not metric_capture(metric.pattern).group:
-                yield ("metrics", name), "the pattern does not say where the number stands: 'loss={number}'"
+                yield (
+                    ("metrics", name),
+                    "the pattern does not mark the number: write {number} in its place, as in 'loss={number}'",
+                )
         except BadPattern as error:
             yield ("metrics", name), str(error)
 

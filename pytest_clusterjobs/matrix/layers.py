@@ -133,9 +133,7 @@ class LayerReader:
         for name, values in (document.axes or {}).items():
             if name in (*BUILT_IN_AXES, *_KEYS.values(), BACKEND, "where") or name in Fragment.model_fields:
                 spot = self._key("axes", name)
-                self.reporter.error(
-                    spot, f"axes: {quoted(name)} has a meaning of its own here; take another name"
-                )
+                self.reporter.error(spot, f"axes: {quoted(name)} is a reserved name: choose another")
             layers = self._entries(name, values, "axes", name)
             axes[name] = {value: _with_variable(layer, name, value) for value, layer in layers.items()}
         return axes
@@ -253,7 +251,7 @@ def chosen_values(
         if axis not in given and isinstance(values, _AnyValue):
             good = False
         elif axis not in given:
-            reporter.error(layer.spot, f"include: names no value of {axis}; an include names every axis")
+            reporter.error(layer.spot, f"include: {axis} is missing: an include has a value of every axis")
             good = False
         elif axis != "nodes" and str(given[axis]) not in values:
             hint = did_you_mean(str(given[axis]), values)

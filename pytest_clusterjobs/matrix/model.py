@@ -121,11 +121,13 @@ class ClassifyModel(_Model):
                     "a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"
                 )
         elif self.required is not None:
-            r.fail("required is for log rules")
+            r.fail("required is only for log rules")
         elif self.reason is None:
-            r.fail(f"{given.pop()} needs the reason that it stands for")
+            r.fail(f"{given.pop()} needs the reason that it means")
         elif self.exit_code and self.reason == "job_completed":
-            r.fail(f"exit code {self.exit_code} cannot mean job_completed: no rule makes a failure green")
+            r.fail(
+                f"exit code {self.exit_code} cannot mean job_completed: a rule cannot turn a failure into a success"
+            )
         return self
 
 

@@ -56,7 +56,7 @@ class Range:
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
         if not low <= high or (low == high and (self.low_open or self.high_open)):
-            raise ValueError(f"a range from {low:g} to {high:g} holds no number")
+            raise ValueError(f"a range from {low:g} to {high:g} contains no number")
 
     def __contains__(self, value: float) -> bool:
         """Whether ``value`` is inside; never true of NaN."""
@@ -88,7 +88,9 @@ class LogExpectation:
             texts = _several(f"log.{name}", getattr(self, name), str, "a text")
             for text in texts:
                 if not text.strip():
-                    raise ValueError(f"log.{name}: a blank text is in every log")
+                    raise ValueError(
+                        f"log.{name}: a blank text is in every log: write the text to search for"
+                    )
             object.__setattr__(self, name, texts)
 
     if TYPE_CHECKING:
@@ -166,10 +168,10 @@ class Expectation:
         for name in ("restarts", "run_time", "heartbeats"):
             object.__setattr__(self, name, _range(name, getattr(self, name)))
         if not isinstance(self.log, LogExpectation):
-            raise TypeError(f"log: a LogExpectation is needed, not {self.log!r:.80}")
+            raise TypeError(f"log: expected a LogExpectation, not {self.log!r:.80}")
         for name, metric in self.metrics.items():
             if not isinstance(metric, MetricExpectation):
-                raise TypeError(f"metrics.{name}: a MetricExpectation is needed, not {metric!r:.80}")
+                raise TypeError(f"metrics.{name}: expected a MetricExpectation, not {metric!r:.80}")
         if problems := list(_problems(self)):
             raise BadExpectation(problems)
 
@@ -202,10 +204,14 @@ def _reasons(given: Any) -> tuple[str, ...] | None:
     for word in words:
         if not _WORD.fullmatch(word):
             raise ValueError(
-                f"reasons: {quoted(word)} is no reason; reasons are lower case words such as job_failed"
+                f"reasons: {quoted(word)} is not a valid reason: use lower-case words such as job_failed"
             )
     if not words or (ANY in words and len(words) > 1):
-        raise ValueError("reasons: `any` stands alone" if words else "reasons: empty; name at least one")
+        raise ValueError(
+            "reasons: `any` cannot be combined with other reasons"
+            if words
+            else "reasons: at least one entry is required"
+        )
     return tuple(Reason(word) if word in REASON_CLASSES else word for word in words)
 
 
@@ -217,7 +223,7 @@ def _codes(given: Any) -> Codes:
         if isinstance(code, str) or not 0 <= code <= 255:
             raise ValueError(f"exit_codes: a code from 0 to 255 or nonzero, not {code!r:.80}")
     if not several:
-        raise ValueError("exit_codes: empty; name at least one")
+        raise ValueError("exit_codes: at least one entry is required")
     if len(codes) < len(several):
         return None if 0 in codes else "nonzero"
     return codes
@@ -254,7 +260,7 @@ def _range(name: str, given: Any) -> Range | None:
             if isinstance(given, str)
             else ""
         )
-        raise TypeError(f"{name}: a Range is needed, such as Range(low=1), not {given!r:.80}{hint}")
+        raise TypeError(f"{name}: expected a Range, such as Range(low=1), not {given!r:.80}{hint}")
     return given
 
 
@@ -265,7 +271,7 @@ def _problems(expect: Expectation) -> Iterator[tuple[Place, str]]:
     for name in ("restarts", "run_time", "heartbeats"):
         wanted: Range | None = getattr(expect, name)
         if wanted is not None and wanted.high is not None and wanted.high < wanted.high_open:
-            yield (name,), f"{quoted(wanted)} leaves no number"
+            yield (name,), f"{quoted(wanted)} contains no number"
     for text in expect.log.excludes:
         if any(text in wanted for wanted in expect.log.contains):
             yield ("log", "excludes"), f"{quoted(text)} is part of what the log must contain"
@@ -279,9 +285,9 @@ def _impossible_codes(reasons: tuple[str, ...], codes: Codes) -> Iterator[str]:
         return
     for reason in reasons:
         if reason in REASON_CLASSES and reason not in COMMAND_ENDED:
-            yield f"a job that ends as {reason} has no exit code of its own; drop exit_code"
+            yield f"a job that ends as {reason} has no exit code of its own: remove exit_code"
         elif not _compatible(reason, codes):
-            yield f"{reason} never goes with this exit code"
+            yield f"{reason} cannot have this exit code"
 
 
 def _compatible(reason: str, codes: Codes) -> bool:
@@ -306,7 +312,7 @@ def _metric_problems(metric: MetricExpectation) -> Iterator[str]:
         yield f"pick is one of {', '.join(get_args(Pick))}, not {quoted(metric.pick)}"
     for bound in (metric.min, metric.max, metric.reference, *tolerances):
         if bound is not None and not math.isfinite(bound):
-            yield f"a finite number is needed, not {bound}"
+            yield f"expected a finite number, not {bound}"
     if metric.reference is not None and not tolerant:
         yield "reference needs a tolerance: 5%, -5% or -5%..+20%"
     if tolerant and not metric.reference:

@@ -62,15 +62,15 @@ def _wrong_type(wanted: str, value: object) -> NoReturn:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        _wrong_type("a text is needed", value)
+        _wrong_type("expected a text", value)
     if "\0" in value:
-        raise _Unfit("no process can be given a NUL character")
+        raise _Unfit("a process cannot be given a NUL character")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
             found = value[error.start]
-            raise _Unfit(f"{found!r} stands for a byte that is no UTF-8, or for half a character") from None
+            raise _Unfit(f"{found!r} is half a character, or a byte that is not UTF-8") from None
     return value
 
 
@@ -84,13 +84,13 @@ def _command(value: Any) -> str:
     if not isinstance(value, str) and isinstance(value, (list, tuple)):
         raise _Unfit(f"a shell command is one text: {quoted(shlex.join(map(str, value)))}", WrongType)
     if not _text(value) or value.isspace():
-        raise _Unfit("there is nothing to run")
+        raise _Unfit("the command is empty")
     return str(value)
 
 
 def _name(value: Any) -> str:
     if not CELL_ID.fullmatch(_text(value)):
-        raise _Unfit(f"{quoted(value)} is not within [A-Za-z0-9._+-]")
+        raise _Unfit(f"{quoted(value)} has characters other than letters, digits and . _ + -")
     return str(value)
 
 
@@ -107,9 +107,9 @@ def _path(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         example = value.split() or ["one", "two"]
-        raise _Unfit(f"a list is needed, such as {example!r:.80}, not one text", WrongType)
+        raise _Unfit(f"expected a list, such as {example!r:.80}, not one text", WrongType)
     if not isinstance(value, list | tuple):
-        _wrong_type("a list of texts is needed", value)
+        _wrong_type("expected a list of texts", value)
     return tuple(_text(each) for each in value)
 
 
@@ -122,9 +122,9 @@ def _names(value: Any) -> tuple[str, ...]:
 
 def _variable(name: Any) -> None:
     if not _text(name) or "=" in name:
-        raise _Unfit(f"{quoted(name)} is no name of an environment variable")
+        raise _Unfit(f"{quoted(name)} is not a valid name of an environment variable")
     if name.startswith(_OURS) and name != RECIPE_FILE:
-        raise _Unfit(f"{quoted(name)}: names that begin with {_OURS} are set by this tool")
+        raise _Unfit(f"{quoted(name)}: names that begin with {_OURS} are reserved")
 
 
 def _is_plainly_fine(variables: Mapping[Any, Any]) -> bool:
@@ -139,7 +139,7 @@ def _is_plainly_fine(variables: Mapping[Any, Any]) -> bool:
 
 def _environment(value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        _wrong_type("a mapping of names to texts is needed", value)
+        _wrong_type("expected a mapping of names to texts", value)
     if _is_plainly_fine(value):
         return value
     for name, content in value.items():
@@ -159,7 +159,7 @@ def _whole(low: int, high: int | None = None) -> Callable[[Any], int]:
         if type(value) is int and low <= value <= most:
             return value
         if isinstance(value, bool) or not hasattr(value, "__index__"):
-            _wrong_type("a whole number is needed", value)
+            _wrong_type("expected a whole number", value)
         number = operator.index(value)
         if number < low:
             raise _Unfit(f"at least {low}, not {number}")
@@ -180,7 +180,7 @@ def _duration(*, zero: bool = False) -> Callable[[Any], float]:
             except ValueError as error:
                 raise _Unfit(str(error)) from None
         if isinstance(value, bool) or not hasattr(value, "__float__"):
-            _wrong_type("seconds as a number are needed (60.0), or a text with a unit ('60s')", value)
+            _wrong_type("expected seconds as a number (60.0), or a text with a unit ('60s')", value)
         if not (0 <= value <= LONGEST) or (value == 0 and not zero):
             least = "at least 0" if zero else "more than 0"
             raise _Unfit(f"{least} and at most {LONGEST:g} seconds, not {value!r:.30}")
@@ -205,12 +205,12 @@ def _resources(value: Any) -> Resources:
             if name not in known:
                 raise _Unfit(f"unknown key {quoted(name)}; there are {', '.join(known)}", WrongType)
         return Resources(**value)
-    return value if isinstance(value, Resources) else _wrong_type("Resources are needed", value)
+    return value if isinstance(value, Resources) else _wrong_type("expected Resources", value)
 
 
 def _options(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        _wrong_type("a mapping is needed", value)
+        _wrong_type("expected a mapping", value)
     _plain(value)
     return value
 
@@ -230,9 +230,9 @@ def _plain(value: Any, depth: int = 0) -> None:
     elif isinstance(value, str):
         _text(value)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise _Unfit(f"a finite number is needed, not {value}")
+        raise _Unfit(f"expected a finite number, not {value}")
     elif value is not None and not isinstance(value, bool | int | float):
-        _wrong_type("only texts, numbers, booleans, lists and mappings can stand here", value)
+        _wrong_type("only texts, numbers, booleans, lists and mappings are allowed here", value)
 
 
 class _Fields:
