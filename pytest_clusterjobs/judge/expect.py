@@ -58,7 +58,7 @@ def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: 
 
 def expected_reason(expect: Expectation) -> str:
     """The expected reasons: ``job_failed``, ``job_failed or killed_by_signal``, ``any product reason``."""
-    if expect.takes_any:
+    if expect.accepts_any:
         return "any product reason"
     reasons = expect.reasons or ()
     return "anything (its test judges)" if {*Reason} <= {*reasons} else " or ".join(reasons)
@@ -91,7 +91,7 @@ def _accepted(expect: Expectation, outcome: Outcome) -> bool:
     ends. A job that never began, or that was taken away, shows nothing about the product, and
     a pass would be a false green. Such ends, ``cancelled`` and ``unknown`` can be named.
     """
-    if expect.takes_any:
+    if expect.accepts_any:
         return outcome.reason_class is ReasonClass.PRODUCT
     return outcome.reason in (expect.reasons or ())
 

@@ -45,7 +45,7 @@ def expectation_of(given: Mapping[str, Any]) -> Expectation:
     except MatrixErrors as errors:
         raise ValueError("; ".join(problem.message for problem in errors.problems)) from None
     assert model is not None
-    expect, flaws = expectation(_said(model.said()["expect"]))
+    expect, flaws = expectation(_said(model.explicit_fields()["expect"]))
     if flaws:
         raise ValueError("; ".join(flaw.message for flaw in flaws))
     return expect

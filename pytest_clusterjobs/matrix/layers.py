@@ -181,7 +181,7 @@ class LayerReader:
         if document.defaults is not None:
             yield Layer(
                 "defaults",
-                document.defaults.said(),
+                document.defaults.explicit_fields(),
                 _get(self.raw, "defaults"),
                 self._key("defaults"),
                 self._broken("defaults"),
@@ -197,7 +197,7 @@ class LayerReader:
             if isinstance(_get(each, "where"), Map)
         }
         for at, each in enumerate(self.document.overrides or ()):
-            said = {key: value for key, value in each.said().items() if key != "where"}
+            said = {key: value for key, value in each.explicit_fields().items() if key != "where"}
             yield (
                 at,
                 Layer(
@@ -218,7 +218,9 @@ class LayerReader:
         kept = [raw for at, raw in enumerate(raws) if at not in removed]
         for at, each in enumerate(self.document.include or ()):
             raw = kept[at] if at < len(kept) else self.raw
-            said = {key: value for key, value in each.said().items() if key in Fragment.model_fields}
+            said = {
+                key: value for key, value in each.explicit_fields().items() if key in Fragment.model_fields
+            }
             yield at, Layer("include", said, raw, spot_of(raw), self._broken("include"))
 
     def _includes(self, check: LayerCheck) -> Iterator[IncludedCell]:

@@ -119,7 +119,7 @@ def entries(
     for name, fragment in fragments.items():
         below = container.get(str(name)) if isinstance(container, Map) else None
         spot = spot_of(keys.get(str(name), raw))
-        said = fragment.said() if fragment is not None else {}
+        said = fragment.explicit_fields() if fragment is not None else {}
         yield Layer(f"{kind} {name}", said, _long_form(below), spot, str(name) in broken)
 
 

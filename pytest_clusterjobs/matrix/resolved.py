@@ -149,7 +149,7 @@ def _classification(state: Mapping[str, Any]) -> Classification:
     rules = state.get("classify", ())
     return Classification(
         tuple(
-            ClassifyRule(**{key: value for key, value in rule.said().items() if value is not None})
+            ClassifyRule(**{key: value for key, value in rule.explicit_fields().items() if value is not None})
             for rule in rules
         ),
         state.get("translate", {}),

@@ -291,7 +291,7 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
         ("classify: [{log: x, status: y, reason: job_failed}]", "2:12: classify.0: a classify rule has exactly one of log, exit_code and status"),
         ("classify: [{log: 'no group'}]", "2:12: classify.0: a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"),
         ("classify: [{log: '(?P<code>x)'}]", "2:12: classify.0: a log rule needs named groups among"),
-        ("classify: [{log: '(?P<reason>x)', reason: job_failed}]", "2:12: classify.0: a log rule takes the reason from its group"),
+        ("classify: [{log: '(?P<reason>x)', reason: job_failed}]", "2:12: classify.0: a log rule reads the reason from its group"),
         ("classify: [{log: '(?P<reason>x*)'}]", "2:18: classify.0.log: the pattern matches an empty line, so it matches every log: for a line that every rank must print, use `required: true`"),
         (r"classify: [{log: '\A(?![\s\S]*END)(?P<reason>)'}]", "2:18: classify.0.log: the pattern matches an empty line, so it matches every log:"),
         (r"classify: [{log: 'end\n(?P<reason>x)'}]", "2:18: classify.0.log: each line is searched by itself, so a line break never matches"),
