@@ -48,7 +48,7 @@ def expectation(given: Any, spec: JobSpec) -> Expectation | None:
         given = expectation_of(given)
     if not isinstance(given, Expectation):
         raise TypeError(
-            f"expect: an Expectation or a mapping is needed, such as {{'reason': 'job_failed'}}, not {given!r:.80}"
+            f"expect: expected an Expectation or a mapping, such as {{'reason': 'job_failed'}}, not {given!r:.80}"
         )
     check_expectation(given, spec)
     return given
@@ -57,7 +57,7 @@ def expectation(given: Any, spec: JobSpec) -> Expectation | None:
 def text(name: str, value: Any) -> str:
     """Check that ``value`` is a text. Raises TypeError."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: a text is needed, not {value!r:.80}")
+        raise TypeError(f"{name}: expected a text, not {value!r:.80}")
     return value
 
 
@@ -82,7 +82,7 @@ def seconds(name: str, value: Any) -> float | None:
 def whole(name: str, value: Any, most: int) -> int:
     """Check that ``value`` is an integer from 0 to ``most``. Raises TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: a whole number is needed, not {value!r:.80}")
+        raise TypeError(f"{name}: expected a whole number, not {value!r:.80}")
     if not 0 <= value <= most:
         raise ValueError(f"{name}: from 0 to {most}, not {value}")
     return value

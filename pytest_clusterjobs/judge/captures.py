@@ -91,7 +91,7 @@ class Capture:
         head = self.before_stretch.match(line, match.start()) if self.before_stretch is not None else None
         between = _NO_VALUE_INSIDE.search(line, head.end(), start) if head is not None else None
         if between is not None:
-            return f"{quoted_output(between[0])} stands in front of {quoted_output(line[start:end])}"
+            return f"{quoted_output(between[0])} precedes {quoted_output(line[start:end])}"
         return ""
 
     def _part_only(self, text: str, whole: str) -> str:
@@ -100,10 +100,10 @@ class Capture:
             unit = (
                 f"; if {quoted_output(rest)} is its unit, write {PLACEHOLDER}{rest}" if _is_unit(rest) else ""
             )
-            return f"{quoted_output(whole)} is no number{unit}"
+            return f"{quoted_output(whole)} is not a number{unit}"
         if self.placeholder:
-            return f"{quoted_output(text)} is only a part of {quoted_output(whole)}; let the pattern say what stands in front of it"
-        return f"{quoted_output(text)} is only a part of {quoted_output(whole)}{self._advice}"
+            return f"{quoted_output(text)} is only part of {quoted_output(whole)}; let the pattern match what precedes it"
+        return f"{quoted_output(text)} is only part of {quoted_output(whole)}{self._advice}"
 
     def _unmatched(self, name: re.Match[str]) -> tuple[str, str]:
         line, at = name.string, name.end()
@@ -116,7 +116,7 @@ class Capture:
 
     @property
     def _advice(self) -> str:
-        return "" if self.placeholder or self.rule else f"; write {PLACEHOLDER} where the number stands"
+        return "" if self.placeholder or self.rule else f"; write {PLACEHOLDER} in place of the number"
 
 
 def _value_span(name: re.Match[str], group: int) -> tuple[int, int]:

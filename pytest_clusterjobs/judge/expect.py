@@ -58,7 +58,7 @@ def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: 
 
 def expected_reason(expect: Expectation) -> str:
     """The expected reasons: ``job_failed``, ``job_failed or killed_by_signal``, ``any product reason``."""
-    if expect.takes_any:
+    if expect.accepts_any:
         return "any product reason"
     reasons = expect.reasons or ()
     return "anything (its test judges)" if {*Reason} <= {*reasons} else " or ".join(reasons)
@@ -91,7 +91,7 @@ def _accepted(expect: Expectation, outcome: Outcome) -> bool:
     ends. A job that never began, or that was taken away, shows nothing about the product, and
     a pass would be a false green. Such ends, ``cancelled`` and ``unknown`` can be named.
     """
-    if expect.takes_any:
+    if expect.accepts_any:
         return outcome.reason_class is ReasonClass.PRODUCT
     return outcome.reason in (expect.reasons or ())
 
@@ -131,7 +131,7 @@ def _heartbeat_misses(expect: Expectation, outcome: Outcome) -> Iterator[Mismatc
         if outcome.heartbeats is None or outcome.heartbeats not in expect.heartbeats:
             yield Mismatch("heartbeats", str(expect.heartbeats), seen)
     elif timed_out and Reason.HEARTBEAT_TIMEOUT in (expect.reasons or ()) and not outcome.heartbeats:
-        advice = "of a job that never has to beat, expect heartbeats: '>=0'"
+        advice = "for a job without heartbeats, expect heartbeats: '>=0'"
         yield Mismatch("heartbeats", ">=1 (implied by heartbeat_timeout)", f"{seen} ({advice})")
 
 

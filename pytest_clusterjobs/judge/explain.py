@@ -152,7 +152,7 @@ def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: Job
     nothing_said = (expect.reasons, expect.exit_codes) == (Expectation().reasons, Expectation().exit_codes)
     if judgement.verdict is Verdict.FAILED and nothing_said and limits.get(outcome.reason):  # type: ignore[call-overload]
         yield ""
-        yield f"if this end is what the cell is to show: expect: {{reason: {outcome.reason}}}"
+        yield f"if the cell is meant to end this way, write expect: {{reason: {outcome.reason}}}"
 
 
 def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tuple[str, str]]:

@@ -50,7 +50,7 @@ def _of_heartbeats(spec: JobSpec, report: SentinelReport) -> str:
     if spec.heartbeat_timeout is None:
         return f"the sentinel reports {report.word}, and the job has no such limit"
     if report.node != 0:
-        return f"the sentinel reports {report.word}, which rank 0 alone is held to"
+        return f"the sentinel reports {report.word}, a limit of rank 0 only"
     if report.begun is False:
         return f"the sentinel reports {report.word}, and that the command never began"
     return _too_early(report, spec.heartbeat_timeout)

@@ -59,24 +59,24 @@ def metric_capture(pattern: str) -> Capture:
     pieces = parts(pattern)
     holes = [at for at, piece in enumerate(pieces) if piece.kind == "number"]
     if len(holes) > 1:
-        raise BadPattern(f"{PLACEHOLDER} stands twice in the pattern; a metric is one number")
+        raise BadPattern(f"{PLACEHOLDER} is in the pattern twice: a metric is one number")
     if not holes:
         whole = compiled(pattern)
         place = _group(pieces, 1) if whole.groups else None
     else:
         if any(piece.kind == "choice" or _REFERENCE.fullmatch(piece.text) for piece in pieces):
-            raise BadPattern(f"beside {PLACEHOLDER} groups go by their names: (?P<x>...) and (?P=x)")
+            raise BadPattern(f"beside {PLACEHOLDER} groups must be named: (?P<x>...) and (?P=x)")
         place = _place(pieces, holes[0], holes[0], "(?P<number>")
         hole = pieces[holes[0]]
         whole = compiled(f"{pattern[: hole.start]}(?P<number>{_number(place)}){pattern[hole.end :]}")
     check_for_lines(pattern, whole)
     if whole.flags & re.VERBOSE:
-        raise BadPattern("(?x) has no use here; write the pattern without blanks and comments")
+        raise BadPattern("(?x) is not supported: write the pattern without blanks and comments")
     if place is None:
         return Capture(whole, 0)
     if not place.alone:
-        advice = f"let it stand by itself: '(?:train|val) loss={PLACEHOLDER}'"
-        raise BadPattern(f"the number stands in another group or beside a `|`; {advice}")
+        advice = f"write it outside, as in '(?:train|val) loss={PLACEHOLDER}'"
+        raise BadPattern(f"the number is in another group or beside a `|`: {advice}")
     return _capture(whole, place, whole.groupindex["number"] if holes else 1, placeholder=bool(holes))
 
 

@@ -67,14 +67,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
     """The compiled pattern, for lines. Raises BadPattern, also for what Python only warns about."""
     if not pattern or len(pattern) > MAX_PATTERN:
         raise BadPattern(
-            "an empty pattern" if not pattern else f"a pattern of more than {MAX_PATTERN} characters"
+            "the pattern is empty" if not pattern else f"the pattern is longer than {MAX_PATTERN} characters"
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return re.compile(pattern, re.MULTILINE)
     except (re.error, Warning, OverflowError, RecursionError) as error:
-        raise BadPattern(f"no regular expression: {error}") from None
+        raise BadPattern(f"not a valid regular expression: {error}") from None
 
 
 @lru_cache(maxsize=256)
@@ -82,7 +82,7 @@ def line_pattern(pattern: str) -> re.Pattern[str]:
     """A pattern that some lines match and others do not. Raises BadPattern."""
     whole = compiled(pattern)
     if any(part.kind == "number" for part in parts(pattern)):
-        raise BadPattern(f"{PLACEHOLDER} is for the patterns of metrics; spell it out here: [0-9.]+")
+        raise BadPattern(f"{PLACEHOLDER} is only for patterns of metrics: write [0-9.]+ here")
     check_for_lines(pattern, whole)
     return whole
 
@@ -91,10 +91,10 @@ def check_for_lines(source: str, whole: re.Pattern[str]) -> None:
     """Reject a pattern that matches in no line, or in every line. Raises BadPattern."""
     if needs_line_break(source):
         raise BadPattern(
-            "each line is searched by itself, so a line break never matches; write a pattern for each line"
+            "each line is searched by itself, so a line break never matches: write a pattern for each line"
         )
     if whole.search("") is not None:
-        raise BadPattern("the pattern matches an empty line, and so says nothing")
+        raise BadPattern("the pattern matches an empty line, so it matches every text")
 
 
 def parts(pattern: str) -> tuple[Part, ...]:

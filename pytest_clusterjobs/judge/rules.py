@@ -219,7 +219,7 @@ def _whole_number(name: str, text: str, flaw: str) -> _Fill:
         return _Fill(None, f"{name}: {flaw}")
     value = int(text) if _NUMBER.fullmatch(text) is not None else None
     words = f"the log reports {name} {quoted_output(text)}"
-    return _Fill(value, words if value is not None else f"{words}, which is no number")
+    return _Fill(value, words if value is not None else f"{words}, which is not a number")
 
 
 def _captured(classification: Classification, word: str) -> _Fill:
@@ -236,7 +236,7 @@ def _captured(classification: Classification, word: str) -> _Fill:
 def _word(classification: Classification, word: str, words: str) -> _Fill:
     if word in REASON_CLASSES or word in classification.reasons:
         return _Fill(word, words)
-    return _Fill(Reason.UNKNOWN, f"{words}, and {quoted_output(word)} is no reason")
+    return _Fill(Reason.UNKNOWN, f"{words}, and {quoted_output(word)} is not a known reason")
 
 
 def _reading(filled: Mapping[str, _Fill], gaps: Sequence[str]) -> RuleReading:

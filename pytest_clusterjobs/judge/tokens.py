@@ -65,7 +65,7 @@ class Unreadable(Exception):
 def number(text: str) -> float:
     """The finite number that ``text`` represents. Raises Unreadable."""
     if _NUMBER.fullmatch(text) is None:
-        raise Unreadable(f"{quoted_output(text)} is no number")
+        raise Unreadable(f"{quoted_output(text)} is not a number")
     value = float(text)
     if not math.isfinite(value):
         raise Unreadable(f"{quoted_output(text)} is not finite")

@@ -146,7 +146,7 @@ class Builder:
                     said = wrong.get(draft.state.get(key, ""))
                     if said and draft.state.get("shell", "bash") == shell:
                         self.reporter.error(
-                            draft.origin(key), f"{key}: {shell} cannot read it: {said}", draft.id
+                            draft.origin(key), f"{key}: {shell} cannot parse it: {said}", draft.id
                         )
 
     def _explained(self, spot: Location, flaw: SemanticError) -> bool:
@@ -171,7 +171,7 @@ class Builder:
                 self.reporter.error(spot, flaw.message, draft.id)
         for name in spec.secrets:
             if name in spec.env:
-                message = f"{name} is in env and in secrets; keep it in one"
+                message = f"{name} is in env and in secrets: remove it from one of them"
                 self.reporter.error(draft.origin("secrets", name), message, draft.id)
         if self.target is not None and draft.skip is None:
             target = self.target
@@ -188,9 +188,9 @@ class Builder:
 def _fixes(found: Objection, draft: CellDraft, backend: str) -> Iterator[str]:
     """How a matrix can stay within a backend's limit."""
     if found.key == "nodes" and draft.included:
-        yield "take another backend, or `only: {backend: OTHER}` in this include"
+        yield "choose another backend, or `only: {backend: OTHER}` in this include"
     elif found.key == "nodes":
-        yield f"take another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"
+        yield f"choose another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"
     elif found.key == "max_restarts":
         override = f"{{where: {{backend: {backend}}}, max_restarts: {found.most}}}"
-        yield f"take another backend, or `overrides: [{override}]`"
+        yield f"choose another backend, or `overrides: [{override}]`"

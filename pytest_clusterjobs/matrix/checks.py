@@ -52,7 +52,7 @@ class LayerCheck:
         said = {key: value for key, value in layer.said.items() if key != "only"}
         if only_backend and any(term.axis != BACKEND for term in only.terms):
             self.reporter.error(
-                only.spot, "only names just `backend` here; `where`, or the include, selects the cells"
+                only.spot, "`only` may name only `backend` here: `where`, or the include, selects the cells"
             )
             return replace(layer, said=said)
         selection = self.where(only)
@@ -63,11 +63,13 @@ class LayerCheck:
         for name in layer.said.get("env") or ():
             if name in self.variables and not (further and name == own and not _fragment_sets(layer, name)):
                 self.reporter.error(
-                    layer.key("env", name), f"env: {name} is an axis, its value is given by each cell"
+                    layer.key("env", name), f"env: {name} is an axis: each cell sets its value"
                 )
         for name in layer.said.get("secrets") or ():
             if name in self.variables:
-                self.reporter.error(layer.at("secrets", name), f"secrets: {name} is an axis")
+                self.reporter.error(
+                    layer.at("secrets", name), f"secrets: {name} is an axis: each cell sets its value"
+                )
 
     def _expect(self, layer: Layer) -> None:
         for word in (layer.said.get("expect") or {}).get("reason") or ():
@@ -83,7 +85,9 @@ class LayerCheck:
                 self._reason(layer, word, "translate", key)
         for word in layer.said.get("reasons") or ():
             if word in REASON_CLASSES or word == ANY:
-                self.reporter.error(layer.key("reasons", word), f"reasons: {word} is built in")
+                self.reporter.error(
+                    layer.key("reasons", word), f"reasons: {word} is a built-in reason: choose another name"
+                )
 
     def _reason(self, layer: Layer, word: str, *path: object) -> None:
         if word not in self.reasons:
@@ -103,7 +107,7 @@ class LayerCheck:
                         self._unknown_option(layer, name, key, sorted(self.target.type.options))
 
     def _unknown_option(self, layer: Layer, backend: str, key: str, known: list[str]) -> None:
-        hint = did_you_mean(key, known) if known else "; it takes none"
+        hint = did_you_mean(key, known) if known else "; this backend has no options"
         message = f"options.{backend}: unknown option {quoted(key)}{hint}"
         self.reporter.error(layer.key("options", backend, key), message)
 

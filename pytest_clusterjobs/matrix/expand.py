@@ -171,7 +171,7 @@ class Expansion:
                 self.reporter.error(
                     layer.key(*key.split(".")),
                     f"this replaces {key} of condition {quoted(draft.axes['condition'])}; "
-                    "an override that does so must name `condition` in its where",
+                    "if that is intended, name `condition` in its where",
                 )
 
     def _keeps(self, draft: CellDraft) -> bool:
@@ -211,7 +211,7 @@ class Expansion:
         for draft in drafts:
             if len(draft.id) > _MAX_ID:
                 self.reporter.error(
-                    draft.spot, f"a cell id of more than {_MAX_ID} characters: {quoted(draft.id)}"
+                    draft.spot, f"the cell id is longer than {_MAX_ID} characters: {quoted(draft.id)}"
                 )
             first = seen.setdefault(draft.id, draft)
             if first is not draft:
@@ -228,9 +228,9 @@ class Expansion:
         for layer in self.layers.plain():
             only = layer.said.get("only")
             if only is not None:
-                self._check_selection(only, f"only: this leaves {layer.name} no cell")
+                self._check_selection(only, f"only: this excludes every cell of {layer.name}")
         if not any_cells and not self.reporter.failed:
-            self.reporter.error(self.top, "the matrix has no cell: only and exclude leave none")
+            self.reporter.error(self.top, "the matrix has no cells: only and exclude remove all of them")
 
     def _check_selection(self, selection: Selection, message: str) -> None:
         if id(selection) not in self._used:

@@ -75,13 +75,13 @@ def contradictions(
         message = f"expect.restarts: {expect.restarts} can never be met: max_restarts is {max_restarts}"
         yield SemanticError(("expect", "restarts"), message, missing=True)
     hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
-    never = (heartbeat_timeout is None or hidden) and not classify.may_say(Reason.HEARTBEAT_TIMEOUT)
+    never = (heartbeat_timeout is None or hidden) and not classify.may_give(Reason.HEARTBEAT_TIMEOUT)
     if never and expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
-        why = "max_runtime strikes before it" if hidden else "heartbeat_timeout is not set"
+        why = "max_runtime ends the job first" if hidden else "heartbeat_timeout is not set"
         message = f"expect.reason: heartbeat_timeout can never be the reason: {why}"
         yield SemanticError(("expect", "reason"), message, missing=True)
     elif hidden and Reason.MAX_RUNTIME_REACHED not in (expect.reasons or ()):
-        message = "heartbeat_timeout is not below max_runtime, so it never strikes"
+        message = "heartbeat_timeout is not below max_runtime, so it never ends a job"
         yield SemanticError(("heartbeat_timeout",), message, missing=True, harmless=True)
 
 

@@ -45,7 +45,7 @@ def expectation_of(given: Mapping[str, Any]) -> Expectation:
     except MatrixErrors as errors:
         raise ValueError("; ".join(problem.message for problem in errors.problems)) from None
     assert model is not None
-    expect, flaws = expectation(_said(model.said()["expect"]))
+    expect, flaws = expectation(_said(model.explicit_fields()["expect"]))
     if flaws:
         raise ValueError("; ".join(flaw.message for flaw in flaws))
     return expect
@@ -72,7 +72,10 @@ def _problems(expect: Expectation) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, metric in expect.metrics.items():
         try:
             if not metric_capture(metric.pattern).group:
-                yield ("metrics", name), "the pattern does not say where the number stands: 'loss={number}'"
+                yield (
+                    ("metrics", name),
+                    "the pattern does not mark the number: write {number} in its place, as in 'loss={number}'",
+                )
         except BadPattern as error:
             yield ("metrics", name), str(error)
 

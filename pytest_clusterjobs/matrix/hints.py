@@ -19,18 +19,18 @@ from .model import Override
 from .model import ResourcesModel
 
 _STOP_EARLY = "stop early with pytest -x or --maxfail=N"
-_WINDOW = "limit what runs at once with --cluster-max-jobs or --cluster-max-nodes"
-_AXES = "the axes stand at the top level: recipes, nodes, conditions, and axes for more"
+_WINDOW = "limit how many jobs run at once with --cluster-max-jobs or --cluster-max-nodes"
+_AXES = "axes are written at the top level: recipes, nodes, conditions, and axes for more"
 _LIMIT = "use max_runtime (the job) or marks: [{timeout: SECONDS}] (the test)"
 _RETRY = "use infra_retries (new attempts after infrastructure failures) or max_restarts (inside an attempt)"
-_ORDER = "cells do not depend on each other; put what must come first into setup"
+_ORDER = "cells do not depend on each other; put what must run first into setup"
 _RUN = "the command is `run`"
-_RESOURCES = "it stands under resources: {gpus, cpus, memory}"
-_OPTIONS = "what one cluster understands stands under options: {BACKEND: {...}}"
+_RESOURCES = "it belongs under resources: {gpus, cpus, memory}"
+_OPTIONS = "options of one backend belong under options: {BACKEND: {...}}"
 _MARKS = "it is a mark: marks: [...]"
-_EXPECT = "it stands under expect"
+_EXPECT = "it belongs under expect"
 _ONLY = "use only or exclude"
-_SITE = "it stands at the top level, or use --cluster-backend NAME"
+_SITE = "it belongs at the top level, or use --cluster-backend NAME"
 
 INSTEAD = {
     "fail_fast": _STOP_EARLY,
@@ -118,20 +118,20 @@ def example(path: Sequence[object]) -> str:
 def home(key: str, model: type[BaseModel], above: Sequence[str]) -> str:
     """Where a key that a model does not have is allowed; empty if nowhere."""
     if key in Fragment.model_fields and issubclass(model, Document):
-        return f"{key} stands in a recipe or a condition, or under defaults for all"
+        return f"{key} belongs in a recipe or a condition, or under defaults for all"
     if key in Fragment.model_fields:
-        return f"{key} stands beside {next((each for each in reversed(above) if not each.isdigit()), '')}"
+        return f"{key} belongs next to {next((each for each in reversed(above) if not each.isdigit()), '')}"
     if key in Document.model_fields:
-        return f"{key} stands at the top level"
+        return f"{key} belongs at the top level"
     return next((words for inner, words in _HOMES if key in inner.model_fields), "")
 
 
 _HOMES: tuple[tuple[type[BaseModel], str], ...] = (
-    (Override, "it stands in an entry of overrides"),
-    (ExpectModel, "it stands under expect"),
-    (ResourcesModel, "it stands under resources"),
-    (LogModel, "it stands under expect: {log: {...}}"),
-    (MetricModel, "it stands under expect: {metrics: {NAME: {...}}}"),
+    (Override, "it belongs in an entry of overrides"),
+    (ExpectModel, "it belongs under expect"),
+    (ResourcesModel, "it belongs under resources"),
+    (LogModel, "it belongs under expect: {log: {...}}"),
+    (MetricModel, "it belongs under expect: {metrics: {NAME: {...}}}"),
 )
 
 

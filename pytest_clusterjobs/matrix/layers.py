@@ -133,9 +133,7 @@ class LayerReader:
         for name, values in (document.axes or {}).items():
             if name in (*BUILT_IN_AXES, *_KEYS.values(), BACKEND, "where") or name in Fragment.model_fields:
                 spot = self._key("axes", name)
-                self.reporter.error(
-                    spot, f"axes: {quoted(name)} has a meaning of its own here; take another name"
-                )
+                self.reporter.error(spot, f"axes: {quoted(name)} is a reserved name: choose another")
             layers = self._entries(name, values, "axes", name)
             axes[name] = {value: _with_variable(layer, name, value) for value, layer in layers.items()}
         return axes
@@ -183,7 +181,7 @@ class LayerReader:
         if document.defaults is not None:
             yield Layer(
                 "defaults",
-                document.defaults.said(),
+                document.defaults.explicit_fields(),
                 _get(self.raw, "defaults"),
                 self._key("defaults"),
                 self._broken("defaults"),
@@ -199,7 +197,7 @@ class LayerReader:
             if isinstance(_get(each, "where"), Map)
         }
         for at, each in enumerate(self.document.overrides or ()):
-            said = {key: value for key, value in each.said().items() if key != "where"}
+            said = {key: value for key, value in each.explicit_fields().items() if key != "where"}
             yield (
                 at,
                 Layer(
@@ -220,7 +218,9 @@ class LayerReader:
         kept = [raw for at, raw in enumerate(raws) if at not in removed]
         for at, each in enumerate(self.document.include or ()):
             raw = kept[at] if at < len(kept) else self.raw
-            said = {key: value for key, value in each.said().items() if key in Fragment.model_fields}
+            said = {
+                key: value for key, value in each.explicit_fields().items() if key in Fragment.model_fields
+            }
             yield at, Layer("include", said, raw, spot_of(raw), self._broken("include"))
 
     def _includes(self, check: LayerCheck) -> Iterator[IncludedCell]:
@@ -253,7 +253,7 @@ def chosen_values(
         if axis not in given and isinstance(values, _AnyValue):
             good = False
         elif axis not in given:
-            reporter.error(layer.spot, f"include: names no value of {axis}; an include names every axis")
+            reporter.error(layer.spot, f"include: {axis} is missing: an include has a value of every axis")
             good = False
         elif axis != "nodes" and str(given[axis]) not in values:
             hint = did_you_mean(str(given[axis]), values)

@@ -75,7 +75,7 @@ def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
     if walk.stopped:
         return None
     if not isinstance(value, (Map, Seq)):
-        reporter.error(spot_of(node), "the file must hold a mapping such as `recipes: ...`")
+        reporter.error(spot_of(node), "the file must contain a mapping such as `recipes: ...`")
         return None
     return value
 
@@ -178,7 +178,7 @@ def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
         reporter.error(Location(shown, line, col), "a control character, which YAML does not allow")
         return None
     except (yaml.YAMLError, RecursionError):
-        reporter.error(Location(shown, 1, 1), "no YAML that could be read (nested too deeply?)")
+        reporter.error(Location(shown, 1, 1), "cannot be read as YAML (nested too deeply?)")
         return None
     finally:
         if loader is not None:
@@ -193,7 +193,7 @@ def _single_node(loader: Any, reporter: Reporter) -> yaml.Node | None:
     if node is not None and loader.check_node():
         second = loader.get_node()
         reporter.error(
-            spot_of(second), "a second YAML document; a matrix is one document, split it into files"
+            spot_of(second), "a second YAML document begins here: write each matrix in a file of its own"
         )
     return node
 

@@ -1,4 +1,7 @@
-"""The format of a matrix as pydantic models. The text under each field becomes its description in the JSON Schema."""
+"""The format of a matrix as pydantic models.
+
+The text under each field is its description in the JSON Schema.
+"""
 
 from __future__ import annotations
 
@@ -20,92 +23,92 @@ from . import readers as r
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    def said(self) -> dict[str, Any]:
-        """The keys that the file has (``None`` for an explicit null), nested models likewise."""
-        return {key: _said(getattr(self, key)) for key in self.model_fields_set}
+    def explicit_fields(self) -> dict[str, Any]:
+        """The keys that the file has (``None`` for an explicit null), also in nested models."""
+        return {key: _explicit(getattr(self, key)) for key in self.model_fields_set}
 
 
-def _said(value: Any) -> Any:
+def _explicit(value: Any) -> Any:
     if isinstance(value, _Model):
-        return value.said()
+        return value.explicit_fields()
     if isinstance(value, dict):
-        return {key: _said(each) for key, each in value.items()}
+        return {key: _explicit(each) for key, each in value.items()}
     return value
 
 
 class ResourcesModel(_Model):
-    """What each node must offer."""
+    """Resources per node."""
 
     gpus: Annotated[int, *f.whole(0, 1024)] | None = None
-    """GPUs of each node."""
+    """GPUs per node."""
     cpus: Annotated[int, *f.whole(1, 100_000)] | None = None
-    """CPUs of each node."""
+    """CPUs per node."""
     memory: f.Size | None = None
-    """Memory of each node, with a unit: 64GiB, 512MB."""
+    """Memory per node, with a unit: 64GiB, 512MB."""
 
 
 class LogModel(_Model):
-    """Text that the complete logs of the last start must or must not have."""
+    """Text that must or must not be in the complete logs of the last start."""
 
     contains: f.Texts | None = None
     """Texts that must all be in the log."""
     excludes: f.Texts | None = None
-    """Texts of which none may be in the log."""
+    """Texts that must not be in the log."""
     matches: f.Regexes | None = None
-    """Regular expressions that must all be found, each in one line."""
+    """Regular expressions that must each match a line of the log."""
 
 
 class MetricModel(_Model):
     """A number that the job prints, and its bounds."""
 
     pattern: f.MetricRegex | None = None
-    """Regular expression with {number} where the number stands: 'sps={number}'. Its last occurrence in the log counts."""
+    """Regular expression with {number} in place of the number: 'sps={number}'."""
     pick: Annotated[str, *f.choice(*get_args(Pick))] | None = None
-    """Which of several numbers counts; the last unless said."""
+    """Which of several numbers is used. Default: last."""
     node: Annotated[int, *f.whole(0, 100_000)] | None = None
-    """The rank whose log is read; all ranks unless said."""
+    """The rank whose log is read. Default: all ranks."""
     min: f.Number | None = None
     """The smallest value allowed."""
     max: f.Number | None = None
     """The largest value allowed."""
     reference: f.Number | None = None
-    """The value to compare with, within `tolerance`."""
+    """The value from which the number may differ by `tolerance`."""
     tolerance: f.Tolerance | None = None
-    """How far from `reference`: 5% both sides, -5% lower side, -5%..+20%."""
+    """The allowed difference from `reference`: 5% (both sides), -5% (below only), -5%..+20%."""
 
 
 class ExpectModel(_Model):
-    """How the job must end. Nothing said: job_completed with exit code 0."""
+    """How the job must end. Default: job_completed with exit code 0."""
 
     reason: f.ExpectedReasons | None = None
-    """The reason, any of a list of reasons, or `any`."""
+    """The expected reason, a list of accepted reasons, or `any`."""
     exit_code: f.ExitCodes | None = None
-    """The command's exit code, any of a list, or `nonzero`."""
+    """The expected exit code of the command, a list of accepted codes, or `nonzero`."""
     restarts: f.CountRange | None = None
-    """How often the cluster started the job again: 0, '>=1', '1..3'."""
+    """How often the cluster starts the job again: 0, '>=1', '1..3'."""
     run_time: f.DurationRange | None = None
-    """From the first start to the end: '<10m', '1m..5m'."""
+    """Time from the first start to the end: '<10m', '1m..5m'."""
     heartbeats: f.CountRange | None = None
-    """Heartbeats seen: '>=1', which an expected heartbeat_timeout implies; '>=0' takes that back."""
+    """Number of heartbeats. An expected heartbeat_timeout implies '>=1'; '>=0' removes that requirement."""
     log: LogModel | None = None
-    """Text that the logs must or must not have."""
+    """Text that must or must not be in the logs."""
     metrics: dict[f.MetricName, MetricModel | None] | None = None
-    """Numbers that the job prints, by name, and their bounds."""
+    """Numbers that the job prints, by name, with their bounds."""
 
 
 class ClassifyModel(_Model):
-    """One way to read a job's own words: exactly one of log, exit_code and status."""
+    """A rule that reads the end of a job from its output. It has exactly one of log, exit_code and status."""
 
     log: f.RuleRegex | None = None
-    """Regular expression with named groups among reason, exit_code and restarts; the last line counts."""
+    """Regular expression with named groups among reason, exit_code and restarts. The last match is used."""
     exit_code: f.ExitCode | None = None
-    """The exit code that means `reason`."""
+    """The exit code for which `reason` is the reason."""
     status: f.Regex | None = None
-    """Regular expression on the scheduler's text that means `reason`."""
+    """Regular expression for the scheduler's state or text for which `reason` is the reason."""
     reason: f.Word | None = None
-    """The reason that an exit code or a status stands for."""
+    """The reason if the exit code or the status matches."""
     required: f.Flag | None = None
-    """Of a log rule: every rank has to print such a line, and one without has not said how it ended."""
+    """For a log rule: the end is unknown if a rank prints no matching line."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ClassifyModel:
@@ -115,73 +118,75 @@ class ClassifyModel(_Model):
         if self.log is not None:
             groups = set(compiled(self.log).groupindex)
             if self.reason is not None:
-                r.fail("a log rule takes the reason from its group (?P<reason>...); map words with translate")
+                r.fail("a log rule reads the reason from its group (?P<reason>...): map words with translate")
             if not groups or not groups <= {"reason", "exit_code", "restarts"}:
                 r.fail(
                     "a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"
                 )
         elif self.required is not None:
-            r.fail("required is for log rules")
+            r.fail("required is only for log rules")
         elif self.reason is None:
-            r.fail(f"{given.pop()} needs the reason that it stands for")
+            r.fail(f"{given.pop()} needs the reason that it means")
         elif self.exit_code and self.reason == "job_completed":
-            r.fail(f"exit code {self.exit_code} cannot mean job_completed: no rule makes a failure green")
+            r.fail(
+                f"exit code {self.exit_code} cannot mean job_completed: a rule cannot turn a failure into a success"
+            )
         return self
 
 
 class Fragment(_Model):
-    """A part of a job: the same mapping for defaults, recipes, nodes, axis values, conditions, overrides and includes."""
+    """Part of a job. Defaults, recipes, nodes, axis values, conditions, overrides and includes share its keys."""
 
     run: f.Script | None = None
-    """Script for `bash -eo pipefail` (or `sh -e`), the same on every node. Drops the args of lower layers."""
+    """Script for `bash -eo pipefail` (or `sh -e`), run on every node. Removes the args of lower layers."""
     shell: Annotated[str, *f.choice("bash", "sh")] | None = None
-    """The script's shell: bash, or sh for images without bash."""
+    """The script's shell. Default: bash; sh is for images without bash."""
     setup: f.Script | None = None
-    """Script that runs once per start and node before `run`, before the heartbeat clock; its failure is start_failed."""
+    """Script that runs before `run` in the same shell, once per start and node. Its failure is start_failed."""
     args: f.Args | None = None
-    """Positional parameters of the script: text is split as a shell would, a list is taken as it is. Layers append."""
+    """Positional parameters of `run`: text is split as in a shell, a list is not. Layers append."""
     env: dict[f.EnvName, f.EnvValue | None] | None = None
-    """Environment variables; values keep their source text, null removes."""
+    """Environment variables. Values are used as written; null removes a variable."""
     secrets: f.Secrets | None = None
-    """Names of variables of the caller's environment that the job gets; their values appear nowhere."""
+    """Names of your environment variables that the job gets. Their values are hidden in all output."""
     workdir: f.Line | None = None
-    """Folder that the script runs in."""
+    """Folder in which the script runs."""
     image: f.Line | None = None
     """Container image, for clusters that run containers."""
     resources: ResourcesModel | None = None
-    """What each node must offer."""
+    """Resources per node."""
     heartbeat_timeout: f.Duration | None = None
-    """End the job when $CLUSTERJOBS_HEARTBEAT_FILE was not touched for so long; off unless set. Output does not count."""
+    """Ends the job if $CLUSTERJOBS_HEARTBEAT_FILE is not touched for this time. Default: off."""
     max_runtime: f.Duration | None = None
-    """Longest run of one start, setup included; 2h unless set."""
+    """Limit for each start, setup included. Default: 2h."""
     queue_timeout: f.Duration | None = None
-    """Longest wait for a start; 12h unless set."""
+    """Limit for the wait before the start. Default: 12h."""
     grace_period: f.Duration | None = None
-    """Between TERM and KILL; 10s unless set."""
+    """Time between TERM and KILL. Default: 10s."""
     max_restarts: Annotated[int, *f.whole(0, 100)] | None = None
-    """How often the cluster may start the job again inside one attempt; 0 unless set."""
+    """How often the cluster may start the job again in one attempt. Default: 0."""
     infra_retries: Annotated[int, *f.whole(0, 20)] | None = None
-    """How often a new attempt is submitted after an infrastructure failure; 0 unless set."""
+    """How many new attempts may follow an infrastructure failure. Default: 0."""
     expect: ExpectModel | None = None
     """How the job must end."""
     classify: list[ClassifyModel] | None = None
-    """Rules that read the job's own words, in order; the first to fill a field wins."""
+    """Rules that read the end of the job from its output. The first rule that has a value is used."""
     translate: dict[f.Text, f.Word | None] | None = None
-    """A wrapper's word to a reason: {cluster_stop: cancelled}."""
+    """Words that a log rule reads, with their reasons: {cluster_stop: cancelled}."""
     reasons: dict[f.NewReason, f.ReasonClassName | None] | None = None
-    """Reasons to add, each with its class: product, user or infra."""
+    """Additional reasons with their classes: product, user or infra."""
     marks: f.MarkCalls | None = None
     """pytest marks: [nightly, {skip: why}, {timeout: 30}]. Layers append."""
     fixtures: f.FixtureNames | None = None
     """pytest fixtures that the test uses. Layers append."""
     owner: f.Line | None = None
-    """Who looks after it; appears in reports."""
+    """The owner, for reports."""
     description: f.Text | None = None
-    """What it is for; appears in reports."""
+    """The purpose, for reports."""
     only: f.WhereClause | None = None
-    """Axis names to the values that it is for: {nodes: [1, 2]}; on `backend` it skips instead of removing."""
+    """Axes and values to which this is restricted: {nodes: [1, 2]}. `backend` skips cells; axes remove them."""
     options: dict[f.Text, dict[f.Text, f.AnyValue] | None] | None = None
-    """What one cluster understands, by backend type or NAME: {slurm: {partition: big}}."""
+    """Options of a backend, by its type or NAME: {slurm: {partition: big}}."""
 
 
 _Entry = Fragment | None
@@ -189,14 +194,14 @@ _Recipe = Annotated[_Entry, *f.short("run")]
 
 
 class Override(Fragment):
-    """A fragment for the cells that `where` names."""
+    """A fragment for the cells that `where` selects."""
 
     where: f.WhereClause
-    """Axis names to values: {nodes: 4, condition: [a, b]}; every one must match."""
+    """Axes and values: {nodes: 4, condition: [a, b]}. A cell must match all of them."""
 
 
 class Include(Fragment):
-    """One more cell: a value of every axis, and a fragment."""
+    """An additional cell: a value of every axis, and a fragment."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean"]})]]
@@ -204,7 +209,7 @@ class Include(Fragment):
     recipe: f.Name
     """The cell's recipe."""
     nodes: f.NodeCount
-    """The cell's node count; it need not be one of the axis."""
+    """The cell's node count, which `nodes` need not have."""
     condition: f.Name | None = None
     """The cell's condition."""
 
@@ -215,39 +220,39 @@ _AxisValues = Annotated[dict[f.AxisValue, _Entry], *f.names(f.SCALAR)]
 
 
 class RecipesFile(_Model):
-    """A file that ``recipes_from`` names, wrapped in the key that it stands for."""
+    """The content of a file that ``recipes_from`` names, under the key ``recipes``."""
 
     recipes: _Recipes
 
 
 class Document(_Model):
-    """A matrix for pytest-clusterjobs: recipes x node counts x conditions, each combination a test."""
+    """A matrix for pytest-clusterjobs: each combination of a recipe, a node count and a condition is a test."""
 
     backend: f.Line | None = None
-    """Where the jobs run, `local` unless set; --cluster-backend wins."""
+    """The NAME of the backend. Default: local. --cluster-backend overrides it."""
     defaults: Fragment | None = None
-    """The fragment below all others."""
+    """The fragment that all other layers override."""
     recipes: _Recipes | None = None
-    """What to run, by name: a command, a fragment, or a list of names with `run` in defaults."""
+    """Recipes by name: a command or a fragment each, or a list of names if defaults have `run`."""
     recipe_files: f.Lines | None = None
-    """Globs relative to this file: every file is a recipe, named by its path; $CLUSTERJOBS_RECIPE_FILE has the path."""
+    """Globs relative to this file. Each file is a recipe; its path is in $CLUSTERJOBS_RECIPE_FILE."""
     recipes_from: f.Lines | None = None
-    """JSON or YAML files, relative to this one, that hold what could stand under `recipes`."""
+    """JSON or YAML files, relative to this one, with the content of `recipes`."""
     nodes: _Nodes | None = None
-    """Node counts, as a list or with a fragment each; 1 unless said."""
+    """Node counts, as a list or with a fragment each. Default: 1."""
     axes: dict[f.EnvName, _AxisValues] | None = None
-    """Further axes: environment variables and their values, as a list or with a fragment each."""
+    """Additional axes: environment variables with their values, as a list or with a fragment each."""
     conditions: Annotated[dict[f.Name, _Entry], f.NotEmpty()] | None = None
-    """Exit conditions by name, a fragment each; one `normal_completion` unless said."""
+    """Exit conditions by name, a fragment each. Default: normal_completion only."""
     exclude: list[f.WhereClause] | None = None
-    """Combinations to leave out: axis names to values."""
+    """Combinations to remove: axes and values."""
     include: list[Include] | None = None
-    """Cells to add."""
+    """Additional cells."""
     overrides: list[Override] | None = None
-    """Fragments for the cells that their `where` names, applied in order."""
+    """Fragments for the cells that their `where` selects, applied in order."""
     classify: list[ClassifyModel] | None = None
-    """Rules that read the jobs' own words, for all cells."""
+    """Rules that read the end of a job from its output, for all cells."""
     translate: dict[f.Text, f.Word | None] | None = None
-    """A wrapper's words to reasons, for all cells."""
+    """Words that log rules read, with their reasons, for all cells."""
     reasons: dict[f.NewReason, f.ReasonClassName] | None = None
-    """Reasons to add, each with its class, for all cells."""
+    """Additional reasons with their classes, for all cells."""

@@ -44,7 +44,7 @@ def fail(message: str, at: Any = None) -> NoReturn:
 def source_text(value: Any) -> str:
     """A scalar's text as in the file: ``3.10``, ``on``, ``08``."""
     if not isinstance(value, Scalar):
-        fail(f"one value is needed, not {_shape(value)}")
+        fail(f"expected one value, not {_shape(value)}")
     _no_controls(value)
     return str(value)
 
@@ -52,7 +52,9 @@ def source_text(value: Any) -> str:
 def text(value: Any) -> str:
     """A scalar that YAML also reads as text."""
     if isinstance(value, Scalar) and value.kind != "str":
-        fail(f"YAML reads {value[:60]} as {value.reading}, text is needed here: write {quote(value[:60])}")
+        fail(
+            f"YAML reads {value[:60]} as {value.reading}, but text is expected here: write {quote(value[:60])}"
+        )
     return source_text(value)
 
 
@@ -60,7 +62,7 @@ def line(value: Any) -> str:
     """Text without a line break."""
     result = text(value)
     if "\n" in result or not result.strip():
-        fail("one line of text is needed" if result.strip() else "empty text")
+        fail("expected one line of text" if result.strip() else "the text is empty")
     return result
 
 
@@ -68,7 +70,7 @@ def script(value: Any) -> str:
     """A shell script."""
     result = text(value)
     if not result.strip():
-        fail("empty; the shortest command is `:`")
+        fail("the script is empty: write `:` for a command that does nothing")
     no_template(result)
     return result
 
@@ -96,7 +98,7 @@ def _in_an_id(result: str, hint: str = "") -> str:
 def axis_value(value: Any) -> str:
     """A value of an axis, as its source text."""
     if value is None:
-        fail("an axis value must be text; write 'null' in quotes if that is meant")
+        fail("an axis value must be text: for the text null write 'null'")
     return _in_an_id(source_text(value))
 
 
@@ -104,9 +106,9 @@ def env_name(value: Any) -> str:
     """The name of an environment variable that a matrix may set."""
     result = source_text(value)
     if not re.fullmatch(ENV_PATTERN, result) or len(result) > 200:
-        fail(f"{quoted(result)} is no name of an environment variable; use letters, digits and _")
+        fail(f"{quoted(result)} is not a valid name of an environment variable: use letters, digits and _")
     if result.startswith("CLUSTERJOBS_"):
-        fail("names that begin with CLUSTERJOBS_ are set by this tool")
+        fail("names that begin with CLUSTERJOBS_ are reserved")
     return result
 
 
@@ -129,7 +131,7 @@ def no_template(content: str, at: Any = None) -> None:
     if "{{" in content:
         found = "${{" if "${{" in content else "{{"
         fail(
-            f"`{found}`: there is no template language; use shell variables such as $CLUSTERJOBS_NUM_NODES in run",
+            f"`{found}` is not expanded: a matrix has no template language; use shell variables such as $CLUSTERJOBS_NUM_NODES in run",
             at,
         )
 
@@ -138,9 +140,7 @@ def no_expansion(content: str, what: str, at: Any = None) -> None:
     """Reject a ``$NAME`` that nothing expands."""
     match = re.search(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{|\()", content)
     if match:
-        fail(
-            f"`{match[0]}` in {what} is not expanded by anybody; write it into run, where the shell does", at
-        )
+        fail(f"`{match[0]}` in {what} is not expanded: write it in run, where the shell expands it", at)
 
 
 def quote(value: str) -> str:
@@ -154,10 +154,10 @@ def whole(low: int, high: int) -> Callable[[Any], int]:
 
     def read(value: Any) -> int:
         if not isinstance(value, Scalar) or value.kind != "int":
-            fail(f"a whole number is needed, not {_shown(value)}")
+            fail(f"expected a whole number, not {_shown(value)}")
         number = int(value) if len(value) < 20 else 10**20
         if not low <= number <= high:
-            fail(f"a whole number from {low} to {high} is needed, not {value[:25]}")
+            fail(f"expected a whole number from {low} to {high}, not {value[:25]}")
         return number
 
     return read
@@ -166,7 +166,7 @@ def whole(low: int, high: int) -> Callable[[Any], int]:
 def number(value: Any) -> float:
     """A finite number."""
     if not isinstance(value, Scalar) or value.node.style not in (None, ""):
-        fail(f"a number is needed, not {_shown(value)}")
+        fail(f"expected a number, not {_shown(value)}")
     return reading(values.parse_number)(value)
 
 
@@ -197,7 +197,7 @@ def wanted_regex(value: Any) -> str:
     result = text(value)
     if result and _matches_empty(result):
         fail(
-            "the pattern matches an empty line, and so says nothing; name what must not be there under `excludes`"
+            "the pattern matches an empty line, so it matches every log: to require that a text is absent, use `excludes`"
         )
     return regex(value)
 
@@ -207,8 +207,8 @@ def rule_regex(value: Any) -> str:
     result = text(value)
     if result and _matches_empty(result):
         fail(
-            "the pattern matches an empty line, and so every log;"
-            " what each rank has to print is a rule with `required: true`"
+            "the pattern matches an empty line, so it matches every log:"
+            " for a line that every rank must print, use `required: true`"
         )
     return regex(value)
 
@@ -218,7 +218,7 @@ def metric_regex(value: Any) -> str:
     result = text(value)
     try:
         if not metric_capture(result).group:
-            fail("the pattern does not say where the number stands: 'loss={number}'")
+            fail("the pattern does not mark the number: write {number} in its place, as in 'loss={number}'")
     except BadPattern as error:
         fail(str(error))
     return result
@@ -235,14 +235,14 @@ def some_text(value: Any) -> str:
     """Text that may or may not be in a log."""
     result = text(value)
     if not result.strip():
-        fail("a blank text is in every log")
+        fail("a blank text is in every log: write the text to search for")
     return result
 
 
 def flag(value: Any) -> bool:
     """``true`` or ``false``."""
     if not isinstance(value, Scalar) or value.kind != "bool":
-        fail(f"true or false is needed, not {_shown(value)}")
+        fail(f"expected true or false, not {_shown(value)}")
     return value.lower() in {"true", "yes", "on"}
 
 
@@ -254,16 +254,16 @@ def split_args(value: Any) -> tuple[str, ...]:
         words = _split(source_text(value))
     except ValueError as error:
         fail(f"cannot be split into arguments: {error}")
-    return tuple(_expanded_by_nobody(word, value) for word in words)
+    return tuple(_literal_argument(word, value) for word in words)
 
 
 def _argument(value: Any, at: Any) -> str:
     if not isinstance(value, Scalar):
         fail(f"an argument must be one value, not {_shape(value)}", at=at)
-    return _expanded_by_nobody(source_text(value), at)
+    return _literal_argument(source_text(value), at)
 
 
-def _expanded_by_nobody(word: str, at: Any) -> str:
+def _literal_argument(word: str, at: Any) -> str:
     no_template(word, at)
     no_expansion(word, "args", at)
     return word
@@ -291,9 +291,9 @@ def names_to_map(value: Any) -> Any:
     result: dict[Any, None] = {}
     for each in value:
         if not isinstance(each, Scalar):
-            fail(f"one value is needed, not {_shape(each)}", at=value if each is None else each)
+            fail(f"expected one value, not {_shape(each)}", at=value if each is None else each)
         if each in result:
-            fail(f"{quoted(each)} stands twice in the list", at=each)
+            fail(f"{quoted(each)} is in the list twice", at=each)
         result[each] = None
     return result
 
@@ -301,7 +301,7 @@ def names_to_map(value: Any) -> Any:
 def not_empty(value: Any) -> Any:
     """Reject an empty list or mapping."""
     if isinstance(value, (list, dict)) and not value:
-        fail("empty; name at least one")
+        fail("at least one entry is required")
     return value
 
 
@@ -311,7 +311,7 @@ def identifier(what: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         result = text(value)
         if not re.fullmatch(IDENTIFIER_PATTERN, result):
-            fail(f"{quoted(result)} is no name of a {what}; use letters, digits and _")
+            fail(f"{quoted(result)} is not a valid name of a {what}: use letters, digits and _")
         return result
 
     return read
@@ -324,7 +324,7 @@ def word(value: Any) -> str:
     result = text(value)
     reason = meant(result)
     if reason is not None and not re.fullmatch(WORD_PATTERN, result):
-        fail(f"{quoted(result)} is no reason: write {reason}")
+        fail(f"{quoted(result)} is not a valid reason: write {reason}")
     return new_reason(value)
 
 
@@ -332,7 +332,7 @@ def new_reason(value: Any) -> str:
     """The name of an added reason."""
     result = text(value)
     if not re.fullmatch(WORD_PATTERN, result):
-        fail(f"{quoted(result)} is no reason; reasons are lower case words such as job_failed")
+        fail(f"{quoted(result)} is not a valid reason: use lower-case words such as job_failed")
     return result
 
 
@@ -347,7 +347,7 @@ def reason_class(value: Any) -> ReasonClass:
 def expected_reasons(value: Any) -> Any:
     """Reasons; ``any`` must be alone."""
     if isinstance(value, list) and len(value) > 1 and "any" in value:
-        fail("`any` stands alone")
+        fail("`any` cannot be combined with other reasons")
     return value
 
 
@@ -378,7 +378,7 @@ def choice(*words: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         result = text(value)
         if result not in words:
-            fail(f"one of {', '.join(words)} is needed, not {quoted(result)}")
+            fail(f"expected one of {', '.join(words)}, not {quoted(result)}")
         return result
 
     return read
@@ -398,7 +398,7 @@ def _shown(value: Any) -> str:
 
 def _no_controls(value: Scalar) -> None:
     if len(value) > MAX_TEXT:
-        fail(f"a text of more than {MAX_TEXT} characters", at=value)
+        fail(f"the text is longer than {MAX_TEXT} characters", at=value)
     if value.isprintable():
         return
     for char in value:

@@ -61,7 +61,7 @@ class RecipeSource:
         try:
             files = sorted(match for match in glob.files(folder) if folder / match != self.path)
         except TooMany:
-            message = f"recipe_files: {quoted(pattern)} covers more than {MOST_ENTRIES:,} names: name the folders that hold recipes"
+            message = f"recipe_files: {quoted(pattern)} covers more than {MOST_ENTRIES:,} names: name the folders that contain recipes"
             self.reporter.error(spot_of(pattern), message)
             return
         if not files:
@@ -103,7 +103,7 @@ class RecipeSource:
         real = path.resolve()
         if any(real.is_relative_to(folder.resolve()) for folder in (self.rootdir, self.path.parent)):
             return True
-        self.reporter.error(spot_of(given), f"{quoted(given)} is outside of rootdir")
+        self.reporter.error(spot_of(given), f"{quoted(given)} is outside rootdir")
         return False
 
 
@@ -119,7 +119,7 @@ def entries(
     for name, fragment in fragments.items():
         below = container.get(str(name)) if isinstance(container, Map) else None
         spot = spot_of(keys.get(str(name), raw))
-        said = fragment.said() if fragment is not None else {}
+        said = fragment.explicit_fields() if fragment is not None else {}
         yield Layer(f"{kind} {name}", said, _long_form(below), spot, str(name) in broken)
 
 

@@ -101,7 +101,7 @@ def _indented(top: Map, reporter: Reporter) -> Map:
             result[key] = value
         else:
             result[empty] = map_of(top.node, [*(result[empty] or {}).items(), (key, value)])
-            message = f"{quoted(key)} stands beside {empty}, which is empty: indent it below {empty} (line {spot_of(empty).line})"
+            message = f"{quoted(key)} is on the level of {empty} (line {spot_of(empty).line}), which is empty: indent it below {empty}"
             reporter.error(spot_of(key), message)
     for section in ("recipes", "conditions"):
         if isinstance(result.get(section), Map):
@@ -124,7 +124,7 @@ def _indented_entries(section: str, entries: Map, reporter: Reporter) -> Map:
             result[key] = value
             continue
         result[owner] = map_of(entries.node, [*(result[owner] or {}).items(), (key, value)])
-        message = f"{section}: {quoted(key)} stands beside {quoted(owner)}, which is empty: indent it below {owner} (line {spot_of(owner).line})"
+        message = f"{section}: {quoted(key)} is on the level of {quoted(owner)} (line {spot_of(owner).line}), which is empty: indent it below {owner}"
         reporter.error(spot_of(key), message)
     return result
 
@@ -149,14 +149,14 @@ def _is_fragment(value: Any) -> bool:
 def _tell_mapping(value: Any, example: str, tell: Tell) -> None:
     """Record that a mapping is needed, such as ``example``."""
     what = "one value" if isinstance(value, Scalar) else "a list"
-    tell(value, f"a mapping is needed, not {what}: {write(example)}")
+    tell(value, f"expected a mapping, not {what}: {write(example)}")
 
 
 def _values(name: str, value: Any, tell: Tell) -> Any:
     """Values of an axis: a list of them, or a mapping."""
     if isinstance(value, Scalar):
         words = [word for word in re.split(r"[,\s]+", value.strip("[]{} ")) if word]
-        tell(value, f"a list is needed: {write(flow(name, words))}")
+        tell(value, f"expected a list: {write(flow(name, words))}")
         return seq_of(value.node, [scalar_of(word, value.node) for word in words])
     return _names(name, value, tell)
 
@@ -170,7 +170,7 @@ def _names(name: str, value: Any, tell: Tell) -> Any:
     kept: dict[Any, None] = {}
     for each in value:
         if isinstance(each, Scalar) and each in kept:
-            tell(each, f"{quoted(each)} stands twice in the list")
+            tell(each, f"{quoted(each)} is in the list twice")
         elif isinstance(each, Scalar):
             kept[each] = None
         else:
@@ -185,7 +185,7 @@ def _undashed(value: Seq, tell: Tell) -> Any:
     if shown is None:
         return value
     first = next(each for each in value if isinstance(each, Map))
-    tell(first, f"a mapping is needed, not a list of mappings: {write(flow(*shown))} without the dash")
+    tell(first, f"expected a mapping, not a list of mappings: {write(flow(*shown))} without the dash")
     return map_of(value.node, pairs)
 
 
@@ -243,8 +243,8 @@ def _script(name: str, value: Any, tell: Tell) -> Any:
         return value
     steps = any(len(each.split()) > 1 for each in value)
     command = "\n".join(value) if steps else shlex.join(value)
-    way = f"`{name}: |` and a command a line below it" if steps else inner(f"{name}: {command}")
-    tell(value, f"a shell script is needed, not a list: write it as one text, {way}")
+    way = f"`{name}: |` and one command per line below it" if steps else inner(f"{name}: {command}")
+    tell(value, f"expected a shell script, not a list: write it as one text, {way}")
     return scalar_of(command, value.node, tag="str")
 
 
@@ -266,7 +266,7 @@ def _listed(name: str, value: Any, tell: Tell) -> Any:
     if not isinstance(value, Map) or not value:
         return value
     way = "put it in [ ]" if value.node.flow_style else "write `- ` before the first key of each entry"
-    tell(value, f"a list is needed, not a mapping: {way}")
+    tell(value, f"expected a list, not a mapping: {way}")
     return seq_of(value.node, [value])
 
 
@@ -318,7 +318,7 @@ def _tolerance(name: str, value: Any, tell: Tell) -> Any:
         return value
     below, above = (found[1] for found in numbers if found is not None)
     text = f"-{below}%..+{above}%"
-    tell(value, f"one text is needed, not a list: {write(flow(name, text))}")
+    tell(value, f"expected one text, not a list: {write(flow(name, text))}")
     return scalar_of(text, value.node)
 
 

@@ -112,16 +112,16 @@ def _run(state: Mapping[str, Any]) -> tuple[str, list[SemanticError]]:
     if run is None:
         return ":", [
             SemanticError(
-                ("run",), "no run: neither the recipe nor another layer says what to run", missing=True
+                ("run",), "run is missing: neither the recipe nor another layer has it", missing=True
             )
         ]
     flaws = []
     if state.get("shell") == "sh" and has_pipe(run):
-        message = "a pipe under `shell: sh` hides failures before its last command"
+        message = "with `shell: sh` a pipe hides failures of all commands but its last"
         flaws.append(SemanticError(("run",), message, harmless=True))
     script = with_args(run) if state.get("args") else run
     if script is None:
-        message = 'args are unused: run is more than one simple command, so it must mention them, as "$@"'
+        message = 'args are not used: run is more than one simple command, so it must contain "$@"'
         flaws.append(SemanticError(("run",), message, missing=True))
     return script or run, flaws
 
@@ -132,7 +132,7 @@ def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[Seman
     for word in expect.reasons or ():
         if word not in known:
             message = (
-                f"reason {quoted(word)} is not known to this cell; add it under `reasons` at the top level"
+                f"reason {quoted(word)} is not defined for this cell: add it under `reasons` at the top level"
             )
             yield SemanticError(("expect", "reason", word), message, missing=True)
 
@@ -149,7 +149,7 @@ def _classification(state: Mapping[str, Any]) -> Classification:
     rules = state.get("classify", ())
     return Classification(
         tuple(
-            ClassifyRule(**{key: value for key, value in rule.said().items() if value is not None})
+            ClassifyRule(**{key: value for key, value in rule.explicit_fields().items() if value is not None})
             for rule in rules
         ),
         state.get("translate", {}),

@@ -32,7 +32,7 @@ def _scalar(value: Scalar) -> str | int | float | bool:
     kind = value.kind
     if kind == "odd":
         fail(
-            f"YAML reads {value} as {value.reading} or as text, by version: write {quote(value)} or another form",
+            f"YAML reads {value} as {value.reading} or as text, depending on its version: write {quote(value)} or another form",
             at=value,
         )
     if kind == "bool":
@@ -42,7 +42,7 @@ def _scalar(value: Scalar) -> str | int | float | bool:
     if kind == "float":
         decimal = float(value.replace(".inf", "inf").replace(".nan", "nan").replace(".Inf", "inf"))
         if not math.isfinite(decimal):
-            fail("a finite number is needed", at=value)
+            fail("expected a finite number", at=value)
         return decimal
     return source_text(value)
 
@@ -72,8 +72,8 @@ def mark(value: Any) -> Mark:
 def _mark_name(value: Scalar) -> str:
     called = text(value)
     if not re.fullmatch(IDENTIFIER_PATTERN, called):
-        fail(f"{quoted(called)} is no name of a mark", at=value)
+        fail(f"{quoted(called)} is not a valid name of a mark: use letters, digits and _", at=value)
     if called in ("parametrize", "usefixtures"):
         instead = "axes" if called == "parametrize" else "fixtures"
-        fail(f"`{called}` does nothing here; use {instead}", at=value)
+        fail(f"`{called}` has no effect here: use {instead}", at=value)
     return called

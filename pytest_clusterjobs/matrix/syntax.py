@@ -47,29 +47,29 @@ def _said(error: yaml.MarkedYAMLError, at: _Place, start: _Place, lines: Sequenc
     if context in _BRACKETS:
         return _flow(_BRACKETS[context], at, start, lines)
     if context == "while parsing a flow node":
-        return at, "a value is missing here; a text with { } [ ] , must stand in quotes"
+        return at, "a value is missing here; a text with { } [ ] , must be in quotes"
     if context in ("while parsing a block mapping", "while parsing a block collection"):
         return _block(at, start, lines)
     if problem.startswith("mapping values are not allowed"):
         return _second_colon(at, lines)
     if context == "while scanning a simple key":
-        return start, f"line {start[0]} has no `:` behind its key"
+        return start, f"line {start[0]} has no `:` after its key"
     if "quoted scalar" in context or "double-quoted" in context:
         return _quoted(problem, at, start)
     if "cannot start any token" in problem:
         sign = _line(lines, at[0])[at[1] - 1 : at[1]]
         return at, f"a text cannot begin with {sign}: put it in quotes"
     if context in ("while scanning an alias", "while scanning an anchor", "while scanning a tag"):
-        return start, f"a text that begins with {first} must stand in quotes"
+        return start, f"a text that begins with {first} must be in quotes"
     if problem.startswith("found undefined alias"):
         return (
             at,
-            f"no anchor has this name; a text that begins with {_line(lines, at[0])[at[1] - 1 : at[1]]} must stand in quotes",
+            f"no anchor has this name; a text that begins with {_line(lines, at[0])[at[1] - 1 : at[1]]} must be in quotes",
         )
     if context == "while scanning a block scalar":
         return (
             start,
-            f"the text of a `{first}` begins on the next line; a text that begins with {first} must stand in quotes",
+            f"the text of a `{first}` begins on the next line; a text that begins with {first} must be in quotes",
         )
     return None
 
@@ -82,9 +82,9 @@ def _flow(brackets: str, at: _Place, start: _Place, lines: Sequence[str]) -> _Sa
         spot = at if at[0] == start[0] else start
         return (
             spot,
-            f"inside {brackets} a text with {signs} must stand in quotes (or a bracket is not closed)",
+            f"inside {brackets} a text with {signs} must be in quotes (or a bracket is not closed)",
         )
-    return start, f"the {opening} that stands here is not closed before line {at[0]}"
+    return start, f"the {opening} that opens here is not closed before line {at[0]}"
 
 
 def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
@@ -92,11 +92,11 @@ def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
     line = _line(lines, at[0])
     indent, neighbours = at[1] - 1, start[1] - 1
     if indent > _indent(line):
-        return at, "a text goes on behind its closing quote or bracket: put all of it in quotes"
+        return at, "a text continues after its closing quote or bracket: put all of it in quotes"
     if indent == neighbours:
         return (
             at,
-            f"{line[indent:][:1]} stands where its neighbours are keys (from line {start[0]}): write `KEY: ...`",
+            f"{line[indent:][:1]} is where its neighbours are keys (from line {start[0]}): write `KEY: ...`",
         )
     return at, f"line {at[0]} is indented by {indent}, its neighbours by {neighbours} (from line {start[0]})"
 
@@ -106,24 +106,24 @@ def _second_colon(at: _Place, lines: Sequence[str]) -> _Said:
     line = _line(lines, at[0])
     first = _KEY.match(line)
     if first is None or first.end() - 1 < at[1] - 1:
-        return at, "a text with `: ` must stand in quotes"
+        return at, "a text with `: ` must be in quotes"
     above = next((number for number in range(at[0] - 1, 0, -1) if _content(_line(lines, number))), 0)
     if _KEY.match(_line(lines, above)) is None:
-        return (above or 1, _indent(_line(lines, above)) + 1), f"line {above} has no `:` behind its key"
+        return (above or 1, _indent(_line(lines, above)) + 1), f"line {above} has no `:` after its key"
     indents = _indent(line), _indent(_line(lines, above))
     words = f"line {at[0]} is indented by {indents[0]}, line {above} by {indents[1]}"
     return (
         at,
-        f"{words}, which has a text already: indent both alike, or leave nothing behind the `:` of line {above}",
+        f"{words}, which already has a value: indent both lines alike, or write nothing after the `:` of line {above}",
     )
 
 
 def _quoted(problem: str, at: _Place, start: _Place) -> _Said:
     if "end of stream" in problem or "document" in problem:
-        return start, "the quote that stands here is not closed"
+        return start, "the quote that opens here is not closed"
     if "unknown escape" in problem:
-        return at, "no escape of double quotes; a text with backslashes stands in single quotes"
-    return at, "no such character: an escape of double quotes names none"
+        return at, "not a valid escape in double quotes: put a text with backslashes in single quotes"
+    return at, "the escape does not name a character"
 
 
 def _line(lines: Sequence[str], number: int) -> str:

@@ -87,7 +87,7 @@ def _unknown(model: type[BaseModel], path: Loc, raw: Any) -> str:
     *above, key = map(str, path)
     holder = value_at(raw, path[:-1])
     if isinstance(holder, Map) and holder.is_bare(key):
-        return f"unknown key {quoted(key)}: inside {{ }} a text with a comma must stand in quotes"
+        return f"unknown key {quoted(key)}: inside {{ }} a text with a comma must be in quotes"
     return unknown_key(key, model.model_fields, home=home(key, model, above))
 
 
@@ -108,9 +108,9 @@ def _message(error: Any, path: Loc) -> str:
             where = _dotted(path[:-1])
             message = f"{path[-1]} is missing"
         case "dict_type" | "model_type" | "model_attributes_type":
-            message = f"a mapping is needed, not {_shape(error['input'])}{example(path)}"
+            message = f"expected a mapping, not {_shape(error['input'])}{example(path)}"
         case "list_type" | "tuple_type":
-            message = f"a list is needed, not {_shape(error['input'])}{example(path)}"
+            message = f"expected a list, not {_shape(error['input'])}{example(path)}"
         case _:
             message = error["msg"]
     return f"{where}: {message}" if where else message

@@ -35,7 +35,7 @@ def parse_range(text: str, number: Callable[[str], float]) -> Range:
         return bounds
     match = _COMPARISON.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{quoted(text)} is no range; write '>=1', '<10', '2..5' or 3")
+        raise ValueError(f"{quoted(text)} is not a valid range: write '>=1', '<10', '2..5' or 3")
     sign, bound = match[1], number(match[2])
     if sign in (None, "=="):
         return Range(low=bound, high=bound, text=text)
@@ -48,7 +48,7 @@ def parse_count_range(text: str) -> Range:
     """A range of whole numbers from 0, for ``restarts`` and ``heartbeats``."""
     bounds = parse_range(text, _count)
     if bounds.high is not None and bounds.high_open and bounds.high <= 0:
-        raise ValueError(f"{quoted(text)} leaves no number")
+        raise ValueError(f"{quoted(text)} contains no number")
     return bounds
 
 
@@ -57,8 +57,8 @@ def parse_duration_range(text: str) -> Range:
     bounds = parse_range(text, parse_duration)
     if bounds.low == bounds.high:
         one = text.strip("= ")
-        hint = f"write '<{one}' or '>={one}'" if ".." not in one else "leave room between the bounds"
-        raise ValueError(f"{quoted(text)} means exactly that long, and no run is: {hint}")
+        hint = f"write '<{one}' or '>={one}'" if ".." not in one else "write bounds that differ"
+        raise ValueError(f"{quoted(text)} means exactly that duration, which no run has: {hint}")
     return bounds
 
 
@@ -66,7 +66,7 @@ def parse_tolerance(text: str) -> tuple[float | None, float | None]:
     """Below and above, as fractions: ``5%`` both sides, ``-5%`` or ``+5%`` one side, ``-5%..+20%``."""
     match = _TOLERANCE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
-        raise ValueError(f"{quoted(text)} is no tolerance; write {_meant_tolerance(text)}")
+        raise ValueError(f"{quoted(text)} is not a valid tolerance: write {_meant_tolerance(text)}")
     both, sign, one, below, above = match.groups()
     if both is not None:
         return _fraction(both), _fraction(both)
@@ -91,13 +91,13 @@ def parse_number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or "_" in text:
-        raise ValueError(f"a number is needed, not {quoted(text)}")
+        raise ValueError(f"expected a number, not {quoted(text)}")
     return value
 
 
 def _count(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ValueError(f"a whole number is needed, not {quoted(text)}")
+        raise ValueError(f"expected a whole number, not {quoted(text)}")
     return float(text)
 
 

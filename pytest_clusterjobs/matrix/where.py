@@ -95,7 +95,7 @@ class Chooser:
 def parse_where(value: Any) -> Where:
     """Read a selection; names and values are checked later, when all axes are known."""
     if not isinstance(value, Map) or not value:
-        fail("name axes and values: {nodes: [1, 2], condition: normal_completion}")
+        fail("a selection maps axes to values: {nodes: [1, 2], condition: normal_completion}")
     terms = []
     for key, given in value.pairs():
         values = given if isinstance(given, list) else [given]
@@ -118,7 +118,7 @@ def check_where(
         words = backends if term.axis == BACKEND else known.get(term.axis)
         if words is None:
             hint = did_you_mean(term.axis, [*known, BACKEND])
-            reporter.error(spot_of(term.key), f"no axis {quoted(term.axis)}{hint}")
+            reporter.error(spot_of(term.key), f"unknown axis {quoted(term.axis)}{hint}")
             good = False
             continue
         for value in term.values:

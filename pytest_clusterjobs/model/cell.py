@@ -1,4 +1,4 @@
-"""A cell: one combination of a matrix, with all that is needed to run and judge it."""
+"""A cell: one combination of a matrix, with its job spec and its expectation."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ class Cell:
     id: str
     """``recipe-2n-condition``, further axis values appended; unique in its file."""
     line: int
-    """Where the cell comes from in its file, counted from 1 (its condition, or its include)."""
+    """The line in its file, counted from 1, of its condition or its include."""
     axes: Mapping[str, str]
-    """Every axis, built-in ones first, with the value's source text: ``{"recipe": "arena", "nodes": "2", ...}``."""
+    """Axis to value as text, built-in axes first: ``{"recipe": "arena", "nodes": "2", ...}``."""
     backend: str
-    """The NAME that it runs on."""
+    """The NAME of the backend."""
     spec: JobSpec
     expect: Expectation = Expectation()
     classify: Classification = Classification()
     infra_retries: int = 0
+    """How many new attempts may follow an infrastructure failure."""
     marks: tuple[Mark, ...] = ()
     fixtures: tuple[str, ...] = ()
+    """Names of pytest fixtures that the item uses."""
     skip: str | None = None
-    """Why it cannot run on this backend (``only`` on ``backend``); it is collected and skipped."""
+    """Why the cell is skipped on this backend (``only`` on ``backend``); None if it runs."""
 
     def __post_init__(self) -> None:
-        # A user's hook may make cells, too.
+        # Hooks of users may create cells, too.
         for value, kind in (
             (self.spec, JobSpec),
             (self.expect, Expectation),

@@ -12,18 +12,21 @@ from .reasons import ReasonClass
 
 @dataclass(frozen=True, slots=True)
 class ClassifyRule:
-    """One way to read a job's own words; exactly one of the first three is set.
+    """One rule of ``classify``; exactly one of ``log``, ``exit_code`` and ``status`` is set.
 
-    A ``log`` rule has named groups among ``reason``, ``exit_code`` and ``restarts``; the others
-    carry the fields that they fill.
+    A ``log`` rule has named groups among ``reason``, ``exit_code`` and ``restarts``. The other rules give
+    ``reason`` if they match.
     """
 
     log: str | None = None
+    """A regular expression, applied to each line of the job's log."""
     exit_code: int | None = None
+    """The exit code of the command that this rule matches."""
     status: str | None = None
+    """A regular expression, applied to the scheduler's state and its reason."""
     reason: str | None = None
     required: bool = False
-    """Of a ``log`` rule: a rank whose log has no such line has not said how it ended."""
+    """For a ``log`` rule: the outcome is unknown if a rank's log has no matching line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,17 @@ class Classification:
 
     rules: tuple[ClassifyRule, ...] = ()
     translate: Mapping[str, str] = field(default_factory=dict)
+    """A word that a log rule reads to the reason that it means."""
     reasons: Mapping[str, ReasonClass] = field(default_factory=dict)
-    """Words that the matrix adds to the vocabulary."""
+    """The reasons that the matrix adds, with their classes."""
 
     @property
     def needs_logs(self) -> bool:
         """Whether a rule reads the job's output."""
         return any(rule.log is not None for rule in self.rules)
 
-    def may_say(self, reason: str) -> bool:
-        """Whether a rule can give this reason: by name, or because it reads words from a log."""
+    def may_give(self, reason: str) -> bool:
+        """Whether a rule can give this reason: it names the reason, or reads reasons from a log."""
         return any(rule.reason == reason or _reads("reason", rule) for rule in self.rules)
 
     @property

@@ -21,9 +21,9 @@ from .reasons import REASON_CLASSES
 from .text import quoted
 
 ANY = "any"
-"""In place of reasons: every end that is the product's."""
+"""In place of reasons: accepts every reason of the product class."""
 
-_WORD = re.compile(r"[a-z][a-z0-9_]*")
+_REASON = re.compile(r"[a-z][a-z0-9_]*")
 _SIGNAL_CODES = range(129, 193)
 Codes = tuple[int, ...] | Literal["nonzero"] | None
 Place = tuple[str, ...]
@@ -31,7 +31,10 @@ Place = tuple[str, ...]
 
 
 class BadExpectation(ValueError):
-    """An expectation that no job can meet: what is wrong, and where."""
+    """An expectation that no job can meet.
+
+    ``problems`` are pairs of a key of ``expect``, as in a matrix, and a message.
+    """
 
     def __init__(self, problems: Sequence[tuple[Place, str]]) -> None:
         super().__init__(problems)
@@ -43,23 +46,28 @@ class BadExpectation(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A closed interval by default; an open side is ``None``. Units are those of what it bounds. Raises ValueError."""
+    """An interval that includes its bounds; ``None`` leaves a side unbounded.
+
+    The unit is that of the bounded value: seconds for ``run_time``, else a count. Raises ValueError.
+    """
 
     low: float | None = None
     high: float | None = None
     low_open: bool = False
+    """Whether ``low`` itself is excluded."""
     high_open: bool = False
+    """Whether ``high`` itself is excluded."""
     text: str = ""
-    """As the matrix wrote it, for messages."""
+    """The range as written in the matrix, for messages."""
 
     def __post_init__(self) -> None:
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
         if not low <= high or (low == high and (self.low_open or self.high_open)):
-            raise ValueError(f"a range from {low:g} to {high:g} holds no number")
+            raise ValueError(f"a range from {low:g} to {high:g} contains no number")
 
     def __contains__(self, value: float) -> bool:
-        """Whether ``value`` is inside; never true of NaN."""
+        """Whether ``value`` is in the range; NaN never is."""
         if value != value:
             return False
         if self.low is not None and (value <= self.low if self.low_open else value < self.low):
@@ -76,19 +84,26 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class LogExpectation:
-    """Text that the complete logs of the last start must or must not have; each a text, or several. Raises ValueError."""
+    """Text that must or must not be in the complete logs of the last start.
+
+    Each field takes a text or several. Raises ValueError.
+    """
 
     contains: tuple[str, ...] = ()
+    """Texts that must each be in the log of a rank."""
     excludes: tuple[str, ...] = ()
+    """Texts that must not be in the log of any rank."""
     matches: tuple[str, ...] = ()
-    """Regular expressions, each line searched by itself."""
+    """Regular expressions that must each match a line."""
 
     def __post_init__(self) -> None:
         for name in ("contains", "excludes", "matches"):
             texts = _several(f"log.{name}", getattr(self, name), str, "a text")
             for text in texts:
                 if not text.strip():
-                    raise ValueError(f"log.{name}: a blank text is in every log")
+                    raise ValueError(
+                        f"log.{name}: a blank text is in every log: write the text to search for"
+                    )
             object.__setattr__(self, name, texts)
 
     if TYPE_CHECKING:
@@ -106,42 +121,43 @@ Pick = Literal["last", "first", "min", "max", "mean", "median"]
 
 @dataclass(frozen=True, slots=True)
 class MetricExpectation:
-    """A number that the job prints, and the bounds that it must keep."""
+    """A number that the job prints, and its bounds."""
 
     pattern: str
-    """A regular expression, each line searched by itself. ``{number}``, else its first group, is the number."""
+    """A regular expression, applied to each line. ``{number}`` or else its first group is the number."""
     pick: Pick = "last"
+    """Which of several numbers is compared with the bounds."""
     node: int | None = None
     """The rank whose log is read; ``None`` reads all."""
     min: float | None = None
     max: float | None = None
     reference: float | None = None
     tolerance_below: float | None = None
-    """As a fraction of ``reference``; ``None`` leaves that side open."""
+    """A fraction of ``reference``; ``None`` leaves that side unbounded."""
     tolerance_above: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must be true of an outcome. What is left out means what it means under a matrix' ``expect``.
+    """The outcome that a cell must have. Omitted fields have the defaults of ``expect`` in a matrix.
 
-    Nothing at all: ``job_completed`` with exit code 0. A lone exit code: ``job_completed`` for 0, else ``job_failed`` (or
-    ``killed_by_signal``, for codes that can be one). A lone ``job_failed``: with any code. An expected
-    ``heartbeat_timeout`` demands a heartbeat, unless ``heartbeats`` says otherwise. Raises TypeError, and BadExpectation (a
-    ValueError) for what can never be met.
+    Without any field: ``job_completed`` with exit code 0. With an exit code only: ``job_completed`` for 0,
+    otherwise ``job_failed`` (or ``killed_by_signal``, for codes of signals). With ``job_failed`` only: any
+    code. An expected ``heartbeat_timeout`` requires a heartbeat, unless ``heartbeats`` is set. Raises
+    TypeError, and BadExpectation (a ValueError) if no job can meet it.
     """
 
     reasons: tuple[str, ...] | None = None
-    """Any of these :class:`Reason` words: one, or several; ``any`` takes every end that is the product's. Never ``None``
-    once it is built."""
+    """One or several accepted reasons; ``any`` accepts every reason of the product class. Never ``None``
+    after the construction."""
     exit_codes: Codes = None
-    """Any of these: one, several, or ``nonzero``. ``None`` once it is built: the code is not judged."""
+    """One or several accepted exit codes, or ``nonzero``. ``None`` after the construction: any code."""
     restarts: Range | None = None
-    """How often the cluster started the job again: a Range, or a number."""
+    """How often the cluster started the job again: a Range or a number."""
     run_time: Range | None = None
     """Seconds from the first start to the end: a Range."""
     heartbeats: Range | None = None
-    """How many were seen: a Range, or a number."""
+    """How many heartbeats rank 0 sent: a Range or a number."""
     log: LogExpectation = field(default_factory=LogExpectation)
     metrics: Mapping[str, MetricExpectation] = field(default_factory=dict)
     """Numbers that the job prints, by name."""
@@ -166,16 +182,16 @@ class Expectation:
         for name in ("restarts", "run_time", "heartbeats"):
             object.__setattr__(self, name, _range(name, getattr(self, name)))
         if not isinstance(self.log, LogExpectation):
-            raise TypeError(f"log: a LogExpectation is needed, not {self.log!r:.80}")
+            raise TypeError(f"log: expected a LogExpectation, not {self.log!r:.80}")
         for name, metric in self.metrics.items():
             if not isinstance(metric, MetricExpectation):
-                raise TypeError(f"metrics.{name}: a MetricExpectation is needed, not {metric!r:.80}")
+                raise TypeError(f"metrics.{name}: expected a MetricExpectation, not {metric!r:.80}")
         if problems := list(_problems(self)):
             raise BadExpectation(problems)
 
     @property
-    def takes_any(self) -> bool:
-        """Whether every end of the product is accepted."""
+    def accepts_any(self) -> bool:
+        """Whether every reason of the product class is accepted."""
         return self.reasons == (ANY,)
 
     @property
@@ -185,7 +201,7 @@ class Expectation:
 
 
 def _several(name: str, given: Any, kind: type | tuple[type, ...], one: str) -> tuple[Any, ...]:
-    """One or several as a tuple, each once. Raises TypeError."""
+    """One value or several as a tuple without duplicates. Raises TypeError."""
     is_several = isinstance(given, (tuple, list, set, frozenset))
     several = tuple(dict.fromkeys(given)) if is_several else (given,)
     for each in several:
@@ -200,12 +216,16 @@ def _reasons(given: Any) -> tuple[str, ...] | None:
         return None
     words = _several("reasons", given, str, "a reason")
     for word in words:
-        if not _WORD.fullmatch(word):
+        if not _REASON.fullmatch(word):
             raise ValueError(
-                f"reasons: {quoted(word)} is no reason; reasons are lower case words such as job_failed"
+                f"reasons: {quoted(word)} is not a valid reason: use lower-case words such as job_failed"
             )
     if not words or (ANY in words and len(words) > 1):
-        raise ValueError("reasons: `any` stands alone" if words else "reasons: empty; name at least one")
+        raise ValueError(
+            "reasons: `any` cannot be combined with other reasons"
+            if words
+            else "reasons: at least one entry is required"
+        )
     return tuple(Reason(word) if word in REASON_CLASSES else word for word in words)
 
 
@@ -217,14 +237,14 @@ def _codes(given: Any) -> Codes:
         if isinstance(code, str) or not 0 <= code <= 255:
             raise ValueError(f"exit_codes: a code from 0 to 255 or nonzero, not {code!r:.80}")
     if not several:
-        raise ValueError("exit_codes: empty; name at least one")
+        raise ValueError("exit_codes: at least one entry is required")
     if len(codes) < len(several):
         return None if 0 in codes else "nonzero"
     return codes
 
 
 def _end(reasons: tuple[str, ...] | None, given: Any) -> tuple[tuple[str, ...], Codes]:
-    """Reasons and codes, with what each implies of the other."""
+    """Reasons and codes; each implies a default for the other."""
     codes = None if given is None else _codes(given)
     if reasons is None:
         return ((Reason.JOB_COMPLETED,), (0,)) if given is None else (_implied(codes), codes)
@@ -234,7 +254,7 @@ def _end(reasons: tuple[str, ...] | None, given: Any) -> tuple[tuple[str, ...], 
 
 
 def _implied(codes: Codes) -> tuple[str, ...]:
-    """The reasons that a lone exit code can go with."""
+    """The reasons that exit codes without a reason imply."""
     if codes is None:
         return (Reason.JOB_COMPLETED, Reason.JOB_FAILED)
     if codes == "nonzero":
@@ -254,18 +274,18 @@ def _range(name: str, given: Any) -> Range | None:
             if isinstance(given, str)
             else ""
         )
-        raise TypeError(f"{name}: a Range is needed, such as Range(low=1), not {given!r:.80}{hint}")
+        raise TypeError(f"{name}: expected a Range, such as Range(low=1), not {given!r:.80}{hint}")
     return given
 
 
 def _problems(expect: Expectation) -> Iterator[tuple[Place, str]]:
-    """What no job can meet."""
+    """The parts that no job can meet."""
     for problem in _impossible_codes(expect.reasons or (), expect.exit_codes):
         yield ("exit_code",), problem
     for name in ("restarts", "run_time", "heartbeats"):
         wanted: Range | None = getattr(expect, name)
         if wanted is not None and wanted.high is not None and wanted.high < wanted.high_open:
-            yield (name,), f"{quoted(wanted)} leaves no number"
+            yield (name,), f"{quoted(wanted)} contains no number"
     for text in expect.log.excludes:
         if any(text in wanted for wanted in expect.log.contains):
             yield ("log", "excludes"), f"{quoted(text)} is part of what the log must contain"
@@ -279,9 +299,9 @@ def _impossible_codes(reasons: tuple[str, ...], codes: Codes) -> Iterator[str]:
         return
     for reason in reasons:
         if reason in REASON_CLASSES and reason not in COMMAND_ENDED:
-            yield f"a job that ends as {reason} has no exit code of its own; drop exit_code"
+            yield f"a job that ends as {reason} has no exit code of its own: remove exit_code"
         elif not _compatible(reason, codes):
-            yield f"{reason} never goes with this exit code"
+            yield f"{reason} cannot have this exit code"
 
 
 def _compatible(reason: str, codes: Codes) -> bool:
@@ -306,7 +326,7 @@ def _metric_problems(metric: MetricExpectation) -> Iterator[str]:
         yield f"pick is one of {', '.join(get_args(Pick))}, not {quoted(metric.pick)}"
     for bound in (metric.min, metric.max, metric.reference, *tolerances):
         if bound is not None and not math.isfinite(bound):
-            yield f"a finite number is needed, not {bound}"
+            yield f"expected a finite number, not {bound}"
     if metric.reference is not None and not tolerant:
         yield "reference needs a tolerance: 5%, -5% or -5%..+20%"
     if tolerant and not metric.reference:

@@ -13,7 +13,7 @@ from .states import Times
 
 
 class Source(StrEnum):
-    """Who said so; in the order in which they are believed."""
+    """The source that decided the reason; an earlier one takes precedence over a later one."""
 
     THIS_RUN = "this run"
     SCHEDULER = "scheduler"
@@ -22,49 +22,50 @@ class Source(StrEnum):
     SENTINEL = "sentinel"
     EXIT_CODE = "exit code"
     NOBODY = "nobody"
-    """The reason is ``unknown``."""
+    """No source; the reason is ``unknown``."""
 
 
 class Verdict(StrEnum):
-    """What a cell is worth."""
+    """The result of a cell."""
 
     PASSED = "passed"
     FAILED = "failed"
-    """The expectation is unmet."""
+    """The job ended, and the expectation is not met."""
     ERROR = "error"
-    """Infrastructure: no answer."""
+    """Infrastructure: the end shows nothing about the product."""
     NOT_RUN = "not run"
+    """This run cancelled the job, or did not submit it."""
 
 
 class ActionKind(StrEnum):
-    """Something that this run did to a job which ends it."""
+    """An action of this run that ends a job."""
 
     CANCEL = "cancel"
     QUEUE_TIMEOUT = "queue_timeout"
     NOT_TAKEN = "not_taken"
-    """For so long the cluster has taken no more jobs that there is none: it never meets an expectation."""
+    """The cluster accepted no submission within ``queue_timeout``. Never meets an expectation."""
     MAX_RUNTIME = "max_runtime"
     TEST_TIMEOUT = "test_timeout"
-    """pytest-timeout's deadline: it gives ``failed`` and never meets an expectation."""
+    """pytest-timeout's limit was reached. The verdict is ``failed``; never meets an expectation."""
     LOST = "lost"
-    """Absent, without a break, for ``lost_after``."""
+    """The scheduler did not list the job for ``lost_after`` seconds without a break."""
     REJECTED = "rejected"
-    """A pending job can never start, by the cluster's own word."""
+    """The cluster reports that a pending job can never start."""
     REFUSED = "refused"
-    """This run itself did not submit it (a hook, a missing secret, a bound): it never meets an expectation."""
+    """This run did not submit it (a hook, a missing secret, a limit). Never meets an expectation."""
     DEPENDENCY_FAILED = "dependency_failed"
-    """A pending job can never start, because one that it depends on failed."""
+    """A pending job can never start because a job that it depends on failed."""
     STOP_REST = "stop_rest"
-    """A rank had failed, so this run stopped the others; how the ranks ended decides the reason."""
+    """A rank had failed, so this run stopped the others. The ends of the ranks decide the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnAction:
-    """What this run did to a job, recorded before it was done."""
+    """An action of this run on a job, recorded before it is carried out."""
 
     kind: ActionKind
     why: str
-    """One line for people."""
+    """One line of text for people."""
     at: float = 0.0
     """Seconds since the epoch."""
 
@@ -75,22 +76,31 @@ class Outcome:
 
     reason: str
     reason_class: ReasonClass
+    """The class of ``reason``, also of one that the matrix adds."""
     source: Source
     detail: str = ""
-    """One line on why this reason: the words that decided it."""
+    """One line of text for people: why this is the reason."""
     exit_code: int | None = None
-    """The command's own; ``None`` when a limit or something outside stopped it."""
+    """The command's own exit code, 128+n for signal n; ``None`` if it did not end by itself."""
     restarts: int = 0
+    """How often the cluster started the job again."""
     heartbeats: int | None = None
+    """Heartbeats of rank 0 in the last start; ``None`` if its sentinel did not report."""
     nodes: tuple[NodeState, ...] = ()
+    """One entry per rank, of the last start."""
     first_failing_node: int | None = None
+    """The rank that failed first, if any failed."""
     times: Times = Times()
     native_state: str = ""
+    """The scheduler's name for the last state."""
     native_reason: str = ""
+    """The scheduler's text on why."""
     cost: float | None = None
-    """US dollars, all starts together; ``None`` where the cluster knows no prices."""
+    """US dollars for all starts; ``None`` if the backend knows no prices."""
     log_complete: bool = True
+    """Whether every log that was needed could be read to its end."""
     action: OwnAction | None = None
+    """The action of this run that ended the job, if any."""
 
     @property
     def queue_seconds(self) -> float | None:
@@ -110,21 +120,24 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One part of an expectation, and what was seen instead."""
+    """A part of the expectation that is not met."""
 
     field: str
+    """The key of ``expect`` in a matrix: ``exit_code``, ``metrics.sps``."""
     expected: str
+    """The expectation as text; empty for a failed check of a hook."""
     seen: str
+    """The actual value as text."""
     explanation: str = ""
-    """The whole text, on lines of its own, where ``seen`` has the first line of several."""
+    """The whole text, if ``seen`` is only its first line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """An outcome held against an expectation."""
+    """The verdict on an outcome, with the reasons for it."""
 
     verdict: Verdict
     misses: tuple[Mismatch, ...] = ()
-    """Everything that is unmet (or, for an error, what made an answer impossible)."""
+    """Every part of the expectation that is not met; for an error, what prevented an answer."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The numbers that were read, also those within bounds."""
+    """Name to number of every metric that was read, also of those within bounds."""

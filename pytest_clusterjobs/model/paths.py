@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def legible(path: str | os.PathLike[str]) -> str:
-    r"""A path as text that files, reports and terminals can hold: bytes that are no UTF-8 as ``\xff``."""
+    r"""A path as valid Unicode for files, reports and terminals: other bytes as ``\xff``."""
     return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def utf8(text: str | os.PathLike[str]) -> str:
-    """A path or variable of this process as text that :func:`to_bytes` converts back, in any locale."""
+    """A path or an environment variable as text; :func:`to_bytes` returns its bytes in any locale."""
     return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes that a job gets: UTF-8, and those hidden by :func:`utf8`.
+    """The UTF-8 bytes of ``text``; those that :func:`utf8` represents as surrogates are unchanged.
 
     Raises ValueError for other surrogates.
     """
@@ -25,7 +25,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def is_still_at(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` still leads to the file open as ``descriptor``; an I/O error proves nothing."""
+    """Whether ``path`` is still the file open as ``descriptor``; also true if an I/O error hides it."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ReasonClass(StrEnum):
-    """Who has to look at an end: the product's owner, nobody, or the cluster's owner."""
+    """What a reason is about: the product under test, an action of a user, or the infrastructure."""
 
     PRODUCT = "product"
     USER = "user"
@@ -15,7 +15,7 @@ class ReasonClass(StrEnum):
 
 
 class Reason(StrEnum):
-    """A built-in reason; a matrix may add words of its own with ``reasons:``."""
+    """A built-in reason; a matrix may add others under ``reasons``."""
 
     JOB_COMPLETED = "job_completed"
     JOB_FAILED = "job_failed"
@@ -35,7 +35,7 @@ class Reason(StrEnum):
 
     @property
     def reason_class(self) -> ReasonClass:
-        """The class of this word."""
+        """The class of this reason."""
         return REASON_CLASSES[self]
 
 
@@ -58,4 +58,4 @@ REASON_CLASSES: Mapping[str, ReasonClass] = {
 }
 
 COMMAND_ENDED: frozenset[str] = frozenset({Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL})
-"""Reasons under which the command ended by itself, so that it has an exit code."""
+"""The reasons of commands that ended by themselves, and so have an exit code."""

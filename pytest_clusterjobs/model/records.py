@@ -21,12 +21,12 @@ Field = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Xfail:
-    """An ``xfail`` mark that is in force: its condition holds, and it lets the cell run."""
+    """An ``xfail`` mark whose condition is true and that does not prevent the cell from running."""
 
     reason: str
     strict: bool
     raises: tuple[str, ...] | None = None
-    """The names of the exceptions that it expects, ``module.Class``; None for any."""
+    """Names of the expected exceptions, ``module.Class``; None for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +34,37 @@ class Registration:
     """A selected cell that will run."""
 
     key: str
-    """Its file relative to rootdir, ``::`` and its id; the same in every process of a session."""
+    """Its file relative to rootdir, ``::`` and its id; equal in every process of a session."""
     path: str
-    """The file of the key."""
+    """The file in ``key``."""
     cell: Cell
     test_timeout: float | None = None
-    """pytest-timeout's limit in seconds, counted from the job's start."""
+    """pytest-timeout's limit, in seconds from the job's start; None without one."""
     reruns: int = 0
-    """pytest-rerunfailures' count: how often a cell that failed gets another attempt."""
+    """pytest-rerunfailures' count: how many attempts may follow a failed one."""
     test: str | None = None
-    """The node id of the Python test that submitted it by hand; None for a cell of a matrix."""
+    """The node id of the Python test that submitted the job; None for a cell of a matrix."""
     xfails: tuple[Xfail, ...] | None = None
-    """The ``xfail`` mark that was in force at the launch, if there was one; None if nobody noted that."""
+    """The ``xfail`` mark in force at the launch, if any; None if the launch did not record it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One submission of a cell, as far as the ledger knows."""
+    """One submission of a cell, as recorded in the ledger. Times are seconds since the epoch."""
 
     token: str
     key: str
     number: int
     """Counted from 1."""
     intended: float
-    """Seconds since the epoch, as all times here; written before the submission."""
+    """When the intent to submit was recorded, before the submission."""
     spec: JobSpec | None = None
-    """What was submitted, where a hook changed it; None for the cell's own spec."""
+    """The submitted spec if a hook changed it; None for the cell's own."""
     submitted: float | None = None
+    """When the backend accepted it; None if it has not."""
     handle: Handle | None = None
     observation: Observation | None = None
+    """The last one."""
     action: OwnAction | None = None
     outcome: Outcome | None = None
 
@@ -74,27 +76,28 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the user's code says becomes of a cell's item, as ``pytest.skip``, ``xfail`` and ``exit`` do in a test."""
+    """The pytest outcome of a cell for which a hook called ``pytest.skip``, ``xfail`` or ``exit``."""
 
     kind: Literal["skip", "xfail", "exit"]
-    """``exit``: the session ended before the code had said anything about the cell."""
+    """``exit``: the session ended before the hook had returned for the cell."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a cell ended, for the item that reports it."""
+    """The outcome and verdict of a cell."""
 
     key: str
     outcome: Outcome
-    """Of the last attempt."""
+    """The outcome of the last attempt."""
     judgement: Judgement
     attempt: int = 1
+    """The number of the last attempt, counted from 1."""
     job_id: str | None = None
     url: str | None = None
     logs: Mapping[int, str] = field(default_factory=dict)
-    """The end of a few ranks' logs, secrets taken out; empty for a cell that passed."""
+    """Rank to the end of its log, secrets replaced, for a few ranks; empty for a cell that passed."""
     fields: Mapping[str, Field] = field(default_factory=dict)
-    """What user hooks add to the reports."""
+    """Values that hooks add to the reports, by name."""
     ruling: Ruling | None = None
-    """What user hooks say becomes of the item, whatever the verdict."""
+    """The pytest outcome that a hook decided, which overrides the verdict."""

@@ -1,4 +1,4 @@
-"""What a cell asks a backend to run, independent of any backend."""
+"""The job that a backend is asked to run, independent of the backend."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from .notation import parse_size
 from .text import quoted
 
 CELL_ID = re.compile(r"[A-Za-z0-9._+-]+")
-"""What a cell's id is made of: nothing that means something in a node id, a shell or a file name."""
+"""Matches a valid cell id: no character has a meaning in node ids, shells or file names."""
 
 RECIPE_FILE = "CLUSTERJOBS_RECIPE_FILE"
-"""The one variable with our prefix that a spec may set."""
-_OURS = "CLUSTERJOBS_"
+"""The only variable with the reserved prefix that a spec may set."""
+_RESERVED_PREFIX = "CLUSTERJOBS_"
 
 
 class BadSpec(ValueError):
-    """A job spec that no cluster could start: one line with the field and what it has to be."""
+    """A job spec with a value that no cluster can use; the message is one line."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
         self.field = field
-        """Of the spec, with the key in it after a dot where there is one."""
+        """The invalid field; for a mapping, followed by a dot and the key."""
         self.problem = problem
 
     def __str__(self) -> str:
@@ -45,11 +45,11 @@ class BadSpec(ValueError):
 
 
 class WrongType(BadSpec, TypeError):
-    """A field of a job spec that has another type."""
+    """A job spec with a field of the wrong type."""
 
 
-class _Unfit(Exception):
-    """Why a value cannot be; :class:`BadSpec` adds the field."""
+class _InvalidValue(Exception):
+    """Why a value is invalid; :class:`BadSpec` adds the field."""
 
     def __init__(self, problem: str, kind: type[BadSpec] = BadSpec, key: str = "") -> None:
         super().__init__(problem)
@@ -57,46 +57,46 @@ class _Unfit(Exception):
 
 
 def _wrong_type(wanted: str, value: object) -> NoReturn:
-    raise _Unfit(f"{wanted}, not {value!r:.80}", WrongType)
+    raise _InvalidValue(f"{wanted}, not {value!r:.80}", WrongType)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        _wrong_type("a text is needed", value)
+        _wrong_type("expected a text", value)
     if "\0" in value:
-        raise _Unfit("no process can be given a NUL character")
+        raise _InvalidValue("a process cannot be given a NUL character")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
             found = value[error.start]
-            raise _Unfit(f"{found!r} stands for a byte that is no UTF-8, or for half a character") from None
+            raise _InvalidValue(f"{found!r} is half a character, or a byte that is not UTF-8") from None
     return value
 
 
 def _some_text(value: Any) -> str:
     if not _text(value).strip():
-        raise _Unfit("empty")
+        raise _InvalidValue("empty")
     return str(value)
 
 
 def _command(value: Any) -> str:
     if not isinstance(value, str) and isinstance(value, (list, tuple)):
-        raise _Unfit(f"a shell command is one text: {quoted(shlex.join(map(str, value)))}", WrongType)
+        raise _InvalidValue(f"a shell command is one text: {quoted(shlex.join(map(str, value)))}", WrongType)
     if not _text(value) or value.isspace():
-        raise _Unfit("there is nothing to run")
+        raise _InvalidValue("the command is empty")
     return str(value)
 
 
 def _name(value: Any) -> str:
     if not CELL_ID.fullmatch(_text(value)):
-        raise _Unfit(f"{quoted(value)} is not within [A-Za-z0-9._+-]")
+        raise _InvalidValue(f"{quoted(value)} has characters other than letters, digits and . _ + -")
     return str(value)
 
 
 def _shell(value: Any) -> str:
     if value not in ("bash", "sh"):
-        raise _Unfit(f"bash or sh, not {value!r:.80}")
+        raise _InvalidValue(f"bash or sh, not {value!r:.80}")
     return str(value)
 
 
@@ -107,9 +107,9 @@ def _path(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         example = value.split() or ["one", "two"]
-        raise _Unfit(f"a list is needed, such as {example!r:.80}, not one text", WrongType)
+        raise _InvalidValue(f"expected a list, such as {example!r:.80}, not one text", WrongType)
     if not isinstance(value, list | tuple):
-        _wrong_type("a list of texts is needed", value)
+        _wrong_type("expected a list of texts", value)
     return tuple(_text(each) for each in value)
 
 
@@ -122,33 +122,33 @@ def _names(value: Any) -> tuple[str, ...]:
 
 def _variable(name: Any) -> None:
     if not _text(name) or "=" in name:
-        raise _Unfit(f"{quoted(name)} is no name of an environment variable")
-    if name.startswith(_OURS) and name != RECIPE_FILE:
-        raise _Unfit(f"{quoted(name)}: names that begin with {_OURS} are set by this tool")
+        raise _InvalidValue(f"{quoted(name)} is not a valid name of an environment variable")
+    if name.startswith(_RESERVED_PREFIX) and name != RECIPE_FILE:
+        raise _InvalidValue(f"{quoted(name)}: names that begin with {_RESERVED_PREFIX} are reserved")
 
 
-def _is_plainly_fine(variables: Mapping[Any, Any]) -> bool:
-    """Whether a few checks of all variables at once find nothing suspicious: large matrices have many."""
+def _is_ordinary(variables: Mapping[Any, Any]) -> bool:
+    """Whether all variables pass a few quick checks together, so that none has to be checked alone."""
     try:
         names, contents = "".join(variables), "".join(variables.values())
     except TypeError:
         return False
-    plain = names.isascii() and contents.isascii() and "\0" not in contents
-    return plain and not ("\0" in names or "=" in names or _OURS in names or "" in variables)
+    is_text = names.isascii() and contents.isascii() and "\0" not in contents
+    return is_text and not ("\0" in names or "=" in names or _RESERVED_PREFIX in names or "" in variables)
 
 
 def _environment(value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        _wrong_type("a mapping of names to texts is needed", value)
-    if _is_plainly_fine(value):
+        _wrong_type("expected a mapping of names to texts", value)
+    if _is_ordinary(value):
         return value
     for name, content in value.items():
         _variable(name)
         try:
             _text(content)
-        except _Unfit as error:
+        except _InvalidValue as error:
             hint = f": write {str(content)!r:.60}" if isinstance(content, int | float) else ""
-            raise _Unfit(error.problem + hint, error.kind, name) from None
+            raise _InvalidValue(error.problem + hint, error.kind, name) from None
     return value
 
 
@@ -159,12 +159,12 @@ def _whole(low: int, high: int | None = None) -> Callable[[Any], int]:
         if type(value) is int and low <= value <= most:
             return value
         if isinstance(value, bool) or not hasattr(value, "__index__"):
-            _wrong_type("a whole number is needed", value)
+            _wrong_type("expected a whole number", value)
         number = operator.index(value)
         if number < low:
-            raise _Unfit(f"at least {low}, not {number}")
+            raise _InvalidValue(f"at least {low}, not {number}")
         if number > most:
-            raise _Unfit(f"at most {high}, not {number!r:.30}")
+            raise _InvalidValue(f"at most {high}, not {number!r:.30}")
         return number
 
     return read
@@ -178,12 +178,12 @@ def _duration(*, zero: bool = False) -> Callable[[Any], float]:
             try:
                 return parse_duration(value)
             except ValueError as error:
-                raise _Unfit(str(error)) from None
+                raise _InvalidValue(str(error)) from None
         if isinstance(value, bool) or not hasattr(value, "__float__"):
-            _wrong_type("seconds as a number are needed (60.0), or a text with a unit ('60s')", value)
+            _wrong_type("expected seconds as a number (60.0), or a text with a unit ('60s')", value)
         if not (0 <= value <= LONGEST) or (value == 0 and not zero):
             least = "at least 0" if zero else "more than 0"
-            raise _Unfit(f"{least} and at most {LONGEST:g} seconds, not {value!r:.30}")
+            raise _InvalidValue(f"{least} and at most {LONGEST:g} seconds, not {value!r:.30}")
         return value if isinstance(value, int | float) else float(value)
 
     return read
@@ -194,7 +194,7 @@ def _size(value: Any) -> int:
         try:
             return parse_size(value)
         except ValueError as error:
-            raise _Unfit(str(error)) from None
+            raise _InvalidValue(str(error)) from None
     return _whole(1, LARGEST)(value)
 
 
@@ -203,40 +203,40 @@ def _resources(value: Any) -> Resources:
         known = [each.name for each in fields(Resources)]
         for name in value:
             if name not in known:
-                raise _Unfit(f"unknown key {quoted(name)}; there are {', '.join(known)}", WrongType)
+                raise _InvalidValue(f"unknown key {quoted(name)}; there are {', '.join(known)}", WrongType)
         return Resources(**value)
-    return value if isinstance(value, Resources) else _wrong_type("Resources are needed", value)
+    return value if isinstance(value, Resources) else _wrong_type("expected Resources", value)
 
 
 def _options(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        _wrong_type("a mapping is needed", value)
-    _plain(value)
+        _wrong_type("expected a mapping", value)
+    _check_json(value)
     return value
 
 
-def _plain(value: Any, depth: int = 0) -> None:
+def _check_json(value: Any, depth: int = 0) -> None:
     """Reject values that JSON cannot express."""
     if depth > 20:
-        raise _Unfit("nested more than 20 deep")
+        raise _InvalidValue("nested more than 20 deep")
     if isinstance(value, Mapping):
         for key, each in value.items():
             # JSON converts numbers to texts.
             _text(str(key) if isinstance(key, int) else key)
-            _plain(each, depth + 1)
+            _check_json(each, depth + 1)
     elif isinstance(value, list | tuple):
         for each in value:
-            _plain(each, depth + 1)
+            _check_json(each, depth + 1)
     elif isinstance(value, str):
         _text(value)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise _Unfit(f"a finite number is needed, not {value}")
+        raise _InvalidValue(f"expected a finite number, not {value}")
     elif value is not None and not isinstance(value, bool | int | float):
-        _wrong_type("only texts, numbers, booleans, lists and mappings can stand here", value)
+        _wrong_type("only texts, numbers, booleans, lists and mappings are allowed here", value)
 
 
 class _Fields:
-    """The fields of a dataclass, each with its check."""
+    """The checks of a dataclass's fields."""
 
     def __init__(self, kind: type, checks: Mapping[str, Callable[[Any], Any]], prefix: str = "") -> None:
         known = {each.name: each for each in fields(kind)}
@@ -246,14 +246,14 @@ class _Fields:
         self._prefix = prefix
 
     def check(self, spec: object) -> None:
-        """Run the checks of all fields except defaults, and keep the results. Raises BadSpec."""
+        """Check all fields that are not defaults, and replace their values by the results. Raises BadSpec."""
         values = self._values(spec)
-        # Most fields of ten thousand cells are defaults: these are skipped without a line of Python.
-        said = compress(zip(values, self._rows, strict=True), map(operator.is_not, values, self._defaults))
-        for value, (name, check) in said:
+        # Most fields are defaults; compress and map skip them in C, which counts for ten thousand cells.
+        given = compress(zip(values, self._rows, strict=True), map(operator.is_not, values, self._defaults))
+        for value, (name, check) in given:
             try:
                 checked = check(value)
-            except _Unfit as error:
+            except _InvalidValue as error:
                 where = f"{self._prefix}{name}{error.key and '.'}{error.key}"
                 raise error.kind(where, error.problem) from None
             if checked is not value:
@@ -262,12 +262,12 @@ class _Fields:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What each node must offer; ``None`` leaves it to the cluster. Raises BadSpec."""
+    """Resources per node; ``None`` leaves the choice to the cluster. Raises BadSpec."""
 
     gpus: int | None = None
     cpus: int | None = None
     memory: int | None = None
-    """Bytes; a text with a unit (``64GiB``) is taken as well."""
+    """Bytes; a text with a unit (``64GiB``) is accepted too."""
 
     def __post_init__(self) -> None:
         _RESOURCES.check(self)
@@ -278,37 +278,45 @@ _RESOURCES = _Fields(Resources, {"gpus": _whole(0), "cpus": _whole(1), "memory":
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """One job, the same on every backend.
+    """A job, independent of the backend.
 
-    Durations are seconds, or texts with a unit (``90s``). ``run`` is complete: where the matrix format appends ``"$@"``, it
-    has been appended already. Raises BadSpec, a ValueError, for what no cluster could start.
+    Durations are seconds, or texts with a unit (``90s``). Raises BadSpec, a ValueError, for values that no
+    cluster can use.
     """
 
     run: str
+    """The shell script, run on every node; complete, including ``"$@"`` if it takes arguments."""
     name: str = "job"
-    """The cell's id, for ``CLUSTERJOBS_CELL`` and for people; untrusted text within ``[A-Za-z0-9._+-]``."""
+    """The cell's id, available as ``CLUSTERJOBS_CELL``; only characters of ``[A-Za-z0-9._+-]``."""
     recipe: str = ""
     condition: str = ""
     nodes: int = 1
     shell: Literal["bash", "sh"] = "bash"
     """``bash`` runs the script with ``bash -eo pipefail``, ``sh`` with ``sh -e``."""
     setup: str | None = None
+    """A script that runs before ``run`` in the same shell, on every node and start."""
     args: tuple[str, ...] = ()
-    """The script's positional parameters."""
+    """The positional parameters of ``run``."""
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
-    """Names of variables of the caller's environment; their values are never in a spec."""
+    """Names of environment variables of the submitting process that the job gets; a spec has no values."""
     workdir: str | None = None
+    """The folder in which the script runs; ``None`` for the backend's default."""
     image: str | None = None
+    """The container image, on clusters that run containers."""
     resources: Resources = Resources()
     heartbeat_timeout: float | None = None
+    """Seconds without a heartbeat of rank 0 after which the job ends; ``None`` for no limit."""
     max_runtime: float = 7200.0
-    """Per start, ``setup`` included."""
+    """Seconds per start, ``setup`` included, after which the job ends."""
     queue_timeout: float = 43200.0
+    """Seconds that the job may wait for its start."""
     grace_period: float = 10.0
+    """Seconds between TERM and KILL."""
     max_restarts: int = 0
+    """How often the cluster may start the job again in one attempt."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What ``options`` says for the chosen backend: its type's entries, its name's on top."""
+    """``options`` of the matrix for this backend: those of its type, overridden by those of its name."""
     owner: str | None = None
     description: str | None = None
 

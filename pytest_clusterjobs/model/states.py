@@ -12,30 +12,30 @@ from .reasons import Reason
 
 
 class Phase(StrEnum):
-    """Where a job is; a native state that is not terminal is never ``ended``."""
+    """The state of a job; a scheduler's state that is not final is never ``ended``."""
 
     PENDING = "pending"
     RUNNING = "running"
     ENDED = "ended"
     ABSENT = "absent"
-    """The scheduler does not know the job. Never an end by itself."""
+    """The scheduler does not list the job. This alone is never an end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A submitted job: JSON-serialisable, and enough to re-attach in another process."""
+    """Identifies a submitted job. JSON-serialisable, and sufficient to poll it in another process."""
 
     job_id: str | None
-    """The cluster's own id, for people; ``None`` while the cluster has not given one."""
+    """The cluster's id of the job; ``None`` until the cluster has assigned one."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """What the backend needs to find the job again."""
+    """Data that the backend needs to find the job."""
     url: str | None = None
-    """A page about the job, if the cluster has one."""
+    """The URL of the job's page, if the cluster has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds since the epoch, as the cluster saw them; ``None`` if it has not happened or is not known."""
+    """Seconds since the epoch, as reported by the cluster; ``None`` if unknown or not yet reached."""
 
     submitted: float | None = None
     started: float | None = None
@@ -43,7 +43,7 @@ class Times:
     ended: float | None = None
 
     def in_order(self) -> Times:
-        """The times in order, none before its predecessor: they may come from different clocks."""
+        """The times with each at least as late as the one before: they may come from different clocks."""
         started, ended = self.started, self.ended
         if started is not None and self.submitted is not None:
             started = max(started, self.submitted)
@@ -53,102 +53,107 @@ class Times:
 
 
 class SentinelWord(StrEnum):
-    """What a sentinel reports of how its node ended."""
+    """How a node ended, as its sentinel reports it."""
 
     EXITED = "exited"
-    """The command ended by itself; the code is the command's."""
+    """The command ended by itself, with its own exit code."""
     HEARTBEAT_TIMEOUT = "heartbeat_timeout"
     MAX_RUNTIME_REACHED = "max_runtime_reached"
     START_FAILED = "start_failed"
     """``setup`` or the shell failed before the command began."""
     STOPPED = "stopped"
-    """Stopped from outside, by a TERM to the sentinel."""
+    """The sentinel received TERM and stopped the command."""
 
 
 LIMITS = {
     SentinelWord.HEARTBEAT_TIMEOUT: Reason.HEARTBEAT_TIMEOUT,
     SentinelWord.MAX_RUNTIME_REACHED: Reason.MAX_RUNTIME_REACHED,
 }
-"""The reasons of those ends that a limit of the job has brought about."""
+"""The reason for each limit that a sentinel enforces."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentinelReport:
-    """The line that a sentinel printed last, for one start of one node."""
+    """The last line that a sentinel printed in one start of one node."""
 
     word: SentinelWord
     node: int
     exit_code: int | None = None
-    """The command's own code (128+n for signal n); ``None`` unless it ended by itself or failed to start."""
+    """The command's own code, 128+n for signal n; ``None`` unless it ended by itself or failed to start."""
     restarts: int = 0
+    """How often the cluster had started the job again before this start."""
     heartbeats: int = 0
+    """How many heartbeats the sentinel counted in this start."""
     begun: bool | None = True
-    """Whether the command began: its shell had come through ``setup``; ``None`` where the sentinel could not tell."""
+    """Whether ``setup`` ended and the command began; ``None`` if the sentinel could not determine it."""
     seconds: float | None = None
-    """From the sentinel's start to the end, by the node's own clock; ``None`` where it has none."""
+    """Seconds from the sentinel's start to the end, by the node's clock; ``None`` if unknown."""
     log_cut: bool = False
-    """Whether the node could not write all that the command printed."""
+    """Whether part of the command's output could not be written to the log."""
     note: str = ""
-    """What went wrong, for people; untrusted text."""
+    """An error message for people; untrusted text from the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What is known of one node (rank) of a job, for its last start."""
+    """One node (rank) of a job, in its last start."""
 
     rank: int
     exit_code: int | None = None
-    """The code that the cluster saw, 128+n for signal n."""
+    """The exit code that the cluster reports, 128+n for signal n."""
     ended: float | None = None
     """Seconds since the epoch."""
     report: SentinelReport | None = None
+    """The report of its sentinel, from its log; ``None`` if the log has none."""
     begun: bool | None = None
-    """Without a report: whether the rank left the mark that its command began; ``None`` if nobody has looked, or could."""
+    """Without a report: whether the log shows that the command began; ``None`` if the log was not read."""
     unread: str = ""
-    """Without a report: why the place where it would be could not be read completely."""
+    """Without a report: why the log could not be read completely; otherwise empty."""
     stopped_by_cluster: bool = False
-    """The cluster itself stopped this rank because the job's main node had ended."""
+    """Whether the cluster stopped this rank because the job's main node had ended."""
     host: str | None = None
+    """The node's host name, if the cluster reports it."""
     log: str | None = None
-    """Where people find its log: a path or a link."""
+    """The path or URL of its log, for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one poll says of a job now."""
+    """The state of a job, as one poll reports it."""
 
     phase: Phase
     times: Times = Times()
     native_state: str = ""
-    """The scheduler's own word for the state."""
+    """The scheduler's name for the state."""
     native_reason: str = ""
-    """The scheduler's own text on why."""
+    """The scheduler's text on why the job is in this state."""
     reason_hint: Reason | None = None
-    """A hard fact of the scheduler, in our words; ``None`` where only the command's own end speaks. ``UNKNOWN``: something
-    has failed, and what, the ranks may tell; that all ended well is not believed then."""
+    """The reason if the scheduler is certain of it; ``None`` if the end of the command decides. ``UNKNOWN``: the
+    scheduler reports a failure that the ranks' reports may explain, so the job cannot have completed."""
     exit_code: int | None = None
-    """The job's code as the cluster shows it."""
+    """The exit code of the job that the cluster reports."""
     nodes: tuple[NodeState, ...] = ()
-    """One entry a rank, where the cluster tells; of the last start."""
+    """One entry per rank, of the last start; empty if the cluster does not report ranks."""
     restarts: int = 0
+    """How often the cluster started the job again."""
     suspended: bool = False
-    """The cluster has stopped a started job for now: it is ``running`` and does not run."""
+    """Whether the cluster has suspended the job, whose phase is ``running``."""
     cost: float | None = None
-    """US dollars that an ended job has cost, all its starts, where the cluster knows prices."""
+    """US dollars for all starts of an ended job; ``None`` if the backend knows no prices."""
     log_complete: bool = True
-    """Whether the logs of an ended job can be read to their end now."""
+    """Whether the complete logs of an ended job can be read."""
     handle: Handle | None = None
-    """A handle with more in it than the one polled; ``None`` keeps the old one."""
+    """A handle with more data than the polled one, which replaces it; ``None`` if there is nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """A piece of a log, decoded as UTF-8 with undecodable bytes replaced."""
+    """A part of a log, decoded as UTF-8; undecodable bytes are replaced."""
 
     text: str
     cursor: Any = None
-    """Pass it back to go on from here; JSON-serialisable."""
+    """Pass it to the next call to continue after this part. JSON-serialisable."""
     complete: bool = False
-    """Nothing will follow: the job has ended and this reaches its last line."""
+    """Whether this is the end of the log of an ended job."""
     gap: str = ""
-    """Why it will never be complete, where that is known."""
+    """Why the log will never be complete; empty if unknown, or if it will."""

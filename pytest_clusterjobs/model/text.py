@@ -14,22 +14,23 @@ ANSI = re.compile(
 _CARRIAGE_RETURN = re.compile(r"\r+\n?")
 _CI_COMMAND = re.compile(r"##(?=\w*\[)")
 RANK_PREFIX = re.compile(r"^\([^()\n]{1,120}?[ ,]pid=\d+(?:, ?\w+=[^(),\s]{1,64})*\) ?", re.MULTILINE)
+"""The prefix that some clusters add to each line of a log."""
 
 
 def strip_ansi(text: str) -> str:
-    """Drop terminal sequences (ECMA-48). An unterminated one loses its introducer only, and hides nothing."""
+    """Remove terminal sequences (ECMA-48); of an unterminated one only its introducer."""
     return ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
 
 
 def split_lines_at_cr(text: str) -> str:
-    """Make CR LF and the lone CR of progress bars end a line, so that what follows starts one."""
+    """Replace CR LF, and the lone CR of progress bars, by a line feed."""
     return _CARRIAGE_RETURN.sub("\n", text) if "\r" in text else text
 
 
 def clean(text: str) -> str:
-    """The text that regular expressions of a matrix see.
+    """The text to which regular expressions of a matrix are applied.
 
-    Without ANSI sequences, CR, and the rank prefixes of cluster logs, for example
+    It is without ANSI sequences, CR, and the rank prefixes of cluster logs, for example
     ``(head, rank=0, pid=2618) `` and ``(worker1, rank=1, pid=1987, ip=172.31.10.228) ``.
     """
     text = split_lines_at_cr(strip_ansi(text))
@@ -39,10 +40,9 @@ def clean(text: str) -> str:
 def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start") -> str:
     """``text`` in at most ``limit`` characters, valid in XML 1.0 and unable to steer a terminal.
 
-    Newlines and tabs stay; other control characters, characters without a shape of their own
-    (bidirectional overrides among them), surrogates and non-characters become escapes, ESC for
-    example the four characters of its Python escape.
-    What is left out on the side that is not kept is marked with ``[...]``.
+    Newlines and tabs stay. Other control characters, invisible characters (bidirectional overrides among
+    them), surrogates and non-characters are escaped as in Python. ``[...]`` marks the side at which text was
+    left out.
     """
     cut = text[:limit] if keep == "start" else text[-limit:]
     shown = harmless(cut)
@@ -64,7 +64,7 @@ def unbroken(text: str) -> str:
 
 
 def with_margin(text: str) -> str:
-    """``text`` behind a margin: no line of it can pass for ours or pytest's, or for a command to a CI system.
+    """``text`` with a margin: no line can be mistaken for output of pytest or for a command to a CI system.
 
     GitHub accepts ``::error`` behind white space too; other systems accept their commands (``##vso[``,
     ``##teamcity[``) anywhere.
@@ -80,7 +80,7 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """Like :func:`printable`, on one line: white space at the ends is dropped, line breaks become spaces."""
+    """Like :func:`printable`, on one line: each run of white space becomes a blank."""
     return printable(" ".join(text[: 4 * limit].split()), limit)
 
 
@@ -104,7 +104,7 @@ def quoted(value: object, limit: int = 60) -> str:
 def quoted_output(text: str, limit: int = 80) -> str:
     """Like :func:`printable`, in double quotes, on one line: for text that a job or a cluster printed.
 
-    The text cannot pass for the plugin's own.
+    The text cannot be mistaken for a message of the plugin.
     """
     shown = (
         text[: limit + 1].replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""The token: one per run, cell and attempt, known before submission and carried by the job."""
+"""Tokens: one identifies each attempt of a cell in a run, and is part of the job's name or tags."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r"cj-(?P<run_id>[a-z0-9-]+)-(?P<cell>[0-9a-f]{10})-a(?P<attempt>[0-9]+)")
 
 STAND_IN = "cj-20260101t000000-000000-0000000000-a1"
-"""A token for checks that are made before there is one."""
+"""A token for checks of a spec before its job has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token taken apart. ``str()`` gives the text that goes into job names and tags.
+    """A parsed token. ``str()`` returns the text for job names and tags.
 
     Letters, digits and hyphens, a letter first, at most 63 characters: valid as a Slurm, AWS Batch
     and SkyPilot job name.
@@ -33,7 +33,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> Token:
-        """Take ``text`` apart. Raises ValueError if it is not a token."""
+        """Parse ``text``. Raises ValueError if it is not a token."""
         match = _TOKEN.fullmatch(text)
         if match is None:
             raise ValueError(f"not a token: {text!r}")
@@ -44,7 +44,7 @@ class Token:
 
 
 def run_prefix(run_id: str) -> str:
-    """The beginning of every token of a run, for sweeps."""
+    """The beginning of every token of a run."""
     return f"cj-{run_id}-"
 
 
@@ -57,5 +57,5 @@ def run_of(name: str) -> str | None:
 
 
 def nonce(token: str) -> str:
-    """The mark of a job's own sentinel lines: derived, so that any process can read an old log."""
+    """The 12 hexadecimal digits in a job's sentinel lines, derived from its token."""
     return hashlib.sha256(f"sentinel {token}".encode()).hexdigest()[:12]

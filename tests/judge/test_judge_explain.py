@@ -172,7 +172,7 @@ def test_words_of_the_cluster_are_bounded_and_harmless() -> None:
 
 
 def test_a_cell_that_expects_nothing_is_told_how_to_expect_its_own_limit() -> None:
-    hint = "if this end is what the cell is to show: expect: {reason: max_runtime_reached}"
+    hint = "if the cell is meant to end this way, write expect: {reason: max_runtime_reached}"
     stopped = Outcome(Reason.MAX_RUNTIME_REACHED, ReasonClass.PRODUCT, Source.SENTINEL)
     assert hint in text_of(Expectation(), stopped, max_runtime=60.0).splitlines()
     assert hint not in text_of(Expectation(), stopped)

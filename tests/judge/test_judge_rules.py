@@ -126,7 +126,7 @@ def test_a_word_that_is_no_reason_is_unknown_and_quoted() -> None:
     end = end_of(summary("spontaneous \x07combustion" + "!" * 500, 0))
     assert (end.reason, end.reason_class, end.exit_code) == ("unknown", ReasonClass.INFRA, None)
     assert r'"spontaneous \x07combustion!!' in end.detail
-    assert "is no reason" in end.detail
+    assert "is not a known reason" in end.detail
     assert len(end.detail) < 400
 
 
@@ -140,7 +140,7 @@ def test_a_captured_number_that_is_none_gives_no_answer(text: str) -> None:
     rule = Classification((ClassifyRule(log=r"code (?P<exit_code>\S+)"),))
     end = end_of(f"code {text}\n", rule)
     assert (end.reason, end.log_complete) == ("unknown", True)
-    assert "no number" in end.detail
+    assert "not a number" in end.detail
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_a_captured_number_that_is_none_gives_no_answer(text: str) -> None:
         (r"code: (?P<exit_code>\d+)", "code: None", '"code:" is followed by "None", where the pattern does not match'),
         (r"code: (?P<exit_code>\d+)", "code: -1", '"code:" is followed by "-1", where the pattern does not match'),
         (r"code:\s*(?P<exit_code>\d+)", "code:\n0", '"code:" is followed by nothing, where the pattern does not match'),
-        (r"code: (?P<exit_code>\d+)", "code: 0x7F", '"0" is only a part of "0x7F"'),
-        (r"code: (?P<exit_code>\d+)", "code: 0.5", '"0" is only a part of "0.5"'),
-        (r"code: (?P<exit_code>\d)", "code: 09", '"0" is only a part of "09"'),
-        (r"code: .*(?P<exit_code>\d)", "code: 10", '"0" is only a part of "10"'),
-        (r"end: (?P<reason>\w+)", "end: job_completed-ish", '"job_completed" is only a part of "job_completed-ish"'),
+        (r"code: (?P<exit_code>\d+)", "code: 0x7F", '"0" is only part of "0x7F"'),
+        (r"code: (?P<exit_code>\d+)", "code: 0.5", '"0" is only part of "0.5"'),
+        (r"code: (?P<exit_code>\d)", "code: 09", '"0" is only part of "09"'),
+        (r"code: .*(?P<exit_code>\d)", "code: 10", '"0" is only part of "10"'),
+        (r"end: (?P<reason>\w+)", "end: job_completed-ish", '"job_completed" is only part of "job_completed-ish"'),
         (r"end: (?P<reason>\w+)", "end: ---", '"end:" is followed by "---", where the pattern does not match'),
     ],
 )  # fmt: skip

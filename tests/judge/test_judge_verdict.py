@@ -226,12 +226,12 @@ def test_line_anchors_are_those_of_each_line() -> None:
 @pytest.mark.parametrize(
     ("pattern", "seen"),
     [
-        ("x*", "the pattern matches an empty line, and so says nothing"),
+        ("x*", "the pattern matches an empty line, so it matches every text"),
         (
             r"a\nb",
-            "each line is searched by itself, so a line break never matches; write a pattern for each line",
+            "each line is searched by itself, so a line break never matches: write a pattern for each line",
         ),
-        ("(", "no regular expression: missing ), unterminated subpattern at position 0"),
+        ("(", "not a valid regular expression: missing ), unterminated subpattern at position 0"),
     ],
 )
 def test_a_pattern_from_python_that_says_nothing_is_unmet(pattern: str, seen: str) -> None:
@@ -251,7 +251,7 @@ def test_an_expected_heartbeat_timeout_asks_for_a_heartbeat(reasons: tuple[str, 
     limit = Source.SENTINEL_LIMIT
     assert judged(expect, ended(TIMEOUT, heartbeats=1, source=limit)).verdict is Verdict.PASSED
     never = judged(expect, ended(TIMEOUT, heartbeats=0, source=limit))
-    advice = "(of a job that never has to beat, expect heartbeats: '>=0')"
+    advice = "(for a job without heartbeats, expect heartbeats: '>=0')"
     implied = ">=1 (implied by heartbeat_timeout)"
     assert never == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"{NEVER_BEAT} {advice}"),))
     not_counted = judged(expect, ended(TIMEOUT, heartbeats=None, source=limit))
@@ -387,7 +387,7 @@ def test_numbers(text: str) -> None:
 def test_what_is_no_number_is_unmet(text: str) -> None:
     assert metric_verdict(MetricExpectation(r"m=(\S+)"), f"m={text}") == (
         Verdict.FAILED,
-        f'"{text}" is no number',
+        f'"{text}" is not a number',
     )
 
 

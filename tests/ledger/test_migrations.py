@@ -67,7 +67,7 @@ def test_any_reason_of_an_older_ledger_stays_any_reason(tmp_path: Path) -> None:
     with closing(Ledger(path)) as ledger:
         expects = {entry.cell.id: entry.cell.expect for _, entry in ledger.registrations()}
     assert expects["a-1n-bad"] == Expectation(reasons="any")
-    assert not expects["a-1n-good"].takes_any
+    assert not expects["a-1n-good"].accepts_any
 
 
 def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_no_line_makes_another_code_than_0_green(cell: Cell, code: int, log: str
 def test_a_word_that_is_no_reason_is_quoted(cell: Cell) -> None:
     end = end_of(cell, said("sun\x07spots"))
     assert (end.reason, end.source) == ("unknown", Source.CLASSIFY_RULE)
-    assert end.detail.startswith(r'the log reports "sun\x07spots", and "sun\x07spots" is no reason')
+    assert end.detail.startswith(r'the log reports "sun\x07spots", and "sun\x07spots" is not a known reason')
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,9 @@ def test_a_word_that_is_no_reason_is_quoted(cell: Cell) -> None:
         pytest.param("========= Job Summary =========\nTermination Reason:  unknown\n", id="another format"),
         pytest.param(said("job_completed") + "[SUMMARY] Termination reason: \n", id="an empty word at last"),
         pytest.param(said("job_completed") + said("job_completed", code=""), id="no code at last"),
-        pytest.param(said("job_completed") + said("job_completed", code="-"), id="a code that is no number"),
+        pytest.param(
+            said("job_completed") + said("job_completed", code="-"), id="a code that is not a number"
+        ),
         pytest.param(said("job_completed(worker1, rank=1, pid=7) step=3"), id="a glued line of another rank"),
     ],
 )

@@ -129,28 +129,28 @@ def test_the_command_line_backend_wins_over_the_file(load: Load) -> None:
     ("text", "message"),
     [
         ("exclude: [{recipe: a, nodes: 1}, {recipe: c}]", "4:43: recipe has no value 'c'; there are a, b"),
-        ("exclude: [{recpie: a}]", "4:12: no axis 'recpie', did you mean 'recipe'?"),
+        ("exclude: [{recpie: a}]", "4:12: unknown axis 'recpie', did you mean 'recipe'?"),
         ("exclude: [{nodes: 3}]", "4:19: nodes has no value '3'; there are 1, 2"),
         ("exclude: [{recipe: []}]", "4:12: exclude.0: 'recipe' takes a value or a list of values"),
-        ("exclude: [{}]", "4:11: exclude.0: name axes and values: {nodes: [1, 2], condition: normal_completion}"),
+        ("exclude: [{}]", "4:11: exclude.0: a selection maps axes to values: {nodes: [1, 2], condition: normal_completion}"),
         ("exclude: [{backend: slrum}]", "4:21: backend has no value 'slrum', did you mean 'slurm'?"),
         ("overrides: [{where: {condition: e}, max_runtime: 1m}]", "4:33: condition has no value 'e'; there are c, d"),
         ("overrides: [{max_runtime: 1m}]", "4:13: overrides.0: where is missing"),
-        ("overrides: [{where: {nodes: 2}, only: {nodes: 2}}]", "4:39: only names just `backend` here; `where`, or the include, selects the cells"),
-        ("include: [{recipe: a, nodes: 3}]", "4:11: include: names no value of condition; an include names every axis"),
+        ("overrides: [{where: {nodes: 2}, only: {nodes: 2}}]", "4:39: `only` may name only `backend` here: `where`, or the include, selects the cells"),
+        ("include: [{recipe: a, nodes: 3}]", "4:11: include: condition is missing: an include has a value of every axis"),
         ("include: [{nodes: 3, condition: c}]", "4:11: include.0: recipe is missing"),
         ("include: [{recipe: ab, nodes: 3, condition: c}]", "4:20: include: recipe has no value 'ab', did you mean 'b'?"),
         ("include: [{recipe: a, nodes: 3, condition: c, PRECISON: 1}]", "4:47: unknown key 'PRECISON'"),
         ("include: [{recipe: a, nodes: 2, condition: c}]", "4:11: duplicate cell a-2n-c (first from line 3)"),
         ("include: [{recipe: a, nodes: 3, condition: c}, {recipe: a, nodes: 3, condition: c}]", "4:48: duplicate cell a-3n-c (first from line 4)"),
-        ("axes: {X: [b, b]}", "4:15: axes.X: 'b' stands twice in the list"),
-        ("axes: {X: []}", "4:11: axes.X: empty; name at least one"),
+        ("axes: {X: [b, b]}", "4:15: axes.X: 'b' is in the list twice"),
+        ("axes: {X: []}", "4:11: axes.X: at least one entry is required"),
         ("axes: {X: [a b]}", "4:12: axes.X.a b: 'a b' cannot be part of a test id; use letters, digits and . _ + - (at most 100)"),
-        ("axes: {run: [a]}", "4:8: axes: 'run' has a meaning of its own here; take another name"),
-        ("axes: {backend: [a]}", "4:8: axes: 'backend' has a meaning of its own here; take another name"),
-        ("axes: {X-Y: [a]}", "4:8: axes.X-Y: 'X-Y' is no name of an environment variable; use letters, digits and _"),
-        ("axes: {X: [a]}\ndefaults: {env: {X: 1}}", "5:18: env: X is an axis, its value is given by each cell"),
-        ("axes: {X: {a: {env: {X: 1}}}}", "4:22: env: X is an axis, its value is given by each cell"),
+        ("axes: {run: [a]}", "4:8: axes: 'run' is a reserved name: choose another"),
+        ("axes: {backend: [a]}", "4:8: axes: 'backend' is a reserved name: choose another"),
+        ("axes: {X-Y: [a]}", "4:8: axes.X-Y: 'X-Y' is not a valid name of an environment variable: use letters, digits and _"),
+        ("axes: {X: [a]}\ndefaults: {env: {X: 1}}", "5:18: env: X is an axis: each cell sets its value"),
+        ("axes: {X: {a: {env: {X: 1}}}}", "4:22: env: X is an axis: each cell sets its value"),
     ],
 )  # fmt: skip
 def test_selections_that_cannot_be_meant(mistakes: Mistakes, text: str, message: str) -> None:
@@ -167,7 +167,7 @@ def test_a_selection_that_matches_nothing_is_a_mistake(mistakes: Mistakes) -> No
         overrides: [{where: {recipe: a, nodes: 2}, max_runtime: 1h}]
         """
     assert mistakes(text) == [
-        "1:60: only: this leaves recipe b no cell",
+        "1:60: only: this excludes every cell of recipe b",
         "4:11: exclude: this matches no cell",
         "5:21: overrides: this where matches no cell",
     ]
@@ -175,7 +175,7 @@ def test_a_selection_that_matches_nothing_is_a_mistake(mistakes: Mistakes) -> No
 
 def test_a_matrix_without_cells_is_a_mistake(mistakes: Mistakes) -> None:
     assert mistakes("recipes: {a: x}\nexclude: [{recipe: a}]") == [
-        "1:1: the matrix has no cell: only and exclude leave none"
+        "1:1: the matrix has no cells: only and exclude remove all of them"
     ]
 
 

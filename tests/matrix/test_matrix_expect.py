@@ -100,37 +100,37 @@ def test_all_of_expect_is_typed(load: Load) -> None:
     [
         ("reason: job_faild", "1:32: unknown reason 'job_faild', did you mean 'job_failed'?"),
         ("reason: [job_failed, hang]", "1:45: unknown reason 'hang': write heartbeat_timeout"),
-        ("reason: []", "1:32: recipes.r.expect.reason: empty; name at least one"),
-        ("reason: [any, job_failed]", "1:32: recipes.r.expect.reason: `any` stands alone"),
-        ("reason: Job failed", "1:32: recipes.r.expect.reason: 'Job failed' is no reason: write job_failed"),
-        ("exit_code: 256", "1:35: recipes.r.expect.exit_code: a whole number from 0 to 255 is needed, not 256"),
-        ("exit_code: -9", "1:35: recipes.r.expect.exit_code: a whole number from 0 to 255 is needed, not -9"),
+        ("reason: []", "1:32: recipes.r.expect.reason: at least one entry is required"),
+        ("reason: [any, job_failed]", "1:32: recipes.r.expect.reason: `any` cannot be combined with other reasons"),
+        ("reason: Job failed", "1:32: recipes.r.expect.reason: 'Job failed' is not a valid reason: write job_failed"),
+        ("exit_code: 256", "1:35: recipes.r.expect.exit_code: expected a whole number from 0 to 255, not 256"),
+        ("exit_code: -9", "1:35: recipes.r.expect.exit_code: expected a whole number from 0 to 255, not -9"),
         ("exit_code: '3'", "1:35: recipes.r.expect.exit_code: an exit code is a whole number from 0 to 255 or nonzero, not '3' (text)"),
         ("exit_code: [3, x]", "1:39: recipes.r.expect.exit_code.1: an exit code is a whole number from 0 to 255 or nonzero, not 'x'"),
-        ("reason: max_runtime_reached, exit_code: 124", "1:64: expect.exit_code: a job that ends as max_runtime_reached has no exit code of its own; drop exit_code"),
-        ("run_time: 10m", "1:34: recipes.r.expect.run_time: '10m' means exactly that long, and no run is: write '<10m' or '>=10m'"),
-        ("run_time: ==10m", "1:34: recipes.r.expect.run_time: '==10m' means exactly that long, and no run is: write '<10m' or '>=10m'"),
-        ("run_time: 1m..60s", "1:34: recipes.r.expect.run_time: '1m..60s' means exactly that long, and no run is: leave room between the bounds"),
+        ("reason: max_runtime_reached, exit_code: 124", "1:64: expect.exit_code: a job that ends as max_runtime_reached has no exit code of its own: remove exit_code"),
+        ("run_time: 10m", "1:34: recipes.r.expect.run_time: '10m' means exactly that duration, which no run has: write '<10m' or '>=10m'"),
+        ("run_time: ==10m", "1:34: recipes.r.expect.run_time: '==10m' means exactly that duration, which no run has: write '<10m' or '>=10m'"),
+        ("run_time: 1m..60s", "1:34: recipes.r.expect.run_time: '1m..60s' means exactly that duration, which no run has: write bounds that differ"),
         ("restarts: '>=1'", "1:34: expect.restarts: >=1 can never be met: max_restarts is 0"),
         ("restarts: 2..3", "1:34: expect.restarts: 2..3 can never be met: max_restarts is 0"),
-        ("reason: job_completed, exit_code: 3", "1:58: expect.exit_code: job_completed never goes with this exit code"),
-        ("reason: job_failed, exit_code: 0", "1:55: expect.exit_code: job_failed never goes with this exit code"),
-        ("reason: killed_by_signal, exit_code: 9", "1:61: expect.exit_code: killed_by_signal never goes with this exit code"),
+        ("reason: job_completed, exit_code: 3", "1:58: expect.exit_code: job_completed cannot have this exit code"),
+        ("reason: job_failed, exit_code: 0", "1:55: expect.exit_code: job_failed cannot have this exit code"),
+        ("reason: killed_by_signal, exit_code: 9", "1:61: expect.exit_code: killed_by_signal cannot have this exit code"),
         ("reason: heartbeat_timeout", "1:32: expect.reason: heartbeat_timeout can never be the reason: heartbeat_timeout is not set"),
-        ("restarts: '>=x'", "1:34: recipes.r.expect.restarts: a whole number is needed, not 'x'"),
+        ("restarts: '>=x'", "1:34: recipes.r.expect.restarts: expected a whole number, not 'x'"),
         ("run_time: 10", "1:34: recipes.r.expect.run_time: a duration needs a unit: 10s, 10m or 10h"),
-        ("log: done", "1:29: recipes.r.expect.log: a mapping is needed, not one value"),
-        ("log: {matches: '(a'}", "1:39: recipes.r.expect.log.matches: no regular expression: missing ), unterminated subpattern"),
-        ("log: {matches: '[[a]'}", "1:39: recipes.r.expect.log.matches: no regular expression: Possible nested set"),
+        ("log: done", "1:29: recipes.r.expect.log: expected a mapping, not one value"),
+        ("log: {matches: '(a'}", "1:39: recipes.r.expect.log.matches: not a valid regular expression: missing ), unterminated subpattern"),
+        ("log: {matches: '[[a]'}", "1:39: recipes.r.expect.log.matches: not a valid regular expression: Possible nested set"),
         ("log: {contain: a}", "1:30: unknown key 'contain', did you mean 'contains'?"),
-        ("metrics: {M: {pattern: 'x=.*'}}", "1:47: recipes.r.expect.metrics.M.pattern: the pattern does not say where the number stands: 'loss={number}'"),
+        ("metrics: {M: {pattern: 'x=.*'}}", "1:47: recipes.r.expect.metrics.M.pattern: the pattern does not mark the number: write {number} in its place, as in 'loss={number}'"),
         ("metrics: {M: {min: 1}}", "1:37: expect.metrics.M: a metric needs a pattern: 'loss={number}'"),
         ("metrics: {M: {pattern: (x), reference: 1}}", "1:37: expect.metrics.M: reference needs a tolerance: 5%, -5% or -5%..+20%"),
         ("metrics: {M: {pattern: (x), tolerance: 5%}}", "1:37: expect.metrics.M: tolerance needs a reference other than 0"),
         ("metrics: {M: {pattern: (x), min: 2, max: 1}}", "1:37: expect.metrics.M: min is above max"),
-        ("metrics: {M: {pattern: (x), pick: avg}}", "1:58: recipes.r.expect.metrics.M.pick: one of last, first, min, max, mean, median is needed, not 'avg'"),
-        ("metrics: {M: {pattern: (x), min: .nan}}", "1:57: recipes.r.expect.metrics.M.min: a number is needed, not '.nan'"),
-        ("metrics: {M-1: {pattern: (x)}}", "1:34: recipes.r.expect.metrics.M-1: 'M-1' is no name of a metric; use letters, digits and _"),
+        ("metrics: {M: {pattern: (x), pick: avg}}", "1:58: recipes.r.expect.metrics.M.pick: expected one of last, first, min, max, mean, median, not 'avg'"),
+        ("metrics: {M: {pattern: (x), min: .nan}}", "1:57: recipes.r.expect.metrics.M.min: expected a number, not '.nan'"),
+        ("metrics: {M-1: {pattern: (x)}}", "1:34: recipes.r.expect.metrics.M-1: 'M-1' is not a valid name of a metric: use letters, digits and _"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_expected(mistakes: Mistakes, said: str, message: str) -> None:
@@ -139,8 +139,8 @@ def test_what_cannot_be_expected(mistakes: Mistakes, said: str, message: str) ->
     assert found[0].startswith(message)
 
 
-BREAK = "each line is searched by itself, so a line break never matches; write a pattern for each line"
-EMPTY = "the pattern matches an empty line, and so says nothing; name what must not be there under `excludes`"
+BREAK = "each line is searched by itself, so a line break never matches: write a pattern for each line"
+EMPTY = "the pattern matches an empty line, so it matches every log: to require that a text is absent, use `excludes`"
 
 
 @pytest.mark.parametrize(
@@ -150,19 +150,19 @@ EMPTY = "the pattern matches an empty line, and so says nothing; name what must 
         *((f"log: {{matches: '{each}'}}", f"log.matches: {BREAK}") for each in (r"a\nb", r"a\r\nb", r"a[\n]b", r"a\n+b", r"a(?:\n|\r)b", r"(a\n|b\n)c", r"a(?=\n)", r"(?<=\n)a", r"\x0a")),
         ('log: {matches: "a\\nb"}', f"log.matches: {BREAK}"),
         ("log: {matches: [a, 'x*']}", f"log.matches.1: {EMPTY}"),
-        ("log: {matches: 'a={number}'}", "log.matches: {number} is for the patterns of metrics; spell it out here: [0-9.]+"),
-        *((f"log: {{{key}: {each}}}", f"log.{key}: a blank text is in every log") for key in ("contains", "excludes") for each in ("''", "' '", '"\\n"')),
-        ("log: {contains: [a, '']}", "log.contains.1: a blank text is in every log"),
-        ("metrics: {M: {pattern: '([0-9]*)'}}", "metrics.M.pattern: the pattern matches an empty line, and so says nothing"),
-        ("metrics: {M: {pattern: '{number}?'}}", "metrics.M.pattern: the pattern matches an empty line, and so says nothing"),
+        ("log: {matches: 'a={number}'}", "log.matches: {number} is only for patterns of metrics: write [0-9.]+ here"),
+        *((f"log: {{{key}: {each}}}", f"log.{key}: a blank text is in every log: write the text to search for") for key in ("contains", "excludes") for each in ("''", "' '", '"\\n"')),
+        ("log: {contains: [a, '']}", "log.contains.1: a blank text is in every log: write the text to search for"),
+        ("metrics: {M: {pattern: '([0-9]*)'}}", "metrics.M.pattern: the pattern matches an empty line, so it matches every text"),
+        ("metrics: {M: {pattern: '{number}?'}}", "metrics.M.pattern: the pattern matches an empty line, so it matches every text"),
         (r"metrics: {M: {pattern: 'a=\n{number}'}}", f"metrics.M.pattern: {BREAK}"),
-        ("metrics: {M: {pattern: 'a={num}'}}", "metrics.M.pattern: the pattern does not say where the number stands: 'loss={number}'"),
-        ("metrics: {M: {pattern: 'a[{number}]'}}", "metrics.M.pattern: the pattern does not say where the number stands: 'loss={number}'"),
-        ("metrics: {M: {pattern: '{number} of {number}'}}", "metrics.M.pattern: {number} stands twice in the pattern; a metric is one number"),
-        ("metrics: {M: {pattern: '(?x)a={number}'}}", "metrics.M.pattern: (?x) has no use here; write the pattern without blanks and comments"),
-        (r"metrics: {M: {pattern: '(a|b)={number} \1'}}", "metrics.M.pattern: beside {number} groups go by their names: (?P<x>...) and (?P=x)"),
+        ("metrics: {M: {pattern: 'a={num}'}}", "metrics.M.pattern: the pattern does not mark the number: write {number} in its place, as in 'loss={number}'"),
+        ("metrics: {M: {pattern: 'a[{number}]'}}", "metrics.M.pattern: the pattern does not mark the number: write {number} in its place, as in 'loss={number}'"),
+        ("metrics: {M: {pattern: '{number} of {number}'}}", "metrics.M.pattern: {number} is in the pattern twice: a metric is one number"),
+        ("metrics: {M: {pattern: '(?x)a={number}'}}", "metrics.M.pattern: (?x) is not supported: write the pattern without blanks and comments"),
+        (r"metrics: {M: {pattern: '(a|b)={number} \1'}}", "metrics.M.pattern: beside {number} groups must be named: (?P<x>...) and (?P=x)"),
         *(
-            (f"metrics: {{M: {{pattern: '{each}'}}}}", "metrics.M.pattern: the number stands in another group or beside a `|`; let it stand by itself: '(?:train|val) loss={number}'")
+            (f"metrics: {{M: {{pattern: '{each}'}}}}", "metrics.M.pattern: the number is in another group or beside a `|`: write it outside, as in '(?:train|val) loss={number}'")
             for each in ("a=(?:([0-9]+))", "a=(?:b([0-9]+))?", "a=([0-9]+)|b=([0-9]+)", "a=(?:{number}|x)", "(?=a=([0-9]+))")
         ),
     ],
@@ -220,11 +220,11 @@ def test_a_heartbeat_is_implied_wherever_the_timeout_is_expected(load: Load, tex
 def test_a_heartbeat_timeout_that_max_runtime_hides(load: Load, mistakes: Mistakes) -> None:
     text = "recipes: {r: {run: x, heartbeat_timeout: 1h, max_runtime: 1m%s}}"
     assert load(text % "").warnings == (
-        "matrices/m.yaml:1:42: heartbeat_timeout is not below max_runtime, so it never strikes (cell r-1n-normal_completion)",
+        "matrices/m.yaml:1:42: heartbeat_timeout is not below max_runtime, so it never ends a job (cell r-1n-normal_completion)",
     )
     assert load(text % ", expect: {reason: max_runtime_reached}").warnings == ()
     assert mistakes(text % ", expect: {reason: heartbeat_timeout}") == [
-        "1:80: expect.reason: heartbeat_timeout can never be the reason: max_runtime strikes before it (cell r-1n-normal_completion)"
+        "1:80: expect.reason: heartbeat_timeout can never be the reason: max_runtime ends the job first (cell r-1n-normal_completion)"
     ]
 
 
@@ -283,28 +283,28 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classify: [{exit_code: 42, reason: job_completed}]", "2:12: classify.0: exit code 42 cannot mean job_completed: no rule makes a failure green"),
+        ("classify: [{exit_code: 42, reason: job_completed}]", "2:12: classify.0: exit code 42 cannot mean job_completed: a rule cannot turn a failure into a success"),
         ("classify: [{exit_code: 42, reason: nope}]", "2:36: unknown reason 'nope'; there are "),
-        ("classify: [{exit_code: 42}]", "2:12: classify.0: exit_code needs the reason that it stands for"),
-        ("classify: [{status: x}]", "2:12: classify.0: status needs the reason that it stands for"),
+        ("classify: [{exit_code: 42}]", "2:12: classify.0: exit_code needs the reason that it means"),
+        ("classify: [{status: x}]", "2:12: classify.0: status needs the reason that it means"),
         ("classify: [{reason: job_failed}]", "2:12: classify.0: a classify rule has exactly one of log, exit_code and status"),
         ("classify: [{log: x, status: y, reason: job_failed}]", "2:12: classify.0: a classify rule has exactly one of log, exit_code and status"),
         ("classify: [{log: 'no group'}]", "2:12: classify.0: a log rule needs named groups among (?P<reason>...), (?P<exit_code>...), (?P<restarts>...)"),
         ("classify: [{log: '(?P<code>x)'}]", "2:12: classify.0: a log rule needs named groups among"),
-        ("classify: [{log: '(?P<reason>x)', reason: job_failed}]", "2:12: classify.0: a log rule takes the reason from its group"),
-        ("classify: [{log: '(?P<reason>x*)'}]", "2:18: classify.0.log: the pattern matches an empty line, and so every log; what each rank has to print is a rule with `required: true`"),
-        (r"classify: [{log: '\A(?![\s\S]*END)(?P<reason>)'}]", "2:18: classify.0.log: the pattern matches an empty line, and so every log;"),
+        ("classify: [{log: '(?P<reason>x)', reason: job_failed}]", "2:12: classify.0: a log rule reads the reason from its group"),
+        ("classify: [{log: '(?P<reason>x*)'}]", "2:18: classify.0.log: the pattern matches an empty line, so it matches every log: for a line that every rank must print, use `required: true`"),
+        (r"classify: [{log: '\A(?![\s\S]*END)(?P<reason>)'}]", "2:18: classify.0.log: the pattern matches an empty line, so it matches every log:"),
         (r"classify: [{log: 'end\n(?P<reason>x)'}]", "2:18: classify.0.log: each line is searched by itself, so a line break never matches"),
-        ("classify: [{status: 'x*', reason: job_failed}]", "2:21: classify.0.status: the pattern matches an empty line, and so says nothing"),
-        ("classify: [{exit_code: 3, reason: job_failed, required: true}]", "2:12: classify.0: required is for log rules"),
-        ("classify: [{log: '(?P<reason>x)', required: 1}]", "2:45: classify.0.required: true or false is needed, not '1'"),
-        ("classify: [{log: '('}]", "2:18: classify.0.log: no regular expression: "),
-        ("classify: {log: '(?P<reason>x)'}", "2:11: classify: a list is needed, not a mapping"),
+        ("classify: [{status: 'x*', reason: job_failed}]", "2:21: classify.0.status: the pattern matches an empty line, so it matches every text"),
+        ("classify: [{exit_code: 3, reason: job_failed, required: true}]", "2:12: classify.0: required is only for log rules"),
+        ("classify: [{log: '(?P<reason>x)', required: 1}]", "2:45: classify.0.required: expected true or false, not '1'"),
+        ("classify: [{log: '('}]", "2:18: classify.0.log: not a valid regular expression: "),
+        ("classify: {log: '(?P<reason>x)'}", "2:11: classify: expected a list, not a mapping"),
         ("translate: {x: job_faild}", "2:16: unknown reason 'job_faild', did you mean 'job_failed'?"),
         ("reasons: {hung: products}", "2:17: reasons.hung: a reason's class is product, user or infra, not 'products'"),
-        ("reasons: {job_failed: infra}", "2:11: reasons: job_failed is built in"),
-        ("reasons: {any: infra}", "2:11: reasons: any is built in"),
-        ("reasons: {Hung: infra}", "2:11: reasons.Hung: 'Hung' is no reason; reasons are lower case words"),
+        ("reasons: {job_failed: infra}", "2:11: reasons: job_failed is a built-in reason"),
+        ("reasons: {any: infra}", "2:11: reasons: any is a built-in reason"),
+        ("reasons: {Hung: infra}", "2:11: reasons.Hung: 'Hung' is not a valid reason: use lower-case words"),
     ],
 )  # fmt: skip
 def test_rules_that_cannot_be_meant(mistakes: Mistakes, text: str, message: str) -> None:
@@ -320,7 +320,7 @@ def test_a_reason_that_another_recipe_adds_is_not_known_to_this_one(mistakes: Mi
           b: {run: y, expect: {reason: hung}}
         """
     assert mistakes(text) == [
-        "3:32: reason 'hung' is not known to this cell; add it under `reasons` at the top level (cell b-1n-normal_completion)"
+        "3:32: reason 'hung' is not defined for this cell: add it under `reasons` at the top level (cell b-1n-normal_completion)"
     ]
 
 

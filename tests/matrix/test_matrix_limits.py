@@ -69,9 +69,9 @@ def mistakes(load: Load) -> Mistakes:
 
 def test_a_node_count_is_told_once_where_it_stands(mistakes: Mistakes) -> None:
     assert mistakes("recipes: {a: x, b: x}\nnodes: [1, 2, 8]\nconditions: {c: {}, d: {}}") == [
-        "2:12: backend small runs jobs of 1 node at most, not of 2 nodes: take another backend, or"
+        "2:12: backend small runs jobs of 1 node at most, not of 2 nodes: choose another backend, or"
         " `exclude: [{backend: small, nodes: 2}]` (cells a-2n-c and 3 more)",
-        "2:15: backend small runs jobs of 1 node at most, not of 8 nodes: take another backend, or"
+        "2:15: backend small runs jobs of 1 node at most, not of 8 nodes: choose another backend, or"
         " `exclude: [{backend: small, nodes: 8}]` (cells a-8n-c and 3 more)",
     ]
 
@@ -80,7 +80,7 @@ def test_an_include_is_told_at_its_nodes(mistakes: Mistakes) -> None:
     text = "recipes: {a: x}\ninclude: [{recipe: a, condition: normal_completion, nodes: 4}]"
     (found,) = mistakes(text)
     assert found == (
-        "2:60: backend small runs jobs of 1 node at most, not of 4 nodes: take another backend, or"
+        "2:60: backend small runs jobs of 1 node at most, not of 4 nodes: choose another backend, or"
         " `only: {backend: OTHER}` in this include (cell a-4n-normal_completion)"
     )
 
@@ -88,7 +88,7 @@ def test_an_include_is_told_at_its_nodes(mistakes: Mistakes) -> None:
 def test_restarts_are_told_where_they_are_asked_for(mistakes: Mistakes) -> None:
     text = "recipes: {a: x}\nconditions:\n  c: {max_restarts: 3}\n  d: {max_restarts: 0}"
     assert mistakes(text) == [
-        "3:21: backend small does not start jobs again, max_restarts is 3: take another backend, or"
+        "3:21: backend small does not start jobs again, max_restarts is 3: choose another backend, or"
         " `overrides: [{where: {backend: small}, max_restarts: 0}]` (cell a-1n-c)"
     ]
 
@@ -102,7 +102,7 @@ def test_more_restarts_than_there_can_be(mistakes: Mistakes) -> None:
 def test_a_type_says_what_lifts_a_limit(mistakes: Mistakes) -> None:
     site = _site(lambda settings: Capabilities(max_nodes=2, remedies={"max_nodes": "raise slots"}))
     (found,) = mistakes("recipes: {a: x}\nnodes: [3]", site)
-    assert "at most, not of 3 nodes: raise slots, or take another backend, or `exclude:" in found
+    assert "at most, not of 3 nodes: raise slots, or choose another backend, or `exclude:" in found
 
 
 def test_the_advice_helps_as_it_stands(load: Load) -> None:

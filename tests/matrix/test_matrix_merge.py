@@ -197,7 +197,7 @@ def test_an_override_that_disarms_a_condition_must_name_it(
     text = "recipes: {r: x}\nconditions: {c: {%s}}\noverrides: [{where: {%s}, %s}]"
     found = mistakes(text % (condition, "recipe: r", override))[-1]
     assert f"this replaces {key} of condition 'c'" in found
-    assert "must name `condition` in its where" in found
+    assert "if that is intended, name `condition` in its where" in found
     if key != "heartbeat_timeout" or "1h" in override:
         load(text % (condition, "condition: c", override))
 

@@ -75,7 +75,7 @@ def test_a_mistake_in_a_generated_file_is_shown_there(load: Load, folder: Path) 
     with pytest.raises(MatrixErrors) as caught:
         load("recipes_from: generated.json\nnodes: [0]")
     both = [str(each).splitlines()[0] for each in caught.value.problems]
-    assert both[0] == "matrices/m.yaml:2:9: nodes.0: a whole number from 1 to 100000 is needed, not 0"
+    assert both[0] == "matrices/m.yaml:2:9: nodes.0: expected a whole number from 1 to 100000, not 0"
     assert [each.partition(": ")[0] for each in both[1:]] == [
         "matrices/generated.json:2:35",
         "matrices/generated.json:3:8",
@@ -95,21 +95,21 @@ def test_a_mistake_in_a_generated_file_is_shown_there(load: Load, folder: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recipes: {}", "1:10: recipes: empty; name at least one"),
-        ("recipes: []", "1:10: recipes: empty; name at least one"),
+        ("recipes: {}", "1:10: recipes: at least one entry is required"),
+        ("recipes: []", "1:10: recipes: at least one entry is required"),
         ("recipes:", "1:1: no recipes: name at least one under `recipes:`"),
         ("nodes: [1]", "1:1: no recipes: name at least one under `recipes:`"),
         ("recipes: a", "1:10: recipes: a recipe needs a name: write `NAME: a` below recipes"),
-        ("recipes: [a, a]\ndefaults: {run: x}", "1:14: recipes: 'a' stands twice in the list"),
+        ("recipes: [a, a]\ndefaults: {run: x}", "1:14: recipes: 'a' is in the list twice"),
         ("recipes: {a: x}\nrecipe_files: a.*", "2:15: duplicate recipe 'a' (first at matrices/m.yaml:1:11)"),
-        ("recipes: {a: {env: {A: 1}}}", "1:11: no run: neither the recipe nor another layer says what to run (cell a-1n-normal_completion)"),
-        ("recipes: {a: }", "1:11: no run: neither the recipe nor another layer says what to run (cell a-1n-normal_completion)"),
+        ("recipes: {a: {env: {A: 1}}}", "1:11: run is missing: neither the recipe nor another layer has it (cell a-1n-normal_completion)"),
+        ("recipes: {a: }", "1:11: run is missing: neither the recipe nor another layer has it (cell a-1n-normal_completion)"),
         ("recipes: {a/b: x}", "1:11: recipes.a/b: 'a/b' cannot be part of a test id; use letters, digits and . _ + - (at most 100)"),
         ("recipe_files: nope/*.yaml", "1:15: recipe_files: no file matches 'nope/*.yaml' in matrices/"),
         ("recipe_files: 'with space.*'\ndefaults: {run: x}", "1:15: recipe_files: 'with space.toml' cannot be part of a test id"),
         ("recipes_from: nope.json", "1:15: recipes_from: no such file: 'nope.json'"),
-        ("recipes_from: /etc/hostname", "1:15: '/etc/hostname' is outside of rootdir"),
-        ("recipe_files: /etc/host*", "1:15: '/etc/host*' is outside of rootdir"),
+        ("recipes_from: /etc/hostname", "1:15: '/etc/hostname' is outside rootdir"),
+        ("recipe_files: /etc/host*", "1:15: '/etc/host*' is outside rootdir"),
     ],
 )  # fmt: skip
 def test_recipes_that_cannot_be_meant(mistakes: Mistakes, folder: Path, text: str, message: str) -> None:
@@ -144,7 +144,7 @@ def test_recipe_files_do_not_walk_the_machine(
 ) -> None:
     for pattern in ("/proc/**/*.yaml", "../../../../../../**/*.yaml", "/**"):
         assert mistakes(f"recipe_files: '{pattern}'\ndefaults: {{run: x}}") == [
-            f"1:15: '{pattern}' is outside of rootdir"
+            f"1:15: '{pattern}' is outside rootdir"
         ]
     (folder / "machine").symlink_to("/proc")
     monkeypatch.setattr("pytest_clusterjobs.matrix.globs.MOST_ENTRIES", 1000)

@@ -156,7 +156,7 @@ def test_a_script_that_its_shell_cannot_read_is_a_mistake(
     found = mistakes(
         f"recipes: {{ok: 'a | b', a: x}}\nconditions:\n  c:\n    shell: {shell}\n    run: {text}\n    setup: {text}"
     )
-    assert [each.partition(f": {shell} cannot read it: line ")[0] for each in found] == [
+    assert [each.partition(f": {shell} cannot parse it: line ")[0] for each in found] == [
         "5:10: run",
         "6:12: setup",
     ]

@@ -61,17 +61,17 @@ def test_it_is_kept_without_warnings(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"reasons": []}, "reasons: empty; name at least one"),
+        ({"reasons": []}, "reasons: at least one entry is required"),
         ({"reasons": 3}, "reasons: a reason, or several, not 3"),
-        ({"reasons": ["any", "job_failed"]}, "reasons: `any` stands alone"),
-        ({"reasons": "JOB_FAILED"}, "reasons: 'JOB_FAILED' is no reason; reasons are lower case words"),
-        ({"exit_codes": ()}, "exit_codes: empty"),
+        ({"reasons": ["any", "job_failed"]}, "reasons: `any` cannot be combined with other reasons"),
+        ({"reasons": "JOB_FAILED"}, "reasons: 'JOB_FAILED' is not a valid reason: use lower-case words"),
+        ({"exit_codes": ()}, "exit_codes: at least one entry is required"),
         ({"exit_codes": 300}, "exit_codes: a code from 0 to 255 or nonzero, not 300"),
         ({"exit_codes": "3"}, "exit_codes: a code from 0 to 255 or nonzero, not '3'"),
         ({"exit_codes": True}, "exit_codes: a code from 0 to 255 or nonzero, or several, not True"),
         (
             {"reasons": "job_completed", "exit_codes": 3},
-            "expect.exit_code: job_completed never goes with this exit code",
+            "expect.exit_code: job_completed cannot have this exit code",
         ),
         (
             {"reasons": "cancelled", "exit_codes": 0},
@@ -79,19 +79,19 @@ def test_it_is_kept_without_warnings(given: dict[str, Any]) -> None:
         ),
         (
             {"restarts": ">=1"},
-            "restarts: a Range is needed, such as Range(low=1), not '>=1'; as text it goes",
+            "restarts: expected a Range, such as Range(low=1), not '>=1'; as text it goes",
         ),
-        ({"run_time": 5}, "run_time: a Range is needed"),
-        ({"restarts": Range(high=-1)}, "expect.restarts: '<=-1' leaves no number"),
-        ({"log": "x"}, "log: a LogExpectation is needed"),
-        ({"metrics": {"a": {"min": 3}}}, "metrics.a: a MetricExpectation is needed"),
+        ({"run_time": 5}, "run_time: expected a Range"),
+        ({"restarts": Range(high=-1)}, "expect.restarts: '<=-1' contains no number"),
+        ({"log": "x"}, "log: expected a LogExpectation"),
+        ({"metrics": {"a": {"min": 3}}}, "metrics.a: expected a MetricExpectation"),
         (
             {"metrics": {"a": MetricExpectation("a={number}", min=3, max=1)}},
             "expect.metrics.a: min is above max",
         ),
         (
             {"metrics": {"a": MetricExpectation("a=.", min=float("nan"))}},
-            "a finite number is needed, not nan",
+            "expected a finite number, not nan",
         ),
         (
             {"log": LogExpectation(contains="an error", excludes="error")},
@@ -113,7 +113,7 @@ def test_texts_that_say_nothing(texts: Any) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(3, 1), (float("nan"), None), (None, float("nan"))])
 def test_ranges_that_hold_nothing(low: Any, high: Any) -> None:
-    with pytest.raises(ValueError, match="holds no number"):
+    with pytest.raises(ValueError, match="contains no number"):
         Range(low, high)
 
 
@@ -129,10 +129,13 @@ def test_ranges_are_shown(bounds: Range, text: str) -> None:
     ("mapping", "message"),
     [
         ({"reason": "timeout"}, None),
-        ({"exit_code": 300}, "expect.exit_code: a whole number from 0 to 255 is needed, not 300"),
-        ({"log": {"matches": "("}}, "expect.log.matches: no regular expression"),
-        ({"log": {"contains": ""}}, "expect.log.contains: a blank text is in every log"),
-        ({"metrics": {"a": {"pattern": "x"}}}, "the pattern does not say where the number stands"),
+        ({"exit_code": 300}, "expect.exit_code: expected a whole number from 0 to 255, not 300"),
+        ({"log": {"matches": "("}}, "expect.log.matches: not a valid regular expression"),
+        (
+            {"log": {"contains": ""}},
+            "expect.log.contains: a blank text is in every log: write the text to search for",
+        ),
+        ({"metrics": {"a": {"pattern": "x"}}}, "the pattern does not mark the number"),
         ({"reason": object()}, "expect: a matrix has no form for <object"),
     ],
 )

@@ -414,7 +414,7 @@ def test_the_machine_is_not_searched(root: Path, collect: Start) -> None:
     write(root / "matrices" / "m.yaml", text)
     found = collect(root, "matrices")
     assert found.code == 2
-    assert "'/proc/**' is outside of rootdir" in found.text, found.text
+    assert "'/proc/**' is outside rootdir" in found.text, found.text
 
 
 def test_a_file_that_waits_for_what_comes_next_is_not_waited_for(root: Path, collect: Start) -> None:

@@ -65,7 +65,7 @@ def test_without_a_block_it_says_how(tmp_path: Path) -> None:
 def test_wrong_arguments_are_refused_at_the_call(tmp_path: Path) -> None:
     with pytest.raises(UnknownBackend, match="unknown setting 'slot'"):
         open_backend("local", rootdir=str(tmp_path), slot=3)
-    with pytest.raises(TypeError, match="name: a text is needed"):
+    with pytest.raises(TypeError, match="name: expected a text"):
         open_backend(3)  # type: ignore[arg-type]
     with pytest.raises(NotADirectoryError):
         open_backend(rootdir=tmp_path / "no")

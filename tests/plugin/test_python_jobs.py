@@ -151,8 +151,8 @@ def test_a_rerun_that_meets_it_is_green(project: Project) -> None:
     ("call", "message"),
     [
         ("submit('true', nodes=0)", "BadSpec: job spec: nodes: at least 1, not 0"),
-        ("submit('true', nodes=1.5)", "WrongType: job spec: nodes: a whole number is needed, not 1.5"),
-        ("submit('true', nodes=True)", "WrongType: job spec: nodes: a whole number is needed, not True"),
+        ("submit('true', nodes=1.5)", "WrongType: job spec: nodes: expected a whole number, not 1.5"),
+        ("submit('true', nodes=True)", "WrongType: job spec: nodes: expected a whole number, not True"),
         ("submit('true', node=2)", "TypeError: unknown keyword 'node', did you mean 'nodes'?"),
         ("submit('true', expct={})", "TypeError: unknown keyword 'expct', did you mean 'expect'?"),
         (
@@ -165,17 +165,20 @@ def test_a_rerun_that_meets_it_is_green(project: Project) -> None:
         ),
         (
             "submit('true', max_runtime=[1])",
-            "WrongType: * seconds as a number are needed (60.0), or a text with a unit ('60s'), not *1*",
+            "WrongType: * expected seconds as a number (60.0), or a text with a unit ('60s'), not *1*",
         ),
         ("submit(['a', 'b c'])", "*WrongType: job spec: run: a shell command is one text: \"a 'b c'\""),
-        ("submit('true', args='--x 3')", "*args: a list is needed, such as *'--x', '3'*, not one text"),
-        ("submit('true', env={'A': 3})", "*job spec: env.A: a text is needed, not 3: write '3'"),
-        ("submit('true', name='a b')", "BadSpec: job spec: name: 'a b' is not within *"),
+        ("submit('true', args='--x 3')", "*args: expected a list, such as *'--x', '3'*, not one text"),
+        ("submit('true', env={'A': 3})", "*job spec: env.A: expected a text, not 3: write '3'"),
+        (
+            "submit('true', name='a b')",
+            "BadSpec: job spec: name: 'a b' has characters other than letters, digits and . _ + -*",
+        ),
         ("submit('true', nodes=99)", "ValueError: job spec: * 99 *"),
         ("submit('true', infra_retries=-1)", "ValueError: infra_retries: from 0 to 20, not -1"),
         (
             "submit('true', expect=3)",
-            "TypeError: expect: an Expectation or a mapping is needed, such as *'reason': *",
+            "TypeError: expect: expected an Expectation or a mapping, such as *'reason': *",
         ),
         (
             "submit('true', expect={'reason': 'jobfailed'})",
@@ -191,7 +194,7 @@ def test_a_rerun_that_meets_it_is_green(project: Project) -> None:
         ),
         ("submit('true', expect={'restarts': '>=1'})", "*can never be met: max_restarts is 0"),
         ("run('true', timeout='5')", "ValueError: a duration needs a unit: 5s, 5m or 5h"),
-        ("submit('true', backend=3)", "TypeError: backend: a text is needed, not 3"),
+        ("submit('true', backend=3)", "TypeError: backend: expected a text, not 3"),
         (
             "submit('true', backend='lokal')",
             "*UnknownBackend: unknown backend 'lokal', did you mean 'local'?",

@@ -58,7 +58,7 @@ def test_with_warnings_as_errors_there_is_no_traceback(project: pytest.Pytester)
 def test_a_warning_of_the_matrix_as_an_error_is_one_line(project: pytest.Pytester) -> None:
     project.path.joinpath("matrices/m.yaml").write_text("recipes: {a: {run: x | y, shell: sh}}")
     text = project.runpytest("--collect-only", "-q", "-W", "error").stdout.str()
-    assert "matrices/m.yaml:1:20: a pipe under `shell: sh` hides failures" in text
+    assert "matrices/m.yaml:1:20: with `shell: sh` a pipe hides failures" in text
     assert "Traceback" not in text and ".py:" not in text
 
 

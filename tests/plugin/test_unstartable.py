@@ -37,11 +37,11 @@ def pytest_clusterjobs_before_submit(cell, attempt):
 """
 SAID = {
     "nodes": "*_before_submit raised BadSpec: job spec: nodes: at least 1, not 0*",
-    "nul": "*_before_submit raised BadSpec: job spec: run: no process can be given a NUL character*",
-    "name": "*_before_submit raised BadSpec: job spec: env: 'A=B' is no name of an environment variable*",
-    "type": "*_before_submit raised WrongType: job spec: run: a text is needed, not 3*",
+    "nul": "*_before_submit raised BadSpec: job spec: run: a process cannot be given a NUL character*",
+    "name": "*_before_submit raised BadSpec: job spec: env: 'A=B' is not a valid name of an environment variable*",
+    "type": "*_before_submit raised WrongType: job spec: run: expected a text, not 3*",
     "limit": "*_before_submit raised BadSpec: job spec: max_runtime: more than 0 and at most * seconds, not inf*",
-    "behind": "*_before_submit raised BadSpec: job spec: env: 'A=B' is no name*",
+    "behind": "*_before_submit raised BadSpec: job spec: env: 'A=B' is not a valid name*",
     "forced": "*_before_submit raised BadSpec: job spec: nodes: at least 1, not -1*",
     "said": "*refused: too narrow",
 }
@@ -83,9 +83,9 @@ def test_a_hook_that_puts_no_spec_into_a_cell(project: Project) -> None:
         ('run: ":", args: ["a\\0"]', "m.yaml:1:*: recipes.a.args: control character \\x00 in text"),
         (
             'run: ":", env: {"A=B": x}',
-            "m.yaml:1:*: recipes.a.env.A=B: 'A=B' is no name of an environment variable*",
+            "m.yaml:1:*: recipes.a.env.A=B: 'A=B' is not a valid name of an environment variable*",
         ),
-        ('run: ":", env: {"": x}', "m.yaml:1:*: '' is no name of an environment variable*"),
+        ('run: ":", env: {"": x}', "m.yaml:1:*: '' is not a valid name of an environment variable*"),
         ('run: ":", max_runtime: .inf', "m.yaml:1:*: recipes.a.max_runtime: '.inf' is not a valid duration*"),
         ('run: "\\ud800"', "m.yaml:1:*"),
     ],
@@ -107,5 +107,5 @@ def test_a_matrix_says_where_it_cannot_have_a_recipe_file(project: Project) -> N
     result = project.pytester.runpytest("matrices")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["*m.yaml:2:15: env.CLUSTERJOBS_RECIPE_FILE: '*udcff' stands for a byte that*"]
+        ["*m.yaml:2:15: env.CLUSTERJOBS_RECIPE_FILE: '*udcff' is half a character, or a byte that*"]
     )

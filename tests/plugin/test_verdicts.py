@@ -185,7 +185,7 @@ def test_a_number_counts_whole_and_from_the_last_line_of_its_name(project: Proje
     result.stdout.fnmatch_lines_random(
         [
             'E metrics.LOSS *"nan" is not finite*',
-            'E metrics.LOSS *"1" is only a part of "1e20"; write {number} where the number stands*',
+            'E metrics.LOSS *"1" is only part of "1e20"; write {number} in place of the number*',
             'E metrics.LOSS *"loss=" is followed by nothing, where the pattern does not match*',
         ]
     )
