@@ -12,7 +12,8 @@ from typing import Any
 from werkzeug.serving import make_server
 from werkzeug.serving import WSGIRequestHandler
 
-from .client import READY
+from .client import ADDRESS
+from .client import BatchClient
 from .control import Controls
 from .faults import Faults
 from .gateway import Gateway
@@ -31,35 +32,33 @@ from .secrets import EmulatedSecrets
 from .service import Service
 from .timers import Timers
 
-ADDRESS = "127.0.0.1"
-
 
 class Quiet(WSGIRequestHandler):
     """Does not log each request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def main() -> None:
-    """Serve until the end; how is in ``server.json`` once everything is there."""
+    """Serve until the process is killed; ``server.json`` is written as soon as the server is ready."""
     folder = Path(sys.argv[1])
     options = json.loads((folder / "options.json").read_text())
     key = f"LOCAL{secrets.token_hex(16).upper()}"
     gateway, controls = build(folder, key, options)
     server = make_server(ADDRESS, options["port"], gateway, threaded=True, request_handler=Quiet)
     controls.equip(options["queue"], options["environment"])
-    facts = {"port": server.server_port, "key": key, "region": options["region"], "queue": options["queue"]}
+    info = {"port": server.server_port, "key": key, "region": options["region"], "queue": options["queue"]}
     draft = folder / "server.draft"
     draft.touch(mode=0o600)
-    draft.write_text(json.dumps(facts))
-    draft.rename(folder / READY)
+    draft.write_text(json.dumps(info))
+    draft.rename(folder / BatchClient.ready_file)
     server.serve_forever()
 
 
 def build(folder: Path, key: str, options: dict[str, Any]) -> tuple[Gateway, Controls]:
-    """The application, and what controls it."""
-    # moto looks at these, and would else at the person's own.
+    """The application, and the object that carries out control requests."""
+    # moto reads these files, and must not read the user's own.
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     moto = application()
     control = Control(moto)
