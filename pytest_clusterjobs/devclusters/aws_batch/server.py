@@ -19,21 +19,21 @@ from .faults import Faults
 from .gateway import Gateway
 from .host import Host
 from .model import Image
-from .moto_seams import application
-from .moto_seams import Control
-from .moto_seams import DEFAULT_ACCOUNT_ID
-from .moto_seams import Logs
+from .moto_internals import application
+from .moto_internals import DEFAULT_ACCOUNT_ID
+from .moto_internals import Logs
+from .moto_internals import MotoClient
 from .pages import Pages
 from .queues import Queues
 from .runtime import Runtime
+from .scheduler import ComputeEnvironment
 from .scheduler import EmulatedScheduler
-from .scheduler import Place
 from .secrets import EmulatedSecrets
 from .service import Service
 from .timers import Timers
 
 
-class Quiet(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     """Does not log each request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -46,8 +46,8 @@ def main() -> None:
     options = json.loads((folder / "options.json").read_text())
     key = f"LOCAL{secrets.token_hex(16).upper()}"
     gateway, controls = build(folder, key, options)
-    server = make_server(ADDRESS, options["port"], gateway, threaded=True, request_handler=Quiet)
-    controls.equip(options["queue"], options["environment"])
+    server = make_server(ADDRESS, options["port"], gateway, threaded=True, request_handler=QuietHandler)
+    controls.create_defaults(options["queue"], options["environment"])
     info = {"port": server.server_port, "key": key, "region": options["region"], "queue": options["queue"]}
     draft = folder / "server.draft"
     draft.touch(mode=0o600)
@@ -61,11 +61,11 @@ def build(folder: Path, key: str, options: dict[str, Any]) -> tuple[Gateway, Con
     # moto reads these files, and must not read the user's own.
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     moto = application()
-    control = Control(moto)
-    timers, faults, queues = Timers(), Faults(), Queues(control)
-    host = Host(folder / "containers", Runtime(), timers, Logs(), EmulatedSecrets(control))
+    client = MotoClient(moto)
+    timers, faults, queues = Timers(), Faults(), Queues(client)
+    host = Host(folder / "containers", Runtime(), timers, Logs(), EmulatedSecrets(client))
     slots, region, workdir = options["slots"], options["region"], options["workdir"]
-    scheduler = EmulatedScheduler(Place(slots, Image(workdir=workdir)), host, timers)
+    scheduler = EmulatedScheduler(ComputeEnvironment(slots, Image(workdir=workdir)), host, timers)
     made: dict[tuple[str, str], Service] = {}
 
     def services(account: str, region: str) -> Service:
