@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from .aws_batch import LocalBatch
     from .skypilot import SkyPilotServer
     from .slurm import SlurmCluster
+    from .supervisor import LocalCluster
 
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PAUSE = 1.0
-"""Seconds between two looks at the daemons."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CHECK_INTERVAL_SECONDS = 1.0
 
 
 @click.group()
 def dev() -> None:
-    """Start a real cluster system on this machine, until Ctrl-C."""
+    """Start a real cluster system on this machine; it runs until Ctrl-C."""
 
 
 @dev.command()
@@ -41,27 +41,27 @@ def dev() -> None:
     "--accounting/--no-accounting",
     default=True,
     show_default=True,
-    help="With slurmdbd and MariaDB, for sacct.",
+    help="Start slurmdbd and MariaDB, for sacct.",
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where its files and logs go; must be empty or absent.  [default: a temporary one]",
+    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
 )
 def slurm(nodes: int, accounting: bool, folder: Path | None) -> None:
-    """Start a Slurm cluster of N nodes, each a slurmd on this machine; needs Slurm installed, but not root.
+    """Start a Slurm cluster of N nodes. Each is a slurmd on this machine; Slurm must be installed, root is not needed.
 
-    What to export is printed once it runs. SIGTERM and Ctrl-C stop it with every job on it.
+    The variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its jobs.
     """
     from .slurm import SlurmCluster
 
-    with _until_told(), SlurmCluster(folder, nodes=nodes, accounting=accounting) as cluster:
+    with _until_signal(), SlurmCluster(folder, nodes=nodes, accounting=accounting) as cluster:
         _introduce(cluster)
         _watch(cluster)
 
 
 def _introduce(cluster: SlurmCluster) -> None:
-    """What a shell can read: the environment, and the rest as comments."""
+    """Print shell code: the variables, and everything else as comments."""
     layout = cluster.layout
     say(
         f"# Slurm runs: {len(cluster.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB; logs are in {cluster.folder / 'log'}"
@@ -69,7 +69,9 @@ def _introduce(cluster: SlurmCluster) -> None:
     if not cluster.memory_limits:
         say("# Memory limits are not enforced: that needs root, and cgroup v1")
     if not layout.address:
-        say("# It listens on every address, as this host's name is not 127.0.0.1; munge guards it")
+        say(
+            "# It listens on all addresses, because this host's name is not 127.0.0.1; munge rejects other users"
+        )
     for name, value in cluster.environment.items():
         say(f"export {name}={value}")
     say("# Then: pytest matrices/ --cluster-backend slurm")
@@ -84,33 +86,33 @@ def _introduce(cluster: SlurmCluster) -> None:
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where its files and its log go; must be empty or absent.  [default: a temporary one]",
+    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
 )
 @click.option(
     "--workdir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
-    help="Where jobs begin, as if it were what their images have.  [default: the current folder]",
+    help="The working directory of jobs, as if images contained it.  [default: the current folder]",
 )
 @click.option(
     "--env",
     multiple=True,
     metavar="NAME=VALUE",
-    help="What its job definitions give their jobs; may be repeated.",
+    help="A variable in its job definitions; may be repeated.",
 )
 def aws_batch(
     region: str, slots: int, port: int, folder: Path | None, workdir: Path, env: tuple[str, ...]
 ) -> None:
     """Start an AWS Batch on this machine: moto's server, with jobs as real local processes, N at once.
 
-    Jobs run as you, WITHOUT ANY ISOLATION: their images are names, and their files are yours. What to
-    export is printed once it runs. SIGTERM and Ctrl-C stop it with every job on it.
+    Jobs run as you, WITHOUT ANY ISOLATION: images are only names, and jobs can access all of your files. The
+    variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its jobs.
     """
     from .aws_batch import LocalBatch
 
     variables = dict(map(_variable, env))
     options: dict[str, Any] = {"region": region, "slots": slots, "port": port, "workdir": workdir}
-    with _until_told(), LocalBatch(folder, environment=variables, **options) as batch:
+    with _until_signal(), LocalBatch(folder, environment=variables, **options) as batch:
         _introduce_batch(batch)
         _watch(batch)
 
@@ -120,36 +122,36 @@ def aws_batch(
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where its files and logs go; must be empty or absent.  [default: a temporary one]",
+    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
 )
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where packages are kept that clusters install, for the next time.  [default: in its folder]",
+    help="A cache for packages that clusters install.  [default: below its folder, for this server only]",
 )
 @click.option(
     "--visible",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     multiple=True,
     default=[Path()],
-    help="A folder below /tmp that jobs are to see; may be repeated.  [default: the current folder]",
+    help="A folder below /tmp that jobs can see; may be repeated.  [default: the current folder]",
 )
 def skypilot(nodes: int, folder: Path | None, cache: Path | None, visible: tuple[Path, ...]) -> None:
-    """Start a SkyPilot on this machine: an API server, and a Slurm cluster of N nodes for it to launch on.
+    """Start a SkyPilot on this machine: an API server, and a Slurm cluster of N nodes on which it launches.
 
-    Jobs run as you, WITHOUT ANY ISOLATION, but for a home and a /tmp of their own. What to export is printed once it
-    runs. SIGTERM and Ctrl-C stop it with every cluster and job on it.
+    Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The variables to
+    export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
     """
     from .skypilot import SkyPilotServer
 
     options: dict[str, Any] = {"nodes": nodes, "cache": cache, "visible": visible}
-    with _until_told(), SkyPilotServer(folder, **options) as server:
+    with _until_signal(), SkyPilotServer(folder, **options) as server:
         _introduce_skypilot(server)
         _watch(server)
 
 
 def _introduce_skypilot(server: SkyPilotServer) -> None:
-    """What a shell can read: the environment, and the rest as comments."""
+    """Print shell code: the variables, and everything else as comments."""
     layout = server.slurm.layout
     say(f"# SkyPilot runs at {server.url}; logs are in {server.folder / 'log'}")
     say(
@@ -172,14 +174,14 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _introduce_batch(batch: LocalBatch) -> None:
-    """What a shell can read: the environment, and the rest as comments."""
-    from .aws_batch.client import IN_THE_WAY
+    """Print shell code: the variables, and everything else as comments."""
+    from .aws_batch.client import CONFLICTING_VARIABLES
 
     say(f"# AWS Batch and CloudWatch Logs run at {batch.url}; the log is in {batch.folder / 'log'}")
     say(
         "# Jobs are processes of this user, without any isolation: run nothing that you would not run in this shell"
     )
-    say(f"unset {' '.join(IN_THE_WAY)}")
+    say(f"unset {' '.join(CONFLICTING_VARIABLES)}")
     for name, value in batch.environment.items():
         say(f"export {name}={shlex.quote(value)}")
     say("# In pyproject.toml:")
@@ -194,14 +196,14 @@ def _introduce_batch(batch: LocalBatch) -> None:
 
 
 @contextmanager
-def _until_told() -> Iterator[None]:
-    """Let the signals that ask for an end be one. Raises Trouble for a cluster that does not run."""
+def _until_signal() -> Iterator[None]:
+    """Leave the block at the first of ``STOP_SIGNALS``. Raises CommandError for a cluster that does not run."""
     from .supervisor import ClusterError
 
-    before = {number: signal.signal(number, _end) for number in ENDS}
+    before = {number: signal.signal(number, _stop) for number in STOP_SIGNALS}
     try:
         yield
-    except _Told:
+    except _Stopped:
         note("clusterjobs: stopped")
     except ClusterError as error:
         raise CommandError(str(error)) from error
@@ -210,19 +212,19 @@ def _until_told() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(cluster: SlurmCluster | LocalBatch | SkyPilotServer) -> NoReturn:
-    """See that it runs, until somebody asks for the end. Raises ClusterError if it ends by itself."""
+def _watch(cluster: LocalCluster[Any]) -> NoReturn:
+    """Check the cluster until a signal comes. Raises ClusterError if a daemon ends by itself."""
     while True:
-        time.sleep(PAUSE)
+        time.sleep(CHECK_INTERVAL_SECONDS)
         cluster.check()
 
 
-class _Told(BaseException):
-    """Somebody asked for the end."""
+class _Stopped(BaseException):
+    """One of ``STOP_SIGNALS`` has come."""
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    # Once is enough: whoever is impatient must not keep the cluster from ending.
-    for each in ENDS:
+def _stop(number: int, frame: FrameType | None) -> None:
+    # A second Ctrl-C must not interrupt the end of the cluster.
+    for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    raise _Told
+    raise _Stopped

@@ -1,4 +1,4 @@
-"""What everybody may do with a local AWS Batch that runs."""
+"""A client of a running local AWS Batch, in any process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from typing import Any
 
 from ..supervisor import ClusterError
 
-READY = "server.json"
-"""What the server writes into its folder once everything is there."""
-
 ADDRESS = "127.0.0.1"
-PATIENCE = 60.0
+REQUEST_TIMEOUT_SECONDS = 60.0
 DEFINITION, PARALLEL_DEFINITION = "local", "local-parallel"
 PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-IN_THE_WAY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
-"""Variables that must not be set beside ``environment``."""
+CONFLICTING_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+"""Variables that must not be set together with ``environment``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Where the server is, and what it has."""
+class ServerInfo:
+    """How to reach a server, as it has written it into its folder."""
 
     port: int
     key: str
@@ -32,58 +29,65 @@ class Facts:
     queue: str
 
     @classmethod
-    def read(cls, folder: Path) -> Facts:
-        """What the server wrote down when it was ready. Raises OSError."""
-        return cls(**json.loads((folder / READY).read_text(encoding="utf-8")))
+    def read(cls, folder: Path) -> ServerInfo:
+        """The server that runs in ``folder``. Raises OSError if it is not ready."""
+        return cls(**json.loads((folder / BatchClient.ready_file).read_text(encoding="utf-8")))
 
 
 class BatchClient:
-    """A local AWS Batch, as those see it who use it."""
+    """A running local AWS Batch: its address and credentials, its queues, and the faults that it simulates.
 
-    def __init__(self, folder: Path, facts: Facts) -> None:
+    ``BatchClient.at(folder)`` connects to the server that runs in ``folder``. All methods raise ClusterError if
+    the server does not answer.
+    """
+
+    ready_file = "server.json"
+    """Contains the server's :class:`ServerInfo`."""
+
+    def __init__(self, folder: Path, info: ServerInfo) -> None:
         self.folder = folder
-        self._facts = facts
+        self._info = info
 
-    @classmethod
-    def at(cls, folder: Path) -> BatchClient:
-        """The one that runs in a folder, perhaps another process's. Raises ClusterError if there is none."""
+    @staticmethod
+    def at(folder: Path) -> BatchClient:
+        """Return a client of the server that runs in ``folder``. Raises ClusterError if there is none."""
         try:
-            return BatchClient(folder, Facts.read(folder))
+            return BatchClient(folder, ServerInfo.read(folder))
         except (OSError, ValueError, TypeError) as error:
             raise ClusterError(f"no local AWS Batch runs in {folder}") from error
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
-        return f"http://{ADDRESS}:{self._facts.port}"
+        """The URL of the server, for both AWS Batch and CloudWatch Logs."""
+        return f"http://{ADDRESS}:{self._info.port}"
 
     @property
     def region(self) -> str:
-        """The region that its queue is in; others are there, but empty."""
-        return self._facts.region
+        """The region of its queue; other regions exist, and are empty."""
+        return self._info.region
 
     @property
     def queue(self) -> str:
-        """The name of its first queue."""
-        return self._facts.queue
+        """The name of the queue that exists from the start."""
+        return self._info.queue
 
     @property
     def definition(self) -> str:
-        """A job definition for jobs of one node, whose command every submission replaces."""
+        """The name of a job definition for jobs of one node; submissions override its command."""
         return DEFINITION
 
     @property
     def parallel_definition(self) -> str:
-        """The same for jobs of any number of nodes, all of one range (``0:``)."""
+        """The name of a job definition for several nodes, all in one node range (``0:``)."""
         return PARALLEL_DEFINITION
 
     @property
     def environment(self) -> dict[str, str]:
-        """What to add to the environment of whoever uses it; nothing of the person's own AWS is left then."""
+        """The variables that a process needs to use the server; they replace all of the user's own AWS settings."""
         return self.environment_of("")
 
     def environment_of(self, caller: str) -> dict[str, str]:
-        """The same for one of several callers, such as ``gw0``: faults may be meant for its access key alone."""
+        """The variables for one of several callers, such as ``gw0``; faults can be limited to its access key."""
         found = {
             "AWS_ACCESS_KEY_ID": self.access_key(caller),
             "AWS_SECRET_ACCESS_KEY": "local",
@@ -105,17 +109,20 @@ class BatchClient:
 
     def access_key(self, caller: str = "") -> str:
         """The access key of one of several callers."""
-        return self._facts.key + caller.upper()
+        return self._info.key + caller.upper()
 
     def create_queue(self, name: str, **rules: Any) -> str:
-        """Make a queue, or change one, and say how it behaves: its name.
+        """Create or change a queue, and return its name. ``rules`` decide how it behaves; times are in seconds.
 
-        ``rules`` are those of ``Rules``: ``stuck="CAPACITY:..."`` keeps its jobs RUNNABLE with that reason (``None``
-        lets them go), ``give_up`` cancels those after so many seconds, ``time_scale=0.01`` makes a timeout of 60
-        last 0.6 s, ``stop_grace`` are the seconds from SIGTERM to SIGKILL, ``step`` those in each state before
-        RUNNING, ``log_delay`` those until logs can be read, and ``lag`` those that answers are behind.
+        - ``stuck="CAPACITY:..."``: jobs stay RUNNABLE with this reason; ``None`` releases them.
+        - ``give_up``: cancel stuck jobs after this time.
+        - ``time_scale=0.01``: a job's timeout of 60 s lasts 0.6 s.
+        - ``stop_grace``: the time from SIGTERM to SIGKILL.
+        - ``step``: the time in each state before RUNNING.
+        - ``log_delay``: the time until logs become readable.
+        - ``lag``: the age of responses.
         """
-        self._order("queue", name=name, **rules)
+        self._control("queue", name=name, **rules)
         return name
 
     def add_image(
@@ -127,13 +134,13 @@ class BatchClient:
         fails: str | None = None,
         code: int | None = None,
     ) -> str:
-        """Say what an image does, all others being this machine with no entrypoint: its name.
+        """Define an image, and return its name. All other images are this machine, without an entrypoint.
 
-        ``entrypoint`` is put before the command, which begins in ``workdir``. With ``fails`` its containers do not start,
-        for that reason and with exit code ``code``. Images of a host that ends in ``.invalid`` cannot be pulled.
+        ``entrypoint`` precedes the command, which starts in ``workdir``. With ``fails`` its containers do not start,
+        with this reason and exit code ``code``. Images of a host that ends in ``.invalid`` cannot be pulled.
         """
-        where = {} if workdir is None else {"workdir": str(workdir)}
-        self._order("image", name=name, entrypoint=list(entrypoint), fails=fails, code=code, **where)
+        given = {} if workdir is None else {"workdir": str(workdir)}
+        self._control("image", name=name, entrypoint=list(entrypoint), fails=fails, code=code, **given)
         return name
 
     def inject_fault(
@@ -148,63 +155,64 @@ class BatchClient:
         about: str = "",
         after: bool = False,
     ) -> None:
-        """Let the next ``times`` calls of an operation, such as ``DescribeJobs``, fail; ``*`` means all of them.
+        """Make the next ``times`` calls of an operation, such as ``DescribeJobs``, fail; ``*`` is any operation.
 
-        Status 0 drops the connection. With ``after`` the operation is carried out, and only its answer is lost. With
-        ``caller`` it happens to that one alone (see ``environment_of``), with ``about`` only to calls that have that text
-        in what they ask, such as the name of a log stream or group.
+        Status 0 drops the connection. With ``after`` the operation is carried out, and only its response is lost.
+        With ``caller`` only calls of this caller fail (see ``environment_of``). With ``about`` only calls fail whose
+        request contains this text, such as the name of a log stream or group.
         """
         given: dict[str, Any] = {"operation": operation, "status": status, "times": times, "after": after}
-        told = {"code": code, "message": message, "key": self._key(caller), "about": about}
-        self._order("fault", **given, **{name: value for name, value in told.items() if value is not None})
+        optional = {"code": code, "message": message, "key": self._key(caller), "about": about}
+        given |= {name: value for name, value in optional.items() if value is not None}
+        self._control("fault", **given)
 
     def deny(self, operation: str, *, caller: str | None = None, about: str = "") -> None:
-        """Refuse an operation to whoever asks, as IAM does; ``caller`` and ``about`` as for ``inject_fault``."""
-        why = f"User: arn:aws:iam::123456789012:user/local is not authorized to perform: {operation}"
+        """Reject all calls of an operation, as IAM does; ``caller`` and ``about`` as for ``inject_fault``."""
+        message = f"User: arn:aws:iam::123456789012:user/local is not authorized to perform: {operation}"
         self.inject_fault(
             operation,
             status=400,
             times=1 << 30,
             code="AccessDeniedException",
-            message=why,
+            message=message,
             caller=caller,
             about=about,
         )
 
     def limit(self, operation: str, per_second: float | None, *, caller: str | None = None) -> None:
-        """Answer 429 to calls of an operation above a rate; ``None`` lifts the limit."""
-        self._order("limit", operation=operation, per_second=per_second, key=self._key(caller))
+        """Answer calls of an operation above a rate with 429; ``None`` lifts the limit."""
+        self._control("limit", operation=operation, per_second=per_second, key=self._key(caller))
 
     def clear_faults(self, *, caller: str | None = None) -> None:
-        """Let no fault happen and no limit hold any more: those meant for one caller, or all."""
-        self._order("clear", key=self._key(caller))
+        """Remove the faults and limits of one caller, or all of them."""
+        self._control("clear", key=self._key(caller))
 
     def calls(self, *, caller: str | None = None) -> dict[str, dict[str, int]]:
-        """How many ``calls`` of each operation (in lower case) came since the start, and how many were ``throttled``."""
-        found: dict[str, dict[str, int]] = self._order("calls", key=self._key(caller))
+        """For each operation, in lower case, the number of ``calls`` since the start, and of ``throttled`` ones."""
+        found: dict[str, dict[str, int]] = self._control("calls", key=self._key(caller))
         return found
 
     def page_logs(self, most: int = 10_000, *, empty: bool = False, caller: str = "") -> None:
-        """Let a page of GetLogEvents hold so many events at most; with ``empty`` an empty page precedes each."""
-        self._order("pages", key=self.access_key(caller), most=most, empty=empty)
+        """Limit the pages of GetLogEvents to ``most`` events; with ``empty`` an empty page precedes each."""
+        self._control("pages", key=self.access_key(caller), most=most, empty=empty)
 
     def reclaim(self, job_id: str, *, fargate: bool = False, code: int | None = None) -> None:
-        """Take the machine away from a running job or node (``id#N``), as happens to spot instances.
+        """Take the machine of a running job or node (``id#N``) away, as happens to spot instances.
 
-        With ``fargate`` in Fargate's words. ``code`` is the exit code that is seen all the same.
+        ``fargate`` uses Fargate's message. ``code`` is the exit code that is reported all the same.
         """
-        self._order("reclaim", job_id=job_id, fargate=fargate, code=code)
+        self._control("reclaim", job_id=job_id, fargate=fargate, code=code)
 
     def _key(self, caller: str | None) -> str | None:
         return None if caller is None else self.access_key(caller)
 
-    def _order(self, order: str, /, **request: Any) -> Any:
-        """Have the server do something. Raises ClusterError."""
-        connection = http.client.HTTPConnection(ADDRESS, self._facts.port, timeout=PATIENCE)
-        scope = f"Credential={self._facts.key}/20200101/{self.region}/local/aws4_request"
+    def _control(self, control: str, /, **request: Any) -> Any:
+        """Send a control request to the server, and return its response. Raises ClusterError."""
+        connection = http.client.HTTPConnection(ADDRESS, self._info.port, timeout=REQUEST_TIMEOUT_SECONDS)
+        scope = f"Credential={self._info.key}/20200101/{self.region}/local/aws4_request"
         try:
             headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}"}
-            connection.request("POST", f"/_local/{order}", json.dumps(request), headers)
+            connection.request("POST", f"/_local/{control}", json.dumps(request), headers)
             answer = connection.getresponse()
             body = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -1,9 +1,10 @@
-"""Runs the containers of the local AWS Batch: processes without isolation, that end when their main process does.
+"""Runs the containers of the local AWS Batch: processes without isolation, which end with their main process.
 
-A script: it imports nothing of ours. Orders and events are JSON datagrams on standard input, a socket; an order to
-run comes with the descriptor of the container's output. When the other side of the socket is gone, all ends.
+This is a script; it imports nothing of this package. Orders and events are JSON datagrams on standard input, which
+is a socket. An order to run carries the descriptor of the container's output. When the other end of the socket is
+closed, all containers end.
 
-Each container has a guard, a fork of this process that inherits whatever the container's processes leave behind.
+Each container has a guard: a fork of this process that is the subreaper of the container's processes.
 """
 
 from __future__ import annotations
@@ -24,15 +25,21 @@ from typing import Any
 from typing import NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36
-ORPHANS_TURN = 50
-"""Milliseconds between two looks for orphans of a container that have ended."""
-LARGEST_ORDER = 1 << 18
-MEMORY_TURN = 0.05
-"""Seconds between two looks at the containers' memory; a spike between them goes unseen."""
-SHARE = 20
-"""Looking may take one in so many seconds."""
-PATIENCE = 10.0
-RESTORED = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+ORPHAN_POLL_MILLISECONDS = 50
+MAX_ORDER_BYTES = 1 << 18
+MEMORY_POLL_SECONDS = 0.05
+"""A shorter peak of a container's memory may not be noticed."""
+MEMORY_POLL_PAUSE_FACTOR = 20
+"""The pause after a memory check is at least the duration of the check times this."""
+STOP_TIMEOUT_SECONDS = 10.0
+DEFAULT_SIGNALS = (
+    signal.SIGCHLD,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGTERM,
+)
 OUT_OF_MEMORY = b"M"
 
 
@@ -43,24 +50,24 @@ class ContainerGuards:
         self.channel = channel
         self.guards: dict[int, tuple[int, int]] = {}
         self.limits: dict[int, int] = {}
-        self._next_look = 0.0
+        self._next_memory_check = 0.0
 
     def serve(self) -> None:
-        """Follow orders until nobody is left to give any."""
+        """Carry out orders until the socket is closed."""
         poller = select.poll()
         poller.register(self.channel, select.POLLIN)
         while True:
-            if poller.poll(MEMORY_TURN * 1000 if self.limits else 500):
+            if poller.poll(MEMORY_POLL_SECONDS * 1000 if self.limits else 500):
                 order, descriptors = self._receive()
                 if not order:
                     return
                 getattr(self, order.pop("do"))(*descriptors, **order)
-            self._bury()
+            self._reap()
             self._watch_memory()
 
     def _receive(self) -> tuple[dict[str, Any], list[int]]:
         space = socket.CMSG_LEN(array.array("i").itemsize)
-        data, ancillary, _, _ = self.channel.recvmsg(LARGEST_ORDER, space)
+        data, ancillary, _, _ = self.channel.recvmsg(MAX_ORDER_BYTES, space)
         found = array.array("i")
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -79,25 +86,25 @@ class ContainerGuards:
         if memory is not None:
             self.limits[number] = memory
 
-    def signal(self, *, number: int, how: int) -> None:
-        """Signal a container's main process; SIGKILL is for all of it."""
-        self._tell(number, bytes([how]))
+    def signal(self, *, number: int, signal: int) -> None:
+        """Send a signal to a container's main process; after SIGKILL the whole container ends."""
+        self._send(number, bytes([signal]))
 
     def close(self) -> None:
-        """End all, at once."""
+        """End all containers at once."""
         for _, orders in self.guards.values():
             os.close(orders)
         for pid, _ in self.guards.values():
             os.waitpid(pid, 0)
-        end_descendants(time.monotonic() + PATIENCE)
+        end_descendants(time.monotonic() + STOP_TIMEOUT_SECONDS)
 
-    def _tell(self, number: int, what: bytes) -> None:
+    def _send(self, number: int, what: bytes) -> None:
         if number in self.guards:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self.guards[number][1], what)
 
-    def _bury(self) -> None:
-        gone = set(bury())
+    def _reap(self) -> None:
+        gone = set(reap())
         for number, (pid, orders) in list(self.guards.items()):
             if pid in gone:
                 os.close(orders)
@@ -106,21 +113,21 @@ class ContainerGuards:
 
     def _watch_memory(self) -> None:
         started = time.monotonic()
-        if not self.limits or started < self._next_look:
+        if not self.limits or started < self._next_memory_check:
             return
         children = family()
         for number, limit in list(self.limits.items()):
             if sum(map(memory_of, descendants(self.guards[number][0], children))) > limit:
-                self._tell(number, OUT_OF_MEMORY)
+                self._send(number, OUT_OF_MEMORY)
                 del self.limits[number]
         took = time.monotonic() - started
-        self._next_look = started + max(MEMORY_TURN, SHARE * took)
+        self._next_memory_check = started + max(MEMORY_POLL_SECONDS, MEMORY_POLL_PAUSE_FACTOR * took)
 
 
 def _guard(
     orders: int, output: int, events: int, number: int, argv: list[str], env: dict[str, str], cwd: str
 ) -> NoReturn:
-    """Run one container, and say how it ended once nothing of it is left."""
+    """Run one container, and report its end after that of all its processes."""
     try:
         os.setsid()
         adopt_orphans()
@@ -129,18 +136,18 @@ def _guard(
         try:
             pid = _spawn(argv, env, cwd, output)
         except (OSError, ValueError) as error:
-            event["refused"] = str(error)
+            event["start_error"] = str(error)
         else:
             event |= _watch(pid, orders)
         os.close(output)
-        end_descendants(time.monotonic() + PATIENCE)
+        end_descendants(time.monotonic() + STOP_TIMEOUT_SECONDS)
         os.write(events, json.dumps(event).encode())
     finally:
         os._exit(0)
 
 
 def _keep_only(*descriptors: int) -> Iterator[int]:
-    """Let go of all that belongs to other containers, whose ends would else not be seen."""
+    """Close the descriptors of other containers, because the end of their output would otherwise not be noticed."""
     null = os.open(os.devnull, os.O_RDWR)
     kept = [os.dup(descriptor) for descriptor in descriptors]
     os.dup2(null, 0)
@@ -162,34 +169,33 @@ def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: int) -> int:
         file_actions=[(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
         setsid=True,
         setsigmask=(),
-        setsigdef=RESTORED,
+        setsigdef=DEFAULT_SIGNALS,
     )
 
 
 def _watch(pid: int, orders: int) -> dict[str, Any]:
-    """Wait for the main process, and do as told meanwhile: how it ended."""
+    """Wait for the main process and carry out orders meanwhile; return its end."""
     pidfd = os.pidfd_open(pid)
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     poller.register(orders, select.POLLIN)
     memory = False
     while True:
-        ready = [descriptor for descriptor, _ in poller.poll(ORPHANS_TURN)]
-        _bury_orphans(pid)
+        ready = [descriptor for descriptor, _ in poller.poll(ORPHAN_POLL_MILLISECONDS)]
+        _reap_orphans(pid)
         if not ready:
             continue
         if pidfd in ready:
             return {"code": _code(os.waitpid(pid, 0)[1]), "out_of_memory": memory}
-        told = os.read(orders, 1)
-        memory = memory or told == OUT_OF_MEMORY
-        if told in (b"", OUT_OF_MEMORY):
+        order = os.read(orders, 1)
+        memory = memory or order == OUT_OF_MEMORY
+        if order in (b"", OUT_OF_MEMORY):
             poller.unregister(orders)
-        how = signal.SIGKILL if told in (b"", OUT_OF_MEMORY) else told[0]
-        os.kill(pid, how)
+        os.kill(pid, signal.SIGKILL if order in (b"", OUT_OF_MEMORY) else order[0])
 
 
-def _bury_orphans(main: int) -> None:
-    """Reap what the main process has left behind, as that would do itself in a container of its own."""
+def _reap_orphans(main: int) -> None:
+    """Reap ended orphans, as the main process of a real container does with its process id 1."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
             if ended.si_pid == main:
@@ -203,11 +209,11 @@ def _code(status: int) -> int:
 
 
 def adopt_orphans() -> None:
-    """Inherit every orphan among our descendants."""
+    """Become the parent of all orphans among the descendants of this process."""
     CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def bury() -> Iterator[int]:
+def reap() -> Iterator[int]:
     """Reap children that have ended."""
     with contextlib.suppress(ChildProcessError):
         while pid := os.waitpid(-1, os.WNOHANG)[0]:
@@ -215,7 +221,7 @@ def bury() -> Iterator[int]:
 
 
 def end_descendants(deadline: float) -> None:
-    """Kill every descendant, again and again until there is none."""
+    """Kill all descendants, repeatedly until there is none."""
     while time.monotonic() < deadline and _has_children():
         for pid in descendants(os.getpid(), family()):
             with contextlib.suppress(ProcessLookupError):
@@ -238,13 +244,13 @@ def family() -> dict[int, list[int]]:
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
             stat = file.read()
-            # The second field is the program's name in parentheses, and may hold anything.
+            # The second field is the program's name in parentheses; it may contain any character.
             children.setdefault(int(stat[stat.rindex(b")") + 2 :].split(None, 2)[1]), []).append(int(name))
     return children
 
 
 def descendants(pid: int, children: dict[int, list[int]]) -> Iterable[int]:
-    """All that descends from a process."""
+    """The descendants of a process."""
     queue = list(children.get(pid, ()))
     while queue:
         each = queue.pop()
@@ -253,7 +259,7 @@ def descendants(pid: int, children: dict[int, list[int]]) -> Iterable[int]:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of memory that a process has for itself, without files that it maps; 0 if it is gone."""
+    """The bytes of memory that only this process uses, without mapped files; 0 if it has ended."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as file:
         _, resident, shared, *_ = map(int, file.read().split())
         return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
@@ -261,7 +267,7 @@ def memory_of(pid: int) -> int:
 
 
 def main() -> None:
-    """Be the host until the other side of the socket is gone."""
+    """Run containers until the other end of the socket is closed."""
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)

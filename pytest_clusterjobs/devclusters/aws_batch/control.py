@@ -1,4 +1,4 @@
-"""What those who hold the server may do with it that no real service offers."""
+"""Control requests, which the real service does not have: faults, rules of queues, images, lost machines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from . import texts
 from .client import DEFINITION
 from .client import PARALLEL_DEFINITION
-from .errors import Refused
+from .errors import BadRequest
 from .faults import Fault
 from .faults import Faults
 from .faults import throttled
@@ -32,7 +32,7 @@ NODES: Json = {"numNodes": 2, "mainNode": 0}
 
 
 class Controls:
-    """The orders of ``/_local/``."""
+    """The control requests below ``/_local/``."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Controls:
         services: Callable[[str, str], Service],
         home: tuple[str, str],
     ) -> None:
-        """``home`` is the account and region in which queues are made."""
+        """``home`` is the account and region in which queues are created."""
         self._scheduler = scheduler
         self._queues = queues
         self._faults = faults
@@ -51,8 +51,8 @@ class Controls:
         self._services = services
         self._home = home
 
-    def equip(self, queue: str, environment: dict[str, str]) -> None:
-        """Make what everybody needs: a queue, and job definitions for one node and for several."""
+    def create_defaults(self, queue: str, environment: dict[str, str]) -> None:
+        """Create a queue, and job definitions for one node and for several."""
         self.queue(name=queue)
         service = self._services(*self._home)
         given = [{"name": name, "value": value} for name, value in environment.items()]
@@ -64,8 +64,8 @@ class Controls:
             service.register(each, 0)
 
     def call(self, name: str, request: Json) -> Json:
-        """Do as told. Raises Refused for what is not known."""
-        orders: dict[str, Callable[..., Json]] = {
+        """Carry out a control request. Raises BadRequest for an unknown one."""
+        controls: dict[str, Callable[..., Json]] = {
             "fault": self.fault,
             "limit": self.limit,
             "clear": self.clear,
@@ -75,17 +75,17 @@ class Controls:
             "image": self.image,
             "reclaim": self.reclaim,
         }
-        if name not in orders:
-            raise Refused(f"no such order: {name}")
+        if name not in controls:
+            raise BadRequest(f"unknown control request: {name}")
         try:
-            return orders[name](**request)
+            return controls[name](**request)
         except TypeError as error:
-            raise Refused(f"{name}: {error}") from error
+            raise BadRequest(f"{name}: {error}") from error
 
-    def fault(self, *, operation: str, status: int = 429, **about: Any) -> Json:
-        """Let the next calls of an operation fail."""
+    def fault(self, *, operation: str, status: int = 429, **options: Any) -> Json:
+        """Make the next calls of an operation fail."""
         usual = throttled(operation) if status == 429 else _server_error(operation, status)
-        self._faults.add(replace(usual, operation=operation.lower(), status=status, **about))
+        self._faults.add(replace(usual, operation=operation.lower(), status=status, **options))
         return {}
 
     def limit(self, *, operation: str, per_second: float | None, key: str | None) -> Json:
@@ -94,50 +94,50 @@ class Controls:
         return {}
 
     def clear(self, *, key: str | None) -> Json:
-        """Forget faults and limits."""
+        """Remove faults and limits."""
         self._faults.clear(key)
         return {}
 
     def calls(self, *, key: str | None) -> Json:
-        """How often what was called."""
+        """The number of calls of each operation."""
         return self._faults.counts(key)
 
     def pages(self, *, key: str, most: int, empty: bool) -> Json:
-        """Say what a page of logs holds."""
+        """Set the limits of a page of logs."""
         self._pages.set(key, Paging(most, empty))
         return {}
 
     def queue(self, *, name: str, **rules: Any) -> Json:
-        """Make a queue, if there is none, and set its rules."""
+        """Create a queue, unless it exists, and set its rules."""
         unknown = set(rules) - {each.name for each in fields(Rules)}
         if unknown:
-            raise Refused(f"queues have no rule {', '.join(sorted(unknown))}")
+            raise BadRequest(f"unknown rule of a queue: {', '.join(sorted(unknown))}")
         self._queues.ensure(*self._home, name)
-        place = self._scheduler.place
-        place.queues[name] = replace(place.queues.get(name, place.defaults), **rules)
-        self._scheduler.changed_rules()
+        compute = self._scheduler.compute
+        compute.queues[name] = replace(compute.queues.get(name, compute.defaults), **rules)
+        self._scheduler.apply_rules()
         return {}
 
-    def image(self, *, name: str, entrypoint: list[str], **about: Any) -> Json:
-        """Say what an image does."""
-        place = self._scheduler.place
-        place.images[name] = replace(place.image, entrypoint=tuple(entrypoint), **about)
+    def image(self, *, name: str, entrypoint: list[str], **options: Any) -> Json:
+        """Define an image."""
+        compute = self._scheduler.compute
+        compute.images[name] = replace(compute.image, entrypoint=tuple(entrypoint), **options)
         return {}
 
     def reclaim(self, *, job_id: str, fargate: bool = False, code: int | None = None) -> Json:
-        """Take the machine away from a job, or from a node of one."""
+        """Take the machine of a running job or node away."""
         found = self._services(*self._home).find(job_id)
         if found is None:
-            raise Refused(f"no such job: {job_id}")
+            raise BadRequest(f"unknown job: {job_id}")
         job, node = found
         reason = texts.SPOT_RECLAIMED if fargate else texts.HOST_LOST.format(instance=INSTANCE)
         index = job.main if node is None else node.index
         if job.is_array or not self._scheduler.lose(job, index, reason, code):
-            raise Refused(f"{job_id} does not run")
+            raise BadRequest(f"{job_id} does not run")
         return {}
 
 
 def _server_error(operation: str, status: int) -> Fault:
     code = "ServerException" if status >= 500 or status == 0 else "ClientException"
-    message = "Internal server error" if status >= 500 else "Refused on demand"
+    message = "Internal server error" if status >= 500 else "Rejected on request"
     return Fault(operation=operation, status=status, code=code, message=message, times=1)

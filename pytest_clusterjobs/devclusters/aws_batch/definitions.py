@@ -1,4 +1,4 @@
-"""Job definitions, and what a submission makes of one: the containers of its nodes."""
+"""Job definitions, and the containers of a job: a definition with a submission's overrides."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 from . import checks
 from . import texts
-from .errors import Refused
-from .errors import Verbatim
+from .errors import BadRequest
 from .model import EmulatedNode
 from .model import Json
 from .model import RegisteredDefinition
 
-KEPT = (
+DEFINITION_KEYS = (
     "type",
     "parameters",
     "containerProperties",
@@ -26,7 +25,6 @@ KEPT = (
     "platformCapabilities",
     "schedulingPriority",
 )
-"""What a definition is made of."""
 
 
 class DefinitionStore:
@@ -34,15 +32,15 @@ class DefinitionStore:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        """What their ARNs begin with."""
+        """The beginning of their ARNs."""
         self._known: dict[str, list[RegisteredDefinition]] = {}
 
     def register(self, request: Json, size: int) -> RegisteredDefinition:
-        """A new revision. Raises Refused."""
+        """Register a new revision. Raises BadRequest."""
         name = checks.name(request.get("jobDefinitionName"), "Job definition name")
-        if size > checks.LARGEST_DEFINITION:
-            raise Refused(f"Job definition must be at most {checks.LARGEST_DEFINITION} bytes: {size}")
-        body = _normal({key: request[key] for key in KEPT if key in request})
+        if size > checks.MAX_DEFINITION_BYTES:
+            raise BadRequest(f"Job definition must be at most {checks.MAX_DEFINITION_BYTES} bytes: {size}")
+        body = _normal({key: request[key] for key in DEFINITION_KEYS if key in request})
         _check(body)
         revisions = self._known.setdefault(name, [])
         revision = len(revisions) + 1
@@ -54,7 +52,7 @@ class DefinitionStore:
         return made
 
     def find(self, name: str) -> RegisteredDefinition | None:
-        """By ARN, ``name:revision``, or name, which is its latest active revision."""
+        """Find a definition by its ARN, ``name:revision``, or name (the latest active revision)."""
         name = name.rsplit("job-definition/", 1)[-1]
         name, _, revision = name.partition(":")
         found = self._known.get(name, [])
@@ -63,33 +61,33 @@ class DefinitionStore:
         return next((each for each in reversed(found) if each.status == "ACTIVE"), None)
 
     def active(self, name: str) -> RegisteredDefinition:
-        """One to submit with. Raises Refused."""
+        """Find an active definition. Raises BadRequest."""
         found = self.find(name)
         if found is None:
-            raise Refused(f"JobDefinition {name} not found.")
+            raise BadRequest(f"JobDefinition {name} not found.")
         if found.status != "ACTIVE":
-            raise Refused(f"JobDefinition {name} is not active.")
+            raise BadRequest(f"JobDefinition {name} is not active.")
         return found
 
     def all(self) -> list[RegisteredDefinition]:
-        """All revisions of all of them."""
+        """All revisions of all definitions."""
         return [each for revisions in self._known.values() for each in revisions]
 
 
 def nodes(definition: RegisteredDefinition, request: Json) -> tuple[list[EmulatedNode], int]:
-    """The nodes of a job with their containers, and which of them is the main one. Raises Refused."""
+    """The nodes of a job with their containers, and the index of the main node. Raises BadRequest."""
     body = definition.body
     parameters = {**body.get("parameters", {}), **request.get("parameters", {})}
     if "nodeProperties" in body:
         return _parallel(body["nodeProperties"], request, parameters)
     if "nodeOverrides" in request:
-        raise Refused("nodeOverrides can only be used with multi-node parallel job definitions")
+        raise BadRequest("nodeOverrides can only be used with multi-node parallel job definitions")
     given = request.get("containerOverrides", {})
     return [EmulatedNode(index=0, spec=_container(body["containerProperties"], given, parameters))], 0
 
 
 def overrides_size(request: Json) -> int:
-    """Characters of the largest of a submission's overrides, as they are handed to the container service."""
+    """The number of characters of the longest override of a submission, as passed to the container service."""
     given = [request.get("containerOverrides", {})]
     per_node = request.get("nodeOverrides", {}).get("nodePropertyOverrides", ())
     given += [each.get("containerOverrides", {}) for each in per_node]
@@ -99,27 +97,29 @@ def overrides_size(request: Json) -> int:
 def _size(overrides: Json) -> int:
     import json
 
-    # Reported is only that the limit is 8192; that this is what is counted is our guess.
-    told = {key: overrides[key] for key in ("command", "environment") if key in overrides}
-    return len(json.dumps({"containerOverrides": [{"name": "default", **told}]}, separators=(",", ":")))
+    # Only the limit of 8192 is documented; that these characters are counted is a guess.
+    counted = {key: overrides[key] for key in ("command", "environment") if key in overrides}
+    return len(json.dumps({"containerOverrides": [{"name": "default", **counted}]}, separators=(",", ":")))
 
 
 def _parallel(properties: Json, request: Json, parameters: dict[str, str]) -> tuple[list[EmulatedNode], int]:
     if "containerOverrides" in request:
-        raise Refused("containerOverrides can not be used with multi-node parallel jobs; use nodeOverrides")
+        raise BadRequest(
+            "containerOverrides can not be used with multi-node parallel jobs; use nodeOverrides"
+        )
     ranges = properties["nodeRangeProperties"]
     count = request.get("nodeOverrides", {}).get("numNodes", properties["numNodes"])
     main = properties["mainNode"]
     if count != properties["numNodes"] and not any(_is_open(each["targetNodes"]) for each in ranges):
-        raise Refused("numNodes can only be overridden where a node range of the definition is open")
+        raise BadRequest("numNodes can only be overridden where a node range of the definition is open")
     if any(_bounds(each["targetNodes"], count)[0] >= count for each in ranges) or main >= count:
-        raise Refused(f"numNodes must be larger than the main node and the start of every range: {count}")
+        raise BadRequest(f"numNodes must be larger than the main node and the start of every range: {count}")
     overrides = _matched(request, ranges, count)
     specs = []
     for index in range(count):
         chosen = [each for each in ranges if _covers(each["targetNodes"], index, count)]
         if not chosen:
-            raise Refused(f"No node range of the definition covers node {index}")
+            raise BadRequest(f"No node range of the definition covers node {index}")
         given = [each for each in overrides if _covers(each["targetNodes"], index, count)]
         override = given[-1].get("containerOverrides", {}) if given else {}
         specs.append(_container(chosen[-1]["container"], override, parameters))
@@ -127,13 +127,13 @@ def _parallel(properties: Json, request: Json, parameters: dict[str, str]) -> tu
 
 
 def _matched(request: Json, ranges: list[Json], count: int) -> list[Json]:
-    """The overrides of nodes, each of which must be for a range of the definition."""
+    """The overrides of nodes. Raises BadRequest for one whose range is not in the definition."""
     given: list[Json] = request.get("nodeOverrides", {}).get("nodePropertyOverrides", [])
     known = {_bounds(each["targetNodes"], count) for each in ranges}
     for each in given:
         first, last = _bounds(each["targetNodes"], count)
         if (first, last) not in known:
-            raise Verbatim(texts.NO_TARGET.format(target=f"{first}:{last}"))
+            raise BadRequest(texts.NO_TARGET.format(target=f"{first}:{last}"), is_verbatim=True)
     return given
 
 
@@ -144,7 +144,7 @@ def _is_open(target: str) -> bool:
 def _bounds(target: str, count: int) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d*)\s*(:?)\s*(\d*)\s*", target)
     if match is None or not (match[1] or match[2]):
-        raise Refused(f"targetNodes is not a range: {target!r}")
+        raise BadRequest(f"targetNodes is not a range: {target!r}")
     first = int(match[1] or 0)
     if not match[2]:
         return first, first
@@ -158,8 +158,8 @@ def _covers(target: str, index: int, count: int) -> bool:
 
 def _container(properties: Json, given: Json, parameters: dict[str, str]) -> Json:
     given = _normal_container(given)
-    said: Json = {key: given[key] for key in ("command", "instanceType") if key in given}
-    spec: Json = {**properties, **said}
+    replaced: Json = {key: given[key] for key in ("command", "instanceType") if key in given}
+    spec: Json = {**properties, **replaced}
     spec["environment"] = _by(
         "name", [*properties.get("environment", ()), *_with_values(given.get("environment", ()))]
     )
@@ -174,7 +174,7 @@ def _with_values(environment: Any) -> list[Json]:
 
 
 def _by(key: str, listed: list[Json]) -> list[Json]:
-    """The last of each."""
+    """The last entry for each value of ``key``."""
     return list({each[key]: each for each in listed}.values())
 
 
@@ -194,12 +194,12 @@ def _normal(body: Json) -> Json:
 
 
 def _normal_container(properties: Json) -> Json:
-    """Without the old words for vCPUs and memory."""
+    """The container properties, with ``vcpus`` and ``memory`` as ``resourceRequirements``."""
     found = dict(properties)
-    old = [(kind, found.pop(word, None)) for kind, word in (("VCPU", "vcpus"), ("MEMORY", "memory"))]
-    said = [{"type": kind, "value": str(value)} for kind, value in old if value is not None]
-    if said:
-        found["resourceRequirements"] = _by("type", [*said, *found.get("resourceRequirements", ())])
+    old = [(kind, found.pop(key, None)) for kind, key in (("VCPU", "vcpus"), ("MEMORY", "memory"))]
+    converted = [{"type": kind, "value": str(value)} for kind, value in old if value is not None]
+    if converted:
+        found["resourceRequirements"] = _by("type", [*converted, *found.get("resourceRequirements", ())])
     return found
 
 
@@ -208,8 +208,8 @@ def _check(body: Json) -> None:
     if body.get("type") == "multinode":
         _check_parallel(body.get("nodeProperties"))
     elif "containerProperties" not in body:
-        raise Refused(
-            "containerProperties must be provided; ecsProperties and eksProperties are not known here"
+        raise BadRequest(
+            "containerProperties must be provided; ecsProperties and eksProperties are not supported here"
         )
     else:
         _check_container(body["containerProperties"])
@@ -217,7 +217,7 @@ def _check(body: Json) -> None:
 
 def _check_parallel(properties: Json | None) -> None:
     if not properties or not properties.get("nodeRangeProperties"):
-        raise Refused(
+        raise BadRequest(
             "nodeProperties with nodeRangeProperties must be provided for multinode job definitions"
         )
     for each in properties["nodeRangeProperties"]:
@@ -227,8 +227,8 @@ def _check_parallel(properties: Json | None) -> None:
 
 def _check_container(properties: Json) -> None:
     if not properties.get("image"):
-        raise Refused("Container image can not be empty")
+        raise BadRequest("Container image can not be empty")
     checks.overrides(properties)
     kinds = {each["type"] for each in properties.get("resourceRequirements", ())}
     if missing := {"VCPU", "MEMORY"} - kinds:
-        raise Refused(f"Container resource requirements must include {' and '.join(sorted(missing))}")
+        raise BadRequest(f"Container resource requirements must include {' and '.join(sorted(missing))}")

@@ -1,4 +1,4 @@
-"""What the service refuses."""
+"""Requests that the service rejects."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ import uuid
 from . import texts
 
 
-class Refused(Exception):
-    """A request that the service answers with an error."""
+class BadRequest(Exception):
+    """A request that the service answers with an error of status 400."""
 
     status = 400
     code = "ClientException"
 
-    def __init__(self, what: str) -> None:
-        super().__init__(texts.ERROR.format(what=what, request=uuid.uuid4()))
-
-
-class TooManyIds(Refused):
-    """More jobs than a call may name."""
-
-    def __init__(self) -> None:
-        Exception.__init__(self, texts.TOO_MANY_IDS.format(request=uuid.uuid4()))
-
-
-class Verbatim(Refused):
-    """A refusal whose whole text is known."""
-
-    def __init__(self, what: str) -> None:
-        Exception.__init__(self, what)
+    def __init__(self, message: str, *, is_verbatim: bool = False) -> None:
+        """``is_verbatim``: the whole text of the real service is known, and ``message`` is this text."""
+        if not is_verbatim:
+            message = texts.ERROR.format(what=message, request=uuid.uuid4())
+        super().__init__(message)

@@ -1,4 +1,4 @@
-"""Trouble on demand: errors, lost answers, throttling; and how often what was called."""
+"""Faults on request (errors, lost responses, throttling), and the number of calls of each operation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from . import texts
 from .model import Json
 
 DROP = 0
-"""As a status: the connection ends without an answer."""
+"""A status: the connection is closed without a response."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """What some of the next calls get instead of an answer."""
+    """An error that replaces the response of some calls."""
 
     operation: str
-    """In lower case, such as ``describejobs``; ``*`` is all of Batch and CloudWatch Logs."""
+    """In lower case, such as ``describejobs``; ``*`` is any operation of Batch and CloudWatch Logs."""
     status: int
     code: str
     message: str
@@ -27,18 +27,18 @@ class Fault:
     key: str | None = None
     """Only for callers with this access key."""
     about: str = ""
-    """Only for calls with this text in what they ask, such as the name of a log stream."""
+    """Only for calls whose request contains this text, such as the name of a log stream."""
     after: bool = False
-    """The operation is carried out; only its answer is lost."""
+    """The operation is carried out; only its response is lost."""
 
-    def meets(self, operation: str, key: str, asked: str) -> bool:
-        """Whether a call is one of those."""
+    def applies_to(self, operation: str, key: str, request: str) -> bool:
+        """Whether a call gets this fault."""
         called = self.operation in ("*", operation) and self.key in (None, key)
-        return self.times > 0 and called and self.about in asked
+        return self.times > 0 and called and self.about in request
 
 
 class Limit:
-    """So many calls a second, and as many at once."""
+    """A rate limiter: a token bucket of one second."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -46,7 +46,7 @@ class Limit:
         self._at = time.monotonic()
 
     def allows(self) -> bool:
-        """Count a call; False if it is one too many."""
+        """Count a call; False if it exceeds the limit."""
         now = time.monotonic()
         self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
         self._at = now
@@ -57,7 +57,7 @@ class Limit:
 
 
 class Faults:
-    """All that is to go wrong."""
+    """The faults, limits and call counts of one server."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,26 +67,26 @@ class Faults:
         self._throttled: Counter[tuple[str, str]] = Counter()
 
     def add(self, fault: Fault) -> None:
-        """Let something go wrong."""
+        """Add a fault."""
         with self._lock:
             self._faults.append(fault)
 
     def limit(self, operation: str, per_second: float | None, key: str | None) -> None:
-        """Answer 429 to what is above a rate; ``None`` lifts the limit."""
+        """Answer calls above a rate with 429; ``None`` lifts the limit."""
         with self._lock:
             self._limits.pop((operation, key), None)
             if per_second is not None:
                 self._limits[operation, key] = Limit(per_second)
 
     def clear(self, key: str | None) -> None:
-        """Let nothing go wrong any more, for one caller or for all."""
+        """Remove the faults and limits of one caller, or of all."""
         with self._lock:
             self._faults = [each for each in self._faults if key not in (None, each.key)]
             for each in [each for each in self._limits if key in (None, each[1])]:
                 del self._limits[each]
 
-    def next(self, operation: str, key: str, asked: str) -> Fault | None:
-        """Count a call, and what it asks as JSON: what goes wrong with it."""
+    def next(self, operation: str, key: str, request: str) -> Fault | None:
+        """Count a call with its request in JSON; return its fault, if there is one."""
         with self._lock:
             self._calls[operation, key] += 1
             limits = [self._limits.get((operation, each)) for each in (key, None)]
@@ -94,14 +94,14 @@ class Faults:
                 self._throttled[operation, key] += 1
                 return throttled(operation)
             for fault in self._faults:
-                if fault.meets(operation, key, asked):
+                if fault.applies_to(operation, key, request):
                     fault.times -= 1
                     self._throttled[operation, key] += fault.status == 429
                     return fault
             return None
 
     def counts(self, key: str | None) -> Json:
-        """How often what was called, by one caller or by all, and refused with 429."""
+        """For each operation, the calls of one caller or of all, and those answered with 429."""
         found: Json = {}
         with self._lock:
             for (operation, each), count in self._calls.items():
@@ -113,6 +113,6 @@ class Faults:
 
 
 def throttled(operation: str) -> Fault:
-    """What the service says to those who ask too often."""
+    """The service's error for calls above its rate."""
     code, message = "TooManyRequestsException", texts.TOO_MANY_REQUESTS
     return Fault(operation=operation, status=429, code=code, message=message, times=1)

@@ -1,4 +1,4 @@
-"""A fixture that projects may import into their conftest.py: ``from pytest_clusterjobs.devclusters.aws_batch.fixture import local_batch``."""
+"""The fixture ``local_batch``, for a conftest.py: ``from pytest_clusterjobs.devclusters import local_batch``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from ..supervisor import Missing
 from .client import BatchClient
-from .sharing import shared_batch
+from .local_batch import LocalBatch
 
 
 @pytest.fixture(scope="session")
 def local_batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatchClient]:
-    """A local AWS Batch that all workers of this session share; make a queue of your own for what is not usual."""
+    """A local AWS Batch that all workers of this session share; create a queue of your own to change its rules."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "aws"
     try:
-        with shared_batch(folder) as batch:
+        with LocalBatch.shared(folder) as batch:
             yield batch
     except Missing as error:
         pytest.skip(str(error))

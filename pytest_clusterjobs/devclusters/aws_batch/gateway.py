@@ -1,4 +1,4 @@
-"""The server's front door: knows who asks for what, does what concerns jobs, and leaves the rest to moto."""
+"""The server's application: checks the caller, answers requests about jobs, and passes all others to moto."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from urllib.parse import parse_qs
 from urllib.parse import unquote
 
 from .control import Controls
-from .errors import Refused
+from .errors import BadRequest
 from .faults import DROP
 from .faults import Fault
 from .faults import Faults
 from .model import Json
-from .moto_seams import ACCOUNT_HEADER
-from .moto_seams import Application
-from .moto_seams import DEFAULT_ACCOUNT_ID
-from .moto_seams import MOTO
+from .moto_internals import ACCOUNT_HEADER
+from .moto_internals import Application
+from .moto_internals import DEFAULT_ACCOUNT_ID
+from .moto_internals import MOTO_API_PATH
 from .pages import Pages
 from .queues import Queues
 from .service import Service
 
 CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]*/([^/]+)/([^/]+)/aws4_request")
-LOCAL = "/_local/"
+CONTROL_PATH = "/_local/"
 REASONS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 429: "429 Too Many Requests"}
 Respond = Callable[[str, list[tuple[str, str]]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and whom."""
+    """The caller of a request, and the service that it calls."""
 
     key: str
     region: str
@@ -59,7 +59,7 @@ class Gateway:
         pages: Pages,
         controls: Controls,
     ) -> None:
-        """``key`` is what every access key must begin with: jobs run as this user, whom others here must not be."""
+        """``key`` is the beginning of every accepted access key, because other users must not run jobs as this one."""
         self._key = key
         self._moto = moto
         self._services = services
@@ -74,26 +74,26 @@ class Gateway:
         if not hmac.compare_digest(caller.key[: len(self._key)].encode(), self._key.encode()):
             return _error(respond, 403, "UnrecognizedClientException", "The security token is invalid.")
         path = environ["PATH_INFO"]
-        if path.startswith(MOTO):
+        if path.startswith(MOTO_API_PATH):
             return _error(
-                respond, 403, "AccessDeniedException", "moto is not to be reset under running jobs."
+                respond, 403, "AccessDeniedException", "moto cannot be reset while jobs may be running."
             )
-        if path.startswith(LOCAL):
-            return self._control(path.removeprefix(LOCAL), environ, respond)
+        if path.startswith(CONTROL_PATH):
+            return self._control(path.removeprefix(CONTROL_PATH), environ, respond)
         operation = _operation(caller, environ)
         fault = self._fault(caller, operation, environ) if caller.service in ("batch", "logs") else None
         if fault is not None and not fault.after:
-            return _break(fault, environ, respond)
+            return _fail(fault, environ, respond)
         if fault is not None:
-            # Whoever waits for the answer of what was done waits in vain.
+            # The operation is carried out, and its response is lost.
             for _ in self._answer(caller, operation, environ, lambda *_: None):
                 pass
-            return _break(fault, environ, respond)
+            return _fail(fault, environ, respond)
         return self._answer(caller, operation, environ, respond)
 
     def _fault(self, caller: Caller, operation: str, environ: dict[str, Any]) -> Fault | None:
         body = _body(environ)
-        # Whoever answers reads it again.
+        # The body is read again for the response.
         environ["wsgi.input"] = io.BytesIO(body)
         return self._faults.next(operation, caller.key, body.decode(errors="replace"))
 
@@ -104,18 +104,18 @@ class Gateway:
             service = self._services(caller.account, caller.region)
             if call := service.operation(operation):
                 body = _body(environ)
-                return _called(lambda: call(json.loads(body or b"{}"), len(body)), respond)
+                return _respond(lambda: call(json.loads(body or b"{}"), len(body)), respond)
             if tagged := _tagged(service, environ["PATH_INFO"]):
-                return _called(lambda: _tag(tagged, environ), respond)
+                return _respond(lambda: _tag(tagged, environ), respond)
             if "jobqueue" in operation and not operation.startswith("describe"):
-                self._queues.forget()
+                self._queues.clear_cache()
         if operation == "getlogevents":
             status, page = self._pages.answer(caller.key, environ, _body(environ))
             return _send(respond, int(status[:3]), page)
         return self._moto(environ, respond)
 
     def _control(self, name: str, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
-        return _called(lambda: self._controls.call(name, json.loads(_body(environ) or b"{}")), respond)
+        return _respond(lambda: self._controls.call(name, json.loads(_body(environ) or b"{}")), respond)
 
 
 def _caller(environ: dict[str, Any]) -> Caller:
@@ -137,14 +137,16 @@ def _body(environ: dict[str, Any]) -> bytes:
     return read
 
 
-def _called(call: Callable[[], Json], respond: Respond) -> Iterable[bytes]:
+def _respond(call: Callable[[], Json], respond: Respond) -> Iterable[bytes]:
     try:
         return _send(respond, 200, call())
-    except Refused as error:
+    except BadRequest as error:
         return _error(respond, error.status, error.code, str(error))
     except Exception:
         traceback.print_exc()
-        return _error(respond, 500, "ServerException", "The local AWS Batch has a bug; its log has a trace.")
+        return _error(
+            respond, 500, "ServerException", "The local AWS Batch has a bug; its log has the traceback."
+        )
 
 
 def _send(respond: Respond, status: int, body: Json, code: str | None = None) -> Iterable[bytes]:
@@ -161,18 +163,18 @@ def _send(respond: Respond, status: int, body: Json, code: str | None = None) ->
 
 
 def _error(respond: Respond, status: int, code: str, message: str) -> Iterable[bytes]:
-    # CloudWatch Logs names the error in the body, Batch in a header; each ignores the other's.
+    # CloudWatch Logs has the error code in the body, Batch in a header; each ignores the other.
     return _send(respond, status, {"message": message, "__type": code}, code)
 
 
-def _break(fault: Fault, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+def _fail(fault: Fault, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
     if fault.status == DROP:
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     return _error(respond, fault.status or 500, fault.code, fault.message)
 
 
 def _tagged(service: Service, path: str) -> dict[str, str] | None:
-    """The tags of a job or definition, if a path names one."""
+    """The tags of the job or definition that a path names, if there is one."""
     match = re.fullmatch(r"/v1/tags/(arn:.*:(?:job|job-definition)/.*)", unquote(path))
     return service.tags(match[1]) if match else None
 

@@ -17,7 +17,7 @@ from .model import EmulatedNode
 from .model import Image
 from .model import Json
 from .model import now
-from .moto_seams import Logs
+from .moto_internals import Logs
 from .runtime import Exit
 from .runtime import Runtime
 from .secrets import EmulatedSecrets
@@ -26,8 +26,8 @@ from .timers import Timers
 
 GROUP = "/aws/batch/job"
 MIB = 1 << 20
-UNREACHABLE = ".invalid"
-"""The top-level domain that never exists: no image can be pulled from there."""
+UNREACHABLE_DOMAIN = ".invalid"
+"""A top-level domain that never exists (RFC 2606), so images cannot be pulled from it."""
 
 
 class Host:
@@ -42,8 +42,8 @@ class Host:
         self._logs = logs
         self._secrets = secrets
 
-    def new_attempt(self, job: EmulatedJob, node: EmulatedNode) -> ContainerAttempt:
-        """An attempt that has not started."""
+    def new_attempt(self, job: EmulatedJob) -> ContainerAttempt:
+        """An attempt that has not started yet."""
         task = uuid.uuid4().hex
         arn = f"arn:aws:ecs:{job.region}:{job.account}:task/local/{task}"
         return ContainerAttempt(task_arn=arn)
@@ -57,9 +57,9 @@ class Host:
         log_delay: float,
         on_end: Callable[[Exit], None],
     ) -> int | None:
-        """Start a container: its number, or ``None`` and a reason in the attempt."""
+        """Start a container and return its number. If that fails, return ``None``; the attempt has the reason."""
         name = node.spec.get("image", "")
-        if image.fails is not None or name.split("/")[0].endswith(UNREACHABLE):
+        if image.fails is not None or name.split("/")[0].endswith(UNREACHABLE_DOMAIN):
             attempt.reason = (image.fails or texts.PULL_FAILED.format(image=name))[:255]
             attempt.exit_code = image.code
             return None
@@ -69,8 +69,8 @@ class Host:
             attempt.reason = texts.SECRET_FAILED.format(why=error)[:255]
             return None
         argv = [*image.entrypoint, *node.spec.get("command", ())]
-        if (why := _not_executable(argv, env["PATH"])) is not None:
-            attempt.reason = texts.START_FAILED.format(program=argv[0] if argv else "", why=why)[:255]
+        if (reason := _not_executable(argv, env["PATH"])) is not None:
+            attempt.reason = texts.START_FAILED.format(program=argv[0] if argv else "", why=reason)[:255]
             attempt.exit_code = 127
             return None
         return self._run(job, node, attempt, argv, env, image.workdir, log_delay, on_end)
@@ -92,21 +92,21 @@ class Host:
         attempt.started = now()
         stream = self._stream(job, node, attempt, log_delay)
 
-        def ended(how: Exit) -> None:
+        def ended(exit: Exit) -> None:
             if stream is not None:
                 stream.close()
             shutil.rmtree(folder, ignore_errors=True)
-            on_end(how)
+            on_end(exit)
 
-        def printed(data: bytes) -> None:
+        def write(data: bytes) -> None:
             if stream is not None:
                 stream.write(data)
 
-        return self._runtime.run(argv, env, workdir or str(folder), memory(node.spec), printed, ended)
+        return self._runtime.run(argv, env, workdir or str(folder), memory(node.spec), write, ended)
 
-    def signal(self, container: int, how: int) -> None:
-        """Signal a container."""
-        self._runtime.signal(container, how)
+    def signal(self, container: int, number: int) -> None:
+        """Send a signal to a container."""
+        self._runtime.signal(container, number)
 
     def _environment(self, job: EmulatedJob, node: EmulatedNode) -> dict[str, str]:
         given = {each["name"]: each.get("value", "") for each in node.spec.get("environment", ())}
@@ -114,9 +114,9 @@ class Host:
             each["name"]: self._secrets.value(job.account, job.region, each["valueFrom"])
             for each in node.spec.get("secrets", ())
         }
-        # A job must not find the credentials of the machine that this may be.
-        ours = {"PATH": os.environ.get("PATH", os.defpath), "AWS_EC2_METADATA_DISABLED": "true"}
-        return {**ours, **given, **secret, **batch_variables(job, node)}
+        # A job must not find the credentials of this machine, which may be on EC2.
+        own = {"PATH": os.environ.get("PATH", os.defpath), "AWS_EC2_METADATA_DISABLED": "true"}
+        return {**own, **given, **secret, **batch_variables(job, node)}
 
     def _stream(
         self, job: EmulatedJob, node: EmulatedNode, attempt: ContainerAttempt, delay: float
@@ -128,12 +128,12 @@ class Host:
         prefix = options.get("awslogs-stream-prefix", job.definition.name)
         attempt.stream = f"{prefix}/default/{attempt.task_arn.rsplit('/', 1)[1]}"
         region = options.get("awslogs-region", job.region)
-        to = Destination(job.account, region, options.get("awslogs-group", GROUP), attempt.stream)
-        return EmulatedLogStream(self._logs, self._timers, to, delay)
+        destination = Destination(job.account, region, options.get("awslogs-group", GROUP), attempt.stream)
+        return EmulatedLogStream(self._logs, self._timers, destination, delay)
 
 
 def batch_variables(job: EmulatedJob, node: EmulatedNode) -> dict[str, str]:
-    """What AWS Batch itself puts into a container's environment."""
+    """The variables that AWS Batch adds to a container's environment."""
     found = {
         "AWS_BATCH_JOB_ID": f"{job.id}#{node.index}" if job.is_parallel else job.id,
         "AWS_BATCH_JOB_ATTEMPT": str(max(1, len(job.main_node.attempts))),
@@ -153,13 +153,13 @@ def batch_variables(job: EmulatedJob, node: EmulatedNode) -> dict[str, str]:
 
 
 def memory(spec: Json) -> int | None:
-    """Bytes that a container may use, if it says."""
+    """The memory limit of a container in bytes; ``None`` without a limit."""
     wanted = [each["value"] for each in spec.get("resourceRequirements", ()) if each["type"] == "MEMORY"]
     return int(float(wanted[0]) * MIB) if wanted else None
 
 
 def _not_executable(argv: list[str], path: str) -> str | None:
-    """Why a command cannot be started, as runc says it."""
+    """The reason why a command cannot be started, in runc's wording; ``None`` if it can."""
     if not argv:
         return "no command specified"
     if shutil.which(argv[0], path=path) is not None:

@@ -1,4 +1,4 @@
-"""ListJobs: which jobs, in which order, and by the page."""
+"""ListJobs: selection, order and pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import views
-from .errors import Refused
+from .errors import BadRequest
 from .model import EmulatedJob
 from .model import EmulatedNode
 from .model import Json
@@ -16,28 +16,28 @@ from .model import Json
 if TYPE_CHECKING:
     from .service import Service
 
-WHERE = ("jobQueue", "arrayJobId", "multiNodeJobId")
-MOST, MOST_FILTERED = 1000, 100
+SCOPES = ("jobQueue", "arrayJobId", "multiNodeJobId")
+MAX_RESULTS, MAX_FILTERED_RESULTS = 1000, 100
 Entry = tuple[EmulatedJob, EmulatedNode | None]
 
 
 def listed(service: Service, request: Json) -> Json:
-    """The answer to a request. Raises Refused."""
-    given = [each for each in WHERE if request.get(each)]
+    """The response to a request. Raises BadRequest."""
+    given = [each for each in SCOPES if request.get(each)]
     if len(given) != 1:
-        raise Refused(f"Exactly one of {', '.join(WHERE)} must be given")
+        raise BadRequest(f"Exactly one of {', '.join(SCOPES)} must be given")
     filters = request.get("filters") or []
     entries = _entries(service, given[0], request[given[0]])
     if filters:
         entries = [each for each in entries if _filter(filters)(each[0])]
     if not filters or filters[0]["name"] == "SHARE_IDENTIFIER":
-        # Whoever names no status is told of those that run, and of no others.
+        # Without a status, only running jobs are listed.
         status = request.get("jobStatus") or "RUNNING"
         entries = [each for each in entries if _status(each) == status]
-    most = min(request.get("maxResults") or MOST, MOST_FILTERED if filters else MOST)
+    size = min(request.get("maxResults") or MAX_RESULTS, MAX_FILTERED_RESULTS if filters else MAX_RESULTS)
     start = _position(request.get("nextToken"))
-    page = entries[start : start + most]
-    rest = {"nextToken": f"after-{start + most}"} if len(entries) > start + most else {}
+    page = entries[start : start + size]
+    rest = {"nextToken": f"after-{start + size}"} if len(entries) > start + size else {}
     return {"jobSummaryList": [views.summary(*each) for each in page], **rest}
 
 
@@ -70,34 +70,34 @@ def _position(token: str | None) -> int:
     if token is None:
         return 0
     if not re.fullmatch(r"after-\d+", token):
-        raise Refused("Invalid nextToken")
+        raise BadRequest("Invalid nextToken")
     return int(token[6:])
 
 
 def _filter(filters: list[Json]) -> Callable[[EmulatedJob], bool]:
     if len(filters) != 1:
-        raise Refused("Only one filter can be used at a time")
+        raise BadRequest("Only one filter can be used at a time")
     name, values = str(filters[0].get("name")), [str(each) for each in filters[0].get("values", ())]
     if not values:
-        raise Refused(f"Filter {name} needs values")
+        raise BadRequest(f"Filter {name} needs values")
     tests: dict[str, Callable[[EmulatedJob], bool]] = {
-        "JOB_NAME": lambda job: any(_fits(each.lower(), job.name.lower()) for each in values),
+        "JOB_NAME": lambda job: any(_matches(each.lower(), job.name.lower()) for each in values),
         "JOB_DEFINITION": lambda job: any(_is_of(job, each) for each in values),
         "BEFORE_CREATED_AT": lambda job: job.created < int(values[0]),
         "AFTER_CREATED_AT": lambda job: job.created > int(values[0]),
         "SHARE_IDENTIFIER": lambda job: any(
-            _fits(each, job.request.get("shareIdentifier", "")) for each in values
+            _matches(each, job.request.get("shareIdentifier", "")) for each in values
         ),
     }
     if name not in tests:
-        raise Refused(f"Filter {name} is not known")
+        raise BadRequest(f"Filter {name} is not known")
     return tests[name]
 
 
-def _fits(pattern: str, text: str) -> bool:
+def _matches(pattern: str, text: str) -> bool:
     return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
 
 
 def _is_of(job: EmulatedJob, pattern: str) -> bool:
     about = job.definition
-    return _fits(pattern, about.arn) or pattern in (about.name, f"{about.name}:{about.revision}")
+    return _matches(pattern, about.arn) or pattern in (about.name, f"{about.name}:{about.revision}")

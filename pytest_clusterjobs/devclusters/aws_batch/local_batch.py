@@ -8,31 +8,29 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..supervisor import ClusterError
 from ..supervisor import Daemons
 from ..supervisor import from_extra
+from ..supervisor import inherited_environment
 from ..supervisor import LocalCluster
+from ..supervisor import make_empty_folder
 from ..supervisor import Missing
 from .client import BatchClient
-from .client import Facts
-from .client import READY
+from .client import ServerInfo
 
 SERVER = "pytest_clusterjobs.devclusters.aws_batch.server"
-PATIENCE = 120.0
-"""Seconds that the start may take; it takes two or three when nothing else runs."""
 
 
-class LocalBatch(BatchClient, LocalCluster):
-    """An AWS Batch of its own, in a folder of its own, as a context manager.
+class LocalBatch(BatchClient, LocalCluster[BatchClient]):
+    """A private AWS Batch on this machine, in a folder of its own, as a context manager.
 
-    moto's server has the queues and the logs; jobs are real processes of this user, without any isolation: their
-    images are names, and their file system is this machine's. It listens on the loopback interface alone, and only to
-    those who have its access key. Everything ends with the context, and with this process, however that ends.
+    moto's server has the queues and the logs. Jobs are real processes of this user, without any isolation: images
+    are only names, and the file system is this machine's. The server listens only on the loopback interface, and
+    accepts only requests with its access key. Server and jobs end with the ``with`` block, and with this process,
+    even after a ``kill -9``.
     """
 
     def __init__(
@@ -46,18 +44,22 @@ class LocalBatch(BatchClient, LocalCluster):
         workdir: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Plan it. Raises Missing, and ClusterError for a folder that is not empty.
+        """Plan the server; nothing is started yet. Raises Missing, and ClusterError for a folder that is not empty.
 
-        Without a ``folder`` a temporary one is used, and removed at the end. ``slots`` is how many containers run
-        at once. ``port`` 0 is any that is free. ``workdir`` is where jobs begin, as if all images had been made of
-        what is there; without it each begins in an empty folder of its own. ``environment`` is what the job
-        definitions that are there from the start give their jobs.
+        - ``folder``: by default a temporary folder is used, and removed at the end.
+        - ``slots``: at most this number of containers runs at once.
+        - ``port``: 0 is any free port.
+        - ``workdir``: the working directory of jobs, as if all images contained this folder; by default each job
+          has an empty folder of its own.
+        - ``environment``: variables in the job definitions that exist from the start.
         """
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
             raise Missing("moto", from_extra("aws-local"))
         self._temporary = folder is None
+        self._keeps_logs = not self._temporary
         if folder is not None:
-            self.folder = _own(folder)
+            self.folder = folder.absolute()
+            make_empty_folder(self.folder)
         begin = None if workdir is None else str(workdir.absolute())
         self._options: dict[str, Any] = {
             "region": region,
@@ -67,19 +69,19 @@ class LocalBatch(BatchClient, LocalCluster):
             "workdir": begin,
             "environment": dict(environment or {}),
         }
-        self._daemons: Daemons | None = None
 
     def start(self) -> None:
-        """Start everything; return when it answers. Raises ClusterError, and leaves nothing then."""
+        """Start the server; return when it answers. Raises ClusterError; then no process is left."""
         if self._temporary:
             self.folder = Path(tempfile.mkdtemp(prefix="clusterjobs-aws-"))
         try:
             self._start_server()
-            super().__init__(self.folder, self._facts_when_ready())
+            self._wait((self.folder / self.ready_file).exists, "the server to be ready", "server")
+            super().__init__(self.folder, ServerInfo.read(self.folder))
         except BaseException:
             self.stop()
             if self._temporary:
-                # There may not have been a supervisor to do it.
+                # The supervisor removes the folder, but may not have been started.
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
@@ -92,49 +94,11 @@ class LocalBatch(BatchClient, LocalCluster):
             self._daemons.remove_at_end(self.folder)
         self._daemons.start("server", [sys.executable, "-m", SERVER, str(self.folder)])
 
-    def stop(self) -> None:
-        """End the server and every job at once; a second time does nothing. Raises ClusterError if something stays."""
-        daemons, self._daemons = self._daemons, None
-        if daemons is not None:
-            daemons.close()
 
-    def check(self) -> None:
-        """Raise ClusterError if the server has ended by itself."""
-        dead = self._daemons.dead() if self._daemons is not None else []
-        if dead:
-            raise ClusterError(f"the server ended: {self._last_words()}")
-
-    def _facts_when_ready(self) -> Facts:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            self.check()
-            if (self.folder / READY).exists():
-                return Facts.read(self.folder)
-            time.sleep(0.02)
-        raise ClusterError(f"the server is not ready after {PATIENCE:.0f} s: {self._last_words()}")
-
-    def _last_words(self) -> str:
-        log = self.folder / "log" / "server.out"
-        lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-        said = [line for line in lines if line.strip()]
-        where = "" if self._temporary else f" (in {log})"
-        return f"{said[-1][:400] if said else 'it said nothing'}{where}"
-
-
-def _own(folder: Path) -> Path:
-    """The folder, made. Raises ClusterError if it is not empty."""
-    folder = folder.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise ClusterError(f"{folder} is not empty")
-    return folder
-
-
-def _environment() -> dict[str, Any]:
-    """What the server needs; nothing of it reaches a job but PATH."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
+def _environment() -> dict[str, str]:
+    """The server's variables; a job gets only PATH of them."""
     return {
-        **kept,
+        **inherited_environment(),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "MOTO_ALLOW_NONEXISTENT_REGION": "1",
     }

@@ -1,20 +1,20 @@
-"""What containers print, on its way to CloudWatch Logs as the awslogs driver sends it."""
+"""Send the output of containers to CloudWatch Logs, as the awslogs driver does."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-from .moto_seams import Logs
+from .moto_internals import Logs
 from .timers import Timers
 
-LONGEST = 256 * 1024 - 26
-"""Bytes of one event; a longer line becomes several."""
+MAX_EVENT_BYTES = 256 * 1024 - 26
+"""A longer line becomes several events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A stream of one account and region."""
+    """A log stream of one account and region."""
 
     account: str
     region: str
@@ -26,7 +26,7 @@ class EmulatedLogStream:
     """One attempt's log. Lines become events; empty ones do not, as with the real driver."""
 
     def __init__(self, logs: Logs, timers: Timers, to: Destination, delay: float) -> None:
-        """``delay`` are the seconds after which the stream, and each event, can be seen."""
+        """The stream, and each event, becomes readable after ``delay`` seconds."""
         self._logs = logs
         self._timers = timers
         self._to = to
@@ -35,21 +35,23 @@ class EmulatedLogStream:
         self._later(self._open)
 
     def write(self, data: bytes) -> None:
-        """Take what was printed."""
+        """Add output of the container."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        while len(self._rest) >= LONGEST:
-            lines.append(self._rest[:LONGEST])
-            self._rest = self._rest[LONGEST:]
+        while len(self._rest) >= MAX_EVENT_BYTES:
+            lines.append(self._rest[:MAX_EVENT_BYTES])
+            self._rest = self._rest[MAX_EVENT_BYTES:]
         self._send(lines)
 
     def close(self) -> None:
-        """What was printed without a newline is a line too."""
+        """Send the last line, if it has no newline."""
         self._send([self._rest])
         self._rest = b""
 
     def _send(self, lines: list[bytes]) -> None:
         now = int(time.time() * 1000)
-        pieces = [line[at : at + LONGEST] for line in lines for at in range(0, len(line), LONGEST)]
+        pieces = [
+            line[at : at + MAX_EVENT_BYTES] for line in lines for at in range(0, len(line), MAX_EVENT_BYTES)
+        ]
         events = [(now, piece.decode(errors="replace")) for piece in pieces]
         if events:
             self._later(lambda: self._put(events))

@@ -1,4 +1,4 @@
-"""What the local AWS Batch remembers: queues' rules, images, definitions, jobs, their nodes and attempts."""
+"""The state of the local AWS Batch: rules of queues, images, definitions, jobs, their nodes and attempts."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ Json = dict[str, Any]
 
 
 def now() -> int:
-    """Milliseconds of the epoch, the service's unit of time."""
+    """Milliseconds since the epoch, the service's unit of time."""
     return int(time.time() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How a queue behaves; what real queues leave to chance can be set here."""
+    """How a queue behaves. These rules replace what is random on the real service."""
 
     stuck: str | None = None
-    """Its jobs stay RUNNABLE with this reason; an empty one gives none."""
+    """Jobs stay RUNNABLE with this reason; with an empty one they have no reason."""
     give_up: float | None = None
-    """Seconds after which a job that is stuck is cancelled, as by jobStateTimeLimitActions."""
+    """Seconds after which a stuck job is cancelled, as by jobStateTimeLimitActions."""
     time_scale: float = 1.0
-    """Seconds here for one of a timeout, whose smallest value is 60."""
+    """Factor on the timeouts of jobs, which are at least 60 s."""
     stop_grace: float = 30.0
     """Seconds between SIGTERM and SIGKILL."""
     step: float = 0.0
     """Seconds that a job stays in each state before RUNNING."""
     log_delay: float = 0.0
-    """Seconds until a stream exists, and until an event can be read."""
+    """Seconds until a log stream exists, and until an event is readable."""
     lag: float = 0.0
-    """Seconds that answers are behind: a job is unknown at first, then shown as it was."""
+    """The age of responses in seconds: a job is unknown at first, then shown in an earlier state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What an image does; its file system is always this machine's."""
+    """How containers of an image start; its file system is always this machine's."""
 
     entrypoint: tuple[str, ...] = ()
-    """Put before the command, as Docker does."""
+    """Precedes the command, as in Docker."""
     workdir: str | None = None
-    """Where the command begins, as WORKDIR says; a folder of the container's own if nothing is said."""
+    """The working directory; by default each container has a folder of its own."""
     fails: str | None = None
-    """The container's reason for not starting."""
+    """The reason why its containers do not start; ``None`` if they start."""
     code: int | None = None
-    """The exit code that goes with it."""
+    """The exit code of a container that does not start."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,34 +78,25 @@ class ContainerAttempt:
     stopped: int | None = None
     exit_code: int | None = None
     reason: str | None = None
-    """The container's."""
+    """The container's reason; the attempt's is ``status_reason``."""
     status_reason: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class EmulatedNode:
-    """One container of a job and its attempts; a job of one node has one, an array's parent none."""
+    """A node of a job: its container and attempts. A simple job has one node, an array's parent none."""
 
     index: int
     spec: Json
     """Its container properties, overrides applied."""
     attempts: list[ContainerAttempt] = field(default_factory=list)
     status: str | None = None
-    """Its own once it was started; until then its job's."""
+    """``None`` until it was started: then the job's status counts."""
     status_reason: str | None = None
     container: int | None = None
-    """The runtime's number while it runs."""
+    """The runtime's number of the running container."""
     lost: str | None = None
-    """The status reason, if its host is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a job is being ended."""
-
-    reason: str
-    cancelled: bool = False
-    terminated: bool = False
+    """The status reason, if its host was lost."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -118,7 +109,7 @@ class EmulatedJob:
     account: str
     region: str
     queue: str
-    """Its name."""
+    """The queue's name."""
     queue_arn: str
     definition: RegisteredDefinition
     request: Json
@@ -132,27 +123,28 @@ class EmulatedJob:
     created: int = field(default_factory=now)
     started: int | None = None
     stopped: int | None = None
-    ending: Ending | None = None
+    end_reason: str | None = None
+    """The reason of a request to end it, or of its timeout; ``None`` if it ends by itself."""
     cancelled: bool = False
     terminated: bool = False
-    turn: int = 0
-    """Counts changes of state, so that what was planned for an earlier one can be told."""
+    version: int = 0
+    """Counts changes of state, so that a delayed call for an earlier state is ignored."""
     holds_slots: bool = False
-    again: bool = False
-    """Is to be started again once the last of its nodes has ended."""
+    will_retry: bool = False
+    """Whether it starts again as soon as all of its nodes have ended."""
     waits_for: list[EmulatedJob] = field(default_factory=list)
     dependents: list[EmulatedJob] = field(default_factory=list)
     children: list[EmulatedJob] = field(default_factory=list)
     children_left: int = 0
-    """Those that have not ended."""
+    """The number of children that have not ended."""
     parent: EmulatedJob | None = None
     index: int | None = None
     history: list[tuple[float, Json]] = field(default_factory=list)
-    """What was to be seen from which (monotonic) second on; only kept where a queue lags."""
+    """Earlier views, each with the (monotonic) time of its beginning; only recorded if the queue has a lag."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return self.status in ENDED
 
     @property
@@ -167,7 +159,7 @@ class EmulatedJob:
 
     @property
     def main_node(self) -> EmulatedNode:
-        """The node that decides."""
+        """The node whose end decides."""
         return self.nodes[self.main]
 
     @property
@@ -177,5 +169,5 @@ class EmulatedJob:
 
 
 def new_id() -> str:
-    """A job's id."""
+    """A new id of a job."""
     return str(uuid.uuid4())

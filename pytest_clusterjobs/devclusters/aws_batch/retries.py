@@ -1,4 +1,4 @@
-"""Whether an attempt that failed is made again: ``retryStrategy`` with ``evaluateOnExit``."""
+"""Whether a failed attempt is retried: ``retryStrategy`` with ``evaluateOnExit``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .model import Json
 
 
 def wants_retry(strategy: Json, attempt: ContainerAttempt, number: int) -> bool:
-    """Whether attempt ``number`` (from 1), which failed, is followed by another one."""
+    """Whether the failed attempt ``number`` (from 1) is retried."""
     if number >= strategy.get("attempts", 1):
         return False
     for rule in strategy.get("evaluateOnExit", ()):
@@ -27,7 +27,7 @@ def _matches(rule: Json, attempt: ContainerAttempt) -> bool:
 
 
 def _fits(pattern: str, text: str | None) -> bool:
-    """A star is only one at the end; case does not matter."""
+    """A star at the end matches any text; case is ignored."""
     if text is None:
         return False
     pattern, text = pattern.lower(), text.lower()

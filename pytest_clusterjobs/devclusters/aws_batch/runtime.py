@@ -1,4 +1,4 @@
-"""The server's side of the containers: start them, signal them, hear their output and how they ended."""
+"""The client of the containers' host process: start containers, signal them, read their output and ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("containers.py")
-READ = 1 << 16
-NOTHING: Mapping[str, str] = {}
+MAX_READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +26,9 @@ class Exit:
     """How a container ended."""
 
     code: int | None = None
-    """128+n for signal n; none if it never started."""
+    """128+n for signal n; ``None`` if it never started."""
     out_of_memory: bool = False
-    refused: str | None = None
+    start_error: str | None = None
     """Why its program could not be started."""
 
 
@@ -40,14 +38,13 @@ class _Running:
     on_exit: Callable[[Exit], None]
     output: int
     exit: Exit | None = None
-    silent: bool = field(default=False)
-    """Its output has ended."""
+    output_ended: bool = False
 
 
 class Runtime:
-    """All containers of one server. Callbacks come from a thread of its own, one at a time.
+    """All containers of one server. Callbacks come from one thread of its own.
 
-    They end with this process, and it ends with their host.
+    The containers end with this process, and this process ends with their host process.
     """
 
     def __init__(self) -> None:
@@ -55,7 +52,7 @@ class Runtime:
         for end in (self._channel, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._host = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SCRIPT)], stdin=theirs.fileno(), env=NOTHING
+            [sys.executable, "-I", "-S", str(SCRIPT)], stdin=theirs.fileno(), env={}
         )
         theirs.close()
         self._lock = threading.Lock()
@@ -66,7 +63,7 @@ class Runtime:
         self._woken = wake
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._count = 0
-        self._fresh: list[int] = []
+        self._new: list[int] = []
         self._thread = threading.Thread(target=self._listen, name="containers", daemon=True)
         self._thread.start()
 
@@ -79,13 +76,13 @@ class Runtime:
         on_output: Callable[[bytes], None],
         on_exit: Callable[[Exit], None],
     ) -> int:
-        """Start a container: its number. ``memory`` is in bytes."""
+        """Start a container and return its number. ``memory`` is its limit in bytes."""
         listen, output = os.pipe()
         with self._lock:
             self._count += 1
             number = self._count
             self._running[number] = _Running(on_output, on_exit, listen)
-            self._fresh.append(number)
+            self._new.append(number)
         order = {"do": "run", "number": number, "argv": list(argv), "env": dict(env), "cwd": cwd}
         message = json.dumps({**order, "memory": memory}).encode()
         socket.send_fds(self._channel, [message], [output])
@@ -93,34 +90,36 @@ class Runtime:
         os.write(self._woken, b".")
         return number
 
-    def signal(self, number: int, how: int) -> None:
-        """Signal a container; one that has ended does not mind."""
+    def signal(self, container: int, number: int) -> None:
+        """Send a signal to a container; it is ignored if the container has ended."""
         with contextlib.suppress(OSError):
-            self._channel.send(json.dumps({"do": "signal", "number": number, "how": int(how)}).encode())
+            self._channel.send(
+                json.dumps({"do": "signal", "number": container, "signal": int(number)}).encode()
+            )
 
     def _listen(self) -> None:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is self._channel:
-                    data = self._channel.recv(READ)
+                    data = self._channel.recv(MAX_READ_BYTES)
                     if not data:
-                        # All containers have ended with it, and none can be started any more.
-                        print("the containers' host is gone", flush=True)
+                        # All containers have ended with the host process, and no other can be started.
+                        print("error: the containers' host process has ended", flush=True)
                         os._exit(1)
-                    self._hear(json.loads(data))
+                    self._on_exit(json.loads(data))
                 elif key.fileobj == self._wake:
-                    os.read(self._wake, READ)
+                    os.read(self._wake, MAX_READ_BYTES)
                 else:
                     self._read(key.data)
-            self._adopt()
+            self._register_new()
 
-    def _adopt(self) -> None:
+    def _register_new(self) -> None:
         with self._lock:
-            fresh, self._fresh = self._fresh, []
-        for number in fresh:
+            new, self._new = self._new, []
+        for number in new:
             self._selector.register(self._running[number].output, selectors.EVENT_READ, number)
 
-    def _hear(self, event: dict[str, object]) -> None:
+    def _on_exit(self, event: dict[str, object]) -> None:
         number = event.pop("number")
         assert isinstance(number, int)
         self._running[number].exit = Exit(**event)  # type: ignore[arg-type]
@@ -128,26 +127,26 @@ class Runtime:
 
     def _read(self, number: int) -> None:
         running = self._running[number]
-        data = os.read(running.output, READ)
+        data = os.read(running.output, MAX_READ_BYTES)
         if data:
             _safely(lambda: running.on_output(data))
             return
         self._selector.unregister(running.output)
         os.close(running.output)
-        running.silent = True
+        running.output_ended = True
         self._finish(number)
 
     def _finish(self, number: int) -> None:
         running = self._running[number]
-        if running.exit is not None and running.silent:
+        if running.exit is not None and running.output_ended:
             with self._lock:
                 del self._running[number]
-            how = running.exit
-            _safely(lambda: running.on_exit(how))
+            end = running.exit
+            _safely(lambda: running.on_exit(end))
 
 
 def _safely(call: Callable[[], None]) -> None:
-    """A bug in what becomes of one container must not be the end of the others."""
+    """Call ``call``; an exception in the callback of one container must not end the others."""
     try:
         call()
     except Exception:

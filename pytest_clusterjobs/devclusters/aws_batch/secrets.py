@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 
-from .moto_seams import Control
+from .moto_internals import MotoClient
 
 
 class NoSecret(Exception):
-    """There is no such secret."""
+    """The secret or parameter does not exist."""
 
 
 class EmulatedSecrets:
-    """Looks secrets up as the ECS agent does before a container starts."""
+    """Looks up secrets as the ECS agent does before a container starts."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, client: MotoClient) -> None:
+        self._client = client
 
     def value(self, account: str, region: str, source: str) -> str:
         """The value of ``valueFrom``: a secret's or parameter's ARN, or a parameter's name. Raises NoSecret."""
@@ -31,7 +31,7 @@ class EmulatedSecrets:
         parts = source.split(":")
         arn, key = ":".join(parts[:7]), (parts[7:] or [""])[0]
         body = {"SecretId": arn}
-        found = self._control.call(
+        found = self._client.call(
             account, region, "secretsmanager", "/", body, "secretsmanager.GetSecretValue"
         )
         text = str(found["SecretString"])
@@ -40,11 +40,11 @@ class EmulatedSecrets:
     def _parameter(self, account: str, region: str, source: str) -> str:
         match = re.match(r"arn:[^:]+:ssm:([^:]+):[^:]+:parameter(/.*)", source)
         name, region = (match[2], match[1]) if match else (source, region)
-        # Whether a parameter's name begins with a slash cannot be seen from its ARN.
+        # An ARN does not show whether the parameter's name begins with a slash.
         for each in dict.fromkeys((name, name.lstrip("/"))):
             try:
                 body = {"Name": each, "WithDecryption": True}
-                found = self._control.call(account, region, "ssm", "/", body, "AmazonSSM.GetParameter")
+                found = self._client.call(account, region, "ssm", "/", body, "AmazonSSM.GetParameter")
                 return str(found["Parameter"]["Value"])
             except LookupError as error:
                 failed = error

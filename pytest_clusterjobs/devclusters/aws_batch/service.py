@@ -10,7 +10,7 @@ from . import checks
 from . import definitions
 from . import texts
 from . import views
-from .errors import Refused
+from .errors import BadRequest
 from .listing import listed
 from .model import EmulatedJob
 from .model import EmulatedNode
@@ -25,12 +25,12 @@ Operation = Callable[[Json, int], Json]
 
 
 class Service:
-    """What one account has in one region."""
+    """The jobs and definitions of one account and region."""
 
     def __init__(
         self, account: str, region: str, scheduler: EmulatedScheduler, queue_arn: Callable[[str], str | None]
     ) -> None:
-        """``queue_arn`` finds an enabled queue by name or ARN, and raises Refused for a disabled one."""
+        """``queue_arn`` returns the ARN of an enabled queue by its name or ARN, and raises BadRequest for a disabled one."""
         self.account = account
         self.region = region
         self.jobs: dict[str, EmulatedJob] = {}
@@ -43,7 +43,7 @@ class Service:
         return f"arn:aws:batch:{self.region}:{self.account}:"
 
     def operation(self, name: str) -> Operation | None:
-        """The operation of a path such as ``submitjob``, if it is done here."""
+        """The operation of a path such as ``submitjob``; ``None`` if moto carries it out."""
         return {
             "submitjob": self.submit,
             "describejobs": self.describe,
@@ -63,20 +63,20 @@ class Service:
         queue = str(request.get("jobQueue", ""))
         queue_arn = self._queue_arn(queue)
         if queue_arn is None:
-            raise Refused(f"JobQueue {queue} not found.")
+            raise BadRequest(f"JobQueue {queue} not found.")
         definition = self.definitions.active(str(request.get("jobDefinition", "")))
         with self._scheduler.lock:
             job = self._make(request, definition, queue_arn)
             self._depend(job)
             self.jobs[job.id] = job
             self._scheduler.admit(job)
-            if definitions.overrides_size(request) > checks.LARGEST_OVERRIDES:
+            if definitions.overrides_size(request) > checks.MAX_OVERRIDES_CHARACTERS:
                 self._scheduler.fail(job, texts.OVERRIDES_TOO_LONG)
         return {"jobArn": job.arn, "jobName": job.name, "jobId": job.id}
 
     def describe(self, request: Json, size: int) -> Json:
-        """DescribeJobs; ids that nobody knows are missing from the answer."""
-        found = (self._seen(each) for each in checks.ids(request.get("jobs")))
+        """DescribeJobs; unknown ids are missing from the response."""
+        found = (self._view(each) for each in checks.ids(request.get("jobs")))
         with self._scheduler.lock:
             return {"jobs": [each for each in found if each is not None]}
 
@@ -86,11 +86,11 @@ class Service:
             return listed(self, request)
 
     def cancel(self, request: Json, size: int) -> Json:
-        """CancelJob; a job that nobody knows is no error."""
+        """CancelJob; an unknown job is not an error."""
         return self._single(self._scheduler.cancel, request)
 
     def terminate(self, request: Json, size: int) -> Json:
-        """TerminateJob; a job that nobody knows is no error."""
+        """TerminateJob; an unknown job is not an error."""
         return self._single(self._scheduler.terminate, request)
 
     def cancel_several(self, request: Json, size: int) -> Json:
@@ -126,13 +126,13 @@ class Service:
             found = [each for each in found if each.name == request["jobDefinitionName"]]
         if "status" in request:
             found = [each for each in found if each.status == request["status"]]
-        start, most = int(request.get("nextToken") or 0), request.get("maxResults", 100)
-        page = [views.definition(each) for each in found[start : start + most]]
-        rest = {"nextToken": str(start + most)} if len(found) > start + most else {}
+        start, size = int(request.get("nextToken") or 0), request.get("maxResults", 100)
+        page = [views.definition(each) for each in found[start : start + size]]
+        rest = {"nextToken": str(start + size)} if len(found) > start + size else {}
         return {"jobDefinitions": page, **rest}
 
     def tags(self, arn: str) -> dict[str, str] | None:
-        """Those of a job or definition, which may be changed."""
+        """The tags of a job or definition, as a mapping that can be changed; ``None`` if it is unknown."""
         if "job-definition/" in arn:
             found = self.definitions.find(arn)
             return None if found is None else found.tags
@@ -143,11 +143,11 @@ class Service:
         return tags
 
     def rules(self, job: EmulatedJob) -> Rules:
-        """How a job's queue behaves."""
-        return self._scheduler.place.rules(job)
+        """The rules of a job's queue."""
+        return self._scheduler.compute.rules(job)
 
     def find(self, job_id: str) -> tuple[EmulatedJob, EmulatedNode | None] | None:
-        """A job, an array's child (``id:N``), or a node (``id#N``) with its job."""
+        """Find a job, an array's child (``id:N``), or a node (``id#N``) with its job."""
         match = ID.fullmatch(job_id.rsplit("job/", 1)[-1])
         job = self.jobs.get(match[1]) if match else None
         if match is None or job is None or match[2] is None:
@@ -157,19 +157,19 @@ class Service:
             return (job.children[index], None) if index < len(job.children) else None
         return (job, job.nodes[index]) if job.is_parallel and index < len(job.nodes) else None
 
-    def _seen(self, job_id: str) -> Json | None:
+    def _view(self, job_id: str) -> Json | None:
         found = self.find(job_id)
         if found is None:
             return None
         job, node = found
         if lag := self.rules(job).lag:
-            return views.recalled(job, job_id, lag)
+            return views.earlier(job, job_id, lag)
         return views.detail(job) if node is None else views.node_detail(job, node)
 
     def _single(self, call: Callable[[EmulatedJob, str], None], request: Json) -> Json:
         reason = checks.reason(request.get("reason"))
         if not request.get("jobId"):
-            raise Refused("jobId can not be empty")
+            raise BadRequest("jobId can not be empty")
         self._end(str(request["jobId"]), call, reason)
         return {}
 
@@ -191,12 +191,12 @@ class Service:
         timeout = {**body.get("timeout", {}), **request.get("timeout", {})}.get("attemptDurationSeconds")
         job_id = new_id()
 
-        def one(index: int | None, parent: EmulatedJob | None) -> EmulatedJob:
-            whole = job_id if index is None else f"{job_id}:{index}"
+        def make(index: int | None, parent: EmulatedJob | None) -> EmulatedJob:
+            own_id = job_id if index is None else f"{job_id}:{index}"
             nodes, main = definitions.nodes(definition, request)
             return EmulatedJob(
-                id=whole,
-                arn=f"{self._prefix}job/{whole}",
+                id=own_id,
+                arn=f"{self._prefix}job/{own_id}",
                 name=request["jobName"],
                 account=self.account,
                 region=self.region,
@@ -212,17 +212,17 @@ class Service:
                 index=index,
             )
 
-        job = one(None, None)
+        job = make(None, None)
         if "arrayProperties" in request:
             if job.is_parallel:
-                raise Refused("Multi-node parallel jobs can not be array jobs")
-            job.children = [one(index, job) for index in range(request["arrayProperties"]["size"])]
+                raise BadRequest("Multi-node parallel jobs can not be array jobs")
+            job.children = [make(index, job) for index in range(request["arrayProperties"]["size"])]
             job.children_left = len(job.children)
             job.nodes = []
         return job
 
     def _depend(self, job: EmulatedJob) -> None:
-        """Resolve ``dependsOn``. Raises Refused."""
+        """Resolve ``dependsOn``. Raises BadRequest."""
         for each in job.request.get("dependsOn", ()):
             kind = each.get("type")
             if kind == "SEQUENTIAL" and "jobId" not in each:
@@ -231,18 +231,18 @@ class Service:
                 continue
             found = self.find(str(each.get("jobId")))
             if found is None or found[1] is not None:
-                raise Refused(f"Job {each.get('jobId')} not found.")
-            for waiter, awaited in _pairs(job, found[0], kind == "N_TO_N"):
-                waiter.waits_for.append(awaited)
+                raise BadRequest(f"Job {each.get('jobId')} not found.")
+            for waiting, awaited in _pairs(job, found[0], kind == "N_TO_N"):
+                waiting.waits_for.append(awaited)
 
 
 def _pairs(
     job: EmulatedJob, other: EmulatedJob, one_to_one: bool
 ) -> Iterator[tuple[EmulatedJob, EmulatedJob]]:
-    """Who waits for whom."""
+    """Pairs of a job that waits, and the job that it waits for."""
     if not one_to_one:
         yield from ((waiter, other) for waiter in (job.children or [job]))
         return
     if len(job.children) != len(other.children) or not job.children:
-        raise Refused("N_TO_N dependencies need two array jobs of the same size")
+        raise BadRequest("N_TO_N dependencies need two array jobs of the same size")
     yield from zip(job.children, other.children, strict=True)

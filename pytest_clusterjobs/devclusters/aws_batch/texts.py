@@ -1,7 +1,7 @@
-"""What AWS Batch says, word for word where it is known.
+"""Messages and status reasons of AWS Batch.
 
-The texts come from its documentation and from public reports of what people saw. Those under "Invented" are ours:
-nobody should match them.
+The texts are from its documentation and from public bug reports. Those under "Invented" are not real: tests should
+not match them.
 """
 
 from __future__ import annotations
@@ -35,10 +35,6 @@ TOO_MANY_NODES = (
 TOO_LARGE = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher "
     "than that can be met by the CE(s) attached to the job queue."
-)
-NO_CAPACITY = (
-    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for "
-    "instance type [{instance_type}]"
 )
 TOO_MANY_IDS = (
     "Error executing request, Exception : Maximum number of jobs supported is  100 ., RequestId: {request}"

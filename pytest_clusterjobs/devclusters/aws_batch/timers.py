@@ -1,4 +1,4 @@
-"""Things to do later, done by one thread."""
+"""Delayed calls, made by one thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 class Timers:
-    """Calls functions when it is time, one after the other."""
+    """Calls functions when they are due, one after the other."""
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -20,7 +20,7 @@ class Timers:
         threading.Thread(target=self._run, name="timers", daemon=True).start()
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call it in so many seconds; calls that are due at once keep their order."""
+        """Call ``call`` after ``seconds``; calls that are due at the same time keep their order."""
         with self._changed:
             heapq.heappush(self._due, (time.monotonic() + seconds, next(self._count), call))
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""Jobs, definitions and queues in the shapes of the API."""
+"""Jobs and definitions as the API's responses show them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from .model import RegisteredDefinition
 from .model import STATUSES
 
 EMPTY = ("volumes", "mountPoints", "ulimits", "networkInterfaces", "secrets", "environment", "command")
-"""Lists that are always there."""
-KEPT = 120.0
-"""Seconds for which what was to be seen is kept."""
+"""Lists that are in every response, even if they are empty."""
+HISTORY_SECONDS = 120.0
+"""How long earlier views of a job are kept; at most ``MAX_HISTORY`` of them."""
+MAX_HISTORY = 50
 
 
 def definition(about: RegisteredDefinition) -> Json:
-    """As DescribeJobDefinitions shows it."""
+    """A job definition in the response of DescribeJobDefinitions."""
     return {
         **about.body,
         "jobDefinitionName": about.name,
@@ -31,7 +32,7 @@ def definition(about: RegisteredDefinition) -> Json:
 
 
 def detail(job: EmulatedJob) -> Json:
-    """As DescribeJobs shows it."""
+    """A job in the response of DescribeJobs."""
     found = {
         **_common(job),
         "jobQueue": job.queue_arn,
@@ -62,7 +63,7 @@ def detail(job: EmulatedJob) -> Json:
 
 
 def node_detail(job: EmulatedJob, node: EmulatedNode) -> Json:
-    """A node of a multi-node parallel job, as DescribeJobs shows it."""
+    """A node of a multi-node parallel job in the response of DescribeJobs."""
     found = detail(job)
     del found["nodeProperties"]
     last = node.attempts[-1] if node.attempts else None
@@ -82,7 +83,7 @@ def node_detail(job: EmulatedJob, node: EmulatedNode) -> Json:
 
 
 def summary(job: EmulatedJob, node: EmulatedNode | None = None) -> Json:
-    """As ListJobs shows it."""
+    """A job or node in the response of ListJobs."""
     whole = detail(job) if node is None else node_detail(job, node)
     names = ("jobArn", "jobId", "jobName", "createdAt", "status", "statusReason", "startedAt", "stoppedAt")
     found = {name: whole[name] for name in (*names, "jobDefinition", "arrayProperties") if name in whole}
@@ -97,18 +98,18 @@ def summary(job: EmulatedJob, node: EmulatedNode | None = None) -> Json:
     return found
 
 
-def remember(job: EmulatedJob) -> None:
-    """Keep what is to be seen of a job from now on."""
+def record(job: EmulatedJob) -> None:
+    """Add the present views of a job and its nodes to its history."""
     views = {job.id: detail(job)}
     if job.is_parallel:
         views |= {f"{job.id}#{node.index}": node_detail(job, node) for node in job.nodes}
     at = time.monotonic()
-    job.history = [each for each in job.history if each[0] > at - KEPT][-50:]
+    job.history = [each for each in job.history if each[0] > at - HISTORY_SECONDS][-MAX_HISTORY:]
     job.history.append((at, copy.deepcopy(views)))
 
 
-def recalled(job: EmulatedJob, job_id: str, lag: float) -> Json | None:
-    """What is to be seen by somebody who is ``lag`` seconds behind; ``None`` if that is nothing yet."""
+def earlier(job: EmulatedJob, job_id: str, lag: float) -> Json | None:
+    """The view of a job or node ``lag`` seconds ago; ``None`` if there was none yet."""
     seen = [views for at, views in job.history if at <= time.monotonic() - lag]
     found: Json | None = seen[-1].get(job_id) if seen else None
     return found

@@ -1,4 +1,4 @@
-"""What a local SkyPilot is made of, and the files that tell its programs."""
+"""The layout of a local SkyPilot, and the configuration files of its programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..supervisor import Bind
 from .shims import write_shims
 
 CLUSTER = "clusterjobs"
-"""What SkyPilot calls the Slurm cluster: ``infra: slurm/clusterjobs``."""
+"""SkyPilot's name of the Slurm cluster, as in ``infra: slurm/clusterjobs``."""
 
 INHERITED = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
@@ -32,22 +32,22 @@ INHERITED = (
         "UV_CONFIG_FILE",
     ),
 )
-"""What leads to a package index: all that a launched cluster has of the caller's environment."""
+"""The only variables of the caller that reach a launched cluster: those that configure a package index."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkyPilotLayout:
-    """One local SkyPilot: its folder, which is also its Slurm cluster's, and its ports on the loopback interface."""
+    """The folder of a local SkyPilot, which its Slurm cluster shares, and its ports on the loopback interface."""
 
     folder: Path
     api_port: int
     ssh_port: int
     cache: Path
-    """What uv has fetched for launched clusters."""
+    """Packages that uv has downloaded for launched clusters."""
 
     @property
     def url(self) -> str:
-        """Where the API server listens."""
+        """The URL of the API server."""
         return f"http://127.0.0.1:{self.api_port}"
 
     @property
@@ -57,7 +57,7 @@ class SkyPilotLayout:
 
     @property
     def login(self) -> Path:
-        """The home of whoever logs in to the Slurm cluster, on each of its nodes."""
+        """The home of a login to the Slurm cluster, on each of its nodes."""
         return self.folder / "login"
 
     @property
@@ -66,7 +66,7 @@ class SkyPilotLayout:
         return self.folder / "ssh"
 
     def write(self, programs: Mapping[str, str]) -> None:
-        """Make the folders and the files."""
+        """Write the folders and the files."""
         for path in (self.home / ".sky", self.home / ".slurm", self.login / ".ssh", self.keys):
             path.mkdir(mode=0o700, parents=True)
         self.cache.mkdir(parents=True, exist_ok=True)
@@ -98,50 +98,50 @@ class SkyPilotLayout:
         )
 
     def _write_login(self) -> None:
-        """What a login finds: the shims first on its PATH, this cluster's Slurm, and the way to a package index."""
+        """Write the environment of a login: the shims on its PATH, this cluster's Slurm, the package index."""
         variables = {
             "PATH": f"{self.folder / 'shims'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "SLURM_CONF": str(self.folder / "etc" / "slurm.conf"),
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
         }
-        # SkyPilot's shells are login shells, or interactive ones, or both.
+        # SkyPilot's shells are login shells, interactive shells, or both.
         text = "".join(f"export {name}='{value}'\n" for name, value in variables.items())
         for name in (".profile", ".bashrc"):
             (self.login / name).write_text(text)
-        # What asks for a user's home is told the one in the folder; and sshd refuses a user whom /etc/shadow locks.
+        # Programs look up a user's home in /etc/passwd, and sshd rejects a user that /etc/shadow locks.
         (self.folder / "etc" / "passwd").write_text(passwd(self.login))
         (self.folder / "etc" / "passwd").chmod(0o644)
         (self.folder / "etc" / "shadow").write_text(f"{_user().pw_name}:*:::::::\n")
 
     def _write_sky(self) -> None:
-        facts = {"cluster": CLUSTER, "port": self.ssh_port, "user": _user().pw_name, "keys": self.keys}
-        (self.home / ".slurm" / "config").write_text(SLURM_HOST.format(**facts))
-        (self.home / ".sky" / "config.yaml").write_text(SKY.format(**facts))
+        values = {"cluster": CLUSTER, "port": self.ssh_port, "user": _user().pw_name, "keys": self.keys}
+        (self.home / ".slurm" / "config").write_text(SLURM_HOST.format(**values))
+        (self.home / ".sky" / "config.yaml").write_text(SKY.format(**values))
         plugins = self.folder / "plugins"
         plugins.mkdir()
         shutil.copy(Path(__file__).with_name("netprobe.py"), plugins / "clusterjobs_netprobe.py")
         (self.home / ".sky" / "plugins.yaml").write_text(PLUGINS.format(url=f"{self.url}/api/health"))
 
     def accounts(self) -> tuple[Bind, ...]:
-        """What makes ``login`` this user's home: sshd, bash and ssh ask for it by the user's name."""
+        """The files that make ``login`` this user's home, for programs that look it up by the user's name."""
         etc = self.folder / "etc"
         shadow = Path("/etc/shadow")
         hidden = (Bind(etc / "shadow", shadow),) if os.access(shadow, os.R_OK) else ()
         return (Bind(etc / "passwd", Path("/etc/passwd")), *hidden)
 
     def as_json(self) -> dict[str, Any]:
-        """For another process that is to use the server."""
+        """The layout for another process, JSON-serialisable."""
         return {**asdict(self), "folder": str(self.folder), "cache": str(self.cache)}
 
     @classmethod
     def read(cls, path: Path) -> SkyPilotLayout:
-        """What was written by ``as_json``."""
-        facts = json.loads(path.read_text())
-        return cls(**{**facts, "folder": Path(facts["folder"]), "cache": Path(facts["cache"])})
+        """The layout that ``as_json`` returned, from a file."""
+        values = json.loads(path.read_text())
+        return cls(**{**values, "folder": Path(values["folder"]), "cache": Path(values["cache"])})
 
 
 def passwd(home: Path) -> str:
-    """/etc/passwd in which this user lives in ``home``, and has bash."""
+    """/etc/passwd with ``home`` and bash for this user."""
     me = _user()
     own = f"{me.pw_name}:x:{me.pw_uid}:{me.pw_gid}::{home}:/bin/bash"
     others = (
@@ -184,12 +184,12 @@ SKY = """\
 slurm:
   allowed_clusters: [{cluster}]
   provision_timeout: 120
-  pricing: {{cpu: 0.04, memory: 0.005}}  # dollars an hour, of a CPU and of a GB: nobody pays them
+  pricing: {{cpu: 0.04, memory: 0.005}}  # dollars an hour of a CPU and of a GB; simulated
   sbatch_options:
-    time: 1-00:00:00  # else a cluster would end with the partition's DefaultTime
+    time: 1-00:00:00  # a cluster would otherwise end after the partition's DefaultTime
 jobs:
   controller:
-    consolidation_mode: true  # no cluster for the controller: it runs within the API server
+    consolidation_mode: true  # the controller runs in the API server instead of on a cluster
 """
 
 PLUGINS = """\

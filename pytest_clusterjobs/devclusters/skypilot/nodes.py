@@ -18,25 +18,25 @@ TMP = Path("/tmp")
 
 
 class Nodes(SlurmCluster):
-    """Nodes as SkyPilot expects them: a name and an address each, a /tmp each, and one home on all of them."""
+    """Nodes as SkyPilot expects them: each has a name, an address and a /tmp, and all share one home."""
 
-    def furnish(self, layout: SkyPilotLayout, programs: Mapping[str, str], visible: Iterable[Path]) -> None:
-        """Say what is to be on the nodes, and which folders below /tmp they have in common with this machine."""
-        self._furniture, self._programs = layout, programs
+    def install(self, layout: SkyPilotLayout, programs: Mapping[str, str], visible: Iterable[Path]) -> None:
+        """Set the files and programs of the nodes, and the folders below /tmp that they share with this machine."""
+        self._files, self._programs = layout, programs
         self._visible = (self.folder, *visible, *map(Path, (sys.prefix, sys.base_prefix, *sys.path)))
 
-    def room(self, name: str = "") -> MountNamespace:
-        """What is to be seen on a node, or on the machine ``name`` that is none."""
+    def namespace(self, name: str = "") -> MountNamespace:
+        """The namespace of a node, or of another machine that is called ``name``."""
         tmp = self.folder / "tmp" / (name or "login")
         if not tmp.exists():
             tmp.mkdir(parents=True)
-            # Where SkyPilot has uv keep what it fetched; each node would fetch it anew.
-            (tmp / f"uv_cache_{os.geteuid()}").symlink_to(self._furniture.cache)
-        hosts = super().room(name).binds
-        accounts = self._furniture.accounts()
+            # SkyPilot's cache folder for uv. Without a shared one, each node would download everything.
+            (tmp / f"uv_cache_{os.geteuid()}").symlink_to(self._files.cache)
+        hosts = super().namespace(name).binds
+        accounts = self._files.accounts()
         own_tmp = Bind(tmp, TMP, below(TMP, self._visible))
         return MountNamespace(name if name in self.nodes else "", (*hosts, *accounts, own_tmp))
 
     def _write(self) -> None:
         super()._write()
-        self._furniture.write(self._programs)
+        self._files.write(self._programs)

@@ -1,4 +1,4 @@
-"""What must be installed."""
+"""The programs and libraries that must be installed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ PACKAGES: Mapping[str, str] = {
     "socat": "socat",
     "curl": "curl",
 }
-"""What SkyPilot and this kit call, and the Debian packages that have it; Slurm's own programs are Slurm's affair."""
-
+"""Programs that SkyPilot and this package run, with their Debian packages. ``slurm`` checks Slurm's own."""
 
 MODULES = ("sky", "grpc", "hostlist")
-"""SkyPilot, and what its server needs while its client can do without."""
+"""SkyPilot, and the dependencies that only its server has."""
 
 
 def find_programs() -> dict[str, str]:
@@ -41,7 +40,7 @@ def find_programs() -> dict[str, str]:
 
 
 def _find(name: str, package: str = "") -> str:
-    # Beside the running Python comes first: the client and the server must be the same SkyPilot.
+    # The folder of the running Python comes first, so that client and server are the same SkyPilot.
     beside = os.path.dirname(sys.executable) + os.pathsep if not package else ""
     found = shutil.which(name, path=f"{beside}{os.environ.get('PATH', os.defpath)}:{SBIN}")
     if found is None:

@@ -1,4 +1,4 @@
-"""A real SkyPilot on this machine: start it, do harm to it, stop it."""
+"""A real SkyPilot on this machine: start it, damage it, stop it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,29 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..slurm.client import wait_until
 from ..slurm.config import free_ports
-from ..slurm.errors import TimedOut
 from ..supervisor import Bind
 from ..supervisor import ClusterError
 from ..supervisor import Daemons
 from ..supervisor import LocalCluster
 from ..supervisor import MountNamespace
-from .client import READY
+from ..supervisor import TimedOut
+from ..supervisor import wait_until
 from .client import SkyPilotClient
 from .layout import SkyPilotLayout
 from .nodes import Nodes
 from .programs import find_programs
 
 API, SSH = "api-server", "sshd"
-PATIENCE = 180.0
-"""Seconds that the API server may take to start."""
+API_START_TIMEOUT_SECONDS = 180.0
 
 
-class SkyPilotServer(SkyPilotClient, LocalCluster):
-    """A SkyPilot of its own, in a folder of its own, as a context manager.
+class SkyPilotServer(SkyPilotClient, LocalCluster[SkyPilotClient]):
+    """A private SkyPilot on this machine, in a folder of its own, as a context manager.
 
-    An API server with its managed jobs controllers, sshd, and a Slurm cluster to launch on, all of them processes of
-    this user. They listen on the loopback interface alone. Everything ends with the context, and with this process,
-    however that ends: launched clusters and their jobs too.
+    An API server with its managed jobs controllers, sshd, and a Slurm cluster to launch on run as this user. They
+    listen only on the loopback interface. All of them, launched clusters and their jobs end with the ``with``
+    block, and with this process, even after a ``kill -9``.
     """
 
     slurm: Nodes
@@ -49,15 +47,16 @@ class SkyPilotServer(SkyPilotClient, LocalCluster):
         cache: Path | None = None,
         visible: Iterable[Path] = (),
     ) -> None:
-        """Plan it; nothing happens yet. Raises Missing, and ClusterError as SlurmCluster does.
+        """Plan the server; nothing is started yet. Raises Missing, and ClusterError as SlurmCluster does.
 
-        ``folder`` must be empty or absent; without one a temporary one is used, and removed at the end. ``cpus`` and
-        ``memory`` (MiB) are what each of the ``nodes`` pretends to have. ``cache`` is where packages are kept that
-        launched clusters install; without one, this server's first cluster fetches them all. Each node has a /tmp
-        of its own; ``visible`` are the folders below /tmp that it has in common with this machine.
+        - ``folder`` must be empty or absent; by default a temporary folder is used, and removed at the end.
+        - ``cpus`` and ``memory`` (MiB) of each of the ``nodes`` are simulated.
+        - ``cache`` is a folder for the packages that launched clusters install; without it, the first cluster
+          downloads all of them.
+        - ``visible`` are folders below /tmp that jobs can see, because each node has a /tmp of its own.
         """
         self.programs = find_programs()
-        # SkyPilot has one job of a cluster start the next: with cgroups Slurm would end that with the first.
+        # On a SkyPilot cluster one job starts the next. With cgroups, Slurm would end both with the first.
         slurm = Nodes(
             folder,
             nodes=nodes,
@@ -77,27 +76,33 @@ class SkyPilotServer(SkyPilotClient, LocalCluster):
             cache=(cache or slurm.folder / "cache").absolute(),
         )
         super().__init__(layout, slurm)
-        slurm.furnish(layout, self.programs, (*visible, layout.cache))
+        slurm.install(layout, self.programs, (*visible, layout.cache))
 
     def start(self) -> None:
-        """Start everything; return when the API server answers. Raises ClusterError, and leaves nothing but logs then."""
+        """Start all daemons; return when the API server answers.
+
+        Raises ClusterError; then no process and only the logs are left.
+        """
         self.slurm.start()
         try:
             self._start_sshd()
             self.start_api_server()
-            draft = self.folder / f"{READY}.draft"
+            draft = self.folder / f"{self.ready_file}.draft"
             draft.write_text(json.dumps(self.layout.as_json()))
-            draft.rename(self.folder / READY)
+            draft.rename(self.folder / self.ready_file)
         except BaseException as error:
             if isinstance(error, ClusterError):
-                # The logs that it names are to stay, and with them the folder.
+                # Keep the folder, because the message names the logs in it.
                 with suppress(ClusterError):
                     self.daemons.remove_at_end(self.folder / "tmp")
             self.stop()
             raise
 
     def stop(self) -> None:
-        """End everything at once; a second time does nothing. Raises ClusterError if something stays."""
+        """End all daemons, clusters and jobs at once; a second call does nothing.
+
+        Raises ClusterError if a process remains.
+        """
         self.slurm.stop()
 
     def check(self) -> None:
@@ -118,16 +123,16 @@ class SkyPilotServer(SkyPilotClient, LocalCluster):
             "--host=127.0.0.1",
             f"--port={self.layout.api_port}",
         ]
-        self.daemons.start(API, self.slurm.room(API).enter(command), self._server_environment())
+        self.daemons.start(API, self.slurm.namespace(API).command(command), self._server_environment())
         try:
-            wait_until(self._is_up, "the API server to answer", PATIENCE)
+            wait_until(self._is_up, "the API server to answer", API_START_TIMEOUT_SECONDS)
         except TimedOut as error:
             raise ClusterError(f"{error} (in {self.folder / 'log' / API}.out)") from error
 
     def kill_api_server(self) -> None:
-        """SIGKILL the API server and all that it started: its workers, the jobs' controllers, its connections.
+        """Kill the API server, its workers, controllers and connections with SIGKILL.
 
-        Launched clusters and their jobs run on, as when the machine of the API server is lost.
+        Launched clusters and their jobs keep running, as when the machine of the API server is lost.
         """
         self.daemons.kill(API)
 
@@ -143,14 +148,14 @@ class SkyPilotServer(SkyPilotClient, LocalCluster):
     def _start_sshd(self) -> None:
         config = self.layout.keys / "sshd_config"
         self.daemons.start(
-            SSH, self._login_room().enter([self.programs["sshd"], "-D", "-e", "-f", str(config)])
+            SSH, self._login_namespace().command([self.programs["sshd"], "-D", "-e", "-f", str(config)])
         )
 
-    def _login_room(self) -> MountNamespace:
-        room = self.slurm.room("login")
+    def _login_namespace(self) -> MountNamespace:
+        namespace = self.slurm.namespace("login")
         if os.geteuid() or Path("/run/sshd").is_dir():
-            return room
-        # sshd wants a folder there if it is root. Its service makes that, which may never have run.
+            return namespace
+        # As root sshd needs this folder. The sshd service makes it, but may never have run.
         run = self.folder / "login-run"
         (run / "sshd").mkdir(parents=True, mode=0o755)
         names = Path("/etc/resolv.conf").resolve()
@@ -158,21 +163,21 @@ class SkyPilotServer(SkyPilotClient, LocalCluster):
             copy = run / names.relative_to("/run")
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(names, copy)
-        return MountNamespace(room.hostname, (Bind(run, Path("/run")), *room.binds))
+        return MountNamespace(namespace.hostname, (Bind(run, Path("/run")), *namespace.binds))
 
     def _server_environment(self) -> dict[str, str]:
-        mine = os.path.dirname(sys.executable)
+        own_programs = os.path.dirname(sys.executable)
         return {
             **{
                 name: value
                 for name, value in self.environment.items()
                 if name != "SKYPILOT_API_SERVER_ENDPOINT"
             },
-            "PATH": f"{mine}:{os.environ.get('PATH', os.defpath)}",
+            "PATH": f"{own_programs}:{os.environ.get('PATH', os.defpath)}",
             "PYTHONPATH": str(self.folder / "plugins"),
             "IS_SKYPILOT_SERVER": "true",
-            # As if the machine had so much: SkyPilot starts a controller for each 800 MB or so that it finds
-            # free, and twelve take longer to start than all the rest. Two control some hundred jobs.
+            # SkyPilot starts a controller for each 800 MB of free memory. Twelve controllers take longer to
+            # start than everything else; two are enough for some hundred jobs.
             "SKYPILOT_POD_MEMORY_GB_LIMIT": "8",
             "SKYPILOT_API_SERVER_LOCAL_PORT": str(self.layout.api_port),
         }

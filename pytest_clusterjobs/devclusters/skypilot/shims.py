@@ -1,8 +1,8 @@
-"""What a launched cluster fetches from the internet, and has from this machine instead.
+"""Replacements for two programs that a launched cluster would download.
 
-SkyPilot prepares each cluster as if it had nothing: it installs uv with a script from astral.sh, and has uv
-fetch CPython 3.10 from GitHub. A machine for tests may reach neither, and no test is to fail for the want of them.
-Everything else is real: uv makes the environment, and installs SkyPilot and what it needs from the package index.
+SkyPilot prepares each cluster from scratch: it installs uv with a script from astral.sh, and lets uv download
+CPython 3.10 from GitHub. A test machine may reach neither. Everything else is real: uv makes the environment, and
+installs SkyPilot and its dependencies from the package index.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PINNED = "3.10"
 
 CURL = """\
 #!/bin/sh
-# SkyPilot pipes uv's installer into sh; that installs the uv beside this file. For everything else there is curl.
+# SkyPilot pipes uv's installer into sh. This installer copies the uv beside this file; other URLs go to curl.
 for word do
     if [ "$word" = {installer} ]; then
         echo 'mkdir -p "$UV_INSTALL_DIR" && cp {uv} "$UV_INSTALL_DIR/uv"'
@@ -28,7 +28,7 @@ exec {curl} "$@"
 
 UV = """\
 #!/bin/bash
-# SkyPilot asks for Python {pinned}, which uv would download: it gets the Python that SkyPilot's server runs on.
+# SkyPilot requests Python {pinned}, which uv would download; it gets the Python of SkyPilot's server.
 words=()
 for word do
     [ "$word" = {pinned} ] && word={python}
@@ -39,7 +39,7 @@ exec {uv} "${{words[@]}}"
 
 
 def write_shims(folder: Path, programs: Mapping[str, str], python: Path) -> None:
-    """Write ``curl`` and ``uv`` into ``folder``, to be the first on a login's PATH and on nobody else's."""
+    """Write ``curl`` and ``uv`` into ``folder``, which is the first on a login's PATH only."""
     own = folder / "uv"
     texts = {
         "curl": CURL.format(installer=INSTALLER, uv=own, curl=shlex.quote(programs["curl"])),

@@ -1,12 +1,8 @@
-"""A real Slurm cluster on one machine, for tests and for people at a terminal."""
+"""A real Slurm cluster on this machine, for tests and for manual trials."""
 
 from __future__ import annotations
 
-from ..supervisor import ClusterError as ClusterError
-from ..supervisor import Missing as Missing
 from .client import SlurmClient as SlurmClient
 from .cluster import SlurmCluster as SlurmCluster
-from .errors import CommandFailed as CommandFailed
-from .sharing import shared_cluster as shared_cluster
 
-__all__ = ["SlurmCluster", "SlurmClient", "shared_cluster", "ClusterError", "Missing", "CommandFailed"]
+__all__ = ["SlurmCluster", "SlurmClient"]

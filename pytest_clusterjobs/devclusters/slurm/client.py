@@ -1,35 +1,27 @@
-"""What everybody may do with a cluster that runs."""
+"""A client of a running Slurm cluster, in any process."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
+from ..supervisor import CommandFailed
 from ..supervisor import from_debian
 from ..supervisor import Missing
+from ..supervisor import run_command
+from ..supervisor import wait_until
 from .config import SlurmLayout
-from .errors import CommandFailed
-from .errors import TimedOut
-
-READY = "cluster.json"
-"""What is in the folder of a cluster that runs: its layout."""
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-
-
 PACKAGES = (
     "slurm-wlm slurm-client slurm-wlm-basic-plugins munge slurmdbd slurm-wlm-mysql-plugin mariadb-server"
 )
 
 
 def find_program(name: str) -> str:
-    """The path of a program; ordinary users need not have the daemons on PATH. Raises Missing."""
+    """The path of a program, which may be in an ``sbin`` folder that is not on PATH. Raises Missing."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
     if found is None:
         raise Missing(name, from_debian(PACKAGES))
@@ -37,7 +29,13 @@ def find_program(name: str) -> str:
 
 
 class SlurmClient:
-    """A running cluster, as those see it who use it."""
+    """A running Slurm cluster on this machine: submit jobs, and run Slurm's commands.
+
+    ``SlurmClient.at(folder)`` connects to the cluster that runs in ``folder``.
+    """
+
+    ready_file = "cluster.json"
+    """Contains the cluster's layout."""
 
     def __init__(self, layout: SlurmLayout) -> None:
         self.layout = layout
@@ -45,65 +43,55 @@ class SlurmClient:
         self.nodes = layout.nodes
         """The nodes' names."""
         self.accounting = layout.accounting
-        """Whether there is a slurmdbd, and so ``sacct``."""
+        """Whether slurmdbd runs, and therefore ``sacct`` works."""
         self.memory_limits = layout.memory_limits
-        """Whether a job that uses more memory than it asked for is killed."""
+        """Whether Slurm kills a job that uses more memory than it requested."""
 
-    @classmethod
-    def at(cls, folder: Path) -> Self:
-        """The cluster that runs in ``folder``. Raises OSError if there is none."""
-        return cls(SlurmLayout.from_json(json.loads((folder / READY).read_text())))
+    @staticmethod
+    def at(folder: Path) -> SlurmClient:
+        """Return a client of the cluster that runs in ``folder``. Raises OSError if there is none."""
+        return SlurmClient(SlurmLayout.from_json(json.loads((folder / SlurmClient.ready_file).read_text())))
 
     @property
     def environment(self) -> dict[str, str]:
-        """What to add to the environment of whoever uses the cluster."""
+        """The variables that a process needs to use the cluster."""
         return {"SLURM_CONF": str(self.layout.conf)}
 
     def run(self, *argv: str, timeout: float = 60.0) -> str:
-        """Run a program on the cluster, such as ``scontrol``: what it prints. Raises CommandFailed and TimedOut."""
-        try:
-            done = subprocess.run(
-                [find_program(argv[0]), *argv[1:]],
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TimedOut(f"{' '.join(argv)} took longer than {timeout:.0f} s") from error
-        if done.returncode:
-            raise CommandFailed(argv, done.returncode, done.stderr)
-        return done.stdout
+        """Run a command of Slurm, such as ``scontrol``, and return its output.
+
+        Raises CommandFailed, and TimedOut after ``timeout`` seconds.
+        """
+        env = {**os.environ, **self.environment}
+        return run_command(argv, path=find_program(argv[0]), env=env, timeout=timeout)
 
     def submit(self, script: str, *options: str) -> str:
-        """Have ``sbatch`` start ``script`` with ``sh``: the job's id. Its output goes to /dev/null."""
+        """Submit ``script``, run by ``sh``, with ``sbatch``; return the job's id. Its output is discarded."""
         command = ["sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={script}"]
         return self.run(*command).split(";")[0].strip()
 
     def job(self, job_id: str) -> dict[str, str]:
-        """What ``scontrol`` says of a job, as a mapping."""
+        """The fields of a job in the output of ``scontrol show job``."""
         words = self.run("scontrol", "--oneliner", "show", "job", job_id).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def wait_for(self, job_id: str, *states: str, timeout: float = 60.0) -> dict[str, str]:
-        """Wait until a job is in one of ``states``: what ``scontrol`` says of it then. Raises TimedOut."""
+        """Wait until a job is in one of ``states``; return its fields. Raises TimedOut after ``timeout`` seconds."""
         seen: dict[str, str] = {}
 
-        def there() -> bool:
+        def is_there() -> bool:
             seen.update(self.job(job_id))
             return seen["JobState"] in states
 
-        wait_until(there, f"job {job_id} to be {' or '.join(states)}", timeout)
+        wait_until(is_there, f"job {job_id} to be {' or '.join(states)}", timeout)
         return seen
 
     def wait_idle(self, timeout: float = 60.0) -> None:
-        """Wait until all nodes are idle. Raises TimedOut."""
+        """Wait until all nodes are idle. Raises TimedOut after ``timeout`` seconds."""
         wait_until(self.is_idle, "all nodes to be idle", timeout)
 
     def is_idle(self) -> bool:
-        """Whether all nodes are idle now; a controller that does not answer has none."""
+        """Whether all nodes are idle now; False if the controller does not answer."""
         try:
             return self.run("sinfo", "--noheader", "--format=%D %t", "-p", "debug").split() == [
                 str(len(self.nodes)),
@@ -111,12 +99,3 @@ class SlurmClient:
             ]
         except CommandFailed:
             return False
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout: float) -> None:
-    """Wait for something that other processes do. Raises TimedOut after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimedOut(f"waited {timeout:.0f} s in vain for {what}")
-        time.sleep(0.02)

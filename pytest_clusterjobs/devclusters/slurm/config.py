@@ -1,4 +1,4 @@
-"""What a cluster is made of, and the files that tell Slurm's daemons."""
+"""The layout of a cluster, and the configuration files of its daemons."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from ..supervisor import MountNamespace
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "freezer", "cpuacct")
 PORTS = range(10000, 20000)
-"""Below the ports that the kernel gives to outgoing connections, and beside those of jobs."""
-LONGEST = 60
-"""Characters of the folder: it holds Unix sockets, whose paths end at 107."""
+"""Below the kernel's ephemeral ports, and apart from the ports of jobs."""
+MAX_FOLDER_CHARACTERS = 60
+"""The folder contains Unix sockets, whose paths have 107 characters at most."""
 
 
 def _user_name() -> str:
-    """Who we are. Raises ClusterError for a user without a name, whom Slurm does not let in."""
+    """The name of this user. Raises ClusterError for a user without a name, which Slurm does not accept."""
     user = os.geteuid()
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError as error:
-        raise ClusterError(f"user {user} has no name on this machine, and Slurm wants one") from error
+        raise ClusterError(f"user {user} has no name on this machine; Slurm needs one") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmLayout:
-    """One cluster: its folder, its nodes, its ports."""
+    """The folder, nodes, ports and options of one cluster."""
 
     folder: Path
     nodes: tuple[str, ...]
     ports: tuple[int, ...]
     """Of slurmctld, slurmdbd, then one a node."""
     address: str
-    """Where the daemons listen; empty for everywhere, as this host's name is not 127.0.0.1."""
+    """Where the daemons listen; empty for all addresses, if this host's name is not 127.0.0.1."""
     accounting: bool
     memory_limits: bool
     cpus: int
@@ -53,7 +53,7 @@ class SlurmLayout:
     node_timeout: int
     extra: str = ""
     addresses: tuple[str, ...] = ()
-    """Of the nodes, if each has a host name and an address of its own."""
+    """Of the nodes, if they are separate; empty otherwise."""
     user: str = field(default_factory=_user_name)
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
 
@@ -69,21 +69,21 @@ class SlurmLayout:
 
     @property
     def mysql_socket(self) -> Path:
-        """Where the cluster's own MariaDB listens, and nowhere else."""
+        """The only address at which the cluster's own MariaDB listens."""
         return self.folder / "run" / "mysql.socket"
 
     @property
     def hosts(self) -> Path:
-        """What nodes with addresses of their own have as /etc/hosts."""
+        """The /etc/hosts of separate nodes."""
         return self.folder / "etc" / "hosts"
 
     @property
     def srun(self) -> Path:
-        """What nodes with addresses of their own have as srun; the real one is then beside it."""
+        """The srun of separate nodes; the real one is beside it."""
         return self.folder / "etc" / "srun"
 
     def write(self) -> None:
-        """Make the folders and the files."""
+        """Write the folders and the files."""
         for name in ("etc", "run", "log", "state", "work", *(f"spool/{node}" for node in self.nodes)):
             (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in range(1, self.gpus + 1):
@@ -102,14 +102,14 @@ class SlurmLayout:
             self.srun.with_suffix(".real").touch()
 
     def as_json(self) -> dict[str, Any]:
-        """For another process that is to use the cluster."""
+        """The layout for another process, JSON-serialisable."""
         return {**asdict(self), "folder": str(self.folder)}
 
     @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> SlurmLayout:
-        """What ``as_json`` gave."""
-        lists = {name: tuple(facts[name]) for name in ("nodes", "ports", "addresses")}
-        return cls(**{**facts, **lists, "folder": Path(facts["folder"])})
+    def from_json(cls, values: dict[str, Any]) -> SlurmLayout:
+        """The layout that ``as_json`` returned."""
+        lists = {name: tuple(values[name]) for name in ("nodes", "ports", "addresses")}
+        return cls(**{**values, **lists, "folder": Path(values["folder"])})
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -118,16 +118,16 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def node_names(count: int) -> tuple[str, ...]:
-    """Names that no other cluster on this machine has: cgroups are called after them."""
+    """Node names that no other cluster on this machine has, because cgroups have these names."""
     unique = secrets.token_hex(2)
     return tuple(f"n{unique}-{number}" for number in range(1, count + 1))
 
 
 def loopback() -> str:
-    """127.0.0.1 if this host's name means that, else nothing.
+    """127.0.0.1 if this host's name resolves to it, else an empty text.
 
-    Slurm binds to every address, or to the one of the host's name. With another loopback address srun
-    would not hear of its tasks: they connect to where it seems to come from, which is 127.0.0.1.
+    Slurm binds either to all addresses or to that of the host's name. With another loopback address srun would
+    not be reachable for its tasks: they connect to its source address, which is 127.0.0.1.
     """
     try:
         address = socket.gethostbyname(socket.gethostname())
@@ -137,13 +137,13 @@ def loopback() -> str:
 
 
 def node_addresses(count: int) -> tuple[str, ...]:
-    """Loopback addresses that hardly anything else on this machine uses: programs of several nodes share its ports."""
+    """Loopback addresses that are hardly used otherwise, so that ports of different nodes do not collide."""
     network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
     return tuple(f"{network}.{number}" for number in range(1, count + 1))
 
 
 def free_ports(count: int, address: str) -> tuple[int, ...]:
-    """Ports that nobody listens on now. Raises OSError if there are too few."""
+    """Ports on which no process listens now. Raises OSError if there are too few."""
     found: list[int] = []
     for port in sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
@@ -164,39 +164,39 @@ def memory_limits_here() -> bool:
 
 
 def slurm_conf(layout: SlurmLayout) -> str:
-    """slurm.conf: a cluster that decides at once and forgets soon."""
+    """slurm.conf: short intervals, so that the cluster reacts at once."""
     plugins = CGROUP_PLUGINS if layout.memory_limits else PLAIN_PLUGINS
     accounting = ACCOUNTING if layout.accounting else "AccountingStorageType=accounting_storage/none\n"
     bind = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n" if layout.address else ""
     ctld, dbd, *slurmd = layout.ports
-    facts = {
+    values = {
         **asdict(layout),
         "address": layout.address or "127.0.0.1",
         "socket": layout.munge_socket,
-        # slurmctld insists that long on a node that refuses connections, before it counts as silent.
+        # slurmctld retries a node that refuses connections for so long before the node counts as silent.
         "message_timeout": min(10, layout.node_timeout),
         "memory_per_cpu": layout.memory // layout.cpus,
         "ctld": ctld,
         "dbd": dbd,
     }
     hosts = layout.nodes if layout.addresses else (layout.host,) * len(layout.nodes)
-    addresses = layout.addresses or (facts["address"],) * len(layout.nodes)
+    addresses = layout.addresses or (values["address"],) * len(layout.nodes)
     nodes = "".join(
         f"NodeName={name} NodeHostname={host} NodeAddr={address} Port={port}\n"
         for name, host, address, port in zip(layout.nodes, hosts, addresses, slurmd, strict=True)
     )
-    text = (MAIN + accounting + plugins + bind + DEFAULTS).format_map(facts)
+    text = (MAIN + accounting + plugins + bind + DEFAULTS).format_map(values)
     partitions = PARTITIONS.format(first=layout.nodes[0])
     return text + nodes + partitions + layout.extra + "\n"
 
 
 def gres_conf(layout: SlurmLayout) -> str:
-    """gres.conf: GPUs that are a number; Slurm wants a file for each, and opens none."""
+    """gres.conf: simulated GPUs. Slurm needs a device file for each, but does not open it."""
     return f"Name=gpu File={layout.folder}/run/gpu[1-{layout.gpus}]\n" if layout.gpus else ""
 
 
 def hosts(layout: SlurmLayout) -> str:
-    """/etc/hosts of nodes that have addresses of their own; the machine's own lines come after."""
+    """/etc/hosts of separate nodes, followed by the machine's own lines."""
     known = Path("/etc/hosts").read_text() if Path("/etc/hosts").exists() else ""
     nodes = zip(layout.addresses, layout.nodes, strict=True)
     own = (("127.0.0.1", f"localhost {layout.host}"), *nodes)
@@ -204,19 +204,19 @@ def hosts(layout: SlurmLayout) -> str:
 
 
 def srun(layout: SlurmLayout) -> str:
-    """The srun of nodes that have addresses of their own: to itself it runs on this host.
+    """The srun of separate nodes, which runs under this host's name.
 
-    It waits for its tasks at the address of the host's name, and they connect to where it seems to come from, which is
-    127.0.0.1 for all that goes over the loopback interface.
+    srun waits for its tasks at the address of the host's name. The tasks connect to its source address, which is
+    127.0.0.1 for all connections over the loopback interface.
     """
-    command = MountNamespace(layout.host).enter([str(layout.srun.with_suffix(".real"))])
+    command = MountNamespace(layout.host).command([str(layout.srun.with_suffix(".real"))])
     return f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'
 
 
 def slurmdbd_conf(layout: SlurmLayout) -> str:
-    """slurmdbd.conf; the password is none, since only the folder's owner reaches the database's socket."""
+    """slurmdbd.conf, without a password, because only the folder's owner can reach the database's socket."""
     bind = "CommunicationParameters=NoInAddrAny\n" if layout.address else ""
-    facts = {
+    values = {
         "folder": layout.folder,
         "user": layout.user,
         "host": layout.host,
@@ -224,7 +224,7 @@ def slurmdbd_conf(layout: SlurmLayout) -> str:
         "socket": layout.munge_socket,
         "dbd": layout.ports[1],
     }
-    return (SLURMDBD + bind).format_map(facts)
+    return (SLURMDBD + bind).format_map(values)
 
 
 MAIN = """\

@@ -1,4 +1,4 @@
-"""The owner's end of the supervisor: start and end the daemons of one cluster."""
+"""The client of the supervisor process: start and end the daemons of one cluster."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from typing import Any
 from .errors import ClusterError
 
 SUPERVISOR = Path(__file__).with_name("supervise.py")
-PATIENCE = 60.0
-"""Seconds for an answer, and for the end of everything."""
+ANSWER_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 60.0
+"""For the end of all processes of a cluster."""
 
 
 class Lifeline:
-    """What keeps a cluster alive: held by each process that uses it, and let go at the latest when that dies."""
+    """Keeps a cluster alive: each process that uses it holds one, and releases it at its death at the latest."""
 
     def __init__(self, folder: Path) -> None:
-        """Take hold of the cluster in a folder. Raises ClusterError if none runs there."""
+        """Join the cluster in ``folder``. Raises ClusterError if none runs there."""
         self._fifo = folder / "run" / "lifeline"
         try:
             self.descriptor = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK)
@@ -37,7 +38,10 @@ class Lifeline:
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
     def release(self) -> bool:
-        """Let go; the last to do so returns ``True`` when everything is gone. Raises ClusterError if something stays."""
+        """Leave the cluster. The last process to leave waits for its end, and gets ``True``.
+
+        Raises ClusterError if a process of the cluster remains.
+        """
         os.close(self.descriptor)
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +49,7 @@ class Lifeline:
             return False
         finally:
             os.close(self._users)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         while self._has_reader():
             if time.monotonic() > deadline:
                 raise ClusterError(f"the cluster in {self._fifo.parents[1]} does not end")
@@ -63,7 +67,7 @@ class Lifeline:
 
 
 class Daemons:
-    """The daemons of a cluster, each of them a name, started and ended by the supervisor."""
+    """The daemons of a cluster, by name. The supervisor starts and ends them."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         """Start the supervisor."""
@@ -71,7 +75,8 @@ class Daemons:
         self._environment = dict(environment)
         fifo = folder / "run" / "lifeline"
         os.mkfifo(fifo, 0o600)
-        # To open a FIFO waits for its other end. Neither side is there yet, so this one is both for a moment.
+        # Opening a FIFO blocks until its other end is open. This process opens both ends until the
+        # supervisor has its own.
         both = os.open(fifo, os.O_RDWR)
         answers, theirs = os.pipe()
         self._pid = os.posix_spawn(
@@ -103,17 +108,20 @@ class Daemons:
         environment: Mapping[str, str] | None = None,
         cgroup: str | None = None,
     ) -> None:
-        """Start a program in the foreground; ``cgroup`` is what it leaves behind in /sys/fs/cgroup."""
+        """Start a daemon that stays in the foreground.
+
+        ``cgroup`` is the name of the cgroups that it leaves behind in /sys/fs/cgroup.
+        """
         env = {**self._environment, **(environment or {})}
         log = str(self._folder / "log" / f"{name}.out")
         self._ask("start", name=name, argv=list(argv), env=env, log=log, cgroup=cgroup)
 
     def stop(self, name: str) -> None:
-        """Tell a daemon to end; return when it and all that descends from it is gone. Raises ClusterError."""
+        """Send TERM to a daemon; return when it and its descendants are gone. Raises ClusterError."""
         self._end(name, "T")
 
     def kill(self, name: str) -> None:
-        """Kill a daemon and all that descends from it; return when they are gone. Raises ClusterError."""
+        """Kill a daemon and its descendants; return when they are gone. Raises ClusterError."""
         self._end(name, "K")
 
     def _end(self, name: str, how: str) -> None:
@@ -121,16 +129,16 @@ class Daemons:
             raise ClusterError(f"{name} does not run")
 
     def remove_at_end(self, folder: Path) -> None:
-        """Have the supervisor remove this folder, and only this, when all has ended."""
+        """Have the supervisor remove this folder, instead of an earlier one, after the end of all daemons."""
         self._ask("remove", folders=[str(folder)])
 
     def dead(self) -> list[str]:
-        """The daemons that ended by themselves since they were last asked for."""
+        """The daemons that have ended by themselves since the last call."""
         found: list[str] = self._ask("dead")
         return found
 
     def close(self) -> None:
-        """Let go of the cluster: everything ends, unless other processes use it."""
+        """Leave the cluster: all daemons end, unless other processes use it."""
         self._answers.close()
         if self._lifeline.release():
             os.waitpid(self._pid, 0)
@@ -140,7 +148,7 @@ class Daemons:
         answer = b""
         with suppress(BrokenPipeError):
             os.write(self._lifeline.descriptor, line)
-        if select.select([self._answers], [], [], PATIENCE)[0]:
+        if select.select([self._answers], [], [], ANSWER_TIMEOUT_SECONDS)[0]:
             answer = self._answers.readline()
         if not answer:
             raise ClusterError(

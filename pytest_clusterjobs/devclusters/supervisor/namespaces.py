@@ -1,4 +1,4 @@
-"""What a daemon sees of this machine that others do not."""
+"""Mount namespaces: a daemon sees a host name, files and folders that the rest of the machine does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNSHARE = Path(__file__).with_name("unshare.py")
 
 @dataclass(frozen=True)
 class Bind:
-    """A file or folder in the place of another; of what it hides, ``kept`` are the folders that stay."""
+    """A file or folder that is mounted over another; ``kept`` are folders below the target that stay visible."""
 
     source: Path
     target: Path
@@ -23,23 +23,23 @@ class Bind:
 
 @dataclass(frozen=True)
 class MountNamespace:
-    """A host name (empty for the machine's own), and what lies elsewhere than on the machine.
+    """A host name (empty for the machine's own), and the files and folders that are replaced.
 
-    Only Linux has these, and an ordinary user needs one that lets him have user namespaces.
+    Linux only; an ordinary user needs a kernel that allows user namespaces.
     """
 
     hostname: str = ""
     binds: tuple[Bind, ...] = ()
 
-    def enter(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs ``argv``, whose first word is a path, in here; processes that it starts stay inside."""
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs ``argv`` (first a path) in this namespace; its child processes stay in it."""
         binds = [(str(each.source), str(each.target), list(map(str, each.kept))) for each in self.binds]
-        facts = json.dumps({"hostname": self.hostname, "binds": binds})
-        return [sys.executable, "-I", "-S", str(UNSHARE), facts, *argv]
+        namespace = json.dumps({"hostname": self.hostname, "binds": binds})
+        return [sys.executable, "-I", "-S", str(UNSHARE), namespace, *argv]
 
 
 def below(folder: Path, paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The outermost of these folders that are below ``folder``: what to keep when something is put over it."""
+    """The outermost of the existing folders ``paths`` that are below ``folder``, for :attr:`Bind.kept`."""
     found: list[Path] = []
     for path in sorted({path.resolve() for path in paths if path.is_dir()}):
         if folder in path.parents and not any(path.is_relative_to(each) for each in found):

@@ -1,10 +1,11 @@
-"""Runs the daemons of one cluster, and lets nothing of it outlive those who use it.
+"""The supervisor: runs the daemons of one cluster, and ends them with the last process that uses the cluster.
 
-A script: it imports nothing of ours and next to nothing else. Orders, one JSON object a line, come from
-standard input, a FIFO; each is answered with a line. When the FIFO's last writer is gone, however it went, all ends.
+This is a script; it imports nothing of this package, and starts fast. It reads orders, one JSON object a line,
+from standard input, a FIFO, and answers each with a line. When the FIFO has no writer any more, all daemons end,
+even after a ``kill -9``.
 
-Each daemon has a guard, a fork of this process that inherits whatever the daemon's descendants leave behind: slurmstepd
-and jobs are daemons themselves, and no pid file names them.
+Each daemon has a guard: a fork of this process that is the subreaper of the daemon's descendants. slurmstepd and
+jobs are daemons themselves, and no pid file names them.
 """
 
 from __future__ import annotations
@@ -24,15 +25,22 @@ from typing import NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36
 CGROUPS = "/sys/fs/cgroup"
-PATIENCE = 10.0
-"""Seconds that a daemon has to end after TERM, and that processes have to vanish after KILL."""
+STOP_TIMEOUT_SECONDS = 10.0
+"""For a daemon to end after TERM, and for processes to vanish after KILL."""
 TERM, KILL = b"T", b"K"
-TURN = 0.005
-RESTORED = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+PROCESS_POLL_SECONDS = 0.005
+DEFAULT_SIGNALS = (
+    signal.SIGCHLD,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGTERM,
+)
 
 
 class Supervisor:
-    """The guards by the names of their daemons, and the orders."""
+    """The guards by the names of their daemons. Its public methods are the orders."""
 
     def __init__(self) -> None:
         self.guards: dict[str, tuple[int, int]] = {}
@@ -50,7 +58,7 @@ class Supervisor:
         self.guards[name] = (pid, orders)
 
     def end(self, name: str, how: str) -> bool:
-        """End a daemon and all that descends from it; return when it is gone, or ``False`` if there is none."""
+        """End a daemon and its descendants; return when they are gone, or ``False`` if it does not run."""
         if name not in self.guards:
             return False
         pid, orders = self.guards.pop(name)
@@ -61,23 +69,23 @@ class Supervisor:
         return True
 
     def dead(self) -> list[str]:
-        """The daemons that ended by themselves since they were asked for."""
+        """The daemons that have ended by themselves since the last call."""
         gone = [name for name, (pid, _) in self.guards.items() if os.waitpid(pid, os.WNOHANG)[0]]
         for name in gone:
             os.close(self.guards.pop(name)[1])
         return gone
 
     def remove(self, folders: list[str]) -> None:
-        """What is to be removed at the end."""
+        """Remove these folders at the end."""
         self.folders = folders
 
     def close(self) -> None:
-        """End all, at once."""
+        """End all daemons at once."""
         for _, orders in self.guards.values():
             os.close(orders)
         for pid, _ in self.guards.values():
             os.waitpid(pid, 0)
-        _end_descendants(time.monotonic() + PATIENCE)
+        _end_descendants(time.monotonic() + STOP_TIMEOUT_SECONDS)
         if self.folders:
             import shutil
 
@@ -86,7 +94,7 @@ class Supervisor:
 
 
 def main() -> None:
-    """Follow orders until nobody is left to give any."""
+    """Carry out orders until the FIFO has no writer any more."""
     _adopt_orphans()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
@@ -95,7 +103,7 @@ def main() -> None:
         for line in sys.stdin.buffer:
             order = json.loads(line)
             answer = getattr(supervisor, order.pop("do"))(**order)
-            # Who asked may be gone, while others still use the cluster.
+            # The process that sent the order may be gone, while others still use the cluster.
             with contextlib.suppress(OSError):
                 os.write(1, json.dumps(answer).encode() + b"\n")
     finally:
@@ -110,9 +118,9 @@ def _guard(orders: int, argv: list[str], env: dict[str, str], log: str, cgroup: 
         daemon = _spawn(argv, env, log)
         if _watch(daemon, orders, woken) == TERM:
             os.kill(daemon, signal.SIGTERM)
-            _await(daemon, time.monotonic() + PATIENCE)
+            _await(daemon, time.monotonic() + STOP_TIMEOUT_SECONDS)
         _thaw(cgroup)
-        _end_descendants(time.monotonic() + PATIENCE)
+        _end_descendants(time.monotonic() + STOP_TIMEOUT_SECONDS)
         _remove(cgroup)
     except OSError as error:
         os.write(2, f"fatal: {error}\n".encode())
@@ -132,16 +140,16 @@ def _wake_on_child() -> int:
 
 
 def _spawn(argv: list[str], env: dict[str, str], log: str) -> int:
-    # Only the supervisor holds the FIFO and the answers: a process that reads or writes them must end with it.
+    # Only the supervisor keeps the FIFO and the answers open: their users must notice its end.
     null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
-    return os.posix_spawn(argv[0], argv, env, setsid=True, setsigmask=(), setsigdef=RESTORED)
+    return os.posix_spawn(argv[0], argv, env, setsid=True, setsigmask=(), setsigdef=DEFAULT_SIGNALS)
 
 
 def _watch(daemon: int, orders: int, woken: int) -> bytes:
-    """Bury what ends until the daemon does, or is to; the order is empty without one."""
+    """Reap children until the daemon ends (returns nothing) or an order to end it comes (returns the order)."""
     poller = select.poll()
     poller.register(orders, select.POLLIN)
     poller.register(woken, select.POLLIN)
@@ -149,13 +157,13 @@ def _watch(daemon: int, orders: int, woken: int) -> bytes:
         ready = [descriptor for descriptor, _ in poller.poll()]
         if woken in ready:
             os.read(woken, 4096)
-            if daemon in _bury():
+            if daemon in _reap():
                 return b""
         if orders in ready:
             return os.read(orders, 1)
 
 
-def _bury() -> Iterator[int]:
+def _reap() -> Iterator[int]:
     """Reap children that have ended."""
     with contextlib.suppress(ChildProcessError):
         while pid := os.waitpid(-1, os.WNOHANG)[0]:
@@ -163,22 +171,22 @@ def _bury() -> Iterator[int]:
 
 
 def _await(daemon: int, deadline: float) -> None:
-    while daemon not in _bury() and time.monotonic() < deadline:
-        time.sleep(TURN)
+    while daemon not in _reap() and time.monotonic() < deadline:
+        time.sleep(PROCESS_POLL_SECONDS)
 
 
 def _end_descendants(deadline: float) -> None:
-    """Kill every descendant, again and again until there is none.
+    """Kill all descendants, repeatedly until there is none.
 
-    They are stopped before: a machine that is lost tells nobody how its processes ended.
+    They are stopped first, so that none can report the end of another: a lost machine reports nothing.
     """
     while time.monotonic() < deadline and (left := list(_descendants())):
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-        time.sleep(TURN)
-        list(_bury())
+        time.sleep(PROCESS_POLL_SECONDS)
+        list(_reap())
 
 
 def _descendants() -> Iterator[int]:
@@ -186,7 +194,7 @@ def _descendants() -> Iterator[int]:
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
             stat = file.read()
-            # The second field is the program's name in parentheses, and may hold anything.
+            # The second field is the program's name in parentheses; it may contain any character.
             children.setdefault(int(stat[stat.rindex(b")") + 2 :].split(None, 2)[1]), []).append(int(name))
     queue = children.get(os.getpid(), [])
     while queue:
@@ -196,14 +204,14 @@ def _descendants() -> Iterator[int]:
 
 
 def _thaw(cgroup: str | None) -> None:
-    """A frozen process does not die."""
+    """Thaw the cgroup's processes, because a frozen process does not die."""
     for path in glob(f"{CGROUPS}/freezer/{cgroup}/**/freezer.state", recursive=True) if cgroup else ():
         with contextlib.suppress(OSError), open(path, "w") as file:
             file.write("THAWED")
 
 
 def _remove(cgroup: str | None) -> None:
-    """Remove the daemon's cgroups of every controller; the kernel may need a moment to see that they are empty."""
+    """Remove the daemon's cgroups of every controller; the kernel may take a moment to report them empty."""
     deadline = time.monotonic() + 1
     while cgroup and (left := glob(f"{CGROUPS}/*/{cgroup}")) and time.monotonic() < deadline:
         for top in left:

@@ -1,8 +1,8 @@
-"""Shows a program a machine of its own, and becomes it: ``unshare.py ROOM PROGRAM ARGUMENT...``, ROOM being JSON.
+"""Run a program in namespaces of its own: ``unshare.py NAMESPACE PROGRAM ARGUMENT...``, NAMESPACE as JSON.
 
-A script: it imports nothing of ours. What it changes is seen by that program and its descendants alone, and is gone
-with the last of them: a host name, files and folders in the place of others. That needs no root where ordinary users
-may have user namespaces.
+This is a script; it imports nothing of this package. The host name and the replaced files and folders are visible
+only to the program and its descendants, and are gone with the last of them. Root is not needed if ordinary users
+may create user namespaces.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Make the room, then exec. What fails is said in one line."""
-    room, argv = json.loads(sys.argv[1]), sys.argv[2:]
+    """Make the namespaces, then exec. An error is reported in one line."""
+    namespace, argv = json.loads(sys.argv[1]), sys.argv[2:]
     try:
-        _leave_the_machine()
-        if room["hostname"]:
-            socket.sethostname(room["hostname"])
-        for source, target, kept in room["binds"]:
+        _make_namespaces()
+        if namespace["hostname"]:
+            socket.sethostname(namespace["hostname"])
+        for source, target, kept in namespace["binds"]:
             _bind(source, target, kept)
         os.execv(argv[0], argv)
     except OSError as error:
         sys.exit(f"fatal: {error}")
 
 
-def _leave_the_machine() -> None:
+def _make_namespaces() -> None:
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         _unshare(CLONE_NEWNS | CLONE_NEWUTS)
@@ -50,7 +50,7 @@ def _leave_the_machine() -> None:
 
 
 def _bind(source: str, target: str, kept: list[str]) -> None:
-    """Put ``source`` over ``target``, but for the folders ``kept`` below it, which stay where they are."""
+    """Mount ``source`` over ``target``; the folders ``kept`` below the target stay visible."""
     held = [(path, os.open(path, os.O_PATH)) for path in kept]
     _mount(source, target, MS_BIND)
     for path, descriptor in held:
@@ -62,7 +62,7 @@ def _bind(source: str, target: str, kept: list[str]) -> None:
 
 def _unshare(flags: int) -> None:
     if LIBC.unshare(flags):
-        raise OSError(ctypes.get_errno(), "no namespaces for this user")
+        raise OSError(ctypes.get_errno(), "this user may not create namespaces")
 
 
 def _mount(source: str | None, target: str, flags: int) -> None:

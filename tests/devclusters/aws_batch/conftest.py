@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.devclusters import local_batch as local_batch
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
-from pytest_clusterjobs.devclusters.aws_batch.fixture import local_batch as local_batch
 from tests.devclusters.aws_batch.shop import clients
 from tests.devclusters.aws_batch.shop import Shop
 

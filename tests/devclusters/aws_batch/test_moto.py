@@ -1,4 +1,4 @@
-"""A canary: what the local AWS Batch uses of moto without a promise. If this fails, moto has changed; see moto_seams.py."""
+"""A canary: what the local AWS Batch uses of moto without a promise. If this fails, moto has changed; see moto_internals.py."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from importlib import metadata
 
 import pytest
 
-from pytest_clusterjobs.devclusters.aws_batch import moto_seams
+from pytest_clusterjobs.devclusters.aws_batch import moto_internals
 
 CHANGED = (
-    "moto {version} is not what pytest_clusterjobs/devclusters/aws_batch/moto_seams.py was built on (5.2): {what}. "
+    "moto {version} is not what pytest_clusterjobs/devclusters/aws_batch/moto_internals.py was built on (5.2): {what}. "
     "Keep the pin in pyproject.toml, or mend that module and this test."
 )
-PLACE = (moto_seams.DEFAULT_ACCOUNT_ID, "us-east-1")
+PLACE = (moto_internals.DEFAULT_ACCOUNT_ID, "us-east-1")
 
 
 def changed(what: str) -> str:
@@ -21,19 +21,19 @@ def changed(what: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def control() -> moto_seams.Control:
-    return moto_seams.Control(moto_seams.application())
+def control() -> moto_internals.MotoClient:
+    return moto_internals.MotoClient(moto_internals.application())
 
 
 def test_motos_version_is_the_one_that_was_built_on() -> None:
     assert metadata.version("moto").startswith("5.2."), changed("another version is installed")
 
 
-def test_queues_and_environments(control: moto_seams.Control) -> None:
+def test_queues_and_environments(control: moto_internals.MotoClient) -> None:
     what = changed("its front door makes no job queues as it did")
     control.create_role(*PLACE, "canary")
     environment = {"computeEnvironmentName": "canary", "type": "UNMANAGED", "state": "ENABLED"}
-    role = f"arn:aws:iam::{moto_seams.DEFAULT_ACCOUNT_ID}:role/canary"
+    role = f"arn:aws:iam::{moto_internals.DEFAULT_ACCOUNT_ID}:role/canary"
     made = control.call(*PLACE, "batch", "/v1/createcomputeenvironment", {**environment, "serviceRole": role})
     order = [{"order": 1, "computeEnvironment": made["computeEnvironmentArn"]}]
     queue = {"jobQueueName": "canary", "state": "ENABLED", "priority": 1, "computeEnvironmentOrder": order}
@@ -43,9 +43,9 @@ def test_queues_and_environments(control: moto_seams.Control) -> None:
     assert found["jobQueueArn"].endswith(":job-queue/canary"), what
 
 
-def test_logs_written_from_within_are_read_through_the_front_door(control: moto_seams.Control) -> None:
+def test_logs_written_from_within_are_read_through_the_front_door(control: moto_internals.MotoClient) -> None:
     what = changed("what is put into its logs backend is not what GetLogEvents answers")
-    logs = moto_seams.Logs()
+    logs = moto_internals.Logs()
     logs.open(*PLACE, "canary", "stream")
     logs.open(*PLACE, "canary", "stream")
     now = int(time.time() * 1000)
@@ -65,15 +65,15 @@ def test_logs_written_from_within_are_read_through_the_front_door(control: moto_
     ], what
     token = changed("its tokens are not places of events any more")
     first = page(startFromHead=True, limit=2)
-    assert moto_seams.place_of(str(first["nextForwardToken"])) == 1, token
-    assert first["nextForwardToken"] == moto_seams.token_of("f", 1), token
-    assert first["nextBackwardToken"] == moto_seams.token_of("b", 0), token
+    assert moto_internals.place_of(str(first["nextForwardToken"])) == 1, token
+    assert first["nextForwardToken"] == moto_internals.token_of("f", 1), token
+    assert first["nextBackwardToken"] == moto_internals.token_of("b", 0), token
     second = page(nextToken=first["nextForwardToken"])
     assert second["events"] == events[2:], token
     assert page(nextToken=second["nextForwardToken"])["nextForwardToken"] == second["nextForwardToken"], token
 
 
-def test_secrets(control: moto_seams.Control) -> None:
+def test_secrets(control: moto_internals.MotoClient) -> None:
     what = changed("its Secrets Manager or Parameter Store answers otherwise")
     made = control.call(
         *PLACE,
@@ -89,9 +89,9 @@ def test_secrets(control: moto_seams.Control) -> None:
         control.call(*PLACE, "ssm", "/", {"Name": "none"}, "AmazonSSM.GetParameter")
 
 
-def test_accounts_are_apart(control: moto_seams.Control) -> None:
-    what = changed(f"the header {moto_seams.ACCOUNT_HEADER} does not choose an account any more")
-    logs = moto_seams.Logs()
+def test_accounts_are_apart(control: moto_internals.MotoClient) -> None:
+    what = changed(f"the header {moto_internals.ACCOUNT_HEADER} does not choose an account any more")
+    logs = moto_internals.Logs()
     logs.open("210987654321", "us-east-1", "theirs", "stream")
     target, body = "Logs_20140328.DescribeLogGroups", {"logGroupNamePrefix": "theirs"}
     assert control.call(*PLACE, "logs", "/", body, target)["logGroups"] == [], what

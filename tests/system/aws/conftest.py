@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 import pytest
 
+from pytest_clusterjobs.devclusters import local_batch as local_batch
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
-from pytest_clusterjobs.devclusters.aws_batch.fixture import local_batch as local_batch
 from tests.system.aws.project import Project
 from tests.system.aws.run import Run
 

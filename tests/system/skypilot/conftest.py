@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.devclusters.skypilot import Missing
-from pytest_clusterjobs.devclusters.skypilot import shared_server
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
+from pytest_clusterjobs.devclusters.supervisor import Missing
 
 ASKED = "CLUSTERJOBS_SKYPILOT"
 
@@ -58,7 +57,7 @@ def server(
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sky"
     with ExitStack() as stack:
         with skipped_without(require):
-            server = stack.enter_context(shared_server(folder, **skypilot_options))
+            server = stack.enter_context(SkyPilotServer.shared(folder, **skypilot_options))
         yield server
 
 

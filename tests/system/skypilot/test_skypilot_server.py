@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.devclusters.skypilot import ClusterError
-from pytest_clusterjobs.devclusters.skypilot import Missing
 from pytest_clusterjobs.devclusters.skypilot import programs
-from pytest_clusterjobs.devclusters.skypilot import shared_server
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
+from pytest_clusterjobs.devclusters.supervisor import ClusterError
+from pytest_clusterjobs.devclusters.supervisor import Missing
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
@@ -105,8 +104,8 @@ def test_a_server_is_shared_and_ends_with_its_last_user(
 ) -> None:
     folder = tmp_path_factory.mktemp("k")
     with ExitStack() as second:
-        with shared_server(folder, nodes=1, **skypilot_options) as first:
-            other = second.enter_context(shared_server(folder))
+        with SkyPilotServer.shared(folder, nodes=1, **skypilot_options) as first:
+            other = second.enter_context(SkyPilotServer.shared(folder))
             assert (other.url, other.slurm.nodes) == (first.url, first.slurm.nodes)
         assert other.answers()
         assert other.slurm.is_idle()

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.devclusters.slurm import Missing
-from pytest_clusterjobs.devclusters.slurm import shared_cluster
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.supervisor import Missing
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 
@@ -35,7 +34,7 @@ def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "slurm"
     with ExitStack() as stack:
         with skipped_without(require):
-            cluster = stack.enter_context(shared_cluster(folder))
+            cluster = stack.enter_context(SlurmCluster.shared(folder))
         yield cluster
 
 

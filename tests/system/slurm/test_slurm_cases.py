@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
-from pytest_clusterjobs.devclusters.slurm import CommandFailed
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
-from pytest_clusterjobs.devclusters.slurm.client import wait_until
+from pytest_clusterjobs.devclusters.supervisor import CommandFailed
+from pytest_clusterjobs.devclusters.supervisor import wait_until
 from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason

@@ -23,12 +23,11 @@ import pytest
 
 import pytest_clusterjobs
 from pytest_clusterjobs.devclusters.slurm import client
-from pytest_clusterjobs.devclusters.slurm import ClusterError
-from pytest_clusterjobs.devclusters.slurm import CommandFailed
-from pytest_clusterjobs.devclusters.slurm import Missing
-from pytest_clusterjobs.devclusters.slurm import shared_cluster
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from pytest_clusterjobs.devclusters.supervisor import ClusterError
+from pytest_clusterjobs.devclusters.supervisor import CommandFailed
+from pytest_clusterjobs.devclusters.supervisor import Missing
 
 pytestmark = pytest.mark.system
 
@@ -179,7 +178,7 @@ def test_a_shared_cluster_ends_with_its_last_user(tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("s")
 
     def shared() -> AbstractContextManager[SlurmClient]:
-        return shared_cluster(folder, nodes=1, accounting=False)
+        return SlurmCluster.shared(folder, nodes=1, accounting=False)
 
     with ExitStack() as second:
         with shared() as first:

@@ -15,7 +15,7 @@ import pytest
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 from pytest_clusterjobs.devclusters.slurm.client import find_program
-from pytest_clusterjobs.devclusters.slurm.client import wait_until
+from pytest_clusterjobs.devclusters.supervisor import wait_until
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import ReasonClass
 from pytest_clusterjobs.model import Source

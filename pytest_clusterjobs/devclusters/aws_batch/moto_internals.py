@@ -1,6 +1,7 @@
-"""All that is used of moto, in one place: its server application, its public API, and its CloudWatch Logs from within.
+"""Everything that is used of moto: its server application, its API, and the internals of its CloudWatch Logs.
 
-moto promises none of this to outsiders, hence the narrow pin in pyproject.toml and the canary among the tests.
+moto does not guarantee that these stay. It is therefore pinned in pyproject.toml, and ``test_moto.py`` reports
+changes.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from werkzeug.test import run_wsgi_app
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 ACCOUNT_HEADER = "x-moto-account-id"
-MOTO = "/moto-api/"
-"""Where moto itself is looked at, and told to forget everything."""
+MOTO_API_PATH = "/moto-api/"
+"""The path of moto's own API, which can reset all services."""
 
 
 def application() -> Application:
@@ -33,8 +34,8 @@ def application() -> Application:
     return made
 
 
-class Control:
-    """moto's services, called through its own front door, but without a network."""
+class MotoClient:
+    """Calls moto's services as requests to its application, without a network."""
 
     def __init__(self, app: Application) -> None:
         self._app = app
@@ -42,7 +43,7 @@ class Control:
     def call(
         self, account: str, region: str, service: str, path: str, body: dict[str, Any], target: str = ""
     ) -> dict[str, Any]:
-        """The answer of a JSON service. Raises LookupError with the service's message."""
+        """The response of a JSON service. Raises LookupError with the service's message."""
         headers = {"Content-Type": "application/x-amz-json-1.1", ACCOUNT_HEADER: account}
         if target:
             headers["X-Amz-Target"] = target
@@ -52,7 +53,7 @@ class Control:
         return found
 
     def create_role(self, account: str, region: str, name: str) -> None:
-        """Make a role that everybody may assume. Raises LookupError with the service's message."""
+        """Create a role. Raises LookupError with the service's message."""
         form = {"Action": "CreateRole", "Version": "2010-05-08", "RoleName": name}
         form["AssumeRolePolicyDocument"] = '{"Version": "2012-10-17", "Statement": []}'
         headers = {"Content-Type": "application/x-www-form-urlencoded", ACCOUNT_HEADER: account}
@@ -81,13 +82,13 @@ def _message(text: str) -> str:
 
 
 class Logs:
-    """CloudWatch Logs, written to directly: through the front door it would cost more than the job."""
+    """Writes to CloudWatch Logs directly, because requests would take longer than the jobs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def open(self, account: str, region: str, group: str, stream: str) -> None:
-        """Make a stream, and its group where there is none."""
+        """Create a stream, and its group if there is none."""
         backend = logs_backends[account][region]
         with self._lock:
             backend.ensure_log_group(group)
@@ -101,13 +102,13 @@ class Logs:
         made = [{"timestamp": at, "message": message} for at, message in events]
         backend = logs_backends[account][region]
         with self._lock:
-            # Somebody may have deleted it; what a job prints is lost then.
+            # If a user has deleted the stream, the output is lost.
             if group in backend.groups and stream in backend.groups[group].streams:
                 backend.put_log_events(group, stream, made)
 
 
 def place_of(token: str) -> int:
-    """The number of the event that a token of GetLogEvents names."""
+    """The index of the event in a token of GetLogEvents."""
     return int(token[2:])
 
 
