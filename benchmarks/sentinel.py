@@ -33,7 +33,7 @@ def main() -> None:
     for name, shell in SHELLS.items():
         if which(shell[0]) is None:
             continue
-        leader = "" if name == "bash" else sentinel.leader_here()
+        leader = "" if name == "bash" else sentinel.setsid_command()
         words = sentinel.argv(JobSpec("true"), STAND_IN, leader=leader)
         command = [*shell, *words[1:]]
         ratios = [seconds(command) / seconds(floor) for _ in range(ROUNDS)]

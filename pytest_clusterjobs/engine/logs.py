@@ -19,9 +19,6 @@ from ..model.token import nonce
 from .hiding import hidden
 from .hiding import Hiding
 
-REPORT_TAIL_BYTES = 16_384
-"""Bytes at the end of a log that are searched for the sentinel's line."""
-
 MARKS_BYTES = 1_024
 """Bytes that are read in addition to an excerpt, since the sentinel's marks do not count."""
 
@@ -81,7 +78,7 @@ class LogReader:
         return hidden(replace(observation, nodes=tuple(nodes)), self._hiding)
 
     def _with_report(self, node: NodeState) -> NodeState:
-        end = self._tail(node.rank, REPORT_TAIL_BYTES)
+        end = self._tail(node.rank, sentinel.REPORT_TAIL_BYTES)
         report = sentinel.read(end.text, self._nonce, node.rank).report
         if report is not None:
             return replace(node, report=report)

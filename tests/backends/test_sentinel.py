@@ -51,7 +51,7 @@ class End:
     @property
     def report(self) -> SentinelReport:
         """The report, but for how long it took."""
-        report = sentinel.parse(self.raw, nonce(TOKEN))
+        report = sentinel.last_report(self.raw, nonce(TOKEN))
         assert report is not None, self.raw
         assert report.seconds is not None and abs(report.seconds - self.seconds) < 2
         return replace(report, seconds=None)
@@ -149,9 +149,9 @@ def test_a_signal_s_code_is_128_and_its_number(node: Node, number: signal.Signal
 
 
 def test_a_leader_may_be_given(node: Node) -> None:
-    end = node.run("sh -c 'kill -INT $$'", leader=sentinel.leader_here())
+    end = node.run("sh -c 'kill -INT $$'", leader=sentinel.setsid_command())
     assert end.report.exit_code == 128 + signal.SIGINT
-    assert node.run("sleep 30 & exit 3", leader=sentinel.leader_here()).status == 3
+    assert node.run("sleep 30 & exit 3", leader=sentinel.setsid_command()).status == 3
 
 
 def test_arguments_are_the_script_s_own(node: Node) -> None:
@@ -374,7 +374,7 @@ def test_term_is_never_the_product_s_end(node: Node, where: str) -> None:
         stop_at(process, b"here")
         output, _ = process.communicate(timeout=10)
     assert process.returncode == 143
-    report = sentinel.parse(output.decode(), nonce(TOKEN))
+    report = sentinel.last_report(output.decode(), nonce(TOKEN))
     assert report is not None
     assert (report.word, report.exit_code, report.begun) == (SentinelWord.STOPPED, None, where == "run")
 
@@ -388,7 +388,7 @@ def test_term_at_any_moment_and_twice_ends_it(node: Node) -> None:
             time.sleep(chance.uniform(0, 0.004))
             os.killpg(process.pid, signal.SIGTERM)
             output, _ = process.communicate(timeout=10)
-        report = sentinel.parse(output.decode(), nonce(TOKEN))
+        report = sentinel.last_report(output.decode(), nonce(TOKEN))
         assert report is None or report.word is SentinelWord.STOPPED
         assert process.returncode in (143, -signal.SIGTERM)
         assert report is not None or process.returncode < 0
@@ -408,7 +408,7 @@ def test_background_processes_end_with_the_command(node: Node) -> None:
 def test_a_killed_sentinel_tells_no_exit_code(node: Node) -> None:
     with node.start("kill -9 $PPID; sleep 0.2") as process:
         output, _ = process.communicate(timeout=30)
-    report = sentinel.parse(output.decode(), nonce(TOKEN))
+    report = sentinel.last_report(output.decode(), nonce(TOKEN))
     if node.shell[0] == "bash":
         # The parent of the command's shell is a wrapper there, which the sentinel outlives.
         assert report is not None and report.word is SentinelWord.STOPPED
@@ -464,7 +464,7 @@ def test_a_shell_that_executes_nothing_makes_nothing_green(node: Node, tmp_path:
     for environ in ({"SHELLOPTS": "noexec"}, {"BASH_ENV": str(tmp_path / "away")}):
         with node.start("exit 3", environ=environ) as process:
             output, _ = process.communicate(timeout=30)
-        report = sentinel.parse(output.decode(), nonce(TOKEN), 0)
+        report = sentinel.last_report(output.decode(), nonce(TOKEN), 0)
         # bash itself takes SHELLOPTS where it is the sentinel's shell as well, and says nothing.
         assert report is None or report.word is SentinelWord.START_FAILED
 
@@ -474,10 +474,14 @@ def test_a_limit_during_setup_says_that_the_command_never_began(node: Node) -> N
     assert (end.word, end.report.begun) == (SentinelWord.MAX_RUNTIME_REACHED, False)
 
 
+def begun(rank: int) -> str:
+    return f"[clusterjobs {nonce(TOKEN)} begun node={rank} restarts=0]\n"
+
+
 def test_the_mark_of_the_beginning_comes_first(node: Node) -> None:
-    assert node.run("echo hi").raw.startswith(sentinel.begun_line(TOKEN, 0))
+    assert node.run("echo hi").raw.startswith(begun(0))
     end = node.run("echo hi", setup="printf set-up", environ={"CLUSTERJOBS_NODE_RANK": "2"})
-    assert end.raw.startswith(f"set-up\n{sentinel.begun_line(TOKEN, 2)}hi\n")
+    assert end.raw.startswith(f"set-up\n{begun(2)}hi\n")
 
 
 def test_lines_of_messages_are_those_of_the_script(node: Node) -> None:
@@ -517,7 +521,7 @@ def send(node: Node, number: int, run: str, **fields: Any) -> tuple[int, str, Se
         process.send_signal(number)
         output, _ = process.communicate(timeout=20)
     text = (seen + output).decode()
-    return process.returncode, text, sentinel.parse(text, nonce(TOKEN), 0)
+    return process.returncode, text, sentinel.last_report(text, nonce(TOKEN), 0)
 
 
 FORWARDED = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT]
@@ -581,7 +585,7 @@ def test_a_killed_sleep_makes_no_limit_strike(node: Node) -> None:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
         output, _ = process.communicate(timeout=20)
-    report = sentinel.parse(output.decode(), nonce(TOKEN), 0)
+    report = sentinel.last_report(output.decode(), nonce(TOKEN), 0)
     assert report is not None and report.word is SentinelWord.EXITED
 
 
@@ -602,7 +606,7 @@ def test_a_suspension_does_not_count(node: Node) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         output, _ = process.communicate(timeout=20)
-    report = sentinel.parse(output.decode(), nonce(TOKEN), 0)
+    report = sentinel.last_report(output.decode(), nonce(TOKEN), 0)
     assert report is not None
     assert (report.word, report.exit_code) == (SentinelWord.EXITED, 3)
     assert report.seconds is not None and report.seconds > 5
@@ -640,7 +644,7 @@ def test_a_process_that_broke_away_does_not_hide_the_last_line(node: Node, tmp_p
     for pid in node.left():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    assert sentinel.parse(log.read_text()[-300:], nonce(TOKEN), 0) == sentinel.parse(
+    assert sentinel.last_report(log.read_text()[-300:], nonce(TOKEN), 0) == sentinel.last_report(
         log.read_text(), nonce(TOKEN), 0
     )
     assert process.returncode == 4
@@ -657,8 +661,10 @@ def test_a_full_disk_costs_the_output_and_not_the_end(node: Node) -> None:
 # What is delivered.
 
 
-def test_it_is_small_enough() -> None:
-    assert len(sentinel.script().encode()) <= sentinel.MAX_BYTES
+def test_the_largest_script_has_at_most_three_kibibytes() -> None:
+    """AWS Batch allows 8192 bytes for all overrides of a job."""
+    spec = JobSpec("true", setup="true", heartbeat_timeout=86400.0)
+    assert len(sentinel.argv(spec, TOKEN, workdir="/")[2].encode()) <= 3072
 
 
 def test_a_plain_job_needs_five_processes_at_most(tmp_path: Path) -> None:
@@ -666,6 +672,6 @@ def test_a_plain_job_needs_five_processes_at_most(tmp_path: Path) -> None:
         pytest.skip("no strace here")
     trace = tmp_path / "trace"
     node = Node(["strace", "-f", "-qq", "-e", "trace=process", "-o", str(trace), "dash"], tmp_path)
-    node.run("true", shell="sh", leader=sentinel.leader_here())
+    node.run("true", shell="sh", leader=sentinel.setsid_command())
     # The command, what takes its output, the timer, and the sleep in it, besides the sentinel itself.
     assert len({line.split()[0] for line in trace.read_text().splitlines()}) <= 5

@@ -15,7 +15,7 @@ from pytest_clusterjobs.model.token import Token
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
 MARK = nonce(TOKEN)
 REPORT = SentinelReport(SentinelWord.EXITED, 2, 137, 1, 40)
-LINE = sentinel.line(TOKEN, REPORT)
+LINE = sentinel.report_line(TOKEN, REPORT)
 
 reports = strategies.builds(
     SentinelReport,
@@ -32,8 +32,8 @@ reports = strategies.builds(
 
 @given(reports, strategies.text(), strategies.text())
 def test_a_line_is_read_back_whatever_is_around_it(report: SentinelReport, before: str, after: str) -> None:
-    text = f"{before}\n{sentinel.line(TOKEN, report)}\n{after}"
-    assert sentinel.parse(text, MARK) == report
+    text = f"{before}\n{sentinel.report_line(TOKEN, report)}\n{after}"
+    assert sentinel.last_report(text, MARK) == report
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_line_is_read_back_whatever_is_around_it(report: SentinelReport, befor
     ],
 )
 def test_what_clusters_do_to_lines_is_undone(text: str) -> None:
-    assert sentinel.parse(text, MARK) == REPORT
+    assert sentinel.last_report(text, MARK) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_what_clusters_do_to_lines_is_undone(text: str) -> None:
     ],
 )
 def test_what_is_no_line_is_none(text: str) -> None:
-    assert sentinel.parse(text, MARK) is None
+    assert sentinel.last_report(text, MARK) is None
 
 
 def test_the_last_line_counts() -> None:
-    first = sentinel.line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 0))
-    assert sentinel.parse(f"{first}\n{LINE}\n", MARK) == REPORT
+    first = sentinel.report_line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 0))
+    assert sentinel.last_report(f"{first}\n{LINE}\n", MARK) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_last_line_counts() -> None:
     ],
 )
 def test_a_timeout_is_noticed_within_half_a_second(timeout: float, interval: int, looks: int) -> None:
-    assert sentinel.beat_clock(timeout) == (interval, looks)
+    assert sentinel.heartbeat_checks(timeout) == (interval, looks)
     assert interval * looks >= 100 * timeout
 
 
@@ -100,35 +100,35 @@ def test_durations_are_written_as_sleep_takes_them(value: float, text: str) -> N
 
 
 def begun(node: int = 0, restarts: int = 0) -> str:
-    return sentinel.begun_line(TOKEN, node, restarts)
+    return f"[clusterjobs {MARK} begun node={node} restarts={restarts}]\n"
 
 
 def ended(code: int = 0, node: int = 0) -> str:
-    return f"\n{sentinel.line(TOKEN, SentinelReport(SentinelWord.EXITED, node, code))}\n"
+    return f"\n{sentinel.report_line(TOKEN, SentinelReport(SentinelWord.EXITED, node, code))}\n"
 
 
 def test_a_report_counts_for_the_rank_that_it_names() -> None:
     text = f"{begun(0)}step\n{ended(3, node=0)}"
-    assert sentinel.parse(text, MARK, 0) == SentinelReport(SentinelWord.EXITED, 0, 3)
-    assert sentinel.parse(text, MARK, 1) is None
+    assert sentinel.last_report(text, MARK, 0) == SentinelReport(SentinelWord.EXITED, 0, 3)
+    assert sentinel.last_report(text, MARK, 1) is None
     assert not sentinel.read(text, MARK, 1).begun
 
 
 def test_a_report_of_an_earlier_start_is_none_of_the_last() -> None:
     """A log may have several starts, one after the other."""
-    assert sentinel.parse(f"{begun()}{ended(0)}{begun(restarts=1)}step", MARK, 0) is None
-    assert sentinel.parse(f"{begun()}{ended(0)}{begun(restarts=1)}{ended(5)}", MARK, 0) == SentinelReport(
-        SentinelWord.EXITED, 0, 5
-    )
+    assert sentinel.last_report(f"{begun()}{ended(0)}{begun(restarts=1)}step", MARK, 0) is None
+    assert sentinel.last_report(
+        f"{begun()}{ended(0)}{begun(restarts=1)}{ended(5)}", MARK, 0
+    ) == SentinelReport(SentinelWord.EXITED, 0, 5)
 
 
 def test_a_note_says_why_it_could_not_start() -> None:
     report = SentinelReport(SentinelWord.START_FAILED, 0, 126, begun=False, note="no workdir /x")
-    assert sentinel.parse(f"a\n{sentinel.line(TOKEN, report)}\nb", MARK) == report
+    assert sentinel.last_report(f"a\n{sentinel.report_line(TOKEN, report)}\nb", MARK) == report
 
 
 def test_fields_of_a_later_version_do_no_harm() -> None:
-    assert sentinel.parse(LINE.replace("begun=", "injected=preempted begun="), MARK) == REPORT
+    assert sentinel.last_report(LINE.replace("begun=", "injected=preempted begun="), MARK) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,10 @@ def test_fields_of_a_later_version_do_no_harm() -> None:
         (f"{begun()}hello{ended()}", "hello\n"),
         (f"set-up\n\n{begun()}hello\n\n{ended()}", "set-up\nhello\n\n"),
         (f"{begun()}{ended()}", ""),
-        (f"\n{sentinel.line(TOKEN, SentinelReport(SentinelWord.START_FAILED, 0, 1, note='no bash'))}\n", ""),
+        (
+            f"\n{sentinel.report_line(TOKEN, SentinelReport(SentinelWord.START_FAILED, 0, 1, note='no bash'))}\n",
+            "",
+        ),
         (
             f"(head, rank=0, pid=7) {begun()}(head, rank=0, pid=7) hi\n(head, rank=0, pid=7) {LINE}\n",
             "(head, rank=0, pid=7) hi\n",

@@ -20,6 +20,7 @@ from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model.token import nonce
 from pytest_clusterjobs.model.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
@@ -53,14 +54,14 @@ def reader(*logs: str | LogChunk | Exception) -> LogReader:
 
 def ended(code: int = 0, node: int = 0, **fields: Any) -> str:
     report = SentinelReport(SentinelWord.EXITED, node, code, **{"seconds": 1.0, **fields})
-    return f"\n{sentinel.line(TOKEN, report)}\n"
+    return f"\n{sentinel.report_line(TOKEN, report)}\n"
 
 
 def nodes(logs: LogReader, *known: NodeState) -> tuple[NodeState, ...]:
     return logs.with_reports(Observation(Phase.ENDED, nodes=known)).nodes
 
 
-BEGUN = sentinel.begun_line(TOKEN, 0)
+BEGUN = f"[clusterjobs {nonce(TOKEN)} begun node=0 restarts=0]\n"
 
 
 def test_a_report_counts_for_its_own_rank() -> None:

@@ -256,7 +256,7 @@ def test_the_log_of_a_job_that_is_printing_shows_no_beginning_of_a_value() -> No
 
 def test_the_note_of_a_sentinel_has_no_value() -> None:
     report = SentinelReport(SentinelWord.START_FAILED, 0, 127, note=f"{VALUE}: not found")
-    logs = reader(f"{sentinel.line(TOKEN, report)}\n", hiding(VALUE))
+    logs = reader(f"{sentinel.report_line(TOKEN, report)}\n", hiding(VALUE))
     (node,) = logs.with_reports(Observation(Phase.ENDED)).nodes
     assert node.report is not None
     assert node.report.note == f"{MASK}: not found"

@@ -1,8 +1,8 @@
-"""AWS's API: one session, its clients made once, their calls counted, their errors as one-line messages.
+"""AWS's API: one session, clients that are created once, calls that are counted, errors as one-line messages.
 
 botocore retries calls that may be repeated, and slows down when it is throttled. SubmitJob may not be
-repeated: it has no idempotency token, so a retry after a lost answer may make a duplicate. It is only retried
-if the service does not accept the request at all (429).
+repeated: it has no idempotency token, so a retry after a lost response may create a duplicate. It is only
+retried if the service does not accept the request at all (429).
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from typing import Any
 
 from ..protocol import BackendError
 from ..protocol import Throttled
-from .errors import SiteTrouble
+from .errors import AccountError
 from .errors import translated
 from .settings import AwsBatchSettings
 from .settings import SUBMIT_THREADS
 
-TRIES = 5
-"""Calls in all, for one answer: about 8 s of pauses. The engine backs off after that, and a poll that takes a
-minute would delay a cancel."""
+MAX_CALL_ATTEMPTS = 5
+"""Attempts of botocore for one call, with about 8 s of pauses. The engine backs off after that, and a poll
+that takes a minute would delay a cancel."""
 
-SUBMIT_TRIES = 10
+MAX_SUBMIT_ATTEMPTS = 10
+"""Attempts to submit one job while the service answers 429."""
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
+MAX_BACKOFF_SECONDS = 20.0
+"""The longest pause between two of them."""
 
-LONGEST_PAUSE = 20.0
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30
 
 
 class Api:
@@ -46,12 +49,12 @@ class Api:
 
     @property
     def region(self) -> str:
-        """The region that is used if nothing else names one. Raises SiteTrouble."""
+        """The default region. Raises AccountError."""
         return str(self._client("batch", "", retried=True).meta.region_name)
 
     @property
     def partition(self) -> str:
-        """The partition of that region. Raises SiteTrouble."""
+        """The partition of that region. Raises AccountError."""
         return str(self._client("batch", "", retried=True).meta.partition)
 
     def region_of(self, arn: str) -> str:
@@ -59,13 +62,13 @@ class Api:
         return (arn.split(":")[3:4] or [""])[0] or self.region
 
     def batch(self, operation: str, region: str = "", **arguments: Any) -> dict[str, Any]:
-        """Call AWS Batch and return the answer. Raises BackendError, Throttled, SubmissionRejected."""
+        """Call AWS Batch and return the response. Raises BackendError, Throttled, SubmissionRejected."""
         return self._call("batch", operation, region, arguments)
 
     def logs(self, operation: str, region: str = "", **arguments: Any) -> dict[str, Any]:
-        """Call CloudWatch Logs and return the answer.
+        """Call CloudWatch Logs and return the response.
 
-        Raises NotThere if there is no such group or stream (yet), and the errors of ``batch``.
+        Raises LogStreamNotFound if there is no such group or stream (yet), and the errors of ``batch``.
         """
         return self._call("logs", operation, region, arguments)
 
@@ -81,23 +84,23 @@ class Api:
             arguments["nextToken"] = page["nextToken"]
 
     def submit(self, arguments: Mapping[str, Any]) -> str:
-        """The id of a new job. Raises SubmissionRejected; BackendError if the answer is lost."""
-        for attempt in range(SUBMIT_TRIES):
+        """Submit a job and return its id. Raises SubmissionRejected; BackendError if the response is lost."""
+        for attempt in range(MAX_SUBMIT_ATTEMPTS):
             try:
-                answer = self._call("batch", "submit_job", "", dict(arguments), retried=False)
-                return str(answer["jobId"])
+                response = self._call("batch", "submit_job", "", dict(arguments), retried=False)
+                return str(response["jobId"])
             except Throttled:
-                if attempt == SUBMIT_TRIES - 1:
+                if attempt == MAX_SUBMIT_ATTEMPTS - 1:
                     raise
-            time.sleep(random.uniform(0.1, 1.0) * min(2.0**attempt, LONGEST_PAUSE))
+            time.sleep(random.uniform(0.1, 1.0) * min(2.0**attempt, MAX_BACKOFF_SECONDS))
         raise AssertionError("not reached")
 
-    def can(self, operation: str) -> bool:
-        """Whether this boto3 knows an operation of AWS Batch. Raises SiteTrouble."""
+    def has_operation(self, operation: str) -> bool:
+        """Whether this boto3 knows an operation of AWS Batch. Raises AccountError."""
         return hasattr(self._client("batch", "", retried=True), operation)
 
-    def takes(self, operation: str) -> frozenset[str]:
-        """The arguments that an operation of AWS Batch accepts, by its name in the API."""
+    def parameters_of(self, operation: str) -> frozenset[str]:
+        """The names of an operation's parameters; the operation has its name in the API."""
         model = self._client("batch", "", retried=True).meta.service_model
         return frozenset(model.operation_model(operation).input_shape.members)
 
@@ -115,10 +118,10 @@ class Api:
         self.calls[operation] += 1
         name = client.meta.method_to_api_mapping.get(operation, operation)
         try:
-            answer: dict[str, Any] = getattr(client, operation)(**arguments)
+            response: dict[str, Any] = getattr(client, operation)(**arguments)
         except Exception as error:
             raise translated(error, name) from error
-        return answer
+        return response
 
     def _client(self, service: str, region: str, *, retried: bool) -> Any:
         key = (service, region, retried)
@@ -131,7 +134,7 @@ class Api:
                     raise
                 except Exception as error:
                     found = translated(error, f"the client of {service}")
-                    raise found if isinstance(found, SiteTrouble) else SiteTrouble(str(found)) from error
+                    raise found if isinstance(found, AccountError) else AccountError(str(found)) from error
             return self._clients[key]
 
     def _new_client(self, service: str, region: str, retried: bool) -> Any:
@@ -144,10 +147,10 @@ class Api:
                 profile_name=settings.profile or None, region_name=settings.region or None
             )
         config = Config(
-            retries={"mode": "adaptive", "total_max_attempts": TRIES if retried else 1},
+            retries={"mode": "adaptive", "total_max_attempts": MAX_CALL_ATTEMPTS if retried else 1},
             max_pool_connections=2 * SUBMIT_THREADS,
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
             user_agent_extra="pytest-clusterjobs",
         )
         return self._session.client(service, region_name=region or None, config=config)

@@ -33,28 +33,28 @@ from .checks import problems
 from .definitions import Definition
 from .detail import ENDED
 from .detail import StreamName
-from .errors import NoSuchCall
+from .errors import OperationNotSupported
 from .inspect import facts
 from .inspect import shown
 from .links import job_page
+from .log_reader import CloudWatchReader
+from .log_reader import streams_of
+from .lookup import batched
 from .lookup import Lookup
-from .lookup import pieces
 from .observe import DescribedJob
 from .observe import is_stopping
 from .observe import observe
-from .observe import Told
+from .observe import RankLog
 from .queue_breaker import QueueBreaker
-from .reader import Reader
-from .reader import streams_of
 from .request import request
 from .settings import AwsBatchSettings
 from .settings import capabilities
 
-BULK = 50
-"""Jobs in one call of TerminateJobs."""
+MAX_JOBS_PER_TERMINATE_CALL = 50
+"""The service's limit for TerminateJobs."""
 
-READERS = 8
-"""Logs of ended jobs that are read at once."""
+MAX_CONCURRENT_LOG_READS = 8
+"""Ended jobs whose logs are read at once."""
 
 
 class BatchBackend:
@@ -64,12 +64,12 @@ class BatchBackend:
         self._context = context
         self._settings = settings
         self._api = Api(settings)
-        self._gate = QueueBreaker(self._api, settings, context.run_dir / context.name / "queues")
+        self._breaker = QueueBreaker(self._api, settings, context.run_dir / context.name / "queues")
         self._lookup = Lookup(self._api)
-        self._reader = Reader(self._api, settings.log_group, settings.log_settle)
+        self._reader = CloudWatchReader(self._api, settings.log_group, settings.log_settle)
         self._submitted: dict[str, Handle] = {}
-        self._has_bulk = True
-        """True until the service reports that it does not know the operation."""
+        self._has_terminate_jobs = True
+        """Until the service reports that it does not support the operation."""
         self.capabilities = capabilities(settings)
 
     @property
@@ -84,7 +84,7 @@ class BatchBackend:
 
         A definition to be registered for ``image`` or ``secrets`` is only described.
         """
-        arguments = self._request(spec, token)
+        arguments = request(spec, token, settings=self._settings)
         if spec.image is not None or spec.secrets:
             changes = [f"image {spec.image}"] if spec.image is not None else []
             changes += [f"secret {name}" for name in spec.secrets]
@@ -93,28 +93,33 @@ class BatchBackend:
         return json.dumps(arguments, indent=2, ensure_ascii=False)
 
     def check_selection(self, specs: Sequence[JobSpec]) -> Sequence[str]:
-        """See :class:`Checking`. Each queue and definition is looked up once."""
-        return self._gate.faults(specs)
+        """See :class:`Checking`. Each queue and definition is described once."""
+        return self._breaker.problems(specs)
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""
         refuse(spec, self.capabilities, self._context.name)
-        if wrong := next(iter(problems(spec, self._settings)), None):
-            # Such a job is in no matrix, or a hook has changed it: the service might accept it and never run
-            # it.
-            raise SubmissionRejected(f"site settings: set {wrong}" if isinstance(wrong, Unset) else wrong)
+        if problem := next(iter(problems(spec, self._settings)), None):
+            # A matrix has been checked before, but not a job from Python, nor one that a hook has changed.
+            # The service might accept such a job and never run it.
+            raise SubmissionRejected(
+                f"site settings: set {problem}" if isinstance(problem, Unset) else problem
+            )
 
-        def how(definition: Definition) -> str:
+        def send(definition: Definition) -> str:
             return self._api.submit(
-                self._request(spec, token, definition=definition.name, targets=definition.targets)
+                request(
+                    spec,
+                    token,
+                    settings=self._settings,
+                    definition=definition.name,
+                    targets=definition.targets,
+                )
             )
 
         if token not in self._submitted:
-            self._submitted[token] = self._handle(self._gate.submit(spec, how))
+            self._submitted[token] = self._handle(self._breaker.submit(spec, send))
         return self._submitted[token]
-
-    def _request(self, spec: JobSpec, token: str, **found: Any) -> dict[str, Any]:
-        return request(spec, token, settings=self._settings, **found)
 
     def _handle(self, job_id: str) -> Handle:
         region = self._api.region
@@ -124,28 +129,28 @@ class BatchBackend:
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         """See :class:`Backend`."""
-        seen: dict[str, Observation] = {}
+        observations: dict[str, Observation] = {}
         for region, by_id in _by_region(handles).items():
             jobs = self._lookup.jobs(by_id, region)
             now = time.time()
-            over = [job for job in jobs.values() if job.detail.is_over and not is_stopping(job, now)]
-            told = self._last_words(over)
+            ended = [job for job in jobs.values() if job.detail.is_over and not is_stopping(job, now)]
+            logs = self._rank_logs(ended)
             for job_id, token in by_id.items():
                 job = jobs.get(job_id)
                 if job is None:
-                    seen[token] = Observation(Phase.ABSENT)
+                    observations[token] = Observation(Phase.ABSENT)
                     continue
-                found = observe(job, told.get(job_id, {}), now=now)
-                seen[token] = replace(found, handle=self._completed(handles[token], job))
-        return seen
+                found = observe(job, logs.get(job_id, {}), now=now)
+                observations[token] = replace(found, handle=self._completed(handles[token], job))
+        return observations
 
-    def _last_words(self, jobs: Sequence[DescribedJob]) -> dict[str, Mapping[int, Told]]:
-        """What the logs of ended jobs report at their ends, several read at once."""
+    def _rank_logs(self, jobs: Sequence[DescribedJob]) -> dict[str, Mapping[int, RankLog]]:
+        """What the logs of ended jobs show about their ends, by job id."""
         if not jobs:
             return {}
-        with ThreadPoolExecutor(min(READERS, len(jobs))) as pool:
-            told = list(pool.map(self._reader.last_words, jobs))
-        return {job.detail.job_id: words for job, words in zip(jobs, told, strict=True)}
+        with ThreadPoolExecutor(min(MAX_CONCURRENT_LOG_READS, len(jobs))) as pool:
+            logs = list(pool.map(self._reader.rank_logs, jobs))
+        return {job.detail.job_id: of_job for job, of_job in zip(jobs, logs, strict=True)}
 
     def _completed(self, handle: Handle, job: DescribedJob) -> Handle | None:
         """The handle with the locations of the logs, for use after AWS Batch has forgotten the job."""
@@ -171,7 +176,7 @@ class BatchBackend:
         if job is None:
             known = handle.data.get("streams", {}).get(str(node))
             if known is None:
-                # It has just been submitted, or was forgotten before a poll saw it run.
+                # It was just submitted, or AWS Batch forgot it before a poll saw it run.
                 return LogChunk("", cursor)
             return self._reader.read_stream(StreamName(*known), cursor=cursor, tail=tail)
         detail = job.ranks.get(node)
@@ -184,17 +189,15 @@ class BatchBackend:
         job = self._lookup.job(job_id, "")
         if job is None:
             return None
-        told = self._reader.last_words(job) if job.detail.is_over else {}
         handle = self._handle(job_id)
-        seen = observe(job, told)
-        if job.detail.status == "FAILED" and seen.reason_hint is None and not seen.exit_code:
+        streams = streams_of(job, self._settings.log_group)
+        observation = observe(job, self._reader.rank_logs(job) if job.detail.is_over else {})
+        if job.detail.status == "FAILED" and observation.reason_hint is None and not observation.exit_code:
             # For example an array, where only the child jobs have exit codes.
-            seen = replace(seen, reason_hint=Reason.UNKNOWN)
+            observation = replace(observation, reason_hint=Reason.UNKNOWN)
         return Inspection(
-            handle=replace(
-                handle, data={**handle.data, "streams": streams_of(job, self._settings.log_group)}
-            ),
-            observation=seen,
+            handle=replace(handle, data={**handle.data, "streams": streams}),
+            observation=observation,
             facts=tuple(facts(job, self._reader, handle.url)),
             raw=shown(job),
         )
@@ -204,21 +207,21 @@ class BatchBackend:
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """See :class:`Backend`.
 
-        TerminateJob covers every state; CancelJob silently ignores jobs that have begun.
+        TerminateJob ends jobs in every status; CancelJob silently ignores jobs that have begun.
         """
         reason = f"cancelled by pytest-clusterjobs, run {self._context.run_id}"
         for region, by_id in _by_region(handles).items():
-            for piece in pieces(list(by_id), BULK):
-                self._terminate(piece, region, reason)
+            for ids in batched(list(by_id), MAX_JOBS_PER_TERMINATE_CALL):
+                self._terminate(ids, region, reason)
 
     def _terminate(self, ids: Sequence[str], region: str, reason: str) -> None:
-        if len(ids) > 1 and self._has_bulk and self._api.can("terminate_jobs"):
+        if len(ids) > 1 and self._has_terminate_jobs and self._api.has_operation("terminate_jobs"):
             try:
-                answer = self._api.batch("terminate_jobs", region, jobs=list(ids), reason=reason)
-            except NoSuchCall:
-                self._has_bulk = False
+                response = self._api.batch("terminate_jobs", region, jobs=list(ids), reason=reason)
+            except OperationNotSupported:
+                self._has_terminate_jobs = False
             else:
-                failed = answer.get("errors", ())
+                failed = response.get("errors", ())
                 if failed:
                     what = failed[0].get("message") or failed[0].get("code")
                     raise BackendError(f"TerminateJobs: {len(failed)} of {len(ids)} failed: {what}")
@@ -229,16 +232,16 @@ class BatchBackend:
     # Finding.
 
     def find(self, token: str) -> FindAnswer:
-        """See :class:`Backend`. If a token has two jobs, the younger ones are ended."""
+        """See :class:`Backend`. If a token has several jobs, the younger ones are terminated."""
         jobs = sorted(
             (each for each in self._listed(token) if each["jobName"] == token),
             key=lambda each: (each.get("createdAt", 0), each["jobId"]),
         )
         if not jobs:
             return NotSubmitted()
-        first, *twins = (str(each["jobId"]) for each in jobs)
-        if twins:
-            self._terminate(twins, "", f"a twin of {first}: one token is one job")
+        first, *duplicates = (str(each["jobId"]) for each in jobs)
+        if duplicates:
+            self._terminate(duplicates, "", f"duplicate of {first}")
         return Found(self._submitted.setdefault(token, self._handle(first)))
 
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
@@ -250,7 +253,7 @@ class BatchBackend:
 
     def _listed(self, name: str) -> Iterable[Mapping[str, Any]]:
         """The jobs with a name, or with a name prefix, in all queues of the run. Raises BackendError."""
-        for queue in self._gate.queues():
+        for queue in self._breaker.queues():
             yield from self._api.pages(
                 "list_jobs",
                 "jobSummaryList",
@@ -264,18 +267,18 @@ class BatchBackend:
 
 
 def _without_node(job: DescribedJob, node: int, cursor: Any) -> LogChunk:
-    """The log of a rank that AWS Batch does not show.
+    """The log of a rank that AWS Batch does not describe.
 
-    The job has no such rank, has not started it, or the credentials may not see it.
+    The job has no such rank, the rank has not started, or the credentials do not allow to see it.
     """
     exists = node < job.detail.nodes and job.detail.started is not None
     if exists and job.detail.is_over:
-        return LogChunk("", cursor, gap=f"AWS Batch does not show node {node}")
+        return LogChunk("", cursor, gap=f"AWS Batch does not describe node {node}")
     return LogChunk("", cursor, job.detail.is_over)
 
 
 def _by_region(handles: Mapping[str, Handle]) -> dict[str, dict[str, str]]:
-    """Tokens by id, by region: a handle may come from another environment."""
+    """Tokens by id, by region: a handle may come from an environment with another region."""
     found: dict[str, dict[str, str]] = {}
     for token, handle in handles.items():
         if handle.job_id is not None:

@@ -1,7 +1,7 @@
 """Job definitions: the site's, looked up once, and those for ``image`` and ``secrets``, registered once.
 
-A definition that this backend registers is named by a hash of its whole content, so any number of processes
-and runs find the same one, and a definition in use never changes.
+The name of a registered definition is a hash of its whole content. All processes and runs therefore find the
+same one, and a definition in use never changes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import Any
 
 from ...model import JobSpec
 from .api import Api
-from .errors import Denied
-from .errors import Unusable
+from .errors import AccessDenied
+from .errors import UnusableTarget
 from .request import definition_of
 from .settings import AwsBatchSettings
 
-PREFIX = "clusterjobs-"
+NAME_PREFIX = "clusterjobs-"
+"""Begins the names of the registered definitions."""
 
-READABLE = "awslogs"
-"""The only log driver whose logs can be read; without logs no end can be judged."""
+READABLE_LOG_DRIVER = "awslogs"
+"""The only log driver whose logs can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Definition:
 
 
 class Definitions:
-    """What is known of job definitions. Thread-safe."""
+    """Finds or registers the job definition of each job. Thread-safe."""
 
     def __init__(self, api: Api, settings: AwsBatchSettings) -> None:
         self._api = api
@@ -46,7 +47,7 @@ class Definitions:
         self._lock = threading.Lock()
 
     def of(self, spec: JobSpec) -> Definition:
-        """The definition for a job's submission. Raises Unusable, SubmissionRejected, BackendError."""
+        """The definition for a job's submission. Raises UnusableTarget, SubmissionRejected, BackendError."""
         base = definition_of(spec, self._settings)
         key = json.dumps([base, spec.nodes > 1, spec.image, sorted(spec.secrets)])
         with self._lock:
@@ -58,10 +59,10 @@ class Definitions:
         derived = spec.image is not None or bool(spec.secrets)
         try:
             found = self._look_up(base) if base else {"type": "container", "containerProperties": {}}
-        except Denied:
+        except AccessDenied:
             if derived:
                 raise
-            # Credentials that may not look may still submit; the service then reports what is wrong.
+            # Credentials without this right may still submit; the service then reports any error.
             return Definition(base)
         _check(found, base, spec.nodes)
         if not derived:
@@ -69,18 +70,18 @@ class Definitions:
         return Definition(self._register(self._derived(found, spec)), _targets(found))
 
     def _look_up(self, name: str) -> Mapping[str, Any]:
-        """The newest active revision of a name, or the revision in ``name``. Raises Unusable."""
+        """The newest active revision of a name, or the revision in ``name``. Raises UnusableTarget."""
         exact = ":" in name.rpartition("/")[2]
         which: dict[str, Any] = {"jobDefinitions": [name]} if exact else {"jobDefinitionName": name}
         pages = self._api.pages("describe_job_definitions", "jobDefinitions", status="ACTIVE", **which)
         newest = max(pages, key=lambda each: int(each.get("revision", 0)), default=None)
         if newest is None:
-            raise Unusable(f"there is no active job definition {name!r} in {self._api.region}")
+            raise UnusableTarget(f"there is no active job definition {name!r} in {self._api.region}")
         return newest
 
     def _derived(self, base: Mapping[str, Any], spec: JobSpec) -> dict[str, Any]:
         """The base with the job's image and secrets, without its name."""
-        kept = self._api.takes("RegisterJobDefinition") - {"jobDefinitionName"}
+        kept = self._api.parameters_of("RegisterJobDefinition") - {"jobDefinitionName"}
         body = {name: deepcopy(value) for name, value in base.items() if name in kept}
         for container in _containers(body):
             container.update(deepcopy(dict(self._settings.container)))
@@ -98,7 +99,7 @@ class Definitions:
     def _register(self, body: Mapping[str, Any]) -> str:
         """The ``name:revision`` of a definition with this content, registered if there is none."""
         content = json.dumps(body, sort_keys=True, default=str).encode()
-        name = PREFIX + hashlib.sha256(content).hexdigest()[:20]
+        name = NAME_PREFIX + hashlib.sha256(content).hexdigest()[:20]
         found = self._api.batch("describe_job_definitions", jobDefinitionName=name, status="ACTIVE")
         newest = max((int(each["revision"]) for each in found.get("jobDefinitions", ())), default=None)
         if newest is None:
@@ -120,19 +121,22 @@ def _targets(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check(found: Mapping[str, Any], name: str, nodes: int) -> None:
-    """Reject a definition whose jobs could not be judged. Raises Unusable."""
+    """Raise UnusableTarget for a definition whose jobs cannot be judged."""
     kind = found.get("type", "container")
     wanted = "multinode" if nodes > 1 else "container"
     if kind != wanted:
-        raise Unusable(f"job definition {name!r} is of type {kind}, {nodes} node(s) need {wanted}")
+        raise UnusableTarget(
+            f"job definition {name!r} has type {kind}: jobs of {nodes} node(s) need {wanted}"
+        )
     if found.get("eksProperties") or found.get("ecsProperties"):
-        raise Unusable(f"job definition {name!r}: only definitions of one container on ECS can be used")
+        raise UnusableTarget(f"job definition {name!r}: only definitions of one container on ECS can be used")
     main = (found.get("nodeProperties") or {}).get("mainNode", 0)
     if main != 0:
-        raise Unusable(f"job definition {name!r}: its main node is {main}, it must be 0")
+        raise UnusableTarget(f"job definition {name!r}: the main node must be 0, not {main}")
     for container in _containers(deepcopy(dict(found))):
-        driver = (container.get("logConfiguration") or {}).get("logDriver", READABLE)
-        if driver != READABLE:
-            raise Unusable(
-                f"job definition {name!r} logs by {driver!r}: only {READABLE} can be read, and without logs no end is judged"
+        driver = (container.get("logConfiguration") or {}).get("logDriver", READABLE_LOG_DRIVER)
+        if driver != READABLE_LOG_DRIVER:
+            raise UnusableTarget(
+                f"job definition {name!r} has the log driver {driver!r}: use {READABLE_LOG_DRIVER},"
+                " because verdicts need the logs"
             )

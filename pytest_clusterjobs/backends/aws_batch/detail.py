@@ -1,7 +1,7 @@
-"""A job from DescribeJobs, in one form for all shapes: container, multi-container, EKS, array, node.
+"""A job from DescribeJobs, in one form for all kinds: container, multi-container, EKS, array, node.
 
-Every field may be missing: ``startedAt`` is absent before a job runs, ``container`` is empty
-for a job of several containers, and so on.
+Every field may be missing: for example, ``startedAt`` is absent before a job runs, and ``container`` is empty
+for a job of several containers.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ...model.token import Token
 from .settings import LOG_GROUP
 
 ENDED = frozenset({"SUCCEEDED", "FAILED"})
-SEPARATOR = "#"
+NODE_SEPARATOR = "#"
 """Separates the id of a multi-node job from a node's number."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamName:
-    """Where a container's log is."""
+    """The location of a container's log."""
 
     group: str
     name: str
@@ -40,13 +40,13 @@ class Start:
 
     exit_code: int | None = None
     reasons: tuple[str, ...] = ()
-    """What the runtime reports about its containers."""
+    """The runtime's messages about its containers."""
     status_reason: str = ""
     started: float | None = None
     stopped: float | None = None
     stream: str | None = None
     instance: str = ""
-    """What it ran on: the last part of an ARN, or a node's name."""
+    """The machine: the last part of an ARN, or a node's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,9 @@ class Detail:
     @property
     def is_multinode(self) -> bool:
         """Whether it is a whole multi-node job."""
-        return bool((self.raw.get("nodeProperties") or {}).get("numNodes")) and SEPARATOR not in self.job_id
+        return (
+            bool((self.raw.get("nodeProperties") or {}).get("numNodes")) and NODE_SEPARATOR not in self.job_id
+        )
 
     @property
     def created(self) -> float | None:
@@ -132,14 +134,14 @@ class Detail:
         """Its attempts that have ended, in order."""
         found = tuple(_attempts(self.raw))
         if self.is_over:
-            return found or self._shown()
+            return found or self._current()
         return tuple(start for start in found if start.stopped is not None)
 
     @property
     def starts(self) -> tuple[Start, ...]:
         """All attempts: those that have ended, and the one that runs."""
-        # Before it runs, a container that is shown may belong to the attempt before.
-        return (*self.finished, *self._shown()) if self.status == "RUNNING" else self.finished
+        # Before the job runs, its container may still be that of the previous attempt.
+        return (*self.finished, *self._current()) if self.status == "RUNNING" else self.finished
 
     @property
     def last(self) -> Start:
@@ -153,39 +155,35 @@ class Detail:
         return max(0, len(self.finished) - 1) if self.is_over else len(self.finished)
 
     @property
-    def log_group(self) -> str | None:
-        """The log group in its definition; ``None`` if there is none."""
-        return _log_options(self.raw).get("awslogs-group")
-
-    @property
-    def log_driver(self) -> str:
-        """The log driver in its definition; empty if there is none."""
-        return _logging(self.raw).get("logDriver") or ""
-
-    @property
-    def log_region(self) -> str:
-        """The region of its logs; empty for the job's own region."""
-        return _log_options(self.raw).get("awslogs-region") or ""
+    def log_configuration(self) -> Mapping[str, Any]:
+        """The log configuration of its definition; empty if it has none."""
+        containers = (self.raw.get("container") or {}, *_of_tasks(self.raw.get("ecsProperties") or {}))
+        return next((found for each in containers if (found := each.get("logConfiguration"))), {})
 
     def stream(self, start: int, group: str = LOG_GROUP) -> StreamName | None:
         """The location of one start's log; ``None`` if there is none (yet).
 
-        ``group`` is used if the job has none.
+        ``group`` is used if the definition has none.
         """
         starts = self.starts
         name = starts[start].stream if 0 <= start < len(starts) else None
-        return None if name is None else StreamName(self.log_group or group, name, self.log_region)
+        if name is None:
+            return None
+        options = self.log_configuration.get("options") or {}
+        return StreamName(options.get("awslogs-group") or group, name, options.get("awslogs-region") or "")
 
-    def _shown(self) -> tuple[Start, ...]:
-        """The attempt that is shown outside of the list of ended ones; none if it has no content."""
+    def _current(self) -> tuple[Start, ...]:
+        """The attempt that is described outside of the list of attempts; none if it has no content."""
         container = self.raw.get("container") or {}
-        start = _start(self.raw, [container] if container else _current_containers(self.raw))
+        pod = (self.raw.get("eksProperties") or {}).get("podProperties") or {}
+        several = (*_of_tasks(self.raw.get("ecsProperties") or {}), *(pod.get("containers") or ()))
+        start = _start(self.raw, [container] if container else several)
         nothing = start.exit_code is None and start.started is None and not start.reasons
         return () if nothing and start.stream is None else (start,)
 
 
 def moment(milliseconds: Any) -> float | None:
-    """AWS's time in seconds since the epoch; ``None`` if the time has not come."""
+    """A time of AWS in seconds since the epoch; ``None`` if it is not set."""
     return milliseconds / 1000 if isinstance(milliseconds, int | float) and milliseconds else None
 
 
@@ -201,35 +199,17 @@ def _of_tasks(attempt: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from task.get("containers") or ()
 
 
-def _current_containers(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from _of_tasks(raw.get("ecsProperties") or {})
-    pod = (raw.get("eksProperties") or {}).get("podProperties") or {}
-    yield from pod.get("containers") or ()
-
-
-def _start(shown: Mapping[str, Any], containers: Iterable[Mapping[str, Any]]) -> Start:
-    """An attempt with one container or several: the first that failed decides."""
+def _start(described: Mapping[str, Any], containers: Iterable[Mapping[str, Any]]) -> Start:
+    """An attempt with one container or several; the first container that failed determines the exit code."""
     known = [each for each in containers if each]
     codes = [each["exitCode"] for each in known if each.get("exitCode") is not None]
-    where = (*(each.get("containerInstanceArn") for each in known), shown.get("nodeName"))
+    where = (*(each.get("containerInstanceArn") for each in known), described.get("nodeName"))
     return Start(
         exit_code=next((code for code in codes if code), codes[0] if codes else None),
         reasons=tuple(str(each["reason"]) for each in known if each.get("reason")),
-        status_reason=str(shown.get("statusReason") or ""),
-        started=moment(shown.get("startedAt")),
-        stopped=moment(shown.get("stoppedAt")),
+        status_reason=str(described.get("statusReason") or ""),
+        started=moment(described.get("startedAt")),
+        stopped=moment(described.get("stoppedAt")),
         stream=next((each["logStreamName"] for each in known if each.get("logStreamName")), None),
         instance=str(next(filter(None, where), "")).rpartition("/")[2],
     )
-
-
-def _log_options(raw: Mapping[str, Any]) -> Mapping[str, str]:
-    """The options of its log driver."""
-    options: Mapping[str, str] = _logging(raw).get("options") or {}
-    return options
-
-
-def _logging(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The log configuration of its definition, in whichever place this shape of a job has it."""
-    containers = (raw.get("container") or {}, *_of_tasks(raw.get("ecsProperties") or {}))
-    return next((found for each in containers if (found := each.get("logConfiguration"))), {})

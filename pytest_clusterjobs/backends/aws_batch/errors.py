@@ -6,12 +6,10 @@ import re
 
 from botocore import exceptions as boto
 
+from ..messages import error_line
 from ..protocol import BackendError
 from ..protocol import SubmissionRejected
 from ..protocol import Throttled
-
-LONGEST = 500
-"""Characters of the service's message that are kept."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _UNKNOWN_KEY = frozenset(
@@ -37,89 +35,86 @@ _UNREACHABLE = (
     boto.ProxyConnectionError,
     boto.SSLError,
 )
-_NOT_THERE = re.compile(
+_UNUSABLE_TARGET = re.compile(
     r"(?:job ?queue|job ?definition)\b.*\b(?:not found|not exist|not valid|not in VALID|disabled)",
     re.IGNORECASE,
 )
 
 
-class SiteTrouble(SubmissionRejected):
-    """Bad credentials or region: the same for every job, and a retry is pointless."""
+class AccountError(SubmissionRejected):
+    """Wrong credentials, region or endpoint: no job can be submitted, and a retry is pointless."""
 
 
-class Unusable(SubmissionRejected):
-    """A queue or definition that does not exist or is not usable: the same for every job that names it."""
+class UnusableTarget(SubmissionRejected):
+    """A queue or definition does not exist or cannot be used: every job that names it is rejected."""
 
 
-class Denied(Unusable):
-    """The credentials do not permit it."""
+class AccessDenied(UnusableTarget):
+    """The credentials do not permit the call."""
 
 
 class Unreachable(BackendError):
-    """The service's address does not answer."""
+    """The service's endpoint does not respond."""
 
 
-class NotThere(BackendError):
+class LogStreamNotFound(BackendError):
     """CloudWatch Logs has no such group or stream."""
 
 
-class NoSuchCall(BackendError):
-    """The service does not know the operation: it is older than the client."""
+class OperationNotSupported(BackendError):
+    """The service does not know the operation, because it is older than the client."""
 
 
-def translated(error: Exception, doing: str) -> BackendError:
-    """Translate what boto3 raised while ``doing`` something (the API's name for it)."""
+def translated(error: Exception, operation: str) -> BackendError:
+    """Translate an error of boto3; ``operation`` is the name of the call in the API."""
     if isinstance(error, boto.ClientError):
-        return _answered(error, doing)
+        return _client_error(error, operation)
     if isinstance(
         error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError
     ):
-        return SiteTrouble(f"AWS credentials: {_line(str(error))} (environment, profile or role)")
+        return AccountError(
+            f"AWS credentials: {error_line(str(error))} (from the environment, a profile or a role)"
+        )
     if isinstance(error, boto.NoRegionError):
-        return SiteTrouble(
-            "AWS region: none is set: region in the site settings, AWS_DEFAULT_REGION or a profile's"
+        return AccountError(
+            "AWS region: not set: set region in the site settings, AWS_DEFAULT_REGION or the profile's region"
         )
     if isinstance(error, boto.ProfileNotFound):
-        return SiteTrouble(f"AWS profile: {_line(str(error))}")
+        return AccountError(f"AWS profile: {error_line(str(error))}")
     if isinstance(error, boto.SSOError | boto.TokenRetrievalError):
-        return SiteTrouble(f"AWS credentials: {_line(str(error))} (log in again: aws sso login)")
+        return AccountError(f"AWS credentials: {error_line(str(error))} (log in again: aws sso login)")
     if isinstance(error, boto.ParamValidationError | boto.UnknownRegionError | boto.InvalidRegionError):
-        return SubmissionRejected(f"{doing}: {_line(str(error))}")
-    words = f"{doing}: {_line(str(error)) or type(error).__name__}"
-    return Unreachable(words) if isinstance(error, _UNREACHABLE) else BackendError(words)
+        return SubmissionRejected(f"{operation}: {error_line(str(error))}")
+    message = f"{operation}: {error_line(str(error)) or type(error).__name__}"
+    return Unreachable(message) if isinstance(error, _UNREACHABLE) else BackendError(message)
 
 
-def _answered(error: boto.ClientError, doing: str) -> BackendError:
-    """The service's own error.
+def _client_error(error: boto.ClientError, operation: str) -> BackendError:
+    """Translate the service's own error.
 
-    Its message about a signature contains the session's token, so it is not shown.
+    Its message about a signature is not shown, because it contains the session's token.
     """
-    answer = error.response.get("Error", {})
-    code, words = str(answer.get("Code", "")), _line(str(answer.get("Message", "")))
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), error_line(str(details.get("Message", "")))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _EXPIRED:
-        return SiteTrouble("AWS credentials: the session token has expired: log in again")
+        return AccountError("AWS credentials: the session token has expired: log in again")
     if code in _UNKNOWN_KEY:
-        return SiteTrouble("AWS credentials: AWS does not know this access key or token")
+        return AccountError("AWS credentials: AWS does not know this access key or token")
     if code in _SIGNATURE:
-        return SiteTrouble(
-            "AWS credentials: the secret key does not belong to the access key, or the clock is wrong"
+        return AccountError(
+            "AWS credentials: the secret key does not belong to the access key, or this machine's clock is wrong"
         )
     if code in _DENIED:
-        return Denied(f"AWS denies {doing}: {words or 'no reason given'}")
+        return AccessDenied(f"AWS denies {operation}: {message or 'no reason given'}")
     if code == "ResourceNotFoundException":
-        return NotThere(f"{doing}: {words}")
+        return LogStreamNotFound(f"{operation}: {message}")
     if code in _THROTTLED or status == 429:
-        return Throttled(f"{doing}: {words or code}")
+        return Throttled(f"{operation}: {message or code}")
     if status >= 500:
-        return BackendError(f"{doing}: {words or code} (HTTP {status})")
+        return BackendError(f"{operation}: {message or code} (HTTP {status})")
     if status == 404 and code in {"404", "UnknownOperationException"}:
-        return NoSuchCall(f"{doing}: the service does not know this call")
-    if _NOT_THERE.search(words):
-        return Unusable(f"AWS refuses {doing}: {words}")
-    return SubmissionRejected(f"AWS refuses {doing}: {words or code}")
-
-
-def _line(text: str) -> str:
-    shown = " ".join(text.split())
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 3]}..."
+        return OperationNotSupported(f"{operation}: the service does not support this operation")
+    if _UNUSABLE_TARGET.search(message):
+        return UnusableTarget(f"AWS rejects {operation}: {message}")
+    return SubmissionRejected(f"AWS rejects {operation}: {message or code}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,37 +14,44 @@ from typing import Any
 
 from .detail import Detail
 from .detail import Start
+from .log_reader import CloudWatchReader
 from .observe import DescribedJob
-from .observe import end_row
-from .reader import Reader
+from .observe import end_reason
 from .status_reasons import while_waiting
 
-HIDDEN = "(not shown)"
+HIDDEN_VALUE = "(not shown)"
 """Replaces the values of environment variables, which may be secrets in plain text."""
 
+Facts = Iterable[tuple[str, Any]]
+"""Names and values; facts without a value are not shown."""
 
-def facts(job: DescribedJob, reader: Reader, url: str | None) -> Iterator[tuple[str, str]]:
-    """Names and values, the most important first."""
+
+def facts(job: DescribedJob, reader: CloudWatchReader, url: str | None) -> Iterator[tuple[str, str]]:
+    """The names and values to display, the most important first."""
+    return ((name, str(value)) for name, value in _facts(job, reader, url) if value)
+
+
+def _facts(job: DescribedJob, reader: CloudWatchReader, url: str | None) -> Facts:
     detail = job.detail
     raw = detail.raw
-    yield "status", " ".join(filter(None, [detail.status, _meaning(detail)]))
-    if detail.status_reason:
-        yield "reason", detail.status_reason
-    yield "name", str(raw.get("jobName", ""))
-    yield "queue", _short(raw.get("jobQueue"))
-    yield "definition", _short(raw.get("jobDefinition"))
+    yield "status", _joined(detail.status, _meaning(detail))
+    yield "reason", detail.status_reason
+    yield "name", raw.get("jobName")
+    yield "queue", _short(raw.get("jobQueue")) or "-"
+    yield "definition", _short(raw.get("jobDefinition")) or "-"
     yield from _times(detail)
-    yield from _container(raw)
-    yield from _shape(raw)
-    for number, start in enumerate(detail.starts if not job.nodes else ()):
-        yield from _start(f"attempt {number + 1}", start, reader.page(detail, number))
+    yield from _container(raw.get("container") or {})
+    yield "array", _array(raw.get("arrayProperties") or {})
+    nodes = raw.get("nodeProperties") or {}
+    if nodes.get("numNodes"):
+        yield "nodes", f"{nodes['numNodes']}, main node {nodes.get('mainNode', 0)}"
+    if not job.nodes:
+        yield from _attempts(detail, reader)
     for rank, node in sorted(job.nodes.items()):
-        yield f"node {rank}", " ".join(filter(None, [node.status, node.status_reason, _meaning(node)]))
-        for number, start in enumerate(node.starts):
-            yield from _start(f"  attempt {number + 1}", start, reader.page(node, number))
+        yield f"node {rank}", _joined(node.status, node.status_reason, _meaning(node))
+        yield from _attempts(node, reader, indent="  ")
     yield from _submission(raw)
-    if url is not None:
-        yield "link", url
+    yield "link", url
 
 
 def shown(job: DescribedJob) -> dict[str, Any]:
@@ -51,7 +59,7 @@ def shown(job: DescribedJob) -> dict[str, Any]:
     found = _without_values(dict(job.detail.raw))
     if job.nodes:
         found["nodes"] = [_without_values(dict(node.raw)) for _, node in sorted(job.nodes.items())]
-    # Some values may have types that only Python has.
+    # Some values, such as datetimes, have no form in JSON.
     plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
     return plain
 
@@ -68,88 +76,83 @@ def _without_values(value: Any) -> Any:
 def _hidden(variables: Any) -> Any:
     if not isinstance(variables, list):
         return variables
-    return [{**each, "value": HIDDEN} if "value" in each else each for each in variables]
+    return [{**each, "value": HIDDEN_VALUE} if "value" in each else each for each in variables]
 
 
 def _meaning(detail: Detail) -> str:
-    """What the table of status reasons has about AWS's text, in brackets."""
+    """The meaning of AWS's text, from the table of status reasons, in brackets; empty if it is not known."""
     waiting = while_waiting(detail.status_reason) if detail.status == "RUNNABLE" else None
-    row = waiting if not detail.is_over else end_row(detail)
+    row = end_reason(detail) if detail.is_over else waiting
     if row is None:
         return ""
-    return f"({row.reason}: {row.why})" if row.reason is not None else f"({row.why})"
+    return f"({row.reason}: {row.meaning})" if row.reason is not None else f"({row.meaning})"
 
 
-def _times(detail: Detail) -> Iterator[tuple[str, str]]:
+def _times(detail: Detail) -> Facts:
     created, started, stopped = detail.created, detail.started, detail.stopped
     for name, at in (("created", created), ("started", started), ("stopped", stopped)):
         if at is not None:
             yield name, datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if created is not None and (started is not None or not detail.is_over):
-        yield "queued", _seconds((started or time.time()) - created)
+        yield "queued", _duration(created, started)
     if started is not None:
-        yield "ran", _seconds((stopped or time.time()) - started)
+        yield "ran", _duration(started, stopped)
 
 
-def _seconds(value: float) -> str:
-    minutes, seconds = divmod(max(0, round(value)), 60)
+def _duration(start: float, end: float | None) -> str:
+    """The time between two moments, in seconds since the epoch; ``None`` is now."""
+    minutes, seconds = divmod(max(0, round((end or time.time()) - start)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m{seconds:02}s" if hours else f"{minutes}m{seconds:02}s"
 
 
-def _container(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    container = raw.get("container") or {}
-    if container.get("image"):
-        yield "image", str(container["image"])
-    if container.get("command"):
-        yield "command", shlex.join(map(str, container["command"]))
-    wanted = [f"{each['value']} {each['type']}" for each in container.get("resourceRequirements") or ()]
-    if wanted:
-        yield "resources", ", ".join(wanted)
-    if names := [str(each.get("name")) for each in container.get("environment") or ()]:
-        yield "environment", ", ".join(names)
-    for name, key in (("job role", "jobRoleArn"), ("instance", "containerInstanceArn"), ("task", "taskArn")):
-        if container.get(key):
-            yield name, _short(container[key])
+def _container(container: Mapping[str, Any]) -> Facts:
+    resources = container.get("resourceRequirements") or ()
+    yield "image", container.get("image")
+    yield "command", shlex.join(map(str, container.get("command") or ()))
+    yield "resources", ", ".join(f"{each['value']} {each['type']}" for each in resources)
+    yield "environment", ", ".join(str(each.get("name")) for each in container.get("environment") or ())
+    yield "job role", _short(container.get("jobRoleArn"))
+    yield "instance", _short(container.get("containerInstanceArn"))
+    yield "task", _short(container.get("taskArn"))
 
 
-def _shape(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    array, nodes = raw.get("arrayProperties") or {}, raw.get("nodeProperties") or {}
-    if array.get("size"):
-        counts = {name: count for name, count in (array.get("statusSummary") or {}).items() if count}
-        summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-        yield "array", f"{array['size']} jobs: {summary}".rstrip(": ")
-    if nodes.get("numNodes"):
-        yield "nodes", f"{nodes['numNodes']}, main node {nodes.get('mainNode', 0)}"
+def _array(properties: Mapping[str, Any]) -> str:
+    counts = {name: count for name, count in (properties.get("statusSummary") or {}).items() if count}
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{properties['size']} jobs: {summary}".rstrip(": ") if properties.get("size") else ""
 
 
-def _start(name: str, start: Start, page: str | None) -> Iterator[tuple[str, str]]:
-    code = "no exit code" if start.exit_code is None else f"exit code {start.exit_code}"
-    ran = ""
-    if start.started is not None:
-        ran = f"ran {_seconds((start.stopped or time.time()) - start.started)}"
-    yield name, ", ".join(filter(None, [code, ran, start.status_reason, *start.reasons]))
-    if start.stream:
+def _attempts(detail: Detail, reader: CloudWatchReader, indent: str = "") -> Facts:
+    for number, start in enumerate(detail.starts):
+        yield f"{indent}attempt {number + 1}", _attempt(start)
         yield "  log stream", start.stream
-    if page is not None:
-        yield "  log link", page
+        yield "  log link", reader.page(detail, number)
 
 
-def _submission(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    retry, limit = raw.get("retryStrategy") or {}, raw.get("timeout") or {}
-    if retry.get("attempts", 1) > 1:
-        yield "attempts", f"{retry['attempts']} at most"
-    if limit.get("attemptDurationSeconds"):
-        yield "time limit", f"{_seconds(limit['attemptDurationSeconds'])} an attempt"
-    if raw.get("dependsOn"):
-        yield "depends on", ", ".join(str(each.get("jobId")) for each in raw["dependsOn"])
-    if raw.get("shareIdentifier"):
-        yield "share", str(raw["shareIdentifier"])
-    if raw.get("tags"):
-        yield "tags", ", ".join(f"{name}={value}" for name, value in raw["tags"].items())
+def _attempt(start: Start) -> str:
+    code = "no exit code" if start.exit_code is None else f"exit code {start.exit_code}"
+    ran = "" if start.started is None else f"ran {_duration(start.started, start.stopped)}"
+    return ", ".join(filter(None, [code, ran, start.status_reason, *start.reasons]))
+
+
+def _submission(raw: Mapping[str, Any]) -> Facts:
+    attempts = (raw.get("retryStrategy") or {}).get("attempts", 1)
+    limit = (raw.get("timeout") or {}).get("attemptDurationSeconds")
+    if attempts > 1:
+        yield "attempts", f"{attempts} at most"
+    if limit:
+        yield "time limit", f"{_duration(0, limit)} an attempt"
+    yield "depends on", ", ".join(str(each.get("jobId")) for each in raw.get("dependsOn") or ())
+    yield "share", raw.get("shareIdentifier")
+    yield "tags", ", ".join(f"{name}={value}" for name, value in (raw.get("tags") or {}).items())
+
+
+def _joined(*texts: str) -> str:
+    return " ".join(filter(None, texts))
 
 
 def _short(arn: Any) -> str:
-    """The name at the end of an ARN."""
-    text = str(arn or "-")
+    """The name at the end of an ARN; empty if there is none."""
+    text = str(arn or "")
     return text.partition("/")[2] if text.startswith("arn:") else text

@@ -14,27 +14,27 @@ _HOSTS = {
 
 
 def job_page(partition: str, region: str, job_id: str) -> str | None:
-    """The page of a job; ``None`` where no console is known."""
+    """The URL of a job's page; ``None`` if the partition has no public console."""
     host = _HOSTS.get(partition)
     if host is None:
         return None
-    return f"https://{region}.{host}/batch/home?region={region}#jobs/detail/{_once(job_id)}"
+    return f"https://{region}.{host}/batch/home?region={region}#jobs/detail/{_quoted(job_id)}"
 
 
 def log_page(partition: str, region: str, group: str, stream: str) -> str | None:
-    """The page of a log stream; ``None`` where no console is known."""
+    """The URL of a log stream's page; ``None`` if the partition has no public console."""
     host = _HOSTS.get(partition)
     if host is None:
         return None
-    where = f"log-group/{_twice(group)}/log-events/{_twice(stream)}"
+    where = f"log-group/{_quoted_twice(group)}/log-events/{_quoted_twice(stream)}"
     return f"https://{region}.{host}/cloudwatch/home?region={region}#logsV2:log-groups/{where}"
 
 
-def _once(text: str) -> str:
-    """Like JavaScript's encodeURIComponent."""
+def _quoted(text: str) -> str:
+    """Quote like JavaScript's encodeURIComponent."""
     return quote(text, safe="-_.!~*'()")
 
 
-def _twice(text: str) -> str:
-    """The encoding that the console uses for names after ``#``."""
-    return _once(_once(text)).replace("%", "$")
+def _quoted_twice(text: str) -> str:
+    """Quote a name as the console does after ``#``."""
+    return _quoted(_quoted(text)).replace("%", "$")

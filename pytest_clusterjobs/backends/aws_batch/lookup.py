@@ -1,4 +1,4 @@
-"""Querying AWS Batch about jobs: a hundred ids a call, nodes only where they matter, ends only once."""
+"""Calls DescribeJobs: a hundred ids a call, nodes only where they matter, ended jobs only once."""
 
 from __future__ import annotations
 
@@ -9,56 +9,55 @@ from collections.abc import Sequence
 
 from .api import Api
 from .detail import Detail
-from .detail import SEPARATOR
+from .detail import NODE_SEPARATOR
 from .observe import DescribedJob
 from .settings import IDS
 
-KEPT = 2000
-"""Ended jobs that are kept; each takes some kilobytes."""
+MAX_CACHED_JOBS = 2000
+"""Ended jobs; each takes some kilobytes."""
 
-_WITH_NODES = frozenset({"RUNNING", "SUCCEEDED", "FAILED"})
+_STATUSES_WITH_NODES = frozenset({"RUNNING", "SUCCEEDED", "FAILED"})
 
 
 class Lookup:
-    """What AWS Batch shows of jobs. Ended jobs are cached, since they do not change."""
+    """Describes jobs. Ended jobs are cached, since they do not change."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._over: dict[str, DescribedJob] = {}
+        self._ended: dict[str, DescribedJob] = {}
 
     def jobs(self, ids: Iterable[str], region: str) -> dict[str, DescribedJob]:
-        """The jobs that AWS Batch knows, by id, and the nodes of multi-node jobs. Raises BackendError."""
+        """The jobs that AWS Batch knows, by id, with the nodes of multi-node jobs. Raises BackendError."""
         wanted = list(dict.fromkeys(ids))
-        asked = [each for each in wanted if each not in self._over]
-        details = self._details(asked, region)
+        found = {job_id: self._ended[job_id] for job_id in wanted if job_id in self._ended}
+        details = self._details([job_id for job_id in wanted if job_id not in found], region)
         nodes = self._details(_node_ids(details.values()), region)
-        found = {each: self._over[each] for each in wanted if each in self._over}
         for job_id, detail in details.items():
             found[job_id] = DescribedJob(detail, _nodes_of(detail, nodes))
-            self._keep(found[job_id])
+            self._cache(found[job_id])
         return found
-
-    def _keep(self, job: DescribedJob) -> None:
-        nodes = job.detail.nodes if job.detail.is_multinode else 0
-        if not job.detail.is_over or len(job.nodes) < nodes or not all(n.is_over for n in job.nodes.values()):
-            return
-        self._over[job.detail.job_id] = job
-        while len(self._over) > KEPT:
-            self._over.pop(next(iter(self._over)), None)
 
     def job(self, job_id: str, region: str) -> DescribedJob | None:
         """One job; ``None`` if AWS Batch does not know it (yet, or any more). Raises BackendError."""
         return self.jobs([job_id], region).get(job_id)
 
+    def _cache(self, job: DescribedJob) -> None:
+        nodes = job.detail.nodes if job.detail.is_multinode else 0
+        if not job.detail.is_over or len(job.nodes) < nodes or not all(n.is_over for n in job.nodes.values()):
+            return
+        self._ended[job.detail.job_id] = job
+        while len(self._ended) > MAX_CACHED_JOBS:
+            self._ended.pop(next(iter(self._ended)), None)
+
     def _details(self, ids: Sequence[str], region: str) -> dict[str, Detail]:
         found: dict[str, Detail] = {}
-        for piece in pieces(ids, IDS):
-            answer = self._api.batch("describe_jobs", region, jobs=piece)
-            found.update((raw["jobId"], Detail(raw)) for raw in answer.get("jobs", ()))
+        for batch in batched(ids, IDS):
+            response = self._api.batch("describe_jobs", region, jobs=batch)
+            found.update((raw["jobId"], Detail(raw)) for raw in response.get("jobs", ()))
         return found
 
 
-def pieces(items: Sequence[str], size: int) -> Iterator[list[str]]:
+def batched(items: Sequence[str], size: int) -> Iterator[list[str]]:
     """The items in as few lists as possible, with at most ``size`` items each."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
@@ -66,13 +65,13 @@ def pieces(items: Sequence[str], size: int) -> Iterator[list[str]]:
 
 def _node_ids(details: Iterable[Detail]) -> list[str]:
     return [
-        f"{detail.job_id}{SEPARATOR}{rank}"
+        f"{detail.job_id}{NODE_SEPARATOR}{rank}"
         for detail in details
-        if detail.is_multinode and detail.status in _WITH_NODES
+        if detail.is_multinode and detail.status in _STATUSES_WITH_NODES
         for rank in range(detail.nodes)
     ]
 
 
 def _nodes_of(detail: Detail, nodes: Mapping[str, Detail]) -> dict[int, Detail]:
-    known = ((rank, nodes.get(f"{detail.job_id}{SEPARATOR}{rank}")) for rank in range(detail.nodes))
+    known = ((rank, nodes.get(f"{detail.job_id}{NODE_SEPARATOR}{rank}")) for rank in range(detail.nodes))
     return {rank: node for rank, node in known if node is not None}

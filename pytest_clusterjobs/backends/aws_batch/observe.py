@@ -1,4 +1,4 @@
-"""From what DescribeJobs shows of a job and its nodes to one observation."""
+"""Turns DescribeJobs' data on a job and its nodes into one observation."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ PHASES: Mapping[str, Phase] = {
     "FAILED": Phase.ENDED,
 }
 
-SWALLOWED = (
+NOT_STARTED = (
     "the log was read to its end and has no mark that the command began"
-    " (an image's ENTRYPOINT that swallows it, or no sh in the image?)"
+    " (does the image's ENTRYPOINT run the command, and does the image have sh?)"
 )
 
-STOPPING_FOR = 60.0
-"""Seconds after the main node's end in which the others must be shown as ended; AWS kills them after 30."""
+MAX_NODE_STOP_SECONDS = 60.0
+"""After the main node's end, until the other nodes must be shown as ended; AWS kills them after 30 s."""
 
-NOTICED = 60.0
-"""Seconds by which AWS may notice a lost or never started node after the failure that it caused elsewhere."""
+MAX_NOTICE_DELAY_SECONDS = 60.0
+"""How long after a failure AWS may notice that a node was lost or never started, which caused the failure."""
 
-_BEFORE_ALL = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.START_FAILED})
-"""Reasons that make the other nodes fail, too."""
+_CAUSES_OF_FAILURES = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.START_FAILED})
+"""Reasons of one node that make the other nodes fail, too."""
 
-_STOPS = frozenset({137, 143})
+_KILL_EXIT_CODES = frozenset({137, 143})
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the log of one rank's last start reports."""
+class RankLog:
+    """What the log of one rank's last start shows about its end."""
 
     report: SentinelReport | None = None
     complete: bool = False
@@ -73,8 +73,8 @@ class DescribedJob:
         return self.nodes if self.detail.is_multinode else {0: self.detail}
 
 
-def observe(job: DescribedJob, told: Mapping[int, Told], *, now: float | None = None) -> Observation:
-    """The observation of a job; ``told`` has the reports from the ranks' logs, as far as these were read.
+def observe(job: DescribedJob, logs: Mapping[int, RankLog], *, now: float | None = None) -> Observation:
+    """The observation of a job; ``logs`` has the logs of the ranks, as far as they were read.
 
     With ``now`` (seconds since the epoch) a job does not count as ended while its nodes are being stopped.
     """
@@ -84,17 +84,17 @@ def observe(job: DescribedJob, told: Mapping[int, Told], *, now: float | None = 
         return _live(job, Phase.RUNNING)
     if phase is not Phase.ENDED:
         return _live(job, phase)
-    nodes = tuple(_node(job, rank, told.get(rank, Told())) for rank in sorted(job.ranks))
-    row = _row(job, nodes)
-    complete = all(told.get(rank, Told()).complete for rank in job.ranks)
-    swallowed = row is None and _was_swallowed(nodes)
-    hint = None if row is None else row.reason
+    nodes = tuple(_node(job, rank, logs.get(rank, RankLog())) for rank in sorted(job.ranks))
+    reason = _job_reason(job, nodes)
+    hint = None if reason is None else reason.reason
+    complete = all(logs.get(rank, RankLog()).complete for rank in job.ranks)
+    never_began = reason is None and _never_began(nodes)
     return Observation(
         Phase.ENDED,
         Times(detail.created, detail.started, detail.stopped),
         detail.status,
-        words(job, SWALLOWED if swallowed else ""),
-        Reason.START_FAILED if swallowed else hint,
+        native_reason_of(job, NOT_STARTED if never_began else ""),
+        Reason.START_FAILED if never_began else hint,
         detail.last.exit_code,
         nodes,
         detail.restarts,
@@ -103,24 +103,24 @@ def observe(job: DescribedJob, told: Mapping[int, Told], *, now: float | None = 
 
 
 def is_stopping(job: DescribedJob, now: float) -> bool:
-    """Whether the job has ended with its main node and other nodes still run: their ends are unknown then."""
+    """Whether the job has ended with its main node and other nodes still run, so that their ends are unknown."""
     stopped = job.detail.stopped
-    recent = stopped is not None and now - stopped < STOPPING_FOR
+    recent = stopped is not None and now - stopped < MAX_NODE_STOP_SECONDS
     return job.detail.is_over and recent and not all(node.is_over for node in job.nodes.values())
 
 
-def words(job: DescribedJob, more: str = "") -> str:
-    """AWS's own texts on a job and its nodes, each once."""
+def native_reason_of(job: DescribedJob, hint: str = "") -> str:
+    """AWS's own texts on a job and its nodes, each once, and a ``hint`` of this backend."""
     texts = [job.detail.status_reason, *job.detail.last.reasons]
     for node in job.nodes.values():
         texts += [*node.last.reasons, node.last.status_reason]
-    return "; ".join(dict.fromkeys(text.strip() for text in [*texts, more] if text.strip()))
+    return "; ".join(dict.fromkeys(text.strip() for text in [*texts, hint] if text.strip()))
 
 
-def end_row(detail: Detail) -> StatusReason | None:
-    """The hard fact in how a job, or a node, ended; ``None`` if only exit codes show how.
+def end_reason(detail: Detail) -> StatusReason | None:
+    """AWS's reason for the end of a job, or of a node; ``None`` if only exit codes show how it ended.
 
-    A flag on a job that had succeeded came too late.
+    The flags of a job that succeeded are ignored: it was terminated or cancelled too late.
     """
     last, succeeded = detail.last, detail.status == "SUCCEEDED"
     row = at_end(
@@ -132,10 +132,10 @@ def end_row(detail: Detail) -> StatusReason | None:
     return None if row is None or row.reason is None else row
 
 
-def _node_row(job: DescribedJob, detail: Detail) -> StatusReason | None:
-    """The hard fact in how a node ended.
+def _node_reason(job: DescribedJob, detail: Detail) -> StatusReason | None:
+    """AWS's reason for the end of a node.
 
-    A termination's flag and text apply to the whole job, not to a node.
+    The flag and the text of a termination are ignored, because they apply to the whole job.
     """
     texts = dict.fromkeys([detail.status_reason, detail.last.status_reason])
     if detail.terminated or detail.cancelled:
@@ -148,11 +148,11 @@ def _node_row(job: DescribedJob, detail: Detail) -> StatusReason | None:
 
 
 def failed(job: DescribedJob) -> list[NodeState]:
-    """Ranks of a live multi-node job that failed in its present start, which AWS Batch ignores."""
+    """The ranks of a running multi-node job that failed in its present start. AWS Batch ignores them."""
     if job.detail.status != "RUNNING":
         return []
     return [
-        NodeState(rank, node.last.exit_code, ended=_stopped(node), host=node.last.instance or None)
+        NodeState(rank, node.last.exit_code, ended=_end_of(node), host=node.last.instance or None)
         for rank, node in sorted(job.nodes.items())
         if node.status == "FAILED" and _is_of_this_start(job, node)
     ]
@@ -173,77 +173,81 @@ def _live(job: DescribedJob, phase: Phase) -> Observation:
 
 
 def _is_of_this_start(job: DescribedJob, node: Detail) -> bool:
-    """Whether the data on a node belongs to the present start, not to an earlier start of the job."""
+    """Whether the data on a node belongs to the present start of the job, not to an earlier one."""
     finished = job.detail.finished
     before = finished[-1].stopped if finished else None
-    began = node.last.started or _stopped(node)
+    began = node.last.started or _end_of(node)
     return before is None or (began is not None and began > before)
 
 
-def _row(job: DescribedJob, nodes: Sequence[NodeState]) -> StatusReason | None:
-    """The hard fact of a job: its own, or else that of the rank that failed first.
+def _job_reason(job: DescribedJob, nodes: Sequence[NodeState]) -> StatusReason | None:
+    """AWS's reason for the end of a job: its own, or that of the rank that failed first.
 
-    A termination of the job does not outweigh what had happened to a rank before. A node that was lost or
-    never started comes before the failures that it may have caused elsewhere, although AWS may have noticed
-    those first.
+    The reason of a rank that failed before the job was terminated takes precedence over the termination. A
+    node that was lost or never started takes precedence over the failures that it may have caused, although
+    AWS may have noticed those first.
     """
-    own = end_row(job.detail)
+    own = end_reason(job.detail)
     if not job.nodes or not (own is None or own.reason is Reason.CANCELLED):
         return own
-    rows = {node.rank: _node_row(job, job.nodes[node.rank]) for node in nodes}
-    bad = [
+    reasons = {node.rank: _node_reason(job, job.nodes[node.rank]) for node in nodes}
+    failures = [
         node
         for node in nodes
-        if rows[node.rank] is not None or (node.exit_code != 0 and not node.stopped_by_cluster)
+        if reasons[node.rank] is not None or (node.exit_code != 0 and not node.stopped_by_cluster)
     ]
-    first = min((node.ended for node in bad if node.ended is not None), default=None)
-    facts = [
-        (node.ended or 0.0, node.rank, row)
-        for node in bad
-        if (row := rows[node.rank]) is not None and _may_be_first(node, row, first, own)
+    first = min((node.ended for node in failures if node.ended is not None), default=None)
+    candidates = [
+        (node.ended or 0.0, node.rank, reason)
+        for node in failures
+        if (reason := reasons[node.rank]) is not None and _may_be_first(node, reason, first, own)
     ]
-    return min(facts)[2] if facts else own
+    return min(candidates)[2] if candidates else own
 
 
-def _may_be_first(node: NodeState, row: StatusReason, first: float | None, own: StatusReason | None) -> bool:
-    """Whether a rank's hard fact may precede every other failure, the earliest of which was at ``first``."""
+def _may_be_first(
+    node: NodeState, reason: StatusReason, first: float | None, own: StatusReason | None
+) -> bool:
+    """Whether a rank may have failed before all others, the earliest of which failed at ``first``."""
     if node.ended is None or first is None:
         return True
-    # After a job's termination its machines may disappear at any time.
-    patience = NOTICED if own is None and row.reason in _BEFORE_ALL else 0.0
-    return node.ended <= first + patience
+    # The machines of a terminated job may disappear at any time.
+    delay = MAX_NOTICE_DELAY_SECONDS if own is None and reason.reason in _CAUSES_OF_FAILURES else 0.0
+    return node.ended <= first + delay
 
 
-def _node(job: DescribedJob, rank: int, told: Told) -> NodeState:
+def _node(job: DescribedJob, rank: int, log: RankLog) -> NodeState:
     detail = job.ranks[rank]
     return NodeState(
         rank,
         detail.last.exit_code,
-        ended=_stopped(detail),
-        report=told.report,
-        begun=None if told.report is not None else told.begun,
-        unread="" if told.report is not None else told.unread,
-        stopped_by_cluster=_was_stopped(job, rank, detail),
+        ended=_end_of(detail),
+        report=log.report,
+        begun=None if log.report is not None else log.begun,
+        unread="" if log.report is not None else log.unread,
+        stopped_by_cluster=_was_end_of(job, rank, detail),
         host=detail.last.instance or None,
-        log=told.page,
+        log=log.page,
     )
 
 
-def _was_stopped(job: DescribedJob, rank: int, detail: Detail) -> bool:
-    """Whether AWS Batch stopped this rank after a clean end of the main node: not if it was over by then."""
+def _was_end_of(job: DescribedJob, rank: int, detail: Detail) -> bool:
+    """Whether AWS Batch stopped this rank because the main node had ended with exit code 0."""
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:
         return False
-    if detail.last.exit_code not in {None, *_STOPS} or _node_row(job, detail) is not None:
+    if detail.last.exit_code not in {None, *_KILL_EXIT_CODES} or _node_reason(job, detail) is not None:
         return False
-    stopped, end = _stopped(detail), _stopped(main)
+    stopped, end = _end_of(detail), _end_of(main)
     return stopped is None or end is None or stopped >= end
 
 
-def _was_swallowed(nodes: Sequence[NodeState]) -> bool:
-    """Whether every rank ended without a mark of its sentinel and not by a kill, which would explain that."""
-    return bool(nodes) and all(node.begun is False and node.exit_code not in _STOPS for node in nodes)
+def _never_began(nodes: Sequence[NodeState]) -> bool:
+    """Whether no rank has a mark of its sentinel, and no rank was killed, which would explain that."""
+    return bool(nodes) and all(
+        node.begun is False and node.exit_code not in _KILL_EXIT_CODES for node in nodes
+    )
 
 
-def _stopped(detail: Detail) -> float | None:
+def _end_of(detail: Detail) -> float | None:
     return detail.last.stopped or detail.stopped

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPENDENCIES = 20
+"""Jobs that one job can depend on."""
 
 _TEXT = frozenset({"jobQueue", "jobDefinition", "shareIdentifier"})
 _MAPPINGS = frozenset({"parameters", "tags"})
@@ -25,17 +26,17 @@ OPTIONS = (
 )
 """The fields that may be set. ``instanceTypes`` are those of a multi-node job, for all of its nodes."""
 
-_NOT_ONE_JOB = "a cell is one job: use an axis"
-_SINGLE = "jobs of one container on ECS are submitted, no others"
+_NO_ARRAYS = "a cell is one job: use an axis"
+_ONE_CONTAINER = "only jobs of one container on ECS are supported"
 
 REFUSED: Mapping[str, str] = {
-    "jobName": "it is the job's token, by which it is found again",
-    "arrayProperties": _NOT_ONE_JOB,
-    "nodeOverrides": "use nodes, resources, instanceTypes",
+    "jobName": "it is the job's token, which identifies the job later",
+    "arrayProperties": _NO_ARRAYS,
+    "nodeOverrides": "use nodes, resources or instanceTypes",
     "retryStrategy": "use max_restarts",
     "timeout": "use max_runtime",
-    "ecsPropertiesOverride": _SINGLE,
-    "eksPropertiesOverride": _SINGLE,
+    "ecsPropertiesOverride": _ONE_CONTAINER,
+    "eksPropertiesOverride": _ONE_CONTAINER,
 }
 """Fields that the backend sets itself, and what to use instead."""
 
@@ -59,7 +60,7 @@ def problems(options: Mapping[str, Any], *, nodes: int) -> Iterator[str]:
     if isinstance(overrides, Mapping):
         for name in overrides:
             if name not in _OVERRIDES:
-                advice = _REFUSED_OVERRIDES.get(name, f"there are {', '.join(sorted(_OVERRIDES))}")
+                advice = _REFUSED_OVERRIDES.get(name, f"use {', '.join(sorted(_OVERRIDES))}")
                 yield f"options.aws-batch: containerOverrides.{name} cannot be set: {advice}"
     if nodes == 1 and "instanceTypes" in options:
         yield "options.aws-batch: instanceTypes is for jobs of several nodes"

@@ -1,4 +1,4 @@
-"""The request that is submitted for a job, as a pure function, which also serves as the dry run."""
+"""The request that submits a job, as a pure function; the dry run shows the same request."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from ..shell import bare
 from ..shell import piece
 from .settings import AwsBatchSettings
 
-MARGIN = 60.0
-"""Seconds by which the service's own time limit for a start exceeds the sentinel's."""
+TIMEOUT_MARGIN_SECONDS = 60.0
+"""By how much the service's own time limit for a start exceeds the sentinel's."""
 
-SHORTEST = 60
-"""Seconds; the service accepts no shorter limit."""
+MIN_TIMEOUT_SECONDS = 60
+"""The shortest time limit that the service accepts."""
 
-MAX_OVERRIDES = 8192
-"""Bytes of a node's overrides: command, environment and resources, as JSON."""
+MAX_OVERRIDES_BYTES = 8192
+"""The service's limit for the overrides of one node: command, environment and resources, as JSON."""
 
-RESERVED = 768
-"""Bytes of them for AWS Batch's own variables (``AWS_BATCH_*``, with the longest possible queue names)."""
+RESERVED_OVERRIDES_BYTES = 768
+"""Kept free for AWS Batch's own variables (``AWS_BATCH_*``, with the longest possible queue names)."""
 
-MAX_REQUEST = 30 * 1024
+MAX_REQUEST_BYTES = 30 * 1024
 
-MIB = 1 << 20
+BYTES_PER_MIB = 1 << 20
 
-LONGEST_TAG = 256
+MAX_TAG_LENGTH = 256
+"""Characters of a tag's value."""
 
-FINAL_CODES = (124,)
-"""The exit codes of a sentinel after a limit: the job is not restarted."""
+NO_RESTART_EXIT_CODES = (124,)
+"""The exit code of a sentinel after a limit: the job is not restarted."""
 
-NOT_STARTED = ("Cannot*", "ResourceInitializationError*")
+NO_RESTART_REASONS = ("Cannot*", "ResourceInitializationError*")
 """Container reasons of a start that failed before the command began."""
 
 TAG_RUN, TAG_TOKEN, TAG_CELL = "clusterjobs-run", "clusterjobs-token", "clusterjobs-cell"
@@ -59,8 +60,8 @@ def request(
     ``definition`` is the one to use (empty: the site's), ``targets`` the node ranges of a multi-node
     definition.
     """
-    given = {name: value for name, value in spec.options.items() if name not in _OURS}
-    limit = spec.max_runtime + spec.grace_period + MARGIN + _linger(spec, settings)
+    given = {name: value for name, value in spec.options.items() if name not in _MERGED_OPTIONS}
+    limit = spec.max_runtime + spec.grace_period + TIMEOUT_MARGIN_SECONDS + _linger(spec, settings)
     return {
         "jobName": token,
         "jobQueue": settings.queue,
@@ -69,7 +70,7 @@ def request(
         **given,
         **_overrides(spec, token, settings, targets),
         "retryStrategy": _retries(spec),
-        "timeout": {"attemptDurationSeconds": max(SHORTEST, math.ceil(limit))},
+        "timeout": {"attemptDurationSeconds": max(MIN_TIMEOUT_SECONDS, math.ceil(limit))},
         "tags": {**settings.tags, **spec.options.get("tags", {}), **_tags(spec, token)},
         "propagateTags": spec.options.get("propagateTags", settings.propagate_tags),
     }
@@ -101,7 +102,7 @@ def overrides(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-_OURS = frozenset(
+_MERGED_OPTIONS = frozenset(
     {
         "jobDefinition",
         "containerOverrides",
@@ -168,7 +169,7 @@ def _environment(spec: JobSpec, token: str) -> dict[str, str]:
 
 def _resources(spec: JobSpec) -> list[dict[str, str]]:
     wanted = spec.resources
-    memory = None if wanted.memory is None else -(-wanted.memory // MIB)
+    memory = None if wanted.memory is None else -(-wanted.memory // BYTES_PER_MIB)
     values = {"VCPU": wanted.cpus, "MEMORY": memory, "GPU": wanted.gpus}
     # Without an entry there is no GPU.
     return [{"type": name, "value": str(value)} for name, value in values.items() if value]
@@ -179,8 +180,8 @@ def _retries(spec: JobSpec) -> dict[str, Any]:
     if not spec.max_restarts:
         # Stated explicitly: the job definition may have a retry strategy of its own.
         return {"attempts": 1}
-    rules = [{"onExitCode": str(code), "action": "EXIT"} for code in FINAL_CODES]
-    rules += [{"onReason": pattern, "action": "EXIT"} for pattern in NOT_STARTED]
+    rules = [{"onExitCode": str(code), "action": "EXIT"} for code in NO_RESTART_EXIT_CODES]
+    rules += [{"onReason": pattern, "action": "EXIT"} for pattern in NO_RESTART_REASONS]
     return {"attempts": spec.max_restarts + 1, "evaluateOnExit": rules}
 
 
@@ -188,7 +189,7 @@ def _tags(spec: JobSpec, token: str) -> dict[str, str]:
     return {
         TAG_RUN: Token.parse(token).run_id,
         TAG_TOKEN: token,
-        TAG_CELL: spec.name[:LONGEST_TAG],
+        TAG_CELL: spec.name[:MAX_TAG_LENGTH],
     }
 
 

@@ -1,13 +1,15 @@
-"""AWS Batch's texts on why a job ended or waits, as reasons: a table, and the order in which it is read.
+"""A table of AWS Batch's texts on why a job ended or waits, and the reasons that they stand for.
 
-Flags come before any text, since the text of a termination is written by its caller. A container's own reason
-comes before the job's ("Task failed to start" must not hide the cause). Texts are compared by their
-beginnings, ignoring case.
+Flags take precedence over texts, because the text of a termination is written by its caller. A container's
+own reason takes precedence over the job's, because "Task failed to start" must not hide the cause. Texts are
+compared by their beginnings, ignoring case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,114 +31,67 @@ class StatusReason:
     where: ReasonField
     text: str
     reason: Reason | None
-    """``None``: the text gives no reason by itself. For a waiting job: whether it can never start."""
-    why: str
-    """For people."""
+    """``None`` if the text implies none. A waiting job with a reason can never start."""
+    meaning: str
+    """For display."""
 
 
-_COMMAND_ENDED = "the command ended: its exit code tells how"
-_NO_CAPACITY = "it waits for capacity"
-_HOPELESS = "this queue can never run it"
+_NEVER_STARTS = "this queue can never run it"
+_NO_IMAGE = "the image cannot be pulled"
+_NO_INITIALISATION = "the network, a role or a secret is not available"
 
-CATALOGUE: tuple[StatusReason, ...] = (
-    # While it waits.
-    StatusReason(ReasonField.WAITING, "CAPACITY:", None, _NO_CAPACITY),
-    StatusReason(ReasonField.WAITING, "MISCONFIGURATION:", Reason.REJECTED, _HOPELESS),
-    StatusReason(
-        ReasonField.WAITING,
-        "ACTION_REQUIRED",
-        Reason.REJECTED,
-        "the queue's compute environments are invalid",
+_TEXTS: Mapping[ReasonField, Sequence[tuple[str, Reason | None, str]]] = {
+    ReasonField.WAITING: (
+        ("CAPACITY:", None, "it waits for capacity"),
+        ("MISCONFIGURATION:", Reason.REJECTED, _NEVER_STARTS),
+        ("ACTION_REQUIRED", Reason.REJECTED, "the queue's compute environments are invalid"),
+        ("UNDETERMINED", None, "AWS Batch does not know why it waits"),
     ),
-    StatusReason(ReasonField.WAITING, "UNDETERMINED", None, "AWS Batch does not know why it waits"),
-    # Texts of the container's runtime.
-    StatusReason(ReasonField.CONTAINER, "OutOfMemoryError", Reason.OUT_OF_MEMORY, "killed for memory"),
-    StatusReason(ReasonField.CONTAINER, "OOMKilled", Reason.OUT_OF_MEMORY, "killed for memory (EKS)"),
-    StatusReason(ReasonField.CONTAINER, "CannotPull", Reason.START_FAILED, "the image cannot be had"),
-    StatusReason(
-        ReasonField.CONTAINER, "ImagePullBackOff", Reason.START_FAILED, "the image cannot be had (EKS)"
+    ReasonField.CONTAINER: (
+        ("OutOfMemoryError", Reason.OUT_OF_MEMORY, "killed for memory"),
+        ("OOMKilled", Reason.OUT_OF_MEMORY, "killed for memory (EKS)"),
+        ("CannotPull", Reason.START_FAILED, _NO_IMAGE),
+        ("ImagePullBackOff", Reason.START_FAILED, f"{_NO_IMAGE} (EKS)"),
+        ("ErrImagePull", Reason.START_FAILED, f"{_NO_IMAGE} (EKS)"),
+        ("CannotStartContainerError", Reason.START_FAILED, "the container cannot be started"),
+        ("CannotCreateContainerError", Reason.START_FAILED, "the container cannot be created"),
+        ("CannotInspectContainerError", Reason.NODE_FAILED, "the machine's Docker lost track of it"),
+        ("DockerTimeoutError", Reason.START_FAILED, "the machine's Docker did not respond in time"),
+        ("ResourceInitializationError", Reason.START_FAILED, _NO_INITIALISATION),
     ),
-    StatusReason(ReasonField.CONTAINER, "ErrImagePull", Reason.START_FAILED, "the image cannot be had (EKS)"),
-    StatusReason(
-        ReasonField.CONTAINER,
-        "CannotStartContainerError",
-        Reason.START_FAILED,
-        "the container cannot be started",
+    ReasonField.STATUS: (
+        ("Essential container in task exited", None, "the command ended: see its exit code"),
+        ("Job attempt duration exceeded timeout", Reason.MAX_RUNTIME_REACHED, "the service's own time limit"),
+        ("Host EC2", Reason.NODE_FAILED, "its machine was terminated, for example reclaimed by Spot"),
+        ("Your Spot Task was interrupted", Reason.PREEMPTED, "reclaimed by Fargate Spot"),
+        ("ResourceInitializationError", Reason.START_FAILED, _NO_INITIALISATION),
+        ("Task failed to start", Reason.START_FAILED, "it failed to start"),
+        ("Dependent Job failed", Reason.DEPENDENCY_FAILED, "a job that it depends on failed"),
+        ("Array Child Job failed", None, "one of the array's jobs failed"),
+        (
+            "Container Overrides length must be at most",
+            Reason.REJECTED,
+            "the command and the environment are too long",
+        ),
     ),
-    StatusReason(
-        ReasonField.CONTAINER,
-        "CannotCreateContainerError",
-        Reason.START_FAILED,
-        "the container cannot be made",
-    ),
-    StatusReason(
-        ReasonField.CONTAINER,
-        "CannotInspectContainerError",
-        Reason.NODE_FAILED,
-        "the machine's Docker lost track of it",
-    ),
-    StatusReason(
-        ReasonField.CONTAINER, "DockerTimeoutError", Reason.START_FAILED, "the machine's Docker was too slow"
-    ),
-    StatusReason(
-        ReasonField.CONTAINER,
-        "ResourceInitializationError",
-        Reason.START_FAILED,
-        "network, role or secrets are not there",
-    ),
-    # Texts of AWS Batch about the job.
-    StatusReason(ReasonField.STATUS, "Essential container in task exited", None, _COMMAND_ENDED),
-    StatusReason(
-        ReasonField.STATUS,
-        "Job attempt duration exceeded timeout",
-        Reason.MAX_RUNTIME_REACHED,
-        "the service's own limit",
-    ),
-    StatusReason(
-        ReasonField.STATUS,
-        "Host EC2",
-        Reason.NODE_FAILED,
-        "its machine was terminated, as a Spot reclaim does",
-    ),
-    StatusReason(
-        ReasonField.STATUS, "Your Spot Task was interrupted", Reason.PREEMPTED, "Fargate Spot took it back"
-    ),
-    StatusReason(
-        ReasonField.STATUS,
-        "ResourceInitializationError",
-        Reason.START_FAILED,
-        "network, role or secrets are not there",
-    ),
-    StatusReason(ReasonField.STATUS, "Task failed to start", Reason.START_FAILED, "it failed to start"),
-    StatusReason(
-        ReasonField.STATUS,
-        "Dependent Job failed",
-        Reason.DEPENDENCY_FAILED,
-        "a job that it depends on failed",
-    ),
-    StatusReason(ReasonField.STATUS, "Array Child Job failed", None, "one of the array's jobs failed"),
-    StatusReason(
-        ReasonField.STATUS,
-        "Container Overrides length must be at most",
-        Reason.REJECTED,
-        "command and environment too long",
-    ),
-)
+}
+
+CATALOGUE = tuple(StatusReason(where, *text) for where, texts in _TEXTS.items() for text in texts)
 """All known texts, in the order in which they are compared."""
 
 QUEUE_LIMIT = "Canceled by JobStateTimeLimit action due to reason: "
-"""A limit of the queue struck; the rest is the job's text while it waited."""
+"""Begins the text of a job that a time limit of its queue cancelled; the rest is its text while it waited."""
 
 
 def while_waiting(text: str) -> StatusReason | None:
-    """What a RUNNABLE job's statusReason shows about whether it can start."""
+    """The row for the statusReason of a RUNNABLE job; ``None`` if there is none."""
     return _find(ReasonField.WAITING, text)
 
 
 def at_end(
     *, terminated: bool, cancelled: bool, status_reason: str, container_reasons: Iterable[str]
 ) -> StatusReason | None:
-    """The row for the flags and texts of an end; ``None`` if only exit codes show how it ended."""
+    """The row for the flags and texts of a job that ended; ``None`` if only exit codes show how it ended."""
     if status_reason.lower().startswith(QUEUE_LIMIT.lower()):
         return _queue_limit(status_reason[len(QUEUE_LIMIT) :])
     if terminated or cancelled:
@@ -154,5 +109,6 @@ def _queue_limit(cause: str) -> StatusReason:
 
 
 def _find(where: ReasonField, text: str) -> StatusReason | None:
-    said = text.strip().lower()
-    return next((row for row in CATALOGUE if row.where is where and said.startswith(row.text.lower())), None)
+    lowered = text.strip().lower()
+    rows = (row for row in CATALOGUE if row.where is where)
+    return next((row for row in rows if lowered.startswith(row.text.lower())), None)

@@ -87,7 +87,7 @@ class LocalBackend:
                     spec,
                     token,
                     workdir=self._workdir(spec),
-                    leader="" if shell[0] == "bash" else sentinel.leader_here(),
+                    leader="" if shell[0] == "bash" else sentinel.setsid_command(),
                     inherited=inherits,
                 )[1:],
             ],

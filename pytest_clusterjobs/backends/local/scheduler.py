@@ -240,7 +240,7 @@ class LocalScheduler:
         """Report in place of a sentinel that could not be started."""
         log = self._places.log(job.record.token, report.node, report.restarts)
         with suppress(OSError):
-            processes.append(log, f"{sentinel.line(job.record.token, report)}\n".encode())
+            processes.append(log, f"{sentinel.report_line(job.record.token, report)}\n".encode())
 
     def _report(self, job: ScheduledJob, rank: int) -> SentinelReport | None:
         token = job.record.token
@@ -368,4 +368,8 @@ def read_report(places: RunnerPaths, token: str, rank: int, restart: int) -> Sen
         piece = read_piece(places.log(token, rank, restart), tail=TAIL_BYTES)
     except BackendError:
         return None
-    return None if piece is None else sentinel.parse(piece.data.decode(errors="replace"), nonce(token), rank)
+    return (
+        None
+        if piece is None
+        else sentinel.last_report(piece.data.decode(errors="replace"), nonce(token), rank)
+    )

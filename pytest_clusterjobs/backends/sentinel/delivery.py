@@ -19,11 +19,7 @@ from string import digits
 
 from ...model import JobSpec
 from ...model.token import nonce
-from ...model.token import STAND_IN
 from ..shell import bare
-
-MAX_BYTES = 3072
-"""The limit of the delivered script: AWS Batch caps all overrides of a job at 8192 bytes."""
 
 _NAME = re.compile(r"\bcj_[a-z]+\b")
 _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
@@ -68,7 +64,7 @@ def argv(
         "sentinel",
         nonce(token),
         str(_centiseconds(spec.max_runtime)),
-        str(_tick(spec.max_runtime)),
+        str(_timer_sleep(spec.max_runtime)),
         str(_centiseconds(spec.grace_period)),
         leader,
         _command(spec, parts, prefix),
@@ -78,15 +74,9 @@ def argv(
     ]
 
 
-def script() -> str:
-    """The largest possible script, except for a cluster's ``prelude``."""
-    spec = JobSpec("true", setup="true", heartbeat_timeout=86400.0)
-    return argv(spec, STAND_IN, workdir="/")[2]
-
-
 @cache
-def leader_here() -> str:
-    """The best ``leader`` on this machine, found once so that no job has to. Empty if there is none."""
+def setsid_command() -> str:
+    """The best ``leader`` on this machine, found once for all jobs. Empty if there is none."""
     setsid, env = which("setsid"), which("env")
     if setsid is None or " " in setsid:
         return ""
@@ -99,14 +89,14 @@ def leader_here() -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration as ``sleep`` accepts it: whole if possible, never an exponent."""
+    """A duration in seconds as ``sleep`` accepts it: a whole number if possible, never with an exponent."""
     return str(int(value)) if value == int(value) else f"{value:.3f}"
 
 
-def beat_clock(timeout: float) -> tuple[int, int]:
-    """How often the heartbeat file is checked (centiseconds), and how many checks may go without a beat.
+def heartbeat_checks(timeout: float) -> tuple[int, int]:
+    """The interval of the heartbeat checks in centiseconds, and how many may pass without a heartbeat.
 
-    The interval is an eighth of the timeout, within 0.1 and 0.5 s, which is the longest delay of a timeout.
+    The interval is an eighth of the timeout, but at least 0.1 s and at most 0.5 s.
     """
     interval = min(50, max(10, round(100 * timeout / 8)))
     return interval, max(1, math.ceil(100 * timeout / interval - 1e-6))
@@ -116,13 +106,13 @@ def _centiseconds(value: float) -> int:
     return max(1, round(100 * value))
 
 
-def _tick(limit: float) -> int:
-    """Centiseconds of a timer's sleep: a shorter suspension may be missed, and each sleep costs a process."""
+def _timer_sleep(limit: float) -> int:
+    """Centiseconds of one sleep of a timer: each sleep costs a process, and hides a shorter suspension."""
     return min(500, max(25, round(limit)))
 
 
 def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) -> str:
-    interval, silent = beat_clock(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
+    interval, silent = heartbeat_checks(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
     values = {
         "SHELL": spec.shell,
         "OPTIONS": _OPTIONS[spec.shell],
@@ -130,12 +120,14 @@ def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) ->
         "SILENT": str(silent),
     }
     text = _VALUE.sub(lambda match: values[match[0]], _part("sentinel.sh", parts))
-    return _short(f"{prelude}\n{text}" if prelude else text, prefix)
+    return _abbreviated(f"{prelude}\n{text}" if prelude else text, prefix)
 
 
 def _command(spec: JobSpec, parts: Collection[str], prefix: str) -> str:
-    """The script that the command's shell gets with -c."""
-    text = _short(_joined(_part("command.sh", parts)), prefix).replace("MODE", f"set {_OPTIONS[spec.shell]}")
+    """The script that is passed to the command's shell by ``-c``."""
+    text = _abbreviated(_joined(_part("command.sh", parts)), prefix).replace(
+        "MODE", f"set {_OPTIONS[spec.shell]}"
+    )
     return text.replace("ARGS", shlex.join(spec.args))
 
 
@@ -145,21 +137,21 @@ def _joined(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _prefix(names: frozenset[str]) -> str:
-    """A prefix for the script's variables that none of the job's own has."""
+    """A prefix for the script's variables, such that no variable of the job has one of their names."""
     taken = {name[:-1] for name in names if len(name) == 2}
     return next((prefix for prefix in _PREFIXES if prefix not in taken), _PREFIXES[0])
 
 
-def _short(text: str, prefix: str) -> str:
-    """Shell text under the names by which it is delivered: a letter for a function, two for a variable."""
-    functions, variables = _letters()
+def _abbreviated(text: str, prefix: str) -> str:
+    """Shell text with short names: one letter for a function, two for a variable."""
+    functions, variables = _short_names()
     text = _CALL.sub(lambda match: functions.get(match[0], match[0]), text)
     return _NAME.sub(lambda match: prefix + variables[match[0]] if match[0] in variables else match[0], text)
 
 
 @cache
-def _letters() -> tuple[dict[str, str], dict[str, str]]:
-    """The letter of each function, and of each variable."""
+def _short_names() -> tuple[dict[str, str], dict[str, str]]:
+    """The short name of each function, and of each variable without its prefix."""
     text = _source("sentinel.sh") + _source("command.sh")
     functions = sorted(set(_DEFINITION.findall(text)))
     return (

@@ -12,6 +12,9 @@ from ...model import SentinelWord
 from ...model.text import strip_ansi
 from ...model.token import nonce
 
+REPORT_TAIL_BYTES = 16_384
+"""How much of the end of a log is searched for the report of a sentinel, before all of the log is."""
+
 _MARK = re.compile(
     r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<word>[a-z_]{1,32})(?P<fields>(?: [a-z_]{1,32}=[^\s\]]{0,32}){1,16})\]"
     r"(?P<note>[^\n]{0,300})"
@@ -28,15 +31,13 @@ class Marks:
     """The content of the marks of one rank in a piece of its log."""
 
     report: SentinelReport | None = None
-    """How its last start ended; ``None`` if no such mark follows the last mark of a beginning."""
+    """How its last start ended; ``None`` if no such mark follows the last mark of a begun command."""
     begun: bool = False
-    """Whether a mark reports that the start's command began: the first mark of a log that has its head."""
-    opened: bool = False
-    """Whether a mark reports the beginning of a start: a log without it has lost its head."""
+    """Whether a mark reports that the command of the last start began."""
 
 
-def line(token: str, report: SentinelReport) -> str:
-    """The last line that a sentinel would print, for a backend that reports in its place."""
+def report_line(token: str, report: SentinelReport) -> str:
+    """The line that a sentinel prints last, for a backend that reports in its place."""
     code = "-" if report.exit_code is None else str(report.exit_code)
     begun = "-" if report.begun is None else int(report.begun)
     ticks = "" if report.seconds is None else round(report.seconds * 100)
@@ -47,13 +48,8 @@ def line(token: str, report: SentinelReport) -> str:
     )
 
 
-def begun_line(token: str, node: int, restarts: int = 0) -> str:
-    """The mark that a command began, as its shell would print it, with its line break."""
-    return f"[clusterjobs {nonce(token)} {_BEGUN} node={node} restarts={restarts}]\n"
-
-
 def read(text: str, nonce: str, node: int) -> Marks:
-    """The marks of rank ``node`` with this ``nonce`` in a piece of a log; those of other ranks do not count.
+    """The marks of rank ``node`` with this ``nonce`` in a piece of a log; those of other ranks are ignored.
 
     Colours, carriage returns, rank prefixes and text before or after a mark on its line are ignored.
     """
@@ -69,16 +65,16 @@ def read(text: str, nonce: str, node: int) -> Marks:
     return found
 
 
-def parse(text: str, nonce: str, node: int | None = None) -> SentinelReport | None:
-    """The last report with this ``nonce`` in a log's tail, of rank ``node`` if given; ``None`` if none."""
+def last_report(text: str, nonce: str, node: int | None = None) -> SentinelReport | None:
+    """The last report with this ``nonce`` in a text, of rank ``node`` if given; ``None`` if there is none."""
     if node is not None:
         return read(text, nonce, node).report
-    reports = parse_all(text, nonce)
+    reports = all_reports(text, nonce)
     return reports[-1] if reports else None
 
 
-def parse_all(text: str, nonce: str) -> list[SentinelReport]:
-    """Every report with this ``nonce``, in order: for a log with those of several ranks or starts."""
+def all_reports(text: str, nonce: str) -> list[SentinelReport]:
+    """All reports with this ``nonce``, in order; a log may have those of several ranks or starts."""
     reports = (_report(match, _fields(match)) for match in _marks(text, nonce))
     return [report for report in reports if report is not None]
 
@@ -92,8 +88,8 @@ def without_marks(text: str, nonce: str) -> str:
 def _removal(nonce: str) -> re.Pattern[str]:
     prefix = r"(?:\([^()\n]{1,120}?[ ,]pid=\d+[^()\n]{0,200}\) ?)?"
     mark = rf"\[clusterjobs {nonce} (?:start_failed [^\]\n]*\][^\n]*|[^\]\n]*\])"
-    # A mark on a line of its own takes the line and the empty one before it along; a piece may begin within a
-    # mark.
+    # A mark on a line of its own is removed with its line and the empty line before it. A piece of a log may
+    # begin within a mark.
     whole = rf"(?:(?:\A|(?<=\n))\r?\n)?(?:\A|(?<=\n)){prefix}{mark}\r?(?:\n|\Z)"
     return re.compile(rf"{whole}|{mark}|\A[^\n\[\]]{{0,20}}{nonce} [^\n\]]*\]\r?\n?")
 

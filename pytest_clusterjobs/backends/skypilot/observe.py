@@ -88,7 +88,7 @@ def limits_in(text: str, mark: str) -> list[SentinelReport]:
     return [
         report
         for line in lines(text)
-        for report in sentinel.parse_all(line, mark)
+        for report in sentinel.all_reports(line, mark)
         if report.word in LIMITS and rank_of(line) in (None, report.node)
     ]
 

@@ -137,7 +137,7 @@ def _numbers(text: str) -> Iterator[int]:
 
 
 def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
-    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
+    report = sentinel.last_report(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
     if report is not None and report.restarts != restart:
         report = None
     return NodeState(

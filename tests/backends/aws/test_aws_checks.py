@@ -1,4 +1,4 @@
-"""Mistakes that are told at collection, since boto3 would let them through and AWS Batch would say it too late."""
+"""Mistakes that are reported at collection, because boto3 accepts them and AWS Batch reports them too late."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.aws_batch import TYPE
-from pytest_clusterjobs.backends.aws_batch.request import MAX_OVERRIDES
+from pytest_clusterjobs.backends.aws_batch.request import MAX_OVERRIDES_BYTES
 from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
 from pytest_clusterjobs.backends.aws_batch.request import size
@@ -35,12 +35,12 @@ def options(**options: Any) -> list[str]:
     return problems(JobSpec("true", options=options))
 
 
-def test_a_plain_job_has_none() -> None:
+def test_a_plain_job_has_no_problems() -> None:
     assert problems(JobSpec("true")) == problems(JobSpec("true", nodes=8)) == []
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "message"),
     [
         ({"queue": 3}, "queue must be text, not 3"),
         ({"region": "a\nb"}, "region must be text"),
@@ -54,12 +54,12 @@ def test_a_plain_job_has_none() -> None:
         ({"secrets": {"TOKEN": "hunter2"}}, "secrets.TOKEN must be the ARN"),
     ],
 )
-def test_site_settings(raw: Mapping[str, Any], words: str) -> None:
-    with pytest.raises(BackendError, match=words) as caught:
+def test_an_invalid_site_setting_is_rejected(raw: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(BackendError, match=message) as caught:
         settings_of({**SITE, **raw})
     assert "hunter2" not in str(caught.value)
     assert TYPE.capabilities is not None
-    with pytest.raises(BackendError, match=words):
+    with pytest.raises(BackendError, match=message):
         TYPE.capabilities({**SITE, **raw})
 
 
@@ -67,7 +67,7 @@ def unset(spec: JobSpec, **settings: Any) -> list[str]:
     return [each.name for each in TYPE.check(spec, settings) if isinstance(each, Unset)]
 
 
-def test_site_settings_that_are_missing() -> None:
+def test_missing_site_settings_are_reported() -> None:
     one, two = JobSpec("true"), JobSpec("true", nodes=2)
     assert unset(one) == ["queue", "job_definition"]
     assert unset(two) == ["queue", "multinode_job_definition"]
@@ -75,17 +75,17 @@ def test_site_settings_that_are_missing() -> None:
     assert unset(two, queue="q", job_definition="jd") == ["multinode_job_definition"]
     roles = {"executionRoleArn": "arn:aws:iam::1:role/x"}
     only_roles = {"queue": "q", "container": roles}
-    assert ["image: is needed" in str(each) for each in TYPE.check(one, only_roles)] == [True]
+    assert ["image: required" in str(each) for each in TYPE.check(one, only_roles)] == [True]
     assert list(TYPE.check(JobSpec("true", image="python:3"), only_roles)) == []
 
 
-def test_options_stand_in_for_site_settings() -> None:
-    asked = JobSpec("true", options={"jobQueue": "q", "jobDefinition": "jd"})
-    assert list(TYPE.check(asked, {})) == []
+def test_options_replace_site_settings() -> None:
+    spec = JobSpec("true", options={"jobQueue": "q", "jobDefinition": "jd"})
+    assert list(TYPE.check(spec, {})) == []
     assert unset(JobSpec("true", options={"jobQueue": "q"})) == ["job_definition"]
 
 
-def test_a_matrix_says_once_all_that_the_site_has_to_set(tmp_path: Path) -> None:
+def test_a_matrix_reports_all_missing_site_settings_once(tmp_path: Path) -> None:
     matrix = tmp_path / "m.yaml"
     matrix.write_text(
         "recipes: {a: x, b: {run: y, options: {aws-batch: {tags: 3}}}}\nbackend: aws-batch\nnodes: [1, 2]\n"
@@ -105,10 +105,10 @@ def test_a_matrix_says_once_all_that_the_site_has_to_set(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "message"),
     [
         ("arrayProperties", {"size": 3}, "use an axis"),
-        ("jobName", "mine", "by which it is found again"),
+        ("jobName", "mine", "identifies the job later"),
         ("retryStrategy", {"attempts": 3}, "use max_restarts"),
         ("timeout", {"attemptDurationSeconds": 60}, "use max_runtime"),
         ("nodeOverrides", {}, "use nodes"),
@@ -126,34 +126,34 @@ def test_a_matrix_says_once_all_that_the_site_has_to_set(tmp_path: Path) -> None
         ("containerOverrides", {"command": ["x"]}, "use run"),
         ("containerOverrides", {"environment": []}, "use env"),
         ("containerOverrides", {"vcpus": 3}, "use resources.cpus"),
-        ("containerOverrides", {"sidecar": 3}, "there are instanceType"),
+        ("containerOverrides", {"sidecar": 3}, "use instanceType"),
     ],
 )
-def test_options(name: str, value: Any, words: str) -> None:
+def test_an_invalid_option_is_rejected(name: str, value: Any, message: str) -> None:
     found = options(**{name: value})
-    assert len(found) == 1 and words in found[0] and name in found[0]
+    assert len(found) == 1 and message in found[0] and name in found[0]
     assert name in TYPE.options
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "message"),
     [
         (JobSpec("true", resources=Resources(memory=1 << 20)), "at least 4MiB"),
-        (JobSpec("true", env={"AWS_BATCH_JOB_ID": "x"}), "AWS's own"),
+        (JobSpec("true", env={"AWS_BATCH_JOB_ID": "x"}), "AWS reserves"),
         (JobSpec("true", secrets=("TOKEN",)), "has no ARN"),
-        (JobSpec("x" * 9000), "leaves: put what is long into the image"),
-        (JobSpec("true", args=("ä" * 2000,)), "put what is long"),
-        (JobSpec("true", options={"tags": {f"t{n}": "" for n in range(48)}}), "a job has 50 at most"),
+        (JobSpec("x" * 9000), "move long scripts into the image"),
+        (JobSpec("true", args=("ä" * 2000,)), "move long scripts"),
+        (JobSpec("true", options={"tags": {f"t{n}": "" for n in range(48)}}), "AWS Batch allows 50"),
         (JobSpec("true", options={"tags": {"a": "100%"}}), "letters, digits, spaces"),
         (JobSpec("true", options={"parameters": {"a": "x" * 30_000}}), "the request takes"),
     ],
 )
-def test_ranges(spec: JobSpec, words: str) -> None:
+def test_a_job_beyond_a_limit_is_rejected(spec: JobSpec, message: str) -> None:
     found = problems(spec)
-    assert len(found) == 1 and words in found[0]
+    assert len(found) == 1 and message in found[0]
 
 
-def test_a_job_is_started_ten_times_at_most() -> None:
+def test_a_job_is_started_at_most_ten_times() -> None:
     assert TYPE.capabilities is not None
     can = TYPE.capabilities(SITE)
     assert list(excesses(JobSpec("true", max_restarts=9), can, "aws-batch")) == []
@@ -161,19 +161,19 @@ def test_a_job_is_started_ten_times_at_most() -> None:
     assert found.told() == "backend aws-batch starts a job again 9 times at most, max_restarts is 10"
 
 
-def test_a_secret_needs_an_arn_and_its_name_for_itself() -> None:
+def test_a_secret_needs_an_arn_and_must_not_be_in_env() -> None:
     arns = {"TOKEN": "arn:aws:secretsmanager:eu-west-1:1:secret:t"}
     assert problems(JobSpec("true", secrets=("TOKEN",)), secrets=arns) == []
     assert problems(JobSpec("true", secrets=("TOKEN",), env={"TOKEN": "x"}), secrets=arns)
 
 
 @pytest.mark.parametrize("nodes", [1, 4])
-def test_the_longest_script_that_fits_is_let_through_and_fits(nodes: int) -> None:
-    low, high = 0, MAX_OVERRIDES
+def test_the_longest_accepted_script_fits(nodes: int) -> None:
+    low, high = 0, MAX_OVERRIDES_BYTES
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if problems(JobSpec("x" * middle, nodes=nodes)) else (middle, high)
     arguments = request(JobSpec("x" * low, nodes=nodes), STAND_IN, settings=settings_of(SITE))
-    assert size(overrides(arguments)) <= MAX_OVERRIDES - 512
-    # What is left to people.
+    assert size(overrides(arguments)) <= MAX_OVERRIDES_BYTES - 512
+    # What is left for the job's own script.
     assert low > 2500

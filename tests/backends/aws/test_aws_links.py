@@ -1,4 +1,4 @@
-"""Pages of the console, against links that are known to be good."""
+"""URLs of the console's pages, compared with URLs that are known to work."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def partition(region: str) -> str:
 
 
 @pytest.mark.parametrize(("region", "host"), HOSTS)
-def test_log_pages(region: str, host: str) -> None:
+def test_the_url_of_a_log_page(region: str, host: str) -> None:
     link = f"https://{host}/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{TAIL}"
     assert log_page(partition(region), region, "/aws/batch/job", STREAM) == link
 
 
 @pytest.mark.parametrize(("region", "host"), HOSTS)
-def test_job_pages(region: str, host: str) -> None:
+def test_the_url_of_a_job_page(region: str, host: str) -> None:
     link = f"https://{host}/batch/home?region={region}#jobs/detail/{JOB}"
     assert job_page(partition(region), region, JOB) == link
 
 
 @pytest.mark.parametrize("region", ["us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1"])
-def test_isolated_partitions_have_none(region: str) -> None:
+def test_isolated_partitions_have_no_pages(region: str) -> None:
     assert log_page(partition(region), region, "/aws/batch/job", STREAM) is None
     assert job_page(partition(region), region, JOB) is None
 
 
-def test_what_is_special_in_a_name_is_encoded_twice() -> None:
+def test_special_characters_of_a_name_are_quoted_twice() -> None:
     link = log_page("aws", "us-east-1", "/g", "a/b/[$LATEST]0 %")
     assert link is not None and link.endswith("log-events/a$252Fb$252F$255B$2524LATEST$255D0$2520$2525")
 
 
-def test_ids_of_nodes_and_of_arrays() -> None:
+def test_ids_of_nodes_and_array_jobs_are_quoted() -> None:
     assert str(job_page("aws", "us-east-1", "j#1")).endswith("#jobs/detail/j%231")
     assert str(job_page("aws", "us-east-1", "j:1")).endswith("#jobs/detail/j%3A1")

@@ -1,4 +1,4 @@
-"""Every shape in which DescribeJobs shows a job. The answers are made by hand, in the shapes of AWS's API model."""
+"""Every form of DescribeJobs' answers. The answers are handwritten, in the shapes of AWS's API model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_clusterjobs.backends.aws_batch.detail import StreamName
 from pytest_clusterjobs.backends.aws_batch.inspect import shown
 from pytest_clusterjobs.backends.aws_batch.observe import DescribedJob
 from pytest_clusterjobs.backends.aws_batch.observe import observe
-from pytest_clusterjobs.backends.aws_batch.observe import Told
+from pytest_clusterjobs.backends.aws_batch.observe import RankLog
 from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
@@ -20,8 +20,8 @@ from pytest_clusterjobs.model import SentinelWord
 
 TOKEN = "cj-20260101t000000-abcdef-0123456789-a1"
 ENDED = "Essential container in task exited"
-COMPLETE = Told(complete=True)
-NEVER_BEGAN = Told(complete=True, begun=False)
+COMPLETE = RankLog(complete=True)
+NEVER_BEGAN = RankLog(complete=True, begun=False)
 DENIED = "AWS denies GetLogEvents: User: x is not authorized to perform: logs:GetLogEvents"
 HOST_LOST = "Host EC2 (instance i-0123456789abcdef0) terminated."
 SPOT = "Your Spot Task was interrupted."
@@ -45,8 +45,8 @@ def attempt(
     }
 
 
-def seen(found: dict[str, Any], told: Told = COMPLETE) -> Observation:
-    return observe(DescribedJob(Detail(found)), {0: told})
+def seen(found: dict[str, Any], log: RankLog = COMPLETE) -> Observation:
+    return observe(DescribedJob(Detail(found)), {0: log})
 
 
 @pytest.mark.parametrize(
@@ -63,26 +63,26 @@ def seen(found: dict[str, Any], told: Told = COMPLETE) -> Observation:
         ("A_NEW_ONE", Phase.PENDING),
     ],
 )
-def test_statuses(status: str, phase: Phase) -> None:
+def test_each_status_has_a_phase(status: str, phase: Phase) -> None:
     assert seen(raw(status)).phase is phase
     assert seen(raw(status)).native_state == status
 
 
-def test_an_answer_with_nothing_in_it_is_survived() -> None:
+def test_empty_fields_are_accepted() -> None:
     assert seen({"jobId": "j"}).phase is Phase.PENDING
     assert seen({"jobId": "j", "status": "FAILED", "container": None, "attempts": None}).phase is Phase.ENDED
 
 
-def test_a_job_that_ended() -> None:
+def test_a_job_that_ended_has_its_times_and_exit_code() -> None:
     found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED), NEVER_BEGAN)
     assert (found.exit_code, found.restarts, found.reason_hint) == (3, 0, Reason.START_FAILED)
-    told = Told(SentinelReport(SentinelWord.EXITED, 0, 3), complete=True)
-    found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED), told)
+    log = RankLog(SentinelReport(SentinelWord.EXITED, 0, 3), complete=True)
+    found = seen(raw("FAILED", attempts=[attempt(3)], stoppedAt=2_010_000, statusReason=ENDED), log)
     assert (found.exit_code, found.reason_hint, found.native_reason) == (3, None, ENDED)
     assert (found.times.submitted, found.times.started, found.times.ended) == (1000.0, 2000.0, 2010.0)
 
 
-def test_every_attempt_counts_and_the_last_decides() -> None:
+def test_all_attempts_are_counted_and_the_last_decides() -> None:
     attempts = [
         attempt(None, 2_000, stream="s1", statusReason="Host EC2 (instance i-1) terminated."),
         attempt(137, 3_000, "OutOfMemoryError: Container killed due to memory usage", stream="s2"),
@@ -96,18 +96,18 @@ def test_every_attempt_counts_and_the_last_decides() -> None:
     assert detail.stream(3) is None
 
 
-def test_restarts_of_a_job_that_runs_again_or_waits_for_it() -> None:
+def test_restarts_of_a_job_that_is_running_or_waiting() -> None:
     running = raw("RUNNING", attempts=[attempt(3)], startedAt=3_000_000, container={"logStreamName": "s2"})
     assert (seen(running).restarts, seen(running).times.started) == (1, 2000.0)
     assert Detail(running).stream(1) == StreamName("/aws/batch/job", "s2", "")
-    # A list that has the attempt under way as well says the same.
+    # A list that has the current attempt as well is understood, too.
     current = {"container": {"logStreamName": "s2"}, "startedAt": 3_000_000}
     assert seen({**running, "attempts": [attempt(3), current]}).restarts == 1
     waiting = raw("RUNNABLE", attempts=[attempt(3)], container={"logStreamName": "s1", "exitCode": 3})
     assert (seen(waiting).restarts, len(Detail(waiting).starts)) == (1, 1)
 
 
-def test_a_job_that_waits_says_why() -> None:
+def test_a_waiting_job_has_its_status_reason() -> None:
     stuck = seen(raw("RUNNABLE", statusReason="MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too much"))
     assert (stuck.phase, stuck.reason_hint) == (Phase.PENDING, Reason.REJECTED)
     assert stuck.native_reason.startswith("MISCONFIGURATION:")
@@ -115,7 +115,7 @@ def test_a_job_that_waits_says_why() -> None:
     assert full.reason_hint is None and full.native_reason.startswith("CAPACITY:")
 
 
-def test_a_job_that_never_started() -> None:
+def test_a_job_that_never_started_has_its_reason() -> None:
     failed = raw("FAILED", statusReason="Dependent Job failed", stoppedAt=5_000_000)
     found = seen(failed)
     assert (found.reason_hint, found.restarts, found.times.started) == (Reason.DEPENDENCY_FAILED, 0, None)
@@ -129,30 +129,32 @@ def test_a_job_that_never_started() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "swallowed"), [(0, True), (1, True), (2, True), (127, True), (137, False), (143, False)]
+    ("code", "never_began"), [(0, True), (1, True), (2, True), (127, True), (137, False), (143, False)]
 )
-def test_a_command_that_the_image_swallowed(code: int, swallowed: bool) -> None:
+def test_a_command_that_the_image_did_not_run_is_a_failed_start(code: int, never_began: bool) -> None:
     status = "FAILED" if code else "SUCCEEDED"
     ended = raw(status, attempts=[attempt(code)], statusReason=ENDED)
     found = seen(ended, NEVER_BEGAN)
-    assert (found.reason_hint is Reason.START_FAILED) is swallowed
-    assert ("ENTRYPOINT" in found.native_reason) is swallowed
+    assert (found.reason_hint is Reason.START_FAILED) is never_began
+    assert ("ENTRYPOINT" in found.native_reason) is never_began
     assert found.nodes[0].begun is False
-    # Nothing is said as long as the log may still come, of a job that began or has a word, or of somebody else's.
-    for told in (Told(), COMPLETE, Told(complete=True, begun=True), Told(unread=DENIED)):
-        assert seen(ended, told).reason_hint is None and "ENTRYPOINT" not in seen(ended, told).native_reason
-    assert seen(ended, Told(SentinelReport(SentinelWord.EXITED, 0, code), complete=True)).reason_hint is None
+    # Not while the log may still arrive, nor for a job that began, that has a report, or whose log is denied.
+    for log in (RankLog(), COMPLETE, RankLog(complete=True, begun=True), RankLog(unread=DENIED)):
+        assert seen(ended, log).reason_hint is None and "ENTRYPOINT" not in seen(ended, log).native_reason
+    assert (
+        seen(ended, RankLog(SentinelReport(SentinelWord.EXITED, 0, code), complete=True)).reason_hint is None
+    )
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 127])
-def test_a_log_that_cannot_be_read_is_said_and_no_failed_start(code: int) -> None:
+def test_an_unreadable_log_is_reported_and_not_a_failed_start(code: int) -> None:
     status = "FAILED" if code else "SUCCEEDED"
-    found = seen(raw(status, attempts=[attempt(code)], statusReason=ENDED), Told(unread=DENIED))
+    found = seen(raw(status, attempts=[attempt(code)], statusReason=ENDED), RankLog(unread=DENIED))
     assert (found.reason_hint, found.log_complete) == (None, False)
     assert (found.nodes[0].begun, found.nodes[0].unread) == (None, DENIED)
 
 
-def test_aws_s_own_words_come_before_those_on_the_log() -> None:
+def test_aws_s_own_reason_takes_precedence_over_the_log() -> None:
     pulled = attempt(None, reason="CannotPullContainerError: x", statusReason="Task failed to start")
     found = seen(raw("FAILED", statusReason="Task failed to start", attempts=[pulled]), NEVER_BEGAN)
     assert found.reason_hint is Reason.START_FAILED and "ENTRYPOINT" not in found.native_reason
@@ -161,8 +163,8 @@ def test_aws_s_own_words_come_before_those_on_the_log() -> None:
     assert found.reason_hint is Reason.NODE_FAILED
 
 
-def test_several_containers() -> None:
-    """The container is empty then, and the codes are with the tasks."""
+def test_a_job_of_several_containers() -> None:
+    """The container is empty then, and the tasks have the exit codes."""
     containers = [
         {"name": "sidecar", "exitCode": 0, "logStreamName": "side"},
         {
@@ -177,7 +179,7 @@ def test_several_containers() -> None:
     assert (found.exit_code, found.reason_hint) == (4, Reason.OUT_OF_MEMORY)
 
 
-def test_kubernetes() -> None:
+def test_a_job_on_kubernetes() -> None:
     pod = {
         "podName": "p",
         "nodeName": "ip-10-0-0-1.ec2.internal",
@@ -193,7 +195,7 @@ def test_kubernetes() -> None:
     assert Detail(raw("FAILED", eksAttempts=[pod])).stream(0) is None
 
 
-def test_the_log_is_where_the_definition_says() -> None:
+def test_the_definition_determines_the_log_group_and_region() -> None:
     options = {"awslogs-group": "/team", "awslogs-region": "eu-west-1"}
     logging = {"logConfiguration": {"logDriver": "awslogs", "options": options}, "logStreamName": "s"}
     assert Detail(raw("RUNNING", container=logging)).stream(0) == StreamName("/team", "s", "eu-west-1")
@@ -214,15 +216,15 @@ def parallel(status: str, nodes: list[Detail], *attempts: dict[str, Any], **more
     return DescribedJob(Detail(raw(status, **about, **more)), dict(enumerate(nodes)))
 
 
-def told(*words: SentinelReport | None) -> dict[int, Told]:
-    return {rank: Told(word, complete=True) for rank, word in enumerate(words)}
+def logs(*reports: SentinelReport | None) -> dict[int, RankLog]:
+    return {rank: RankLog(report, complete=True) for rank, report in enumerate(reports)}
 
 
 def exited(rank: int, code: int) -> SentinelReport:
     return SentinelReport(SentinelWord.EXITED, rank, code)
 
 
-def test_a_child_that_fails_is_told_while_the_others_run() -> None:
+def test_a_child_that_failed_is_reported_while_the_others_run() -> None:
     job = parallel(
         "RUNNING", [node(0, "RUNNING"), node(1, "FAILED", attempt(5)), node(2, "SUCCEEDED", attempt(0))]
     )
@@ -231,14 +233,14 @@ def test_a_child_that_fails_is_told_while_the_others_run() -> None:
     assert (found.phase, found.reason_hint) == (Phase.RUNNING, None)
 
 
-def test_a_child_that_never_started_is_told_as_well() -> None:
+def test_a_child_that_never_started_is_reported_while_the_others_run() -> None:
     dead = attempt(None, reason="CannotPullContainerError: x")
     del dead["startedAt"]
     found = observe(parallel("RUNNING", [node(0, "RUNNING"), node(1, "FAILED", dead)]), {})
     assert [(each.rank, each.exit_code) for each in found.nodes] == [(1, None)]
 
 
-def test_a_failure_of_an_earlier_start_is_not_one_of_this() -> None:
+def test_a_failure_of_an_earlier_start_is_ignored() -> None:
     before = attempt(75, 2_000)
     nodes = [node(0, "RUNNING", before), node(1, "FAILED", attempt(5, 2_000, stoppedAt=2_011_000))]
     again = parallel("RUNNING", nodes, before, startedAt=3_000_000)
@@ -246,7 +248,7 @@ def test_a_failure_of_an_earlier_start_is_not_one_of_this() -> None:
     assert observe(again, {}).restarts == 1
 
 
-def test_ranks_that_were_stopped_because_the_main_node_had_ended() -> None:
+def test_ranks_that_stopped_after_the_main_node_are_marked() -> None:
     main = node(0, "SUCCEEDED", attempt(0))
     stopped = node(1, "FAILED", attempt(143, stoppedAt=2_011_000), statusReason="Main node exited")
     never = node(2, "FAILED", statusReason="Main node exited")
@@ -254,36 +256,36 @@ def test_ranks_that_were_stopped_because_the_main_node_had_ended() -> None:
     killed = node(4, "FAILED", attempt(137, stoppedAt=2_005_000))
     memory = node(5, "FAILED", attempt(137, 2_000, "OutOfMemoryError: x", stoppedAt=2_012_000))
     job = parallel("SUCCEEDED", [main, stopped, never, failed, killed, memory], attempt(0))
-    found = observe(job, told(exited(0, 0), *[None] * 5))
+    found = observe(job, logs(exited(0, 0), *[None] * 5))
     assert [each.stopped_by_cluster for each in found.nodes] == [False, True, True, False, False, False]
 
 
-def test_a_job_has_not_ended_while_its_nodes_are_being_stopped() -> None:
+def test_a_job_is_running_while_its_nodes_are_being_stopped() -> None:
     nodes = [node(0, "FAILED", attempt(3)), node(1, "RUNNING")]
     job = parallel("FAILED", nodes, attempt(3), stoppedAt=2_010_000)
-    assert observe(job, told(exited(0, 3), None), now=2020.0).phase is Phase.RUNNING
-    # Not for ever: AWS may never show an end of theirs.
-    assert observe(job, told(exited(0, 3), None), now=2100.0).phase is Phase.ENDED
+    assert observe(job, logs(exited(0, 3), None), now=2020.0).phase is Phase.RUNNING
+    # Not forever: AWS may never show their ends.
+    assert observe(job, logs(exited(0, 3), None), now=2100.0).phase is Phase.ENDED
 
 
-def test_no_rank_was_stopped_by_a_main_node_that_failed() -> None:
+def test_a_failed_main_node_does_not_excuse_other_ranks() -> None:
     main, other = node(0, "FAILED", attempt(3)), node(1, "FAILED", attempt(143, stoppedAt=2_011_000))
-    found = observe(parallel("FAILED", [main, other], attempt(3)), told(exited(0, 3), None))
+    found = observe(parallel("FAILED", [main, other], attempt(3)), logs(exited(0, 3), None))
     assert not any(each.stopped_by_cluster for each in found.nodes)
 
 
-def test_the_rank_that_failed_first_has_the_hard_fact() -> None:
-    """Although this run, or somebody, ended the job after that."""
+def test_the_rank_that_failed_first_determines_the_reason() -> None:
+    """Although the job was terminated after that."""
     main = node(0, "FAILED", attempt(143, stoppedAt=2_020_000), isTerminated=True)
     child = node(1, "FAILED", attempt(137, 2_000, "OutOfMemoryError: Container killed"), isTerminated=True)
     job = parallel("FAILED", [main, child], attempt(143), isTerminated=True, statusReason="enough")
-    assert observe(job, told(None, None)).reason_hint is Reason.OUT_OF_MEMORY
+    assert observe(job, logs(None, None)).reason_hint is Reason.OUT_OF_MEMORY
 
 
-def test_a_cancelled_job_of_several_is_cancelled() -> None:
+def test_a_cancelled_multi_node_job_is_cancelled() -> None:
     nodes = [node(rank, "FAILED", attempt(143), isTerminated=True) for rank in range(2)]
     job = parallel("FAILED", nodes, attempt(143), isTerminated=True, statusReason="enough")
-    assert observe(job, told(None, None)).reason_hint is Reason.CANCELLED
+    assert observe(job, logs(None, None)).reason_hint is Reason.CANCELLED
 
 
 CONSEQUENCES = {
@@ -295,12 +297,12 @@ CONSEQUENCES = {
         {"isTerminated": True, "statusReason": "cancelled by pytest-clusterjobs, run x"},
     ),
 }
-"""How a job's main node ends when another one is lost: status, exit code, and what is said of the job."""
+"""How a job's main node ends when another one is lost: status, exit code, and further fields of the job."""
 
 
 @pytest.mark.parametrize("main", CONSEQUENCES)
 @pytest.mark.parametrize(
-    ("words", "reasons", "code", "reason"),
+    ("status_reason", "container_reason", "code", "reason"),
     [
         (HOST_LOST, "", None, Reason.NODE_FAILED),
         (HOST_LOST, "", 143, Reason.NODE_FAILED),
@@ -312,8 +314,8 @@ CONSEQUENCES = {
         (ENDED, "OutOfMemoryError: Container killed", 0, Reason.OUT_OF_MEMORY),
     ],
 )
-def test_what_became_of_a_child_is_the_job_s_end_however_the_main_node_takes_it(
-    main: str, words: str, reasons: str, code: int | None, reason: Reason
+def test_the_reason_of_a_child_is_the_reason_of_the_job(
+    main: str, status_reason: str, container_reason: str, code: int | None, reason: Reason
 ) -> None:
     status, main_code, about = CONSEQUENCES[main]
     flags = {name: value for name, value in about.items() if name == "isTerminated"}
@@ -322,8 +324,8 @@ def test_what_became_of_a_child_is_the_job_s_end_however_the_main_node_takes_it(
         node(
             1,
             "FAILED" if code != 0 else "SUCCEEDED",
-            attempt(code, reason=reasons, statusReason=words),
-            statusReason=words,
+            attempt(code, reason=container_reason, statusReason=status_reason),
+            statusReason=status_reason,
             **flags,
         ),
         node(2, "FAILED", attempt(143, stoppedAt=2_021_000), **flags),
@@ -335,54 +337,57 @@ def test_what_became_of_a_child_is_the_job_s_end_however_the_main_node_takes_it(
         stoppedAt=2_020_000,
         **{"statusReason": ENDED, **about},
     )
-    found = observe(job, told(exited(0, main_code), None, None))
+    found = observe(job, logs(exited(0, main_code), None, None))
     assert found.reason_hint is reason
-    assert words in found.native_reason
+    assert status_reason in found.native_reason
     assert not found.nodes[1].stopped_by_cluster
 
 
-def test_the_main_node_s_own_reclaim_is_the_job_s() -> None:
+def test_a_reclaimed_main_node_is_the_reason_of_the_job() -> None:
     lost = attempt(None, statusReason=HOST_LOST)
     nodes = [
         node(0, "FAILED", lost, statusReason=HOST_LOST),
         node(1, "FAILED", attempt(143, stoppedAt=2_020_000)),
     ]
     job = parallel("FAILED", nodes, lost, statusReason=HOST_LOST, stoppedAt=2_010_000)
-    assert observe(job, told(None, None)).reason_hint is Reason.NODE_FAILED
+    assert observe(job, logs(None, None)).reason_hint is Reason.NODE_FAILED
 
 
-def test_a_child_of_which_aws_tells_no_time_and_a_loss_that_aws_notices_late() -> None:
-    """The main node's failure may be the consequence of either."""
+def test_a_loss_without_a_time_or_noticed_late_is_the_reason() -> None:
+    """Either may have caused the main node's failure."""
     for late in ({"stoppedAt": None}, {"stoppedAt": 2_050_000}):
         lost = {name: value for name, value in attempt(None, statusReason=HOST_LOST, **late).items() if value}
         nodes = [node(0, "FAILED", attempt(1)), node(1, "FAILED", lost, statusReason=HOST_LOST)]
         job = parallel("FAILED", nodes, attempt(1), statusReason=ENDED, stoppedAt=2_010_000)
-        assert observe(job, told(exited(0, 1), None)).reason_hint is Reason.NODE_FAILED
+        assert observe(job, logs(exited(0, 1), None)).reason_hint is Reason.NODE_FAILED
 
 
-def test_a_child_s_fact_that_came_after_a_failure_is_not_its_cause() -> None:
-    def hint(reason: str, words: str, at: int, **about: Any) -> Reason | None:
-        late = attempt(None, reason=reason, statusReason=words, stoppedAt=at)
+def test_a_child_that_failed_later_is_not_the_reason() -> None:
+    def hint(reason: str, status_reason: str, at: int, **about: Any) -> Reason | None:
+        late = attempt(None, reason=reason, statusReason=status_reason, stoppedAt=at)
         flags = {name: value for name, value in about.items() if name == "isTerminated"}
-        nodes = [node(0, "FAILED", attempt(1), **flags), node(1, "FAILED", late, statusReason=words, **flags)]
+        nodes = [
+            node(0, "FAILED", attempt(1), **flags),
+            node(1, "FAILED", late, statusReason=status_reason, **flags),
+        ]
         job = parallel("FAILED", nodes, attempt(1), **{"statusReason": ENDED, **about}, stoppedAt=2_010_000)
-        return observe(job, told(exited(0, 1), None)).reason_hint
+        return observe(job, logs(exited(0, 1), None)).reason_hint
 
     assert hint("OutOfMemoryError: x", ENDED, 2_020_000) is None
     assert hint("", HOST_LOST, 2_200_000) is None
-    # When somebody has ended a job, its machines go.
+    # The machines of a terminated job disappear.
     ended = {"isTerminated": True, "statusReason": "enough"}
     assert hint("", HOST_LOST, 2_011_000, **ended) is Reason.CANCELLED
 
 
-def test_whoever_ends_a_job_writes_its_text_and_nothing_is_read_out_of_it() -> None:
+def test_the_text_of_a_termination_is_not_interpreted() -> None:
     about = {"isTerminated": True, "statusReason": HOST_LOST}
     nodes = [node(rank, "FAILED", attempt(143, statusReason=HOST_LOST), **about) for rank in range(2)]
     job = parallel("FAILED", nodes, attempt(143, statusReason=HOST_LOST), **about)
-    assert observe(job, told(None, None)).reason_hint is Reason.CANCELLED
+    assert observe(job, logs(None, None)).reason_hint is Reason.CANCELLED
 
 
-def test_values_of_variables_are_not_shown() -> None:
+def test_values_of_variables_are_hidden() -> None:
     container = {"environment": [{"name": "TOKEN", "value": "hunter2"}], "command": ["true"]}
     nodes = [Detail({**raw("RUNNING", container=container), "jobId": "j#0"})]
     text = repr(shown(parallel("RUNNING", nodes, container=container)))

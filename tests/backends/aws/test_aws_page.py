@@ -1,4 +1,4 @@
-"""The page on AWS Batch names what there is."""
+"""The page on AWS Batch is complete and its examples are valid."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def block(language: str) -> str:
     return found[1]
 
 
-def test_every_setting_and_option_is_there() -> None:
+def test_every_setting_and_option_is_documented() -> None:
     missing = [name for name in SETTINGS | OPTIONS if f"`{name}`" not in PAGE]
     assert missing == []
 
 
-def test_its_settings_are_taken() -> None:
+def test_the_settings_of_the_page_are_valid() -> None:
     raw = tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"]["aws"]
     assert raw.pop("type") == "aws-batch"
     assert settings_of(raw).queue == "training"
 
 
-def test_its_matrix_is_taken(tmp_path: Path) -> None:
+def test_the_matrix_of_the_page_is_valid(tmp_path: Path) -> None:
     site = Site(backends=tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"])
     path = tmp_path / "m.yaml"
     path.write_text(f"backend: aws\n{block('yaml')}nodes: [1]\nconditions: {{normal: {{}}}}\n")
@@ -44,10 +44,10 @@ def test_its_matrix_is_taken(tmp_path: Path) -> None:
     assert cell.spec.options["schedulingPriorityOverride"] == 100
 
 
-def test_rights_are_those_of_the_calls_that_are_made() -> None:
+def test_the_documented_rights_are_those_of_the_calls() -> None:
     text = "\n".join(path.read_text() for path in SOURCES)
     operations = set(re.findall(r'"((?:describe|list|submit|terminate|register|get)_[a-z_]+)"', text))
-    # The call for many needs the right to the call for one.
+    # TerminateJobs needs the right to TerminateJob.
     operations.discard("terminate_jobs")
     named = {"".join(word.title() for word in operation.split("_")) for operation in operations}
     actions = {
@@ -57,7 +57,7 @@ def test_rights_are_those_of_the_calls_that_are_made() -> None:
     assert "batch:RegisterJobDefinition" in PAGE
 
 
-def test_every_text_with_a_meaning_is_there() -> None:
+def test_every_text_with_a_reason_is_documented() -> None:
     assert [
         row.text
         for row in status_reasons.CATALOGUE

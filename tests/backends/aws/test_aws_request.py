@@ -1,4 +1,4 @@
-"""What is submitted: every field that a cell can mean, and what the node finds out by itself."""
+"""The request for a job, and the variables that the job sees on its node."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKEN = "cj-20260101t000000-abcdef-0123456789-a2"
 SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}
 
 
-def made(
+def request_of(
     spec: JobSpec, *, targets: tuple[str, ...] = ("0:",), definition: str = "", **site: Any
 ) -> dict[str, Any]:
     return request(
@@ -40,8 +40,8 @@ def environment(arguments: Mapping[str, Any]) -> dict[str, str]:
     return {each["name"]: each["value"] for each in overrides(arguments)["environment"]}
 
 
-def test_a_plain_job() -> None:
-    found = made(
+def test_the_request_of_a_plain_job() -> None:
+    found = request_of(
         JobSpec("true", name="arena-1n-ok", recipe="arena", condition="ok", max_runtime=100, grace_period=5)
     )
     assert found["jobName"] == TOKEN
@@ -65,38 +65,41 @@ def test_a_plain_job() -> None:
 
 
 def test_resources_are_in_the_service_s_units() -> None:
-    found = made(JobSpec("true", resources=Resources(gpus=8, cpus=96, memory=(3 << 30) + 1)))
+    found = request_of(JobSpec("true", resources=Resources(gpus=8, cpus=96, memory=(3 << 30) + 1)))
     assert overrides(found)["resourceRequirements"] == [
         {"type": "VCPU", "value": "96"},
         {"type": "MEMORY", "value": "3073"},
         {"type": "GPU", "value": "8"},
     ]
-    assert "resourceRequirements" not in overrides(made(JobSpec("true", resources=Resources(gpus=0))))
+    assert "resourceRequirements" not in overrides(request_of(JobSpec("true", resources=Resources(gpus=0))))
 
 
-def test_the_service_s_own_limit_is_never_below_its_minimum() -> None:
-    assert made(JobSpec("true", max_runtime=0.5, grace_period=0))["timeout"]["attemptDurationSeconds"] == 61
+def test_the_time_limit_is_never_below_the_service_s_minimum() -> None:
+    assert (
+        request_of(JobSpec("true", max_runtime=0.5, grace_period=0))["timeout"]["attemptDurationSeconds"]
+        == 61
+    )
 
 
-def test_restarts_end_at_a_limit_and_at_a_failed_start() -> None:
-    found = made(JobSpec("true", max_restarts=3))["retryStrategy"]
+def test_a_limit_or_a_failed_start_prevents_a_restart() -> None:
+    found = request_of(JobSpec("true", max_restarts=3))["retryStrategy"]
     assert found["attempts"] == 4
     rules = found["evaluateOnExit"]
     assert rules[:1] == [{"onExitCode": "124", "action": "EXIT"}]
     assert len(rules) <= 5 and {rule["action"] for rule in rules} == {"EXIT"}
-    # What the service allows in a condition: a wildcard at the end alone.
+    # The service allows a wildcard only at the end of a condition.
     texts = [text for rule in rules for key, text in rule.items() if key != "action"]
     assert all(re.fullmatch(r"[A-Za-z0-9.:()\s]*\*?", text) for text in texts)
 
 
-def test_site_settings_and_the_options_that_win_over_them() -> None:
+def test_options_take_precedence_over_site_settings() -> None:
     site: dict[str, Any] = {
         "share_identifier": "team",
         "scheduling_priority": 5,
         "tags": {"cost": "a", "site": "x"},
         "propagate_tags": False,
     }
-    found = made(JobSpec("true"), **site)
+    found = request_of(JobSpec("true"), **site)
     assert (found["shareIdentifier"], found["schedulingPriorityOverride"]) == ("team", 5)
     assert found["propagateTags"] is False
     options: dict[str, Any] = {
@@ -111,7 +114,7 @@ def test_site_settings_and_the_options_that_win_over_them() -> None:
         "containerOverrides": {"instanceType": "m5.large"},
         "consumableResourcePropertiesOverride": {"consumableResourceList": []},
     }
-    found = made(JobSpec("true", options=options), **site)
+    found = request_of(JobSpec("true", options=options), **site)
     for name in (
         "jobQueue",
         "jobDefinition",
@@ -127,21 +130,21 @@ def test_site_settings_and_the_options_that_win_over_them() -> None:
     assert overrides(found)["instanceType"] == "m5.large"
     assert found["consumableResourcePropertiesOverride"] == {"consumableResourceList": []}
     assert (
-        made(JobSpec("true", options=options), definition="clusterjobs-x:1")["jobDefinition"]
+        request_of(JobSpec("true", options=options), definition="clusterjobs-x:1")["jobDefinition"]
         == "clusterjobs-x:1"
     )
 
 
-def test_resources_of_the_options_and_of_the_job_are_one_list() -> None:
+def test_resources_of_the_options_and_of_the_job_are_merged() -> None:
     options = {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "1"}]}}
-    found = made(JobSpec("true", resources=Resources(cpus=2), options=options))
+    found = request_of(JobSpec("true", resources=Resources(cpus=2), options=options))
     kinds = [each["type"] for each in overrides(found)["resourceRequirements"]]
     assert kinds == ["GPU", "VCPU"]
 
 
-def test_several_nodes_name_the_definition_s_own_ranges() -> None:
+def test_several_nodes_use_the_node_ranges_of_the_definition() -> None:
     options = {"instanceTypes": ["p5.48xlarge"]}
-    found = made(JobSpec("true", nodes=4, options=options), targets=("0:0", "1:"))
+    found = request_of(JobSpec("true", nodes=4, options=options), targets=("0:0", "1:"))
     assert found["jobDefinition"] == "mn"
     nodes = found["nodeOverrides"]
     assert nodes["numNodes"] == 4
@@ -161,34 +164,34 @@ def test_several_nodes_name_the_definition_s_own_ranges() -> None:
         ("/app", "/x", "/x"),
     ],
 )
-def test_where_it_runs(site: str, own: str | None, workdir: str) -> None:
-    command = overrides(made(JobSpec("true", workdir=own), workdir=site))["command"]
+def test_the_working_directory_of_a_job(site: str, own: str | None, workdir: str) -> None:
+    command = overrides(request_of(JobSpec("true", workdir=own), workdir=site))["command"]
     assert command[command.index("sentinel") + 7] == workdir
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-def test_boto3_takes_it(nodes: int) -> None:
+def test_boto3_accepts_the_request(nodes: int) -> None:
     spec = JobSpec("true", nodes=nodes, max_restarts=1, resources=Resources(1, 1, 1 << 30))
     client = boto3.client("batch", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
     with Stubber(client) as stubber:
         stubber.add_response("submit_job", {"jobName": TOKEN, "jobId": "1"})
-        client.submit_job(**made(spec))
+        client.submit_job(**request_of(spec))
     client.close()
 
 
-def test_it_is_json_and_the_same_each_time() -> None:
+def test_the_request_is_json_and_deterministic() -> None:
     spec = JobSpec("true", nodes=2, env={"A": "1"})
-    assert json.dumps(made(spec)) == json.dumps(made(spec))
+    assert json.dumps(request_of(spec)) == json.dumps(request_of(spec))
 
 
-# What the node finds out, in a real shell.
+# The variables on the node, in a real shell.
 
 
 def on_node(
     spec: JobSpec, folder: Path, shell: str = "sh", **batch: str
 ) -> tuple[dict[str, str], list[str], str]:
-    """What the job sees of ``CLUSTERJOBS_*``, the lines of its host file, and all that it prints."""
-    found = made(spec, linger=0)
+    """The job's variables ``CLUSTERJOBS_*``, the lines of its host file, and all of its output."""
+    found = request_of(spec, linger=0)
     command = overrides(found)["command"]
     variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": str(folder), **environment(found)}
     variables |= {f"AWS_BATCH_JOB_{name}": value for name, value in batch.items()}
@@ -204,25 +207,27 @@ def on_node(
 SHOW = "env | grep ^CLUSTERJOBS_; sed 's/^/host /' <\"$CLUSTERJOBS_HOSTFILE\""
 
 
-def test_one_node(tmp_path: Path) -> None:
+def test_the_variables_of_a_single_node(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
-    seen, hosts, said = on_node(JobSpec(SHOW, shell="sh"), folder, ID="j1", ATTEMPT="3")
+    seen, hosts, output = on_node(JobSpec(SHOW, shell="sh"), folder, ID="j1", ATTEMPT="3")
     assert seen["CLUSTERJOBS_RESTARTS"] == "2"
     assert (seen["CLUSTERJOBS_NODE_RANK"], seen["CLUSTERJOBS_MASTER_ADDR"]) == ("0", "127.0.0.1")
     assert hosts == ["127.0.0.1"]
-    assert "restarts=2" in said and "exit_code=0" in said
+    assert "restarts=2" in output and "exit_code=0" in output
 
 
-def test_a_child_of_several(tmp_path: Path) -> None:
+def test_the_variables_of_a_child_node(tmp_path: Path) -> None:
     child = {"NODE_INDEX": "1", "MAIN_NODE_PRIVATE_IPV4_ADDRESS": "10.0.0.7"}
-    seen, hosts, said = on_node(JobSpec(SHOW, shell="sh", nodes=3), tmp_path, ID="j1#1", ATTEMPT="1", **child)
+    seen, hosts, output = on_node(
+        JobSpec(SHOW, shell="sh", nodes=3), tmp_path, ID="j1#1", ATTEMPT="1", **child
+    )
     assert (seen["CLUSTERJOBS_NODE_RANK"], seen["CLUSTERJOBS_MASTER_ADDR"]) == ("1", "10.0.0.7")
     assert hosts[0] == "10.0.0.7" and hosts[2] == "rank-2.invalid" and len(hosts) == 3
-    assert "node=1" in said
+    assert "node=1" in output
 
 
-def test_the_main_node_says_its_own_address(tmp_path: Path) -> None:
+def test_the_main_node_finds_its_own_address(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "hostname").write_text('#!/bin/sh\n[ "$1" = -i ] && echo 10.0.0.7 172.17.0.1\n')
@@ -233,7 +238,7 @@ def test_the_main_node_says_its_own_address(tmp_path: Path) -> None:
     assert hosts == ["10.0.0.7", "rank-1.invalid"]
 
 
-def test_a_main_node_without_the_tool_listens_everywhere(tmp_path: Path) -> None:
+def test_a_main_node_without_hostname_has_the_address_0_0_0_0(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for tool in ("sh", "sleep", "rm", "tee", "env", "grep", "sed", "date", "setsid"):
@@ -243,27 +248,27 @@ def test_a_main_node_without_the_tool_listens_everywhere(tmp_path: Path) -> None
     assert seen["CLUSTERJOBS_MASTER_ADDR"] == "0.0.0.0"
 
 
-def test_the_code_of_a_main_node_is_not_changed_by_its_waiting(tmp_path: Path) -> None:
+def test_lingering_does_not_change_the_exit_code_of_the_main_node(tmp_path: Path) -> None:
     for code in (0, 3):
-        found = made(JobSpec(f"exit {code}", nodes=2), linger=0.1)
+        found = request_of(JobSpec(f"exit {code}", nodes=2), linger=0.1)
         variables = {**environment(found), "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
         variables |= {"AWS_BATCH_JOB_ID": "j#0", "AWS_BATCH_JOB_NODE_INDEX": "0"}
         command = overrides(found)["command"]
         assert subprocess.run(command, env=variables, capture_output=True, check=False).returncode == code
 
 
-def test_no_variable_of_a_job_is_the_prelude_s(tmp_path: Path) -> None:
+def test_variables_of_a_job_are_not_changed_by_the_prelude(tmp_path: Path) -> None:
     """Names like those of the shell text, as it is written and as it is delivered."""
     names = ["cj_rest", "cj_left", "cj_some", "cj_i", "cj_me", "n", "i", "me", "max"]
     spec = JobSpec("env", shell="sh", nodes=2, env={name: f"of-the-job-{name}" for name in names})
-    _, _, said = on_node(spec, tmp_path, ID="j1#0", ATTEMPT="1", NODE_INDEX="0")
-    assert [name for name in names if f"{name}=of-the-job-{name}" not in said.splitlines()] == []
+    _, _, output = on_node(spec, tmp_path, ID="j1#0", ATTEMPT="1", NODE_INDEX="0")
+    assert [name for name in names if f"{name}=of-the-job-{name}" not in output.splitlines()] == []
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_setup_makes_args_part_of_the_command_and_they_count(nodes: int) -> None:
+def test_args_are_counted_with_and_without_setup(nodes: int) -> None:
     plain, prepared = (
-        made(JobSpec("true", nodes=nodes, args=("x" * 3000,), setup=setup)) for setup in (None, "true")
+        request_of(JobSpec("true", nodes=nodes, args=("x" * 3000,), setup=setup)) for setup in (None, "true")
     )
     assert "x" * 3000 in overrides(prepared)["command"][2 + 1 + 6] and len(plain) == len(prepared)
     assert size(overrides(prepared)) > 3000

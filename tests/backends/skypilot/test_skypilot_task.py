@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_clusterjobs.backends.sentinel import parse
+from pytest_clusterjobs.backends.sentinel import last_report
 from pytest_clusterjobs.backends.sentinel import without_marks
 from pytest_clusterjobs.backends.skypilot.observe import without_clocks
 from pytest_clusterjobs.backends.skypilot.settings import SkyPilotSettings
@@ -132,14 +132,14 @@ def test_a_node_tells_its_place(node: Node) -> None:
     code, output = node.start(JobSpec(run, nodes=2), rank=1)
     assert code == 0
     assert printed(output).startswith("1/2 10.0.0.1 0\n10.0.0.1\n10.0.0.2\n")
-    report = parse(output, nonce(TOKEN), 1)
+    report = last_report(output, nonce(TOKEN), 1)
     assert report is not None and (report.word, report.node, report.begun) == (SentinelWord.EXITED, 1, True)
     assert not list(node.home.glob(".clusterjobs/*"))
 
 
 def test_a_path_that_leads_nowhere_is_a_failed_start(node: Node) -> None:
     code, output = node.start(JobSpec("true", env={"PATH": "/no/such/folder"}, max_restarts=1))
-    report = parse(output, nonce(TOKEN))
+    report = last_report(output, nonce(TOKEN))
     assert code == 127
     assert report is not None and report.word is SentinelWord.START_FAILED
     assert (report.note, report.begun) == ("no bash", False)
@@ -164,7 +164,7 @@ def test_a_job_knows_how_often_it_began(node: Node) -> None:
     starts = [node.start(spec) for _ in range(3)]
     assert [code for code, _ in starts] == [1, 1, 0]
     assert [printed(text).splitlines()[0] for _, text in starts] == ["start 0", "start 1", "start 2"]
-    report = parse(starts[2][1], nonce(TOKEN))
+    report = last_report(starts[2][1], nonce(TOKEN))
     assert report is not None and report.restarts == 2
     assert not list(node.home.glob(".clusterjobs/*"))
 
@@ -178,7 +178,7 @@ def test_what_ran_into_a_limit_does_not_begin_again(node: Node) -> None:
     assert code == 124
     again = [node.start(spec) for _ in range(2)]
     assert [code for code, _ in again] == [124, 124]
-    reports = [parse(text, nonce(TOKEN)) for text in (first, *(text for _, text in again))]
+    reports = [last_report(text, nonce(TOKEN)) for text in (first, *(text for _, text in again))]
     assert {report.word for report in reports if report} == {SentinelWord.MAX_RUNTIME_REACHED}
     assert [path.name for path in node.home.glob("ran-*")] == ["ran-0"]
     assert len(set(reports)) == 1 and reports[0] is not None and reports[0].begun and reports[0].seconds
@@ -224,7 +224,7 @@ def test_options_of_the_caller_s_shell_change_nothing(node: Node, options: str) 
     """The sentinel's shell does not heed them."""
     node.exported = {"SHELLOPTS": options}
     code, output = node.start(JobSpec("exit 3", shell="sh"))
-    report = parse(output, nonce(TOKEN), 0)
+    report = last_report(output, nonce(TOKEN), 0)
     assert code == 3 and report is not None and report.exit_code == 3
 
 
@@ -245,5 +245,5 @@ def test_the_last_line_is_the_last_of_what_the_sentinel_says_and_times_follow(
         )
     )
     assert code == 4
-    report = parse(output[-300:], nonce(TOKEN), 0)
+    report = last_report(output[-300:], nonce(TOKEN), 0)
     assert report is not None and (report.exit_code, report.begun) == (4, True)

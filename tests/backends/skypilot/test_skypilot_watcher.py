@@ -22,7 +22,7 @@ from tests.backends.skypilot.scenarios import token_of
 TOKEN = token_of("fails")
 
 
-END = sentinel.line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 7))
+END = sentinel.report_line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 7))
 
 
 class Logs:

@@ -61,7 +61,7 @@ class Folder:
         at: float = AT + 15,
         start: int = 0,
     ) -> None:
-        report = "" if word is None else sentinel.line(TOKEN, SentinelReport(word, rank, code, start))
+        report = "" if word is None else sentinel.report_line(TOKEN, SentinelReport(word, rank, code, start))
         self.put(f"log.{start}.{rank}", f"some output\n{report}\n", at)
 
     def start(self, number: int = 0, at: float = AT + 10.3) -> None:
@@ -286,7 +286,7 @@ def test_a_forgotten_job_has_its_own_record(one: Folder) -> None:
 
 
 def test_a_line_of_another_rank_is_no_word(three: Folder) -> None:
-    three.put("log.0.1", sentinel.line(TOKEN, SentinelReport(EXITED, 0, 0)), AT + 15)
+    three.put("log.0.1", sentinel.report_line(TOKEN, SentinelReport(EXITED, 0, 0)), AT + 15)
     (node,) = three.see().nodes
     assert node.report is None
 
@@ -454,7 +454,7 @@ def test_a_suspended_job_is_shown_as_such(one: Folder, state: str, suspended: bo
 
 
 def test_a_report_of_another_start_is_no_word(one: Folder) -> None:
-    one.put("log.0.0", sentinel.line(TOKEN, SentinelReport(EXITED, 0, 0, restarts=1)), AT + 15)
+    one.put("log.0.0", sentinel.report_line(TOKEN, SentinelReport(EXITED, 0, 0, restarts=1)), AT + 15)
     one.end(0)
     assert one.see().nodes[0].report is None
     assert one.judge().reason == Reason.UNKNOWN

@@ -196,7 +196,7 @@ class Node:
         return sentinel.without_marks(self.folder.log(0, restart).read_bytes().decode(), nonce(TOKEN))
 
     def report(self, restart: int = 0) -> SentinelReport | None:
-        return sentinel.parse(self.folder.log(0, restart).read_text(), nonce(TOKEN), 0)
+        return sentinel.last_report(self.folder.log(0, restart).read_text(), nonce(TOKEN), 0)
 
     def ended(self) -> Ended | None:
         return read_record(self.folder).ended

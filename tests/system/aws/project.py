@@ -13,7 +13,7 @@ from typing import Any
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
 COMMAND = [sys.executable, "-m", "pytest_clusterjobs.cli"]
-MINUTES = 300
+TIMEOUT_SECONDS = 300
 
 
 class Project:
@@ -41,14 +41,14 @@ class Project:
         return self._start([*PYTEST, "--cluster-backend=aws", *arguments], environ)
 
     def run(self, *arguments: str, **environ: str) -> str:
-        """What pytest prints."""
+        """Run pytest and return its output."""
         process = self.start(*arguments, **environ)
-        return process.communicate(timeout=MINUTES)[0]
+        return process.communicate(timeout=TIMEOUT_SECONDS)[0]
 
     def command(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
-        """The exit code of ``clusterjobs``, what it prints, and its remarks."""
+        """The exit code of ``clusterjobs``, its output and its error output."""
         process = self.start_command(*arguments, **environ)
-        out, err = process.communicate(timeout=MINUTES)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
         return process.returncode, out, err
 
     def start_command(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:

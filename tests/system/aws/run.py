@@ -24,7 +24,7 @@ from pytest_clusterjobs.model.token import Token
 
 
 class Run:
-    """Where a test's jobs come from."""
+    """Submits the jobs of a test."""
 
     def __init__(self, folder: Path, run_id: str, site: dict[str, Any]) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Run:
         self._opened: list[BatchBackend] = []
 
     def open(self, **site: Any) -> BatchBackend:
-        """The backend once more, as another process would have it."""
+        """Open the backend again, as another process would."""
         context = BackendContext(
             "aws-batch", self.run_id, self.folder, self.folder, settings={**self.site, **site}
         )
@@ -43,7 +43,7 @@ class Run:
         return backend
 
     def close(self) -> None:
-        """Let go of all backends."""
+        """Close all backends."""
         for backend in self._opened:
             backend.close()
 
@@ -69,8 +69,8 @@ class Run:
         entries = [_entry(spec, f"{number}-{n}") for n, spec in enumerate(specs)]
         try:
             engine.add(entries)
-            until = time.monotonic() + seconds
-            found = [engine.wait_for(entry.key, max(1.0, until - time.monotonic())) for entry in entries]
+            end = time.monotonic() + seconds
+            found = [engine.wait_for(entry.key, max(1.0, end - time.monotonic())) for entry in entries]
             results = [result for result in found if result is not None]
             assert len(results) == len(specs), f"{len(specs) - len(results)} jobs have no end"
             return results
@@ -86,8 +86,8 @@ def _entry(spec: JobSpec, name: str) -> Registration:
 
 
 def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what somebody else does."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, f"timeout after {seconds} s"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""``clusterjobs show``, ``logs`` and ``watch`` on jobs of AWS Batch that no run of ours has submitted, and ``plan``."""
+"""``clusterjobs show``, ``logs`` and ``watch`` with jobs that no run has submitted, and ``plan``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Submit = Callable[..., str]
 
 @pytest.fixture
 def submit(batch: Any, aws: BatchClient) -> Submit:
-    """Submit a job as somebody else would; its id."""
+    """Submit a job as another tool does; returns its id."""
 
     def do(command: str, **more: Any) -> str:
         overrides = {
@@ -33,7 +33,7 @@ def submit(batch: Any, aws: BatchClient) -> Submit:
 
 @pytest.fixture
 def ended(batch: Any) -> Callable[[str], str]:
-    """Wait for a job's end; its id."""
+    """Wait for a job's end; returns its id."""
 
     def wait(job_id: str) -> str:
         until(lambda: batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] in ("SUCCEEDED", "FAILED"))
@@ -42,11 +42,13 @@ def ended(batch: Any) -> Callable[[str], str]:
     return wait
 
 
-def test_show(project: Project, submit: Submit, ended: Callable[[str], str]) -> None:
+def test_show_prints_the_facts_of_a_job(
+    project: Project, submit: Submit, ended: Callable[[str], str]
+) -> None:
     job_id = ended(submit("echo hello; exit 3", retryStrategy={"attempts": 2}, tags={"team": "a"}))
     code, out, err = project.command("show", f"aws:{job_id}")
     assert (code, err) == (0, "")
-    for words in (
+    for expected in (
         f"aws:{job_id}  ended",
         "FAILED",
         "Essential container in task exited",
@@ -59,11 +61,11 @@ def test_show(project: Project, submit: Submit, ended: Callable[[str], str]) -> 
         "https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#logsV2:log-groups",
         f"#jobs/detail/{job_id}",
     ):
-        assert words in out, words
+        assert expected in out, expected
     assert "hunter2" not in out
 
 
-def test_show_as_json(project: Project, submit: Submit, ended: Callable[[str], str]) -> None:
+def test_show_prints_json(project: Project, submit: Submit, ended: Callable[[str], str]) -> None:
     # The type's own name needs no site settings.
     job_id = ended(submit("exit 3"))
     code, out, _ = project.command("show", f"aws-batch:{job_id}", "--json")
@@ -74,7 +76,7 @@ def test_show_as_json(project: Project, submit: Submit, ended: Callable[[str], s
     assert "hunter2" not in out
 
 
-def test_show_says_why_a_job_waits(
+def test_show_prints_why_a_job_waits(
     project: Project, batch: Any, aws: BatchClient, queue: Callable[..., str]
 ) -> None:
     name = queue(stuck="MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too much")
@@ -85,7 +87,7 @@ def test_show_says_why_a_job_waits(
     batch.terminate_job(jobId=job_id, reason="enough")
 
 
-def test_show_follows(project: Project, submit: Submit, tmp_path: Path) -> None:
+def test_show_follows_a_job_to_its_end(project: Project, submit: Submit, tmp_path: Path) -> None:
     flag = tmp_path / "go"
     job_id = submit(f"until [ -e '{flag}' ]; do sleep 0.1; done; exit 3")
     with project.start_command("show", "--follow", f"aws:{job_id}") as process:
@@ -99,7 +101,9 @@ def test_show_follows(project: Project, submit: Submit, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("follow", [[], ["-f"]])
-def test_logs(project: Project, submit: Submit, ended: Callable[[str], str], follow: list[str]) -> None:
+def test_logs_prints_the_log_of_a_job(
+    project: Project, submit: Submit, ended: Callable[[str], str], follow: list[str]
+) -> None:
     job_id = submit("echo first; sleep 1; printf 'red \\033[31m\\007\\n'; echo last")
     if not follow:
         ended(job_id)
@@ -129,16 +133,18 @@ def test_logs_of_an_attempt_and_of_a_node(
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "words"), [("exit 0", 0, "job_completed"), ("exit 3", 1, "exit code 3")]
+    ("command", "code", "expected"), [("exit 0", 0, "job_completed"), ("exit 3", 1, "exit code 3")]
 )
-def test_watch(project: Project, submit: Submit, command: str, code: int, words: str) -> None:
+def test_watch_exits_with_the_result_of_a_job(
+    project: Project, submit: Submit, command: str, code: int, expected: str
+) -> None:
     job_id = submit(f"sleep 1; {command}")
     got, out, _ = project.command("watch", f"aws:{job_id}")
     assert got == code
-    assert words in out.splitlines()[-1] and "ended" in out.splitlines()[-1]
+    assert expected in out.splitlines()[-1] and "ended" in out.splitlines()[-1]
 
 
-def test_watch_as_json(project: Project, submit: Submit) -> None:
+def test_watch_prints_json(project: Project, submit: Submit) -> None:
     _, out, _ = project.command("watch", f"aws:{submit('sleep 1')}", "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["state"] for line in lines][-1] == "ended"
@@ -159,26 +165,26 @@ def test_an_array_and_one_of_its_jobs(project: Project, submit: Submit, ended: C
 
 
 @pytest.mark.parametrize("command", ["show", "logs", "watch"])
-def test_a_job_that_not_counted(project: Project, command: str) -> None:
+def test_an_unknown_job_is_an_error(project: Project, command: str) -> None:
     code, _, err = project.command(command, "aws:00000000-0000-0000-0000-000000000000")
     assert code == 4
     assert err == "clusterjobs: aws knows no job 00000000-0000-0000-0000-000000000000\n"
 
 
-def test_trouble_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_aws_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION")
     code, _, err = project.command("show", "aws:x")
     assert code == 3
-    assert err.startswith("clusterjobs: AWS region: none is set") and err.count("\n") == 1
+    assert err.startswith("clusterjobs: AWS region: not set") and err.count("\n") == 1
 
 
-def test_a_backend_that_cannot(project: Project) -> None:
+def test_a_backend_that_cannot_inspect_jobs(project: Project) -> None:
     code, _, err = project.command("show", "local:1")
     assert (code, err) == (3, "clusterjobs: local shows no jobs by their ids: name a cell of a run\n")
 
 
-def test_what_is_no_job_is_a_cell(project: Project) -> None:
+def test_a_name_that_is_not_a_job_is_a_cell(project: Project) -> None:
     project.matrix("{recipes: {a: echo hello}, nodes: [1], conditions: {good: {}}}")
     assert "1 passed" in project.run()
     assert project.command("show", "matrices/m.yaml::a-1n-good")[0] == 0

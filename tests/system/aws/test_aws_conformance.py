@@ -1,4 +1,4 @@
-"""The AWS Batch backend proves itself on the local AWS Batch, as any other backend does."""
+"""The AWS Batch backend passes the conformance suite on the local AWS Batch."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from pytest_clusterjobs.testing.conformance.submission import SubmissionTests
 
 BACKEND = "pytest_clusterjobs.backends.aws_batch:TYPE"
 SECRET = "s3cr3t 'quoted' $(echo x) äö\nsecond line"
-"""What the suite has in its environment, and here is in Secrets Manager."""
+"""The suite's secrets, which are in Secrets Manager here, not in the environment."""
 PENDING = "test_a_pending_job_has_no_log_and_that_is_no_error"
-"""Here jobs start at once, which may be before the first log is read: for this test they wait a little."""
+"""Jobs start at once here, maybe before the first log is read. For this test they start a second later."""
 NO_RESTART = "AWS Batch starts a multi-node job again only if its main node failed"
 
 
@@ -48,16 +48,16 @@ def secret(aws: BatchClient, worker: str) -> str:
 def provoke(
     aws: BatchClient, queue: Callable[..., str], batch: Any
 ) -> dict[Reason, Callable[[Cluster], SubmittedJob]]:
-    def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
+    def cancelled(cluster: Cluster) -> SubmittedJob:
         job = started(cluster)
-        batch.terminate_job(jobId=job.handle.job_id, reason="somebody does not want it")
+        batch.terminate_job(jobId=job.handle.job_id, reason="not needed any more")
         return job
 
     def depends_on_a_failure(cluster: Cluster) -> SubmittedJob:
         failed = cluster.submit("sleep 1; exit 1")
         return cluster.submit("true", options={"dependsOn": [{"jobId": failed.handle.job_id}]})
 
-    def too_large(cluster: Cluster) -> SubmittedJob:
+    def too_much_memory(cluster: Cluster) -> SubmittedJob:
         run = f"{cluster.harness.python} -c 'kept = bytearray(400 << 20); __import__(\"time\").sleep(60)'"
         return cluster.submit(run, resources=Resources(memory=64 << 20))
 
@@ -75,9 +75,9 @@ def provoke(
         return job
 
     return {
-        Reason.CANCELLED: cancelled_by_hand,
+        Reason.CANCELLED: cancelled,
         Reason.DEPENDENCY_FAILED: depends_on_a_failure,
-        Reason.OUT_OF_MEMORY: too_large,
+        Reason.OUT_OF_MEMORY: too_much_memory,
         Reason.MAX_RUNTIME_REACHED: too_long,
         Reason.PREEMPTED: reclaimed,
         Reason.NODE_FAILED: host_lost,
@@ -114,7 +114,7 @@ class TestBatch(BackendConformance):
 
 
 class TestAFullQueue(Suite):
-    """What needs a cluster without a free place has one of its own."""
+    """Tests that need a cluster without a free place, on a cluster of their own."""
 
     @pytest.fixture
     def harness(self, monkeypatch: pytest.MonkeyPatch, site: dict[str, Any]) -> Iterator[Harness]:

@@ -1,4 +1,4 @@
-"""Sessions on AWS Batch that are killed at the worst moments, then resumed: every cell is started exactly once."""
+"""A session on AWS Batch that is killed at any moment and resumed starts every cell exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ conditions:
 """
 
 CRASHER = '''
-"""Dies where its environment says, as a machine does."""
+"""Kills the process at the point that the environment names."""
 
 import os
 import signal
@@ -38,10 +38,10 @@ def dying(real):
         calls[name] += 1
         if when == "before" and calls[name] == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
-        answer = real(*arguments, **more)
+        result = real(*arguments, **more)
         if when == "after" and calls[name] == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+        return result
 
     return call
 
@@ -53,7 +53,7 @@ if when != "never":
 '''
 
 POINTS = [
-    # The request was sent, and its answer not heard.
+    # The request was sent, and its response lost.
     "after-request-1",
     "after-request-4",
     "before-submit-3",
@@ -89,16 +89,16 @@ def live(batch: Any, project: Project) -> list[str]:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_resumed_session_starts_every_cell_once(crashing: Project, batch: Any, point: str) -> None:
-    said = crashing.run("--cluster-on-crash=keep", CRASH_AT=point)
-    assert "passed" not in said.splitlines()[-1:], said
-    said = crashing.run("--cluster-resume")
-    assert "6 passed" in said, said
+    output = crashing.run("--cluster-on-crash=keep", CRASH_AT=point)
+    assert "passed" not in output.splitlines()[-1:], output
+    output = crashing.run("--cluster-resume")
+    assert "6 passed" in output, output
     assert set(starts(crashing).values()) == {1}
     assert len(starts(crashing)) == 6
     assert live(batch, crashing) == []
 
 
-def test_the_reaper_ends_what_a_killed_session_leaves(crashing: Project, batch: Any) -> None:
+def test_the_reaper_ends_the_jobs_of_a_killed_session(crashing: Project, batch: Any) -> None:
     crashing.matrix(MATRIX.replace("@STARTS@", str(crashing.path / "starts")).replace("sleep", "sleep 9"))
     crashing.run(CRASH_AT="after-poll-2")
     deadline = time.monotonic() + 60
@@ -107,15 +107,15 @@ def test_the_reaper_ends_what_a_killed_session_leaves(crashing: Project, batch: 
         time.sleep(0.2)
 
 
-def test_launched_today_checked_tomorrow(crashing: Project) -> None:
-    said = crashing.run("--cluster-launch")
-    assert "6 " in said, said
-    said = crashing.run("--cluster-check", "--cluster-check-wait")
-    assert "6 passed" in said, said
+def test_a_launched_run_is_checked_later(crashing: Project) -> None:
+    output = crashing.run("--cluster-launch")
+    assert "6 " in output, output
+    output = crashing.run("--cluster-check", "--cluster-check-wait")
+    assert "6 passed" in output, output
     assert set(starts(crashing).values()) == {1}
 
 
-def test_killed_from_outside(crashing: Project, batch: Any) -> None:
+def test_clusterjobs_kill_ends_the_jobs_of_a_run(crashing: Project, batch: Any) -> None:
     crashing.matrix(MATRIX.replace("@STARTS@", str(crashing.path / "starts")).replace("sleep", "sleep 9"))
     crashing.run("--cluster-launch")
     assert len(live(batch, crashing)) >= 4

@@ -26,7 +26,7 @@ def reason(result: Result) -> str:
     return result.outcome.reason
 
 
-def test_many_are_ended_in_one_call_that_names_the_run(
+def test_one_call_terminates_many_jobs_and_names_the_run(
     run: Run, aws: BatchClient, worker: str, batch: Any
 ) -> None:
     backend = run.open()
@@ -40,7 +40,7 @@ def test_many_are_ended_in_one_call_that_names_the_run(
 
 
 @pytest.mark.parametrize("why", ["the service", "boto3"])
-def test_without_the_call_for_many_each_is_ended_by_itself(
+def test_without_terminatejobs_each_job_is_terminated_by_itself(
     run: Run,
     trouble: Callable[..., None],
     aws: BatchClient,
@@ -49,7 +49,7 @@ def test_without_the_call_for_many_each_is_ended_by_itself(
     why: str,
 ) -> None:
     if why == "boto3":
-        monkeypatch.setattr(Api, "can", lambda self, operation: False)
+        monkeypatch.setattr(Api, "has_operation", lambda self, operation: False)
     else:
         trouble("TerminateJobs", status=404, code="404", message="Not Found")
     backend = run.open()
@@ -67,7 +67,7 @@ def test_a_child_that_fails_ends_its_job(run: Run) -> None:
     assert outcome.action is not None and outcome.action.kind is ActionKind.STOP_REST
 
 
-def test_a_child_that_is_killed_for_memory_ends_its_job_as_that(run: Run) -> None:
+def test_a_child_that_is_killed_for_memory_is_the_reason_of_its_job(run: Run) -> None:
     hog = "python3 -c 'kept = bytearray(400 << 20); __import__(\"time\").sleep(60)'"
     spec = JobSpec(
         f'[ "$CLUSTERJOBS_NODE_RANK" = 0 ] || {hog}; sleep 600', nodes=2, resources=Resources(memory=64 << 20)
@@ -76,9 +76,7 @@ def test_a_child_that_is_killed_for_memory_ends_its_job_as_that(run: Run) -> Non
     assert (reason(result), result.outcome.first_failing_node) == (Reason.OUT_OF_MEMORY, 1)
 
 
-def test_a_machine_that_is_lost_is_given_back_within_max_restarts(
-    run: Run, aws: BatchClient, tmp_path: Path
-) -> None:
+def test_a_job_restarts_after_its_machine_was_lost(run: Run, aws: BatchClient, tmp_path: Path) -> None:
     flag = tmp_path / "started"
     backend = run.open()
     job = f"echo x >>'{flag}'; [ \"$CLUSTERJOBS_RESTARTS\" = 1 ] || sleep 600"
@@ -100,14 +98,14 @@ def test_a_job_that_can_never_start_is_rejected(
     assert "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT" in result.outcome.detail
 
 
-def test_a_job_that_waits_for_capacity_waits_and_says_so(run: Run, queue: Callable[..., str]) -> None:
+def test_a_job_that_waits_for_capacity_ends_at_its_queue_timeout(run: Run, queue: Callable[..., str]) -> None:
     name = queue(stuck="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - none of [p5.48xlarge]")
     [result] = run.finish(JobSpec("true", queue_timeout=2, options={"jobQueue": name}))
     assert reason(result) == Reason.QUEUE_TIMEOUT
     assert "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY" in result.outcome.detail
 
 
-def test_a_queue_that_gives_up_by_itself(run: Run, queue: Callable[..., str]) -> None:
+def test_a_job_that_its_queue_cancels_is_rejected(run: Run, queue: Callable[..., str]) -> None:
     name = queue(stuck="MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - too much", give_up=1.0)
     [result] = run.finish(JobSpec("true", options={"jobQueue": name}))
     assert reason(result) == Reason.REJECTED
@@ -115,7 +113,7 @@ def test_a_queue_that_gives_up_by_itself(run: Run, queue: Callable[..., str]) ->
 
 
 @pytest.mark.parametrize("code", [0, 2])
-def test_an_entrypoint_that_swallows_the_command_is_noticed_and_never_green(
+def test_an_entrypoint_that_does_not_run_the_command_is_an_error(
     run: Run, aws: BatchClient, worker: str, code: int
 ) -> None:
     image = aws.add_image(f"swallows-{worker}", entrypoint=("sh", "-c", f"echo usage; exit {code}", "--"))
@@ -125,7 +123,7 @@ def test_an_entrypoint_that_swallows_the_command_is_noticed_and_never_green(
     assert "ENTRYPOINT" in result.outcome.detail + result.outcome.native_reason
 
 
-def test_an_image_that_cannot_be_had(run: Run) -> None:
+def test_an_image_that_cannot_be_pulled_is_a_failed_start(run: Run) -> None:
     [result] = run.finish(JobSpec("true", image="registry.invalid/x:1", max_restarts=2))
     assert reason(result) == Reason.START_FAILED
     assert "CannotPullContainerError" in result.outcome.native_reason

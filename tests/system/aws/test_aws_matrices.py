@@ -1,4 +1,4 @@
-"""The shipped matrix of exit conditions, unchanged: on AWS Batch every cell ends as it does anywhere else."""
+"""The shipped matrix of exit conditions, unchanged: every cell ends on AWS Batch as on every other backend."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def shipped(project: Project, site: dict[str, Any], batch: Any, worker: str, tmp
 
 def passed(project: Project, cells: int, *arguments: str) -> None:
     # As many processes at once as a small machine can start within the two seconds that the matrix gives a heartbeat.
-    said = project.run("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
-    assert f"{cells} passed" in said, said
+    output = project.run("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
+    assert f"{cells} passed" in output, output
     found = project.report()["cells"]
     assert len(found) == cells
     assert {cell["verdict"] for cell in found} == {"passed"}
 
 
-def test_exit_conditions(shipped: Project) -> None:
+def test_the_exit_conditions_end_as_expected(shipped: Project) -> None:
     passed(shipped, 40)
 
 
-def test_exit_conditions_under_xdist(shipped: Project) -> None:
+def test_the_exit_conditions_end_as_expected_under_xdist(shipped: Project) -> None:
     passed(shipped, 20, "-n3", "-k", "nav")

@@ -1,4 +1,4 @@
-"""Every text of AWS Batch that means something, and the order in which they are believed."""
+"""The texts of AWS Batch that have a meaning, and their precedence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.aws_batch.detail import Detail
-from pytest_clusterjobs.backends.aws_batch.observe import end_row
+from pytest_clusterjobs.backends.aws_batch.observe import end_reason
 from pytest_clusterjobs.backends.aws_batch.status_reasons import at_end
 from pytest_clusterjobs.backends.aws_batch.status_reasons import CATALOGUE
 from pytest_clusterjobs.backends.aws_batch.status_reasons import while_waiting
@@ -85,9 +85,9 @@ ENDS: list[tuple[dict[str, Any], Reason | None]] = [
     ({"container": "OOMKilled"}, Reason.OUT_OF_MEMORY),
     ({"container": "ImagePullBackOff: Back-off pulling image"}, Reason.START_FAILED),
     ({"container": "ErrImagePull"}, Reason.START_FAILED),
-    ({"status": "whatever somebody wrote", "terminated": True}, Reason.CANCELLED),
-    ({"status": "whatever somebody wrote", "cancelled": True}, Reason.CANCELLED),
-    # Nobody knows this one.
+    ({"status": "the caller's text", "terminated": True}, Reason.CANCELLED),
+    ({"status": "the caller's text", "cancelled": True}, Reason.CANCELLED),
+    # An unknown text.
     ({"status": "Something new happened", "container": "NewError: of next year"}, None),
 ]
 
@@ -103,35 +103,36 @@ def reason_of(*, status: str = "", container: str = "", **flags: bool) -> Reason
 
 
 @pytest.mark.parametrize(("text", "reason"), WAITING)
-def test_what_a_waiting_job_says(text: str, reason: Reason | None) -> None:
+def test_the_reason_of_a_waiting_job(text: str, reason: Reason | None) -> None:
     row = while_waiting(text)
-    assert row is not None and row.reason is reason and row.why
+    assert row is not None and row.reason is reason and row.meaning
 
 
-@pytest.mark.parametrize(("said", "reason"), ENDS)
-def test_what_an_ended_job_says(said: dict[str, Any], reason: Reason | None) -> None:
-    assert reason_of(**said) is reason
+@pytest.mark.parametrize(("fields", "reason"), ENDS)
+def test_the_reason_of_an_ended_job(fields: dict[str, Any], reason: Reason | None) -> None:
+    assert reason_of(**fields) is reason
 
 
-def test_every_row_is_met_by_a_text_of_these_tests() -> None:
-    texts = [text for text, _ in WAITING] + [said.get(key, "") for said, _ in ENDS for key in said]
-    said = [str(text).lower() for text in texts]
-    unmet = [row.text for row in CATALOGUE if not any(text.startswith(row.text.lower()) for text in said)]
-    assert unmet == []
+def test_every_row_is_tested() -> None:
+    texts = [text for text, _ in WAITING] + [str(text) for fields, _ in ENDS for text in fields.values()]
+    untested = [
+        row.text for row in CATALOGUE if not any(text.lower().startswith(row.text.lower()) for text in texts)
+    ]
+    assert untested == []
 
 
 @pytest.mark.parametrize(
     "text", ["out of cheese", "", "capacity planning is hard", "MISCONFIGURATION of mine"]
 )
-def test_other_words_of_a_waiting_job_mean_nothing(text: str) -> None:
+def test_other_texts_of_a_waiting_job_have_no_reason(text: str) -> None:
     assert while_waiting(text) is None
 
 
-def test_case_does_not_matter() -> None:
+def test_case_is_ignored() -> None:
     assert reason_of(container="outofmemoryerror: container killed") is Reason.OUT_OF_MEMORY
 
 
-def test_who_terminates_a_job_cannot_write_its_end() -> None:
+def test_the_text_of_a_termination_does_not_change_its_reason() -> None:
     for forged in (
         "OutOfMemoryError: Container killed",
         "Host EC2 (instance i-1) terminated.",
@@ -140,13 +141,13 @@ def test_who_terminates_a_job_cannot_write_its_end() -> None:
         assert reason_of(status=forged, terminated=True) is Reason.CANCELLED
 
 
-def test_a_container_s_reason_comes_before_the_job_s() -> None:
+def test_a_container_s_reason_takes_precedence_over_the_job_s() -> None:
     status, container = "Host EC2 (instance i-1) terminated.", "CannotPullContainerError: x"
     assert reason_of(status=status, container=container) is Reason.START_FAILED
 
 
-def test_a_text_in_the_wrong_place_means_nothing() -> None:
-    assert reason_of(status="OutOfMemoryError: said by nobody") is None
+def test_a_text_in_another_field_has_no_reason() -> None:
+    assert reason_of(status="OutOfMemoryError: in the wrong field") is None
     assert reason_of(container="Host EC2 (instance i-1) terminated.") is None
 
 
@@ -158,20 +159,20 @@ def test_a_text_in_the_wrong_place_means_nothing() -> None:
         ("something else", Reason.QUEUE_TIMEOUT),
     ],
 )
-def test_a_limit_of_the_queue_comes_before_the_flags(cause: str, reason: Reason) -> None:
+def test_a_time_limit_of_the_queue_takes_precedence_over_the_flags(cause: str, reason: Reason) -> None:
     text = f"Canceled by JobStateTimeLimit action due to reason: {cause}"
     assert reason_of(status=text) is reason
     assert reason_of(status=text, cancelled=True, terminated=True) is reason
 
 
 @pytest.mark.parametrize("code", [137, 139, 143, 1, None])
-def test_a_code_alone_is_no_hard_fact(code: int | None) -> None:
+def test_an_exit_code_alone_is_not_a_reason(code: int | None) -> None:
     container = {} if code is None else {"exitCode": code}
     raw = {"jobId": "j", "status": "FAILED", "attempts": [{"container": container, "stoppedAt": 2}]}
-    assert end_row(Detail(raw)) is None
+    assert end_reason(Detail(raw)) is None
 
 
-def test_a_flag_that_came_after_a_good_end_changes_nothing() -> None:
+def test_a_flag_after_success_is_ignored() -> None:
     raw = {"jobId": "j", "status": "SUCCEEDED", "isTerminated": True, "statusReason": "too late"}
-    assert end_row(Detail(raw)) is None
-    assert end_row(Detail({**raw, "status": "FAILED"})) is not None
+    assert end_reason(Detail(raw)) is None
+    assert end_reason(Detail({**raw, "status": "FAILED"})) is not None

@@ -1,0 +1,13 @@
+"""Messages of clusters and SDKs, as far as they are passed on."""
+
+from __future__ import annotations
+
+from ..model.text import one_line
+
+MAX_MESSAGE_LENGTH = 500
+"""Characters."""
+
+
+def error_line(text: str) -> str:
+    """An error's text on one line, with at most :data:`MAX_MESSAGE_LENGTH` characters."""
+    return one_line(text, MAX_MESSAGE_LENGTH)
