@@ -115,4 +115,12 @@ def _time(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    {"submit": submit, "list": list_jobs, "cancel": cancel}[sys.argv[1]](*sys.argv[2:])
+    match sys.argv[1:]:
+        case ["submit", name, output, script]:
+            submit(name, output, script)
+        case ["list"]:
+            list_jobs()
+        case ["cancel", *job_ids]:
+            cancel(*job_ids)
+        case _:
+            sys.exit(__doc__)
