@@ -1,16 +1,20 @@
-"""Reading the log files of jobs safely, whatever a job has done to its log."""
+"""Reads the log files of ranks from a cursor, whatever a job has done to its log."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ..model import LogChunk
 from .protocol import BackendError
 
-PIECE = 4 << 20
-"""The most that one call reads, in bytes."""
+MAX_PIECE_BYTES = 4 << 20
+"""The most bytes that one call reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,9 @@ class Piece:
 
 
 def read_piece(path: Path, offset: int | None = None, tail: int | None = None) -> Piece | None:
-    """The bytes from ``offset`` on (``None``: the last ``tail`` bytes, or all), :data:`PIECE` bytes at most.
+    """The bytes from ``offset`` on, :data:`MAX_PIECE_BYTES` at most.
+
+    Without ``offset``: the last ``tail`` bytes, or all.
 
     ``None`` if there is no file. Never waits for a FIFO and never follows a link. Raises BackendError for a
     path that is not a regular file, or may not be read.
@@ -40,11 +46,40 @@ def read_piece(path: Path, offset: int | None = None, tail: int | None = None) -
     try:
         state = os.fstat(fd)
         if not stat.S_ISREG(state.st_mode):
-            raise BackendError(f"the log {path.name} is no regular file any more")
+            raise BackendError(f"the log {path.name} is not a regular file any more")
         start = offset if offset is not None else max(0, state.st_size - tail) if tail is not None else 0
-        data = os.pread(fd, PIECE, start)
+        data = os.pread(fd, MAX_PIECE_BYTES, start)
     except OSError as error:
         raise BackendError(f"the log {path.name} cannot be read: {error.strerror}") from None
     finally:
         os.close(fd)
-    return Piece(data, start, len(data) < PIECE, state.st_size < start)
+    return Piece(data, start, len(data) < MAX_PIECE_BYTES, state.st_size < start)
+
+
+def read_rank_log(
+    path_of: Callable[[int], Path],
+    *,
+    restart: int | None,
+    cursor: Any,
+    tail: int | None,
+    last: int,
+    ended: bool,
+    must_exist: Callable[[int], bool],
+) -> LogChunk:
+    """A piece of one rank's log of the start ``restart`` (``None``: the last, or from the cursor's on).
+
+    ``path_of`` is the file of each start. ``last`` is the job's last start so far, ``ended`` whether there
+    will be no more. ``must_exist``: whether a start that is over has left a log, so that a missing one was
+    removed. Raises BackendError if the log cannot be read.
+    """
+    at, offset = cursor if cursor is not None else (last if restart is None else restart, None)
+    final = ended or at < last
+    found = read_piece(path_of(at), offset, tail)
+    removed = found is None and final and must_exist(at)
+    piece = found if found is not None else Piece(b"", offset or 0, at_end=not removed)
+    end = final and piece.at_end
+    text, used = codecs.utf_8_decode(piece.data, "replace", end)
+    if end and restart is None and at < last:
+        return LogChunk(text, [at + 1, 0], False)
+    gap = "it was removed" if removed else "it has become shorter" if piece.shrunk else ""
+    return LogChunk(text, [at, piece.offset + used], end and not gap, gap)

@@ -23,10 +23,21 @@ def page_files() -> dict[str, str]:
 def foldercluster(
     page_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ModuleType]:
-    """The example backend of the page, imported."""
-    folder = tmp_path_factory.mktemp("example")
-    (folder / "foldercluster.py").write_text(page_files["foldercluster.py"], encoding="utf-8")
+    """The complete example backend of the page, imported."""
+    yield from imported("foldercluster", page_files, tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture(scope="session")
+def spoolbackend(
+    page_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ModuleType]:
+    """The page's backend for a scheduler with commands, imported."""
+    yield from imported("spoolbackend", page_files, tmp_path_factory.mktemp("example"))
+
+
+def imported(name: str, files: dict[str, str], folder: Path) -> Iterator[ModuleType]:
+    (folder / f"{name}.py").write_text(files[f"{name}.py"], encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        yield importlib.import_module("foldercluster")
-        sys.modules.pop("foldercluster", None)
+        yield importlib.import_module(name)
+        sys.modules.pop(name, None)

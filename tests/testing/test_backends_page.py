@@ -23,9 +23,10 @@ class TestExample(BackendConformance):
         )
 
 
-def test_the_example_is_strictly_typed(page_files: dict[str, str], tmp_path: Path) -> None:
-    example = tmp_path / "foldercluster.py"
-    example.write_text(page_files["foldercluster.py"], encoding="utf-8")
+@pytest.mark.parametrize("name", ["foldercluster.py", "spoolbackend.py"])
+def test_an_example_is_strictly_typed(page_files: dict[str, str], tmp_path: Path, name: str) -> None:
+    example = tmp_path / name
+    example.write_text(page_files[name], encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", str(example)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -27,6 +27,7 @@ from .. import sentinel
 from ..environment import inherited
 from ..environment import job_variables
 from ..environment import secrets_of
+from ..logfile import read_rank_log
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import FindAnswer
@@ -40,7 +41,6 @@ from .channel import ChannelClosed
 from .crash_recovery import machine
 from .crash_recovery import settle
 from .journal import read
-from .logs import read_log
 from .records import folder_of
 from .records import from_wire
 from .records import handle as handle_of
@@ -127,13 +127,25 @@ class LocalBackend:
         cursor: Any = None,
         tail: int | None = None,
     ) -> LogChunk:
-        """See :class:`Backend`. A cursor of the last start goes on into the next one when the job is restarted."""
+        """See :class:`Backend`.
+
+        A cursor of the last start continues into the next one when the job is restarted.
+        """
         run = self._run(folder_of(handle))
         token = handle.data["token"]
         record = run.records([token]).get(token)
         if record is None:
             raise BackendError(f"no job {token} in {run.places.folder}")
-        return read_log(run.places, record, node, restart, cursor, tail)
+        return read_rank_log(
+            lambda start: run.places.log(token, node, start),
+            restart=restart,
+            cursor=cursor,
+            tail=tail,
+            last=record.restarts,
+            ended=record.over,
+            # Every rank of a job that began has a log.
+            must_exist=lambda start: record.started is not None and 0 <= node < record.width,
+        )
 
     def find(self, token: str) -> FindAnswer:
         """See :class:`Backend`."""

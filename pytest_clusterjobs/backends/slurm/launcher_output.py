@@ -1,21 +1,15 @@
-"""The output of the batch script, srun and Slurm's daemons about a job. The job's own output is elsewhere."""
+"""What srun and Slurm's daemons print about a job, read for causes and for the codes of ranks."""
 
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...model import Reason
-from .places import JobFolder
-from .places import tail
-
-TAIL_BYTES = 65_536
-"""Bytes of the end that are read: a rank may have several lines."""
-
-LONGEST_WORDS = 300
-
-START_MARK = "clusterjobs: start "
-"""The line that the batch script prints before each start."""
+from ..command_line import LauncherOutput
 
 _DAEMON = r"^(?:slurmstepd\S*:|\[[^\]\n]*\]) error: "
 """The node's daemon; from 24.05 on with a time instead of its name."""
@@ -45,15 +39,16 @@ _NOT_BEGUN = re.compile(
     r"|^srun: error: (?:tasks? \S+ launch failed: |Unable to create step|Application launch failed)",
     re.MULTILINE,
 )
-_TELLING = (_NOT_BEGUN, _NOT_LAUNCHED, _OUT_OF_MEMORY, _STOPPED)
-"""Lines that explain more than the consequences that follow them."""
+_CAUSE_LINES = (_NOT_BEGUN, _NOT_LAUNCHED, _OUT_OF_MEMORY, _STOPPED)
+_TASKS_ENDED = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
+_EXIT_CODE = re.compile(r"Exited with exit code ([0-9]+)")
+_SIGNAL_CODES = {signal.strsignal(number): 128 + number for number in signal.valid_signals()}
+_MAX_RANKS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class LauncherOutput:
+class SlurmLauncherOutput(LauncherOutput):
     """The output of the last start, or of the daemons that could not begin it."""
-
-    text: str
 
     @property
     def out_of_memory(self) -> bool:
@@ -68,8 +63,8 @@ class LauncherOutput:
     def stopped(self) -> Reason | None:
         """Why Slurm stopped the job, if it did. srun or the batch script stopped a step without a cause."""
         found = list(_STOPPED.finditer(self.text))
-        for words, reason in _CAUSES:
-            if any(words in (match["cause"] or "") for match in found):
+        for text, reason in _CAUSES:
+            if any(text in (match["cause"] or "") for match in found):
                 return reason
         cancelled = any(match["what"] == "JOB" and not match["cause"] for match in found)
         return Reason.CANCELLED if cancelled else None
@@ -83,19 +78,29 @@ class LauncherOutput:
         return Reason.START_FAILED if _NOT_BEGUN.search(self.text) else None
 
     @property
-    def end(self) -> str:
-        """The last lines, shortened to one readable line, after the line that names the cause."""
-        lines = [line.strip()[:LONGEST_WORDS] for line in self.text.splitlines() if line.strip()]
-        kept: list[str] = []
-        for line in reversed(lines):
-            if kept and sum(map(len, kept)) + len(line) > LONGEST_WORDS:
-                break
-            kept.insert(0, line)
-        cause = next((line for line in lines if any(each.search(line) for each in _TELLING)), None)
-        return "; ".join(kept if cause is None or cause in kept else [cause, *kept])
+    def exit_codes(self) -> Mapping[int, int]:
+        """The codes that srun reports of ranks, in the order of their ends."""
+        codes: dict[int, int] = {}
+        for line in self.text.splitlines():
+            match = _TASKS_ENDED.match(line)
+            code = _code_of(match[2].strip()) if match else None
+            if match and code is not None:
+                codes.update(dict.fromkeys(_numbers(match[1]), code))
+        return codes
+
+    def names_cause(self, line: str) -> bool:
+        """Whether a line explains more than the consequences that follow it."""
+        return any(each.search(line) for each in _CAUSE_LINES)
 
 
-def what_was_said(folder: JobFolder) -> LauncherOutput:
-    """The output about the last start of a job."""
-    _, mark, text = tail(folder.output, TAIL_BYTES).decode(errors="replace").rpartition(START_MARK)
-    return LauncherOutput(text.partition("\n")[2] if mark else text)
+def _code_of(text: str) -> int | None:
+    match = _EXIT_CODE.match(text)
+    return int(match[1]) if match else _SIGNAL_CODES.get(text.removesuffix(" (core dumped)"))
+
+
+def _numbers(text: str) -> Iterator[int]:
+    """The numbers in ``0,2-4``."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            yield from range(int(first), min(int(last or first), int(first) + _MAX_RANKS) + 1)

@@ -6,17 +6,24 @@ import os
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
 
 from ...model import Phase
+from ...model import Reason
+from ..command_line import parse_table
+from ..command_line import parse_time
+from ..command_line import QueueRow
 from . import commands
+from .states import end_hint
+from .states import is_held_after_failure
+from .states import is_suspended
+from .states import pending_hint
 from .states import phase_of
 from .states import Status
 from .states import status_of
 
-_SQUEUE = (
+_SQUEUE_COLUMNS = (
     "JobID",
     "ArrayJobID",
     "State",
@@ -30,42 +37,32 @@ _SQUEUE = (
     "Name",
     "Reason",
 )
-LISTED = 100
+_SACCT_COLUMNS = (
+    "JobIDRaw",
+    "JobID",
+    "State",
+    "ExitCode",
+    "DerivedExitCode",
+    "Submit",
+    "Start",
+    "End",
+    "NodeList",
+    "JobName",
+    "Reason",
+)
+
+MAX_SQUEUE_IDS = 100
 """The most ids given to squeue: it compares each with every job."""
 
-_SACCT = "JobIDRaw,JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,NodeList,JobName,Reason"
 
-
-@dataclass(frozen=True, slots=True)
-class QueueRow:
-    """One job as Slurm shows it. Times are seconds since the epoch."""
-
-    job_id: str
-    """The id of the whole array, for one of its tasks."""
-    name: str
-    state: str
-    reason: str = ""
-    status: Status | None = None
-    derived: Status | None = None
-    """The worst status of its steps."""
-    restarts: int = 0
-    submitted: float | None = None
-    started: float | None = None
-    """The time of the last start by Slurm itself."""
-    ended: float | None = None
-    nodes: str = ""
-    """The nodes that it has or had, in Slurm's short form; empty if it never had any."""
-
-    @property
-    def phase(self) -> Phase:
-        """The phase of the job."""
-        return phase_of(self.state, on_nodes=bool(self.nodes))
+_NO_FOLDER = "the batch script could not be started: is the job's folder there, and writable, on the node?"
+_NO_VALUE = frozenset({"None", "(null)", "None assigned", "n/a", "N/A"})
 
 
 def by_ids(job_ids: Collection[str]) -> dict[str, QueueRow]:
     """The user's own jobs with these ids that the controller remembers. Raises BackendError."""
     wanted = frozenset(job_ids)
-    if len(wanted) > LISTED:
+    if len(wanted) > MAX_SQUEUE_IDS:
         return _by_id(_squeue(*_own(), wanted=wanted))
     return _by_id(_squeue(*_own(), f"--jobs={','.join(wanted)}"))
 
@@ -75,7 +72,7 @@ def by_name(name: str) -> dict[str, QueueRow]:
     return _by_id(_squeue(*_own(), f"--name={name}"))
 
 
-def mine() -> dict[str, QueueRow]:
+def own_jobs() -> dict[str, QueueRow]:
     """All jobs of this user that the controller remembers. Raises BackendError."""
     return _by_id(_squeue(*_own()))
 
@@ -100,21 +97,16 @@ def _own() -> list[str]:
 
 
 def _squeue(*which: str, wanted: frozenset[str] | None = None) -> Iterator[QueueRow]:
-    fields = ",".join(f"{name}:|" for name in _SQUEUE)
-    for line in commands.squeue("--states=all", *which, f"--Format={fields}"):
+    columns = ",".join(f"{name}:|" for name in _SQUEUE_COLUMNS)
+    lines = commands.squeue("--states=all", *which, f"--Format={columns}")
+    if wanted is not None:
         # A user may have ten thousand other jobs: their rows are not even parsed.
-        if wanted is not None and wanted.isdisjoint(line.split("|", 2)[:2]):
-            continue
-        row = squeue_row(line)
-        if row is not None:
-            yield row
+        lines = [line for line in lines if not wanted.isdisjoint(line.split("|", 2)[:2])]
+    return squeue_rows(lines)
 
 
 def _sacct(*which: str) -> Iterator[QueueRow]:
-    for line in commands.sacct("--allocations", *which, f"--format={_SACCT}"):
-        row = sacct_row(line)
-        if row is not None:
-            yield row
+    return sacct_rows(commands.sacct("--allocations", *which, f"--format={','.join(_SACCT_COLUMNS)}"))
 
 
 def _by_id(rows: Iterable[QueueRow]) -> dict[str, QueueRow]:
@@ -127,61 +119,85 @@ def _by_id(rows: Iterable[QueueRow]) -> dict[str, QueueRow]:
     return found
 
 
-def squeue_row(line: str) -> QueueRow | None:
-    """One line of squeue; ``None`` if it cannot be a job of this tool (a name with a line break in it)."""
-    fields = line.split("|", len(_SQUEUE) - 1)
-    if len(fields) < len(_SQUEUE) or not fields[0].strip().isdecimal():
-        return None
-    job_id, array, state, status, derived, restarts, submitted, started, ended, nodes, name, reason = fields
-    on_nodes = _said(nodes)
+def squeue_rows(lines: Iterable[str]) -> Iterator[QueueRow]:
+    """The rows of squeue's lines, but for those that are no job of this package (a line break in a name)."""
+    for fields in parse_table(lines, _SQUEUE_COLUMNS):
+        job_id, array, restarts = fields["JobID"], fields["ArrayJobID"], fields["RestartCnt"]
+        if job_id.isdecimal():
+            yield slurm_row(
+                job_id=array if array.isdecimal() else job_id,
+                name=fields["Name"],
+                state=fields["State"],
+                reason=fields["Reason"].removesuffix("|"),
+                status=status_of(fields["exit_code"]),
+                derived=status_of(fields["DerivedEC"]),
+                restarts=int(restarts) if restarts.isdecimal() else 0,
+                submitted=parse_time(fields["SubmitTime"]),
+                started=parse_time(fields["StartTime"]),
+                ended=parse_time(fields["EndTime"]),
+                nodes=fields["NodeList"],
+            )
+
+
+def sacct_rows(lines: Iterable[str]) -> Iterator[QueueRow]:
+    """The rows of sacct's lines, but for those of steps."""
+    for fields in parse_table(lines, _SACCT_COLUMNS):
+        job_id, array = fields["JobIDRaw"], fields["JobID"].partition("_")
+        if job_id.isdecimal():
+            yield slurm_row(
+                job_id=array[0] if array[1] else job_id,
+                name=fields["JobName"],
+                state=fields["State"],
+                reason=fields["Reason"],
+                status=status_of(fields["ExitCode"]),
+                derived=status_of(fields["DerivedExitCode"]),
+                submitted=parse_time(fields["Submit"]),
+                started=parse_time(fields["Start"]),
+                ended=parse_time(fields["End"]),
+                nodes=fields["NodeList"],
+            )
+
+
+def slurm_row(
+    *,
+    job_id: str,
+    name: str,
+    state: str,
+    reason: str = "",
+    status: Status | None = None,
+    derived: Status | None = None,
+    restarts: int = 0,
+    submitted: float | None = None,
+    started: float | None = None,
+    ended: float | None = None,
+    nodes: str = "",
+) -> QueueRow:
+    """Slurm's values as a row.
+
+    ``job_id`` is that of the whole array for one of its tasks, ``derived`` the worst status of the job's
+    steps, ``nodes`` the nodes that it has or had.
+    """
+    reason = "" if reason in _NO_VALUE else reason
+    has_nodes = nodes not in _NO_VALUE | {""}
+    phase = phase_of(state, on_nodes=has_nodes)
+    hint = None
+    if phase is Phase.PENDING:
+        hint = pending_hint(reason)
+    elif phase is Phase.ENDED:
+        hint = end_hint(state, reason, status, derived, started=has_nodes)
     return QueueRow(
-        job_id=array if array.isdecimal() else job_id,
+        job_id=job_id,
         name=name,
+        phase=phase,
         state=state,
-        reason=_said(reason.removesuffix("|")),
-        status=status_of(status),
-        derived=status_of(derived),
-        restarts=int(restarts) if restarts.isdecimal() else 0,
-        submitted=moment(submitted),
-        started=moment(started) if on_nodes else None,
-        ended=moment(ended),
-        nodes=on_nodes,
+        reason=f"{reason}: {_NO_FOLDER}" if hint is Reason.START_FAILED else reason,
+        hint=hint,
+        exit_code=None if status is None else status.exit_code,
+        restarts=restarts,
+        submitted=submitted,
+        # Of a pending job, Slurm shows the time of the start that it plans.
+        started=started if has_nodes else None,
+        ended=ended,
+        is_suspended=is_suspended(state),
+        is_held=is_held_after_failure(state, reason, restarts),
     )
-
-
-def sacct_row(line: str) -> QueueRow | None:
-    """One line of sacct; ``None`` if it cannot be a job of this tool."""
-    fields = line.split("|", _SACCT.count(","))
-    if len(fields) <= _SACCT.count(",") or not fields[0].isdecimal():
-        return None
-    raw, job_id, state, status, derived, submitted, started, ended, nodes, name, reason = fields
-    on_nodes = _said(nodes)
-    return QueueRow(
-        job_id=job_id.partition("_")[0] if "_" in job_id else raw,
-        name=name,
-        state=state,
-        reason=_said(reason),
-        status=status_of(status),
-        derived=status_of(derived),
-        submitted=moment(submitted),
-        started=moment(started) if on_nodes else None,
-        ended=moment(ended),
-        nodes=on_nodes,
-    )
-
-
-def moment(text: str) -> float | None:
-    """A time in seconds since the epoch, or in UTC; ``None`` if it has not come or is unknown."""
-    text = text.strip()
-    if text.isdecimal():
-        return float(text) or None
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
-
-
-def _said(text: str) -> str:
-    """The value of a field; empty for the words that Slurm uses for no value."""
-    text = text.strip()
-    return "" if text in {"None", "(null)", "None assigned", "n/a", "N/A"} else text

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_clusterjobs.backends import command_line
+from pytest_clusterjobs.backends.command_line.commands import NoAccounting
+from pytest_clusterjobs.backends.command_line.commands import SubmissionInterrupted
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Throttled
@@ -36,7 +39,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 
 def submit(tmp_path: Path) -> str:
-    return commands.sbatch(["sbatch", "job.sh"], secrets=["TOKEN"], folder=tmp_path)
+    return commands.RUNNER.submit(
+        ["sbatch", "job.sh"], secrets=["TOKEN"], folder=tmp_path, job_id_of=commands.job_id_of
+    )
 
 
 def test_the_id_of_a_job(fake: Fake, tmp_path: Path) -> None:
@@ -113,16 +118,16 @@ def test_an_answer_that_is_none_may_have_been_a_submission(fake: Fake, tmp_path:
 def test_a_command_that_takes_too_long(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    monkeypatch.setattr(commands, "TIMEOUT", 1.0)
+    monkeypatch.setattr(command_line.commands, "COMMAND_TIMEOUT_SECONDS", 1.0)
     fake("sbatch", f"echo '{said}' >&2; exec sleep 60")
     with pytest.raises(BackendError) as caught:
         submit(tmp_path)
-    assert type(caught.value) is (commands.StillWaiting if said else BackendError)
+    assert type(caught.value) is (SubmissionInterrupted if said else BackendError)
 
 
 def test_one_that_was_killed_while_it_waited_may_just_have_been_taken(fake: Fake, tmp_path: Path) -> None:
     fake("sbatch", "echo 'sbatch: error: Slurm job queue full, sleeping and retrying' >&2; kill -INT $$")
-    with pytest.raises(commands.StillWaiting):
+    with pytest.raises(SubmissionInterrupted):
         submit(tmp_path)
 
 
@@ -131,7 +136,8 @@ def test_one_that_waits_ends_with_this_process(fake: Fake, tmp_path: Path) -> No
     program = f"""
 from pathlib import Path
 from pytest_clusterjobs.backends.slurm import commands
-commands.sbatch(["sbatch", "job.sh"], secrets=[], folder=Path({str(tmp_path)!r}))
+folder = Path({str(tmp_path)!r})
+commands.RUNNER.submit(["sbatch", "job.sh"], secrets=[], folder=folder, job_id_of=commands.job_id_of)
 """
     waits = subprocess.Popen([sys.executable, "-c", program])
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "", 20)
@@ -161,7 +167,7 @@ def test_unknown_ids_are_no_error(fake: Fake) -> None:
 
 def test_a_cluster_without_accounts_is_told_from_one_whose_accounts_are_away(fake: Fake) -> None:
     fake("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
-    with pytest.raises(commands.NoAccounting):
+    with pytest.raises(NoAccounting):
         commands.sacct()
     fake("sacct", "echo 'sacct: error: Problem talking to the database: Connection refused' >&2; exit 1")
     with pytest.raises(BackendError) as caught:
@@ -194,7 +200,7 @@ def test_a_job_inherits_nothing_of_its_callers_job_defaults_or_secrets(
         monkeypatch.setenv(name, "x")
     for name in ("SLURM_CLUSTERS", "SRUN_CPUS_PER_TASK", "PYTEST_ADDOPTS", "API_KEY", "SLURM_CONF", "MINE"):
         monkeypatch.setenv(name, "y")
-    seen = commands.environment(["API_KEY"])
+    seen = commands.RUNNER.environment(["API_KEY"])
     assert {name for name, value in seen.items() if value in ("x", "y")} == {"SLURM_CONF", "MINE"}
 
 

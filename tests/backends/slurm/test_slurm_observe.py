@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_clusterjobs.backends import sentinel
+from pytest_clusterjobs.backends.command_line import JobFolder
+from pytest_clusterjobs.backends.command_line import QueueRow
+from pytest_clusterjobs.backends.command_line.launcher_output import read_last_output
+from pytest_clusterjobs.backends.command_line.observe import KnownJob
+from pytest_clusterjobs.backends.command_line.observe import observe_end
+from pytest_clusterjobs.backends.command_line.observe import observe_held
+from pytest_clusterjobs.backends.command_line.observe import observe_live
+from pytest_clusterjobs.backends.command_line.observe import observe_recorded_end
+from pytest_clusterjobs.backends.command_line.records import nodes_of
+from pytest_clusterjobs.backends.command_line.records import read_record
+from pytest_clusterjobs.backends.logfile import read_rank_log
 from pytest_clusterjobs.backends.protocol import BackendError
-from pytest_clusterjobs.backends.slurm.launcher_output import LauncherOutput
-from pytest_clusterjobs.backends.slurm.logs import read_log
-from pytest_clusterjobs.backends.slurm.observe import from_record
-from pytest_clusterjobs.backends.slurm.observe import KnownJob
-from pytest_clusterjobs.backends.slurm.observe import observe_end
-from pytest_clusterjobs.backends.slurm.observe import observe_held
-from pytest_clusterjobs.backends.slurm.observe import observe_live
-from pytest_clusterjobs.backends.slurm.places import JobFolder
-from pytest_clusterjobs.backends.slurm.queue import QueueRow
-from pytest_clusterjobs.backends.slurm.records import nodes_of
-from pytest_clusterjobs.backends.slurm.records import read_record
+from pytest_clusterjobs.backends.slurm.launcher_output import SlurmLauncherOutput
+from pytest_clusterjobs.backends.slurm.queue import slurm_row
 from pytest_clusterjobs.backends.slurm.states import Status
 from pytest_clusterjobs.judge import outcome
 from pytest_clusterjobs.model import Classification
@@ -36,7 +39,22 @@ from pytest_clusterjobs.model.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
 AT = 1_800_000_000.0
-ROW = QueueRow("7", TOKEN, "COMPLETED", "", Status(0), Status(0), 0, AT, AT + 10, AT + 20, "node1")
+
+
+def row_of(**changes: Any) -> QueueRow:
+    values = {
+        "job_id": "7",
+        "name": TOKEN,
+        "state": "COMPLETED",
+        "status": Status(0),
+        "derived": Status(0),
+        "submitted": AT,
+        "started": AT + 10,
+        "ended": AT + 20,
+        "nodes": "node1",
+    }
+    return slurm_row(**{**values, **changes})
+
 
 EXITED, STOPPED = SentinelWord.EXITED, SentinelWord.STOPPED
 
@@ -73,12 +91,19 @@ class Folder:
         self.put("ended", f"{code} {how}\n", at)
 
     def prints(self, text: str) -> None:
-        self.put("slurm.out", text, AT)
+        self.put("batch.out", text, AT)
 
-    def see(self, **row: object) -> Observation:
-        return observe_end(self.job, replace(ROW, **row), read_record(self.job.folder))  # type: ignore[arg-type]
+    @property
+    def launcher(self) -> SlurmLauncherOutput:
+        return SlurmLauncherOutput(read_last_output(self.job.folder))
 
-    def judge(self, **row: object) -> Outcome:
+    def see(self, **row: Any) -> Observation:
+        return observe_end(self.job, row_of(**row), read_record(self.job.folder), self.launcher)
+
+    def see_own_record(self) -> Observation | None:
+        return observe_recorded_end(self.job, read_record(self.job.folder), self.launcher)
+
+    def judge(self, **row: Any) -> Outcome:
         return outcome(
             JobSpec("true", nodes=self.job.nodes),
             self.see(**row),
@@ -104,7 +129,7 @@ def three(tmp_path: Path) -> Folder:
 
 def test_a_live_job_without_restarts_needs_no_file(tmp_path: Path) -> None:
     job = KnownJob(TOKEN, JobFolder(tmp_path / "none"), 1, may_restart=False)
-    seen = observe_live(job, replace(ROW, state="RUNNING", ended=AT + 600))
+    seen = observe_live(job, row_of(state="RUNNING", ended=AT + 600))
     assert (seen.phase, seen.times.started, seen.times.ended, seen.restarts) == (
         Phase.RUNNING,
         AT + 10,
@@ -115,7 +140,7 @@ def test_a_live_job_without_restarts_needs_no_file(tmp_path: Path) -> None:
 
 def test_restarts_of_a_live_job_are_counted(one: Folder) -> None:
     one.start(1, AT + 30)
-    seen = observe_live(replace(one.job, may_restart=True), replace(ROW, state="RUNNING"))
+    seen = observe_live(replace(one.job, may_restart=True), row_of(state="RUNNING"))
     assert (seen.restarts, seen.native_reason) == (1, "restarted, 1 so far")
     assert seen.times.started == AT + 10.3
 
@@ -224,7 +249,7 @@ def test_ends_of_ranks_as_srun_saw_them(three: Folder) -> None:
         "srun: launch/slurm: _step_signal: Terminating StepId=10.1\n"
         "srun: error: node[0-1]: tasks 0-1: Terminated\n"
     )
-    nodes = nodes_of(three.job.folder, TOKEN, 3, read_record(three.job.folder))
+    nodes = nodes_of(three.job.folder, TOKEN, 3, read_record(three.job.folder), three.launcher)
     assert [node.exit_code for node in nodes] == [None, 143, 137]
     assert nodes[2].ended is not None and nodes[2].ended <= AT + 16
 
@@ -275,12 +300,12 @@ def test_begun_once_too_often(one: Folder) -> None:
 
 
 def test_a_forgotten_job_has_its_own_record(one: Folder) -> None:
-    assert from_record(one.job, read_record(one.job.folder)) is None
+    assert one.see_own_record() is None
     one.put("ended", "0 its", AT)
-    assert from_record(one.job, read_record(one.job.folder)) is None, "it is not whole yet"
+    assert one.see_own_record() is None, "it is not whole yet"
     one.rank(0, EXITED, 3)
     one.end(3)
-    seen = from_record(one.job, read_record(one.job.folder))
+    seen = one.see_own_record()
     assert seen is not None and (seen.phase, seen.exit_code) == (Phase.ENDED, 3)
     assert seen.nodes[0].report is not None and seen.nodes[0].report.exit_code == 3
 
@@ -328,10 +353,10 @@ def test_memory_of_a_forgotten_job_of_any_number_of_nodes(tmp_path: Path, ranks:
     for rank in range(ranks):
         folder.rank(rank, EXITED, 0)
     folder.end(0)
-    seen = from_record(folder.job, read_record(folder.job.folder))
+    seen = folder.see_own_record()
     assert seen is not None and seen.reason_hint is None
     folder.prints(f"clusterjobs: start 0\n{OOM}")
-    seen = from_record(folder.job, read_record(folder.job.folder))
+    seen = folder.see_own_record()
     assert seen is not None and seen.reason_hint is Reason.OUT_OF_MEMORY
     assert "oom-kill event" in seen.native_reason
 
@@ -342,7 +367,7 @@ def test_memory_of_one_node_is_told_of_all_starts_together(one: Folder) -> None:
     one.rank(0, EXITED, 0, start=1)
     one.end(0)
     one.prints(f"clusterjobs: start 0\nclusterjobs: start 1\n{OOM}")
-    seen = from_record(one.job, read_record(one.job.folder))
+    seen = one.see_own_record()
     assert seen is not None and seen.reason_hint is None
 
 
@@ -365,14 +390,14 @@ def test_what_stopped_a_forgotten_job_is_told_by_the_node(
     if ended:
         one.end(143, "stopped")
     one.prints(f"clusterjobs: start 0\n{AT_NODE.format(what=what, cause=cause)}")
-    seen = from_record(one.job, read_record(one.job.folder))
+    seen = one.see_own_record()
     if not ended and reason is None:
         assert seen is None, "it may run on, or be queued again"
         return
     assert seen is not None and (seen.phase, seen.reason_hint) == (Phase.ENDED, reason)
     newer = AT_NODE.format(what=what, cause=cause).replace("slurmstepd-node0:", "[2026-11-24T09:26:32.123]")
     one.prints(f"clusterjobs: start 0\n{newer}")
-    seen = from_record(one.job, read_record(one.job.folder))
+    seen = one.see_own_record()
     assert seen is not None and seen.reason_hint == reason
 
 
@@ -380,7 +405,7 @@ def test_a_stop_that_came_too_late_changes_nothing_of_a_forgotten_job(one: Folde
     one.rank(0, EXITED, 3)
     one.end(3)
     one.prints(f"clusterjobs: start 0\n{AT_NODE.format(what='JOB 7', cause='')}")
-    seen = from_record(one.job, read_record(one.job.folder))
+    seen = one.see_own_record()
     assert seen is not None and (seen.reason_hint, seen.exit_code) == (None, 3)
 
 
@@ -439,17 +464,15 @@ def test_a_killed_batch_script_gives_its_code_to_nobody(one: Folder) -> None:
 def test_a_held_job_that_could_not_be_begun_has_ended(tmp_path: Path) -> None:
     folder = Folder(tmp_path, 1)
     folder.prints("Error running slurm prolog: 1\n")
-    row = replace(
-        ROW, state="PENDING", reason="launch failed requeued held", started=None, ended=None, nodes=""
-    )
-    seen = observe_held(folder.job, row, read_record(folder.job.folder))
+    row = row_of(state="PENDING", reason="launch failed requeued held", started=None, ended=None, nodes="")
+    seen = observe_held(folder.job, row, read_record(folder.job.folder), folder.launcher)
     assert (seen.phase, seen.reason_hint, seen.exit_code) == (Phase.ENDED, Reason.START_FAILED, None)
     assert "launch failed requeued held" in seen.native_reason and "prolog" in seen.native_reason
 
 
 @pytest.mark.parametrize(("state", "suspended"), [("SUSPENDED", True), ("STOPPED", True), ("RUNNING", False)])
 def test_a_suspended_job_is_shown_as_such(one: Folder, state: str, suspended: bool) -> None:
-    seen = observe_live(one.job, replace(ROW, state=state))
+    seen = observe_live(one.job, row_of(state=state))
     assert (seen.phase, seen.native_state, seen.suspended) == (Phase.RUNNING, state, suspended)
 
 
@@ -462,16 +485,25 @@ def test_a_report_of_another_start_is_no_word(one: Folder) -> None:
 
 def test_the_last_words_are_whole_lines() -> None:
     lines = [f"srun: error: node{number}: {'x' * 80}" for number in range(9)]
-    assert LauncherOutput("\n".join(lines)).end == "; ".join(lines[-3:])
+    assert SlurmLauncherOutput("\n".join(lines)).end == "; ".join(lines[-3:])
     lines[1] = NOT_BEGUN[1]
-    assert LauncherOutput("\n".join(lines)).end == "; ".join([lines[1], *lines[-3:]])
+    assert SlurmLauncherOutput("\n".join(lines)).end == "; ".join([lines[1], *lines[-3:]])
 
 
 # Logs.
 
 
 def read(folder: Folder, node: int = 0) -> LogChunk:
-    return read_log(folder.job.folder, node=node, restart=None, cursor=None, tail=None, last=0, ended=True)
+    files = folder.job.folder
+    return read_rank_log(
+        lambda start: files.log(node, start),
+        restart=None,
+        cursor=None,
+        tail=None,
+        last=0,
+        ended=True,
+        must_exist=lambda start: files.has_start(start) and node == 0,
+    )
 
 
 def test_a_log_that_nobody_wrote_is_empty_and_one_that_is_gone_has_a_gap(three: Folder) -> None:
@@ -491,5 +523,5 @@ def test_a_log_that_was_replaced_harms_nobody(one: Folder) -> None:
     os.mkfifo(one.path / "log.0.0")
     one.end(0)
     assert one.see().nodes[0].report is None
-    with pytest.raises(BackendError, match="no regular file"):
+    with pytest.raises(BackendError, match="not a regular file"):
         read(one)

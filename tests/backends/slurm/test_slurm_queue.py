@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pytest_clusterjobs.backends.slurm.queue import moment
-from pytest_clusterjobs.backends.slurm.queue import QueueRow
-from pytest_clusterjobs.backends.slurm.queue import sacct_row
-from pytest_clusterjobs.backends.slurm.queue import squeue_row
-from pytest_clusterjobs.backends.slurm.states import Status
+from pytest_clusterjobs.backends.command_line import parse_time
+from pytest_clusterjobs.backends.command_line import QueueRow
+from pytest_clusterjobs.backends.slurm.queue import sacct_rows
+from pytest_clusterjobs.backends.slurm.queue import squeue_rows
 from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import Reason
 
 TOKEN = "cj-20261124t055102-9278aa-8577e2cf4d-a1"
+
+
+def squeue_row(line: str) -> QueueRow | None:
+    return next(squeue_rows([line]), None)
+
+
+def sacct_row(line: str) -> QueueRow | None:
+    return next(sacct_rows([line]), None)
 
 
 def test_a_job_that_failed() -> None:
@@ -18,22 +26,20 @@ def test_a_job_that_failed() -> None:
     assert row == QueueRow(
         job_id="39",
         name=TOKEN,
+        phase=Phase.ENDED,
         state="FAILED",
         reason="NonZeroExitCode",
-        status=Status(3),
-        derived=Status(0),
+        exit_code=3,
         submitted=1795499462.0,
         started=1795499463.0,
         ended=1795499463.0,
-        nodes="node1",
     )
-    assert row.phase is Phase.ENDED
 
 
 def test_a_job_that_waits_has_no_start() -> None:
     row = squeue_row(f"3|3|PENDING|0|0|0|1795498213|N/A|N/A||{TOKEN}|JobHeldUser|")
     assert row is not None
-    assert (row.phase, row.started, row.nodes, row.reason) == (Phase.PENDING, None, "", "JobHeldUser")
+    assert (row.phase, row.started, row.reason) == (Phase.PENDING, None, "JobHeldUser")
     # With BeginTime the start is the one that is planned.
     row = squeue_row(f"3|3|PENDING|0|0|1|1795498213|1795498400|N/A||{TOKEN}|BeginTime|")
     assert row is not None and (row.started, row.restarts) == (None, 1)
@@ -63,13 +69,20 @@ def test_the_accounts_of_a_job() -> None:
     line = f"9|9|CANCELLED by 0|0:0|0:15|1795498498|1795498499|1795498500|node[1-3]|{TOKEN}|None"
     row = sacct_row(line)
     assert row is not None
-    assert (row.job_id, row.phase, row.state, row.nodes) == ("9", Phase.ENDED, "CANCELLED by 0", "node[1-3]")
-    assert row.derived == Status(0, 15)
+    assert (row.job_id, row.phase, row.state) == ("9", Phase.ENDED, "CANCELLED by 0")
+    assert (row.hint, row.started) == (Reason.CANCELLED, 1795498499.0)
     row = sacct_row(f"10|10|CANCELLED by 0|0:0|0:0|1795498498|None|1795498500|None assigned|{TOKEN}|None")
-    assert row is not None and (row.nodes, row.started) == ("", None)
+    assert row is not None and row.started is None
     assert sacct_row("9.batch|9.batch|COMPLETED|0:0||1|1|1|node1|batch|") is None
 
 
 def test_times_of_a_slurm_that_knows_no_seconds_are_utc() -> None:
-    assert moment("2026-11-24T05:30:13") == 1795498213.0 == moment("1795498213")
-    assert moment("N/A") is moment("Unknown") is moment("None") is moment("") is moment("0") is None
+    assert parse_time("2026-11-24T05:30:13") == 1795498213.0 == parse_time("1795498213")
+    assert (
+        parse_time("N/A")
+        is parse_time("Unknown")
+        is parse_time("None")
+        is parse_time("")
+        is parse_time("0")
+        is None
+    )

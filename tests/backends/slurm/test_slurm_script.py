@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends import sentinel
-from pytest_clusterjobs.backends.slurm.places import JobFolder
-from pytest_clusterjobs.backends.slurm.places import write
-from pytest_clusterjobs.backends.slurm.records import Ended
-from pytest_clusterjobs.backends.slurm.records import read_record
-from pytest_clusterjobs.backends.slurm.script import quote
-from pytest_clusterjobs.backends.slurm.script import shape_of
-from pytest_clusterjobs.backends.slurm.script import Submission
+from pytest_clusterjobs.backends.command_line import JobFolder
+from pytest_clusterjobs.backends.command_line import Submission
+from pytest_clusterjobs.backends.command_line.job_folder import write_job
+from pytest_clusterjobs.backends.command_line.records import FinalRecord
+from pytest_clusterjobs.backends.command_line.records import read_record
+from pytest_clusterjobs.backends.command_line.script import quote
+from pytest_clusterjobs.backends.command_line.script import ranks_and_restarts
 from pytest_clusterjobs.backends.slurm.script import submission
 from pytest_clusterjobs.backends.slurm.settings import SlurmSettings
 from pytest_clusterjobs.model import JobSpec
@@ -63,7 +63,7 @@ def test_the_command_line_of_a_plain_job() -> None:
         f"--job-name={TOKEN}",
         f"--comment=a-1n-c {TOKEN}",
         "--chdir=/shared/job",
-        "--output=/shared/job/slurm.out",
+        "--output=/shared/job/batch.out",
         "--open-mode=append",
         "--no-requeue",
         "--nodes=1",
@@ -111,7 +111,7 @@ def test_the_containers_of_pyxis_are_srun_s() -> None:
 
 def test_a_folder_s_percent_signs_are_no_pattern() -> None:
     found = order(JobSpec("true", nodes=2), Path("/shared/100%j"))
-    assert "--output=/shared/100%%j/slurm.out" in found.command
+    assert "--output=/shared/100%%j/batch.out" in found.command
     assert "--output=/shared/100%%j/log.$clusterjobs_n.%t" in shlex.split(found.script)
 
 
@@ -139,8 +139,8 @@ def test_a_script_tells_its_shape(tmp_path: Path, nodes: int, restarts: int) -> 
     )
     path = tmp_path / "job.sh"
     path.write_text(order(spec, Path("/a b/it's")).script)
-    assert shape_of(path) == (nodes, restarts)
-    assert shape_of(tmp_path / "none") == (1, 1)
+    assert ranks_and_restarts(path) == (nodes, restarts)
+    assert ranks_and_restarts(tmp_path / "none") == (1, 1)
 
 
 # How it behaves.
@@ -167,7 +167,7 @@ class Node:
             rootdir=self.folder.path.parent,
             inherited=inherited,
         )
-        write(self.folder, found.script, secrets or {})
+        write_job(self.folder, found.script, secrets or {})
 
     def start(self, job_id: str = "7", before: Sequence[str] = (), **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -198,7 +198,7 @@ class Node:
     def report(self, restart: int = 0) -> SentinelReport | None:
         return sentinel.last_report(self.folder.log(0, restart).read_text(), nonce(TOKEN), 0)
 
-    def ended(self) -> Ended | None:
+    def ended(self) -> FinalRecord | None:
         return read_record(self.folder).ended
 
 

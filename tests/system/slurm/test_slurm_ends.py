@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_clusterjobs.backends.slurm import commands
+from pytest_clusterjobs.backends.command_line import CommandRunner
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 from pytest_clusterjobs.model import ActionKind
@@ -161,20 +161,20 @@ def test_a_cancel_gives_every_rank_time_to_clean_up(run: Cluster) -> None:
         assert all("cleaned" in run.printed(job, node=rank) for rank in range(nodes))
 
 
-# How often Slurm is asked.
+# How often Slurm is queried.
 
 
-def test_one_question_for_any_number_of_jobs(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_query_serves_any_number_of_jobs(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [started(run, "sleep 3") for _ in range(5)]
-    asked: list[str] = []
-    ordinary = commands._run
+    programs: list[str] = []
+    ordinary = CommandRunner.run
 
-    def counting(command: list[str], *rest: object) -> object:
-        asked.append(command[0])
-        return ordinary(command, *rest)  # type: ignore[arg-type]
+    def counting(self: CommandRunner, *command: str) -> object:
+        programs.append(command[0])
+        return ordinary(self, *command)
 
-    monkeypatch.setattr(commands, "_run", counting)
+    monkeypatch.setattr(CommandRunner, "run", counting)
     assert len(run.poll(*jobs)) == 5
-    assert asked == ["squeue"]
+    assert programs == ["squeue"]
     run.wait(*jobs)
-    assert set(asked) == {"squeue"}, "ends need no accounts"
+    assert set(programs) == {"squeue"}, "ends need no accounting"

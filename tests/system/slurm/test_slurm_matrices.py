@@ -94,10 +94,10 @@ conditions: {a: {}, b: {}, c: {}, d: {}, e: {}, bad: {run: exit 3, expect: {exit
 
 IMPATIENT = """
 from pytest_clusterjobs.backends.protocol import Throttled
-from pytest_clusterjobs.backends.slurm import commands
+from pytest_clusterjobs.backends.command_line import commands
 from pytest_clusterjobs.backends.slurm.client import SlurmBackend
 
-commands.TIMEOUT = 8.0
+commands.COMMAND_TIMEOUT_SECONDS = 8.0
 ordinary = SlurmBackend.submit
 
 def submit(self, spec, token):

@@ -11,13 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_clusterjobs.backends import command_line
+from pytest_clusterjobs.backends.command_line import CommandRunner
 from pytest_clusterjobs.backends.protocol import Backend
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import Found
@@ -213,7 +215,7 @@ def test_a_submission_without_an_answer_is_found(run: Cluster, monkeypatch: pyte
     slow = bin_folder / "sbatch"
     slow.write_text(f'#!/bin/sh\n{real} "$@" >/dev/null\nexec sleep 60\n')
     slow.chmod(0o755)
-    monkeypatch.setattr(commands, "TIMEOUT", 3.0)
+    monkeypatch.setattr(command_line.commands, "COMMAND_TIMEOUT_SECONDS", 3.0)
     token = run.token()
     with monkeypatch.context() as patched:
         patched.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
@@ -226,13 +228,13 @@ def test_a_submission_without_an_answer_is_found(run: Cluster, monkeypatch: pyte
     assert run.end(again).exit_code == 6
 
 
-def test_a_twin_does_not_run_and_whoever_watches_it_sees_the_other(run: Cluster) -> None:
+def test_a_job_submitted_twice_runs_once_and_both_handles_show_its_end(run: Cluster) -> None:
     starts = run.folder / "starts"
     token = run.token()
     first = started(run, f"echo x >>{shlex.quote(str(starts))}; sleep 2; exit 7", token=token)
     folder = Path(first.handle.data["folder"])
     command = shlex.split(slurm_backend(run.backend).preview(first.spec, token).partition("\n")[0])
-    job_id = commands.sbatch(command, secrets=(), folder=folder)
+    job_id = commands.RUNNER.submit(command, secrets=(), folder=folder, job_id_of=commands.job_id_of)
     twin = SubmittedJob(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
     assert run.end(twin).exit_code == 7
     assert run.end(first).exit_code == 7
@@ -267,7 +269,7 @@ def test_a_number_of_another_job_is_not_ours(run: Cluster, slurm: SlurmClient) -
     slurm.run("scancel", stranger)
 
 
-def submit_and_die(command: Sequence[str], *, secrets: Iterable[str], folder: Path) -> str:
+def submit_and_die(runner: CommandRunner, command: Sequence[str], *, folder: Path, **other: Any) -> str:
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
     os.kill(os.getpid(), signal.SIGKILL)
     return ""
@@ -278,7 +280,7 @@ def test_a_session_that_is_killed_while_it_submits_leaves_a_job_that_is_found(ru
     pid = os.fork()
     if pid == 0:
         with suppress(BaseException):
-            commands.sbatch = submit_and_die
+            CommandRunner.submit = submit_and_die  # type: ignore[assignment]
             run.backend.submit(JobSpec("sleep 60"), token)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL

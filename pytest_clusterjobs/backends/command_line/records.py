@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
-from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
@@ -15,25 +12,21 @@ from ...model import NodeState
 from ...model import SentinelWord
 from ...model.token import nonce
 from .. import sentinel
-from .launcher_output import what_was_said
-from .places import JobFolder
-from .places import tail
+from .job_folder import JobFolder
+from .job_folder import read_tail
+from .launcher_output import LauncherOutput
 
-TAIL_BYTES = 16_384
+MAX_LOG_TAIL_BYTES = 16_384
 """Bytes of a log's end that are searched for the sentinel's line."""
-
-_TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
-_CODE = re.compile(r"Exited with exit code ([0-9]+)")
-_SIGNALS = {signal.strsignal(number): 128 + number for number in signal.valid_signals()}
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinalRecord:
     """The final record of a batch script."""
 
     code: int
     how: str
-    """``itself``, ``stopped`` (it received TERM), ``over`` (Slurm began it once too often) or ``broken``."""
+    """``itself``, ``stopped`` (it received TERM), ``over`` (the scheduler began it once too often) or ``broken``."""
     at: float
     """Seconds since the epoch, by the clock of the file system."""
 
@@ -45,10 +38,10 @@ class EndRecord:
     names: frozenset[str]
     """All names in the folder."""
     owner: str | None
-    """The Slurm job that has the token."""
+    """The id of the scheduler's job that has the token."""
     starts: tuple[float, ...]
     """When each start began, in seconds since the epoch, by the clock of the file system."""
-    ended: Ended | None
+    ended: FinalRecord | None
 
     @property
     def restarts(self) -> int:
@@ -66,7 +59,7 @@ def read_record(folder: JobFolder) -> EndRecord:
     names = _names(folder.path)
     starts: list[float | None] = []
     while folder.start(len(starts)).name in names:
-        starts.append(changed(folder.start(len(starts))))
+        starts.append(modification_time(folder.start(len(starts))))
     return EndRecord(
         names=names,
         owner=(_text(folder.owner).strip() or None) if folder.owner.name in names else None,
@@ -75,7 +68,9 @@ def read_record(folder: JobFolder) -> EndRecord:
     )
 
 
-def nodes_of(folder: JobFolder, token: str, ranks: int, record: EndRecord) -> tuple[NodeState, ...]:
+def nodes_of(
+    folder: JobFolder, token: str, ranks: int, record: EndRecord, launcher: LauncherOutput
+) -> tuple[NodeState, ...]:
     """How each rank of the last start ended: by its log, or without a report by what its parent saw."""
     hosts = _text(folder.hosts).split()
     logs = {rank: folder.log(rank, record.restarts) for rank in range(ranks)}
@@ -88,7 +83,7 @@ def nodes_of(folder: JobFolder, token: str, ranks: int, record: EndRecord) -> tu
         nodes = [_dismissed(node) for node in nodes]
     if all(node.report is not None for node in nodes):
         return tuple(nodes)
-    return tuple(_with_codes(nodes, _codes(folder, ranks, record), record))
+    return tuple(_with_codes(nodes, _exit_codes(ranks, record, launcher), record))
 
 
 def _dismissed(node: NodeState) -> NodeState:
@@ -110,52 +105,33 @@ def _with_codes(nodes: list[NodeState], codes: Mapping[int, int], record: EndRec
     return list(by_rank.values())
 
 
-def _codes(folder: JobFolder, ranks: int, record: EndRecord) -> dict[int, int]:
-    """The codes of ranks as seen by the batch script or srun, in the order of their ends."""
+def _exit_codes(ranks: int, record: EndRecord, launcher: LauncherOutput) -> Mapping[int, int]:
+    """The codes of ranks as seen by the batch script or the launcher, in the order of their ends."""
     if ranks == 1 and record.ended is not None and record.ended.how in ("itself", "stopped"):
         return {0: record.ended.code}
-    codes = {}
-    for line in what_was_said(folder).text.splitlines():
-        match = _TASKS.match(line)
-        code = _code_of(match[2].strip()) if match else None
-        if match and code is not None:
-            codes.update(dict.fromkeys(_numbers(match[1]), code))
-    return codes
-
-
-def _code_of(words: str) -> int | None:
-    match = _CODE.match(words)
-    return int(match[1]) if match else _SIGNALS.get(words.removesuffix(" (core dumped)"))
-
-
-def _numbers(text: str) -> Iterator[int]:
-    """The numbers in ``0,2-4``."""
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():
-            yield from range(int(first), min(int(last or first), int(first) + 100_000) + 1)
+    return launcher.exit_codes
 
 
 def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
-    report = sentinel.last_report(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
+    report = sentinel.last_report(read_tail(log, MAX_LOG_TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
     if report is not None and report.restarts != restart:
         report = None
     return NodeState(
         rank=rank,
-        ended=changed(log) if report is not None else None,
+        ended=modification_time(log) if report is not None else None,
         report=report,
         host=host,
         log=str(log),
     )
 
 
-def _ended(path: Path) -> Ended | None:
+def _ended(path: Path) -> FinalRecord | None:
     """The final record, once it is complete."""
     text = _text(path)
     code, _, how = text.strip().partition(" ")
     if not (text.endswith("\n") and code.isdecimal()):
         return None
-    return Ended(int(code), how, changed(path) or 0.0)
+    return FinalRecord(int(code), how, modification_time(path) or 0.0)
 
 
 def _names(path: Path) -> frozenset[str]:
@@ -167,10 +143,10 @@ def _names(path: Path) -> frozenset[str]:
 
 
 def _text(path: Path, size: int = 1 << 20) -> str:
-    return tail(path, size).decode(errors="replace")
+    return read_tail(path, size).decode(errors="replace")
 
 
-def changed(path: Path) -> float | None:
+def modification_time(path: Path) -> float | None:
     """When a file was last written (epoch seconds, by the clock of the file system); ``None`` without one."""
     try:
         return path.stat().st_mtime

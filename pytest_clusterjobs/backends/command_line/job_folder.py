@@ -25,7 +25,7 @@ class JobFolder:
 
     @property
     def job_id(self) -> Path:
-        """The job id that sbatch printed. Ours, written after the answer was read."""
+        """The job id that the submit command printed. Ours, written after the answer was read."""
         return self.path / "id"
 
     @property
@@ -35,7 +35,7 @@ class JobFolder:
 
     @property
     def owner(self) -> Path:
-        """The id of the Slurm job that runs this token: the first to claim it."""
+        """The id of the scheduler's job that runs this token: the first to claim it."""
         return self.path / "job"
 
     @property
@@ -49,14 +49,9 @@ class JobFolder:
         return self.path / "hosts"
 
     @property
-    def code(self) -> Path:
-        """The exit code of the last srun, if the command runs under one."""
-        return self.path / "code"
-
-    @property
     def output(self) -> Path:
-        """The output of the batch script, srun and Slurm's own daemons."""
-        return self.path / "slurm.out"
+        """The output of the batch script, the launcher and the scheduler's daemons."""
+        return self.path / "batch.out"
 
     def start(self, restart: int) -> Path:
         """Created when a start begins."""
@@ -66,25 +61,20 @@ class JobFolder:
         """Created when ranks are stopped because the main one has ended well."""
         return self.path / f"dismissed.{restart}"
 
+    def has_start(self, restart: int) -> bool:
+        """Whether a start has begun. Raises BackendError if the folder cannot be read."""
+        try:
+            self.path.stat()
+            return self.start(restart).exists()
+        except OSError as error:
+            raise BackendError(f"the job's folder {self.path} cannot be read: {error.strerror}") from None
+
     def log(self, rank: int, restart: int) -> Path:
         """The output of one node in one start."""
         return self.path / f"log.{restart}.{rank}"
 
 
-def checked(folder: Path) -> Path:
-    """The folder, if Slurm's file name patterns can express it. Raises BackendError."""
-    text = str(folder)
-    if "\\" in text or not text.isprintable():
-        raise BackendError(f"Slurm cannot write to a folder with such a name: {text!r}")
-    return folder
-
-
-def pattern(path: Path | str) -> str:
-    """A path for Slurm's options, where ``%`` begins a replacement."""
-    return str(path).replace("%", "%%")
-
-
-def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
+def write_job(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
     """Create a job's folder, readable by its owner alone. Raises OSError."""
     folder.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.path.mkdir(mode=0o700, exist_ok=True)
@@ -95,7 +85,7 @@ def write(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> None:
             file.write("".join(lines).encode(errors="surrogateescape"))
 
 
-def tail(path: Path, size: int) -> bytes:
+def read_tail(path: Path, size: int) -> bytes:
     """The last ``size`` bytes of a file; empty for a missing or unreadable one, or one that is not a file."""
     try:
         found = read_piece(path, tail=size)
