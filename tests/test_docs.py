@@ -51,6 +51,11 @@ def test_links_and_anchors_exist(page: Path) -> None:
             assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_of_prose_and_tables_are_at_most_110_characters_long(page: Path) -> None:
+    assert [line for line in prose(page) if len(line) > 110] == []
+
+
 @pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: page.name)
 def test_pages_name_processes_and_not_persons(page: Path) -> None:
     assert re.findall(r"\b(?:nobody|somebody|whoever|whom)\b", page.read_text(), re.IGNORECASE) == []

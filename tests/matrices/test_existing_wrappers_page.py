@@ -43,8 +43,18 @@ def cell_of(matrix: str, folder: Path) -> Cell:
     return cell
 
 
+SHORT = {"reason: ": "[SUMMARY] Termination reason: ", "code: ": "[SUMMARY] Exit code: "}
+"""The beginnings of lines in the tables, and what they stand for."""
+
+
 def printed(column: str) -> str:
-    return "".join(f"step=1\n{line}\n" for line in re.findall("`(.*?)`", column))
+    return "".join(f"step=1\n{whole(line)}\n" for line in re.findall("`(.*?)`", column))
+
+
+def whole(line: str) -> str:
+    return next(
+        (full + line.removeprefix(short) for short, full in SHORT.items() if line.startswith(short)), line
+    )
 
 
 def end_of(cell: Cell, rules: Classification, logs: list[str], code: int) -> Outcome:
@@ -67,13 +77,15 @@ def words(end: Outcome) -> str:
 def test_each_row_has_the_documented_outcome(matrix: str, row: tuple[str, ...], tmp_path: Path) -> None:
     first, second, code, promised, trap = row
     cell = cell_of(matrix, tmp_path)
-    logs = [printed(first), printed(first if second == "the same" else second)]
+    logs = [printed(first), printed(first if second == "same" else second)]
     assert words(end_of(cell, cell.classify, logs, int(code))) == promised
     assert words(end_of(cell, Classification(), logs, int(code))) == trap
 
 
 def test_the_tables_are_found() -> None:
     assert len(rows()) == 17
+    for short, full in SHORT.items():
+        assert f"- `{short}X` stands for the line `{full}X`.\n" in PAGE
 
 
 def test_the_log_is_green_without_rules_and_read_with_them(tmp_path: Path) -> None:
