@@ -10,19 +10,19 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A user's own hook on cells, as an example: no GPU jobs on a machine that has none to give."""
+    """An example of a hook on cells: jobs that need GPUs are skipped on the local backend."""
     for item in items:
         cell = getattr(item, "cell", None)
         if cell is not None and cell.backend == "local" and cell.spec.resources.gpus:
-            item.add_marker(pytest.mark.skip(reason="this machine has no GPUs to give"))
+            item.add_marker(pytest.mark.skip(reason="the local backend does not provide GPUs"))
 
 
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], str]:
-    """The path of a program; without it the test is skipped, or fails where CLUSTERJOBS_REQUIRE names it.
+    """Return a function that returns a program's path. It skips the test if the program is not installed.
 
-    CI sets ``CLUSTERJOBS_REQUIRE=busybox,dash`` to what it has installed: a test that is skipped there
-    for the want of one would otherwise pass unnoticed.
+    It fails the test instead if ``CLUSTERJOBS_REQUIRE`` names the program. CI sets it to the programs that
+    it has installed (``busybox,dash``), so that no test is skipped there unnoticed.
     """
     required = os.environ.get("CLUSTERJOBS_REQUIRE", "").split(",")
 

@@ -49,7 +49,7 @@ def elsewhere(folder: Path) -> AbstractContextManager[Path]:
 
 
 def read_only(folder: Path) -> AbstractContextManager[Path]:
-    """What is in a folder, behind a mount that nobody can write to, root included."""
+    """What is in a folder, behind a mount that is read-only even for root."""
     subprocess.run(["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True)
     return mounted(folder, "mount", "-o", "remount,bind,ro")
 

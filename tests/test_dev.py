@@ -1,4 +1,4 @@
-"""``./dev``, run on a machine where `python3` is a script that writes down what it was asked for."""
+"""``./dev``, run where `python3` is a script that records its calls."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Machine:
 
     @property
     def calls(self) -> list[str]:
-        """What Python was asked for, without the questions about its version."""
+        """The calls of Python, without those that check its version."""
         return [line for line in self.log.read_text().splitlines() if not line.startswith("-c|")]
 
 
@@ -63,7 +63,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_the_first_time_it_installs_and_then_only_what_was_asked_for(machine: Machine) -> None:
+def test_only_the_first_call_installs(machine: Machine) -> None:
     machine.install()
     assert machine.dev("matrices").returncode == 0
     assert [call.split("|")[:3] for call in machine.calls] == [
@@ -79,7 +79,7 @@ def test_the_first_time_it_installs_and_then_only_what_was_asked_for(machine: Ma
 
 
 @pytest.mark.parametrize("what", ["pyproject.toml", "moved"])
-def test_it_installs_again_when_that_may_change_something(machine: Machine, what: str) -> None:
+def test_it_installs_again_after_a_change_that_may_matter(machine: Machine, what: str) -> None:
     machine.install()
     machine.dev("matrices")
     if what == "moved":
@@ -90,7 +90,7 @@ def test_it_installs_again_when_that_may_change_something(machine: Machine, what
     assert "-m|pip|install|--quiet|--disable-pip-version-check|--editable|.[dev]|" in machine.calls
 
 
-def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:
+def test_a_failed_installation_is_repeated(machine: Machine) -> None:
     machine.install(PYTHON.replace("case", 'test "$3" = install && exit 1\ncase', 1))
     failed = machine.dev("matrices")
     assert (failed.returncode, "pip could not install" in failed.stderr) == (2, True)
@@ -99,13 +99,13 @@ def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:
     assert any("|--editable|" in call for call in machine.calls)
 
 
-def test_arguments_and_exit_codes_go_through(machine: Machine) -> None:
+def test_arguments_and_exit_codes_are_passed_on(machine: Machine) -> None:
     machine.install()
     assert machine.dev("matrices", "-k", "arena and 2n", "", PYTEST_CODE="5").returncode == 5
     assert machine.calls[-1].endswith("|-k|arena and 2n||")
 
 
-def test_checks_come_first_and_the_tests_run_whatever_they_say(machine: Machine) -> None:
+def test_checks_run_first_and_tests_run_even_if_they_fail(machine: Machine) -> None:
     machine.install()
     run = machine.dev("test", "-x", RUFF_CODE="1")
     assert run.returncode == 1
@@ -121,26 +121,26 @@ def test_without_arguments_every_test_is_run_once(machine: Machine) -> None:
     assert machine.calls[-2:] == ["-m|pytest|-n|4|-m|not quiet|", "-m|pytest|-n|2|-m|quiet|"]
 
 
-def test_a_python_that_is_too_old_is_passed_over(machine: Machine) -> None:
+def test_a_python_that_is_too_old_is_skipped(machine: Machine) -> None:
     machine.install("#!/bin/sh\nexit 1\n")
     machine.install(name="python3.12")
     assert machine.dev("matrices").returncode == 0
 
 
-def test_without_python_it_says_what_to_install(machine: Machine) -> None:
+def test_a_missing_python_is_reported_with_what_to_install(machine: Machine) -> None:
     run = machine.dev("test")
     assert run.returncode == 2
     assert "no Python 3.11 or newer on PATH" in run.stderr
     assert "apt install python3 python3-venv" in run.stderr
 
 
-def test_without_ensurepip_it_takes_an_installed_pip(machine: Machine) -> None:
+def test_an_installed_pip_replaces_ensurepip(machine: Machine) -> None:
     machine.install(PYTHON.replace("case", 'test "$2 $3" = "venv $PWD/.venv" && exit 1\ncase', 1))
     assert machine.dev("matrices").returncode == 0
     assert any(call.startswith("-m|venv|--clear|--without-pip|") for call in machine.calls)
 
 
-def test_without_pip_too_it_says_what_to_install(machine: Machine) -> None:
+def test_a_missing_pip_is_reported_with_what_to_install(machine: Machine) -> None:
     machine.install(PYTHON.replace("case", 'test "$1" = -m && exit 1\ncase', 1))
     run = machine.dev("matrices")
     assert run.returncode == 2
@@ -149,16 +149,16 @@ def test_without_pip_too_it_says_what_to_install(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("args", [(), ("tests",), ("--help",)])
-def test_anything_else_is_answered_with_the_usage(machine: Machine, args: tuple[str, ...]) -> None:
+def test_other_arguments_print_the_usage(machine: Machine, args: tuple[str, ...]) -> None:
     run = machine.dev(*args)
     assert (run.returncode, run.stderr) == (2, "dev: usage: ./dev matrices|test [pytest arguments]\n")
 
 
-def test_a_program_that_ci_installed_must_be_there(
+def test_a_program_named_in_CLUSTERJOBS_REQUIRE_must_exist(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makeconftest((ROOT / "conftest.py").read_text())
-    pytester.makepyfile("def test_it(require): require('no-such-program')")
+    pytester.makepyfile("def test_a_program(require): require('no-such-program')")
     pytester.runpytest().assert_outcomes(skipped=1)
     monkeypatch.setenv("CLUSTERJOBS_REQUIRE", "busybox,no-such-program")
     pytester.runpytest().assert_outcomes(errors=0, failed=1)

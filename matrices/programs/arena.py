@@ -1,8 +1,8 @@
 """Learn the players' ratings from the results of their matches: synchronous data-parallel SGD.
 
-Every rank plays its own matches; the gradients of all are summed over the star in each step, so
-that the ratings are the same everywhere. ``PRECISION`` (``fp64``, ``fp32``, ``bf16``) rounds
-what travels, ``SEED`` chooses the matches.
+Each rank has its own matches. In each step the gradients of all ranks are summed, so all ranks have the same
+ratings. ``PRECISION`` (``fp64``, ``fp32``, ``bf16``) rounds the numbers that ranks exchange. ``SEED`` selects
+the matches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from job import Job
 from loop import main
 
 STRENGTHS = [0.6 * (player - 3.5) for player in range(8)]
-"""What there is to learn: the log odds of a match are the difference of two strengths."""
+"""The values to learn: the log odds of a match are the difference of two strengths."""
 BATCH = 64
 LEARNING_RATE = 6.0
 
@@ -30,7 +30,7 @@ def sigmoid(x: float) -> float:
 
 
 def matches(seed: str, count: int) -> Iterator[tuple[int, int, bool]]:
-    """``count`` matches: two players, and whether the first one won."""
+    """``count`` matches: two players each, and whether the first one won."""
     rng = random.Random(seed)
     for _ in range(count):
         one, other = rng.sample(range(len(STRENGTHS)), 2)
@@ -38,15 +38,15 @@ def matches(seed: str, count: int) -> Iterator[tuple[int, int, bool]]:
 
 
 def rounded(value: float, precision: str) -> float:
-    """``value`` as a number of this precision can hold it; bf16 is the upper half of an fp32."""
+    """``value`` rounded to this precision; bf16 is the upper half of an fp32."""
     if precision == "fp64":
         return value
-    kept = {"fp32": 4, "bf16": 2}[precision]
-    return float(struct.unpack(">f", struct.pack(">f", value)[:kept].ljust(4, b"\0"))[0])
+    size = {"fp32": 4, "bf16": 2}[precision]
+    return float(struct.unpack(">f", struct.pack(">f", value)[:size].ljust(4, b"\0"))[0])
 
 
 class Arena:
-    """The ratings, and one rank's share in learning them."""
+    """The ratings, and one rank's part of the training."""
 
     def __init__(self, job: Job, group: Group) -> None:
         self._job = job
@@ -54,7 +54,7 @@ class Arena:
         self._seed = os.environ.get("SEED", "1")
         self._precision = os.environ.get("PRECISION", "fp64")
         if self._precision not in ("fp64", "fp32", "bf16"):
-            raise SystemExit(f"arena: PRECISION has to be fp64, fp32 or bf16, not {self._precision!r}")
+            raise SystemExit(f"arena: PRECISION must be fp64, fp32 or bf16, not {self._precision!r}")
         self._ratings = [0.0] * len(STRENGTHS)
 
     def step(self, number: int) -> float:
@@ -78,11 +78,11 @@ class Arena:
         return self._ratings
 
     def restore(self, state: Any) -> None:
-        """Go on with these ratings."""
+        """Continue with these ratings."""
         self._ratings = state
 
     def summary(self) -> str:
-        """The loss on matches that nobody has learnt from."""
+        """The loss on matches that are not used in training."""
         held_out = list(matches("held out", 500))
         losses = [
             -math.log(sigmoid((self._ratings[a] - self._ratings[b]) * (1 if won else -1)))

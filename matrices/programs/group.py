@@ -1,7 +1,7 @@
 """All ranks of a job, joined over TCP in a star around rank 0.
 
-Ranks may start in any order and minutes apart. A rank that dies is noticed by all others at the
-next exchange; a rank that hangs is given up after the peer timeout.
+Ranks may start in any order and minutes apart. All other ranks notice a rank that has died at their next
+exchange, and a rank that hangs after the peer timeout.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 
 from job import Job
 
-MAX_MESSAGE = 1 << 20
-RETRY = 0.05
-ANSWER_TIMEOUT = 5.0
-HELLO_TIMEOUT = 1.0
-"""Shorter: a stranger who says nothing must not keep out those who belong here."""
+MAX_MESSAGE_BYTES = 1 << 20
+RETRY_SECONDS = 0.05
+RESPONSE_TIMEOUT_SECONDS = 5.0
+GREETING_TIMEOUT_SECONDS = 1.0
+"""Shorter, so that a silent connection from elsewhere does not keep other ranks waiting."""
 
 
 class PeerLost(Exception):
-    """Another rank of the job is gone, or never came; the message says which."""
+    """Another rank of the job has ended or never connected; the message names it."""
 
 
 class Channel:
-    """A connection to one other rank: values that JSON can carry, one a line."""
+    """A connection to one other rank, for JSON values, one per line."""
 
     def __init__(self, sock: socket.socket, peer: int, timeout: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -47,7 +47,7 @@ class Channel:
     def receive(self) -> Any:
         """Wait for the peer's next value. Raises PeerLost."""
         try:
-            line = self._lines.readline(MAX_MESSAGE)
+            line = self._lines.readline(MAX_MESSAGE_BYTES)
         except OSError as error:
             raise PeerLost(f"lost rank {self.peer}: {error}") from error
         if not line.endswith(b"\n"):
@@ -55,33 +55,33 @@ class Channel:
         return json.loads(line)
 
     def close(self) -> None:
-        """Hang up; the peer notices at its next exchange."""
+        """Close the connection; the peer notices at its next exchange."""
         self._lines.close()
         self._sock.close()
 
 
 def connect(job: Job, peer: int, address: tuple[str, int], *, until: float, timeout: float) -> Channel:
-    """Connect to the listening rank ``peer``, and keep trying until the monotonic time ``until``.
+    """Connect to the listening rank ``peer``; retry until the monotonic time ``until``.
 
-    A port can be somebody else's, or still that of this job's last start: only the answer to the
-    greeting counts. Raises PeerLost.
+    Another program, or this job's previous start, may have the port. Only the right response to the greeting
+    counts. Raises PeerLost.
     """
     while True:
         try:
-            sock = socket.create_connection(address, timeout=ANSWER_TIMEOUT)
-            if _answered(job, sock):
+            sock = socket.create_connection(address, timeout=RESPONSE_TIMEOUT_SECONDS)
+            if _is_accepted(job, sock):
                 return Channel(sock, peer, timeout)
             sock.close()
-            error = "somebody else is listening there"
+            error = "another program listens on this port"
         except OSError as problem:
             error = str(problem)
         if time.monotonic() > until:
             raise PeerLost(f"no connection to rank {peer} at {address[0]}:{address[1]}: {error}")
         job.beat()
-        time.sleep(RETRY)
+        time.sleep(RETRY_SECONDS)
 
 
-def _answered(job: Job, sock: socket.socket) -> bool:
+def _is_accepted(job: Job, sock: socket.socket) -> bool:
     sock.sendall(f"{job.start} {job.rank}\n".encode())
     if sock.recv(1) != b"+":
         return False
@@ -90,27 +90,27 @@ def _answered(job: Job, sock: socket.socket) -> bool:
 
 
 def listen(job: Job, address: tuple[str, int], *, until: float) -> socket.socket:
-    """Listen at ``address``; a port that is still taken is tried until ``until``. Raises PeerLost."""
+    """Listen at ``address``; retry until ``until`` if the port is in use. Raises PeerLost."""
     while True:
         try:
             server = socket.create_server(address, backlog=job.world)
-            server.settimeout(RETRY)
+            server.settimeout(RETRY_SECONDS)
             return server
         except OSError as error:
             if time.monotonic() > until:
                 raise PeerLost(f"cannot listen at {address[0]}:{address[1]}: {error}") from error
         job.beat()
-        time.sleep(RETRY)
+        time.sleep(RETRY_SECONDS)
 
 
 def accept(
     job: Job, server: socket.socket, wanted: set[int], *, until: float, timeout: float
 ) -> list[Channel]:
-    """Let the ranks ``wanted`` in, sorted by rank; anybody else is turned away. Raises PeerLost."""
+    """Accept connections of the ranks ``wanted``, sorted by rank, and close all others. Raises PeerLost."""
     channels: dict[int, Channel] = {}
     while missing := wanted - set(channels):
         if time.monotonic() > until:
-            raise PeerLost(f"rank {min(missing)} did not come")
+            raise PeerLost(f"rank {min(missing)} did not connect")
         job.beat()
         try:
             sock, _ = server.accept()
@@ -125,8 +125,8 @@ def accept(
 
 
 def _greeted(job: Job, sock: socket.socket) -> int:
-    """The rank at the other end; -1 for a stranger, or a rank that has given up waiting for the answer."""
-    sock.settimeout(HELLO_TIMEOUT)
+    """The rank at the other end; -1 if it is not of this job, or has closed the connection."""
+    sock.settimeout(GREETING_TIMEOUT_SECONDS)
     try:
         with sock.makefile("rb") as lines:
             start, _, rank = lines.readline(1000).decode().strip().partition(" ")
@@ -140,7 +140,7 @@ def _greeted(job: Job, sock: socket.socket) -> int:
 
 
 class Group:
-    """Collective calls: every rank makes the same ones in the same order. They raise PeerLost."""
+    """Collective calls: every rank makes the same calls in the same order. They raise PeerLost."""
 
     def __init__(self, job: Job, *, join_timeout: float, peer_timeout: float) -> None:
         until = time.monotonic() + join_timeout
@@ -162,14 +162,14 @@ class Group:
         return self._channels[0].host if self._channels else self.job.master[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """Everybody's value in the order of ranks, on rank 0; nothing elsewhere."""
+        """The values of all ranks in their order, on rank 0; an empty list on other ranks."""
         if self.job.rank == 0:
             return [value, *(channel.receive() for channel in self._channels)]
         self._channels[0].send(value)
         return []
 
     def broadcast(self, value: Any) -> Any:
-        """Rank 0's value, everywhere."""
+        """Rank 0's value, on every rank."""
         if self.job.rank:
             return self._channels[0].receive()
         for channel in self._channels:
@@ -177,7 +177,7 @@ class Group:
         return value
 
     def allreduce(self, values: list[float], combine: Callable[[tuple[float, ...]], float]) -> list[float]:
-        """Combine position by position over all ranks (``sum``, ``max``): the same result everywhere."""
+        """Combine each position over all ranks (``sum``, ``max``); all ranks get the same result."""
         rows = self.gather(values)
         return [
             float(value) for value in self.broadcast([combine(column) for column in zip(*rows, strict=True)])

@@ -1,4 +1,4 @@
-"""What a job sees: its place among the ranks, its heartbeat file, and a place for its checkpoint."""
+"""A job's environment: its rank, its heartbeat file, and the file of its checkpoint."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class Job:
-    """One process's part of the job, read from the environment; without one, a job of one rank.
+    """One rank of the job, read from the environment; without ``CLUSTERJOBS_*``, a job of one rank.
 
-    Raises ValueError if a number in the environment is none.
+    Raises ValueError for an invalid number in the environment.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -22,22 +22,22 @@ class Job:
         self.world = int(get("NUM_NODES", "1"))
         self.restarts = int(get("RESTARTS", "0"))
         self.master = (get("MASTER_ADDR", "127.0.0.1"), int(get("MASTER_PORT", "0")))
-        attempt = "-".join([get("RUN_ID", "by-hand"), get("CELL", "job"), get("ATTEMPT", "1")])
+        attempt = "-".join([get("RUN_ID", "manual"), get("CELL", "job"), get("ATTEMPT", "1")])
         self.start = f"{attempt}-{self.restarts}"
-        """The same for all ranks of one start, and for nobody else."""
+        """Identifies one start of the job: all ranks of the start have the same text."""
         self._heartbeat = environ.get("CLUSTERJOBS_HEARTBEAT_FILE", "")
-        # Where a restart may land on another machine, CHECKPOINT_DIR has to name shared storage.
+        # If a restart may be on another machine, CHECKPOINT_DIR has to be a shared folder.
         folder = environ.get("CHECKPOINT_DIR") or os.path.dirname(self._heartbeat)
         self._checkpoint = os.path.join(folder, f"checkpoint-{attempt}.json") if folder else ""
 
     def beat(self) -> None:
-        """Say that the job is alive and getting on."""
+        """Send a heartbeat: the job makes progress."""
         if self._heartbeat:
             os.close(os.open(self._heartbeat, os.O_CREAT | os.O_WRONLY, 0o644))
             os.utime(self._heartbeat)
 
     def save(self, step: int, state: Any) -> None:
-        """Write the checkpoint; a reader finds the whole old one or the whole new one."""
+        """Replace the checkpoint atomically."""
         if not self._checkpoint:
             raise SystemExit(
                 "checkpoints need CHECKPOINT_DIR or CLUSTERJOBS_HEARTBEAT_FILE in the environment"
@@ -57,6 +57,6 @@ class Job:
         return saved["step"], saved["state"]
 
     def discard_checkpoint(self) -> None:
-        """Remove what a finished job does not need any more."""
+        """Remove the checkpoint, which a completed job does not need."""
         if os.path.exists(self._checkpoint):
             os.remove(self._checkpoint)

@@ -16,43 +16,43 @@ from group import PeerLost
 from job import Job
 
 EXIT_PEER_LOST = 75
-"""EX_TEMPFAIL of sysexits.h: not this rank's fault, and worth another try."""
+"""EX_TEMPFAIL of sysexits.h: a temporary failure that this rank did not cause."""
 
 
 class Model(Protocol):
-    """What a recipe brings; all of it is called on every rank, in the same order."""
+    """A recipe's model; every rank calls the same methods in the same order."""
 
     def step(self, number: int) -> float:
         """Do step ``number``, counted from 1, and return the loss."""
 
     def state(self) -> Any:
-        """What a checkpoint has to keep; only rank 0's answer is kept."""
+        """The state for the checkpoint, which stores that of rank 0."""
 
     def restore(self, state: Any) -> None:
-        """Go on from what ``state`` gave on rank 0."""
+        """Continue from a state of rank 0."""
 
     def summary(self) -> str:
-        """One line on what came out."""
+        """The results in one line."""
 
 
 def options(name: str, description: str | None) -> argparse.Namespace:
-    """Read the command line; ends the program with code 2 if there is something wrong with it."""
+    """Read the command line; exit with code 2 if it is invalid."""
     parser = argparse.ArgumentParser(prog=name, description=description, allow_abbrev=False)
     add = parser.add_argument
     add("--steps", type=int, default=30)
-    add("--step-time", type=float, default=0.02, metavar="SECONDS", help="what one step costs, at least")
+    add("--step-time", type=float, default=0.02, metavar="SECONDS", help="minimum duration of a step")
     add("--checkpoint-every", type=int, default=0, metavar="STEPS", help="0: no checkpoints")
-    add("--join-timeout", type=float, default=120, metavar="SECONDS", help="until all ranks have met")
-    add("--peer-timeout", type=float, default=120, metavar="SECONDS", help="for one answer of another rank")
-    # So that the culprit's exit code is the first that the cluster sees.
+    add("--join-timeout", type=float, default=120, metavar="SECONDS", help="time for all ranks to connect")
+    add("--peer-timeout", type=float, default=120, metavar="SECONDS", help="time for a response of a rank")
+    # The cluster should see the exit code of the failed rank first.
     add("--linger", type=float, default=2, metavar="SECONDS", help="wait before leaving if a peer is lost")
     faults = parser.add_argument_group("faults on demand").add_argument
-    faults("--fail-at", type=int, metavar="STEP", help="end in the middle of this step")
-    faults("--exit-code", type=int, default=1, metavar="CODE", help="with this code")
-    faults("--die-with", type=_signal, metavar="SIGNAL", help="or of this signal, such as KILL")
-    faults("--stall-after", type=int, metavar="STEP", help="hang once this step is done")
-    faults("--fault-rank", type=int, default=-1, metavar="RANK", help="who does (default: the last rank)")
-    faults("--fail-on-restart", type=int, metavar="N", help="only after N restarts, 0 for the first start")
+    faults("--fail-at", type=int, metavar="STEP", help="exit in the middle of this step")
+    faults("--exit-code", type=int, default=1, metavar="CODE", help="exit code of --fail-at")
+    faults("--die-with", type=_signal, metavar="SIGNAL", help="signal of --fail-at instead, such as KILL")
+    faults("--stall-after", type=int, metavar="STEP", help="hang after this step")
+    faults("--fault-rank", type=int, default=-1, metavar="RANK", help="rank that fails (default: the last)")
+    faults("--fail-on-restart", type=int, metavar="N", help="only after N restarts; 0: at the first start")
     return parser.parse_args()
 
 
@@ -83,7 +83,7 @@ def main(name: str, description: str | None, build: Callable[[Job, Group], Model
 
 
 def train(job: Job, group: Group, model: Model, chosen: argparse.Namespace) -> None:
-    """Do the steps that are left, and report. Raises PeerLost."""
+    """Do the remaining steps and print the results. Raises PeerLost."""
     done, state = group.broadcast(job.load() if job.rank == 0 else None)
     if state is not None:
         model.restore(state)
@@ -107,18 +107,18 @@ def train(job: Job, group: Group, model: Model, chosen: argparse.Namespace) -> N
 
 
 def inject(job: Job, chosen: argparse.Namespace, number: int) -> None:
-    """Strike if step ``number`` is the one that the command line named, and this rank the one to do it."""
+    """Fail or hang if the command line requests it for this step and this rank."""
     if job.rank != chosen.fault_rank % job.world or chosen.fail_on_restart not in (None, job.restarts):
         return
     if chosen.stall_after is not None and number > chosen.stall_after:
-        print(f"rank {job.rank}: hanging, as asked", flush=True)
+        print(f"rank {job.rank}: hanging, as requested", flush=True)
         while True:
             time.sleep(60)
     if number == chosen.fail_at:
-        print(f"rank {job.rank}: failing in step {number}, as asked", flush=True)
+        print(f"rank {job.rank}: failing in step {number}, as requested", flush=True)
         if chosen.die_with is not None:
             os.kill(os.getpid(), chosen.die_with)
-        # As abrupt as a crash: nothing is closed in good order.
+        # Like a crash: nothing is closed first.
         os._exit(chosen.exit_code)
 
 

@@ -1,14 +1,14 @@
-"""Plays the launch wrapper that a team already has, down to its exit code: 0, whatever happened.
+"""A stand-in for an existing launch wrapper, which always exits with 0.
 
-It runs a command, enforces limits of its own, starts the command again after a failure, and prints after each
-start what came of it, coloured and with the rank in front, as clusters show it::
+It runs a command, enforces its own limits, and starts the command again after a failure. After each start it
+prints a summary, with colours and a rank prefix, as in the logs of clusters::
 
     (head, rank=0, pid=12) [SUMMARY] Restart Count: 1
     (head, rank=0, pid=12) [SUMMARY] Exit code: 0
     (head, rank=0, pid=12) [SUMMARY] Termination reason: heartbeat_timeout
 
-``WRAPPER_HEARTBEAT_TIMEOUT`` and ``WRAPPER_MAX_RUNTIME`` are seconds, and off unless set; ``WRAPPER_MAX_RESTARTS``
-is 0 unless set.
+``WRAPPER_HEARTBEAT_TIMEOUT`` and ``WRAPPER_MAX_RUNTIME`` are in seconds, and off by default. The default of
+``WRAPPER_MAX_RESTARTS`` is 0.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import time
 
 from job import Job
 
-LOOK = 0.1
-"""Seconds between two looks at the command and its heartbeat."""
-GRACE = 2.0
-"""Seconds between TERM and KILL."""
+CHECK_SECONDS = 0.1
+"""The time between two checks of the command and its heartbeat."""
+GRACE_SECONDS = 2.0
+"""The time between TERM and KILL."""
 
 
 def main(command: list[str]) -> int:
-    """Run ``command`` to its last end; the exit code says nothing about it."""
+    """Run ``command`` with its restarts; the exit code is always 0."""
     if not command:
-        raise SystemExit("wrapper: a command is needed")
+        raise SystemExit("wrapper: no command given")
     job = Job(os.environ)
     for start in range(int(limit("MAX_RESTARTS", 0)) + 1):
         restarts = job.restarts + start
@@ -42,18 +42,18 @@ def main(command: list[str]) -> int:
 
 
 def attend(command: list[str], restarts: int) -> tuple[str, int]:
-    """Run the command once, within the limits; give the wrapper's word for its end, and a code."""
+    """Run the command once, within the limits; returns the wrapper's reason and the exit code."""
     process = subprocess.Popen(command, env={**os.environ, "CLUSTERJOBS_RESTARTS": str(restarts)})
-    begin = last_beat = time.monotonic()
+    begin = last_heartbeat = time.monotonic()
     touched = heartbeat()
     while process.poll() is None:
-        time.sleep(LOOK)
+        time.sleep(CHECK_SECONDS)
         now = time.monotonic()
         if heartbeat() != touched:
-            touched, last_beat = heartbeat(), now
+            touched, last_heartbeat = heartbeat(), now
         for reason, since, seconds in (
             ("max_runtime_reached", begin, limit("MAX_RUNTIME", float("inf"))),
-            ("heartbeat_timeout", last_beat, limit("HEARTBEAT_TIMEOUT", float("inf"))),
+            ("heartbeat_timeout", last_heartbeat, limit("HEARTBEAT_TIMEOUT", float("inf"))),
         ):
             if now - since > seconds and process.poll() is None:
                 stop(process)
@@ -68,7 +68,7 @@ def limit(name: str, default: float) -> float:
 
 
 def heartbeat() -> int:
-    """When the command last said that it is alive, by the clock of its file; 0 before that."""
+    """The time of the command's last heartbeat in nanoseconds; 0 before the first."""
     try:
         return os.stat(os.environ.get("CLUSTERJOBS_HEARTBEAT_FILE", "")).st_mtime_ns
     except FileNotFoundError:
@@ -76,17 +76,17 @@ def heartbeat() -> int:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the command, the hard way if need be."""
+    """Stop the command, with KILL if necessary."""
     process.terminate()
     try:
-        process.wait(GRACE)
+        process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
 def summary(job: Job, reason: str, code: int, restarts: int) -> None:
-    """Say what came of one start."""
+    """Print the summary of one start."""
     say(job, "[SUMMARY] ===== Job Summary =====")
     say(job, f"[SUMMARY] Restart Count: {restarts}")
     say(job, f"[SUMMARY] Exit code: {code}")
@@ -94,7 +94,7 @@ def summary(job: Job, reason: str, code: int, restarts: int) -> None:
 
 
 def say(job: Job, text: str) -> None:
-    """Print a line the way it comes out of a cluster's log: in colours, with the rank, ended by CR LF."""
+    """Print a line as in a cluster's log: with colours and the rank, ended by CR LF."""
     if job.rank == 0:
         rank = f"(head, rank=0, pid={os.getpid()})"
     else:

@@ -39,7 +39,7 @@ CONDITIONS = {"normal_completion", "rank_fails", "restart_recovers"}
         ),
     ],
 )
-def test_a_broken_program_fails_the_cells_that_it_concerns(
+def test_a_broken_program_fails_the_cells_that_test_it(
     pytester: pytest.Pytester, program: str, right: str, wrong: str, failing: set[str]
 ) -> None:
     shutil.copytree(MATRICES, pytester.path / "matrices")

@@ -75,7 +75,7 @@ def said(reason: str, code: object = 0) -> str:
     )
 
 
-def test_it_prints_what_a_cluster_shows_of_such_wrappers() -> None:
+def test_the_wrapper_prints_lines_as_in_a_clusters_log() -> None:
     code, log = wrapped("exit 3")
     assert code == 0
     assert re.search(
@@ -97,7 +97,7 @@ def test_it_prints_what_a_cluster_shows_of_such_wrappers() -> None:
         ("exec sleep 60", {"MAX_RUNTIME": "0.2", "MAX_RESTARTS": "9"}, "max_runtime_reached", None, 0),
     ],
 )
-def test_its_words_are_read_and_without_the_rules_all_of_it_is_green(
+def test_every_end_is_read_by_the_rules_and_is_green_without_them(
     cell: Cell, command: str, env: dict[str, str], reason: str, exit_code: int | None, restarts: int
 ) -> None:
     code, log = wrapped(command, **{f"WRAPPER_{name}": value for name, value in env.items()})
@@ -108,7 +108,7 @@ def test_its_words_are_read_and_without_the_rules_all_of_it_is_green(
     assert (trap.reason, trap.exit_code, trap.source) == ("job_completed", 0, Source.SENTINEL)
 
 
-def test_a_beat_puts_the_heartbeat_timeout_off(cell: Cell, tmp_path: Path) -> None:
+def test_a_heartbeat_postpones_the_heartbeat_timeout(cell: Cell, tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
     _, log = wrapped(
         'for beat in 1 2 3 4 5 6; do touch "$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 0.5; done',
@@ -118,19 +118,19 @@ def test_a_beat_puts_the_heartbeat_timeout_off(cell: Cell, tmp_path: Path) -> No
     assert end_of(cell, log).reason == "job_completed"
 
 
-def test_a_command_that_minds_no_TERM_is_killed(cell: Cell) -> None:
+def test_a_command_that_ignores_TERM_is_killed(cell: Cell) -> None:
     _, log = wrapped("trap '' TERM; exec sleep 60", WRAPPER_MAX_RUNTIME="0.2")
     assert end_of(cell, log).reason == "max_runtime_reached"
 
 
-def test_a_wrapper_without_a_command_is_no_job() -> None:
+def test_a_wrapper_without_a_command_exits_with_an_error() -> None:
     run = subprocess.run(
         [sys.executable, str(MATRICES / "programs" / "wrapper.py")],
         check=False,
         capture_output=True,
         text=True,
     )
-    assert (run.returncode, run.stderr) == (1, "wrapper: a command is needed\n")
+    assert (run.returncode, run.stderr) == (1, "wrapper: no command given\n")
 
 
 @pytest.mark.parametrize("code", [1, 3, 137])
@@ -140,7 +140,7 @@ def test_no_line_makes_another_code_than_0_green(cell: Cell, code: int, log: str
     assert end_of(cell, log, said("job_completed"), code=code).reason != "job_completed"
 
 
-def test_a_word_that_is_no_reason_is_quoted(cell: Cell) -> None:
+def test_a_word_that_is_not_a_reason_is_quoted(cell: Cell) -> None:
     end = end_of(cell, said("sun\x07spots"))
     assert (end.reason, end.source) == ("unknown", Source.CLASSIFY_RULE)
     assert end.detail.startswith(r'the log reports "sun\x07spots", and "sun\x07spots" is not a known reason')
@@ -160,7 +160,7 @@ def test_a_word_that_is_no_reason_is_quoted(cell: Cell) -> None:
         pytest.param(said("job_completed(worker1, rank=1, pid=7) step=3"), id="a glued line of another rank"),
     ],
 )
-def test_what_cannot_be_read_is_never_green(cell: Cell, log: str) -> None:
+def test_a_summary_that_cannot_be_read_is_never_green(cell: Cell, log: str) -> None:
     for logs in ([log], [said("job_completed"), log], [log, said("job_completed")]):
         assert end_of(cell, *logs).reason == "unknown"
 
@@ -220,7 +220,7 @@ def test_jobs_that_all_exit_with_0_are_green_without_the_rules_and_not_with_them
     assert rejudged(pytester.path) == (0, dict.fromkeys(CONDITIONS, "passed"))
 
 
-def test_forgotten_rules_are_noticed_before_anything_runs(tmp_path: Path) -> None:
+def test_missing_rules_are_an_error_at_collection(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(variant(rules=False, expectations=True))
     with pytest.raises(MatrixErrors, match="heartbeat_timeout can never be the reason"):

@@ -43,8 +43,18 @@ def cell_of(matrix: str, folder: Path) -> Cell:
     return cell
 
 
+SHORT = {"reason: ": "[SUMMARY] Termination reason: ", "code: ": "[SUMMARY] Exit code: "}
+"""The beginnings of lines in the tables, and what they stand for."""
+
+
 def printed(column: str) -> str:
-    return "".join(f"step=1\n{line}\n" for line in re.findall("`(.*?)`", column))
+    return "".join(f"step=1\n{whole(line)}\n" for line in re.findall("`(.*?)`", column))
+
+
+def whole(line: str) -> str:
+    return next(
+        (full + line.removeprefix(short) for short, full in SHORT.items() if line.startswith(short)), line
+    )
 
 
 def end_of(cell: Cell, rules: Classification, logs: list[str], code: int) -> Outcome:
@@ -64,16 +74,18 @@ def words(end: Outcome) -> str:
 
 
 @pytest.mark.parametrize(("matrix", "row"), rows())
-def test_words_have_the_outcome_that_is_promised(matrix: str, row: tuple[str, ...], tmp_path: Path) -> None:
+def test_each_row_has_the_documented_outcome(matrix: str, row: tuple[str, ...], tmp_path: Path) -> None:
     first, second, code, promised, trap = row
     cell = cell_of(matrix, tmp_path)
-    logs = [printed(first), printed(first if second == "the same" else second)]
+    logs = [printed(first), printed(first if second == "same" else second)]
     assert words(end_of(cell, cell.classify, logs, int(code))) == promised
     assert words(end_of(cell, Classification(), logs, int(code))) == trap
 
 
 def test_the_tables_are_found() -> None:
     assert len(rows()) == 17
+    for short, full in SHORT.items():
+        assert f"- `{short}X` stands for the line `{full}X`.\n" in PAGE
 
 
 def test_the_log_is_green_without_rules_and_read_with_them(tmp_path: Path) -> None:
@@ -84,7 +96,7 @@ def test_the_log_is_green_without_rules_and_read_with_them(tmp_path: Path) -> No
     assert words(end_of(cell, Classification(), [log, log], 0)) == "`job_completed` exit 0"
 
 
-def test_the_text_of_an_unknown_word_is_the_one_that_is_shown(tmp_path: Path) -> None:
+def test_the_page_quotes_the_message_for_an_unknown_word(tmp_path: Path) -> None:
     cell = cell_of(MATRICES[0], tmp_path)
     end = end_of(cell, cell.classify, ["[SUMMARY] Termination reason: sunspots\n"] * 2, 0)
     assert f"why: {end.detail} (source: {end.source})\n" in PAGE
@@ -97,7 +109,7 @@ def test_the_rules_are_those_of_the_shipped_example(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("matrix", "reason"), list(zip(MATRICES, ["unknown", "start_failed"], strict=True)))
-def test_a_setup_that_failed_is_what_the_page_says(matrix: str, reason: str, tmp_path: Path) -> None:
+def test_a_failed_setup_has_the_documented_reason(matrix: str, reason: str, tmp_path: Path) -> None:
     cell = cell_of(matrix, tmp_path)
     nodes = tuple(
         NodeState(rank, report=SentinelReport(SentinelWord.START_FAILED, rank, 1)) for rank in (0, 1)

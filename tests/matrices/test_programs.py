@@ -98,7 +98,7 @@ worlds = pytest.mark.parametrize("world", [1, 2, 4])
 
 @programs
 @worlds
-def test_trains_and_keeps_its_heartbeat(cluster: Cluster, program: str, world: int) -> None:
+def test_programs_train_and_send_heartbeats(cluster: Cluster, program: str, world: int) -> None:
     job = ends(cluster.job(program, world))
     assert [code for code, _ in job] == [0] * world
     found = losses(job[0][1])
@@ -109,7 +109,7 @@ def test_trains_and_keeps_its_heartbeat(cluster: Cluster, program: str, world: i
 
 
 @worlds
-def test_nav_finds_the_same_way_on_any_number_of_nodes(cluster: Cluster, world: int) -> None:
+def test_nav_finds_the_same_distance_on_any_number_of_nodes(cluster: Cluster, world: int) -> None:
     assert "done steps=30 distance=23\n" in ends(cluster.job("nav", world))[0][1]
 
 
@@ -127,7 +127,7 @@ def test_without_an_environment_it_is_a_job_of_one_rank() -> None:
 
 @programs
 @worlds
-def test_a_restart_goes_on_from_the_checkpoint_as_if_nothing_had_been(
+def test_a_restart_from_the_checkpoint_gives_the_same_result(
     cluster: Cluster, program: str, world: int
 ) -> None:
     undisturbed = losses(ends(cluster.job(program, world))[0][1])
@@ -148,7 +148,7 @@ def test_a_first_start_ignores_an_old_checkpoint(cluster: Cluster) -> None:
     assert "resumed" not in ends(cluster.job("arena", 1))[0][1]
 
 
-def test_a_checkpoint_can_be_kept_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
+def test_checkpoint_dir_names_the_folder_of_the_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     ends(cluster.job("nav", 1, "--checkpoint-every", "10", "--fail-at", "15", CHECKPOINT_DIR=str(shared)))
@@ -156,14 +156,14 @@ def test_a_checkpoint_can_be_kept_elsewhere(cluster: Cluster, tmp_path: Path) ->
 
 
 @programs
-def test_a_culprit_ends_before_those_who_lose_it(cluster: Cluster, program: str) -> None:
+def test_the_failed_rank_ends_before_the_others(cluster: Cluster, program: str) -> None:
     *survivors, culprit = cluster.job(program, 4, "--fail-at", "5", "--exit-code", "3")
     assert culprit.wait(timeout=30) == 3
     assert [process.poll() for process in survivors] == [None] * 3
 
 
 @programs
-def test_a_survivor_says_what_it_lost(cluster: Cluster, program: str) -> None:
+def test_the_other_ranks_name_the_lost_rank(cluster: Cluster, program: str) -> None:
     *survivors, (code, _) = ends(
         cluster.job(program, 4, "--fail-at", "5", "--die-with", "KILL", "--linger", "0")
     )
@@ -172,7 +172,7 @@ def test_a_survivor_says_what_it_lost(cluster: Cluster, program: str) -> None:
     assert all(re.search(r"^rank \d: lost rank \d: ", log, re.MULTILINE) for _, log in survivors)
 
 
-def test_any_rank_can_be_the_one_that_fails(cluster: Cluster) -> None:
+def test_fault_rank_selects_the_rank_that_fails(cluster: Cluster) -> None:
     job = ends(
         cluster.job("arena", 2, "--fail-at", "5", "--exit-code", "3", "--fault-rank", "0", "--linger", "0")
     )
@@ -182,22 +182,22 @@ def test_any_rank_can_be_the_one_that_fails(cluster: Cluster) -> None:
 @programs
 def test_one_stalled_rank_stops_the_heartbeat_of_all(cluster: Cluster, program: str) -> None:
     job = cluster.job(program, 2, "--stall-after", "3")
-    read_until(job[1], "rank 1: hanging, as asked")
+    read_until(job[1], "rank 1: hanging, as requested")
     seen = read_until(job[0], "step=3 ")
     assert list(losses(seen)) == [1, 2, 3]
     assert [process.poll() for process in job] == [None, None]
 
 
-def test_a_stalled_peer_is_given_up_in_the_end(cluster: Cluster) -> None:
+def test_a_stalled_rank_is_lost_after_the_peer_timeout(cluster: Cluster) -> None:
     survivor, _ = cluster.job("arena", 2, "--stall-after", "3", "--peer-timeout", "0.3", "--linger", "0")
     code, log = ends([survivor])[0]
     assert (code, "rank 0: lost rank 1: timed out" in log) == (PEER_LOST, True)
 
 
 @pytest.mark.parametrize(
-    ("rank", "words"), [(0, "rank 1 did not come"), (1, "no connection to rank 0 at 127.0.0.1:")]
+    ("rank", "words"), [(0, "rank 1 did not connect"), (1, "no connection to rank 0 at 127.0.0.1:")]
 )
-def test_a_peer_that_never_comes_is_named(cluster: Cluster, rank: int, words: str) -> None:
+def test_a_rank_that_never_connects_is_named(cluster: Cluster, rank: int, words: str) -> None:
     code, log = ends([cluster.start("arena", rank, 2, "--join-timeout", "0.2", "--linger", "0")])[0]
     assert (code, words in log) == (PEER_LOST, True)
 
@@ -210,7 +210,7 @@ def test_ranks_may_start_late_and_in_any_order(cluster: Cluster, tmp_path: Path)
     assert [code for code, _ in ends([cluster.start("nav", 0, 2), early])] == [0, 0]
 
 
-def test_somebody_else_on_the_master_port_is_not_mistaken_for_rank_0(cluster: Cluster) -> None:
+def test_another_program_on_the_master_port_is_not_mistaken_for_rank_0(cluster: Cluster) -> None:
     with socket.create_server(("127.0.0.1", cluster.port)) as stranger:
         worker = cluster.start("arena", 1, 2)
         connection, _ = stranger.accept()
@@ -222,7 +222,7 @@ def test_somebody_else_on_the_master_port_is_not_mistaken_for_rank_0(cluster: Cl
 @pytest.mark.parametrize(
     "hello", [b"GET / HTTP/1.1\r\n", b"\xff\xfe\n", b"run-cell-1-0 one\n", b"run-cell-1-7 1\n", b""]
 )
-def test_a_stranger_is_not_let_in(cluster: Cluster, hello: bytes) -> None:
+def test_connections_from_other_jobs_are_closed(cluster: Cluster, hello: bytes) -> None:
     master = cluster.start("arena", 0, 2)
     with connected(cluster.port, master.poll) as stranger:
         stranger.sendall(hello)
@@ -239,7 +239,7 @@ def connected(port: int, ended: Callable[[], int | None]) -> socket.socket:
     pytest.fail("rank 0 ended before it listened")
 
 
-def test_a_wrong_option_is_refused(cluster: Cluster) -> None:
+def test_an_unknown_option_is_rejected(cluster: Cluster) -> None:
     code, log = ends(cluster.job("arena", 1, "--stepz", "30"))[0]
     assert (code, "unrecognized arguments: --stepz 30" in log) == (2, True)
 
@@ -247,7 +247,7 @@ def test_a_wrong_option_is_refused(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("program", "args", "env", "words"),
     [
-        ("arena", (), {"PRECISION": "fp8"}, "PRECISION has to be fp64, fp32 or bf16, not 'fp8'"),
+        ("arena", (), {"PRECISION": "fp8"}, "PRECISION must be fp64, fp32 or bf16, not 'fp8'"),
         ("nav", ("--die-with", "LIGHTNING"), {}, "no signal 'LIGHTNING'"),
         (
             "nav",
@@ -257,7 +257,7 @@ def test_a_wrong_option_is_refused(cluster: Cluster) -> None:
         ),
     ],
 )
-def test_wrong_input_is_answered_in_one_line(
+def test_invalid_input_gives_an_error_of_one_line(
     cluster: Cluster, program: str, args: tuple[str, ...], env: dict[str, str], words: str
 ) -> None:
     code, log = ends(cluster.job(program, 1, *args, restarts=0, **env))[0]
@@ -265,7 +265,7 @@ def test_wrong_input_is_answered_in_one_line(
     assert words in log.splitlines()[-1]
 
 
-def test_the_precision_of_what_travels_can_be_seen_in_the_losses(cluster: Cluster) -> None:
+def test_the_precision_changes_the_losses(cluster: Cluster) -> None:
     full, half = (losses(ends(cluster.job("arena", 2, PRECISION=name))[0][1]) for name in ("fp32", "bf16"))
     assert full != half
     assert all(abs(float(full[step]) - float(half[step])) < 0.01 for step in full)

@@ -32,7 +32,7 @@ def cells(name: str) -> dict[str, Cell]:
 @pytest.mark.parametrize("recipe", ["arena", "nav"])
 @pytest.mark.parametrize("nodes", [1, 2, 4])
 @pytest.mark.parametrize(("condition", "reason"), ENDS.items())
-def test_every_recipe_ends_in_every_way_on_any_number_of_nodes(
+def test_every_recipe_has_every_end_on_any_number_of_nodes(
     recipe: str, nodes: int, condition: str, reason: str
 ) -> None:
     cell = cells("exit_conditions.yaml")[f"{recipe}-{nodes}n-{condition}"]
@@ -41,7 +41,7 @@ def test_every_recipe_ends_in_every_way_on_any_number_of_nodes(
     assert cell.expect.restarts is not None
 
 
-def test_a_failure_of_one_rank_needs_more_than_one() -> None:
+def test_the_failure_of_one_rank_is_tested_on_several_nodes_only() -> None:
     found = {name for name in cells("exit_conditions.yaml") if name.endswith("rank_fails")}
     assert found == {f"{recipe}-{nodes}n-rank_fails" for recipe in ("arena", "nav") for nodes in (2, 4)}
 
@@ -52,7 +52,7 @@ def test_every_recipe_has_one_short_job_on_one_node() -> None:
     assert list(cells("recipes.yaml")) == ["arena-1n-short-fp32", "arena-1n-short-bf16", "nav-1n-short-fp32"]
 
 
-def test_a_wrapper_that_exits_with_0_is_expected_to_end_in_every_way() -> None:
+def test_the_wrapper_example_expects_every_end() -> None:
     ends = {id: cell.expect.reasons for id, cell in cells("examples/existing_wrapper.yaml").items()}
     assert ends == {
         **{
@@ -65,19 +65,19 @@ def test_a_wrapper_that_exits_with_0_is_expected_to_end_in_every_way() -> None:
     }
 
 
-def test_no_two_of_them_have_a_cell_of_the_same_name() -> None:
+def test_cell_names_of_the_shipped_matrices_are_unique() -> None:
     """Their checkpoints are named after run and cell, and may lie in one folder."""
     ids = [id for name in SHIPPED for id in cells(name)]
     assert len(ids) == len(set(ids)) == 54
 
 
-def test_all_of_them_are_known_here() -> None:
+def test_every_shipped_matrix_is_tested_here() -> None:
     found = {str(path.relative_to(ROOT / "matrices")) for path in (ROOT / "matrices").glob("**/*.yaml")}
     assert found == set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_they_run_anywhere(name: str) -> None:
+def test_shipped_matrices_need_no_settings(name: str) -> None:
     """Whatever is particular to a cluster comes from ``--cluster-backend`` and its site settings."""
     for cell in cells(name).values():
         assert cell.spec.options == {}
