@@ -24,7 +24,7 @@ from ..model.text import one_line
 from ..model.text import quoted_output
 from ..reports.json_report import cell_lines
 from ..reports.json_report import CellLine
-from .external_jobs import foreign_job
+from .external_jobs import external_job
 from .external_jobs import show_job
 from .options import as_json
 from .options import cell_argument
@@ -55,7 +55,7 @@ def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bo
 
     NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
     """
-    with foreign_job(project, cell) as job:
+    with external_job(project, cell) as job:
         if job is not None:
             show_job(job, follow=follow, as_json=as_json)
             return

@@ -29,9 +29,10 @@ from ..reports.json_report import CellLine
 from ..reports.terminal import in_words
 from ..reports.terminal import tally
 from .errors import NOT_GREEN
-from .external_jobs import completed
-from .external_jobs import foreign_job
-from .external_jobs import ForeignJob
+from .external_jobs import external_job
+from .external_jobs import ExternalJob
+from .external_jobs import is_completed
+from .external_jobs import MIN_PAUSE_SECONDS
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -47,9 +48,6 @@ from .project import open_run
 from .project import OpenRun
 from .project import Project
 from .show import COLOURS
-
-PAUSE = 0.5
-"""The shortest time, in seconds, between two updates."""
 
 COST_SHARE = 10.0
 """The pause between two updates is at least this many times the cost of an update."""
@@ -91,7 +89,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
     NAME:JOBID in place of RUN names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
     Exit code 1 unless every cell passed, or the job ended well.
     """
-    with foreign_job(project, run or "") as job:
+    with external_job(project, run or "") as job:
         if job is not None:
             _watch_job(job, as_json)
             return
@@ -104,7 +102,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
             screen.show(look.lines)
             if over:
                 break
-            time.sleep(max(PAUSE, COST_SHARE * (time.monotonic() - begin)))
+            time.sleep(max(MIN_PAUSE_SECONDS, COST_SHARE * (time.monotonic() - begin)))
         lines = list(cell_lines(opened.ledger))
     if not as_json:
         _tell_end(project, opened.run_id, lines, look)
@@ -126,15 +124,15 @@ def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look)
         say(f"{missing} {'was' if missing == 1 else 'were'} never submitted: {resume}")
 
 
-def _watch_job(job: ForeignJob, as_json: bool) -> None:
+def _watch_job(job: ExternalJob, as_json: bool) -> None:
     screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
-    for seen in job.looks():
+    for seen in job.follow():
         screen.show({line.key: line for line in _lines(job, seen.observation)})
-    if not completed(seen.observation):
+    if not is_completed(seen.observation):
         raise SystemExit(NOT_GREEN)
 
 
-def _lines(job: ForeignJob, seen: Observation) -> Iterator[WatchedCell]:
+def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:
     times, over = seen.times, seen.phase is Phase.ENDED
     since = times.ended or times.started or times.submitted
     words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
@@ -150,7 +148,7 @@ def _lines(job: ForeignJob, seen: Observation) -> Iterator[WatchedCell]:
 
 
 def _reason(seen: Observation) -> str | None:
-    if completed(seen):
+    if is_completed(seen):
         return Reason.JOB_COMPLETED
     return seen.reason_hint or (f"exit code {seen.exit_code}" if seen.exit_code else None)
 

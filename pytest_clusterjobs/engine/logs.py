@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..backends import sentinel
+from ..backends.logs import read_log
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
@@ -18,9 +19,6 @@ from ..model import Observation
 from ..model.token import nonce
 from .hiding import hidden
 from .hiding import Hiding
-
-REPORT_TAIL_BYTES = 16_384
-"""Bytes at the end of a log that are searched for the sentinel's line."""
 
 MARKS_BYTES = 1_024
 """Bytes that are read in addition to an excerpt, since the sentinel's marks do not count."""
@@ -81,7 +79,7 @@ class LogReader:
         return hidden(replace(observation, nodes=tuple(nodes)), self._hiding)
 
     def _with_report(self, node: NodeState) -> NodeState:
-        end = self._tail(node.rank, REPORT_TAIL_BYTES)
+        end = self._tail(node.rank, sentinel.REPORT_TAIL_BYTES)
         report = sentinel.read(end.text, self._nonce, node.rank).report
         if report is not None:
             return replace(node, report=report)
@@ -146,17 +144,12 @@ class LogReader:
 
         After a read error the last piece has the reason.
         """
-        cursor = None
-        while self._handle is not None:
-            try:
-                chunk = self._backend.logs(self._handle, node=rank, cursor=cursor)
-            except BUGS as error:
-                yield LogChunk("", gap=_cause(error))
-                return
-            yield chunk
-            if chunk.complete or not chunk.text or chunk.cursor in (None, cursor):
-                return
-            cursor = chunk.cursor
+        if self._handle is None:
+            return
+        try:
+            yield from read_log(self._backend, self._handle, node=rank)
+        except BUGS as error:
+            yield LogChunk("", gap=_cause(error))
 
 
 def is_cut(tail: str, asked: int) -> bool:

@@ -17,6 +17,7 @@ from ...model import LogChunk
 from ...model import Observation
 from ...model import Phase
 from ...model import Reason
+from ...model.batches import batched
 from ...model.token import run_of
 from ...model.token import run_prefix
 from ..limits import refuse
@@ -38,7 +39,6 @@ from .inspect import facts
 from .inspect import shown
 from .links import job_page
 from .lookup import Lookup
-from .lookup import pieces
 from .observe import DescribedJob
 from .observe import is_stopping
 from .observe import observe
@@ -208,8 +208,8 @@ class BatchBackend:
         """
         reason = f"cancelled by pytest-clusterjobs, run {self._context.run_id}"
         for region, by_id in _by_region(handles).items():
-            for piece in pieces(list(by_id), BULK):
-                self._terminate(piece, region, reason)
+            for batch in batched(list(by_id), BULK):
+                self._terminate(batch, region, reason)
 
     def _terminate(self, ids: Sequence[str], region: str, reason: str) -> None:
         if len(ids) > 1 and self._has_bulk and self._api.can("terminate_jobs"):

@@ -27,9 +27,6 @@ from .marks import search
 from .observe import DescribedJob
 from .observe import Told
 
-REPORT_TAIL = 16_384
-"""Bytes of a log's end that are searched for the sentinel's line."""
-
 TOO_LARGE = (
     f"neither the first nor the last {PAGES} pages of its log have a word of ours, and it is larger than that"
 )
@@ -60,7 +57,7 @@ class Reader:
 
         Raises BackendError.
         """
-        if restart is None and cursor is None and tail is not None and tail <= REPORT_TAIL:
+        if restart is None and cursor is None and tail is not None and tail <= sentinel.REPORT_TAIL_BYTES:
             kept, _ = self._kept(detail)
             if kept is not None:
                 return replace(kept, text=last_bytes(kept.text, tail))
@@ -78,7 +75,7 @@ class Reader:
             gone = bool(piece.text or token)
             gap = _missing(piece, stream, gone=gone) if gone or (settled and _ran(detail, at)) else ""
             return LogChunk(piece.text, [at, piece.token, told], settled and not gap, gap)
-        told = told or _report(piece.text[-REPORT_TAIL:], detail) is not None
+        told = told or _report(piece.text[-sentinel.REPORT_TAIL_BYTES :], detail) is not None
         final = detail.is_over or at < last
         complete = final and piece.at_end and (told or settled)
         if complete and restart is None and at < last:
@@ -109,7 +106,7 @@ class Reader:
             return known
         page = self.page(detail)
         try:
-            chunk = self.read(detail, restart=None, cursor=None, tail=REPORT_TAIL)
+            chunk = self.read(detail, restart=None, cursor=None, tail=sentinel.REPORT_TAIL_BYTES)
             told = self._told(detail, chunk, page)
         except BackendError as error:
             # The job's end is known all the same; a reader of the log asks again.

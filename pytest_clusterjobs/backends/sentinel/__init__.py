@@ -18,10 +18,12 @@ from .marks import Marks
 from .marks import parse
 from .marks import parse_all
 from .marks import read
+from .marks import REPORT_TAIL_BYTES
 from .marks import without_marks
 
 __all__ = [
     "MAX_BYTES",
+    "REPORT_TAIL_BYTES",
     "Marks",
     "argv",
     "beat_clock",

@@ -14,6 +14,7 @@ from ...model import JobSpec
 from ...model import LogChunk
 from ...model import Observation
 from ...model import Phase
+from ...model.batches import batched
 from ...model.token import run_of
 from ..environment import secrets_of
 from ..protocol import BackendContext
@@ -260,8 +261,8 @@ class SlurmBackend:
         numbers = _numbers(handles)
         rows = _named(numbers, queue.by_ids(numbers.values())) if numbers else {}
         live = [row.job_id for row in rows.values() if row.phase is not Phase.ENDED]
-        for start in range(0, len(live), CANCELS):
-            commands.scancel(live[start : start + CANCELS])
+        for batch in batched(live, CANCELS):
+            commands.scancel(batch)
 
     # Finding.
 

@@ -19,9 +19,6 @@ from .launcher_output import what_was_said
 from .places import JobFolder
 from .places import tail
 
-TAIL_BYTES = 16_384
-"""Bytes of a log's end that are searched for the sentinel's line."""
-
 _TASKS = re.compile(r"srun: error: \S+: tasks? ([0-9,-]+): (.+)")
 _CODE = re.compile(r"Exited with exit code ([0-9]+)")
 _SIGNALS = {signal.strsignal(number): 128 + number for number in signal.valid_signals()}
@@ -137,7 +134,9 @@ def _numbers(text: str) -> Iterator[int]:
 
 
 def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
-    report = sentinel.parse(tail(log, TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
+    report = sentinel.parse(
+        tail(log, sentinel.REPORT_TAIL_BYTES).decode(errors="replace"), nonce(token), rank
+    )
     if report is not None and report.restarts != restart:
         report = None
     return NodeState(

@@ -162,7 +162,7 @@ def test_an_array_and_one_of_its_jobs(project: Project, submit: Submit, ended: C
 def test_a_job_that_not_counted(project: Project, command: str) -> None:
     code, _, err = project.command(command, "aws:00000000-0000-0000-0000-000000000000")
     assert code == 4
-    assert err == "clusterjobs: aws knows no job 00000000-0000-0000-0000-000000000000\n"
+    assert err == "clusterjobs: aws has no job 00000000-0000-0000-0000-000000000000\n"
 
 
 def test_trouble_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_trouble_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_backend_that_cannot(project: Project) -> None:
     code, _, err = project.command("show", "local:1")
-    assert (code, err) == (3, "clusterjobs: local shows no jobs by their ids: name a cell of a run\n")
+    assert (code, err) == (3, "clusterjobs: local does not look up jobs by their ids: name a cell of a run\n")
 
 
 def test_what_is_no_job_is_a_cell(project: Project) -> None:
@@ -185,4 +185,4 @@ def test_what_is_no_job_is_a_cell(project: Project) -> None:
     code, out, _ = project.command("logs", "a-1n-good")
     assert (code, out.splitlines()[1]) == (0, "hello")
     code, _, err = project.command("show", "nowhere:1")
-    assert code == 4 and "no backend 'nowhere'; there are aws, " in err
+    assert code == 4 and "there is no backend 'nowhere': write one of aws, " in err
