@@ -25,6 +25,7 @@ from ..model import NodeState
 from ..model import Observation
 from ..model import Phase
 from ..model.text import one_line
+from ..reports.verdicts import colour_of
 from .errors import CommandError
 from .errors import NotFound
 from .output import emit
@@ -34,8 +35,6 @@ from .project import Project
 from .project import SETTINGS
 
 _REFERENCE = re.compile(r"(?P<name>[^:/\s]+):(?P<job_id>(?!:)\S*)")
-
-COLOURS = {Phase.PENDING: "yellow", Phase.RUNNING: "cyan", Phase.ABSENT: "yellow"}
 
 MIN_PAUSE_SECONDS = 0.5
 """The shortest time between two polls, or between two reads of a log."""
@@ -135,7 +134,7 @@ def _print(job: ExternalJob, seen: Inspection, as_json: bool) -> None:
     if as_json:
         emit(as_dict(job, seen))
         return
-    say(f"{job.name}:{job.job_id}  {seen.observation.phase}", colour_of(seen.observation))
+    say(f"{job.name}:{job.job_id}  {seen.observation.phase}", colour_of(_status(seen.observation)))
     facts((name, one_line(value, MAX_VALUE_CHARACTERS)) for name, value in seen.facts)
 
 
@@ -151,11 +150,11 @@ def as_dict(job: ExternalJob, seen: Inspection) -> dict[str, Any]:
     }
 
 
-def colour_of(seen: Observation) -> str:
-    """The colour for a job's phase."""
+def _status(seen: Observation) -> str:
+    """The status whose colour fits the job."""
     if seen.phase is not Phase.ENDED:
-        return COLOURS[seen.phase]
-    return "green" if is_completed(seen) else "red"
+        return seen.phase
+    return "passed" if is_completed(seen) else "failed"
 
 
 def is_completed(seen: Observation) -> bool:

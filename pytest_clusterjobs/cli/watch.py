@@ -26,8 +26,9 @@ from ..model.records import Attempt
 from ..model.text import one_line
 from ..reports.json_report import cell_lines
 from ..reports.json_report import CellLine
-from ..reports.terminal import in_words
+from ..reports.terminal import format_tally
 from ..reports.terminal import tally
+from ..reports.verdicts import colour_of
 from .errors import NOT_GREEN
 from .external_jobs import external_job
 from .external_jobs import ExternalJob
@@ -40,6 +41,7 @@ from .output import clock
 from .output import command
 from .output import emit_line
 from .output import lay_out
+from .output import rewrite
 from .output import row
 from .output import say
 from .output import TableRow
@@ -47,7 +49,6 @@ from .project import Backends
 from .project import open_run
 from .project import OpenRun
 from .project import Project
-from .show import COLOURS
 
 COST_SHARE = 10.0
 """The pause between two updates is at least this many times the cost of an update."""
@@ -73,10 +74,8 @@ class WatchedCell:
     def shown(self) -> TableRow:
         """The cell as a row of the table."""
         name = self.key.rpartition("::")[2]
-        colour = COLOURS.get(self.state, "")
-        return row(
-            name, self.job, self.state, self.reason, clock(self.since), self.words or None, colour=colour
-        )
+        texts = (name, self.job, self.state, self.reason, clock(self.since), self.words or None)
+        return row(*texts, colour=colour_of(self.state))
 
 
 @click.command()
@@ -113,7 +112,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
 def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look) -> None:
     """Print the tally, and the next command for a run that has not been judged yet."""
     counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
-    say(f"run {run_id}: {in_words(counts) or 'no cells'}")
+    say(f"run {run_id}: {format_tally(counts) or 'no cells'}")
     ended = sum(line.state == Phase.ENDED for line in look.lines.values())
     if ended:
         are = "is" if ended == 1 else "are"
@@ -242,7 +241,7 @@ class _Screen:
             return
         words = [line.reason or "", line.words]
         text = "  ".join([clock(time.time()), one_line(line.key), line.state, *filter(None, words)])
-        say(text, COLOURS.get(line.state, ""))
+        say(text, colour_of(line.state))
 
     def _rewrite(self, lines: Mapping[str, WatchedCell]) -> None:
         """Redraw the table; if the screen is too small, running cells come first."""
@@ -252,7 +251,5 @@ class _Screen:
         shown = list(lay_out(HEADER, [line.shown for line in order[:room]]))
         if len(order) > room:
             shown.append((f"... and {len(order) - room} more", ""))
-        click.echo(f"\x1b[{self._height}A\x1b[J" if self._height else "", nl=False, color=True)
-        for text, colour in shown:
-            say(text[: size.columns - 1], colour)
+        rewrite(self._height, [(text[: size.columns - 1], colour) for text, colour in shown])
         self._height = len(shown)

@@ -247,7 +247,7 @@ class Ledger(Database):
         for row in self._rows(f"{_ATTEMPTS} ORDER BY key, number"):
             yield AttemptTexts(*row)
 
-    def report_words(self) -> Iterator[tuple[str, str, str]]:
+    def reported_outcomes(self) -> Iterator[tuple[str, str, str]]:
         """Key, phase and outcome of every report, in the order in which pytest made them."""
         yield from self._rows("SELECT key, phase, outcome FROM reports ORDER BY id")
 
