@@ -185,7 +185,9 @@ class RunSession:
         names = (report.nodeid, report.nodeid.rpartition("@")[0])
         key = next((name for name in names if engine.knows(name)), None)
         if key is not None:
-            self._report_writer.add_report(key, str(report.when), outcome_of(report), self._serialised(report))
+            self._report_writer.add_report(
+                key, str(report.when), outcome_of(report), self._serialised(report)
+            )
         else:
             self._unknown += outcome_of(report) == "not run"
 
