@@ -16,7 +16,7 @@ from ..engine.kill import CancelTarget
 from ..ledger.ledger import LedgerError
 from ..model.text import one_line
 from .errors import NOT_GREEN
-from .external_jobs import refuse_job
+from .external_jobs import reject_external_job
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -54,7 +54,7 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
 
     A session that still runs them is interrupted first. Exit code 1 if anything survived.
     """
-    refuse_job(
+    reject_external_job(
         project,
         run or "",
         "end jobs of a run with clusterjobs kill RUN --cell CELL, others with the cluster's own command",

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..backends.logs import read_log
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..engine.hiding import Hiding
@@ -24,8 +25,9 @@ from ..model.text import strip_ansi
 from .errors import CommandError
 from .errors import NOT_GREEN
 from .errors import NotFound
-from .external_jobs import foreign_job
-from .external_jobs import JobLog
+from .external_jobs import external_job
+from .external_jobs import ExternalLog
+from .external_jobs import MIN_PAUSE_SECONDS
 from .options import as_json
 from .options import cell_argument
 from .options import pass_project
@@ -37,31 +39,37 @@ from .project import open_run
 from .project import OpenRun
 from .project import Project
 
-PAUSE = 0.5
-"""The shortest time, in seconds, between two reads of a log that is being written."""
-
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class LogSelection:
     """The requested log. ``None`` selects the default."""
 
     attempt: int | None
     node: int | None
     restart: int | None
     tail: int | None
+    """Bytes."""
 
 
 @click.command()
 @cell_argument
 @run_option
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option("--follow", "-f", is_flag=True, help="Print new output until the job has ended.")
 @click.option(
-    "--node", type=click.IntRange(0), help="The rank.  [default: the one that failed first, else 0]"
+    "--node",
+    type=click.IntRange(0),
+    help="The node, by its rank.  [default: the one that failed first, otherwise 0]",
 )
-@click.option("--attempt", type=click.IntRange(1), help="The attempt.  [default: the last]")
-@click.option("--restart", type=click.IntRange(0), help="The start, counted from 0.  [default: the last]")
-@click.option("--tail", type=click.IntRange(1), metavar="BYTES", help="Begin so far from the end.")
-@click.option("--raw", is_flag=True, help="As it was printed: colours, cursor movements and all.")
+@click.option(
+    "--attempt", type=click.IntRange(1), help="The attempt, counted from 1.  [default: the last one]"
+)
+@click.option(
+    "--restart",
+    type=click.IntRange(0),
+    help="The start within the attempt, counted from 0.  [default: the last one]",
+)
+@click.option("--tail", type=click.IntRange(1), metavar="BYTES", help="Print only the last BYTES bytes.")
+@click.option("--raw", is_flag=True, help="Keep terminal sequences, such as colours and cursor movements.")
 @as_json
 @pass_project
 def logs(
@@ -76,35 +84,37 @@ def logs(
     raw: bool,
     as_json: bool,
 ) -> None:
-    """Print the log of one node of CELL's job; with --json a line a piece.
+    """Print the log of one node of a cell's job.
 
-    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whichever tool submitted it. No
-    secrets are hidden in its log: their values are kept with a run. Exit code 1 if the log is not complete although
-    its job has ended.
+    With --json, each line of output is a JSON object with a piece of the log.
+
+    NAME:JOBID in place of CELL selects the job with this id on the backend NAME, even if no run submitted it. Secrets
+    in its log are not masked, because their values are stored with a run. Exit code 1 if the job has ended and its log
+    is not complete.
     """
-    with foreign_job(project, cell) as job:
+    with external_job(project, cell) as job:
         if job is not None:
-            log = JobLog(job, node=node or 0, restart=restart, tail=tail)
+            log = ExternalLog(job, node=node or 0, restart=restart, tail=tail)
             complete = True
             for text, complete in log.pieces(follow=follow):
                 _print(text, raw, as_json, complete)
-            _complain(ended=log.ended and tail is None, complete=complete)
+            _check_complete(ended=log.ended and tail is None, complete=complete)
             return
-    which = Which(attempt, node, restart, tail)
+    selection = LogSelection(attempt, node, restart, tail)
     # Once printing has begun, stay with the same run, whatever happens to its ledger.
     folder, key = project.read(run, lambda opened: (opened.folder, opened.cell(cell).key))
     with open_run(folder) as opened, Backends(opened, project) as backends:
         entry = opened.cell(key)
-        reader = _Reader(opened, entry, backends(entry.cell.backend), which)
+        cell_log = _CellLog(opened, entry, backends(entry.cell.backend), selection)
         complete = True
-        for text, complete in reader.pieces(follow=follow):
+        for text, complete in cell_log.pieces(follow=follow):
             _print(text, raw, as_json, complete)
-        _complain(ended=reader.attempt.outcome is not None and tail is None, complete=complete)
+        _check_complete(ended=cell_log.attempt.outcome is not None and tail is None, complete=complete)
 
 
-def _complain(*, ended: bool, complete: bool) -> None:
+def _check_complete(*, ended: bool, complete: bool) -> None:
     if ended and not complete:
-        note("clusterjobs: the cluster has no more of this log, but it is not complete")
+        note("clusterjobs: the log is not complete, and the cluster has no more of it")
         raise SystemExit(NOT_GREEN)
 
 
@@ -118,17 +128,17 @@ def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:
         click.echo(harmless(shown), nl=False)
 
 
-class _Reader:
-    """Reads one log in pieces."""
+class _CellLog:
+    """One log of a cell's job, read in pieces."""
 
-    def __init__(self, run: OpenRun, entry: Registration, backend: Backend, which: Which) -> None:
+    def __init__(self, run: OpenRun, entry: Registration, backend: Backend, selection: LogSelection) -> None:
         self._run = run
         self._entry = entry
         self._backend = backend
-        self._which = which
-        self._pause = max(PAUSE, backend.capabilities.min_poll_interval)
-        self._told = False
-        self._asked = 0
+        self._selection = selection
+        self._pause = max(MIN_PAUSE_SECONDS, backend.capabilities.min_poll_interval)
+        self._has_explained = False
+        self._tail_bytes: int | None = None
         """The bytes of the tail to read, with room for a secret value at its edge."""
         self.attempt = self._choose()
         if self._hiding().unknown:
@@ -137,7 +147,7 @@ class _Reader:
     def _choose(self) -> Attempt:
         """The attempt as it is in the ledger now. Raises NotFound."""
         attempts = self._run.attempts(self._entry.key)
-        number = self._which.attempt
+        number = self._selection.attempt
         found = [each for each in attempts if number in (None, each.number)]
         if not found:
             what = "was not submitted" if number is None else f"has no attempt {number}"
@@ -150,10 +160,10 @@ class _Reader:
     @property
     def _node(self) -> int:
         nodes = self._entry.cell.spec.nodes
-        if self._which.node is not None:
-            if self._which.node >= nodes:
-                raise NotFound(f"{self._entry.key} has no rank {self._which.node}, only 0 to {nodes - 1}")
-            return self._which.node
+        if self._selection.node is not None:
+            if self._selection.node >= nodes:
+                raise NotFound(f"{self._entry.key} has no rank {self._selection.node}, only 0 to {nodes - 1}")
+            return self._selection.node
         outcome = self.attempt.outcome
         return outcome.first_failing_node or 0 if outcome is not None else 0
 
@@ -162,55 +172,64 @@ class _Reader:
         node = self._node
         cursor: Any = None
         stream = HidingStream(self._hiding)
+        has_text = False
         while True:
-            over = self.attempt.outcome is not None
-            chunk = self._ask(node, cursor, patient=follow and not over)
-            if cursor is None and not over and not (chunk and chunk.text):
-                self._tell_why_there_is_none()
-            more = chunk is not None and bool(chunk.text) and chunk.cursor not in (None, cursor)
-            if chunk is not None:
-                last = chunk.complete or not (more or (follow and not over))
-                yield self._shown(stream, chunk, first=cursor is None, last=last), chunk.complete
+            # Checked before reading, so that the end of the log is not missed.
+            has_ended = self.attempt.outcome is not None
+            chunk = LogChunk("")
+            for chunk in self._available(node, cursor, wait=follow and not has_ended):
+                yield self._shown(stream, chunk, is_first=cursor is None), chunk.complete
                 cursor = chunk.cursor if chunk.cursor is not None else cursor
-                if last:
-                    return
-            if not more:
-                time.sleep(self._pause)
-                self.attempt = self._choose()
+                has_text = has_text or bool(chunk.text)
+            if chunk.complete:
+                return
+            if not has_text and not has_ended:
+                self._explain_absence()
+            if has_ended or not follow:
+                if rest := stream.feed("", last=True, ends=False):
+                    yield rest, False
+                return
+            time.sleep(self._pause)
+            self.attempt = self._choose()
 
-    def _shown(self, stream: HidingStream, chunk: LogChunk, *, first: bool, last: bool) -> str:
-        """The text of a piece that can be shown. A tail is cut to its size here, after values are hidden."""
-        if not first or self._which.tail is None:
-            return stream.feed(chunk.text, last=last, ends=chunk.complete)
-        stream.begins = not is_cut(chunk.text, self._asked)
-        shown = stream.feed(chunk.text, last=last, ends=chunk.complete)
-        return shown.encode()[-self._which.tail :].decode(errors="ignore")
-
-    def _tell_why_there_is_none(self) -> None:
-        """Report once that there is no log yet."""
-        if self._told:
-            return
-        self._told = True
-        seen = self.attempt.observation
-        why = "its job was just submitted" if seen is None else f"the job is {seen.phase}"
-        words = one_line(seen.native_reason) if seen is not None else ""
-        note(f"clusterjobs: no log yet: {why}{f' ({words})' if words else ''}")
-
-    def _ask(self, node: int, cursor: Any, *, patient: bool) -> LogChunk | None:
-        """The next piece; None if there is none yet and ``patient`` is set."""
+    def _available(self, node: int, cursor: Any, *, wait: bool) -> Iterator[LogChunk]:
+        """The chunks from the cursor to the present end. With ``wait``, an error ends them like the end."""
         handle = self.attempt.handle
         if handle is None:
-            if patient:
-                return None
-            raise CommandError(f"{self._entry.key}: the cluster has given no job for {self.attempt.token}")
-        tail = None
-        if cursor is None and self._which.tail is not None:
-            tail = self._asked = self._which.tail + self._hiding().room
+            if not wait:
+                raise CommandError(
+                    f"{self._entry.key}: the cluster has not reported a job for {self.attempt.token}"
+                )
+            return
+        if cursor is None and self._selection.tail is not None:
+            self._tail_bytes = self._selection.tail + self._hiding().room
         try:
-            return self._backend.logs(
-                handle, node=node, restart=self._which.restart, cursor=cursor, tail=tail
+            yield from read_log(
+                self._backend,
+                handle,
+                node=node,
+                restart=self._selection.restart,
+                cursor=cursor,
+                tail=self._tail_bytes,
             )
         except BackendError:
-            if patient:
-                return None
-            raise
+            if not wait:
+                raise
+
+    def _shown(self, stream: HidingStream, chunk: LogChunk, *, is_first: bool) -> str:
+        """The text of a piece that can be shown. A tail is cut to its size here, after values are hidden."""
+        if not is_first or self._selection.tail is None or self._tail_bytes is None:
+            return stream.feed(chunk.text, last=chunk.complete, ends=chunk.complete)
+        stream.begins = not is_cut(chunk.text, self._tail_bytes)
+        shown = stream.feed(chunk.text, last=chunk.complete, ends=chunk.complete)
+        return shown.encode()[-self._selection.tail :].decode(errors="ignore")
+
+    def _explain_absence(self) -> None:
+        """Report once that there is no log yet."""
+        if self._has_explained:
+            return
+        self._has_explained = True
+        seen = self.attempt.observation
+        state = "its job was just submitted" if seen is None else f"the job is {seen.phase}"
+        reason = one_line(seen.native_reason) if seen is not None else ""
+        note(f"clusterjobs: no log yet: {state}{f' ({reason})' if reason else ''}")

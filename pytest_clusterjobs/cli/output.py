@@ -14,11 +14,12 @@ from typing import Any
 import click
 
 from ..judge import printable
+from ..model.tables import align
 from ..model.text import harmless
 from ..model.text import one_line
 from ..plugin.hints import program
 
-WIDEST = 100
+MAX_FIELD_CHARACTERS = 100
 """The most characters of one field of a table."""
 
 
@@ -64,14 +65,13 @@ def command(*words: str) -> str:
 def row(*texts: object, colour: str = "") -> TableRow:
     """One line of a table, made safe to show."""
     shown = (" ".join(str("-" if text is None else text).split()) for text in texts)
-    return TableRow(tuple(printable(text, WIDEST) for text in shown), colour)
+    return TableRow(tuple(printable(text, MAX_FIELD_CHARACTERS) for text in shown), colour)
 
 
 def lay_out(header: Sequence[str], rows: Sequence[TableRow]) -> Iterator[tuple[str, str]]:
     """The lines of a table, each with its colour."""
-    widths = [max(map(len, column)) for column in zip(header, *(row.texts for row in rows), strict=True)]
-    for texts, colour in [(header, ""), *((row.texts, row.colour) for row in rows)]:
-        yield "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip(), colour
+    lines = align([header, *(row.texts for row in rows)])
+    return zip(lines, ["", *(row.colour for row in rows)], strict=True)
 
 
 def table(header: Sequence[str], rows: Sequence[TableRow]) -> None:
@@ -91,16 +91,13 @@ def facts(pairs: Iterable[tuple[str, str]], indent: str = "  ") -> None:
             say(f"{indent}{'':<{width}}  {line}".rstrip())
 
 
+def rewrite(height: int, lines: Sequence[tuple[str, str]]) -> None:
+    """Replace the last ``height`` lines on a terminal with these, each with its colour."""
+    click.echo(f"\x1b[{height}A\x1b[J" if height else "", nl=False, color=True)
+    for text, colour in lines:
+        say(text, colour)
+
+
 def clock(at: float | None) -> str:
     """A date and time in the local time zone."""
     return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def seconds(value: float | None) -> str:
-    """A duration as readable text."""
-    if value is None:
-        return "-"
-    if value < 120:
-        return f"{value:.1f}s"
-    minutes, rest = divmod(round(value), 60)
-    return f"{minutes}m{rest:02}s" if minutes < 120 else f"{minutes // 60}h{minutes % 60:02}m"

@@ -20,6 +20,7 @@ from ..backends.protocol import Previewing
 from ..backends.registry import UnknownBackend
 from ..judge import printable
 from ..model import JobSpec
+from ..model.notation import format_duration
 from ..model.text import one_line
 from ..model.token import Token
 from ..plugin.compat import marked
@@ -35,7 +36,6 @@ from .options import pass_project
 from .output import emit
 from .output import facts
 from .output import say
-from .output import seconds
 from .project import Project
 
 _SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
@@ -126,7 +126,10 @@ def _told(item: CellItem) -> Iterator[tuple[str, str]]:
         yield "resources", ", ".join(resources) + " a node"
     if spec.options:
         yield "options", printable(_as_yaml(spec.options), LONGEST)
-    yield "limits", ", ".join(f"{name} {seconds(value)}" for name, value in _limits(item).items() if value)
+    yield (
+        "limits",
+        ", ".join(f"{name} {format_duration(value)}" for name, value in _limits(item).items() if value),
+    )
     retries = [("max_restarts", spec.max_restarts), ("infra_retries", cell.infra_retries)]
     if any(number for _, number in retries):
         yield "again", ", ".join(f"{name} {number}" for name, number in retries if number)

@@ -22,6 +22,7 @@ from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
 from ..model.text import one_line
+from ..reports.verdicts import colour_of
 from .errors import CommandError
 from .errors import NOT_GREEN
 from .options import as_json
@@ -36,7 +37,6 @@ from .project import Backends
 from .project import open_run
 from .project import OpenRun
 from .project import Project
-from .show import COLOURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +160,4 @@ def _texts(line: RejudgedCell) -> tuple[object, ...]:
 
 
 def _colour(line: RejudgedCell) -> str:
-    return COLOURS.get(line.verdict, "") if line.verdict != line.was else ""
+    return colour_of(line.verdict) if line.verdict != line.was else ""

@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from ..ledger.ledger import LedgerError
+from ..model import Verdict
 from ..reports.json_report import cell_lines
 from ..reports.json_report import summarise
+from ..reports.terminal import format_tally
+from ..reports.verdicts import colour_of
 from .errors import CommandError
 from .errors import NotFound
 from .options import as_json
@@ -66,8 +69,9 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def counted(counts: dict[str, int]) -> str:
     """The verdicts of a run: ``3 passed, 1 failed``."""
-    parts = [f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n and name != "selected"]
-    return ", ".join(parts) or "no cells"
+    found = {name.replace("_", " "): number for name, number in counts.items() if number}
+    found.pop("selected", None)
+    return format_tally(found) or "no cells"
 
 
 def _texts(about: dict[str, Any]) -> tuple[object, ...]:
@@ -80,7 +84,7 @@ def _texts(about: dict[str, Any]) -> tuple[object, ...]:
 def _colour(about: dict[str, Any]) -> str:
     counts = about["summary"]
     if counts is None or counts["error"]:
-        return "purple"
+        return colour_of(Verdict.ERROR)
     if counts["failed"]:
-        return "red"
-    return "green" if counts["passed"] == counts["selected"] else "yellow"
+        return colour_of(Verdict.FAILED)
+    return colour_of(Verdict.PASSED if counts["passed"] == counts["selected"] else None)

@@ -17,6 +17,7 @@ from ..model import NodeState
 from ..model import Observation
 from ..model import Outcome
 from ..model import Reason
+from ..model.notation import format_duration
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
@@ -24,7 +25,8 @@ from ..model.text import one_line
 from ..model.text import quoted_output
 from ..reports.json_report import cell_lines
 from ..reports.json_report import CellLine
-from .external_jobs import foreign_job
+from ..reports.verdicts import colour_of
+from .external_jobs import external_job
 from .external_jobs import show_job
 from .options import as_json
 from .options import cell_argument
@@ -34,14 +36,11 @@ from .output import clock
 from .output import emit
 from .output import facts
 from .output import say
-from .output import seconds
 from .project import OpenRun
 from .project import Project
 
-LONGEST = 4000
+MAX_SCRIPT_CHARACTERS = 4000
 """The most characters of a script that are shown."""
-
-COLOURS = {"passed": "green", "failed": "red", "error": "purple", None: "yellow", "not run": "yellow"}
 
 
 @click.command()
@@ -55,7 +54,7 @@ def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bo
 
     NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
     """
-    with foreign_job(project, cell) as job:
+    with external_job(project, cell) as job:
         if job is not None:
             show_job(job, follow=follow, as_json=as_json)
             return
@@ -105,7 +104,7 @@ def _history(run: OpenRun, attempt: Attempt) -> list[dict[str, Any]]:
 
 
 def _show_cell(run: OpenRun, entry: Registration, line: CellLine, result: Result | None) -> None:
-    say(f"{entry.key}  {line.verdict or 'pending'}", COLOURS.get(line.verdict, ""))
+    say(f"{entry.key}  {line.verdict or 'pending'}", colour_of(line.verdict))
     facts([*_about(run, entry, line), *_judged(result)])
 
 
@@ -114,7 +113,7 @@ def _about(run: OpenRun, entry: Registration, line: CellLine) -> Iterator[tuple[
     yield "run", f"{run.run_id} ({run.state})"
     yield "matrix" if entry.test is None else "test", f"{entry.path}:{entry.cell.line}"
     yield "backend", f"{entry.cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
-    yield "command", printable(spec.run.strip(), LONGEST)
+    yield "command", printable(spec.run.strip(), MAX_SCRIPT_CHARACTERS)
     if spec.args:
         yield "args", " ".join(quoted_output(arg) for arg in spec.args)
     yield "expected", _expected(entry)
@@ -170,7 +169,10 @@ def _told(attempt: Attempt) -> Iterator[tuple[str, str]]:
     else:
         yield "outcome", f"{ended.reason} (source: {ended.source}), {_numbers(ended)}"
         yield "why", one_line(ended.detail, 600) or "-"
-        yield "took", f"queued {seconds(ended.queue_seconds)}, ran {seconds(ended.run_seconds)}"
+        yield (
+            "took",
+            f"queued {format_duration(ended.queue_seconds)}, ran {format_duration(ended.run_seconds)}",
+        )
         if ended.cost is not None:
             yield "cost", f"${ended.cost:,.4f}"
         if ended.first_failing_node is not None:

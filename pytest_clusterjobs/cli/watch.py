@@ -26,12 +26,14 @@ from ..model.records import Attempt
 from ..model.text import one_line
 from ..reports.json_report import cell_lines
 from ..reports.json_report import CellLine
-from ..reports.terminal import in_words
+from ..reports.terminal import format_tally
 from ..reports.terminal import tally
+from ..reports.verdicts import colour_of
 from .errors import NOT_GREEN
-from .external_jobs import completed
-from .external_jobs import foreign_job
-from .external_jobs import ForeignJob
+from .external_jobs import external_job
+from .external_jobs import ExternalJob
+from .external_jobs import is_completed
+from .external_jobs import MIN_PAUSE_SECONDS
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -39,6 +41,7 @@ from .output import clock
 from .output import command
 from .output import emit_line
 from .output import lay_out
+from .output import rewrite
 from .output import row
 from .output import say
 from .output import TableRow
@@ -46,10 +49,6 @@ from .project import Backends
 from .project import open_run
 from .project import OpenRun
 from .project import Project
-from .show import COLOURS
-
-PAUSE = 0.5
-"""The shortest time, in seconds, between two updates."""
 
 COST_SHARE = 10.0
 """The pause between two updates is at least this many times the cost of an update."""
@@ -75,10 +74,8 @@ class WatchedCell:
     def shown(self) -> TableRow:
         """The cell as a row of the table."""
         name = self.key.rpartition("::")[2]
-        colour = COLOURS.get(self.state, "")
-        return row(
-            name, self.job, self.state, self.reason, clock(self.since), self.words or None, colour=colour
-        )
+        texts = (name, self.job, self.state, self.reason, clock(self.since), self.words or None)
+        return row(*texts, colour=colour_of(self.state))
 
 
 @click.command()
@@ -91,7 +88,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
     NAME:JOBID in place of RUN names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
     Exit code 1 unless every cell passed, or the job ended well.
     """
-    with foreign_job(project, run or "") as job:
+    with external_job(project, run or "") as job:
         if job is not None:
             _watch_job(job, as_json)
             return
@@ -104,7 +101,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
             screen.show(look.lines)
             if over:
                 break
-            time.sleep(max(PAUSE, COST_SHARE * (time.monotonic() - begin)))
+            time.sleep(max(MIN_PAUSE_SECONDS, COST_SHARE * (time.monotonic() - begin)))
         lines = list(cell_lines(opened.ledger))
     if not as_json:
         _tell_end(project, opened.run_id, lines, look)
@@ -115,7 +112,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
 def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look) -> None:
     """Print the tally, and the next command for a run that has not been judged yet."""
     counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
-    say(f"run {run_id}: {in_words(counts) or 'no cells'}")
+    say(f"run {run_id}: {format_tally(counts) or 'no cells'}")
     ended = sum(line.state == Phase.ENDED for line in look.lines.values())
     if ended:
         are = "is" if ended == 1 else "are"
@@ -126,15 +123,15 @@ def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look)
         say(f"{missing} {'was' if missing == 1 else 'were'} never submitted: {resume}")
 
 
-def _watch_job(job: ForeignJob, as_json: bool) -> None:
+def _watch_job(job: ExternalJob, as_json: bool) -> None:
     screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
-    for seen in job.looks():
+    for seen in job.follow():
         screen.show({line.key: line for line in _lines(job, seen.observation)})
-    if not completed(seen.observation):
+    if not is_completed(seen.observation):
         raise SystemExit(NOT_GREEN)
 
 
-def _lines(job: ForeignJob, seen: Observation) -> Iterator[WatchedCell]:
+def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:
     times, over = seen.times, seen.phase is Phase.ENDED
     since = times.ended or times.started or times.submitted
     words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
@@ -150,7 +147,7 @@ def _lines(job: ForeignJob, seen: Observation) -> Iterator[WatchedCell]:
 
 
 def _reason(seen: Observation) -> str | None:
-    if completed(seen):
+    if is_completed(seen):
         return Reason.JOB_COMPLETED
     return seen.reason_hint or (f"exit code {seen.exit_code}" if seen.exit_code else None)
 
@@ -244,7 +241,7 @@ class _Screen:
             return
         words = [line.reason or "", line.words]
         text = "  ".join([clock(time.time()), one_line(line.key), line.state, *filter(None, words)])
-        say(text, COLOURS.get(line.state, ""))
+        say(text, colour_of(line.state))
 
     def _rewrite(self, lines: Mapping[str, WatchedCell]) -> None:
         """Redraw the table; if the screen is too small, running cells come first."""
@@ -254,7 +251,5 @@ class _Screen:
         shown = list(lay_out(HEADER, [line.shown for line in order[:room]]))
         if len(order) > room:
             shown.append((f"... and {len(order) - room} more", ""))
-        click.echo(f"\x1b[{self._height}A\x1b[J" if self._height else "", nl=False, color=True)
-        for text, colour in shown:
-            say(text[: size.columns - 1], colour)
+        rewrite(self._height, [(text[: size.columns - 1], colour) for text, colour in shown])
         self._height = len(shown)

@@ -30,6 +30,7 @@ from ..model import Handle
 from ..model import Observation
 from ..model import OwnAction
 from ..model import Phase
+from ..model.batches import batched
 from ..model.records import Attempt
 from ..model.token import Token
 from .answers import polled
@@ -270,8 +271,8 @@ class Canceller:
     def _poll(self, name: str, targets: Sequence[CancelTarget], backend: Backend) -> dict[str, Observation]:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
         seen: dict[str, Observation] = {}
-        for batch in batches(handles, backend.capabilities.ids_per_poll):
-            answer = self._try(name, partial(polled, backend, batch))
+        for batch in batched(list(handles.items()), backend.capabilities.ids_per_poll):
+            answer = self._try(name, partial(polled, backend, dict(batch)))
             if answer is None:
                 break
             seen.update(answer)
@@ -342,18 +343,11 @@ class Canceller:
             self.unwritten = str(error)
 
 
-def batches(handles: Mapping[str, Handle], size: int) -> Iterator[dict[str, Handle]]:
-    """Split handles into as few batches as possible, of at most ``size`` each."""
-    tokens = list(handles)
-    for start in range(0, len(tokens), size):
-        yield {token: handles[token] for token in tokens[start : start + size]}
-
-
 def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Observation]:
     """Poll any number of jobs, as many at once as the cluster allows. Raises BackendError."""
     seen: dict[str, Observation] = {}
-    for batch in batches(handles, backend.capabilities.ids_per_poll):
-        seen.update(polled(backend, batch))
+    for batch in batched(list(handles.items()), backend.capabilities.ids_per_poll):
+        seen.update(polled(backend, dict(batch)))
     return seen
 
 

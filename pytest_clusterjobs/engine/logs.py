@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..backends import sentinel
+from ..backends.logs import read_log
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
@@ -143,17 +144,12 @@ class LogReader:
 
         After a read error the last piece has the reason.
         """
-        cursor = None
-        while self._handle is not None:
-            try:
-                chunk = self._backend.logs(self._handle, node=rank, cursor=cursor)
-            except BUGS as error:
-                yield LogChunk("", gap=_cause(error))
-                return
-            yield chunk
-            if chunk.complete or not chunk.text or chunk.cursor in (None, cursor):
-                return
-            cursor = chunk.cursor
+        if self._handle is None:
+            return
+        try:
+            yield from read_log(self._backend, self._handle, node=rank)
+        except BUGS as error:
+            yield LogChunk("", gap=_cause(error))
 
 
 def is_cut(tail: str, asked: int) -> bool:

@@ -25,6 +25,7 @@ from ..model import Observation
 from ..model import Outcome
 from ..model import OwnAction
 from ..model import Phase
+from ..model.batches import batched
 from ..model.records import Result
 from .answers import answer
 from .job import ActiveAttempt
@@ -212,9 +213,8 @@ class Poller:
         self._write(updates)
 
     def _poll_batches(self, jobs: list[ActiveAttempt], updates: Round) -> None:
-        size = self._capabilities.ids_per_poll
-        for start in range(0, len(jobs), size):
-            batch = {job.token: job for job in jobs[start : start + size]}
+        for due in batched(jobs, self._capabilities.ids_per_poll):
+            batch = {job.token: job for job in due}
             handles = {token: job.handle for token, job in batch.items() if job.handle is not None}
             seen = answer(self._backend.poll, handles)
             self._learn_actions(batch, seen)

@@ -15,6 +15,7 @@ from ..model import Reason
 from ..model import SentinelWord
 from ..model import Verdict
 from ..model.notation import format_duration
+from ..model.tables import align
 from ..model.text import one_line
 from ..model.text import printable
 from ..model.text import quoted_output
@@ -23,6 +24,9 @@ from ..model.text import strip_ansi
 from ..model.text import with_margin
 from .expect import expected_exit_code
 from .expect import expected_reason
+
+MAX_COLUMN_CHARACTERS = 48
+"""The widest column of the table of what was expected and seen."""
 
 TAIL_CHARACTERS = 3000
 """Characters of log in one text, all ranks together."""
@@ -110,11 +114,9 @@ def _end(outcome: Outcome, miss: Mismatch | None) -> str:
 
 def _table(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterator[str]:
     rows = [("", "expected", "seen"), *_rows(judgement, outcome, expect)]
-    widths = [min(48, max(len(row[column]) for row in rows)) for column in (0, 1)]
     missed = {miss.field for miss in judgement.misses}
-    for name, expected, seen in rows:
-        mark = "E " if name in missed else "  "
-        yield f"{mark}{name:<{widths[0]}}  {expected:<{widths[1]}}  {seen}".rstrip()
+    for (name, *_), line in zip(rows, align(rows, MAX_COLUMN_CHARACTERS), strict=True):
+        yield f"{'E' if name in missed else ' '} {line}"
 
 
 def _rows(judgement: Judgement, outcome: Outcome, expect: Expectation) -> Iterator[tuple[str, str, str]]:

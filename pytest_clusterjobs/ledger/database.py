@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 from typing import TypeVar
 
+from ..model.batches import batched
 from ..model.paths import is_still_at
 from . import journal_mode
 from .codec import Damaged
@@ -35,7 +36,7 @@ HURRY = 3.0
 TURN = 0.25
 """Seconds that SQLite waits by itself. Ctrl-C and ``hurry`` take effect in between."""
 
-_VARIABLES = 900
+MAX_VARIABLES = 900
 """The most values in one statement; SQLite before 3.32 allows 999."""
 
 
@@ -168,13 +169,6 @@ def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], t
         return
     width = len(rows[0])
     mark = f"({', '.join('?' * width)})"
-    for piece in pieces(rows, width):
-        marks = ", ".join([mark] * len(piece))
-        db.execute(f"{head} VALUES {marks} {tail}", [value for row in piece for value in row])
-
-
-def pieces(rows: Sequence[T], width: int = 1) -> Iterator[Sequence[T]]:
-    """Split rows of ``width`` values into pieces that fit into one statement each."""
-    size = _VARIABLES // width
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    for batch in batched(rows, MAX_VARIABLES // width):
+        marks = ", ".join([mark] * len(batch))
+        db.execute(f"{head} VALUES {marks} {tail}", [value for row in batch for value in row])

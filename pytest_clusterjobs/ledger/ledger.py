@@ -17,6 +17,7 @@ from ..model import Observation
 from ..model import Outcome
 from ..model import OwnAction
 from ..model import Phase
+from ..model.batches import batched
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
@@ -28,7 +29,7 @@ from .database import Database
 from .database import insert
 from .database import LedgerError as LedgerError
 from .database import LedgerGone as LedgerGone
-from .database import pieces
+from .database import MAX_VARIABLES
 
 _ATTEMPTS = """
 SELECT token, key, number, intended, spec, submitted, handle, observation, action, outcome
@@ -154,9 +155,9 @@ class Ledger(Database):
     def actions(self, tokens: Iterable[str]) -> dict[str, OwnAction]:
         """The actions that any process of this run has taken on some jobs, by token."""
         found: dict[str, OwnAction] = {}
-        for piece in pieces(list(tokens)):
-            sql = f"SELECT token, action FROM actions WHERE token IN ({', '.join('?' * len(piece))})"
-            found.update(self._read(lambda token, text: (token, load(OwnAction, text)), sql, *piece))
+        for batch in batched(list(tokens), MAX_VARIABLES):
+            sql = f"SELECT token, action FROM actions WHERE token IN ({', '.join('?' * len(batch))})"
+            found.update(self._read(lambda token, text: (token, load(OwnAction, text)), sql, *batch))
         return found
 
     def observe(
@@ -246,7 +247,7 @@ class Ledger(Database):
         for row in self._rows(f"{_ATTEMPTS} ORDER BY key, number"):
             yield AttemptTexts(*row)
 
-    def report_words(self) -> Iterator[tuple[str, str, str]]:
+    def reported_outcomes(self) -> Iterator[tuple[str, str, str]]:
         """Key, phase and outcome of every report, in the order in which pytest made them."""
         yield from self._rows("SELECT key, phase, outcome FROM reports ORDER BY id")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..reports.words import NOT_RUN
+from ..reports.verdicts import NOT_RUN
 
 WHY_NOTHING_KEY = pytest.StashKey[str]()
 """Why the session submits nothing although its items are run; set when its loop begins."""

@@ -22,7 +22,7 @@ from ..model import CELL_ID
 from ..model.paths import legible
 from ..model.text import one_line
 from ..model.text import unbroken
-from ..reports.words import NOT_RUN
+from ..reports.verdicts import NOT_RUN
 from .collect_only import WHY_NOTHING_KEY
 from .compat import fixture_mistakes
 from .compat import Marked

@@ -27,8 +27,8 @@ from ..model.records import Result
 from ..model.text import one_line
 from ..reports.failure import failure_at
 from ..reports.junit import properties_of
-from ..reports.words import reported
-from ..reports.words import verdict_of
+from ..reports.verdicts import outcomes_by_item
+from ..reports.verdicts import verdict_of
 from .compat import set_suite_time
 
 StoredReport = tuple[str, str, str, dict[str, Any]]
@@ -105,7 +105,7 @@ class _Replay:
         self._ledger = ledger
         self._meta = meta
         self._with_properties = with_properties
-        self._words: Mapping[str, str | None] = {}
+        self._outcomes: Mapping[str, str | None] = {}
         self.done = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -122,7 +122,7 @@ class _Replay:
         registrations = {entry.key: entry for entry in every if entry.test is None}
         results = self._ledger.results()
         stored = [row for row in _last_of_each(self._ledger.reports()) if row[0] in registrations]
-        self._words = reported((key, phase, word) for key, phase, word, _ in stored)
+        self._outcomes = outcomes_by_item((key, phase, outcome) for key, phase, outcome, _ in stored)
         for key, phase, _, data in stored:
             report = self._report(config, registrations[key], phase, data, results.get(key))
             config.hook.pytest_runtest_logreport(report=report)
@@ -176,7 +176,7 @@ class _Replay:
         """The report of a phase for which only the times, or nothing, are stored."""
         ours: list[tuple[str, object]] = []
         if result is not None and self._with_properties:
-            verdict = verdict_of(result.judgement.verdict, self._words.get(entry.key))
+            verdict = verdict_of(result.judgement.verdict, self._outcomes.get(entry.key))
             ours = properties_of(entry.cell, result, verdict)
         return pytest.TestReport(
             nodeid=entry.key,

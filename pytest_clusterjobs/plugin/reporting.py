@@ -23,11 +23,11 @@ from ..model.text import one_line
 from ..reports.failure import shown_at
 from ..reports.junit import properties_of
 from ..reports.junit import with_verdict
-from ..reports.words import NOT_RUN
-from ..reports.words import PENDING
-from ..reports.words import ReportedPhases
-from ..reports.words import verdict_of
-from ..reports.words import word_of
+from ..reports.verdicts import NOT_RUN
+from ..reports.verdicts import outcome_of
+from ..reports.verdicts import PENDING
+from ..reports.verdicts import ReportedPhases
+from ..reports.verdicts import verdict_of
 from .compat import keep_from_rerunning
 from .hints import RERUN
 from .hints import run_again
@@ -161,9 +161,9 @@ class CellSession:
         item = self._current
         if item is None or item.result is None or report.nodeid != item.nodeid:
             return
-        self._reported_phases.add(str(report.when), word_of(report))
+        self._reported_phases.add(str(report.when), outcome_of(report))
         judged = item.result.judgement.verdict.value
-        verdict = verdict_of(judged, self._reported_phases.word) or judged
+        verdict = verdict_of(judged, self._reported_phases.outcome) or judged
         report.user_properties = list(with_verdict(report.user_properties, judged, verdict))
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -39,8 +39,8 @@ from ..reports.terminal import location_of
 from ..reports.terminal import rows_of
 from ..reports.terminal import tally
 from ..reports.terminal import write_summary
-from ..reports.words import RED
-from ..reports.words import word_of
+from ..reports.verdicts import FAILURES
+from ..reports.verdicts import outcome_of
 from ..reports.writer import ReportWriter
 from .compat import inapplicable
 from .hints import resume_command
@@ -156,7 +156,7 @@ class RunSession:
             self._not_submitted = len(run.engine.unsubmitted()) - self._unanswered
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
         cells = [line for line in lines if not run.engine.is_from_test(line.key)]
-        self._unmet = sum(line.verdict in RED and line.reported != "xfailed" for line in cells)
+        self._unmet = sum(line.verdict in FAILURES and line.reported != "xfailed" for line in cells)
         self._unreported = sum(line.reported is None for line in cells)
         if cells:
             self.notes += inapplicable(self._config)
@@ -178,16 +178,18 @@ class RunSession:
         engine = self._run.engine
         for job in engine.jobs_of_test(legible(report.nodeid)):
             # The test has its own entry in JUnit XML; here its outcome is stored for each of its jobs.
-            self._report_writer.add_report(job, str(report.when), word_of(report), "{}")
+            self._report_writer.add_report(job, str(report.when), outcome_of(report), "{}")
         if ".y" not in report.nodeid:
             return
         # xdist's loadgroup appends its group to the item's node id.
         names = (report.nodeid, report.nodeid.rpartition("@")[0])
         key = next((name for name in names if engine.knows(name)), None)
         if key is not None:
-            self._report_writer.add_report(key, str(report.when), word_of(report), self._serialised(report))
+            self._report_writer.add_report(
+                key, str(report.when), outcome_of(report), self._serialised(report)
+            )
         else:
-            self._unknown += word_of(report) == "not run"
+            self._unknown += outcome_of(report) == "not run"
 
     def _serialised(self, report: pytest.TestReport) -> str:
         """The report as JSON text, in the form that ``junit_replay`` reads."""

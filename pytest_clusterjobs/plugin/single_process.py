@@ -18,8 +18,8 @@ from ..model import Reason
 from ..model.records import Registration
 from ..model.records import Result
 from ..model.text import one_line
-from ..reports.words import NOT_RUN
-from ..reports.words import PENDING
+from ..reports.verdicts import NOT_RUN
+from ..reports.verdicts import PENDING
 from .collect_only import is_for_show
 from .compat import marked
 from .compat import reruns_of

@@ -19,7 +19,8 @@ from typing import Any
 from ..ledger.ledger import AttemptTexts
 from ..ledger.ledger import Ledger
 from ..model import Verdict
-from . import words as said
+from .verdicts import outcomes_by_item
+from .verdicts import verdict_of
 
 FORMAT_VERSION = 1
 
@@ -51,10 +52,10 @@ def cell_lines(ledger: Ledger) -> Iterator[CellLine]:
     attempts: dict[str, list[AttemptTexts]] = {}
     for attempt in ledger.attempt_texts():
         attempts.setdefault(attempt.key, []).append(attempt)
-    words = said.reported(ledger.report_words())
+    outcomes = outcomes_by_item(ledger.reported_outcomes())
     for key, registration, judged, result in ledger.cell_texts():
-        reported = words.get(key)
-        verdict = said.verdict_of(judged, reported)
+        reported = outcomes.get(key)
+        verdict = verdict_of(judged, reported)
         if verdict is None and ended:
             verdict = Verdict.NOT_RUN.value
         yield CellLine(key, verdict, judged, reported, registration, result, tuple(attempts.get(key, ())))

@@ -19,22 +19,26 @@ from ..judge import printable
 from ..model import Phase
 from ..model import Reason
 from ..model import Verdict
+from ..model.notation import format_duration
+from ..model.tables import column_widths
+from ..model.tables import GAP
 from ..model.text import unbroken
 from .json_report import CellLine
 from .place import STDOUT
-from .words import RED
+from .verdicts import colour_of
+from .verdicts import FAILURES
 
 TABLE_LIMIT = 50
 """The most rows of the summary table; for a larger run it has only the cells that did not pass."""
 
 _COLUMNS = ["job", "recipe", "nodes", "condition", "status", "reason", "exit", "restarts", "queue", "run"]
 
-_LEAST = ["restarts", "queue", "run", "job", "exit"]
-"""The columns that are dropped on a narrow terminal, in this order."""
+_OPTIONAL_COLUMNS = ["restarts", "queue", "run", "job", "exit"]
+"""The columns that a narrow terminal does not show; the first is left out first."""
 
 _VERDICTS = frozenset(map(str, Verdict))
 
-_BY_MARK = ("xfailed", "xpassed")
+_XFAIL_OUTCOMES = ("xfailed", "xpassed")
 """pytest's outcomes for an xfail mark, which already describe the job's end."""
 
 _LIMITS = {Reason.HEARTBEAT_TIMEOUT, Reason.MAX_RUNTIME_REACHED}
@@ -59,7 +63,7 @@ def tally(lines: Iterable[CellLine]) -> dict[str, int]:
     return {word: found[word] for word in dict.fromkeys([*_ORDER, *found]) if found[word]}
 
 
-def in_words(counts: Mapping[str, int]) -> str:
+def format_tally(counts: Mapping[str, int]) -> str:
     """A tally as text: ``3 passed, 1 failed``."""
     return ", ".join(f"{n} {'errors' if word == 'error' and n > 1 else word}" for word, n in counts.items())
 
@@ -67,8 +71,8 @@ def in_words(counts: Mapping[str, int]) -> str:
 def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
     """The table's rows, from the ledger's texts; for a large run only what did not pass, failures first."""
     if len(lines) > TABLE_LIMIT:
-        unlike = [line for line in lines if _status(line) != Verdict.PASSED]
-        lines = sorted(unlike, key=lambda line: line.verdict not in RED)[:TABLE_LIMIT]
+        not_passed = [line for line in lines if _status(line) != Verdict.PASSED]
+        lines = sorted(not_passed, key=lambda line: line.verdict not in FAILURES)[:TABLE_LIMIT]
     return [_row(line) for line in lines]
 
 
@@ -84,7 +88,7 @@ def _row(line: CellLine) -> EndRow:
     status = word
     if line.verdict is None:
         status += f", job {'ended' if result else job.phase}"
-    elif line.judged not in (None, line.verdict) and word not in _BY_MARK:
+    elif line.judged not in (None, line.verdict) and word not in _XFAIL_OUTCOMES:
         status += f", job {line.judged}"
     if (number := result.get("attempt", job.attempt)) > 1:
         status += f", attempt {number}"
@@ -98,16 +102,13 @@ def _row(line: CellLine) -> EndRow:
         "reason": reason,
         "exit": _number(outcome.get("exit_code")),
         "restarts": _number(outcome.get("restarts")),
-        "queue": _seconds(times.get("submitted"), begun or times.get("ended") or until),
-        "run": _seconds(begun, times.get("ended") or until),
+        "queue": _duration(times.get("submitted"), begun or times.get("ended") or until),
+        "run": _duration(begun, times.get("ended") or until),
     }
-    colours = {"status": _COLOURS.get(word, "yellow")}
+    colours = {"status": colour_of(word)}
     if reason in _LIMITS and line.verdict == Verdict.PASSED:
         colours["reason"] = "yellow"
     return EndRow({name: printable(text, 40) for name, text in texts.items()}, colours)
-
-
-_COLOURS = {"passed": "green", "xfailed": "green", "failed": "red", "error": "purple"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +141,18 @@ def _status(line: CellLine) -> str:
     """The cell's status: its verdict, or else pytest's outcome."""
     if line.verdict is None:
         return "pending"
-    said = line.reported
-    return said if said is not None and said != "passed" and said not in _VERDICTS else line.verdict
+    reported = line.reported
+    if reported is None or reported == "passed" or reported in _VERDICTS:
+        return line.verdict
+    return reported
 
 
 def _number(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _seconds(begin: float | None, end: float | None) -> str:
-    return "-" if begin is None or end is None else f"{max(0.0, end - begin):.1f}s"
+def _duration(begin: float | None, end: float | None) -> str:
+    return format_duration(None if begin is None or end is None else end - begin)
 
 
 def write_summary(
@@ -174,8 +177,8 @@ def write_summary(
         hidden = sum(counts.values()) - len(rows)
         if hidden > 0:
             reporter.write_line(f"... and {hidden} more")
-    said = "cut short" if counts is None else in_words(counts) or "no cells"
-    reporter.write_line(unbroken(f"run {run_id}: {said}"))
+    verdicts = "cut short" if counts is None else format_tally(counts) or "no cells"
+    reporter.write_line(unbroken(f"run {run_id}: {verdicts}"))
     for note in notes:
         reporter.write_line(unbroken(note))
 
@@ -183,9 +186,10 @@ def write_summary(
 def _write_table(reporter: pytest.TerminalReporter, rows: list[EndRow], width: int) -> None:
     writer = reporter.config.get_terminal_writer()
     table = [EndRow({name: name for name in _COLUMNS}, {}), *rows]
-    rooms = {name: 2 + max(len(row.texts[name]) for row in table) for name in _COLUMNS}
-    for name in _LEAST:
-        if sum(rooms.values()) - 2 > width:
+    widths = column_widths([[row.texts[name] for name in _COLUMNS] for row in table])
+    rooms = {name: GAP + width for name, width in zip(_COLUMNS, widths, strict=True)}
+    for name in _OPTIONAL_COLUMNS:
+        if sum(rooms.values()) - GAP > width:
             del rooms[name]
     last = list(rooms)[-1]
     for row in table:

@@ -20,6 +20,7 @@ from typing import Any
 from typing import cast
 from typing import Self
 
+from ..backends.logs import read_log
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendContext
 from ..backends.protocol import BackendError
@@ -35,6 +36,7 @@ from ..model import Observation
 from ..model import Outcome
 from ..model import OwnAction
 from ..model import Phase
+from ..model.batches import batched
 from ..model.token import Token
 from .harness import Harness
 
@@ -145,9 +147,8 @@ class Cluster:
         seen: list[Observation] = []
         for backend in {id(job.backend): job.backend for job in jobs}.values():
             mine = [job for job in jobs if job.backend is backend]
-            size = backend.capabilities.ids_per_poll
-            for start in range(0, len(mine), size):
-                seen += _look(backend, mine[start : start + size])
+            for batch in batched(mine, backend.capabilities.ids_per_poll):
+                seen += _look(backend, batch)
         return seen
 
     def wait(
@@ -203,13 +204,10 @@ class Cluster:
     def read(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> LogChunk:
         """One node's log from its beginning to its present end."""
         pieces: list[str] = []
-        cursor: Any = None
-        while True:
-            chunk = job.backend.logs(job.handle, node=node, restart=restart, cursor=cursor)
+        for chunk in read_log(job.backend, job.handle, node=node, restart=restart):
+            json.dumps(chunk.cursor)  # Raises TypeError if another process could not go on from there.
             pieces.append(chunk.text)
-            if chunk.complete or not chunk.text or chunk.cursor == cursor:
-                return replace(chunk, text="".join(pieces))
-            cursor = json.loads(json.dumps(chunk.cursor))
+        return replace(chunk, text="".join(pieces))
 
     def log(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> str:
         """The complete log of one node of an ended job."""

@@ -219,8 +219,8 @@ def test_wrong_usage_is_told_by_the_command_itself(place: Place) -> None:
 @pytest.mark.parametrize(
     ("job", "words", "code"),
     [
-        ("local:", "local: names no job: write local:JOBID", 4),
-        ("local:7", "local shows no jobs by their ids: name a cell of a run", 3),
+        ("local:", "local: does not name a job: write local:JOBID", 4),
+        ("local:7", "local does not look up jobs by their ids: name a cell of a run", 3),
     ],
 )
 def test_a_job_of_no_backend(copy: Place, command: str, job: str, words: str, code: int) -> None:

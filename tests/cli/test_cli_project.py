@@ -169,7 +169,7 @@ def test_an_unknown_backend_is_named_and_nothing_else_is_answered(
     assert done.returncode == 4
     assert done.stdout == ""
     assert done.stderr == (
-        "clusterjobs: no backend 'nowhere'; there are aws-batch, local, skypilot, slurm: write one of them before "
+        "clusterjobs: there is no backend 'nowhere': write one of aws-batch, local, skypilot, slurm before "
         f"the colon, or add [tool.clusterjobs.backends.nowhere] to {where.path}/pyproject.toml\n"
     )
 
@@ -177,7 +177,7 @@ def test_an_unknown_backend_is_named_and_nothing_else_is_answered(
 def test_a_single_job_is_no_run_that_could_be_killed(ended: Place) -> None:
     done = ended.command("kill", "local:17")
     assert done.returncode == 2
-    assert "local:17 is a job of local, and not a run: " in done.stderr
+    assert "local:17 is a job of local, not a run: " in done.stderr
     assert "clusterjobs kill RUN --cell CELL" in done.stderr
 
 

@@ -20,7 +20,7 @@ def test_runs_lists_the_counts_by_verdict(ended: Place) -> None:
     done = ended.command("runs")
     header, line = done.stdout.splitlines()
     assert header.split() == ["run", "started", "state", "cells", "verdicts"]
-    assert re.fullmatch(r"\d{8}t\d{6}-\w{6}  \S+ \S+  ended  8      4 passed, 2 failed, 2 error", line)
+    assert re.fullmatch(r"\d{8}t\d{6}-\w{6}  \S+ \S+  ended  8      4 passed, 2 failed, 2 errors", line)
     (about,) = ended.read("runs")
     assert about["run"] == ended.folder.name
     assert about["summary"]["failed"] == 2

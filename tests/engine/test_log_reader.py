@@ -35,7 +35,13 @@ class Logs:
         self.read = 0
 
     def logs(
-        self, handle: Handle, *, node: int, cursor: int | None = None, tail: int | None = None
+        self,
+        handle: Handle,
+        *,
+        node: int,
+        restart: int | None = None,
+        cursor: int | None = None,
+        tail: int | None = None,
     ) -> LogChunk:
         found = self._logs[node]
         if isinstance(found, Exception):

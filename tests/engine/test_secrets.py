@@ -216,7 +216,7 @@ class Logs:
         self._log = log.encode()
         self._complete = complete
 
-    def logs(self, handle: Handle, *, node: int, cursor: Any = None, tail: int | None = None) -> LogChunk:
+    def logs(self, handle: Handle, *, node: int, tail: int | None = None, **rest: Any) -> LogChunk:
         data = self._log if tail is None else self._log[-tail:]
         return LogChunk(data.decode(errors="replace"), None, self._complete)
 

@@ -17,6 +17,7 @@ from ...model import LogChunk
 from ...model import Observation
 from ...model import Phase
 from ...model import Reason
+from ...model.batches import batched
 from ...model.token import run_of
 from ...model.token import run_prefix
 from ..limits import refuse
@@ -39,7 +40,6 @@ from .inspect import shown
 from .links import job_page
 from .log_reader import CloudWatchReader
 from .log_reader import streams_of
-from .lookup import batched
 from .lookup import Lookup
 from .observe import DescribedJob
 from .observe import is_stopping

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+from ...model.batches import batched
 from .api import Api
 from .detail import Detail
 from .detail import NODE_SEPARATOR
@@ -52,15 +52,9 @@ class Lookup:
     def _details(self, ids: Sequence[str], region: str) -> dict[str, Detail]:
         found: dict[str, Detail] = {}
         for batch in batched(ids, IDS):
-            response = self._api.batch("describe_jobs", region, jobs=batch)
+            response = self._api.batch("describe_jobs", region, jobs=list(batch))
             found.update((raw["jobId"], Detail(raw)) for raw in response.get("jobs", ()))
         return found
-
-
-def batched(items: Sequence[str], size: int) -> Iterator[list[str]]:
-    """The items in as few lists as possible, with at most ``size`` items each."""
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
 
 
 def _node_ids(details: Iterable[Detail]) -> list[str]:

@@ -41,6 +41,7 @@ from ...model import JobSpec
 from ...model import LogChunk
 from ...model import Observation
 from ...model import Phase
+from ...model.batches import batched
 from ...model.token import run_of
 from ..environment import secrets_of
 from ..limits import refuse
@@ -352,8 +353,8 @@ class CommandLineBackend(ABC):
         job_ids = _job_ids(handles)
         rows = _by_token(job_ids, self.jobs_by_id(job_ids.values())) if job_ids else {}
         live = [row.job_id for row in rows.values() if row.phase is not Phase.ENDED]
-        for start in range(0, len(live), MAX_IDS_PER_CANCEL):
-            self.cancel_jobs(live[start : start + MAX_IDS_PER_CANCEL])
+        for job_ids_of_call in batched(live, MAX_IDS_PER_CANCEL):
+            self.cancel_jobs(job_ids_of_call)
 
     # Finding.
 

@@ -16,9 +16,6 @@ from .job_folder import JobFolder
 from .job_folder import read_tail
 from .launcher_output import LauncherOutput
 
-MAX_LOG_TAIL_BYTES = 16_384
-"""Bytes of a log's end that are searched for the sentinel's line."""
-
 
 @dataclass(frozen=True, slots=True)
 class FinalRecord:
@@ -113,7 +110,8 @@ def _exit_codes(ranks: int, record: EndRecord, launcher: LauncherOutput) -> Mapp
 
 
 def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
-    report = sentinel.last_report(read_tail(log, MAX_LOG_TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
+    tail = read_tail(log, sentinel.REPORT_TAIL_BYTES).decode(errors="replace")
+    report = sentinel.last_report(tail, nonce(token), rank)
     if report is not None and report.restarts != restart:
         report = None
     return NodeState(

@@ -42,7 +42,6 @@ STOP_SLACK = 2.0
 """Seconds on top of the grace period before a sentinel that was asked to stop is killed itself."""
 SWEEP_DELAY = 0.2
 """Seconds after a normal end before its leftovers are looked for: one look serves many ends."""
-TAIL_BYTES = 16384
 
 
 @dataclass(slots=True, eq=False)
@@ -365,7 +364,7 @@ def too_wide(nodes: int, slots: int) -> str:
 def read_report(places: RunnerPaths, token: str, rank: int, restart: int) -> SentinelReport | None:
     """The sentinel's own line, from the end of a node's log."""
     try:
-        piece = read_piece(places.log(token, rank, restart), tail=TAIL_BYTES)
+        piece = read_piece(places.log(token, rank, restart), tail=sentinel.REPORT_TAIL_BYTES)
     except BackendError:
         return None
     return (

@@ -25,6 +25,9 @@ _CODE = re.compile(r"-|[0-9]{1,3}", re.ASCII)
 _NODE = re.compile(r"[0-9]{1,6}", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
+REPORT_TAIL_BYTES = 16_384
+"""Bytes at the end of a log that are searched for the report of a sentinel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Marks:

@@ -168,7 +168,7 @@ def test_an_array_and_one_of_its_jobs(project: Project, submit: Submit, ended: C
 def test_an_unknown_job_is_an_error(project: Project, command: str) -> None:
     code, _, err = project.command(command, "aws:00000000-0000-0000-0000-000000000000")
     assert code == 4
-    assert err == "clusterjobs: aws knows no job 00000000-0000-0000-0000-000000000000\n"
+    assert err == "clusterjobs: aws has no job 00000000-0000-0000-0000-000000000000\n"
 
 
 def test_an_error_of_aws_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_an_error_of_aws_is_one_line(project: Project, monkeypatch: pytest.Monke
 
 def test_a_backend_that_cannot_inspect_jobs(project: Project) -> None:
     code, _, err = project.command("show", "local:1")
-    assert (code, err) == (3, "clusterjobs: local shows no jobs by their ids: name a cell of a run\n")
+    assert (code, err) == (3, "clusterjobs: local does not look up jobs by their ids: name a cell of a run\n")
 
 
 def test_a_name_that_is_not_a_job_is_a_cell(project: Project) -> None:
@@ -191,4 +191,4 @@ def test_a_name_that_is_not_a_job_is_a_cell(project: Project) -> None:
     code, out, _ = project.command("logs", "a-1n-good")
     assert (code, out.splitlines()[1]) == (0, "hello")
     code, _, err = project.command("show", "nowhere:1")
-    assert code == 4 and "no backend 'nowhere'; there are aws, " in err
+    assert code == 4 and "there is no backend 'nowhere': write one of aws, " in err
