@@ -89,7 +89,7 @@ def test_the_tables_are_found() -> None:
 
 
 def test_the_log_is_green_without_rules_and_read_with_them(tmp_path: Path) -> None:
-    (log,) = re.findall(r"^## The without_rules\n\n```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (log,) = re.findall(r"^## The trap\n\n```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     cell = cell_of(MATRICES[0], tmp_path)
     end = end_of(cell, cell.classify, [log, log], 0)
     assert (end.reason, end.restarts) == ("heartbeat_timeout", 1)
