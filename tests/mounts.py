@@ -1,4 +1,4 @@
-"""File systems of a test's own: small ones, read-only ones, and one that is not of this host. They take root."""
+"""File systems for a single test: small, read-only, breaking, or not known to be local. They need root."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, *command: str) -> Iterator[Path]:
-    """Mount something on ``folder`` with this command; skips where that is not allowed.
+    """Mount something on ``folder`` with this command; skip the test if that is not allowed.
 
-    It fails instead where CLUSTERJOBS_REQUIRE names the program, as for the ``require`` fixture.
+    It fails the test instead if CLUSTERJOBS_REQUIRE names the program, as for the ``require`` fixture.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = None
@@ -32,31 +32,31 @@ def mounted(folder: Path, *command: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # Lazily: a process that has not quite ended must not make the test fail for it.
+        # Lazily, so that a process that is still ending does not make the test fail.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def small(folder: Path, kilobytes: int) -> AbstractContextManager[Path]:
-    """A file system that is soon full."""
+    """A small file system, which a test can fill."""
     return mounted(folder, "mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs")
 
 
 def elsewhere(folder: Path) -> AbstractContextManager[Path]:
-    """A file system that is not known to be of this host alone: FUSE, with a folder beside it as its disk."""
+    """A file system that may be shared with other hosts: FUSE, with a folder beside it as its disk."""
     disk = folder.with_name(f"{folder.name}-disk")
     disk.mkdir()
     return mounted(folder, "bindfs", str(disk))
 
 
 def read_only(folder: Path) -> AbstractContextManager[Path]:
-    """What is in a folder, behind a mount that is read-only even for root."""
+    """Make a folder read-only, even for root."""
     subprocess.run(["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True)
     return mounted(folder, "mount", "-o", "remount,bind,ro")
 
 
 @contextmanager
 def that_breaks(folder: Path) -> Iterator[Callable[[], None]]:
-    """A disk of its own, and a function after which it may only be read, as after an error of the hardware."""
+    """A disk of its own, and a function that makes it read-only, like an error of the hardware."""
     image = folder.with_name(f"{folder.name}-image")
     with image.open("wb") as file:
         file.truncate(16 << 20)

@@ -22,7 +22,7 @@ esac
 
 
 class Machine:
-    """A checkout in a folder with a space, and a PATH with as little as ``dev`` may count on."""
+    """A checkout in a folder with a space, and a PATH with only what ``dev`` may require."""
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "log"

@@ -61,7 +61,7 @@ def test_pages_name_processes_and_not_persons(page: Path) -> None:
     assert re.findall(r"\b(?:nobody|somebody|whoever|whom)\b", page.read_text(), re.IGNORECASE) == []
 
 
-def test_the_map_names_files_that_exist() -> None:
+def test_architecture_names_files_that_exist() -> None:
     package = ROOT / "pytest_clusterjobs"
     folders = [package, ROOT, *(path for path in (package / "backends").iterdir() if path.is_dir())]
     for row in re.findall(r"^\|.*\|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE):
@@ -75,7 +75,7 @@ def test_python_examples_run(name: str) -> None:
         exec(compile(text, name, "exec"), {})
 
 
-def test_the_examples_of_hooks_are_hooks(pytester: pytest.Pytester) -> None:
+def test_the_examples_of_hooks_run(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("\n".join(blocks(ROOT / "docs" / "hooks.md", "python")))
     pytester.mkdir("matrices").joinpath("nightly.yaml").write_text(
         'recipes: {a: "true"}\nnodes: [1]\nconditions: {c: {max_runtime: 2h}}\n'

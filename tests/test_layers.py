@@ -1,4 +1,4 @@
-"""The layers of the package, as ``[tool.importlinter]`` in pyproject.toml has them; and one name for one class."""
+"""The layers of the package, by ``[tool.importlinter]`` in pyproject.toml, and the names of its classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shipped matrix is worth: each program is broken in one way, and the right cells say so."""
+"""Programs that are broken in one way each: the shipped matrix detects each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example of a wrapper that exits with 0 whatever happened: what it prints is read, and nothing of it is green by mistake."""
+"""The example of a wrapper that always exits with 0: its output is read, and no failure passes by mistake."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cell() -> Cell:
 
 
 def wrapped(command: str, rank: str = "0", **env: str) -> tuple[int, str]:
-    """Run a shell command under the wrapper; give the exit code and the log, byte for byte."""
+    """Run a shell command under the wrapper; returns the exit code and the log, byte for byte."""
     run = subprocess.run(
         [sys.executable, str(MATRICES / "programs" / "wrapper.py"), "sh", "-c", command],
         check=False,
@@ -69,7 +69,7 @@ def end_of(cell: Cell, *logs: str, code: int = 0, rules: Classification | None =
     )
 
 
-def said(reason: str, code: object = 0) -> str:
+def summary(reason: str, code: object = 0) -> str:
     return (
         f"[SUMMARY] Restart Count: 0\n[SUMMARY] Exit code: {code}\n[SUMMARY] Termination reason: {reason}\n"
     )
@@ -134,14 +134,14 @@ def test_a_wrapper_without_a_command_exits_with_an_error() -> None:
 
 
 @pytest.mark.parametrize("code", [1, 3, 137])
-@pytest.mark.parametrize("log", [said("job_completed"), said("job_completed", code=3), "all is well\n"])
+@pytest.mark.parametrize("log", [summary("job_completed"), summary("job_completed", code=3), "all is well\n"])
 def test_no_line_makes_another_code_than_0_green(cell: Cell, code: int, log: str) -> None:
     assert end_of(cell, log, code=code).reason != "job_completed"
-    assert end_of(cell, log, said("job_completed"), code=code).reason != "job_completed"
+    assert end_of(cell, log, summary("job_completed"), code=code).reason != "job_completed"
 
 
 def test_a_word_that_is_not_a_reason_is_quoted(cell: Cell) -> None:
-    end = end_of(cell, said("sun\x07spots"))
+    end = end_of(cell, summary("sun\x07spots"))
     assert (end.reason, end.source) == ("unknown", Source.CLASSIFY_RULE)
     assert end.detail.startswith(r'the log reports "sun\x07spots", and "sun\x07spots" is not a known reason')
 
@@ -152,25 +152,29 @@ def test_a_word_that_is_not_a_reason_is_quoted(cell: Cell) -> None:
         pytest.param("", id="no log"),
         pytest.param("done steps=30\n", id="no summary"),
         pytest.param("========= Job Summary =========\nTermination Reason:  unknown\n", id="another format"),
-        pytest.param(said("job_completed") + "[SUMMARY] Termination reason: \n", id="an empty word at last"),
-        pytest.param(said("job_completed") + said("job_completed", code=""), id="no code at last"),
         pytest.param(
-            said("job_completed") + said("job_completed", code="-"), id="a code that is not a number"
+            summary("job_completed") + "[SUMMARY] Termination reason: \n", id="an empty word at last"
         ),
-        pytest.param(said("job_completed(worker1, rank=1, pid=7) step=3"), id="a glued line of another rank"),
+        pytest.param(summary("job_completed") + summary("job_completed", code=""), id="no code at last"),
+        pytest.param(
+            summary("job_completed") + summary("job_completed", code="-"), id="a code that is not a number"
+        ),
+        pytest.param(
+            summary("job_completed(worker1, rank=1, pid=7) step=3"), id="a glued line of another rank"
+        ),
     ],
 )
 def test_a_summary_that_cannot_be_read_is_never_green(cell: Cell, log: str) -> None:
-    for logs in ([log], [said("job_completed"), log], [log, said("job_completed")]):
+    for logs in ([log], [summary("job_completed"), log], [log, summary("job_completed")]):
         assert end_of(cell, *logs).reason == "unknown"
 
 
 @pytest.mark.parametrize(
     ("before", "last", "reason"),
     [
-        (said("unknown", 4), said("job_completed"), "job_completed"),
-        (said("job_completed"), said("unknown", 4), "job_failed"),
-        (said("job_completed"), said("heartbeat_timeout"), "heartbeat_timeout"),
+        (summary("unknown", 4), summary("job_completed"), "job_completed"),
+        (summary("job_completed"), summary("unknown", 4), "job_failed"),
+        (summary("job_completed"), summary("heartbeat_timeout"), "heartbeat_timeout"),
     ],
 )
 def test_the_last_summary_counts(cell: Cell, before: str, last: str, reason: str) -> None:
@@ -178,7 +182,7 @@ def test_the_last_summary_counts(cell: Cell, before: str, last: str, reason: str
 
 
 def variant(*, rules: bool, expectations: bool) -> str:
-    """The example, with or without what makes it see."""
+    """The example, with or without its rules."""
     document: dict[str, Any] = yaml.safe_load(MATRIX.read_text())
     if not rules:
         del document["classify"], document["translate"]

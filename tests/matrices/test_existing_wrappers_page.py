@@ -1,4 +1,4 @@
-"""What docs/existing_wrappers.md says is so: its rules are those of the shipped example, its tables are judged."""
+"""docs/existing_wrappers.md: its rules are those of the shipped example, and its tables are judged."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def end_of(cell: Cell, rules: Classification, logs: list[str], code: int) -> Out
     )
 
 
-def words(end: Outcome) -> str:
+def text(end: Outcome) -> str:
     return f"`{end.reason}`" + ("" if end.exit_code is None else f" exit {end.exit_code}")
 
 
 @pytest.mark.parametrize(("matrix", "row"), rows())
 def test_each_row_has_the_documented_outcome(matrix: str, row: tuple[str, ...], tmp_path: Path) -> None:
-    first, second, code, promised, trap = row
+    first, second, code, documented, without_rules = row
     cell = cell_of(matrix, tmp_path)
     logs = [printed(first), printed(first if second == "same" else second)]
-    assert words(end_of(cell, cell.classify, logs, int(code))) == promised
-    assert words(end_of(cell, Classification(), logs, int(code))) == trap
+    assert text(end_of(cell, cell.classify, logs, int(code))) == documented
+    assert text(end_of(cell, Classification(), logs, int(code))) == without_rules
 
 
 def test_the_tables_are_found() -> None:
@@ -93,7 +93,7 @@ def test_the_log_is_green_without_rules_and_read_with_them(tmp_path: Path) -> No
     cell = cell_of(MATRICES[0], tmp_path)
     end = end_of(cell, cell.classify, [log, log], 0)
     assert (end.reason, end.restarts) == ("heartbeat_timeout", 1)
-    assert words(end_of(cell, Classification(), [log, log], 0)) == "`job_completed` exit 0"
+    assert text(end_of(cell, Classification(), [log, log], 0)) == "`job_completed` exit 0"
 
 
 def test_the_page_quotes_the_message_for_an_unknown_word(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ Rank = subprocess.Popen[str]
 
 
 class Cluster:
-    """Starts ranks of one job; whatever still runs when the test is over is killed."""
+    """Starts ranks of one job, and kills those that still run when the test is over."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -195,11 +195,11 @@ def test_a_stalled_rank_is_lost_after_the_peer_timeout(cluster: Cluster) -> None
 
 
 @pytest.mark.parametrize(
-    ("rank", "words"), [(0, "rank 1 did not connect"), (1, "no connection to rank 0 at 127.0.0.1:")]
+    ("rank", "message"), [(0, "rank 1 did not connect"), (1, "no connection to rank 0 at 127.0.0.1:")]
 )
-def test_a_rank_that_never_connects_is_named(cluster: Cluster, rank: int, words: str) -> None:
+def test_a_rank_that_never_connects_is_named(cluster: Cluster, rank: int, message: str) -> None:
     code, log = ends([cluster.start("arena", rank, 2, "--join-timeout", "0.2", "--linger", "0")])[0]
-    assert (code, words in log) == (PEER_LOST, True)
+    assert (code, message in log) == (PEER_LOST, True)
 
 
 def test_ranks_may_start_late_and_in_any_order(cluster: Cluster, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_an_unknown_option_is_rejected(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "args", "env", "words"),
+    ("program", "args", "env", "message"),
     [
         ("arena", (), {"PRECISION": "fp8"}, "PRECISION must be fp64, fp32 or bf16, not 'fp8'"),
         ("nav", ("--die-with", "LIGHTNING"), {}, "no signal 'LIGHTNING'"),
@@ -258,11 +258,11 @@ def test_an_unknown_option_is_rejected(cluster: Cluster) -> None:
     ],
 )
 def test_invalid_input_gives_an_error_of_one_line(
-    cluster: Cluster, program: str, args: tuple[str, ...], env: dict[str, str], words: str
+    cluster: Cluster, program: str, args: tuple[str, ...], env: dict[str, str], message: str
 ) -> None:
     code, log = ends(cluster.job(program, 1, *args, restarts=0, **env))[0]
     assert code != 0
-    assert words in log.splitlines()[-1]
+    assert message in log.splitlines()[-1]
 
 
 def test_the_precision_changes_the_losses(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""The shipped matrices have the cells that their comments promise. Running them is ``./dev matrices``."""
+"""The shipped matrices have the cells that their comments list. ``./dev matrices`` runs them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_wrapper_example_expects_every_end() -> None:
 
 
 def test_cell_names_of_the_shipped_matrices_are_unique() -> None:
-    """Their checkpoints are named after run and cell, and may lie in one folder."""
+    """Their checkpoints are named after run and cell, and may be in one folder."""
     ids = [id for name in SHIPPED for id in cells(name)]
     assert len(ids) == len(set(ids)) == 54
 
@@ -78,7 +78,7 @@ def test_every_shipped_matrix_is_tested_here() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_matrices_need_no_settings(name: str) -> None:
-    """Whatever is particular to a cluster comes from ``--cluster-backend`` and its site settings."""
+    """The settings for a cluster come from ``--cluster-backend`` and its site settings."""
     for cell in cells(name).values():
         assert cell.spec.options == {}
         assert (cell.backend, cell.skip, cell.spec.image, cell.spec.workdir) == ("local", None, None, None)
