@@ -90,7 +90,7 @@ def test_a_table_becomes_an_instance_of_the_model() -> None:
         url="https://farm", folder=Path("/shared"), size=Size.BIG, pool=Pool(name="p"), pause=3.0
     )
     with pytest.raises(ValidationError, match="frozen"):
-        settings.url = "x"  # type: ignore[attr-defined]
+        settings.url = "x"
 
 
 @pytest.mark.parametrize(
