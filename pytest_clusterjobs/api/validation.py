@@ -32,7 +32,7 @@ def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ..
 
 
 def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
-    """The spec, with its mappings copied. Raises UnknownBackend, and ValueError for unsupported features."""
+    """The spec, with its mappings copied. Raises SiteError, and ValueError for unsupported features."""
     can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
     for found in objections(spec, can, backend, kind, settings):
         raise ValueError(f"job spec: {found.told()}")

@@ -72,7 +72,7 @@ _MUST_BE = "must_be"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SettingFault:
     """A mistake in a table of settings."""
 
     path: tuple[str | int, ...]
@@ -83,7 +83,7 @@ class Fault:
 class FaultySettings(ValueError):
     """A table of settings is invalid; the message has a line for each fault."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[SettingFault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(each.message for each in faults))
 
@@ -96,8 +96,10 @@ def validate(model: Any, table: Mapping[str, Any]) -> SiteSettings:
     if model is None:
         model = SiteSettings
     elif not (isinstance(model, type) and issubclass(model, SiteSettings)):
-        wanted = "a subclass of pytest_clusterjobs.backends.settings.SiteSettings"
-        raise FaultySettings([Fault((), f"settings of the BackendType must be {wanted}, not {model!r:.60}")])
+        wanted = "a subclass of pytest_clusterjobs.backends.SiteSettings"
+        raise FaultySettings(
+            [SettingFault((), f"settings of the BackendType must be {wanted}, not {model!r:.60}")]
+        )
     try:
         # Read as JSON, pydantic's strict mode converts text to paths and enums, and nothing else.
         settings: SiteSettings = model.model_validate_json(json.dumps(table, default=str))
@@ -105,15 +107,17 @@ def validate(model: Any, table: Mapping[str, Any]) -> SiteSettings:
     except ValidationError as error:
         faults = list(dict.fromkeys(_faults(model, table, error)))
     except Exception as error:
-        faults = [Fault((), f"the check of the settings fails with {type(error).__name__}: {error}")]
+        faults = [SettingFault((), f"the check of the settings fails with {type(error).__name__}: {error}")]
     # Outside of the handler: pydantic's error would show values in tracebacks, secrets among them.
     raise FaultySettings(faults)
 
 
-def _faults(model: type[SiteSettings], table: Mapping[str, Any], error: ValidationError) -> Iterator[Fault]:
+def _faults(
+    model: type[SiteSettings], table: Mapping[str, Any], error: ValidationError
+) -> Iterator[SettingFault]:
     for each in error.errors(include_url=False):
         path = _path(table, each)
-        yield Fault(path, _message(model, table, path, each))
+        yield SettingFault(path, _message(model, table, path, each))
 
 
 def _path(table: Mapping[str, Any], error: ErrorDetails) -> tuple[str | int, ...]:

@@ -330,7 +330,7 @@ class Backends:
             backend.close()
 
     def __call__(self, name: str) -> Backend:
-        """The backend NAME. Raises UnknownBackend, BackendError."""
+        """The backend NAME. Raises SiteError, BackendError."""
         if name not in self._open:
             self._check_type(name)
             self._open[name] = self._site.open(
