@@ -188,7 +188,7 @@ class Jobs:
         ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of the spec.
         ``expect`` is how the job must end, as an Expectation or in a matrix's notation: if it is unmet, a
         test that would otherwise pass fails. Without ``expect`` the test itself judges the job. Raises
-        TypeError, ValueError, UnknownBackend, BackendError, LedgerError.
+        TypeError, ValueError, SiteError, BackendError, LedgerError.
         """
         given = validation.spec_of(spec, fields, ("backend", "expect", "infra_retries"))
         name = self._backend if backend is None else validation.text("backend", backend)

@@ -25,7 +25,7 @@ class RunClient(Protocol):
         """The run's ledger, open in this process."""
 
     def submit(self, entry: Registration) -> None:
-        """Have the run submit a job. Raises UnknownBackend, BackendError, LedgerError."""
+        """Have the run submit a job. Raises SiteError, BackendError, LedgerError."""
 
     def result(self, key: str, timeout: float) -> Result | None:
         """The job's result, waiting at most ``timeout`` seconds for it."""
@@ -34,7 +34,7 @@ class RunClient(Protocol):
         """Have the run cancel the job; its result appears when it has ended."""
 
     def open_backend(self, name: str) -> Backend:
-        """The backend NAME, opened again for this run. Raises UnknownBackend, BackendError."""
+        """The backend NAME, opened again for this run. Raises SiteError, BackendError."""
 
     @property
     def stopped(self) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 
 from ..backends.limits import objections
 from ..backends.registry import Site
-from ..matrix.errors import did_you_mean
 from ..matrix.from_python import check_expectation
 from ..matrix.from_python import expectation_of
 from ..model import Expectation
 from ..model import JobSpec
 from ..model.notation import parse_duration
+from ..model.text import did_you_mean
 
 _FIELDS = [each.name for each in fields(JobSpec)]
 _INSTEAD = {"timeout": "; run() and wait() take it, and max_runtime is the job's own limit"}
@@ -32,7 +32,7 @@ def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ..
 
 
 def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
-    """The spec, with its mappings copied. Raises UnknownBackend, and ValueError for unsupported features."""
+    """The spec, with its mappings copied. Raises SiteError, and ValueError for unsupported features."""
     can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
     for found in objections(spec, can, backend, kind, settings):
         raise ValueError(f"job spec: {found.told()}")

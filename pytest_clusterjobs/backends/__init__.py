@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .protocol import Throttled as Throttled
     from .protocol import Unknown as Unknown
     from .protocol import Unset as Unset
+    from .settings import MustBe as MustBe
+    from .settings import SiteSettings as SiteSettings
 else:
     __getattr__ = attributes(
         __name__,
@@ -70,6 +72,8 @@ else:
             "Throttled": ".protocol",
             "Unknown": ".protocol",
             "Unset": ".protocol",
+            "MustBe": ".settings",
+            "SiteSettings": ".settings",
         },
     )
 
@@ -78,6 +82,8 @@ __all__ = [
     "BackendType",
     "BackendContext",
     "Capabilities",
+    "SiteSettings",
+    "MustBe",
     "Unset",
     "BackendError",
     "SubmissionRejected",

@@ -69,7 +69,7 @@ def refuse(spec: JobSpec, can: Capabilities, name: str) -> None:
 
 
 def objections(
-    spec: JobSpec, can: Capabilities, name: str, kind: BackendType, settings: Mapping[str, Any]
+    spec: JobSpec, can: Capabilities, name: str, kind: BackendType, settings: Any
 ) -> Iterator[Objection]:
     """Every objection to a spec that is known before the backend NAME is opened."""
     yield from excesses(spec, can, name)

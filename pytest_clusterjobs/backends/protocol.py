@@ -17,11 +17,17 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import Protocol
+from typing import runtime_checkable
+from typing import TYPE_CHECKING
 
 from ..model import Handle
 from ..model import JobSpec
 from ..model import LogChunk
 from ..model import Observation
+
+if TYPE_CHECKING:
+    # It imports pydantic.
+    from .settings import SiteSettings
 
 
 class BackendError(Exception):
@@ -156,6 +162,7 @@ class Backend(Protocol):
         """Close connections. Jobs keep running."""
 
 
+@runtime_checkable
 class Notifying(Protocol):
     """A backend that reports changes at once, so that the engine need not wait for the next poll."""
 
@@ -163,6 +170,7 @@ class Notifying(Protocol):
         """Call ``changed(tokens)`` from any thread when these jobs should be polled now."""
 
 
+@runtime_checkable
 class Checking(Protocol):
     """A backend that can check, before any job is submitted, which jobs its cluster would reject."""
 
@@ -175,6 +183,7 @@ class Checking(Protocol):
         """
 
 
+@runtime_checkable
 class Previewing(Protocol):
     """A backend that can show what it would send to the cluster."""
 
@@ -198,6 +207,7 @@ class Inspection:
     """The cluster's own answer, JSON-serialisable, without the values of environment variables."""
 
 
+@runtime_checkable
 class Inspecting(Protocol):
     """A backend that can show jobs that no run has submitted."""
 
@@ -215,8 +225,8 @@ class BackendContext:
     run_dir: Path
     """The run's own folder, absolute; the backend may keep files under ``run_dir / name``."""
     rootdir: Path
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """``[tool.clusterjobs.backends.NAME]`` without ``type``; its keys are checked against the type's."""
+    settings: Any = None
+    """The validated site settings: an instance of the type's ``settings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,17 +247,25 @@ class BackendType:
 
     name: str
     open: Callable[[BackendContext], Backend]
-    settings: frozenset[str] = frozenset()
-    """The keys of its site settings."""
+    settings: type[SiteSettings] | None = None
+    """The model of its site settings, a subclass of ``pytest_clusterjobs.backends.SiteSettings``; ``None``: it has
+    no settings."""
     options: frozenset[str] = frozenset()
     """The keys of ``options.NAME`` in a matrix."""
-    check: Callable[[JobSpec, Mapping[str, Any]], Iterable[str | Unset]] = lambda spec, settings: ()
+    check: Callable[[JobSpec, Any], Iterable[str | Unset]] = lambda spec, settings: ()
     """The features of the spec that this backend does not support, one line each, and the missing site
     settings.
 
-    Called at collection.
+    Called at collection, with an instance of ``settings``.
     """
-    capabilities: Callable[[Mapping[str, Any]], Capabilities] | None = None
-    """The capabilities of a backend with these site settings, without opening it, so that unsupported jobs
-    are rejected at collection. Raises BackendError with a one-line message for invalid settings. ``None``:
-    only an opened backend has capabilities."""
+    capabilities: Callable[[Any], Capabilities] | None = None
+    """The capabilities of a backend with these site settings (an instance of ``settings``), without opening
+    it, so that unsupported jobs are rejected at collection. ``None``: only an opened backend has
+    capabilities."""
+
+    def validate(self, table: Mapping[str, Any]) -> SiteSettings:
+        """The site settings in a table, as ``open`` and ``check`` get them. Raises FaultySettings."""
+        # pydantic is imported by the first backend that is used.
+        from .settings import validate
+
+        return validate(self.settings, table)

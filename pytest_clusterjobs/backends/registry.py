@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from difflib import get_close_matches
 from functools import cache
 from functools import partial
 from importlib.metadata import entry_points
 from importlib.metadata import EntryPoint
 from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from typing import TYPE_CHECKING
 
+from ..model.text import did_you_mean
+from ..model.text import one_line
 from .limits import sound
 from .protocol import Backend
 from .protocol import BackendContext
 from .protocol import BackendError
 from .protocol import BackendType
 from .protocol import Capabilities
+from .toml_lines import key_lines
+from .toml_lines import line_of
+
+if TYPE_CHECKING:
+    from .settings import SiteSettings
 
 GROUP = "pytest_clusterjobs.backends"
 
+TABLE = ("tool", "clusterjobs", "backends")
+"""The table of ``pyproject.toml`` whose keys are NAMEs."""
+
+MAX_FAULT = 1000
+"""The most characters of a line of an error message."""
+
 
 class SiteError(ValueError):
-    """The site's settings cannot be used; the message is one line that names the file."""
+    """The site's settings cannot be used.
+
+    The message names the file. It has a line for each fault, without control characters.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = tuple(one_line(fault, MAX_FAULT) for fault in faults)
+        super().__init__("\n".join(self.faults))
 
 
 class UnknownBackend(SiteError):
-    """The backend does not exist; the message is one line that lists those that do."""
+    """The backend does not exist; the message lists those that do."""
+
+
+class InvalidSettings(SiteError):
+    """The settings of a backend are invalid; the message has a line for each fault."""
 
 
 @cache
@@ -48,6 +76,9 @@ class Site:
     """The file that holds the settings, for messages."""
     types: Mapping[str, BackendType] = field(default_factory=dict)
     """Types given directly, in addition to those installed as entry points."""
+    text: str = field(default="", repr=False)
+    """The text of that file, for line numbers in messages; empty if the settings have no lines."""
+    _validated: dict[str, SiteSettings] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def names(self) -> list[str]:
@@ -60,14 +91,12 @@ class Site:
             kind = self.backends[name].get("type", name)
             if isinstance(kind, str) and (":" in kind or kind in self.types or kind in _entry_points()):
                 return kind
-            where = f"{self.source}: [tool.clusterjobs.backends.{name}]"
             known = ", ".join(sorted({*self.types, *_entry_points()}))
-            raise UnknownBackend(f"{where}: type must be one of {known}, or module:attribute, not {kind!r}")
+            fault = f"type must be one of {known}, or module:attribute, not {kind!r:.60}"
+            raise UnknownBackend(*self._located(name, [(("type",), fault)]))
         if name in self.types or name in _entry_points():
             return name
-        close = get_close_matches(name, self.names, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(self.names)}"
-        raise UnknownBackend(f"unknown backend {name!r}{hint}")
+        raise UnknownBackend(f"unknown backend {name!r}{did_you_mean(name, self.names)}")
 
     def type(self, name: str) -> BackendType:
         """The type behind a NAME, imported. Raises UnknownBackend."""
@@ -83,23 +112,25 @@ class Site:
             raise UnknownBackend(f"backend {name!r}: {point.value} is not a BackendType")
         return loaded
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """The settings of a NAME without ``type``. Raises UnknownBackend for a key its type does not have."""
-        given = {key: value for key, value in self.backends.get(name, {}).items() if key != "type"}
-        known = self.type(name).settings
-        for key in given:
-            if key not in known:
-                close = get_close_matches(key, known, n=1)
-                hint = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
-                raise UnknownBackend(
-                    f"{self.source}: [tool.clusterjobs.backends.{name}]: unknown setting {key!r}{hint}"
-                )
-        return given
+    def settings(self, name: str) -> SiteSettings:
+        """The validated settings of a NAME. Raises UnknownBackend; InvalidSettings with all faults."""
+        if name not in self._validated:
+            kind = self.type(name)
+            # pydantic is imported by the first backend that is used.
+            from .settings import FaultySettings
+
+            given = {key: value for key, value in self.backends.get(name, {}).items() if key != "type"}
+            try:
+                self._validated[name] = kind.validate(given)
+            except FaultySettings as error:
+                faults = [(fault.path, fault.message) for fault in error.faults]
+                raise InvalidSettings(*self._located(name, faults)) from None
+        return self._validated[name]
 
     def capabilities(self, name: str) -> Capabilities:
         """The capabilities that the type of a NAME states; no limits if it states none.
 
-        Raises UnknownBackend.
+        Raises UnknownBackend, InvalidSettings.
         """
         state, settings = self.type(name).capabilities, self.settings(name)
         if state is None:
@@ -107,11 +138,10 @@ class Site:
         try:
             return sound(partial(state, settings))
         except BackendError as error:
-            where = f"{self.source}: [tool.clusterjobs.backends.{name}]"
-            raise UnknownBackend(f"{where if settings else f'backend {name!r}'}: {error}") from error
+            raise UnknownBackend(f"backend {name!r}: {error}") from error
 
     def open(self, name: str, *, run_id: str, run_dir: Path, rootdir: Path) -> Backend:
-        """Open the backend NAME for one run. Raises UnknownBackend, BackendError."""
+        """Open the backend NAME for one run. Raises UnknownBackend, InvalidSettings, BackendError."""
         context = BackendContext(
             name=name,
             run_id=run_id,
@@ -126,23 +156,54 @@ class Site:
             raise BackendError(f"backend {name!r}: {error}") from error
         return backend
 
+    def _located(self, name: str, faults: Iterable[tuple[tuple[str | int, ...], str]]) -> list[str]:
+        """The faults of a NAME's table, by their keys, as lines that begin with the file, in its order."""
+        table = (*TABLE, name)
+        lines = key_lines(self.text)
+        found = [(line_of(lines, (*table, *path), len(table)) or 0, message) for path, message in faults]
+        return [
+            f"{_place(self.source, line)}: [{'.'.join(table)}]: {message}"
+            for line, message in sorted(found, key=itemgetter(0))
+        ]
+
+
+def _place(source: str | Path, line: int | None) -> str:
+    return f"{source}:{line}" if line else str(source)
+
 
 def read_site(rootdir: Path) -> Site:
-    """Read ``[tool.clusterjobs]`` of the project's pyproject.toml. Raises SiteError."""
+    """Read ``[tool.clusterjobs]`` of the project's pyproject.toml. Raises SiteError.
+
+    The settings of a backend are not validated before it is used.
+    """
     path = rootdir / "pyproject.toml"
     try:
-        table: Any = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        table: Any = tomllib.loads(text)
     except FileNotFoundError:
         return Site()
     except (OSError, ValueError) as error:
         raise SiteError(f"{path}: {error}") from error
     ours = table.get("tool", {}).get("clusterjobs", {})
+    if faults := list(_faults(ours)):
+        lines = key_lines(text)
+        raise SiteError(*[f"{_place(path, line_of(lines, keys))}: {words}" for keys, words in faults])
+    return Site(backends=ours.get("backends", {}), source=path.name, text=text)
+
+
+def _faults(ours: Any) -> Iterator[tuple[Sequence[str], str]]:
+    """What is wrong with ``[tool.clusterjobs]`` itself, with the keys of the place."""
+    if not isinstance(ours, Mapping):
+        yield TABLE[:2], "[tool.clusterjobs] must be a table"
+        return
     for key in ours:
         if key != "backends":
-            raise SiteError(f"{path}: [tool.clusterjobs]: unknown key {key!r}, there is only 'backends'")
+            yield (*TABLE[:2], key), f"[tool.clusterjobs]: unknown key {key!r}, there is only 'backends'"
     backends = ours.get("backends", {})
-    if not isinstance(backends, Mapping) or not all(
-        isinstance(entry, Mapping) for entry in backends.values()
-    ):
-        raise SiteError(f"{path}: [tool.clusterjobs.backends]: each backend is a table of its settings")
-    return Site(backends=backends, source=path.name)
+    if not isinstance(backends, Mapping):
+        yield TABLE, "[tool.clusterjobs.backends]: each backend is a table of its settings"
+        return
+    for name, settings in backends.items():
+        if not isinstance(settings, Mapping):
+            message = f"{name!r:.60} must be a table: each backend is a table of its settings"
+            yield (*TABLE, name), f"[tool.clusterjobs.backends]: {message}"

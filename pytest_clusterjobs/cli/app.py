@@ -67,7 +67,10 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (LedgerError, BackendError, SiteError) as error:
+        except SiteError as error:
+            first, *others = error.faults
+            raise CommandError(first, others) from error
+        except (LedgerError, BackendError) as error:
             raise CommandError(str(error)) from error
         except json.JSONDecodeError as error:
             raise CommandError(f"a ledger is damaged: {error}") from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -57,16 +58,21 @@ def collect(project: Project, arguments: Sequence[str]) -> Collected:
             ["--collect-only", "-q", "-p", "no:cacheprovider", *project.options, *arguments], plugins=[found]
         )
     if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
-        raise CommandError(f"pytest cannot collect: {_main_line(said.getvalue())}")
+        first, *others = _main_lines(said.getvalue())
+        raise CommandError(f"pytest cannot collect: {first}", others)
     found.errors = [printable(text, 20_000) for text in found.errors]
     return found
 
 
-def _main_line(said: str) -> str:
-    """The line of pytest's output that says what is wrong."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    marked = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (marked or lines[-1:] or ["it does not say why"])[0]
+def _main_lines(said: str) -> list[str]:
+    """The lines of pytest's output that say what is wrong; at least one."""
+    lines = [line.strip() for line in said.splitlines()]
+    marked = next((number for number, line in enumerate(lines) if line.startswith("ERROR: ")), None)
+    if marked is None:
+        return [line for line in lines if line][-1:] or ["it does not say why"]
+    # A blank line ends the message.
+    found = list(takewhile(bool, lines[marked:]))
+    return [found[0].removeprefix("ERROR: "), *found[1:]]
 
 
 def matrices_in(project: Project, folder: Path) -> list[Path]:

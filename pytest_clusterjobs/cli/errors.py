@@ -24,7 +24,10 @@ CHOICES = 20
 
 
 class CommandError(click.ClickException):
-    """An error outside the command prevents it. ``choices`` are names that may have been meant."""
+    """An error outside the command prevents it.
+
+    ``choices`` are further lines, such as names that may have been meant.
+    """
 
     exit_code = CANNOT
 

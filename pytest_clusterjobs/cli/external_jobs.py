@@ -83,7 +83,7 @@ class ExternalJob:
 def external_job(project: Project, text: str) -> Iterator[ExternalJob | None]:
     """The job that ``NAME:JOBID`` names; ``None`` if ``text`` does not have this form.
 
-    Raises CommandError, UnknownBackend, BackendError.
+    Raises CommandError, SiteError, BackendError.
     """
     match = _REFERENCE.fullmatch(text)
     if match is None:

@@ -144,7 +144,7 @@ def _tell(run: OpenRun, killer: Canceller, as_json: bool) -> None:
     if targets:
         table(["cell", "job", "state", "the cluster reports"], [row(*_texts(target)) for target in targets])
     for name, error in killer.errors.items():
-        say(f"{name} does not answer: {one_line(error)}", "red")
+        say(f"{name} does not answer: {one_line(error, 2000)}", "red")
     if killer.unwritten:
         say(f"what was done could not be written down: {one_line(killer.unwritten)}", "red")
     survived = len(killer.still_running)

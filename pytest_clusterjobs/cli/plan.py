@@ -17,7 +17,6 @@ from ..backends import sentinel
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
-from ..backends.registry import UnknownBackend
 from ..judge import printable
 from ..model import JobSpec
 from ..model.notation import format_duration
@@ -213,7 +212,7 @@ def scripts(items: list[CellItem]) -> dict[str, str]:
                 if hasattr(opened[name], "preview"):
                     token = str(Token.of(RUN_ID, item.key, 1))
                     texts[item.key] = cast(Previewing, opened[name]).preview(item.cell.spec, token)
-            except (BackendError, UnknownBackend) as error:
+            except BackendError as error:
                 raise CommandError(f"backend {name}: {error}") from error
     return texts
 

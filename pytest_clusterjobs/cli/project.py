@@ -30,7 +30,6 @@ from ..api.project import find
 from ..backends.protocol import Backend
 from ..backends.registry import read_site
 from ..backends.registry import Site
-from ..backends.registry import SiteError
 from ..backends.registry import UnknownBackend
 from ..engine.config import Mode
 from ..engine.kill import unsettled
@@ -81,14 +80,11 @@ class Project:
         return find_project(self.given, paths)
 
     def site(self) -> Site:
-        """The project's backends. Raises CommandError; Untrusted for another user's settings further up."""
+        """The project's backends. Raises SiteError; Untrusted for another user's settings further up."""
         settings = self.rootdir / SETTINGS
         if not self.chosen and os.path.lexists(settings):
             demand_trust(settings)
-        try:
-            return read_site(self.rootdir)
-        except SiteError as error:
-            raise CommandError(str(error)) from error
+        return read_site(self.rootdir)
 
     @contextmanager
     def _not_found(self) -> Iterator[None]:
@@ -334,7 +330,7 @@ class Backends:
             backend.close()
 
     def __call__(self, name: str) -> Backend:
-        """The backend NAME. Raises UnknownBackend, BackendError."""
+        """The backend NAME. Raises SiteError, BackendError."""
         if name not in self._open:
             self._check_type(name)
             self._open[name] = self._site.open(

@@ -10,7 +10,7 @@ import click
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
-from ..backends.registry import UnknownBackend
+from ..backends.registry import SiteError
 from ..engine.rejudge import rejudge as judge_again
 from ..engine.rejudge import Rejudged
 from ..engine.secrets import Secrets
@@ -123,7 +123,7 @@ def _line(
 ) -> RejudgedCell:
     backend: Backend | None = None
     if cell.expect.needs_logs or cell.classify.needs_logs:
-        with suppress(BackendError, UnknownBackend):
+        with suppress(BackendError, SiteError):
             backend = backends(entry.cell.backend)
     now = judge_again(entry, cell, attempt, result, backend, secrets)
     words = "its logs cannot be read to their end" if now.logs_missing else ""

@@ -13,14 +13,13 @@ from typing import Any
 import click
 
 from ..backends.protocol import BackendError
-from ..backends.registry import UnknownBackend
+from ..backends.registry import SiteError
 from ..engine.kill import Canceller
 from ..engine.kill import unsettled
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import LEDGER
 from ..model.notation import parse_duration
 from ..model.text import one_line
-from .errors import CommandError
 from .errors import NOT_GREEN
 from .options import as_json
 from .options import pass_project
@@ -71,8 +70,8 @@ def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> No
                 found = list(_strays(opened, backends, errors))
                 strays += found
                 left += _end(opened, backends, found, timeout) if end_them else len(found)
-        except (LedgerError, CommandError) as error:
-            errors.append(error.message if isinstance(error, CommandError) else str(error))
+        except (LedgerError, SiteError) as error:
+            errors.append(one_line(str(error), 2000))
     _tell(strays, errors, end_them, left, as_json)
     if left or errors:
         raise SystemExit(NOT_GREEN)
@@ -84,9 +83,9 @@ def _strays(run: OpenRun, backends: Backends, errors: list[str]) -> Iterator[Str
     for name in sorted({entry.cell.backend for entry in run.registrations()}):
         try:
             swept = backends(name).sweep(run.run_id)
-        except (BackendError, UnknownBackend) as error:
+        except (BackendError, SiteError) as error:
             errors.append(
-                f"run {run.run_id}: {name} does not answer: {one_line(run.secrets.hide(str(error)))}"
+                f"run {run.run_id}: {name} does not answer: {one_line(run.secrets.hide(str(error)), 2000)}"
             )
             continue
         for token, handle in swept.items():
@@ -188,8 +187,8 @@ def _candidate(folder: Path, project: Project, older_than: float | None) -> dict
             if older_than is not None and time.time() - started < older_than:
                 return None
             return {**about, "started": started, "kept": _why_kept(run, project)}
-    except (LedgerError, CommandError) as error:
-        message = error.message if isinstance(error, CommandError) else str(error)
+    except (LedgerError, SiteError) as error:
+        message = one_line(str(error), 2000)
         return {**about, "kept": f"kept: {message.removeprefix(f'{folder / LEDGER}: ')}"}
 
 
@@ -204,8 +203,8 @@ def _why_kept(run: OpenRun, project: Project) -> str | None:
                 if jobs := backend.sweep(run.run_id):
                     return f"kept: {len(jobs)} live jobs on {name}"
                 settle = backend.capabilities.find_settle
-            except (BackendError, UnknownBackend) as error:
-                return f"kept: {name} does not say whether jobs live: {one_line(str(error))}"
+            except (BackendError, SiteError) as error:
+                return f"kept: {name} does not say whether jobs live: {one_line(str(error), 2000)}"
             if any(time.time() - attempt.intended < settle for attempt in live):
                 return f"kept: jobs that were just submitted to {name} may live"
     return None

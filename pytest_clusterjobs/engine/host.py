@@ -73,7 +73,7 @@ class Run:
             raise RunBusy(f"run {self.run_id} is still at work in process {owner['pid']}{where}")
 
     def open_backend(self, name: str) -> Backend:
-        """Open a backend for this run. Raises UnknownBackend, BackendError."""
+        """Open a backend for this run. Raises SiteError, BackendError."""
         config = self.config
         return config.site.open(name, run_id=self.run_id, run_dir=self.folder, rootdir=config.rootdir)
 

@@ -20,7 +20,7 @@ from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
-from ..backends.registry import UnknownBackend
+from ..backends.registry import SiteError
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
 from ..ledger.ledger import Superseded
@@ -218,7 +218,7 @@ class Canceller:
             return ask()
         except Superseded:
             raise
-        except UnknownBackend as error:
+        except SiteError as error:
             self.unavailable.add(name)
             self.errors[name] = str(error)
         except BUGS as error:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from ..model import ANY
 from ..model import REASON_CLASSES
+from ..model.text import did_you_mean
 from ..model.text import quoted
-from .errors import did_you_mean
 from .errors import Reporter
 from .merge import Layer
 from .resolved import BackendTarget

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from ..model.text import escaped
@@ -115,19 +113,6 @@ class Reporter:
     def _source(self, spot: Location) -> str:
         lines = self.lines.get(spot.path, [])
         return lines[spot.line - 1] if 0 < spot.line <= len(lines) else ""
-
-
-def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cutoff: float = 0.6) -> str:
-    """End of a message: the closest known word, or the list of known words."""
-    words = list(known)
-    lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
-    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
-    if close:
-        return f", did you mean {lowered[close[0]]!r}?"
-    if not there_are or not words:
-        return ""
-    listed = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
-    return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
 
 
 def _cells(cells: list[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.registry import Site
-from ..backends.registry import UnknownBackend
+from ..backends.registry import SiteError
 from ..model import Cell
 from ..model.text import quoted
 from .build import Builder
@@ -73,11 +73,10 @@ def _target(
     name = asked or document.backend or "local"
     try:
         return BackendTarget(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
-    except (UnknownBackend, ImportError) as error:
-        if asked:
-            reporter.error(Location(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
-        else:
-            reporter.error(locate(raw, ["backend"], spot_of(raw)), f"backend: {error}")
+    except (SiteError, ImportError) as error:
+        spot = Location(spot_of(raw).path, 1, 1) if asked else locate(raw, ["backend"], spot_of(raw))
+        for fault in error.faults if isinstance(error, SiteError) else [str(error)]:
+            reporter.error(spot, f"{'--cluster-backend' if asked else 'backend'}: {fault}")
         return None
 
 

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel
 
+from ..model.text import did_you_mean
 from ..model.text import quoted
-from .errors import did_you_mean
 from .model import Document
 from .model import ExpectModel
 from .model import Fragment

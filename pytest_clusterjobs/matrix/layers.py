@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.registry import Site
+from ..model.text import did_you_mean
 from ..model.text import quoted
 from .checks import LayerCheck
 from .checks import vocabulary
-from .errors import did_you_mean
 from .errors import Location
 from .errors import Reporter
 from .hints import unknown_key

@@ -48,7 +48,8 @@ class BackendTarget:
 
     name: str
     type: BackendType
-    settings: Mapping[str, Any]
+    settings: Any
+    """Its validated site settings."""
     can: Capabilities
     """The capabilities that its type states."""
     source: str

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from collections.abc import Mapping
 
 from ..model import Reason
+from ..model.text import did_you_mean
 from ..model.text import quoted
-from .errors import did_you_mean
 
 _WORDS: Mapping[Reason, str] = {
     Reason.JOB_COMPLETED: "complete completed done finished green normal normal_completion ok pass passed "

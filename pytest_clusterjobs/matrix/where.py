@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..model.text import did_you_mean
 from ..model.text import quoted
-from .errors import did_you_mean
 from .errors import Location
 from .errors import Reporter
 from .nodes import Map

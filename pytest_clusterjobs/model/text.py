@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Literal
 
 ANSI = re.compile(
@@ -93,6 +96,19 @@ def gist(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cutoff: float = 0.6) -> str:
+    """End of a message: the closest known word, or the list of known words."""
+    words = list(known)
+    lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
+    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
+    if close:
+        return f", did you mean {lowered[close[0]]!r}?"
+    if not there_are or not words:
+        return ""
+    listed = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
+    return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
 
 
 def quoted(value: object, limit: int = 60) -> str:

@@ -18,7 +18,7 @@ import pytest
 from ..api import CANCELLED
 from ..api import UNWANTED
 from ..backends.protocol import BackendError
-from ..backends.registry import UnknownBackend
+from ..backends.registry import SiteError
 from ..engine.config import Mode
 from ..engine.host import Run
 from ..engine.host import start_run
@@ -128,8 +128,8 @@ class RunSession:
                 finally:
                     self.progress.close()
                     self._stop(run)
-        except (UnknownBackend, BackendError, LedgerError) as error:
-            message = one_line(str(error), 2000)
+        except (SiteError, BackendError, LedgerError) as error:
+            message = str(error) if isinstance(error, SiteError) else one_line(str(error), 2000)
             if not self._config.invocation_params.dir.is_dir():
                 # pytest changes back to that folder before it prints anything, and would end with a
                 # traceback.

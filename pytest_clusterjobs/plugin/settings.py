@@ -11,7 +11,6 @@ import pytest
 from ..api.project import home_of
 from ..backends.registry import read_site
 from ..backends.registry import SiteError
-from ..backends.registry import UnknownBackend
 from ..engine.config import Mode
 from ..engine.config import RunConfig
 from ..ledger.home import Home
@@ -65,8 +64,9 @@ def _read(config: pytest.Config) -> SessionSettings:
     if option.cluster_backend is not None:
         try:
             site.settings(option.cluster_backend)
-        except UnknownBackend as error:
-            raise pytest.UsageError(f"--cluster-backend: {error}") from error
+        except SiteError as error:
+            words = "\n".join(f"--cluster-backend: {fault}" for fault in error.faults)
+            raise pytest.UsageError(words) from error
     # Use file order if pytest's own bookkeeping depends on the order of items.
     by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
     mode = _mode(config)

@@ -96,7 +96,7 @@ class Cluster:
             run_id=self.run_id,
             run_dir=run_dir,
             rootdir=self.folder,
-            settings=self.harness.settings,
+            settings=self.harness.type.validate(self.harness.settings),
         )
 
     def open(self) -> Backend:

@@ -27,7 +27,7 @@ def submit(order: dict[str, Any]) -> Handle:
             run_id=order["run_id"],
             run_dir=Path(order["run_dir"]),
             rootdir=Path(order["rootdir"]),
-            settings=order["settings"],
+            settings=kind.validate(order["settings"]),
         )
     )
     handle: Handle = backend.submit(_spec(order["spec"]), order["token"])

@@ -21,14 +21,16 @@ from pytest_clusterjobs.backends.environment import inherited
 from pytest_clusterjobs.backends.environment import master_port
 from pytest_clusterjobs.backends.environment import PORTS
 from pytest_clusterjobs.backends.limits import excesses
-from pytest_clusterjobs.backends.local import capabilities
 from pytest_clusterjobs.backends.local import TYPE
 from pytest_clusterjobs.backends.local.client import LocalBackend
 from pytest_clusterjobs.backends.local.clock import SteadyClock
 from pytest_clusterjobs.backends.local.journal import read
 from pytest_clusterjobs.backends.local.runner_paths import RunnerPaths
+from pytest_clusterjobs.backends.local.settings import capabilities
+from pytest_clusterjobs.backends.local.settings import LocalSettings
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import NotSubmitted
+from pytest_clusterjobs.backends.settings import FaultySettings
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Phase
@@ -470,12 +472,12 @@ def test_a_log_is_read_piece_by_piece_across_restarts(local: Local) -> None:
 
 @pytest.mark.parametrize("slots", [0, -1, True, "4", 1.5])
 def test_slots_must_be_a_number(slots: object, tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="slots must be a whole number of at least 1"):
+    with pytest.raises(FaultySettings, match="slots must be a whole number of at least 1"):
         Cluster(Harness(backend=TYPE, settings={"slots": slots}), tmp_path)
 
 
 def test_a_job_that_can_never_start_is_known_at_collection() -> None:
-    can = capabilities({"slots": 4})
+    can = capabilities(LocalSettings(slots=4))
     assert list(excesses(JobSpec("true", nodes=4), can, "local")) == []
     (found,) = excesses(JobSpec("true", nodes=5), can, "local")
     assert "5 nodes" in found.told() and "raise slots" in found.told()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_clusterjobs.backends.aws_batch.settings import settings_of
+from pytest_clusterjobs.backends.aws_batch.settings import AwsBatchSettings
 from tests.devclusters.aws_batch.shop import processes
 
 COMMAND = [sys.executable, "-m", "pytest_clusterjobs.cli", "dev", "aws-batch"]
@@ -60,7 +60,7 @@ def test_what_it_prints_is_all_that_a_shell_needs(
     site = tomllib.loads("\n".join(re.findall("^#   (.*)", said, re.M)))["tool"]["clusterjobs"]["backends"]
     ((_, settings),) = site.items()
     assert settings.pop("type") == "aws-batch"
-    assert settings_of(settings).queue == "local"
+    assert AwsBatchSettings(**settings).queue == "local"
 
 
 def test_trouble_is_one_line(tmp_path: Path) -> None:

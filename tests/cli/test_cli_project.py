@@ -174,6 +174,23 @@ def test_an_unknown_backend_is_named_and_nothing_else_is_answered(
     )
 
 
+def test_each_fault_of_a_backend_s_settings_is_a_line_of_its_own(place: Place) -> None:
+    (place.path / "pyproject.toml").write_text(
+        '[tool.clusterjobs.backends.mine]\ntype = "slurm"\npartiton = "x"\npoll_interval = "\\u001b[2J"\n'
+    )
+    place.matrix("{recipes: {a: x}, nodes: [1], conditions: {c: {}}}")
+    where = "[tool.clusterjobs.backends.mine]"
+    faults = [
+        f"pyproject.toml:3: {where}: unknown setting 'partiton', did you mean 'partition'?",
+        f"pyproject.toml:4: {where}: poll_interval must be 0.1 to 60 seconds, not '\\x1b[2J'",
+    ]
+    done = place.command("show", "mine:17")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines() == [f"clusterjobs: {faults[0]}", f"  {faults[1]}"]
+    done = place.command("plan", "--backend", "mine")
+    assert all(fault in done.stderr + done.stdout for fault in faults)
+
+
 def test_a_single_job_is_no_run_that_could_be_killed(ended: Place) -> None:
     done = ended.command("kill", "local:17")
     assert done.returncode == 2

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 from typing import NoReturn
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from pytest_clusterjobs.backends.protocol import BackendContext
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.settings import SiteSettings
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import Matrix
 from pytest_clusterjobs.matrix import MatrixErrors
@@ -23,8 +22,12 @@ def _never_opened(context: BackendContext) -> NoReturn:
     raise AssertionError("a matrix opens no backend")
 
 
-def _at_most_64_nodes(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
-    limit = int(settings.get("max_nodes", 64))
+class Nodes(SiteSettings):
+    max_nodes: int = 64
+
+
+def _at_most_64_nodes(spec: JobSpec, settings: Nodes) -> Iterable[str]:
+    limit = settings.max_nodes
     return [f"a job has at most {limit} nodes here, not {spec.nodes}"] if spec.nodes > limit else []
 
 
@@ -35,7 +38,7 @@ def site() -> Site:
     slurm = BackendType(
         "slurm",
         _never_opened,
-        settings=frozenset({"max_nodes"}),
+        settings=Nodes,
         options=frozenset({"partition", "account", "time", "extra"}),
         check=_at_most_64_nodes,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
+from typing import Annotated
 from typing import Any
 from typing import NoReturn
 
 import pytest
+from pydantic import Field
 
 from pytest_clusterjobs.backends.limits import objections
 from pytest_clusterjobs.backends.protocol import BackendContext
@@ -17,12 +18,13 @@ from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import BackendType
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.settings import SiteSettings
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import Matrix
 from pytest_clusterjobs.matrix import MatrixErrors
 from pytest_clusterjobs.model import JobSpec
 
-State = Callable[[Mapping[str, Any]], Any]
+State = Callable[[Any], Any]
 Load = Callable[..., Matrix]
 Mistakes = Callable[..., list[str]]
 
@@ -31,14 +33,17 @@ def _never_opened(context: BackendContext) -> NoReturn:
     raise AssertionError("a matrix opens no backend")
 
 
-def _stated(settings: Mapping[str, Any]) -> Capabilities:
-    if settings.get("nodes", 1) == 0:
-        raise BackendError("nodes must be at least 1, not 0")
-    return Capabilities(max_nodes=settings.get("nodes", 1), restarts=settings.get("restarts", False))
+class Mine(SiteSettings):
+    nodes: Annotated[int, Field(ge=1)] = 1
+    restarts: bool = False
+
+
+def _stated(settings: Mine) -> Capabilities:
+    return Capabilities(max_nodes=settings.nodes, restarts=settings.restarts)
 
 
 def _site(state: State | None = _stated, **settings: Any) -> Site:
-    mine = BackendType("mine", _never_opened, frozenset({"nodes", "restarts"}), capabilities=state)
+    mine = BackendType("mine", _never_opened, Mine, capabilities=state)
     other = BackendType("other", _never_opened)
     return Site(types={"mine": mine, "other": other}, backends={"small": {"type": "mine", **settings}})
 
@@ -134,13 +139,23 @@ def test_a_type_that_states_nothing_is_asked_nothing(load: Load) -> None:
     assert len(load("recipes: {a: x}\nnodes: [1, 8]\ndefaults: {max_restarts: 3}", _site(None)).cells) == 2
 
 
-def test_settings_that_cannot_be_are_one_mistake(mistakes: Mistakes) -> None:
-    assert mistakes("recipes: {a: x, b: x}\nnodes: [1, 2]", _site(nodes=0)) == [
-        "1:1: --cluster-backend: pyproject.toml: [tool.clusterjobs.backends.small]: nodes must be at least 1, not 0"
+def test_each_invalid_setting_is_one_mistake(mistakes: Mistakes) -> None:
+    assert mistakes("recipes: {a: x, b: x}\nnodes: [1, 2]", _site(nodes=0, restart=True)) == [
+        "1:1: --cluster-backend: pyproject.toml: [tool.clusterjobs.backends.small]: nodes must be at least 1, not 0",
+        "1:1: --cluster-backend: pyproject.toml: [tool.clusterjobs.backends.small]: unknown setting 'restart', "
+        "did you mean 'restarts'?",
     ]
 
 
-def _fails(settings: Mapping[str, Any]) -> Capabilities:
+def test_a_type_whose_capabilities_raise_an_error_of_its_own_is_one_mistake(mistakes: Mistakes) -> None:
+    def state(settings: Mine) -> Capabilities:
+        raise BackendError("no licence")
+
+    found = mistakes("recipes: {a: x, b: x}\nnodes: [1, 2]", _site(state))
+    assert found == ["1:1: --cluster-backend: backend 'small': no licence"]
+
+
+def _fails(settings: Mine) -> Capabilities:
     raise KeyError("no\nsuch key")
 
 
@@ -174,7 +189,7 @@ def test_a_type_that_states_nonsense_is_one_mistake(mistakes: Mistakes, state: S
 
 def test_a_check_that_fails_is_one_mistake() -> None:
     kind = BackendType("mine", _never_opened, check=lambda spec, settings: [1 // 0])  # type: ignore[list-item]
-    (found,) = objections(JobSpec("true"), Capabilities(), "mine", kind, {})
+    (found,) = objections(JobSpec("true"), Capabilities(), "mine", kind, None)
     assert found.told() == (
         "backend mine: its check fails with ZeroDivisionError: integer division or modulo by zero"
     )

@@ -45,9 +45,9 @@ class Odd(OneNode):
     capabilities = {"max_nodes": 1}
 
 
-LATE = BackendType("late", OneNode)
-EARLY = BackendType("early", OneNode, capabilities=lambda settings: CAN)
-ODD = BackendType("odd", Odd)
+LATE = BackendType("late", OneNode, TYPE.settings)
+EARLY = BackendType("early", OneNode, TYPE.settings, capabilities=lambda settings: CAN)
+ODD = BackendType("odd", Odd, TYPE.settings)
 '''.replace("\\\\", "\\")
 
 MATRIX = """

@@ -49,7 +49,7 @@ class Odd:
         odd = ODD and "reaper" not in sys.argv[0]
         return dict.fromkeys(seen) if odd and any(each.phase == "ended" for each in seen.values()) else seen
 
-TYPE = BackendType("odd", lambda context: Odd(LOCAL.open(context)))
+TYPE = BackendType("odd", lambda context: Odd(LOCAL.open(context)), LOCAL.settings)
 """
 
 PARALLEL = pytest.mark.parametrize("arguments", [[], ["-n2"]], ids=str)

@@ -14,7 +14,8 @@ import pytest
 from pytest_clusterjobs import JobSpec
 from pytest_clusterjobs import open_backend
 from pytest_clusterjobs import Reason
-from pytest_clusterjobs.backends.registry import UnknownBackend
+from pytest_clusterjobs.backends.registry import InvalidSettings
+from pytest_clusterjobs.backends.registry import SiteError
 from tests.plugin.test_leaks import of_project
 from tests.plugin.test_leaks import until
 
@@ -52,7 +53,7 @@ def test_names_and_settings_are_the_projects(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_opened(tmp_path: Path, name: str, settings: dict[str, int], words: str) -> None:
-    with pytest.raises(UnknownBackend, match=words), open_backend(name, rootdir=tmp_path, **settings):
+    with pytest.raises(SiteError, match=words), open_backend(name, rootdir=tmp_path, **settings):
         pass
     assert not (tmp_path / ".clusterjobs").exists()
 
@@ -63,7 +64,7 @@ def test_without_a_block_it_says_how(tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_are_refused_at_the_call(tmp_path: Path) -> None:
-    with pytest.raises(UnknownBackend, match="unknown setting 'slot'"):
+    with pytest.raises(InvalidSettings, match="unknown setting 'slot'"):
         open_backend("local", rootdir=str(tmp_path), slot=3)
     with pytest.raises(TypeError, match="name: expected a text"):
         open_backend(3)  # type: ignore[arg-type]

@@ -37,6 +37,40 @@ def test_mistakes(project: Project, settings: str, message: str) -> None:
     assert "Traceback" not in text
 
 
+FAULTY = """
+[tool.clusterjobs.backends.mine]
+type = "slurm"
+partiton = "x"
+poll_interval = "2s"
+time = "10"
+[tool.clusterjobs.backends.unused]
+type = "not_installed"
+"""
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["in the matrix", "on the command line"])
+def test_all_faults_of_a_backend_are_reported_with_their_lines(project: Project, named: bool) -> None:
+    (project.path / "pyproject.toml").write_text(FAULTY)
+    project.matrix(ONE if named else ONE.replace("{recipes", "{backend: mine, recipes"))
+    result = project.pytester.runpytest(*(["--cluster-backend=mine"] if named else []))
+    assert result.ret != 0
+    text = result.stdout.str() + result.stderr.str()
+    where = "[tool.clusterjobs.backends.mine]"
+    for fault in (
+        f"pyproject.toml:4: {where}: unknown setting 'partiton', did you mean 'partition'?",
+        f"pyproject.toml:5: {where}: poll_interval must be 0.1 to 60 seconds, not '2s'",
+        f"pyproject.toml:6: {where}: time is set by the backend: use max_runtime",
+    ):
+        assert f"{'--cluster-backend' if named else 'backend'}: {fault}" in text
+    assert "Traceback" not in text and "not_installed" not in text
+
+
+def test_a_faulty_backend_that_is_not_used_is_left_alone(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(FAULTY)
+    project.matrix(ONE)
+    project.pytester.runpytest().assert_outcomes(passed=1)
+
+
 def test_a_name_of_ones_own_for_a_type(project: Project) -> None:
     (project.path / "pyproject.toml").write_text(
         '[tool.clusterjobs.backends.laptop]\ntype = "local"\nslots = 2\n'

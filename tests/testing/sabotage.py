@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_clusterjobs.backends.local import capabilities as local_capabilities
 from pytest_clusterjobs.backends.local import TYPE
+from pytest_clusterjobs.backends.local.settings import capabilities as local_capabilities
 from pytest_clusterjobs.backends.protocol import Backend
 from pytest_clusterjobs.backends.protocol import BackendContext
 from pytest_clusterjobs.backends.protocol import BackendError
@@ -414,7 +414,7 @@ class RestartsLessThanItsTypeStates(Honest):
 
 class StatesNoCapabilities(Honest):
     @staticmethod
-    def stated(settings: Mapping[str, Any]) -> Any:
+    def stated(settings: Any) -> Any:
         return {"max_nodes": 4}
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
 from typing import TYPE_CHECKING
 
 from ..protocol import BackendContext
 from ..protocol import BackendError
 from ..protocol import BackendType
-from ..protocol import Capabilities
 from ..protocol import Unset
 from .options import OPTIONS
 from .options import REFUSED
-from .settings import SETTINGS
+from .settings import AwsBatchSettings
+from .settings import capabilities
 
 if TYPE_CHECKING:
     from ...model import JobSpec
@@ -29,32 +27,22 @@ def open_batch(context: BackendContext) -> BatchBackend:
     if find_spec("boto3") is None:
         raise BackendError(NO_BOTO3)
     from .client import BatchBackend
-    from .settings import settings_of
 
-    return BatchBackend(context, settings_of(context.settings))
-
-
-def stated(settings: Mapping[str, Any]) -> Capabilities:
-    """Its capabilities, without a call to AWS. Raises BackendError."""
-    from .settings import capabilities
-    from .settings import settings_of
-
-    return capabilities(settings_of(settings))
+    return BatchBackend(context, context.settings)
 
 
-def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str | Unset]:
-    """The features of a spec that this backend does not support. Raises BackendError for invalid settings."""
+def check(spec: JobSpec, settings: AwsBatchSettings) -> Iterable[str | Unset]:
+    """The features of a spec that this backend does not support, and missing site settings."""
     from .checks import problems
-    from .settings import settings_of
 
-    return problems(spec, settings_of(settings))
+    return problems(spec, settings)
 
 
 TYPE = BackendType(
     name="aws-batch",
     open=open_batch,
-    settings=SETTINGS,
+    settings=AwsBatchSettings,
     options=OPTIONS | REFUSED.keys(),
     check=check,
-    capabilities=stated,
+    capabilities=capabilities,
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import fields
+from typing import Annotated
 from typing import Any
 
-from ..protocol import BackendError
+from pydantic import AfterValidator
+from pydantic import Field
+
 from ..protocol import Capabilities
+from ..settings import MustBe
+from ..settings import SiteSettings
 
 LOG_GROUP = "/aws/batch/job"
 """The log group that AWS Batch uses for jobs whose definition has none."""
@@ -26,69 +28,66 @@ MAX_ATTEMPTS = 10
 """The most starts of one job that AWS Batch allows."""
 
 
-@dataclass(frozen=True, slots=True)
-class AwsBatchSettings:
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError
+    return text
+
+
+def _arn(text: str) -> str:
+    if not text.startswith("arn:"):
+        raise ValueError
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable), MustBe("text without control characters")]
+Seconds = Annotated[float, Field(ge=0, le=3600), MustBe("seconds, 0 to 3600")]
+Arn = Annotated[
+    str, AfterValidator(_arn), MustBe("the ARN of a secret or parameter, not a value", is_secret=True)
+]
+
+
+class AwsBatchSettings(SiteSettings):
     """The settings of a site. Names are those of ``[tool.clusterjobs.backends.NAME]``."""
 
-    queue: str = ""
-    job_definition: str = ""
+    queue: Text = ""
+    job_definition: Text = ""
     """For jobs of one node: a name, ``name:revision`` or an ARN. Empty if ``container`` replaces it."""
-    multinode_job_definition: str = ""
+    multinode_job_definition: Text = ""
     """For jobs of several nodes; empty if there are none."""
-    region: str = ""
+    region: Text = ""
     """Empty: from the usual AWS environment."""
-    profile: str = ""
-    container: Mapping[str, Any] = field(default_factory=dict)
+    profile: Text = ""
+    container: Annotated[
+        Mapping[str, Any], MustBe("a table of container properties, named as in AWS's API")
+    ] = {}
     """Container properties of the definitions that are registered for ``image`` and ``secrets``."""
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Annotated[
+        Mapping[str, Arn], MustBe("a table of ARNs by the names of secrets", is_secret=True)
+    ] = {}
     """The ARN, in Secrets Manager or Parameter Store, for each secret of a matrix."""
-    share_identifier: str = ""
-    scheduling_priority: int | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    share_identifier: Text = ""
+    scheduling_priority: Annotated[int | None, Field(ge=0, le=9999), MustBe("a whole number, 0 to 9999")] = (
+        None
+    )
+    tags: Annotated[Mapping[str, str], MustBe("a table of text")] = {}
     propagate_tags: bool = True
-    workdir: str = ""
+    workdir: Text = ""
     """The working folder in the container, and the base of a relative ``workdir``; empty: the image's own."""
-    log_group: str = LOG_GROUP
+    log_group: Text = LOG_GROUP
     """The log group of jobs whose definition has none."""
-    submissions_per_second: float = 40.0
+    submissions_per_second: Annotated[
+        float, Field(gt=0, le=1000), MustBe("a number above 0, at most 1000")
+    ] = 40.0
     """The service allows 50 an account and region."""
-    poll_interval: float = 3.0
+    poll_interval: Seconds = 3.0
     """The least seconds between two polls of a job."""
-    find_settle: float = 60.0
+    find_settle: Seconds = 60.0
     """Seconds until a submission whose answer was lost is in the list of jobs, if it exists."""
-    log_settle: float = 30.0
+    log_settle: Seconds = 30.0
     """Seconds after a job's end in which CloudWatch may still lack lines."""
-    linger: float = 5.0
+    linger: Seconds = 5.0
     """Seconds that a main node waits after the clean end of its command for the other nodes to end."""
-
-
-SETTINGS = frozenset(each.name for each in fields(AwsBatchSettings))
-
-_TEXT = {
-    "queue",
-    "job_definition",
-    "multinode_job_definition",
-    "region",
-    "profile",
-    "share_identifier",
-    "log_group",
-    "workdir",
-}
-_SECONDS = {"poll_interval", "find_settle", "log_settle", "linger"}
-
-
-def settings_of(raw: Mapping[str, Any]) -> AwsBatchSettings:
-    """Read the settings. Raises BackendError with a one-line message that names the mistake."""
-    for name, value in raw.items():
-        wanted = _fault(name, value)
-        if wanted:
-            raise BackendError(f"{name} must be {wanted}, not {value!r:.60}")
-    settings = AwsBatchSettings(**raw)
-    for name, arn in settings.secrets.items():
-        if not arn.startswith("arn:"):
-            # An error must not contain the value itself.
-            raise BackendError(f"secrets.{name} must be the ARN of a secret or parameter, not a value")
-    return settings
 
 
 def capabilities(settings: AwsBatchSettings) -> Capabilities:
@@ -104,29 +103,3 @@ def capabilities(settings: AwsBatchSettings) -> Capabilities:
         stops_rest=False,
         knows_secrets=True,
     )
-
-
-def _fault(name: str, value: Any) -> str:
-    """What a setting must be, if its value is wrong."""
-    if name in _TEXT:
-        return "" if isinstance(value, str) and value.isprintable() else "text"
-    if name in _SECONDS:
-        return "" if _is_number(value) and 0 <= value <= 3600 else "seconds, 0 to 3600"
-    if name == "submissions_per_second":
-        return "" if _is_number(value) and 0 < value <= 1000 else "a number above 0"
-    if name == "scheduling_priority":
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return "" if whole and 0 <= value <= 9999 else "a whole number, 0 to 9999"
-    if name == "propagate_tags":
-        return "" if isinstance(value, bool) else "true or false"
-    if name == "container":
-        return "" if isinstance(value, Mapping) else "a table of container properties, named as in AWS's API"
-    return "" if _is_table_of_text(value) else "a table of text"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_table_of_text(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())

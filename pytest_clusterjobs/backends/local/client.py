@@ -34,7 +34,6 @@ from ..protocol import FindAnswer
 from ..protocol import Found
 from ..protocol import NotSubmitted
 from ..protocol import SubmissionRejected
-from . import capabilities
 from . import processes
 from .channel import Channel
 from .channel import ChannelClosed
@@ -47,6 +46,8 @@ from .records import handle as handle_of
 from .records import JobRecord
 from .records import observe
 from .runner_paths import RunnerPaths
+from .settings import capabilities
+from .settings import LocalSettings
 
 START_TIMEOUT = 20.0
 """Seconds that a runner may take to start."""
@@ -54,22 +55,17 @@ TRIES = 5
 """How often a call is repeated after the runner died during it."""
 
 
-def default_slots() -> int:
-    """The number of node slots if the settings give none."""
-    return max(16, os.cpu_count() or 1)
-
-
 class LocalBackend:
     """Jobs as processes of this machine."""
 
-    def __init__(self, context: BackendContext, slots: int) -> None:
+    def __init__(self, context: BackendContext, settings: LocalSettings) -> None:
         self._context = context
-        self._slots = slots
+        self._slots = settings.slots
         self._folder = context.run_dir / context.name
         self._runs: dict[Path, RunnerClient] = {}
         self._changed: Callable[[Collection[str]], None] | None = None
         self._lock = Lock()
-        self.capabilities = capabilities({"slots": slots})
+        self.capabilities = capabilities(settings)
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """See :class:`Backend`."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Mapping
-from typing import Any
 from typing import TYPE_CHECKING
 
 from ..protocol import BackendContext
 from ..protocol import BackendType
-from ..protocol import Capabilities
 from .options import EXTRA
 from .options import OPTIONS
 from .options import OWN
-from .settings import SETTINGS
+from .settings import capabilities
+from .settings import SlurmSettings
 
 if TYPE_CHECKING:
     from ...model import JobSpec
@@ -23,20 +21,11 @@ if TYPE_CHECKING:
 def open_slurm(context: BackendContext) -> SlurmBackend:
     """Open the backend, without a call to Slurm. Raises BackendError."""
     from .client import SlurmBackend
-    from .settings import settings_of
 
-    return SlurmBackend(context, settings_of(context.settings))
-
-
-def stated(settings: Mapping[str, Any]) -> Capabilities:
-    """Its capabilities, without a call to Slurm. Raises BackendError."""
-    from .settings import capabilities
-    from .settings import settings_of
-
-    return capabilities(settings_of(settings))
+    return SlurmBackend(context, context.settings)
 
 
-def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
+def check(spec: JobSpec, settings: SlurmSettings) -> Iterable[str]:
     """The features of a spec that this backend does not support."""
     from .options import problems
 
@@ -52,8 +41,8 @@ def check(spec: JobSpec, settings: Mapping[str, Any]) -> Iterable[str]:
 TYPE = BackendType(
     name="slurm",
     open=open_slurm,
-    settings=SETTINGS,
+    settings=SlurmSettings,
     options=OPTIONS | OWN.keys() | {EXTRA},
     check=check,
-    capabilities=stated,
+    capabilities=capabilities,
 )

@@ -72,18 +72,24 @@ BY_RESOURCE: Mapping[str, tuple[str, ...]] = {
 
 def problems(options: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[str]:
     """Mistakes in the options of a job, one line each. ``resources`` are those that the job asks for."""
-    for name, value in flat(options).items():
-        if name in OWN:
-            yield f"options.slurm: {name} is set by the backend: {OWN[name]}"
-        elif fault := _fault(value):
-            yield f"options.slurm: {name} {fault}"
-    extra = options.get(EXTRA, {})
-    if not isinstance(extra, Mapping):
-        yield f"options.slurm: {EXTRA} must be a mapping of options and their values, not {extra!r:.60}"
+    for name, value in options.items():
+        for option, fault in faults(name, value):
+            yield f"options.slurm: {option} {fault}"
     for resource, names in BY_RESOURCE.items():
         for name in names:
             if resource in resources and name in options:
                 yield f"options.slurm: {name} and resources.{resource} say the same: leave one out"
+
+
+def faults(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Mistakes in one option, or in those of ``extra_options``, each with the option's name."""
+    if name == EXTRA and not isinstance(value, Mapping):
+        yield name, f"must be a mapping of options and their values, not {value!r:.60}"
+    for option, given in flat({name: value}).items():
+        if option in OWN:
+            yield option, f"is set by the backend: {OWN[option]}"
+        elif fault := _fault(given):
+            yield option, fault
 
 
 def flat(options: Mapping[str, Any]) -> dict[str, Any]:

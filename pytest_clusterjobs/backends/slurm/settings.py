@@ -2,59 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 from typing import Any
+from typing import Literal
 
-from ..protocol import BackendError
+from pydantic import AfterValidator
+from pydantic import Field
+from pydantic import model_validator
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails
+from pydantic_core import PydanticCustomError
+
 from ..protocol import Capabilities
+from ..settings import MustBe
+from ..settings import SiteSettings
 from .options import EXTRA
+from .options import faults
 from .options import OPTIONS
-from .options import problems
-
-GPUS = ("gpus-per-node", "gres")
-"""How ``resources.gpus`` can be requested."""
-
-POLL_INTERVAL = 2.0
+from .options import OWN
 
 SETTLE = 5.0
 """Seconds after an end in which files may be late on the shared file system."""
 
-OWN_SETTINGS = frozenset({"folder", "gpus_as", "poll_interval"})
-"""Settings other than options of sbatch, which are defaults for all jobs."""
 
-SETTINGS = OWN_SETTINGS | OPTIONS | {EXTRA}
+def _absolute(path: Path | None) -> Path | None:
+    if path is not None and not path.is_absolute():
+        raise ValueError
+    return path
 
 
-@dataclass(frozen=True, slots=True)
-class SlurmSettings:
-    """The settings of a site."""
+def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if found := [error for name, value in options.items() for error in _errors(name, value)]:
+        raise ValidationError.from_exception_data("options", found)
+    return options
 
-    folder: Path | None = None
+
+def _errors(name: str, value: Any) -> Iterator[InitErrorDetails]:
+    if name not in OPTIONS and name not in OWN and name != EXTRA:
+        yield InitErrorDetails(type="extra_forbidden", loc=(name,), input=value)
+        return
+    for option, fault in faults(name, value):
+        error = PydanticCustomError("option", "{fault}", {"fault": fault})
+        yield InitErrorDetails(type=error, loc=(name,) if option == name else (name, option), input=value)
+
+
+class SlurmSettings(SiteSettings):
+    """The settings of a site. Every key that is not a field is an option of sbatch."""
+
+    folder: Annotated[
+        Path | None, AfterValidator(_absolute), MustBe("an absolute path that all nodes share")
+    ] = None
     """Holds the jobs' folders, on a file system that all nodes share; ``None``: in the run's folder."""
-    gpus_as: str = GPUS[0]
-    poll_interval: float = POLL_INTERVAL
+    gpus_as: Annotated[Literal["gpus-per-node", "gres"], MustBe("one of gpus-per-node, gres")] = (
+        "gpus-per-node"
+    )
+    """How ``resources.gpus`` is requested."""
+    poll_interval: Annotated[float, Field(ge=0.1, le=60), MustBe("0.1 to 60 seconds")] = 2.0
     """The least seconds between two queries to Slurm."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Annotated[Mapping[str, Any], AfterValidator(_checked)] = {}
     """Defaults for the options of all jobs."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_options(cls, table: Any) -> Any:
+        own = cls.model_fields.keys() - {"options"}
+        given = {name: value for name, value in table.items() if name in own}
+        return {**given, "options": {name: value for name, value in table.items() if name not in own}}
 
-def settings_of(raw: Mapping[str, Any]) -> SlurmSettings:
-    """Read the settings. Raises BackendError with a one-line message that names the mistake."""
-    folder, gpus_as = raw.get("folder"), raw.get("gpus_as", GPUS[0])
-    if folder is not None and not (isinstance(folder, str) and folder.startswith("/")):
-        raise BackendError(f"folder must be an absolute path that all nodes share, not {folder!r:.60}")
-    if gpus_as not in GPUS:
-        raise BackendError(f"gpus_as must be one of {', '.join(GPUS)}, not {gpus_as!r:.60}")
-    interval = raw.get("poll_interval", POLL_INTERVAL)
-    if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0.1 <= interval <= 60:
-        raise BackendError(f"poll_interval must be 0.1 to 60 seconds, not {interval!r:.60}")
-    options = {name: value for name, value in raw.items() if name not in OWN_SETTINGS}
-    for problem in problems(options, {}):
-        raise BackendError(problem)
-    return SlurmSettings(None if folder is None else Path(folder), gpus_as, float(interval), options)
+    @classmethod
+    def keys(cls) -> Collection[str]:
+        """The keys that a table may have."""
+        return {*super().keys(), *OPTIONS, EXTRA} - {"options"}
 
 
 def capabilities(settings: SlurmSettings) -> Capabilities:

@@ -52,7 +52,8 @@ class SubmissionTests(Suite):
         state = cluster.harness.type.capabilities
         if state is None:
             pytest.skip("its type states nothing: give BackendType its capabilities")
-        stated, can = sound(lambda: state(cluster.harness.settings)), cluster.backend.capabilities
+        settings = cluster.harness.type.validate(cluster.harness.settings)
+        stated, can = sound(lambda: state(settings)), cluster.backend.capabilities
         # Limits that do not follow from the settings are left to the opened backend.
         assert stated.max_nodes in (None, can.max_nodes)
         assert stated.max_restarts in (None, can.max_restarts)
@@ -282,7 +283,7 @@ def _submit_elsewhere(cluster: Cluster, backend: str, spec: dict[str, object], t
         "run_id": context.run_id,
         "run_dir": str(context.run_dir),
         "rootdir": str(context.rootdir),
-        "settings": dict(context.settings),
+        "settings": dict(cluster.harness.settings),
         "spec": spec,
         "token": token,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -13,11 +14,11 @@ from pytest_clusterjobs.backends.aws_batch.request import MAX_OVERRIDES_BYTES
 from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
 from pytest_clusterjobs.backends.aws_batch.request import size
-from pytest_clusterjobs.backends.aws_batch.settings import settings_of
+from pytest_clusterjobs.backends.aws_batch.settings import AwsBatchSettings
 from pytest_clusterjobs.backends.limits import excesses
-from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.protocol import Unset
 from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.settings import FaultySettings
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
 from pytest_clusterjobs.model import JobSpec
@@ -28,7 +29,7 @@ SITE = {"queue": "q", "job_definition": "jd", "multinode_job_definition": "mn"}
 
 
 def problems(spec: JobSpec, **settings: Any) -> list[str]:
-    return list(map(str, TYPE.check(spec, {**SITE, **settings})))
+    return list(map(str, TYPE.check(spec, TYPE.validate({**SITE, **settings}))))
 
 
 def options(**options: Any) -> list[str]:
@@ -42,29 +43,30 @@ def test_a_plain_job_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"queue": 3}, "queue must be text, not 3"),
-        ({"region": "a\nb"}, "region must be text"),
+        ({"queue": 3}, "queue must be text without control characters, not 3"),
+        ({"region": "a\nb"}, r"region must be text without control characters, not 'a\\nb'"),
         ({"linger": -1}, "linger must be seconds"),
         ({"find_settle": True}, "find_settle must be seconds"),
         ({"submissions_per_second": 0}, "submissions_per_second must be a number above 0"),
         ({"scheduling_priority": 10_000}, "scheduling_priority must be a whole number, 0 to 9999"),
         ({"propagate_tags": "yes"}, "propagate_tags must be true or false"),
         ({"container": []}, "container must be a table"),
-        ({"tags": {"a": 1}}, "tags must be a table of text"),
+        ({"tags": 1}, "tags must be a table of text, not 1"),
+        ({"tags": {"a": 1}}, "tags.a must be text, not 1"),
         ({"secrets": {"TOKEN": "hunter2"}}, "secrets.TOKEN must be the ARN"),
+        ({"secrets": {"TOKEN": ["hunter2"]}}, "secrets.TOKEN must be the ARN"),
+        ({"secrets": ["hunter2"]}, "secrets must be a table of ARNs by the names of secrets$"),
+        ({"secret": {"TOKEN": "hunter2"}}, "unknown setting 'secret', did you mean 'secrets'?"),
     ],
 )
 def test_an_invalid_site_setting_is_rejected(raw: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(BackendError, match=message) as caught:
-        settings_of({**SITE, **raw})
-    assert "hunter2" not in str(caught.value)
-    assert TYPE.capabilities is not None
-    with pytest.raises(BackendError, match=message):
-        TYPE.capabilities({**SITE, **raw})
+    with pytest.raises(FaultySettings, match=message) as caught:
+        TYPE.validate({**SITE, **raw})
+    assert "hunter2" not in "".join(format_exception(caught.value))
 
 
 def unset(spec: JobSpec, **settings: Any) -> list[str]:
-    return [each.name for each in TYPE.check(spec, settings) if isinstance(each, Unset)]
+    return [each.name for each in TYPE.check(spec, TYPE.validate(settings)) if isinstance(each, Unset)]
 
 
 def test_missing_site_settings_are_reported() -> None:
@@ -74,14 +76,14 @@ def test_missing_site_settings_are_reported() -> None:
     assert unset(one, queue="q", multinode_job_definition="mn") == ["job_definition"]
     assert unset(two, queue="q", job_definition="jd") == ["multinode_job_definition"]
     roles = {"executionRoleArn": "arn:aws:iam::1:role/x"}
-    only_roles = {"queue": "q", "container": roles}
+    only_roles = TYPE.validate({"queue": "q", "container": roles})
     assert ["image: required" in str(each) for each in TYPE.check(one, only_roles)] == [True]
     assert list(TYPE.check(JobSpec("true", image="python:3"), only_roles)) == []
 
 
 def test_options_replace_site_settings() -> None:
     spec = JobSpec("true", options={"jobQueue": "q", "jobDefinition": "jd"})
-    assert list(TYPE.check(spec, {})) == []
+    assert list(TYPE.check(spec, TYPE.validate({}))) == []
     assert unset(JobSpec("true", options={"jobQueue": "q"})) == ["job_definition"]
 
 
@@ -155,7 +157,7 @@ def test_a_job_beyond_a_limit_is_rejected(spec: JobSpec, message: str) -> None:
 
 def test_a_job_is_started_at_most_ten_times() -> None:
     assert TYPE.capabilities is not None
-    can = TYPE.capabilities(SITE)
+    can = TYPE.capabilities(TYPE.validate(SITE))
     assert list(excesses(JobSpec("true", max_restarts=9), can, "aws-batch")) == []
     (found,) = excesses(JobSpec("true", max_restarts=10), can, "aws-batch")
     assert found.told() == "backend aws-batch starts a job again 9 times at most, max_restarts is 10"
@@ -173,7 +175,9 @@ def test_the_longest_accepted_script_fits(nodes: int) -> None:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if problems(JobSpec("x" * middle, nodes=nodes)) else (middle, high)
-    arguments = request(JobSpec("x" * low, nodes=nodes), STAND_IN, settings=settings_of(SITE))
+    arguments = request(
+        JobSpec("x" * low, nodes=nodes), STAND_IN, settings=AwsBatchSettings.model_validate(SITE)
+    )
     assert size(overrides(arguments)) <= MAX_OVERRIDES_BYTES - 512
     # What is left for the job's own script.
     assert low > 2500

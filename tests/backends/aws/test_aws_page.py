@@ -8,9 +8,9 @@ import tomllib
 from pathlib import Path
 
 from pytest_clusterjobs.backends.aws_batch import status_reasons
+from pytest_clusterjobs.backends.aws_batch import TYPE
 from pytest_clusterjobs.backends.aws_batch.options import OPTIONS
-from pytest_clusterjobs.backends.aws_batch.settings import SETTINGS
-from pytest_clusterjobs.backends.aws_batch.settings import settings_of
+from pytest_clusterjobs.backends.aws_batch.settings import AwsBatchSettings
 from pytest_clusterjobs.backends.registry import Site
 from pytest_clusterjobs.matrix import load_matrix
 
@@ -26,14 +26,16 @@ def block(language: str) -> str:
 
 
 def test_every_setting_and_option_is_documented() -> None:
-    missing = [name for name in SETTINGS | OPTIONS if f"`{name}`" not in PAGE]
+    missing = [name for name in [*AwsBatchSettings.keys(), *OPTIONS] if f"`{name}`" not in PAGE]
     assert missing == []
 
 
 def test_the_settings_of_the_page_are_valid() -> None:
     raw = tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"]["aws"]
     assert raw.pop("type") == "aws-batch"
-    assert settings_of(raw).queue == "training"
+    settings = TYPE.validate(raw)
+    assert isinstance(settings, AwsBatchSettings)
+    assert settings.queue == "training"
 
 
 def test_the_matrix_of_the_page_is_valid(tmp_path: Path) -> None:

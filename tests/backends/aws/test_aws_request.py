@@ -16,7 +16,7 @@ from botocore.stub import Stubber
 from pytest_clusterjobs.backends.aws_batch.request import overrides
 from pytest_clusterjobs.backends.aws_batch.request import request
 from pytest_clusterjobs.backends.aws_batch.request import size
-from pytest_clusterjobs.backends.aws_batch.settings import settings_of
+from pytest_clusterjobs.backends.aws_batch.settings import AwsBatchSettings
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import Resources
 
@@ -30,7 +30,7 @@ def request_of(
     return request(
         spec,
         TOKEN,
-        settings=settings_of({**SITE, **site}),
+        settings=AwsBatchSettings(**{**SITE, **site}),
         targets=targets,
         definition=definition,
     )

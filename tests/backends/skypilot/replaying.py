@@ -46,7 +46,8 @@ def replayed_of(
     with serving(replay) as url:
         talk_to(patch, url, {"HOME": str(folder)})
         quick = {"find_settle": 0.0, "teardown": 3600}
-        backend = TYPE.open(BackendContext("skypilot", RUN, folder, folder, {**quick, **settings}))
+        site = TYPE.validate({**quick, **settings})
+        backend = TYPE.open(BackendContext("skypilot", RUN, folder, folder, site))
         live: dict[str, Handle] = {
             token_of(name): backend.submit(each.spec(name, {}), token_of(name))
             for name, each in scenarios.items()

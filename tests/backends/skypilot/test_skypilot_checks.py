@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from pytest_clusterjobs.backends.limits import excesses
-from pytest_clusterjobs.backends.protocol import BackendError
+from pytest_clusterjobs.backends.settings import FaultySettings
+from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.checks import problems
 from pytest_clusterjobs.backends.skypilot.settings import capabilities
 from pytest_clusterjobs.backends.skypilot.settings import OneCluster
-from pytest_clusterjobs.backends.skypilot.settings import settings_of
 from pytest_clusterjobs.backends.skypilot.settings import SkyPilotSettings
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import Resources
 
-ONE = SkyPilotSettings(mode="cluster", cluster=OneCluster("c", nodes=2))
+ONE = SkyPilotSettings(mode="cluster", cluster=OneCluster(name="c", nodes=2))
 
 
 def said(settings: SkyPilotSettings | None = None, **fields: Any) -> list[str]:
@@ -115,7 +115,10 @@ def test_what_is_fine_is_fine(sky: None) -> None:
         ({"mode": "cluster"}, "mode = 'cluster' and cluster = {name = NAME} go together"),
         ({"cluster": {"name": "c"}}, "mode = 'cluster' and cluster = {name = NAME} go together"),
         ({"cluster": "c"}, "cluster must be a table, such as {name = 'dev', nodes = 2}, not 'c'"),
-        ({"cluster": {"nodes": 2}}, "cluster has no name: cluster = {name = NAME}"),
+        (
+            {"cluster": {"nodes": 2}},
+            "cluster.name is not set: it must be a cluster's name: small letters, digits, - and .",
+        ),
         ({"cluster": {"name": "a b"}}, "cluster.name must be a cluster's name"),
         (
             {"cluster": {"name": "c", "idle_minutes": 0}},
@@ -123,12 +126,12 @@ def test_what_is_fine_is_fine(sky: None) -> None:
         ),
         (
             {"cluster": {"name": "c", "node": 2}},
-            "cluster.node must be one of name, nodes, resources, idle_minutes",
+            "unknown setting 'cluster.node', did you mean 'nodes'?",
         ),
         ({"state_dir": "here"}, "state_dir must be an absolute path"),
         ({"task": "x"}, "task must be a table"),
     ],
 )
 def test_settings_that_are_none(raw: dict[str, Any], words: str) -> None:
-    with pytest.raises(BackendError, match=re.escape(words)):
-        settings_of(raw)
+    with pytest.raises(FaultySettings, match=re.escape(words)):
+        TYPE.validate(raw)

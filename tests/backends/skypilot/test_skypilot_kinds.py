@@ -25,7 +25,7 @@ from tests.backends.skypilot.scenarios import RUN
 SETTINGS = SkyPilotSettings(
     task={"resources": {"infra": "k8s", "cpus": 1}},
     mode="cluster",
-    cluster=OneCluster("c", nodes=2, resources={"cpus": 8}),
+    cluster=OneCluster(name="c", nodes=2, resources={"cpus": 8}),
 )
 
 

@@ -7,9 +7,9 @@ import tomllib
 from pathlib import Path
 
 from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.skypilot import TYPE
 from pytest_clusterjobs.backends.skypilot.options import OPTIONS
-from pytest_clusterjobs.backends.skypilot.settings import SETTINGS
-from pytest_clusterjobs.backends.skypilot.settings import settings_of
+from pytest_clusterjobs.backends.skypilot.settings import SkyPilotSettings
 from pytest_clusterjobs.backends.skypilot.states import PHASES
 from pytest_clusterjobs.matrix import load_matrix
 
@@ -25,7 +25,7 @@ def block(language: str) -> str:
 
 
 def test_every_setting_option_and_state_is_there() -> None:
-    assert [name for name in SETTINGS | OPTIONS if f"`{name}`" not in PAGE] == []
+    assert [name for name in [*SkyPilotSettings.keys(), *OPTIONS] if f"`{name}`" not in PAGE] == []
     assert [name for name in PHASES if name not in PAGE and name not in GONE] == []
 
 
@@ -33,7 +33,9 @@ def test_its_settings_are_taken() -> None:
     for text in re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
         for raw in tomllib.loads(text)["tool"]["clusterjobs"]["backends"].values():
             assert raw.pop("type") == "skypilot"
-            assert settings_of(raw).task["resources"]["infra"] == "aws/us-east-1"
+            settings = TYPE.validate(raw)
+            assert isinstance(settings, SkyPilotSettings)
+            assert settings.task["resources"]["infra"] == "aws/us-east-1"
 
 
 def test_its_matrix_is_taken(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if sys.argv[2:]:
 from pytest_clusterjobs.backends.protocol import BackendContext
 from pytest_clusterjobs.backends.skypilot import TYPE
 rootdir = Path(sys.argv[1])
-TYPE.open(BackendContext("skypilot", "run", rootdir, rootdir, {}))
+TYPE.open(BackendContext("skypilot", "run", rootdir, rootdir, TYPE.validate({})))
 from sky import skypilot_config
 print(skypilot_config.get_active_workspace(), os.environ.get("SKYPILOT_PROJECT_CONFIG"))
 """

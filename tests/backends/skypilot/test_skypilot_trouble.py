@@ -73,7 +73,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Faulty]:
 @pytest.fixture
 def backend(server: Faulty, tmp_path: Path) -> SkyPilotBackend:
     settings = {"find_settle": 0.0, "answer_timeout": 2.0}
-    opened = TYPE.open(BackendContext("skypilot", RUN, tmp_path, tmp_path, settings))
+    opened = TYPE.open(BackendContext("skypilot", RUN, tmp_path, tmp_path, TYPE.validate(settings)))
     assert isinstance(opened, SkyPilotBackend)
     return opened
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.backends.settings import FaultySettings
 from pytest_clusterjobs.backends.slurm import TYPE
 from pytest_clusterjobs.backends.slurm.options import arguments
 from pytest_clusterjobs.backends.slurm.options import OPTIONS
 from pytest_clusterjobs.backends.slurm.options import OWN
-from pytest_clusterjobs.backends.slurm.settings import settings_of
+from pytest_clusterjobs.backends.slurm.settings import SlurmSettings
 from pytest_clusterjobs.matrix import load_matrix
 from pytest_clusterjobs.matrix import MatrixErrors
 from pytest_clusterjobs.model import JobSpec
@@ -23,7 +23,7 @@ from pytest_clusterjobs.model import Resources
 
 
 def problems(**fields: Any) -> list[str]:
-    return list(map(str, TYPE.check(JobSpec("true", **fields), {})))
+    return list(map(str, TYPE.check(JobSpec("true", **fields), SlurmSettings())))
 
 
 def test_values_become_arguments() -> None:
@@ -81,15 +81,38 @@ def test_an_image_is_refused_with_advice() -> None:
         ({"gpus_as": "magic"}, "gpus_as must be one of gpus-per-node, gres"),
         ({"poll_interval": 0}, "poll_interval must be 0.1 to 60 seconds"),
         ({"poll_interval": True}, "poll_interval must be 0.1 to 60 seconds"),
-        ({"output": "/x"}, "output is set by the backend"),
+        ({"output": "/x"}, "^output is set by the backend: each node's output is kept as its log$"),
+        ({"extra_options": {"output": "/x"}}, "^extra_options.output is set by the backend"),
+        ({"extra_options": 3}, "^extra_options must be a mapping of options and their values, not 3$"),
+        ({"constraint": "a\nb"}, r"^constraint has a control character: 'a\\nb'$"),
+        ({"partiton": "x"}, "^unknown setting 'partiton', did you mean 'partition'\\?$"),
+        ({"options": {"partition": "x"}}, "^unknown setting 'options'"),
     ],
 )
-def test_wrong_settings_are_one_line(settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(BackendError, match=words):
-        settings_of(settings)
-    assert TYPE.capabilities is not None
-    with pytest.raises(BackendError, match=words):
-        TYPE.capabilities(settings)
+def test_a_wrong_setting_is_one_line(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(FaultySettings, match=words) as caught:
+        TYPE.validate(settings)
+    assert len(caught.value.faults) == 1 and "\n" not in str(caught.value)
+
+
+def test_all_wrong_settings_and_options_are_reported_together() -> None:
+    with pytest.raises(FaultySettings) as caught:
+        TYPE.validate({"folder": "relative", "partiton": "x", "time": "1:00", "poll_interval": "2s"})
+    assert {".".join(map(str, each.path)) for each in caught.value.faults} == {
+        "folder",
+        "partiton",
+        "time",
+        "poll_interval",
+    }
+
+
+def test_every_other_key_is_a_default_for_the_options_of_sbatch() -> None:
+    settings = TYPE.validate({"folder": "/shared", "partition": "big", "extra_options": {"our-plugin": "x"}})
+    assert settings == SlurmSettings.model_validate(
+        {"folder": Path("/shared"), "partition": "big", "extra_options": {"our-plugin": "x"}}
+    )
+    assert isinstance(settings, SlurmSettings)
+    assert settings.options == {"partition": "big", "extra_options": {"our-plugin": "x"}}
 
 
 def test_a_matrix_says_where_its_mistake_is(tmp_path: Path) -> None:

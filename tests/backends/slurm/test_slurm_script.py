@@ -45,7 +45,7 @@ SHELLS = {
 
 
 def order(spec: JobSpec, folder: Path = Path("/shared/job"), **settings: Any) -> Submission:
-    site = SlurmSettings(**settings)
+    site = SlurmSettings.model_validate(settings)
     return submission(spec, TOKEN, settings=site, folder=JobFolder(folder), rootdir=Path("/project"))
 
 
@@ -93,7 +93,7 @@ def test_slurm_may_start_it_again_only_where_the_matrix_allows_it() -> None:
 
 
 def test_the_matrix_wins_over_the_site_and_resources_over_defaults() -> None:
-    site = {"options": {"partition": "site", "qos": "low", "mem": "1G", "mem-per-cpu": "2G"}}
+    site = {"partition": "site", "qos": "low", "mem": "1G", "mem-per-cpu": "2G"}
     spec = JobSpec("true", options={"partition": "matrix"}, resources=Resources(memory=1 << 20))
     assert [each for each in options(spec, **site) if each.startswith(("--partition", "--qos", "--mem"))] == [
         "--mem=1M",

@@ -34,9 +34,8 @@ class Run:
 
     def open(self, **site: Any) -> BatchBackend:
         """Open the backend again, as another process would."""
-        context = BackendContext(
-            "aws-batch", self.run_id, self.folder, self.folder, settings={**self.site, **site}
-        )
+        settings = TYPE.validate({**self.site, **site})
+        context = BackendContext("aws-batch", self.run_id, self.folder, self.folder, settings)
         backend = TYPE.open(context)
         assert isinstance(backend, BatchBackend)
         self._opened.append(backend)

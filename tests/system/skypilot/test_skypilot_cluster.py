@@ -34,7 +34,9 @@ WANTED = {name: SCENARIOS[name] for name in IN_CLUSTER}
 def opened(server: SkyPilotClient, run_dir: Path, **settings: object) -> SkyPilotBackend:
     task = {"resources": {"infra": server.infra, "cpus": "1"}}
     backend = TYPE.open(
-        BackendContext("skypilot", RUN, run_dir, run_dir, {**CLUSTER, "task": task, **settings})
+        BackendContext(
+            "skypilot", RUN, run_dir, run_dir, TYPE.validate({**CLUSTER, "task": task, **settings})
+        )
     )
     assert isinstance(backend, SkyPilotBackend)
     return backend

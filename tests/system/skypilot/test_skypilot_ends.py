@@ -37,7 +37,7 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
         talk_to(patch, url, server.environment)
         run_dir = tmp_path_factory.mktemp("run")
         task = {"resources": {"infra": server.infra, "cpus": "1"}}
-        context = BackendContext("skypilot", RUN, run_dir, run_dir, {"task": task})
+        context = BackendContext("skypilot", RUN, run_dir, run_dir, TYPE.validate({"task": task}))
         backend = TYPE.open(context)
         assert isinstance(backend, SkyPilotBackend)
         watched = watch(
