@@ -45,16 +45,16 @@ class Local(Cluster):
     """A run of the local backend whose processes can be looked at."""
 
     @property
-    def places(self) -> RunnerPaths:
+    def paths(self) -> RunnerPaths:
         return RunnerPaths(self.folder / self.run_id / "local")
 
     @property
     def runner(self) -> int:
-        _, runner = read(self.places.journal)
+        _, runner = read(self.paths.journal)
         return int(runner["pid"])
 
     def processes(self) -> dict[int, str]:
-        return self.places.mark.all()
+        return self.paths.tag.all()
 
     def running(self, job: SubmittedJob) -> Observation:
         return self.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
@@ -113,7 +113,7 @@ def test_a_clock_that_is_set_back_shortens_no_job(monkeypatch: pytest.MonkeyPatc
 def test_opening_starts_nothing(local: Local) -> None:
     assert local.backend.find(local.token()) == NotSubmitted()
     assert local.backend.sweep(local.run_id) == {}
-    assert not local.places.folder.exists()
+    assert not local.paths.folder.exists()
 
 
 def test_a_runner_without_jobs_and_clients_goes_and_its_ends_stay(local: Local) -> None:
@@ -138,12 +138,12 @@ def test_two_clients_share_one_runner(local: Local) -> None:
     other = local.open()
     jobs = [local.submit("sleep 0.2", backend=backend) for backend in (local.backend, other) * 4]
     local.wait(*jobs)
-    assert local.places.journal.read_text().count('"e":"runner"') == 1
+    assert local.paths.journal.read_text().count('"e":"runner"') == 1
 
 
 def test_no_one_else_may_look(local: Local) -> None:
     local.wait(local.submit("true"))
-    folder = local.places.folder
+    folder = local.paths.folder
     assert folder.stat().st_mode & 0o077 == 0
     for name in ("address", "journal.jsonl", "runner.lock"):
         assert folder.joinpath(name).stat().st_mode & 0o077 == 0, name
@@ -151,8 +151,8 @@ def test_no_one_else_may_look(local: Local) -> None:
 
 def test_no_socket_lies_in_the_folder(local: Local) -> None:
     local.submit("sleep 60")
-    assert not [path for path in local.places.folder.rglob("*") if path.is_socket()]
-    shutil.copytree(local.places.folder, local.places.folder.with_name("copy"))
+    assert not [path for path in local.paths.folder.rglob("*") if path.is_socket()]
+    shutil.copytree(local.paths.folder, local.paths.folder.with_name("copy"))
 
 
 def test_connections_need_no_attribute_that_a_plugin_may_have_replaced(
@@ -207,9 +207,9 @@ def test_an_end_that_only_the_log_tells_is_believed(local: Local) -> None:
     runner = local.runner
     local.backend.close()
     until_dead(runner)
-    lines = local.places.journal.read_text().splitlines()
+    lines = local.paths.journal.read_text().splitlines()
     kept = [line for line in lines if '"e":"node"' not in line and '"e":"end"' not in line]
-    local.places.journal.write_text("\n".join(kept) + "\n")
+    local.paths.journal.write_text("\n".join(kept) + "\n")
     job = replace(job, backend=local.open(), seen=[])
     seen = local.wait(job)
     assert (seen.native_state, seen.exit_code, seen.reason_hint) == ("ENDED", 6, None)
@@ -219,7 +219,7 @@ def test_a_torn_last_line_is_passed_over(local: Local) -> None:
     first = local.submit("exit 1")
     local.wait(first)
     os.kill(local.runner, signal.SIGKILL)
-    with local.places.journal.open("ab") as journal:
+    with local.paths.journal.open("ab") as journal:
         journal.write(b'{"e":"end","tok')
     second = local.submit("exit 2")
     assert local.wait(second).exit_code == 2
@@ -249,7 +249,7 @@ def children(parent: int) -> list[int]:
 def test_a_killed_sentinel_leaves_nothing_and_is_no_success(local: Local) -> None:
     job = local.submit("echo up; setsid sleep 60 & sleep 60; true")
     local.says(job, "up")
-    (pid,) = [pid for pid in local.places.mark.roots() if pid in children(local.runner)][:1]
+    (pid,) = [pid for pid in local.paths.tag.roots() if pid in children(local.runner)][:1]
     os.kill(pid, signal.SIGKILL)
     seen = local.wait(job)
     assert (seen.exit_code, seen.nodes[0].report) == (137, None)

@@ -50,7 +50,7 @@ def test_what_the_system_cannot_start_ends_at_once_and_gives_its_slots_back(
     local.wait(before)
     token = local.token()
     message = {"name": "x", "nodes": 4, "argv": ["sh", "-c", ":"], "env": {}, "grace": 1.0}
-    peer = local.places.connect()
+    peer = local.paths.connect()
     assert peer is not None
     channel = Channel(peer)
     channel.call("submit", token=token, **{**message, "max_restarts": 1, **change})
@@ -61,7 +61,7 @@ def test_what_the_system_cannot_start_ends_at_once_and_gives_its_slots_back(
     assert len(notes) == 4 and all(note.startswith(words) for note in notes), notes
     after = local.submit("true", nodes=4)
     assert local.wait(after).exit_code == 0
-    assert local.runner == int(read(local.places.journal)[1]["pid"])
+    assert local.runner == int(read(local.paths.journal)[1]["pid"])
 
 
 @pytest.mark.parametrize("slots", [200])
@@ -88,7 +88,7 @@ def test_a_runner_that_cannot_start_is_a_rejection_with_its_words(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(SubmissionRejected, match="the local runner does not start: it says nothing"):
+    with pytest.raises(SubmissionRejected, match="the local runner does not start: it printed no message"):
         local.submit("true")
     monkeypatch.setattr("sys.executable", "/no/such/python")
     with pytest.raises(SubmissionRejected, match=r"does not start: .*No such file"):
