@@ -6,17 +6,12 @@ It ends when it has had neither jobs nor clients for a while.
 
 from __future__ import annotations
 
-import errno
-import json
 import os
-import resource
 import selectors
 import signal
 import socket
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,45 +23,16 @@ from .crash_recovery import settle
 from .journal import Journal
 from .journal import read
 from .records import to_wire
-from .runner_paths import is_ours
 from .runner_paths import RunnerPaths
 from .scheduler import LocalScheduler
 from .scheduler import too_wide
+from .server import check_descriptor
+from .server import RunnerServer
 
 IDLE_TIMEOUT_SECONDS = 1.0
 """Seconds without jobs and clients after which the runner ends."""
-RESERVED_DESCRIPTORS = 32
-"""Descriptors that are reserved: neither watched processes nor clients may use them."""
-
 MAX_FOLDER_CHECK_SECONDS = 2.0
 """The most seconds between two checks for its own folder."""
-
-
-class Connection:
-    """One client."""
-
-    def __init__(self, peer: socket.socket) -> None:
-        self.peer = peer
-        self.subscribed = False
-        self.unread = b""
-        self.unsent = b""
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Queue a message; what the kernel does not accept now is sent later."""
-        self.unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
-    def lines(self) -> list[bytes] | None:
-        """The complete lines that have arrived, or ``None`` at the end of the connection."""
-        try:
-            data = self.peer.recv(1 << 20)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        if not data:
-            return None
-        *lines, self.unread = (self.unread + data).split(b"\n")
-        return lines
 
 
 class Runner:
@@ -77,7 +43,6 @@ class Runner:
         self._folder = os.open(paths.folder, os.O_PATH)
         self._is_folder_gone = False
         self._selector = selectors.EpollSelector()
-        self._connections: set[Connection] = set()
         journal = Journal(paths.journal)
         records, _ = read(paths.journal)
         journal.add({"e": "runner", "pid": os.getpid(), "at": time.time(), **machine()})
@@ -97,8 +62,8 @@ class Runner:
             announce_grace=self._announce_grace,
         )
         self._start_watchdog()
-        self._server = paths.listen()
-        self._selector.register(self._server, selectors.EVENT_READ, self._accept)
+        answers = {"submit": self._submit, "poll": self._poll, "live": self._live, "cancel": self._cancel}
+        self._server = RunnerServer(paths.listen(), self._selector, answers)
         self._must_reap = False
         self._listen_to_children()
 
@@ -109,7 +74,7 @@ class Runner:
         self._wakeup = waker
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        self._selector.register(sleeper, selectors.EVENT_READ, lambda: self._orphans(sleeper))
+        self._selector.register(sleeper, selectors.EVENT_READ, lambda: self._child_ended(sleeper))
 
     def run(self) -> None:
         """Serve until there are neither jobs nor clients."""
@@ -132,7 +97,7 @@ class Runner:
     def _done(self) -> bool:
         if self._is_folder_gone:
             return not self._scheduler.jobs
-        if self._connections or self._scheduler.jobs:
+        if self._server.has_clients or self._scheduler.jobs:
             self._idle_since = time.monotonic()
             return False
         return time.monotonic() - self._idle_since >= IDLE_TIMEOUT_SECONDS
@@ -140,7 +105,7 @@ class Runner:
     def _timeout(self) -> float | None:
         alarm = self._scheduler.alarms.next
         wait = None if alarm is None else max(0.0, alarm - time.monotonic())
-        if self._connections or self._scheduler.jobs:
+        if self._server.has_clients or self._scheduler.jobs:
             return MAX_FOLDER_CHECK_SECONDS if wait is None else min(wait, MAX_FOLDER_CHECK_SECONDS)
         idle = max(0.0, self._idle_since + IDLE_TIMEOUT_SECONDS - time.monotonic())
         return idle if wait is None else min(wait, idle)
@@ -175,17 +140,12 @@ class Runner:
         """Watch for the end of a sentinel. Raises OSError if that is impossible."""
         pidfd = os.pidfd_open(pid)
         try:
-            self._check_descriptor(pidfd)
+            check_descriptor(pidfd)
             self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(pidfd))
         except OSError:
             os.close(pidfd)
             raise
         self._pidfds[pidfd] = (pid, token)
-
-    def _check_descriptor(self, descriptor: int) -> None:
-        """Raise OSError if a new descriptor is one of the last, which all jobs depend on."""
-        if descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _ended(self, pidfd: int) -> None:
         pid, token = self._pidfds.pop(pidfd)
@@ -194,7 +154,7 @@ class Runner:
         _, status = os.waitpid(pid, 0)
         self._scheduler.node_ended(token, pid, status)
 
-    def _orphans(self, sleeper: socket.socket) -> None:
+    def _child_ended(self, sleeper: socket.socket) -> None:
         while True:
             try:
                 sleeper.recv(4096)
@@ -224,49 +184,14 @@ class Runner:
 
     # Clients
 
-    def _accept(self) -> None:
-        try:
-            peer, _ = self._server.accept()
-        except OSError:
-            return
-        try:
-            self._check_descriptor(peer.fileno())
-        except OSError:
-            peer.close()
-            return
-        if not is_ours(peer):
-            peer.close()
-            return
-        peer.setblocking(False)
-        connection = Connection(peer)
-        self._connections.add(connection)
-        self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(connection))
+    def _publish(self) -> None:
+        """Write all events durably, and only then notify clients."""
+        self._journal.flush()
+        changed = sorted(self._scheduler.changed)
+        self._scheduler.changed.clear()
+        self._server.publish(changed)
 
-    def _drop(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._selector.unregister(connection.peer)
-        connection.peer.close()
-
-    def _serve(self, connection: Connection) -> None:
-        self._flush(connection)
-        if connection not in self._connections:
-            return
-        lines = connection.lines()
-        if lines is None:
-            self._drop(connection)
-            return
-        for line in lines:
-            try:
-                message = json.loads(line)
-                answer = _ANSWERS[message["op"]](self, connection, message)
-                connection.send({"id": message["id"], **answer})
-            except (ValueError, LookupError, TypeError):
-                # A client of another version must not end the jobs of the others.
-                traceback.print_exc()
-                self._drop(connection)
-                return
-
-    def _submit(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+    def _submit(self, message: dict[str, Any]) -> dict[str, Any]:
         if message["nodes"] < 1:
             return {"rejected": f"a job has at least 1 node, not {message['nodes']}"}
         if self._is_folder_gone:
@@ -275,54 +200,16 @@ class Runner:
             return {"rejected": too_wide(message["nodes"], self._scheduler.slots)}
         return {"number": self._scheduler.submit(message).number}
 
-    def _poll(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+    def _poll(self, message: dict[str, Any]) -> dict[str, Any]:
         records = self._scheduler.records
         return {"records": [to_wire(records[token]) for token in message["tokens"] if token in records]}
 
-    def _live(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+    def _live(self, message: dict[str, Any]) -> dict[str, Any]:
         return {"tokens": list(self._scheduler.jobs)}
 
-    def _cancel(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+    def _cancel(self, message: dict[str, Any]) -> dict[str, Any]:
         self._scheduler.cancel(message["tokens"])
         return {}
-
-    def _subscribe(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
-        connection.subscribed = True
-        return {}
-
-    def _publish(self) -> None:
-        """Write all events durably, and only then notify clients."""
-        self._journal.flush()
-        changed, self._scheduler.changed = self._scheduler.changed, set()
-        for connection in list(self._connections):
-            if changed and connection.subscribed:
-                connection.send({"changed": sorted(changed)})
-            if connection.unsent:
-                self._flush(connection)
-
-    def _flush(self, connection: Connection) -> None:
-        try:
-            sent = connection.peer.send(connection.unsent) if connection.unsent else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop(connection)
-            return
-        connection.unsent = connection.unsent[sent:]
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.unsent else 0)
-        key = self._selector.get_key(connection.peer)
-        if key.events != events:
-            self._selector.modify(connection.peer, events, key.data)
-
-
-Answer = Callable[[Runner, Connection, dict[str, Any]], dict[str, Any]]
-_ANSWERS: dict[str, Answer] = {
-    "submit": Runner._submit,
-    "poll": Runner._poll,
-    "live": Runner._live,
-    "cancel": Runner._cancel,
-    "subscribe": Runner._subscribe,
-}
 
 
 def main(folder: str, slots: str) -> None:
@@ -340,9 +227,9 @@ def main(folder: str, slots: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     runner = Runner(paths, int(slots))
     print("ready", flush=True)
-    with open(paths.error_log, "ab", buffering=0) as notes:
-        os.dup2(notes.fileno(), 1)
-        os.dup2(notes.fileno(), 2)
+    with open(paths.error_log, "ab", buffering=0) as errors:
+        os.dup2(errors.fileno(), 1)
+        os.dup2(errors.fileno(), 2)
     runner.run()
 
 
