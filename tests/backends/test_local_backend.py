@@ -102,7 +102,7 @@ def until_dead(pid: int, seconds: float = 10.0) -> None:
 # The runner's life.
 
 
-def test_a_clock_that_is_set_back_shortens_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_does_not_shorten_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SteadyClock()
     begin = clock.time()
     assert abs(begin - time.time()) < 1.0
@@ -127,7 +127,7 @@ def test_a_runner_without_jobs_and_clients_goes_and_its_ends_stay(local: Local) 
     assert local.runner == runner, "reading needs no runner"
 
 
-def test_ends_are_told_at_once(local: Local) -> None:
+def test_ends_are_reported_at_once(local: Local) -> None:
     job = local.submit("sleep 0.3")
     seen = local.wait(job)
     assert seen.times.ended is not None
@@ -141,7 +141,7 @@ def test_two_clients_share_one_runner(local: Local) -> None:
     assert local.paths.journal.read_text().count('"e":"runner"') == 1
 
 
-def test_no_one_else_may_look(local: Local) -> None:
+def test_the_folder_is_readable_by_its_owner_only(local: Local) -> None:
     local.wait(local.submit("true"))
     folder = local.paths.folder
     assert folder.stat().st_mode & 0o077 == 0
@@ -149,7 +149,7 @@ def test_no_one_else_may_look(local: Local) -> None:
         assert folder.joinpath(name).stat().st_mode & 0o077 == 0, name
 
 
-def test_no_socket_lies_in_the_folder(local: Local) -> None:
+def test_the_folder_contains_no_socket(local: Local) -> None:
     local.submit("sleep 60")
     assert not [path for path in local.paths.folder.rglob("*") if path.is_socket()]
     shutil.copytree(local.paths.folder, local.paths.folder.with_name("copy"))
@@ -166,7 +166,7 @@ def test_connections_need_no_attribute_that_a_plugin_may_have_replaced(
     assert local.wait(local.submit("true", backend=local.open())).exit_code == 0
 
 
-def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_deep_folder_works(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a folder with a long name"] * 8)
     deep.mkdir(parents=True)
     with Local(Harness(backend=TYPE), deep) as local:
@@ -176,7 +176,7 @@ def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
 # Kill -9.
 
 
-def test_a_killed_runner_takes_its_jobs_with_it(local: Local) -> None:
+def test_a_killed_runner_ends_its_jobs(local: Local) -> None:
     escaped = local.submit("setsid sleep 60 & echo up; sleep 60", nodes=1)
     ignoring = local.submit("trap '' TERM; echo up; sleep 60; sleep 60", grace_period=0.5)
     queued = local.submit("true", nodes=4)
@@ -201,7 +201,7 @@ def test_what_ended_before_the_runner_died_keeps_its_end(local: Local) -> None:
     assert local.wait(done) == ended
 
 
-def test_an_end_that_only_the_log_tells_is_believed(local: Local) -> None:
+def test_an_end_that_only_the_log_has_counts(local: Local) -> None:
     job = local.submit("exit 6")
     local.wait(job)
     runner = local.runner
@@ -246,7 +246,7 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def test_a_killed_sentinel_leaves_nothing_and_is_no_success(local: Local) -> None:
+def test_a_killed_sentinel_leaves_no_process_and_is_not_a_success(local: Local) -> None:
     job = local.submit("echo up; setsid sleep 60 & sleep 60; true")
     local.says(job, "up")
     (pid,) = [pid for pid in local.paths.tag.roots() if pid in children(local.runner)][:1]
@@ -350,7 +350,7 @@ def test_a_limit_or_a_failed_start_is_not_restarted(local: Local, fields: dict[s
     assert local.wait(local.submit(**fields, max_restarts=3)).restarts == 0
 
 
-def test_a_limit_holds_when_nothing_of_ours_lives_but_the_job(local: Local) -> None:
+def test_a_limit_holds_when_only_the_job_is_left(local: Local) -> None:
     """People end pytest by name, and with it every Python process."""
     local.says(job := local.submit("echo up; sleep 60", max_runtime=2.0, grace_period=1.0), "up")
     watchdog = next(pid for pid in children(local.runner) if pid not in local.processes())
@@ -360,7 +360,7 @@ def test_a_limit_holds_when_nothing_of_ours_lives_but_the_job(local: Local) -> N
     assert "max_runtime_reached" in Path(local.wait(job).nodes[0].log or "").read_text()
 
 
-def test_a_job_that_harms_its_log_harms_no_other(local: Local) -> None:
+def test_a_job_that_damages_its_log_affects_no_other_job(local: Local) -> None:
     find = "LOG=$(readlink -f /proc/$PPID/fd/1); rm $LOG; "
     harmful = [local.submit(find + harm) for harm in ("mkfifo $LOG", "mkdir $LOG", "ln -s /dev/zero $LOG")]
     fine = local.submit("sleep 0.5; exit 3")
@@ -429,7 +429,7 @@ def test_signals_are_as_a_program_expects_them(local: Local) -> None:
         assert not ignored & 1 << (number - 1), number
 
 
-# What is told.
+# Notifications.
 
 
 def test_subscribers_hear_of_each_job_and_of_a_dead_runner(local: Local) -> None:
