@@ -47,16 +47,16 @@ class Local(Cluster):
     """A run of the local backend whose processes can be looked at."""
 
     @property
-    def places(self) -> RunnerPaths:
+    def paths(self) -> RunnerPaths:
         return RunnerPaths(self.folder / self.run_id / "local")
 
     @property
     def runner(self) -> int:
-        _, runner = read(self.places.journal)
+        _, runner = read(self.paths.journal)
         return int(runner["pid"])
 
     def processes(self) -> dict[int, str]:
-        return self.places.mark.all()
+        return self.paths.tag.all()
 
     def running(self, job: SubmittedJob) -> Observation:
         return self.wait(job, until=lambda seen: seen.phase is Phase.RUNNING)
@@ -104,7 +104,7 @@ def until_dead(pid: int, seconds: float = 10.0) -> None:
 # The runner's life.
 
 
-def test_a_clock_that_is_set_back_shortens_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_does_not_shorten_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SteadyClock()
     begin = clock.time()
     assert abs(begin - time.time()) < 1.0
@@ -115,7 +115,7 @@ def test_a_clock_that_is_set_back_shortens_no_job(monkeypatch: pytest.MonkeyPatc
 def test_opening_starts_nothing(local: Local) -> None:
     assert local.backend.find(local.token()) == NotSubmitted()
     assert local.backend.sweep(local.run_id) == {}
-    assert not local.places.folder.exists()
+    assert not local.paths.folder.exists()
 
 
 def test_a_runner_without_jobs_and_clients_goes_and_its_ends_stay(local: Local) -> None:
@@ -129,7 +129,7 @@ def test_a_runner_without_jobs_and_clients_goes_and_its_ends_stay(local: Local) 
     assert local.runner == runner, "reading needs no runner"
 
 
-def test_ends_are_told_at_once(local: Local) -> None:
+def test_ends_are_reported_at_once(local: Local) -> None:
     job = local.submit("sleep 0.3")
     seen = local.wait(job)
     assert seen.times.ended is not None
@@ -140,21 +140,21 @@ def test_two_clients_share_one_runner(local: Local) -> None:
     other = local.open()
     jobs = [local.submit("sleep 0.2", backend=backend) for backend in (local.backend, other) * 4]
     local.wait(*jobs)
-    assert local.places.journal.read_text().count('"e":"runner"') == 1
+    assert local.paths.journal.read_text().count('"e":"runner"') == 1
 
 
-def test_no_one_else_may_look(local: Local) -> None:
+def test_the_folder_is_readable_by_its_owner_only(local: Local) -> None:
     local.wait(local.submit("true"))
-    folder = local.places.folder
+    folder = local.paths.folder
     assert folder.stat().st_mode & 0o077 == 0
     for name in ("address", "journal.jsonl", "runner.lock"):
         assert folder.joinpath(name).stat().st_mode & 0o077 == 0, name
 
 
-def test_no_socket_lies_in_the_folder(local: Local) -> None:
+def test_the_folder_contains_no_socket(local: Local) -> None:
     local.submit("sleep 60")
-    assert not [path for path in local.places.folder.rglob("*") if path.is_socket()]
-    shutil.copytree(local.places.folder, local.places.folder.with_name("copy"))
+    assert not [path for path in local.paths.folder.rglob("*") if path.is_socket()]
+    shutil.copytree(local.paths.folder, local.paths.folder.with_name("copy"))
 
 
 def test_connections_need_no_attribute_that_a_plugin_may_have_replaced(
@@ -168,7 +168,7 @@ def test_connections_need_no_attribute_that_a_plugin_may_have_replaced(
     assert local.wait(local.submit("true", backend=local.open())).exit_code == 0
 
 
-def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_deep_folder_works(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a folder with a long name"] * 8)
     deep.mkdir(parents=True)
     with Local(Harness(backend=TYPE), deep) as local:
@@ -178,7 +178,7 @@ def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
 # Kill -9.
 
 
-def test_a_killed_runner_takes_its_jobs_with_it(local: Local) -> None:
+def test_a_killed_runner_ends_its_jobs(local: Local) -> None:
     escaped = local.submit("setsid sleep 60 & echo up; sleep 60", nodes=1)
     ignoring = local.submit("trap '' TERM; echo up; sleep 60; sleep 60", grace_period=0.5)
     queued = local.submit("true", nodes=4)
@@ -203,15 +203,15 @@ def test_what_ended_before_the_runner_died_keeps_its_end(local: Local) -> None:
     assert local.wait(done) == ended
 
 
-def test_an_end_that_only_the_log_tells_is_believed(local: Local) -> None:
+def test_an_end_that_only_the_log_has_counts(local: Local) -> None:
     job = local.submit("exit 6")
     local.wait(job)
     runner = local.runner
     local.backend.close()
     until_dead(runner)
-    lines = local.places.journal.read_text().splitlines()
+    lines = local.paths.journal.read_text().splitlines()
     kept = [line for line in lines if '"e":"node"' not in line and '"e":"end"' not in line]
-    local.places.journal.write_text("\n".join(kept) + "\n")
+    local.paths.journal.write_text("\n".join(kept) + "\n")
     job = replace(job, backend=local.open(), seen=[])
     seen = local.wait(job)
     assert (seen.native_state, seen.exit_code, seen.reason_hint) == ("ENDED", 6, None)
@@ -221,7 +221,7 @@ def test_a_torn_last_line_is_passed_over(local: Local) -> None:
     first = local.submit("exit 1")
     local.wait(first)
     os.kill(local.runner, signal.SIGKILL)
-    with local.places.journal.open("ab") as journal:
+    with local.paths.journal.open("ab") as journal:
         journal.write(b'{"e":"end","tok')
     second = local.submit("exit 2")
     assert local.wait(second).exit_code == 2
@@ -248,10 +248,10 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def test_a_killed_sentinel_leaves_nothing_and_is_no_success(local: Local) -> None:
+def test_a_killed_sentinel_leaves_no_process_and_is_not_a_success(local: Local) -> None:
     job = local.submit("echo up; setsid sleep 60 & sleep 60; true")
     local.says(job, "up")
-    (pid,) = [pid for pid in local.places.mark.roots() if pid in children(local.runner)][:1]
+    (pid,) = [pid for pid in local.paths.tag.roots() if pid in children(local.runner)][:1]
     os.kill(pid, signal.SIGKILL)
     seen = local.wait(job)
     assert (seen.exit_code, seen.nodes[0].report) == (137, None)
@@ -352,7 +352,7 @@ def test_a_limit_or_a_failed_start_is_not_restarted(local: Local, fields: dict[s
     assert local.wait(local.submit(**fields, max_restarts=3)).restarts == 0
 
 
-def test_a_limit_holds_when_nothing_of_ours_lives_but_the_job(local: Local) -> None:
+def test_a_limit_holds_when_only_the_job_is_left(local: Local) -> None:
     """People end pytest by name, and with it every Python process."""
     local.says(job := local.submit("echo up; sleep 60", max_runtime=2.0, grace_period=1.0), "up")
     watchdog = next(pid for pid in children(local.runner) if pid not in local.processes())
@@ -362,7 +362,7 @@ def test_a_limit_holds_when_nothing_of_ours_lives_but_the_job(local: Local) -> N
     assert "max_runtime_reached" in Path(local.wait(job).nodes[0].log or "").read_text()
 
 
-def test_a_job_that_harms_its_log_harms_no_other(local: Local) -> None:
+def test_a_job_that_damages_its_log_affects_no_other_job(local: Local) -> None:
     find = "LOG=$(readlink -f /proc/$PPID/fd/1); rm $LOG; "
     harmful = [local.submit(find + harm) for harm in ("mkfifo $LOG", "mkdir $LOG", "ln -s /dev/zero $LOG")]
     fine = local.submit("sleep 0.5; exit 3")
@@ -431,7 +431,7 @@ def test_signals_are_as_a_program_expects_them(local: Local) -> None:
         assert not ignored & 1 << (number - 1), number
 
 
-# What is told.
+# Notifications.
 
 
 def test_subscribers_hear_of_each_job_and_of_a_dead_runner(local: Local) -> None:

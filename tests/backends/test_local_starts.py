@@ -31,7 +31,7 @@ def why_not_started(seen: Observation) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "prefix"),
     [
         ({"env": {"A=B": "x"}}, "ValueError: illegal environment variable name"),
         ({"env": {"A": "x\0y"}}, "ValueError: embedded null byte"),
@@ -43,25 +43,25 @@ def why_not_started(seen: Observation) -> list[str]:
     ],
 )
 def test_what_the_system_cannot_start_ends_at_once_and_gives_its_slots_back(
-    local: Local, change: dict[str, object], words: str
+    local: Local, change: dict[str, object], prefix: str
 ) -> None:
-    """Whatever a caller sends: the runner is asked directly, since no spec like these can be made any more."""
+    """The runner is called directly, since a spec like these cannot be constructed."""
     before = local.submit("true", nodes=4)
     local.wait(before)
     token = local.token()
-    message = {"name": "x", "nodes": 4, "argv": ["sh", "-c", ":"], "env": {}, "grace": 1.0}
-    peer = local.places.connect()
+    request = {"name": "x", "nodes": 4, "argv": ["sh", "-c", ":"], "env": {}, "grace": 1.0}
+    peer = local.paths.connect()
     assert peer is not None
     channel = Channel(peer)
-    channel.call("submit", token=token, **{**message, "max_restarts": 1, **change})
+    channel.call("submit", token=token, **{**request, "max_restarts": 1, **change})
     seen = local.backend.poll({token: local.backend.find(token).handle})[token]  # type: ignore[union-attr]
     channel.close()
     assert seen.phase is Phase.ENDED
     notes = why_not_started(seen)
-    assert len(notes) == 4 and all(note.startswith(words) for note in notes), notes
+    assert len(notes) == 4 and all(note.startswith(prefix) for note in notes), notes
     after = local.submit("true", nodes=4)
     assert local.wait(after).exit_code == 0
-    assert local.runner == int(read(local.places.journal)[1]["pid"])
+    assert local.runner == int(read(local.paths.journal)[1]["pid"])
 
 
 @pytest.mark.parametrize("slots", [200])
@@ -84,11 +84,11 @@ def test_descriptors_that_run_out_are_one_jobs_failure_to_start(local: Local) ->
     assert local.wait(few).reason_hint is Reason.CANCELLED
 
 
-def test_a_runner_that_cannot_start_is_a_rejection_with_its_words(
+def test_a_runner_that_cannot_start_is_a_rejection_with_its_message(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(SubmissionRejected, match="the local runner does not start: it says nothing"):
+    with pytest.raises(SubmissionRejected, match="the local runner does not start: it printed no message"):
         local.submit("true")
     monkeypatch.setattr("sys.executable", "/no/such/python")
     with pytest.raises(SubmissionRejected, match=r"does not start: .*No such file"):
@@ -109,7 +109,7 @@ def test_jobs_of_a_dead_runner_end_even_if_no_other_can_start(
     assert ended.native_reason == "the local runner died while this job ran"
 
 
-def test_folders_whose_names_are_no_utf8(local: Local, tmp_path: Path) -> None:
+def test_folders_whose_names_are_not_utf8_work(local: Local, tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff \xe9%41"))
     folder.mkdir()
     with Local(local.harness, folder) as odd:

@@ -61,7 +61,9 @@ def test_the_page_s_message_is_that_of_its_settings(tmp_path: Path) -> None:
     scope: dict[str, Any] = {}
     exec(compile(text, "backends.md", "exec", dont_inherit=True), scope)
     kind = BackendType("nice", lambda context: NoopBackend(), scope["NiceSettings"])
-    table = '# The table is further down.\n\n\n\n[tool.clusterjobs.backends.mine]\ntype = "nice"\nniceness = 20\n'
+    table = (
+        '# The table is further down.\n\n\n\n[tool.clusterjobs.backends.mine]\ntype = "nice"\nniceness = 20\n'
+    )
     (tmp_path / "pyproject.toml").write_text(table)
     site = replace(read_site(tmp_path), types={"nice": kind})
     with pytest.raises(InvalidSettings) as caught:

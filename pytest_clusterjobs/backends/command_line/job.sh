@@ -145,7 +145,7 @@ report "start $clusterjobs_n"
 begin
 for clusterjobs_some in $clusterjobs_due; do deliver "$clusterjobs_some"; done
 clusterjobs_due=
-# bash may have forgotten a child that ended when a signal was due, and would wait for it for ever.
+# bash may have lost a child that ended when a signal was due, and would wait for it for ever.
 while clusterjobs_hit=; wait "$clusterjobs_child"; clusterjobs_code=$?; [ "$clusterjobs_hit" ] && kill -0 "$clusterjobs_child" 2>/dev/null; do :; done
 clusterjobs_child=
 end

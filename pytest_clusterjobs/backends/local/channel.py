@@ -14,7 +14,7 @@ from threading import Lock
 from threading import Thread
 from typing import Any
 
-CALL_TIMEOUT = 60.0
+CALL_TIMEOUT_SECONDS = 60.0
 """Seconds after which a runner that does not answer is considered lost."""
 
 Changed = Callable[[Collection[str]], None]
@@ -31,7 +31,7 @@ class Channel:
         self.closed = False
         self._peer = peer
         self._changed: Changed | None = None
-        self._touched: set[str] = set()
+        self._polled: set[str] = set()
         self._lock = Lock()
         self._numbers = count(1)
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
@@ -54,18 +54,18 @@ class Channel:
                 raise ChannelClosed
             number = next(self._numbers)
             self._waiting[number] = answer
-            self._touched.update(message.get("tokens", [message["token"]] if "token" in message else []))
+            self._polled.update(message.get("tokens", [message["token"]] if "token" in message else []))
             try:
                 self._peer.sendall(json.dumps({"id": number, "op": op, **message}).encode() + b"\n")
             except OSError:
                 self._waiting.pop(number, None)
                 raise ChannelClosed from None
-        return answer.result(CALL_TIMEOUT)
+        return answer.result(CALL_TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """Close the connection and wait for the reading thread."""
         self._changed = None
-        self._shut()
+        self._disconnect()
         if self._reader is not current_thread():
             self._reader.join()
         self._peer.close()
@@ -78,14 +78,14 @@ class Channel:
         with self._peer.makefile("rb") as lines:
             try:
                 for line in lines:
-                    self._take(json.loads(line))
+                    self._receive(json.loads(line))
             except (OSError, ValueError):
                 pass
-        self._shut()
-        if self._changed is not None and self._touched:
-            self._changed(sorted(self._touched))
+        self._disconnect()
+        if self._changed is not None and self._polled:
+            self._changed(sorted(self._polled))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         if "changed" in message:
             if self._changed is not None:
                 self._changed(message["changed"])
@@ -94,7 +94,7 @@ class Channel:
         if waiting is not None:
             waiting.set_result(message)
 
-    def _shut(self) -> None:
+    def _disconnect(self) -> None:
         with self._lock:
             self.closed = True
             waiting, self._waiting = self._waiting, {}

@@ -15,11 +15,11 @@ from .records import Event
 from .records import JobRecord
 from .records import NODE_FAILED
 from .records import packed
+from .reports import read_report
 from .runner_paths import RunnerPaths
-from .scheduler import read_report
 from .watchdog import end_all
 
-PATIENCE = 5.0
+STOP_TIMEOUT_SECONDS = 5.0
 """Seconds before a dead runner's processes, which its watchdog also stops, are killed."""
 
 
@@ -31,36 +31,36 @@ def machine() -> dict[str, str]:
     }
 
 
-def settle(places: RunnerPaths, records: dict[str, JobRecord]) -> list[Event]:
+def settle(paths: RunnerPaths, records: dict[str, JobRecord]) -> list[Event]:
     """Give every job without an end one: its runner is dead, and after this call so are its processes.
 
     Returns the events for the journal.
     """
-    left = {token: record for token, record in records.items() if not record.over}
-    if left:
-        end_all(places.mark, PATIENCE)
+    unended = {token: record for token, record in records.items() if not record.has_ended}
+    if unended:
+        end_all(paths.tag, STOP_TIMEOUT_SECONDS)
     events: list[Event] = []
-    for token, record in left.items():
-        for fields in _last_events(places, record):
+    for token, record in unended.items():
+        for fields in _last_events(paths, record):
             events.append({"token": token, "at": round(time.time(), 6), **fields})
             apply(records, events[-1])
     return events
 
 
-def _last_events(places: RunnerPaths, record: JobRecord) -> list[Event]:
+def _last_events(paths: RunnerPaths, record: JobRecord) -> list[Event]:
     if not record.nodes:
         return [_end(record, "the local runner died before this job started")]
     events: list[Event] = []
     codes: list[Any] = [node.code for node in record.nodes]
-    told = [node.report[0] if node.report else None for node in record.nodes]
+    ends = [node.report[0] if node.report else None for node in record.nodes]
     for rank, node in enumerate(record.nodes):
         if node.ended is not None:
             continue
-        report = read_report(places, record.token, rank, record.restarts)
+        report = read_report(paths, record.token, rank, record.restarts)
         codes[rank] = _code(report.word, report.exit_code) if report else None
-        told[rank] = report.word if report else None
+        ends[rank] = report.word if report else None
         events.append({"e": "node", "rank": rank, "code": codes[rank], "report": packed(report)})
-    if all(word not in (None, SentinelWord.STOPPED) for word in told):
+    if all(word not in (None, SentinelWord.STOPPED) for word in ends):
         code = next((code for code in codes if code), 0)
         return [*events, {"e": "end", "state": ENDED, "why": "", "code": code}]
     return [*events, _end(record, "the local runner died while this job ran")]

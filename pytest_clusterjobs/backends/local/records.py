@@ -68,7 +68,7 @@ class JobRecord:
     nodes: list[RankRecord] = field(default_factory=list)
 
     @property
-    def over(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it has ended."""
         return self.ended is not None
 
@@ -151,10 +151,10 @@ def from_wire(values: list[Any]) -> JobRecord:
 _FIELDS = tuple(name for name in JobRecord.__slots__ if name != "nodes")
 
 
-def observe(record: JobRecord, places: RunnerPaths) -> Observation:
+def observe(record: JobRecord, paths: RunnerPaths) -> Observation:
     """A record as an observation."""
     return Observation(
-        phase=Phase.ENDED if record.over else _PHASES[record.state],
+        phase=Phase.ENDED if record.has_ended else _PHASES[record.state],
         times=Times(record.submitted, record.started, record.ended),
         native_state=record.state,
         native_reason=record.why,
@@ -168,7 +168,7 @@ def observe(record: JobRecord, places: RunnerPaths) -> Observation:
                 unpacked(node.report),
                 stopped_by_cluster=node.stopped,
                 host="localhost",
-                log=legible(places.log(record.token, rank, record.restarts)),
+                log=legible(paths.log(record.token, rank, record.restarts)),
             )
             for rank, node in enumerate(record.nodes)
         ),
@@ -176,9 +176,9 @@ def observe(record: JobRecord, places: RunnerPaths) -> Observation:
     )
 
 
-def handle(number: int, token: str, places: RunnerPaths) -> Handle:
+def handle(number: int, token: str, paths: RunnerPaths) -> Handle:
     """The handle that a client returns for a job; JSON text cannot represent every folder as it is."""
-    return Handle(str(number), {"folder": quote(os.fsencode(places.folder)), "token": token})
+    return Handle(str(number), {"folder": quote(os.fsencode(paths.folder)), "token": token})
 
 
 def folder_of(handle: Handle) -> Path:

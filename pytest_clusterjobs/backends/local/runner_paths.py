@@ -35,7 +35,7 @@ class RunnerPaths:
         return self.folder / "journal.jsonl"
 
     @property
-    def notes(self) -> Path:
+    def error_log(self) -> Path:
         """The log of the runner's own errors."""
         return self.folder / "runner.log"
 
@@ -48,7 +48,7 @@ class RunnerPaths:
         return self.folder / "beats" / f"{token}.{rank}.{restart}"
 
     @property
-    def mark(self) -> EnvironmentTag:
+    def tag(self) -> EnvironmentTag:
         """Identifies the processes of this folder's jobs."""
         return EnvironmentTag(os.fsencode(f"CLUSTERJOBS_HEARTBEAT_FILE={self.folder}/beats/"))
 

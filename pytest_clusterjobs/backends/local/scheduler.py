@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import signal
-import time
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -19,14 +17,13 @@ from ...model import SentinelReport
 from ...model import SentinelWord
 from ...model.paths import legible
 from ...model.paths import utf8
-from ...model.token import nonce
 from .. import sentinel
 from ..environment import node_variables
-from ..logfile import read_piece
-from ..protocol import BackendError
 from . import processes
+from .alarms import Alarms
 from .clock import SteadyClock
 from .journal import Journal
+from .leftovers import Leftovers
 from .ports import Ports
 from .records import apply
 from .records import CANCELLED
@@ -34,14 +31,13 @@ from .records import ENDED
 from .records import Event
 from .records import JobRecord
 from .records import packed
+from .reports import read_report
 from .runner_paths import RunnerPaths
 
-FOLLOW_GRACE = 10.0
+FOLLOW_GRACE_SECONDS = 10.0
 """Seconds that the other nodes have to end by themselves after the main node ended cleanly."""
-STOP_SLACK = 2.0
-"""Seconds on top of the grace period before a sentinel that was asked to stop is killed itself."""
-SWEEP_DELAY = 0.2
-"""Seconds after a normal end before its leftovers are looked for: one look serves many ends."""
+STOP_MARGIN_SECONDS = 2.0
+"""Seconds on top of the grace period before a sentinel that has received TERM is killed itself."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,49 +56,47 @@ class ScheduledJob:
     """The first rank of this start that failed."""
     stopping: bool = False
     dismissed: frozenset[int] = frozenset()
-    """Ranks that were asked to stop because the main node had ended."""
+    """Ranks that received TERM because the main node had ended."""
     sweeping: bool = False
 
 
 class LocalScheduler:
     """All jobs of one runner.
 
-    ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends; ``told`` is called with every
-    grace period, in seconds.
+    ``watch(token, pid)`` must lead to ``node_ended`` in the order of ends; ``announce_grace`` is
+    called with every grace period, in seconds.
     """
 
     def __init__(
         self,
-        places: RunnerPaths,
+        paths: RunnerPaths,
         records: dict[str, JobRecord],
         journal: Journal,
         *,
         slots: int,
         environ: dict[str, str],
         watch: Callable[[str, int], None],
-        told: Callable[[float], None],
+        announce_grace: Callable[[float], None],
     ) -> None:
         self.records = records
         self.jobs: dict[str, ScheduledJob] = {}
         self.changed: set[str] = set()
         self.own: set[int] = set()
         """Children of this process that do not belong to a job."""
-        self._places = places
+        self._paths = paths
         self._journal = journal
         self._environ = environ
         self._watch = watch
-        self._told = told
+        self._announce_grace = announce_grace
         self._free = self.slots = slots
         self._queue: deque[ScheduledJob] = deque()
         self._ports = Ports()
         self._clock = SteadyClock()
-        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
-        self._alarm_count = 0
-        self._swept: set[int] = set()
-        self._sweep_due = False
+        self.alarms = Alarms()
+        self._leftovers = Leftovers(paths.tag, self.jobs, self.own, self.alarms)
         processes.become_subreaper()
 
-    # What clients ask for
+    # Requests of clients
 
     def submit(self, message: dict[str, Any]) -> JobRecord:
         """Accept a job, or find the one that already has its token."""
@@ -112,7 +106,7 @@ class LocalScheduler:
             self._note("submit", token, name=message["name"], nodes=message["nodes"])
             job = ScheduledJob(self.records[token], *parts)
             self.jobs[token] = job
-            self._told(job.grace)
+            self._announce_grace(job.grace)
             self._queue.append(job)
             self._fill()
         return self.records[token]
@@ -130,21 +124,6 @@ class LocalScheduler:
             else:
                 self._stop(job)
         self._fill()
-
-    # Time
-
-    def next_alarm(self) -> float | None:
-        """When ``tick`` must be called next, in ``time.monotonic()`` seconds."""
-        return self._alarms[0][0] if self._alarms else None
-
-    def tick(self) -> None:
-        """Do what is due."""
-        while self._alarms and self._alarms[0][0] <= time.monotonic():
-            heapq.heappop(self._alarms)[2]()
-
-    def _after(self, seconds: float, do: Callable[[], None]) -> None:
-        self._alarm_count += 1
-        heapq.heappush(self._alarms, (time.monotonic() + seconds, self._alarm_count, do))
 
     # Starting
 
@@ -170,9 +149,9 @@ class LocalScheduler:
         try:
             return self._spawned(job, rank, restarts)
         except Exception as error:
-            words = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             return SentinelReport(
-                SentinelWord.START_FAILED, rank, 126, restarts, begun=False, note=legible(words)
+                SentinelWord.START_FAILED, rank, 126, restarts, begun=False, note=legible(reason)
             )
 
     def _spawned(self, job: ScheduledJob, rank: int, restarts: int) -> int:
@@ -185,9 +164,9 @@ class LocalScheduler:
             address="127.0.0.1",
             port=job.port,
             hostfile=utf8(self._hostfile(width)),
-            heartbeat_file=utf8(self._places.heartbeat(token, rank, restarts)),
+            heartbeat_file=utf8(self._paths.heartbeat(token, rank, restarts)),
         )
-        log = self._places.log(token, rank, restarts)
+        log = self._paths.log(token, rank, restarts)
         pid = processes.spawn(job.argv, {**self._environ, **job.env, **variables}, log)
         try:
             self._watch(token, pid)
@@ -209,7 +188,7 @@ class LocalScheduler:
             self._start_over(job)
 
     def _hostfile(self, nodes: int) -> Path:
-        path = self._places.hostfile(nodes)
+        path = self._paths.hostfile(nodes)
         if not path.exists():
             path.write_text("127.0.0.1\n" * nodes)
         return path
@@ -233,20 +212,20 @@ class LocalScheduler:
             self._stop(job)
         elif rank == 0 and not job.stopping:
             restarts = job.record.restarts
-            self._after(FOLLOW_GRACE, lambda: self._dismiss(job, restarts))
+            self.alarms.after(FOLLOW_GRACE_SECONDS, lambda: self._dismiss(job, restarts))
 
     def _put_report(self, job: ScheduledJob, report: SentinelReport) -> None:
         """Report in place of a sentinel that could not be started."""
-        log = self._places.log(job.record.token, report.node, report.restarts)
+        log = self._paths.log(job.record.token, report.node, report.restarts)
         with suppress(OSError):
             processes.append(log, f"{sentinel.report_line(job.record.token, report)}\n".encode())
 
     def _report(self, job: ScheduledJob, rank: int) -> SentinelReport | None:
         token = job.record.token
-        return read_report(self._places, token, rank, job.record.restarts)
+        return read_report(self._paths, token, rank, job.record.restarts)
 
     def _dismiss(self, job: ScheduledJob, restarts: int) -> None:
-        if job.record.over or job.stopping or job.record.restarts != restarts or not job.live:
+        if job.record.has_ended or job.stopping or job.record.restarts != restarts or not job.live:
             return
         job.dismissed = frozenset(job.live.values())
         self._note("stop", job.record.token, why="the main node has ended")
@@ -257,7 +236,7 @@ class LocalScheduler:
         for pid in job.live:
             processes.send(pid, signal.SIGTERM)
         pids = list(job.live)
-        self._after(job.grace + STOP_SLACK, lambda: self._kill(job, pids))
+        self.alarms.after(job.grace + STOP_MARGIN_SECONDS, lambda: self._kill(job, pids))
 
     def _kill(self, job: ScheduledJob, pids: list[int]) -> None:
         for pid in pids:
@@ -267,37 +246,26 @@ class LocalScheduler:
     def _start_over(self, job: ScheduledJob) -> None:
         """After all nodes of a start have ended: end or restart the job, once no process of it is left."""
         if all(node.report and node.report[0] == SentinelWord.EXITED for node in job.record.nodes):
-            self._sweep_soon()
+            self._leftovers.sweep_soon()
             self._conclude(job)
             return
         job.sweeping = True
-        if self._strays(job, signal.SIGTERM):
-            self._after(job.grace, lambda: self.recheck(job, signal.SIGKILL))
+        if self._leftovers.signal(job.record.token, signal.SIGTERM):
+            self.alarms.after(job.grace, lambda: self.recheck(job, signal.SIGKILL))
         else:
             self._conclude(job)
 
     def recheck(self, job: ScheduledJob, number: int = 0) -> None:
         """Conclude a job whose leftovers have ended; signal them if ``number`` is set."""
-        if job.sweeping and not job.record.over and not self._strays(job, number):
+        if job.sweeping and not job.record.has_ended and not self._leftovers.signal(job.record.token, number):
             self._conclude(job)
         elif job.sweeping and number == signal.SIGKILL:
-            self._after(0.2, lambda: self.recheck(job, signal.SIGKILL))
+            self.alarms.after(0.2, lambda: self.recheck(job, signal.SIGKILL))
 
     def orphan_ended(self) -> None:
         """Some process that a job left behind has ended."""
         for job in [job for job in self.jobs.values() if job.sweeping]:
             self.recheck(job)
-
-    def _strays(self, job: ScheduledJob, number: int) -> list[int]:
-        token = job.record.token
-        strays = [pid for pid in self._orphans() if self._places.mark.token(pid) == token]
-        for pid in strays:
-            if number:
-                processes.send(pid, number)
-        return strays
-
-    def _orphans(self) -> list[int]:
-        return processes.orphans({pid for job in self.jobs.values() for pid in job.live} | self.own)
 
     def _conclude(self, job: ScheduledJob) -> None:
         job.sweeping = False
@@ -305,12 +273,12 @@ class LocalScheduler:
         if job.port:
             self._ports.release(job.port)
         failed = None if job.failed is None else record.nodes[job.failed]
-        words = [node.report[0] if node.report else None for node in record.nodes]
-        again = failed and words[job.failed or 0] in (SentinelWord.EXITED, None) and not record.cancelled
-        if again and record.restarts < job.max_restarts:
+        ends = [node.report[0] if node.report else None for node in record.nodes]
+        may_restart = failed and ends[job.failed or 0] in (SentinelWord.EXITED, None) and not record.cancelled
+        if may_restart and record.restarts < job.max_restarts:
             self._start(job, record.restarts + 1)
             return
-        by_request = record.cancelled and any(word in (SentinelWord.STOPPED, None) for word in words)
+        by_request = record.cancelled and any(word in (SentinelWord.STOPPED, None) for word in ends)
         why = record.why if by_request or job.failed is not None else ""
         self._end(job, CANCELLED if by_request else ENDED, why, failed.code if failed else 0)
         self._free += record.width
@@ -319,29 +287,6 @@ class LocalScheduler:
     def _end(self, job: ScheduledJob, state: str, why: str, code: int | None) -> None:
         self._note("end", job.record.token, state=state, why=why, code=code)
         del self.jobs[job.record.token]
-
-    # What jobs leave behind
-
-    def _sweep_soon(self) -> None:
-        if not self._sweep_due:
-            self._sweep_due = True
-            self._after(SWEEP_DELAY, self.sweep)
-
-    def sweep(self) -> None:
-        """End the leftovers of ended jobs: TERM at first, KILL a second later."""
-        self._sweep_due = False
-        strays = {pid for pid in self._orphans() if self._forsaken(pid)}
-        for pid in strays:
-            processes.send(pid, signal.SIGKILL if pid in self._swept else signal.SIGTERM)
-        self._swept = strays
-        if strays:
-            self._sweep_due = True
-            self._after(1.0, self.sweep)
-
-    def _forsaken(self, pid: int) -> bool:
-        token = self._places.mark.token(pid)
-        # A process that has cleared its environment may belong to any job that still runs.
-        return not self.jobs if token is None else token not in self.jobs
 
     def _note(self, kind: str, token: str, **fields: Any) -> None:
         event: Event = {"e": kind, "token": token, "at": self._clock.time(), **fields}
@@ -358,17 +303,4 @@ def too_wide(nodes: int, slots: int) -> str:
     return (
         f"{nodes} nodes, but the local backend has {slots} slots: ask for fewer nodes, or set"
         f" slots = {nodes} under [tool.clusterjobs.backends.local] in pyproject.toml"
-    )
-
-
-def read_report(places: RunnerPaths, token: str, rank: int, restart: int) -> SentinelReport | None:
-    """The sentinel's own line, from the end of a node's log."""
-    try:
-        piece = read_piece(places.log(token, rank, restart), tail=sentinel.REPORT_TAIL_BYTES)
-    except BackendError:
-        return None
-    return (
-        None
-        if piece is None
-        else sentinel.last_report(piece.data.decode(errors="replace"), nonce(token), rank)
     )

@@ -7,13 +7,13 @@ import signal
 
 from . import processes
 
-DEFAULT_GRACE = 10.0
+DEFAULT_GRACE_SECONDS = 10.0
 """Seconds that a job has to end after its runner died."""
-SLACK = 2.0
+STOP_MARGIN_SECONDS = 2.0
 """Additional seconds, in which sentinels kill processes that ignored TERM."""
 
 
-def start(mark: processes.EnvironmentTag) -> tuple[int, int]:
+def start(tag: processes.EnvironmentTag) -> tuple[int, int]:
     """Fork the watchdog; returns its pid, and a descriptor.
 
     Closing the descriptor, at the latest by this process's death, makes the watchdog end the jobs.
@@ -26,21 +26,21 @@ def start(mark: processes.EnvironmentTag) -> tuple[int, int]:
     try:
         os.close(lifeline)
         os.setsid()
-        _let_go(listen)
-        end_all(mark, _graces(listen) + SLACK)
+        _close_inherited(listen)
+        end_all(tag, _longest_grace(listen) + STOP_MARGIN_SECONDS)
     finally:
         os._exit(0)
 
 
-def _graces(listen: int) -> float:
+def _longest_grace(listen: int) -> float:
     """Read until the runner is dead: the longest grace period that it reported, one a line."""
-    told = b""
+    reports = b""
     while data := os.read(listen, 4096):
-        told += data
-    return max([DEFAULT_GRACE, *map(float, told.split())])
+        reports += data
+    return max([DEFAULT_GRACE_SECONDS, *map(float, reports.split())])
 
 
-def _let_go(keep: int) -> None:
+def _close_inherited(keep: int) -> None:
     """Close everything inherited from the runner, including its lock and its connections."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -49,19 +49,19 @@ def _let_go(keep: int) -> None:
     os.closerange(keep + 1, 4096)
 
 
-def end_all(mark: processes.EnvironmentTag, grace: float) -> None:
-    """End every process with this mark: TERM to sentinels and strays, KILL to the rest after ``grace``."""
-    told: set[int] = set()
+def end_all(tag: processes.EnvironmentTag, grace: float) -> None:
+    """End every process with this tag: TERM to sentinels and strays, KILL to the rest after ``grace``."""
+    signalled: set[int] = set()
     seconds = grace
-    while roots := set(mark.roots()):
-        for pid in roots - told:
+    while roots := set(tag.roots()):
+        for pid in roots - signalled:
             processes.send(pid, signal.SIGTERM)
-        told |= roots
+        signalled |= roots
         if not processes.gone(roots, seconds):
             break
         # When a root ends, its children become roots.
     for _ in range(50):
-        left = mark.all()
+        left = tag.all()
         if not left:
             return
         for pid in left:

@@ -52,11 +52,11 @@ OWN: Mapping[str, str] = {
     "ntasks-per-socket": _TASKS,
     "open-mode": _OUTPUT,
     "output": _OUTPUT,
-    "parsable": "the job's id is kept already",
+    "parsable": "the job's id is read from the answer",
     "requeue": _REQUEUE,
     "time": "use max_runtime",
-    "uid": "a job is its submitter's",
-    "gid": "a job is its submitter's",
+    "uid": "a job runs as its submitter",
+    "gid": "a job runs as its submitter",
     "wait": "use pytest without --cluster-launch",
     "wrap": "use run",
 }
@@ -67,18 +67,18 @@ BY_RESOURCE: Mapping[str, tuple[str, ...]] = {
     "memory": ("mem", "mem-per-cpu", "mem-per-gpu"),
     "gpus": ("gpus", "gpus-per-node", "gpus-per-task"),
 }
-"""Options that duplicate ``resources``."""
+"""Options that request the same as ``resources``."""
 
 
 def problems(options: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[str]:
-    """Mistakes in the options of a job, one line each. ``resources`` are those that the job asks for."""
+    """Mistakes in the options of a job, one line each. ``resources`` are those that the job requests."""
     for name, value in options.items():
         for option, fault in faults(name, value):
             yield f"options.slurm: {option} {fault}"
     for resource, names in BY_RESOURCE.items():
         for name in names:
             if resource in resources and name in options:
-                yield f"options.slurm: {name} and resources.{resource} say the same: leave one out"
+                yield f"options.slurm: {name} and resources.{resource} request the same: remove one of them"
 
 
 def faults(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ HINTS: Mapping[str, Reason] = {
 }
 """Hard facts among the ends. ``COMPLETED`` and ``FAILED`` are not: they only describe the batch script."""
 
-_HOPELESS = re.compile(
+_NEVER_STARTS = re.compile(
     r"AccountNotAllowed|BadConstraints|InvalidAccount|InvalidQOS|MaxMemPerLimit|PartitionConfig|PartitionNodeLimit"
     r"|PartitionTimeLimit|QOSNotAllowed|ReservationDeleted|ReservationInvalid"
     r"|(?:Assoc|QOS)Max\w+Per(?:Job|Node)(?:Limit)?|QOSMin\w+"
@@ -82,12 +82,12 @@ class Status:
         return 128 + self.signal if self.signal else self.code
 
     @property
-    def says_out_of_memory(self) -> bool:
+    def is_out_of_memory(self) -> bool:
         """Whether it was killed for memory, for which Slurm uses a number that no signal has."""
         return self.signal == _OUT_OF_MEMORY
 
     @property
-    def says_launch_failed(self) -> bool:
+    def is_launch_failed(self) -> bool:
         """Whether the batch script was never started."""
         return self.signal == _LAUNCH_FAILED
 
@@ -104,51 +104,51 @@ def status_of(text: str) -> Status | None:
 
 def phase_of(state: str, *, on_nodes: bool) -> Phase:
     """The phase of a state. An unknown state is not an end; ``on_nodes``: whether the job has nodes."""
-    return PHASES.get(_word(state), Phase.RUNNING if on_nodes else Phase.PENDING)
+    return PHASES.get(_first_word(state), Phase.RUNNING if on_nodes else Phase.PENDING)
 
 
 def pending_hint(reason: str) -> Reason | None:
     """The hint in a pending job's reason that the job can never start."""
-    word = _word(reason)
-    if word == "DependencyNeverSatisfied":
+    name = _first_word(reason)
+    if name == "DependencyNeverSatisfied":
         return Reason.DEPENDENCY_FAILED
-    return Reason.REJECTED if _HOPELESS.fullmatch(word) else None
+    return Reason.REJECTED if _NEVER_STARTS.fullmatch(name) else None
 
 
 def is_suspended(state: str) -> bool:
     """Whether a job has nodes, and is suspended on them for now."""
-    return _word(state) in _SUSPENDED
+    return _first_word(state) in _SUSPENDED
 
 
 def is_held_after_failure(state: str, reason: str, restarts: int) -> bool:
     """Whether Slurm itself holds a job because it could not be started; a hold by the user does not count.
 
-    Slurm requeues the job when it holds it, and may forget why.
+    Slurm requeues the job when it holds it, and may drop the reason.
     """
-    if PHASES.get(_word(state)) is not Phase.PENDING:
+    if PHASES.get(_first_word(state)) is not Phase.PENDING:
         return False
-    words = reason.replace("_", " ").lower()
-    return words.startswith("launch failed") or (restarts > 0 and words.startswith("jobheldadmin"))
+    text = reason.replace("_", " ").lower()
+    return text.startswith("launch failed") or (restarts > 0 and text.startswith("jobheldadmin"))
 
 
 def end_hint(
     state: str, reason: str, status: Status | None, derived: Status | None, *, started: bool
 ) -> Reason | None:
     """The hard fact in Slurm's report of an end; ``None`` if only the command's own end decides."""
-    word = _word(state)
-    if any(each is not None and each.says_out_of_memory for each in (status, derived)):
+    name = _first_word(state)
+    if any(each is not None and each.is_out_of_memory for each in (status, derived)):
         return Reason.OUT_OF_MEMORY
-    if word == "CANCELLED" and _word(reason) == "DependencyNeverSatisfied":
+    if name == "CANCELLED" and _first_word(reason) == "DependencyNeverSatisfied":
         return Reason.DEPENDENCY_FAILED
-    if word == "DEADLINE":
+    if name == "DEADLINE":
         return Reason.MAX_RUNTIME_REACHED if started else Reason.QUEUE_TIMEOUT
-    if word == "FAILED" and status is not None and status.says_launch_failed:
+    if name == "FAILED" and status is not None and status.is_launch_failed:
         return Reason.START_FAILED
-    if word == "FAILED" and not started and pending_hint(reason) is not None:
+    if name == "FAILED" and not started and pending_hint(reason) is not None:
         return pending_hint(reason)
-    return HINTS.get(word)
+    return HINTS.get(name)
 
 
-def _word(text: str) -> str:
+def _first_word(text: str) -> str:
     """The first word: ``CANCELLED by 1000`` and ``ReqNodeNotAvail, UnavailableNodes:n1`` have more."""
     return text.partition(" ")[0].rstrip("+,")

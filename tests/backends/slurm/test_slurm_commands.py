@@ -1,4 +1,4 @@
-"""Slurm's commands: whose environment they get, and what their errors mean. The words are those of a real Slurm 22.05."""
+"""Slurm's commands: whose environment they get, and what their errors mean. The messages are those of a real Slurm 22.05."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_id_of_a_job(fake: Fake, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"),
+    ("message", "kind"),
     [
         ("Batch job submission failed: Invalid partition name specified", SubmissionRejected),
         (
@@ -94,18 +94,20 @@ def test_the_id_of_a_job(fake: Fake, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_error_is_classed(fake: Fake, tmp_path: Path, words: str, kind: type[Exception]) -> None:
-    fake("sbatch", f"cat >&2 <<'END'\nsbatch: error: {words}\nEND\nexit 1")
+def test_errors_of_a_submission_are_classified(
+    fake: Fake, tmp_path: Path, message: str, kind: type[Exception]
+) -> None:
+    fake("sbatch", f"cat >&2 <<'END'\nsbatch: error: {message}\nEND\nexit 1")
     with pytest.raises(BackendError) as caught:
         submit(tmp_path)
     assert type(caught.value) is kind
-    assert words.split("\n")[0] in str(caught.value) and "\n" not in str(caught.value)
+    assert message.split("\n")[0] in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "script", ["exit 0", "exit 1", "echo what", "kill -9 $$", "echo 'sbatch: a warning' >&2; kill -9 $$"]
 )
-def test_an_answer_that_is_none_may_have_been_a_submission(fake: Fake, tmp_path: Path, script: str) -> None:
+def test_after_an_unclear_answer_the_job_may_exist(fake: Fake, tmp_path: Path, script: str) -> None:
     fake("sbatch", script)
     with pytest.raises(BackendError) as caught:
         submit(tmp_path)
@@ -113,25 +115,25 @@ def test_an_answer_that_is_none_may_have_been_a_submission(fake: Fake, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "said", ["", "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"]
+    "stderr", ["", "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"]
 )
-def test_a_command_that_takes_too_long(
-    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+def test_a_command_that_exceeds_its_timeout_is_an_api_error(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stderr: str
 ) -> None:
     monkeypatch.setattr(command_line.commands, "COMMAND_TIMEOUT_SECONDS", 1.0)
-    fake("sbatch", f"echo '{said}' >&2; exec sleep 60")
+    fake("sbatch", f"echo '{stderr}' >&2; exec sleep 60")
     with pytest.raises(BackendError) as caught:
         submit(tmp_path)
-    assert type(caught.value) is (SubmissionInterrupted if said else BackendError)
+    assert type(caught.value) is (SubmissionInterrupted if stderr else BackendError)
 
 
-def test_one_that_was_killed_while_it_waited_may_just_have_been_taken(fake: Fake, tmp_path: Path) -> None:
+def test_an_sbatch_killed_while_it_waits_is_an_interrupted_submission(fake: Fake, tmp_path: Path) -> None:
     fake("sbatch", "echo 'sbatch: error: Slurm job queue full, sleeping and retrying' >&2; kill -INT $$")
     with pytest.raises(SubmissionInterrupted):
         submit(tmp_path)
 
 
-def test_one_that_waits_ends_with_this_process(fake: Fake, tmp_path: Path) -> None:
+def test_an_sbatch_that_waits_ends_with_this_process(fake: Fake, tmp_path: Path) -> None:
     fake("sbatch", f"echo $$ >{tmp_path}/pid; exec sleep 60")
     program = f"""
 from pathlib import Path
@@ -146,7 +148,7 @@ commands.RUNNER.submit(["sbatch", "job.sh"], secrets=[], folder=folder, job_id_o
     until_dead(int((tmp_path / "pid").read_text()))
 
 
-def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_slurm_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
         BackendError, match="squeue is not on PATH: run this on a machine that has Slurm's commands"
@@ -154,7 +156,7 @@ def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
         commands.squeue()
 
 
-def test_unknown_ids_are_no_error(fake: Fake) -> None:
+def test_unknown_ids_are_not_an_error(fake: Fake) -> None:
     fake("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     assert commands.squeue("--jobs=1") == []
     fake(
@@ -165,7 +167,7 @@ def test_unknown_ids_are_no_error(fake: Fake) -> None:
         commands.squeue("--jobs=1")
 
 
-def test_a_cluster_without_accounts_is_told_from_one_whose_accounts_are_away(fake: Fake) -> None:
+def test_missing_accounting_differs_from_accounting_that_does_not_answer(fake: Fake) -> None:
     fake("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     with pytest.raises(NoAccounting):
         commands.sacct()
@@ -175,7 +177,7 @@ def test_a_cluster_without_accounts_is_told_from_one_whose_accounts_are_away(fak
     assert type(caught.value) is BackendError
 
 
-def test_a_cancel_of_what_has_ended_is_no_error(fake: Fake) -> None:
+def test_a_cancel_of_an_ended_job_is_not_an_error(fake: Fake) -> None:
     fake("scancel", "echo 'scancel: error: Kill job error on job id 5: Invalid job id specified' >&2; exit 1")
     commands.scancel(["5"])
     fake(
@@ -204,7 +206,7 @@ def test_a_job_inherits_nothing_of_its_callers_job_defaults_or_secrets(
     assert {name for name, value in seen.items() if value in ("x", "y")} == {"SLURM_CONF", "MINE"}
 
 
-def test_questions_are_asked_in_one_zone_and_language(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_use_one_time_zone_and_language(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.setenv("SQUEUE_FORMAT", "%A")
     fake("squeue", 'echo "$TZ|$LC_ALL|$SLURM_TIME_FORMAT|$SQUEUE_FORMAT|$*"')

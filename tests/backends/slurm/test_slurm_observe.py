@@ -1,4 +1,4 @@
-"""What Slurm shows and what a job's folder holds, put together: who is believed, and when."""
+"""What Slurm shows and what a job's folder holds, put together: which source decides, and when."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_requeued_job_started_when_it_first_did(one: Folder) -> None:
     assert (seen.times.submitted, seen.times.started, seen.times.ended) == (AT, AT + 10.3, AT + 210.5)
 
 
-def test_absence_of_words_is_never_success(one: Folder) -> None:
+def test_a_missing_report_is_never_success(one: Folder) -> None:
     assert one.judge().reason == Reason.UNKNOWN
     one.end(0)
     assert one.judge().reason == Reason.UNKNOWN
@@ -199,14 +199,14 @@ def test_what_came_too_late_changes_nothing(one: Folder, state: str) -> None:
 )
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_stopped_it_is_the_reason(one: Folder, state: str, reason: Reason, ended: bool) -> None:
-    # A command that ends with 0 when it is told to stop has not completed.
+    # A command that ends with 0 when it receives TERM has not completed.
     one.rank(0, EXITED, 0)
     if ended:
         one.end(0, "stopped")
     assert one.judge(state=state, status=Status(0, 15)).reason == reason
 
 
-def test_memory_in_an_earlier_start_is_not_the_end_s(one: Folder) -> None:
+def test_a_kill_for_memory_in_an_earlier_start_does_not_count(one: Folder) -> None:
     one.rank(0, EXITED, 137)
     one.end(0)
     row = {"state": "OUT_OF_MEMORY", "status": Status(0, 125)}
@@ -225,7 +225,7 @@ OOM = (
 )
 
 
-def test_memory_in_a_step_is_told_by_its_daemon(three: Folder) -> None:
+def test_a_kill_for_memory_in_a_step_is_read_from_the_daemon_s_output(three: Folder) -> None:
     for rank in range(3):
         three.rank(rank, EXITED, 137)
     three.end(137)
@@ -263,7 +263,7 @@ def test_the_rank_that_failed_first_decides(three: Folder) -> None:
     assert (found.reason, found.exit_code, found.first_failing_node) == (Reason.JOB_FAILED, 5, 1)
 
 
-def test_dismissed_ranks_are_no_failure(three: Folder) -> None:
+def test_dismissed_ranks_are_not_failures(three: Folder) -> None:
     three.rank(0, EXITED, 0)
     three.rank(1, EXITED, 0)
     three.rank(2, STOPPED)
@@ -299,7 +299,7 @@ def test_begun_once_too_often(one: Folder) -> None:
     assert "more often than max_restarts allows" in found.native_reason
 
 
-def test_a_forgotten_job_has_its_own_record(one: Folder) -> None:
+def test_a_job_that_slurm_has_dropped_ends_by_its_own_record(one: Folder) -> None:
     assert one.see_own_record() is None
     one.put("ended", "0 its", AT)
     assert one.see_own_record() is None, "it is not whole yet"
@@ -310,7 +310,7 @@ def test_a_forgotten_job_has_its_own_record(one: Folder) -> None:
     assert seen.nodes[0].report is not None and seen.nodes[0].report.exit_code == 3
 
 
-def test_a_line_of_another_rank_is_no_word(three: Folder) -> None:
+def test_a_report_of_another_rank_is_ignored(three: Folder) -> None:
     three.put("log.0.1", sentinel.report_line(TOKEN, SentinelReport(EXITED, 0, 0)), AT + 15)
     (node,) = three.see().nodes
     assert node.report is None
@@ -325,7 +325,7 @@ def test_a_line_of_another_rank_is_no_word(three: Folder) -> None:
     ],
 )
 def test_ranks_that_srun_killed_since_others_could_not_begin(three: Folder, why: str, reason: Reason) -> None:
-    """As Slurm 22.05 said it when a node was lost while srun was at its launch."""
+    """The output of Slurm 22.05 when a node was lost while srun was at its launch."""
     three.rank(0, None)
     three.end(137)
     text = (
@@ -341,13 +341,13 @@ def test_ranks_that_srun_killed_since_others_could_not_begin(three: Folder, why:
     assert three.judge(state="FAILED", status=Status(137)).reason != reason
 
 
-# What Slurm's daemons say.
+# The output of Slurm's daemons.
 
 AT_NODE = "slurmstepd-node0: error: *** {what} ON node0 CANCELLED AT 2026-11-24T09:26:32{cause} ***\n"
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_memory_of_a_forgotten_job_of_any_number_of_nodes(tmp_path: Path, ranks: int) -> None:
+def test_a_kill_for_memory_of_a_dropped_job_is_known(tmp_path: Path, ranks: int) -> None:
     folder = Folder(tmp_path, ranks)
     folder.start()
     for rank in range(ranks):
@@ -361,7 +361,7 @@ def test_memory_of_a_forgotten_job_of_any_number_of_nodes(tmp_path: Path, ranks:
     assert "oom-kill event" in seen.native_reason
 
 
-def test_memory_of_one_node_is_told_of_all_starts_together(one: Folder) -> None:
+def test_the_daemon_reports_kills_for_memory_of_all_starts_together(one: Folder) -> None:
     one.rank(0, EXITED, 137)
     one.start(1)
     one.rank(0, EXITED, 0, start=1)
@@ -383,7 +383,7 @@ def test_memory_of_one_node_is_told_of_all_starts_together(one: Folder) -> None:
     ],
 )
 @pytest.mark.parametrize("ended", [True, False])
-def test_what_stopped_a_forgotten_job_is_told_by_the_node(
+def test_what_stopped_a_dropped_job_is_read_from_the_node_s_output(
     one: Folder, what: str, cause: str, reason: Reason | None, ended: bool
 ) -> None:
     one.rank(0, STOPPED)
@@ -401,7 +401,7 @@ def test_what_stopped_a_forgotten_job_is_told_by_the_node(
     assert seen is not None and seen.reason_hint == reason
 
 
-def test_a_stop_that_came_too_late_changes_nothing_of_a_forgotten_job(one: Folder) -> None:
+def test_a_late_stop_does_not_change_the_end_of_a_dropped_job(one: Folder) -> None:
     one.rank(0, EXITED, 3)
     one.end(3)
     one.prints(f"clusterjobs: start 0\n{AT_NODE.format(what='JOB 7', cause='')}")
@@ -418,26 +418,26 @@ NOT_BEGUN = [
 ]
 
 
-@pytest.mark.parametrize("words", NOT_BEGUN)
+@pytest.mark.parametrize("message", NOT_BEGUN)
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_command_that_could_not_begin_is_a_failed_start(one: Folder, words: str, code: int) -> None:
+def test_a_command_that_could_not_begin_is_a_failed_start(one: Folder, message: str, code: int) -> None:
     one.put("log.0.0", "", AT + 11)
     one.end(code)
-    one.prints(f"clusterjobs: start 0\n{words}\n")
+    one.prints(f"clusterjobs: start 0\n{message}\n")
     found = one.judge(state="FAILED" if code else "COMPLETED", status=Status(code))
     assert (found.reason, found.exit_code) == (Reason.START_FAILED, None)
-    assert words in found.native_reason
+    assert message in found.native_reason
 
 
-@pytest.mark.parametrize("words", NOT_BEGUN)
-def test_words_of_plugins_do_not_outweigh_ranks_that_began(one: Folder, words: str) -> None:
+@pytest.mark.parametrize("message", NOT_BEGUN)
+def test_messages_of_plugins_do_not_outweigh_ranks_that_began(one: Folder, message: str) -> None:
     one.rank(0, EXITED, 3)
     one.end(3)
-    one.prints(f"clusterjobs: start 0\n{words}\n")
+    one.prints(f"clusterjobs: start 0\n{message}\n")
     assert one.judge(state="FAILED", status=Status(3)).reason == Reason.JOB_FAILED
 
 
-def test_what_a_plugin_does_after_the_command_is_no_failed_start(one: Folder) -> None:
+def test_a_plugin_s_failure_after_the_command_is_not_a_failed_start(one: Folder) -> None:
     one.put("log.0.0", "", AT + 11)
     one.end(1)
     one.prints(
@@ -446,7 +446,7 @@ def test_what_a_plugin_does_after_the_command_is_no_failed_start(one: Folder) ->
     assert one.see(state="FAILED", status=Status(1)).reason_hint is None
 
 
-def test_a_node_s_prolog_that_fails_is_a_failed_start_though_slurm_says_cancelled(tmp_path: Path) -> None:
+def test_a_failed_prolog_is_a_failed_start_although_slurm_reports_cancelled(tmp_path: Path) -> None:
     folder = Folder(tmp_path, 1)
     assert folder.judge(state="CANCELLED", status=Status(0)).reason == Reason.CANCELLED
     folder.prints("Error running slurm prolog: 1\n")
@@ -455,7 +455,7 @@ def test_a_node_s_prolog_that_fails_is_a_failed_start_though_slurm_says_cancelle
     assert "Error running slurm prolog" in found.native_reason
 
 
-def test_a_killed_batch_script_gives_its_code_to_nobody(one: Folder) -> None:
+def test_a_killed_batch_script_gives_no_rank_its_code(one: Folder) -> None:
     one.rank(0, None)
     found = one.judge(state="FAILED", reason="JobLaunchFailure", status=Status(0, 9))
     assert (found.reason, found.exit_code) == (Reason.UNKNOWN, None)
@@ -476,14 +476,14 @@ def test_a_suspended_job_is_shown_as_such(one: Folder, state: str, suspended: bo
     assert (seen.phase, seen.native_state, seen.suspended) == (Phase.RUNNING, state, suspended)
 
 
-def test_a_report_of_another_start_is_no_word(one: Folder) -> None:
+def test_a_report_of_another_start_is_ignored(one: Folder) -> None:
     one.put("log.0.0", sentinel.report_line(TOKEN, SentinelReport(EXITED, 0, 0, restarts=1)), AT + 15)
     one.end(0)
     assert one.see().nodes[0].report is None
     assert one.judge().reason == Reason.UNKNOWN
 
 
-def test_the_last_words_are_whole_lines() -> None:
+def test_the_quoted_output_has_complete_lines() -> None:
     lines = [f"srun: error: node{number}: {'x' * 80}" for number in range(9)]
     assert SlurmLauncherOutput("\n".join(lines)).end == "; ".join(lines[-3:])
     lines[1] = NOT_BEGUN[1]
@@ -506,7 +506,7 @@ def read(folder: Folder, node: int = 0) -> LogChunk:
     )
 
 
-def test_a_log_that_nobody_wrote_is_empty_and_one_that_is_gone_has_a_gap(three: Folder) -> None:
+def test_a_log_that_was_never_written_is_empty_and_a_removed_one_has_a_gap(three: Folder) -> None:
     assert read(three, 1) == LogChunk("", [0, 0], complete=True)
     assert read(three).gap == "it was removed"
     (three.path / "start.0").unlink()
@@ -514,12 +514,12 @@ def test_a_log_that_nobody_wrote_is_empty_and_one_that_is_gone_has_a_gap(three: 
 
 
 @pytest.mark.parametrize("node", [0, 2])
-def test_a_folder_that_is_gone_is_no_empty_log(tmp_path: Path, node: int) -> None:
+def test_a_folder_that_is_gone_is_not_an_empty_log(tmp_path: Path, node: int) -> None:
     with pytest.raises(BackendError, match="No such file or directory"):
         read(Folder(tmp_path / "gone", 3), node)
 
 
-def test_a_log_that_was_replaced_harms_nobody(one: Folder) -> None:
+def test_a_log_replaced_by_a_fifo_is_not_read(one: Folder) -> None:
     os.mkfifo(one.path / "log.0.0")
     one.end(0)
     assert one.see().nodes[0].report is None

@@ -50,22 +50,22 @@ def test_what_the_backend_sets_itself_is_refused_with_what_to_use_instead(name: 
     assert "\n" not in problem and len(OWN[name]) > 5
 
 
-def test_extra_options_are_no_way_around() -> None:
+def test_extra_options_are_checked_too() -> None:
     assert problems(options={"extra_options": {"output": "/x"}}) == problems(options={"output": "/x"})
     assert "must be a mapping" in problems(options={"extra_options": "x"})[0]
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [("a\nb", "control character"), ({"a": 1}, "must be text"), (None, "must be text")]
+    ("value", "message"), [("a\nb", "control character"), ({"a": 1}, "must be text"), (None, "must be text")]
 )
-def test_values_that_cannot_be_passed_on(value: Any, words: str) -> None:
+def test_values_that_cannot_be_passed_on(value: Any, message: str) -> None:
     (problem,) = problems(options={"constraint": value})
-    assert words in problem and "\n" not in problem
+    assert message in problem and "\n" not in problem
 
 
-def test_one_thing_is_said_once() -> None:
+def test_an_option_that_duplicates_a_resource_is_rejected() -> None:
     (problem,) = problems(options={"mem": "4G"}, resources=Resources(memory=1 << 30))
-    assert problem == "options.slurm: mem and resources.memory say the same: leave one out"
+    assert problem == "options.slurm: mem and resources.memory request the same: remove one of them"
 
 
 def test_an_image_is_refused_with_advice() -> None:
@@ -74,7 +74,7 @@ def test_an_image_is_refused_with_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"folder": "relative"}, "folder must be an absolute path"),
         ({"folder": 3}, "folder must be an absolute path"),
@@ -89,8 +89,8 @@ def test_an_image_is_refused_with_advice() -> None:
         ({"options": {"partition": "x"}}, "^unknown setting 'options'"),
     ],
 )
-def test_a_wrong_setting_is_one_line(settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(FaultySettings, match=words) as caught:
+def test_a_wrong_setting_is_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(FaultySettings, match=message) as caught:
         TYPE.validate(settings)
     assert len(caught.value.faults) == 1 and "\n" not in str(caught.value)
 
@@ -115,7 +115,7 @@ def test_every_other_key_is_a_default_for_the_options_of_sbatch() -> None:
     assert settings.options == {"partition": "big", "extra_options": {"our-plugin": "x"}}
 
 
-def test_a_matrix_says_where_its_mistake_is(tmp_path: Path) -> None:
+def test_an_error_names_the_position_in_the_matrix(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(
         "backend: slurm\n"

@@ -1,4 +1,4 @@
-"""What squeue and sacct of a real Slurm 22.05 said, read."""
+"""Reading the output of squeue and sacct, taken from a real Slurm 22.05."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_job_that_failed() -> None:
     )
 
 
-def test_a_job_that_waits_has_no_start() -> None:
+def test_a_pending_job_has_no_start() -> None:
     row = squeue_row(f"3|3|PENDING|0|0|0|1795498213|N/A|N/A||{TOKEN}|JobHeldUser|")
     assert row is not None
     assert (row.phase, row.started, row.reason) == (Phase.PENDING, None, "JobHeldUser")
@@ -45,12 +45,12 @@ def test_a_job_that_waits_has_no_start() -> None:
     assert row is not None and (row.started, row.restarts) == (None, 1)
 
 
-def test_a_job_that_was_cancelled_before_its_start_has_none() -> None:
+def test_a_job_cancelled_before_its_start_has_no_start() -> None:
     row = squeue_row(f"4|4|CANCELLED|0|0|0|1795498213|1795498220|1795498220||{TOKEN}|PartitionNodeLimit|")
     assert row is not None and (row.phase, row.started, row.ended) == (Phase.ENDED, None, 1795498220.0)
 
 
-def test_reasons_may_hold_anything_and_lines_that_are_none_are_left_out() -> None:
+def test_a_reason_may_contain_separators_and_other_lines_are_left_out() -> None:
     row = squeue_row(f"4|4|PENDING|0|0|0|1|N/A|N/A||{TOKEN}|a | b, c|")
     assert row is not None and row.reason == "a | b, c"
     assert squeue_row("") is None
@@ -76,7 +76,7 @@ def test_the_accounts_of_a_job() -> None:
     assert sacct_row("9.batch|9.batch|COMPLETED|0:0||1|1|1|node1|batch|") is None
 
 
-def test_times_of_a_slurm_that_knows_no_seconds_are_utc() -> None:
+def test_times_are_epoch_seconds_or_utc() -> None:
     assert parse_time("2026-11-24T05:30:13") == 1795498213.0 == parse_time("1795498213")
     assert (
         parse_time("N/A")

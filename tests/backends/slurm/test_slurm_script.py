@@ -73,14 +73,14 @@ def test_the_command_line_of_a_plain_job() -> None:
     )
 
 
-def test_resources_are_asked_for_by_node() -> None:
+def test_resources_are_requested_per_node() -> None:
     spec = JobSpec("true", nodes=4, resources=Resources(gpus=2, cpus=8, memory=(1 << 30) + 1))
     assert {"--nodes=4", "--gpus-per-node=2", "--cpus-per-task=8", "--mem=1025M"} <= set(options(spec))
     assert "--gres=gpu:2" in options(spec, gpus_as="gres")
     assert "--cpus-per-task=8" in order(spec).script, "srun does not take it from the job"
 
 
-def test_the_time_limit_is_a_dead_mans_switch() -> None:
+def test_slurm_s_time_limit_exceeds_the_sentinel_s() -> None:
     spec = JobSpec("true", max_runtime=3600.0, grace_period=30.0)
     assert "--time=62" in options(spec)
     assert "--time=123" in options(replace(spec, max_restarts=1))
@@ -109,7 +109,7 @@ def test_the_containers_of_pyxis_are_srun_s() -> None:
     assert "--no-container-mount-home" in shlex.split(found.script)
 
 
-def test_a_folder_s_percent_signs_are_no_pattern() -> None:
+def test_percent_signs_of_a_folder_are_escaped() -> None:
     found = order(JobSpec("true", nodes=2), Path("/shared/100%j"))
     assert "--output=/shared/100%%j/batch.out" in found.command
     assert "--output=/shared/100%%j/log.$clusterjobs_n.%t" in shlex.split(found.script)
@@ -133,7 +133,9 @@ def test_nothing_but_comments_comes_before_the_first_command_and_no_option_is_in
 
 
 @pytest.mark.parametrize(("nodes", "restarts"), [(1, 0), (7, 3)])
-def test_a_script_tells_its_shape(tmp_path: Path, nodes: int, restarts: int) -> None:
+def test_the_number_of_ranks_and_restarts_is_read_from_a_script(
+    tmp_path: Path, nodes: int, restarts: int
+) -> None:
     spec = JobSpec(
         "echo 'clusterjobs_dir=x clusterjobs_max=9 clusterjobs_ranks=9'", nodes=nodes, max_restarts=restarts
     )
@@ -188,7 +190,7 @@ class Node:
 
     def run(self, job_id: str = "7", before: Sequence[str] = (), **environ: str) -> int:
         process = self.start(job_id, before, **environ)
-        self.said, _ = process.communicate(timeout=60)
+        self.output, _ = process.communicate(timeout=60)
         return process.returncode
 
     def log(self, restart: int = 0) -> str:
@@ -263,7 +265,7 @@ NAMES = [
 ]
 
 
-def test_variables_called_as_those_of_a_script_do_no_harm(node: Node) -> None:
+def test_the_job_s_variables_do_not_clash_with_the_script_s(node: Node) -> None:
     env = {**dict.fromkeys(("n", "home", "how", "sh", "address"), "x"), "PATH": "/usr/bin:/bin"}
     node.submit('echo "$n $home $how $CLUSTERJOBS_RESTARTS"', env=env)
     assert node.run(dir="/nowhere", n="5", home="/none", how="?") == 0
@@ -299,7 +301,7 @@ def test_nothing_in_the_environment_keeps_the_script_from_its_work(
     assert report is not None and report.exit_code == 3
 
 
-def test_a_start_file_of_bash_that_ends_it_is_no_success(
+def test_a_bash_startup_file_that_exits_is_not_a_success(
     tmp_path: Path, require: Callable[[str], str]
 ) -> None:
     node = Node([require("bash"), "-p"], tmp_path / "job")
@@ -310,7 +312,7 @@ def test_a_start_file_of_bash_that_ends_it_is_no_success(
     assert report is not None and report.word is SentinelWord.START_FAILED
 
 
-def test_what_it_is_started_again_for_and_how_often(node: Node) -> None:
+def test_failures_restart_the_command_up_to_the_limit(node: Node) -> None:
     node.submit('echo "start $CLUSTERJOBS_RESTARTS"; exit 4', max_restarts=2)
     assert node.run() == 4
     assert [node.log(n).splitlines()[0] for n in range(3)] == ["start 0", "start 1", "start 2"]
@@ -327,20 +329,20 @@ def test_what_it_is_started_again_for_and_how_often(node: Node) -> None:
         ("true", {"workdir": "/no/such/folder"}),
     ],
 )
-def test_what_it_is_not_started_again_for(node: Node, run: str, fields: dict[str, Any]) -> None:
+def test_limits_and_success_do_not_restart_the_command(node: Node, run: str, fields: dict[str, Any]) -> None:
     node.submit(run, max_restarts=3, **fields)
     node.run()
     assert read_record(node.folder).restarts == 0
 
 
-def test_a_killed_sentinel_is_started_again(node: Node) -> None:
+def test_a_killed_sentinel_is_restarted(node: Node) -> None:
     kill = "read -r _ _ _ sentinel _ </proc/$PPID/stat; kill -9 $sentinel"
     node.submit(f'[ "$CLUSTERJOBS_RESTARTS" = 1 ] || {{ {kill}; }}', max_restarts=1)
     assert node.run() == 0
     assert read_record(node.folder).restarts == 1
 
 
-def test_what_never_began_is_not_started_again(node: Node) -> None:
+def test_a_command_that_never_began_is_not_restarted(node: Node) -> None:
     kill = "read -r _ _ _ sentinel _ </proc/$PPID/stat; kill -9 $sentinel; exit 1"
     node.submit("true", setup=kill, max_restarts=1)
     assert node.run() != 0
@@ -371,7 +373,7 @@ def is_ready(node: Node) -> bool:
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_signals_on_purpose_reach_the_command_and_nobody_dies_of_them(node: Node, restarts: int) -> None:
+def test_signals_for_the_command_reach_it_and_end_nothing_else(node: Node, restarts: int) -> None:
     node.submit(program(1.5), max_restarts=restarts)
     process = node.start()
     until(lambda: is_ready(node))
@@ -384,7 +386,7 @@ def test_signals_on_purpose_reach_the_command_and_nobody_dies_of_them(node: Node
     assert record.restarts == restarts, "a failure is one, whatever signals there were"
 
 
-def test_no_signal_costs_the_code(node: Node) -> None:
+def test_the_exit_code_survives_every_signal(node: Node) -> None:
     node.submit("trap '' USR1; echo ready; sleep 0.7; exit 3")
     process = node.start()
     until(lambda: is_ready(node))
@@ -399,7 +401,7 @@ def test_no_signal_costs_the_code(node: Node) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
-def test_a_signal_at_the_very_start_kills_nobody(node: Node, name: str) -> None:
+def test_a_signal_at_the_very_start_ends_nothing(node: Node, name: str) -> None:
     node.submit("sleep 0.5; exit 4")
     process = node.start()
     until(node.folder.owner.exists)
@@ -431,10 +433,10 @@ FULL = ("sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh")
 """Has every write to a file fail, as on a disk that is full."""
 
 
-def test_where_nothing_can_be_written_down_nothing_begins(node: Node) -> None:
+def test_a_start_that_cannot_be_recorded_does_not_begin(node: Node) -> None:
     node.submit('touch "$CLUSTERJOBS_HOSTFILE.reached"; exit 3')
     assert node.run(before=FULL) == 126
-    assert "cannot write to" in node.said
+    assert "cannot write to" in node.output
     assert not list(node.folder.path.glob("*.reached"))
     assert node.ended() is None
 
@@ -463,7 +465,7 @@ def test_limits_hold_where_the_temporary_folder_is_full(node: Node) -> None:
     assert report.heartbeats >= 1
 
 
-def test_a_stop_from_outside_is_no_reason_to_start_again(node: Node) -> None:
+def test_a_stopped_job_does_not_restart(node: Node) -> None:
     node.submit("sleep 60", max_restarts=3)
     process = node.start()
     until(lambda: node.folder.log(0, 0).exists())
@@ -476,7 +478,7 @@ def test_a_stop_from_outside_is_no_reason_to_start_again(node: Node) -> None:
     assert read_record(node.folder).restarts == 0
 
 
-def test_a_requeued_job_goes_on_counting(node: Node) -> None:
+def test_a_requeued_job_continues_its_count_of_starts(node: Node) -> None:
     node.submit('echo "start $CLUSTERJOBS_RESTARTS"; sleep 60', max_restarts=1)
     process = node.start()
     until(lambda: node.folder.log(0, 0).exists())
@@ -488,7 +490,7 @@ def test_a_requeued_job_goes_on_counting(node: Node) -> None:
     assert read_record(node.folder).restarts == 1
 
 
-def test_a_job_that_slurm_begins_once_too_often_does_nothing(node: Node) -> None:
+def test_a_start_beyond_max_restarts_does_not_run_the_command(node: Node) -> None:
     node.submit("echo reached")
     node.folder.start(0).write_text("7\n")
     assert node.run() == 125
@@ -497,7 +499,7 @@ def test_a_job_that_slurm_begins_once_too_often_does_nothing(node: Node) -> None
     assert not node.folder.log(0, 1).exists()
 
 
-def test_what_has_ended_does_not_begin_again(node: Node) -> None:
+def test_an_ended_job_does_not_begin_again(node: Node) -> None:
     node.submit("exit 3", max_restarts=0)
     assert node.run() == 3
     before = node.ended()
@@ -509,7 +511,7 @@ def test_a_token_that_was_submitted_twice_runs_once(node: Node) -> None:
     node.submit("echo reached")
     assert node.run("7") == 0
     assert node.run("8") == 125
-    assert "job 7 has this token already" in node.said
+    assert "job 7 has this token already" in node.output
     assert read_record(node.folder).owner == "7"
 
 

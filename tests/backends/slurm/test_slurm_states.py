@@ -69,18 +69,18 @@ def test_an_end_has_its_reason(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ALIVE)
-def test_what_is_alive_has_not_ended(state: str) -> None:
+def test_a_live_state_is_not_an_end(state: str) -> None:
     assert phase_of(state, on_nodes=False) in (Phase.PENDING, Phase.RUNNING)
 
 
 @pytest.mark.parametrize("state", ["NEW_IN_SLURM_99", "", "?"])
-def test_an_unknown_word_is_no_end(state: str) -> None:
+def test_an_unknown_state_is_not_an_end(state: str) -> None:
     assert phase_of(state, on_nodes=True) is Phase.RUNNING
     assert phase_of(state, on_nodes=False) is Phase.PENDING
     assert hint(state) is None
 
 
-def test_sacct_says_by_whom() -> None:
+def test_the_state_of_sacct_may_name_a_user() -> None:
     assert phase_of("CANCELLED by 1000", on_nodes=True) is Phase.ENDED
     assert hint("CANCELLED by 1000") is Reason.CANCELLED
 
@@ -103,11 +103,11 @@ def test_codes_as_squeue_and_sacct_give_them(text: str, code: int, signal: int, 
 
 
 @pytest.mark.parametrize("text", ["", "N/A", "x:y", "3:", "-1"])
-def test_what_is_no_code_is_none(text: str) -> None:
+def test_an_invalid_code_is_none(text: str) -> None:
     assert status_of(text) is None
 
 
-def test_memory_is_what_slurm_says_and_never_137() -> None:
+def test_out_of_memory_is_never_inferred_from_137() -> None:
     assert hint("FAILED", "NonZeroExitCode", "256", "253") is Reason.OUT_OF_MEMORY, "0:125 of a step"
     assert hint("FAILED", "NonZeroExitCode", "1:0", "0:125") is Reason.OUT_OF_MEMORY
     assert hint("FAILED", "NonZeroExitCode", "137:0", "137:0") is None
@@ -151,7 +151,7 @@ def test_ends_of_jobs_that_never_started() -> None:
         "AssocMaxMemPerJob",
     ],
 )
-def test_what_can_never_start_is_called_so(reason: str) -> None:
+def test_a_job_that_can_never_start_is_rejected(reason: str) -> None:
     assert pending_hint(reason) is Reason.REJECTED
 
 
@@ -191,7 +191,7 @@ def test_what_can_never_start_is_called_so(reason: str) -> None:
         "",
     ],
 )
-def test_what_may_pass_is_waited_for(reason: str) -> None:
+def test_a_reason_that_may_pass_is_not_a_hint(reason: str) -> None:
     assert pending_hint(reason) is None
 
 
@@ -214,7 +214,7 @@ def test_a_dependency_that_failed() -> None:
         ("FAILED", "JobLaunchFailure", 0, False),
     ],
 )
-def test_a_hold_of_slurm_s_own_is_no_hold_of_the_user_s(
+def test_a_hold_by_slurm_differs_from_a_hold_by_the_user(
     state: str, reason: str, restarts: int, held: bool
 ) -> None:
     assert is_held_after_failure(state, reason, restarts) is held

@@ -35,7 +35,7 @@ def started(run: Cluster, command: str, **fields: Any) -> SubmittedJob:
     return job
 
 
-def test_a_controller_that_is_away_is_no_jobs_death(place: Callable[..., Place]) -> None:
+def test_a_controller_that_is_down_does_not_end_jobs(place: Callable[..., Place]) -> None:
     slurm, run = place()
     short, long = started(run, "sleep 1; exit 3"), started(run, "sleep 12")
     slurm.stop_controller()
@@ -113,7 +113,7 @@ def test_a_requeue_by_hand_is_a_restart(place: Callable[..., Place]) -> None:
     assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1)
 
 
-def test_scancel_by_hand_is_cancelled_and_no_restart(place: Callable[..., Place]) -> None:
+def test_a_user_s_scancel_is_cancelled_and_not_restarted(place: Callable[..., Place]) -> None:
     slurm, run = place()
     for nodes in (1, 2):
         job = started(run, "sleep 600", nodes=nodes, max_restarts=3)
@@ -142,7 +142,7 @@ def test_slurms_own_time_limit_is_a_limit(place: Callable[..., Place]) -> None:
     assert outcome.exit_code is None
 
 
-def test_a_held_job_waits_and_says_why(place: Callable[..., Place]) -> None:
+def test_a_held_job_is_pending_with_a_reason(place: Callable[..., Place]) -> None:
     slurm, run = place()
     job = run.submit("true", options={"hold": True})
     seen = run.wait(job, until=lambda seen: "Held" in seen.native_reason)
@@ -161,7 +161,7 @@ def test_a_partition_that_is_down_is_waited_for(place: Callable[..., Place]) -> 
     assert run.end(job, seconds=60).reason == Reason.JOB_COMPLETED
 
 
-def test_what_can_never_start_says_so(place: Callable[..., Place]) -> None:
+def test_a_job_that_can_never_start_has_a_hint(place: Callable[..., Place]) -> None:
     _, run = place()
     job = run.submit("true", options={"partition": "small"}, max_runtime=3600.0)
     seen = run.wait(job, until=lambda seen: seen.reason_hint is not None)
@@ -179,7 +179,7 @@ def test_without_slurmdbd_live_jobs_are_seen_all_the_same(place: Callable[..., P
 
 
 @pytest.mark.parametrize("accounting", [True, False])
-def test_a_job_that_slurm_has_forgotten_still_has_its_end(
+def test_a_job_that_slurm_has_dropped_still_has_its_end(
     place: Callable[..., Place], accounting: bool
 ) -> None:
     slurm, run = place(accounting=accounting, min_job_age=2)
@@ -193,7 +193,7 @@ def test_a_job_that_slurm_has_forgotten_still_has_its_end(
     assert (outcome.reason, outcome.exit_code) == (Reason.JOB_FAILED, 6)
 
 
-def test_a_cluster_in_another_zone_tells_the_same_times(place: Callable[..., Place]) -> None:
+def test_a_cluster_in_another_time_zone_has_the_same_times(place: Callable[..., Place]) -> None:
     _, run = place(time_zone="Asia/Kathmandu")
     before = time.time()
     outcome = run.run("sleep 1", seconds=60)

@@ -53,7 +53,7 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def processes(folder: Path, *also: str) -> list[int]:
-    """The processes of a cluster, by arguments or environment, that have these words there ``also``."""
+    """The processes of a cluster, by arguments or environment, that contain these texts, too."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -116,9 +116,9 @@ def test_separate_nodes_have_a_name_and_an_address_each(fresh_slurm: Fresh, tmp_
     script = f"srun --label {sys.executable} -c '{seen}' >{tmp_path}/seen"
     job = cluster.submit(script, "--nodes=2", "--chdir=/")
     assert cluster.wait_for(job, *ENDS)["JobState"] == "COMPLETED"
-    words = [line.split() for line in sorted((tmp_path / "seen").read_text().splitlines())]
+    rows = [line.split() for line in sorted((tmp_path / "seen").read_text().splitlines())]
     facts = zip(("0:", "1:"), cluster.nodes, cluster.layout.addresses, strict=True)
-    assert words == [list(each) for each in facts]
+    assert rows == [list(each) for each in facts]
     assert socket.gethostname() not in cluster.nodes
 
 
@@ -136,13 +136,13 @@ def test_a_controller_may_go_and_come(fresh_slurm: Fresh) -> None:
     assert cluster.wait_for(cluster.submit("true"), *ENDS)["JobState"] == "COMPLETED"
     with pytest.raises(CommandFailed, match="disabled"):
         cluster.run("sacct")
-    said = re.match(r"\[(.{19})", (cluster.folder / "log" / "slurmctld.log").read_text())
-    assert said is not None
-    ahead = datetime.fromisoformat(f"{said[1]}+00:00") - datetime.now(UTC)
+    output = re.match(r"\[(.{19})", (cluster.folder / "log" / "slurmctld.log").read_text())
+    assert output is not None
+    ahead = datetime.fromisoformat(f"{output[1]}+00:00") - datetime.now(UTC)
     assert round(ahead.total_seconds() / 3600) == 5
 
 
-def test_a_lost_node_takes_its_jobs_with_it(fresh_slurm: Fresh) -> None:
+def test_a_lost_node_ends_its_jobs(fresh_slurm: Fresh) -> None:
     cluster = fresh_slurm(node_timeout=3)
     lost, other = cluster.nodes
     job = stray_job(cluster, f"--nodelist={lost}", "--no-requeue")
@@ -190,14 +190,14 @@ def test_a_shared_cluster_ends_with_its_last_user(tmp_path_factory: pytest.TempP
         assert third.nodes != first.nodes
 
 
-def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_programs_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(client, "SBIN", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Missing, match=r"^munged is not installed; on Debian: apt-get install .*slurm-wlm"):
         SlurmCluster(tmp_path)
 
 
-def test_a_failed_start_says_where_and_why_and_leaves_nothing(
+def test_a_failed_start_names_the_cause_and_leaves_nothing(
     fresh_slurm: Fresh, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("f")
@@ -215,9 +215,9 @@ def test_a_failed_start_says_where_and_why_and_leaves_nothing(
 
 def test_an_ordinary_user_may_have_one(require: Callable[[str], str]) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can be somebody else")
+        pytest.skip("only root can become another user")
     require("slurmctld")
-    nobody = [
+    as_nobody = [
         require("setpriv"),
         "--reuid=65534",
         "--regid=65534",
@@ -226,15 +226,17 @@ def test_an_ordinary_user_may_have_one(require: Callable[[str], str]) -> None:
         "-B",
     ]
     if subprocess.run(
-        [*nobody, "-c", "from typing import Self"], capture_output=True, check=False
+        [*as_nobody, "-c", "from typing import Self"], capture_output=True, check=False
     ).returncode:
         pytest.skip("no Python that everybody can use")
     with TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         shutil.copytree(Path(pytest_clusterjobs.__file__).parent, Path(folder, "pytest_clusterjobs"))
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": folder}
-        said = subprocess.check_output([*nobody, "-c", AS_NOBODY], env=environment, text=True, timeout=120)
-    assert said == "3:0 nobody(65534) False\n"
+        output = subprocess.check_output(
+            [*as_nobody, "-c", AS_NOBODY], env=environment, text=True, timeout=120
+        )
+    assert output == "3:0 nobody(65534) False\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])

@@ -156,8 +156,8 @@ def test_a_cancel_gives_every_rank_time_to_clean_up(run: Cluster) -> None:
         job = started(run, command, nodes=nodes)
         time.sleep(1.0)  # The trap has to be set.
         cancelled(run, job)
-        words = [node.report.word for node in job.seen[-1].nodes if node.report is not None]
-        assert words == [SentinelWord.STOPPED] * nodes
+        ends = [node.report.word for node in job.seen[-1].nodes if node.report is not None]
+        assert ends == [SentinelWord.STOPPED] * nodes
         assert all("cleaned" in run.printed(job, node=rank) for rank in range(nodes))
 
 

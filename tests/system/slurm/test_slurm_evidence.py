@@ -98,7 +98,7 @@ def test_a_task_prolog_that_fails_on_one_of_two_nodes(place: Callable[..., Place
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_a_prolog_that_fails_is_a_failed_start_and_no_cancel(
+def test_a_failed_prolog_is_a_failed_start_and_not_a_cancel(
     place: Callable[..., Place], tmp_path: Path, nodes: int
 ) -> None:
     _, run = place(extra=f"Prolog={program(tmp_path, 'exit 1')}")
@@ -136,8 +136,10 @@ int HOOK(void *spank, int count, char **words) { return wanted ? -1 : 0; }
 
 def plugin(folder: Path, hook: str, compiler: str) -> str:
     """The line of slurm.conf for a plugin that fails at ``hook``."""
-    words = subprocess.run([find_program("slurmd"), "-V"], check=True, capture_output=True, text=True).stdout
-    major, minor, micro = (int(number) for number in re.findall(r"[0-9]+", words)[:3])
+    version = subprocess.run(
+        [find_program("slurmd"), "-V"], check=True, capture_output=True, text=True
+    ).stdout
+    major, minor, micro = (int(number) for number in re.findall(r"[0-9]+", version)[:3])
     source, built, stack = folder / "plugin.c", folder / "refuse.so", folder / "plugstack.conf"
     source.write_text(PLUGIN)
     defined = [f"-DVERSION={major << 16 | minor << 8 | micro}", f"-DHOOK={hook}"]
@@ -182,7 +184,7 @@ def test_a_full_disk_is_a_failed_start(place: Callable[..., Place], tmp_path: Pa
         assert (outcome.reason, outcome.exit_code) == (Reason.START_FAILED, None), outcome.detail
 
 
-# What Slurm has forgotten.
+# Jobs that Slurm has dropped.
 
 
 def forgotten(slurm: SlurmCluster) -> None:
@@ -190,7 +192,7 @@ def forgotten(slurm: SlurmCluster) -> None:
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_memory_of_a_forgotten_job(place: Callable[..., Place], nodes: int) -> None:
+def test_a_kill_for_memory_of_a_dropped_job(place: Callable[..., Place], nodes: int) -> None:
     slurm, run = place(min_job_age=2)
     if not slurm.memory_limits:
         pytest.skip("this machine has no memory cgroups to limit with")
@@ -203,7 +205,7 @@ def test_memory_of_a_forgotten_job(place: Callable[..., Place], nodes: int) -> N
 
 @pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize("heeds", [True, False])
-def test_a_cancel_of_a_forgotten_job(place: Callable[..., Place], nodes: int, heeds: bool) -> None:
+def test_a_cancel_of_a_dropped_job(place: Callable[..., Place], nodes: int, heeds: bool) -> None:
     slurm, run = place(min_job_age=2)
     job = started(run, "sleep 600" if heeds else "trap '' TERM; while :; do sleep 1; done", nodes=nodes)
     run.eventually(lambda: "begun" in run.read(job).text)
@@ -226,7 +228,7 @@ def test_a_signal_ahead_of_the_time_limit_reaches_the_command(run: Cluster) -> N
 
 @pytest.mark.parametrize("option", ["--batch", "--full"])
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_a_command_that_goes_on_after_a_signal_ends_as_it_ends(
+def test_a_command_that_continues_after_a_signal_has_its_own_end(
     run: Cluster, slurm: SlurmClient, option: str, nodes: int
 ) -> None:
     goes_on = HANDLER.format(name="USR1").replace("sys.exit(0)", "sys.stdout.flush()").replace("(60)", "(3)")
@@ -262,7 +264,7 @@ def test_time_in_which_a_job_is_suspended_does_not_count(run: Cluster, slurm: Sl
     assert (outcome.reason, outcome.exit_code) == (Reason.JOB_FAILED, 3), outcome.detail
 
 
-# What surrounds the command.
+# The environment of the command.
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

@@ -79,8 +79,8 @@ def test_exit_conditions_end_as_they_do_everywhere(
     (session.path / "matrices").symlink_to(ROOT / "matrices")
     # As many processes at once as a small machine can start within the two seconds that the matrix gives a heartbeat.
     process = session.start("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
-    said, _ = process.communicate(timeout=MINUTES)
-    assert f"{cells} passed" in said, said
+    output, _ = process.communicate(timeout=MINUTES)
+    assert f"{cells} passed" in output, output
     assert {cell["verdict"] for cell in session.cells()} == {"passed"}
     assert not session.live()
 
@@ -113,7 +113,7 @@ SlurmBackend.submit = submit
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (
             {"accounting": True, "extra": "AccountingStorageEnforce=associations,limits"},
@@ -122,12 +122,12 @@ SlurmBackend.submit = submit
         ({"min_job_age": 2, "extra": "MaxJobCount=3"}, "sleeping and retrying"),
     ],
 )
-def test_more_cells_than_slurm_takes_jobs(
+def test_more_cells_than_slurm_accepts_are_submitted_later(
     fresh_slurm: Callable[..., SlurmCluster],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
-    words: str,
+    message: str,
 ) -> None:
     """Of one user, and altogether: they wait for each other, as they do for the window of the session."""
     slurm = fresh_slurm(**options)
@@ -137,9 +137,9 @@ def test_more_cells_than_slurm_takes_jobs(
     (tmp_path / "conftest.py").write_text(IMPATIENT)
     (tmp_path / "m.yaml").write_text(MANY)
     process = session.start("m.yaml")
-    said, _ = process.communicate(timeout=MINUTES)
-    assert process.returncode == pytest.ExitCode.OK, said
-    assert words in (tmp_path / "refusals").read_text()
+    output, _ = process.communicate(timeout=MINUTES)
+    assert process.returncode == pytest.ExitCode.OK, output
+    assert message in (tmp_path / "refusals").read_text()
     assert [cell["verdict"] for cell in session.cells()] == ["passed"] * 6
     assert [len(cell["attempts"]) for cell in session.cells()] == [1] * 6
 
@@ -207,7 +207,7 @@ if owner is not None:
         ("after-observe-1", "cancel"),
     ],
 )
-def test_a_session_killed_at_any_step_is_resumed_without_loss_or_twin(
+def test_a_session_killed_at_any_step_is_resumed_without_lost_or_duplicate_jobs(
     session: Session, point: str, on_crash: str
 ) -> None:
     (session.path / "conftest.py").write_text(CRASHER)
@@ -218,8 +218,8 @@ def test_a_session_killed_at_any_step_is_resumed_without_loss_or_twin(
     if on_crash == "cancel":
         until(lambda: not session.live())
     resumed = session.start("m.yaml", "--cluster-resume")
-    said, _ = resumed.communicate(timeout=MINUTES)
-    assert resumed.returncode == pytest.ExitCode.OK, said
+    output, _ = resumed.communicate(timeout=MINUTES)
+    assert resumed.returncode == pytest.ExitCode.OK, output
     cells = session.cells()
     assert [cell["verdict"] for cell in cells] == ["passed"] * 6
     starts = Counter((session.path / "starts").read_text().splitlines())

@@ -51,7 +51,7 @@ def slurm_backend(backend: Backend) -> SlurmBackend:
     return backend
 
 
-# What it is given.
+# The submission.
 
 
 def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) -> None:
@@ -69,7 +69,7 @@ def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) ->
     assert run.end(SubmittedJob(spec, token, handle, run.backend)).exit_code == 3
 
 
-def test_a_preview_writes_nothing_and_asks_nobody(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_writes_and_queries_nothing(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(run.folder.rglob("*"))
     with monkeypatch.context() as patched:
         patched.setenv("PATH", "/nonexistent")
@@ -125,9 +125,9 @@ def test_the_scheduler_sees_no_secret(
     job_id = str(job.handle.job_id)
     kept = run.folder / "kept.sh"
     slurm.run("scontrol", "write", "batch_script", job_id, str(kept))
-    told = slurm.run("scontrol", "show", "job", "-dd", job_id) + kept.read_text()
-    told += slurm.run("sacct", "--jobs", job_id, "--format=ALL", "--parsable")
-    assert "hunter2" not in told
+    shown = slurm.run("scontrol", "show", "job", "-dd", job_id) + kept.read_text()
+    shown += slurm.run("sacct", "--jobs", job_id, "--format=ALL", "--parsable")
+    assert "hunter2" not in shown
     # What slurmctld keeps of a live job is its environment and its script, on disk.
     state = [path for path in (slurm.folder / "state").rglob("*") if path.is_file()]
     assert state and not [path for path in state if b"hunter2" in path.read_bytes()]
@@ -163,11 +163,11 @@ def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
     assert "is the job's folder there, and writable, on the node?" in outcome.native_reason
 
 
-# What it refuses.
+# Rejections.
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"options": {"partition": "nosuch"}}, "Invalid partition name specified"),
         ({"options": {"constraint": "nosuch"}}, "Invalid feature specification"),
@@ -177,11 +177,11 @@ def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
         ({"options": {"extra_options": {"no-such-option": "x"}}}, "no-such-option"),
     ],
 )
-def test_a_refusal_is_for_good_and_has_slurm_s_words(
-    run: Cluster, fields: dict[str, object], words: str
+def test_a_rejection_is_final_and_has_slurm_s_message(
+    run: Cluster, fields: dict[str, object], message: str
 ) -> None:
     token = run.token()
-    with pytest.raises(SubmissionRejected, match=words):
+    with pytest.raises(SubmissionRejected, match=message):
         run.backend.submit(run.spec("true", **fields), token)
     answer = run.backend.find(token)
     if isinstance(answer, Found):
@@ -242,7 +242,7 @@ def test_a_job_submitted_twice_runs_once_and_both_handles_show_its_end(run: Clus
     assert starts.read_text() == "x\n"
 
 
-def test_find_does_not_guess_while_the_controller_is_away(place: Callable[..., Place]) -> None:
+def test_find_is_unknown_while_the_controller_is_down(place: Callable[..., Place]) -> None:
     slurm, run = place()
     token = run.token()
     slurm.stop_controller()
@@ -256,7 +256,7 @@ def test_find_does_not_guess_while_the_controller_is_away(place: Callable[..., P
     slurm.start_controller()
 
 
-def test_a_number_of_another_job_is_not_ours(run: Cluster, slurm: SlurmClient) -> None:
+def test_a_reused_job_id_is_not_the_token_s_job(run: Cluster, slurm: SlurmClient) -> None:
     """Numbers begin again when a cluster is installed anew."""
     stranger = slurm.submit("sleep 60", "--job-name=stranger")
     job = run.submit("true")
