@@ -32,7 +32,7 @@ REJECTIONS = frozenset(
 """Errors in the task itself, or in the user's rights: a retry does not help."""
 
 CONNECTION_ERRORS = frozenset({"OSError", "JSONDecodeError", "KubeAPIUnreachableError"})
-"""Errors for which a retry may help, although some of them are ValueErrors. Those of ``requests`` are OSErrors."""
+"""A retry may help, although some of these are ValueErrors, too. Errors of ``requests`` are OSErrors."""
 
 TEMPORARY_MESSAGES = ("Failed to get partitions for cluster",)
 """Begin a ValueError for a Slurm login node that does not respond (``sky.provision.slurm.utils``)."""

@@ -82,11 +82,11 @@ class ManagedJobs:
     requests = ("jobs.launch", "sky.jobs.launch")
 
     def launch(self, sky: Any, task: Any, name: str) -> Any:
-        """See :class:`JobMode`. A job launched from within another job does not become part of that job's group."""
+        """See :class:`JobMode`. A job launched from within another job does not join that job's group."""
         return sky.jobs.launch(task, name=name, job_group=None)
 
     def queue(self, sky: Any, name: str, live: bool) -> Iterable[Any]:
-        """See :class:`JobMode`. A jobs controller on a cluster of its own stops after some minutes without work."""
+        """See :class:`JobMode`. A jobs controller with a cluster of its own stops when it is idle."""
         try:
             return self._queue(sky, name, live, refresh=False)
         except sky.exceptions.ClusterNotUpError as error:

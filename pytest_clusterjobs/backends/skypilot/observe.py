@@ -137,7 +137,7 @@ def observe_live(row: QueuedJob) -> Observation:
 def observe_end(
     row: QueuedJob, reports: RankReports, *, ranks: int, limit: SentinelReport | None
 ) -> Observation:
-    """The observation of a job that has ended; ``limit`` is the first report of a reached limit in any start."""
+    """The observation of a job that has ended; ``limit`` is the first limit that any start reached."""
     by_rank = {rank: report for rank, report in reports.reports.items() if rank < ranks}
     if limit is not None:
         by_rank[limit.node] = limit

@@ -16,7 +16,7 @@ CONFIG_FILE_NAME = ".sky.yaml"
 
 
 def settle(rootdir: Path | None = None) -> None:
-    """Set the configuration file for this process and its children: that of the working directory, else of rootdir."""
+    """Set the file for this process and its children: that of the working directory, else of rootdir."""
     if CONFIG_VARIABLE in os.environ:
         return
     folders = [Path.cwd(), *([] if rootdir is None else [rootdir])]

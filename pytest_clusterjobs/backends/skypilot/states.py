@@ -51,7 +51,7 @@ def phase_of(status: str) -> Phase:
 
 
 def hint_of(status: str, *, started: bool) -> Reason | None:
-    """The reason that a terminal state implies; ``None`` for ``SUCCEEDED``, where the sentinels' reports decide.
+    """The reason that a terminal state implies; ``None`` for ``SUCCEEDED``: the sentinels' reports decide.
 
     A job that failed for lack of capacity was preempted if it had started.
     """

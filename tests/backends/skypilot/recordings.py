@@ -41,7 +41,7 @@ class Exchange:
     method: str
     path: str
     asked: str
-    """What distinguishes the call from others of its kind: the id of a request, a cluster, or the job of a log."""
+    """What distinguishes the call from others of its kind: the id of a request or job, or a cluster."""
     status: int
     headers: Mapping[str, str]
     answer: str
@@ -231,7 +231,7 @@ def _payload(exchange: Exchange) -> dict[str, Any] | None:
 
 
 def _stripped(exchange: Exchange) -> Exchange:
-    """An exchange without the pickled request, which contains the client's environment, and without cluster commands."""
+    """An exchange without the pickled request and environment of the client, and without cluster commands."""
     try:
         answer = json.loads(exchange.answer)
     except ValueError:

@@ -1,7 +1,7 @@
 """The outcomes of jobs of one cluster, from recorded responses of a real server.
 
-``cluster.json`` was recorded by tests/system/skypilot/test_skypilot_cluster.py with CLUSTERJOBS_RECORD=1; README.md
-lists later changes.
+``cluster.json`` was recorded by tests/system/skypilot/test_skypilot_cluster.py
+with CLUSTERJOBS_RECORD=1; README.md lists later changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The outcomes of recorded responses of a real server, read by SkyPilot's real client.
 
-``ends.json`` was recorded by tests/system/skypilot/test_skypilot_ends.py with CLUSTERJOBS_RECORD=1; README.md lists later
-changes.
+``ends.json`` was recorded by tests/system/skypilot/test_skypilot_ends.py
+with CLUSTERJOBS_RECORD=1; README.md lists later changes.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def skypilot_options(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Options of all servers of these tests: packages of earlier sessions, and the tests' folders on the nodes."""
+    """Options of all servers: packages of earlier sessions, and the tests' folders on the nodes."""
     cache = pytestconfig.cache
     assert cache is not None
     return {

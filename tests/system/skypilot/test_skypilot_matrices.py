@@ -36,8 +36,8 @@ RESTARTS = "  # It fails once, the cluster starts it again"
 """The first line of the condition that is not possible on one cluster."""
 SECONDS_PER_MINUTE = 60.0
 LONGER_TIMES = {"max_runtime: 3s": "max_runtime: 20s", 'run_time: "3s..30s"': 'run_time: "20s..60s"'}
-"""On one small machine SkyPilot starts a job's ranks ten seconds apart. With a limit of three seconds they would
-end before they have met."""
+"""On a small machine SkyPilot starts a job's ranks ten seconds apart. With a limit of three seconds they
+would end before they have met."""
 
 
 class Session:

@@ -50,7 +50,7 @@ def processes(folder: Path, *also: str) -> list[int]:
 
 
 def traces() -> dict[str, float | None]:
-    """When each file that SkyPilot might write in the real home was last changed; ``None`` if it does not exist."""
+    """When each file that SkyPilot might write in the real home was changed; ``None`` if it does not exist."""
     home = Path("~").expanduser()
     found = {name: home / name for name in REAL_HOME}
     return {name: path.stat().st_mtime if path.exists() else None for name, path in found.items()}
