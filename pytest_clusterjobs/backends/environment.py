@@ -12,23 +12,23 @@ from ..model.token import Token
 from .protocol import SubmissionRejected
 
 TOKEN_VARIABLE = "CLUSTERJOBS_TOKEN"
-"""Marks every process of a job, so that its leftovers can be found."""
+"""This variable identifies every process of a job, so that leftover processes can be found."""
 
-FIRST_PORT = 20000
-PORTS = 12000
-"""Master ports stay below 32768, where Linux begins to give ports away by itself."""
+FIRST_MASTER_PORT = 20000
+MASTER_PORT_COUNT = 12000
+"""Master ports are below 32768, where Linux's ephemeral ports begin."""
 
 _NOT_INHERITED = ("PYTEST_", "CLUSTERJOBS_", "COV_", "COVERAGE_")
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of the launching process's environment that a job may inherit, without the test run's own."""
+    """The environment that a job may inherit, without the variables of the test run."""
     kept = ((name, value) for name, value in environ.items() if not name.startswith(_NOT_INHERITED))
     return {utf8(name): utf8(value) for name, value in kept}
 
 
 def job_variables(spec: JobSpec, token: str) -> dict[str, str]:
-    """The variables common to all nodes and starts of an attempt: ``spec.env`` and those naming the job."""
+    """The variables that are the same on all nodes and in all starts of an attempt."""
     parts = Token.parse(token)
     return {
         **spec.env,
@@ -46,7 +46,7 @@ def secrets_of(spec: JobSpec) -> dict[str, str]:
     """The values of the job's secrets, from this process's environment. Raises SubmissionRejected."""
     missing = [name for name in spec.secrets if name not in os.environ]
     if missing:
-        raise SubmissionRejected(f"not set in the environment: {', '.join(missing)} (named under secrets)")
+        raise SubmissionRejected(f"secrets: not set in the environment: {', '.join(missing)}")
     return {name: utf8(os.environ[name]) for name in spec.secrets}
 
 
@@ -64,9 +64,9 @@ def node_variables(
     }
 
 
-def master_port(token: str, turn: int = 0) -> int:
-    """The port on which rank 0 may listen, derived from the token: below the ephemeral range.
+def master_port(token: str, candidate: int = 0) -> int:
+    """The port on which rank 0 may listen, derived from the token.
 
-    ``turn`` gives further candidates if the first is in use.
+    ``candidate`` numbers further ports, for use if the first is taken.
     """
-    return FIRST_PORT + (zlib.crc32(token.encode()) + 101 * turn) % PORTS
+    return FIRST_MASTER_PORT + (zlib.crc32(token.encode()) + 101 * candidate) % MASTER_PORT_COUNT

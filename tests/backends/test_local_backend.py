@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.backends.environment import FIRST_PORT
+from pytest_clusterjobs.backends.environment import FIRST_MASTER_PORT
 from pytest_clusterjobs.backends.environment import inherited
 from pytest_clusterjobs.backends.environment import master_port
-from pytest_clusterjobs.backends.environment import PORTS
+from pytest_clusterjobs.backends.environment import MASTER_PORT_COUNT
 from pytest_clusterjobs.backends.limits import excesses
 from pytest_clusterjobs.backends.local import TYPE
 from pytest_clusterjobs.backends.local.client import LocalBackend
@@ -405,7 +405,7 @@ def test_ports_are_the_jobs_own(local: Local) -> None:
         local.says(job, "port=")
     ports = {int(local.read(job).text.split("port=")[1].split()[0]) for job in jobs}
     assert len(ports) == 4
-    assert all(FIRST_PORT <= port < FIRST_PORT + PORTS for port in ports)
+    assert all(FIRST_MASTER_PORT <= port < FIRST_MASTER_PORT + MASTER_PORT_COUNT for port in ports)
 
 
 def test_a_port_in_use_is_passed_over(local: Local) -> None:

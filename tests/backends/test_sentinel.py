@@ -1,4 +1,4 @@
-"""The sentinel's script under every shell that is here, read back by the sentinel's own grammar."""
+"""The sentinel's script under each installed shell, and its marks as the package reads them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pytest_clusterjobs.model.token import Token
 pytestmark = pytest.mark.quiet
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
-CLOCK_TICK = 0.01  # of /proc/uptime, by which the sentinel measures
+CLOCK_TICK_SECONDS = 0.01  # of /proc/uptime, by which the sentinel measures
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "ash"]}
 
 
@@ -41,7 +41,7 @@ class End:
 
     @property
     def text(self) -> str:
-        """What the job itself printed."""
+        """The job's own output."""
         return sentinel.without_marks(self.raw, nonce(TOKEN))
 
     @property
@@ -50,7 +50,7 @@ class End:
 
     @property
     def report(self) -> SentinelReport:
-        """The report, but for how long it took."""
+        """The report, without its duration."""
         report = sentinel.last_report(self.raw, nonce(TOKEN))
         assert report is not None, self.raw
         assert report.seconds is not None and abs(report.seconds - self.seconds) < 2
@@ -62,7 +62,7 @@ class End:
 
 
 class Node:
-    """A place where sentinels run under one shell."""
+    """A node on which sentinels run under one shell."""
 
     def __init__(self, shell: list[str], folder: Path) -> None:
         self.shell = shell
@@ -111,7 +111,7 @@ class Node:
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     shell = SHELLS[request.param]
     if shutil.which(shell[0]) is None:
-        pytest.skip(f"no {shell[0]} here")
+        pytest.skip(f"{shell[0]} is not installed")
     node = Node(shell, tmp_path)
     yield node
     gone(node, 1.0)
@@ -133,7 +133,7 @@ def gone(node: Node, seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 124, 125, 143, 255])
-def test_the_command_s_code_is_told_and_returned(node: Node, code: int) -> None:
+def test_the_exit_code_is_reported_and_returned(node: Node, code: int) -> None:
     end = node.run(f"exit {code}")
     assert end.status == code
     assert end.report == SentinelReport(SentinelWord.EXITED, 0, code)
@@ -142,25 +142,25 @@ def test_the_command_s_code_is_told_and_returned(node: Node, code: int) -> None:
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1, signal.SIGINT]
 )
-def test_a_signal_s_code_is_128_and_its_number(node: Node, number: signal.Signals) -> None:
+def test_the_exit_code_of_a_signal_is_128_plus_its_number(node: Node, number: signal.Signals) -> None:
     end = node.run(f"sh -c 'kill -{int(number)} $$'")
     assert (end.status, end.report.exit_code) == (128 + number, 128 + number)
     assert end.word is SentinelWord.EXITED
 
 
-def test_a_leader_may_be_given(node: Node) -> None:
+def test_a_setsid_command_can_be_given(node: Node) -> None:
     end = node.run("sh -c 'kill -INT $$'", leader=sentinel.setsid_command())
     assert end.report.exit_code == 128 + signal.SIGINT
     assert node.run("sleep 30 & exit 3", leader=sentinel.setsid_command()).status == 3
 
 
-def test_arguments_are_the_script_s_own(node: Node) -> None:
+def test_arguments_are_passed_to_the_script(node: Node) -> None:
     end = node.run('printf "<%s>" "$@"; exit $#', args=("a b", "", "$HOME", "-e", "é\n'\""))
     assert end.text.startswith("<a b><><$HOME><-e><é\n'\">")
     assert end.status == 5
 
 
-def test_bash_fails_at_a_pipe_and_sh_does_not(node: Node) -> None:
+def test_bash_fails_if_a_part_of_a_pipe_fails(node: Node) -> None:
     assert node.run("false | true; echo on").status == 1
     assert node.run("false | true; exit 4", shell="sh").status == 4
     assert node.run("false; exit 4", shell="sh").status == 1
@@ -177,7 +177,7 @@ def test_rank_and_restarts_come_from_the_environment_or_a_prelude(node: Node) ->
     assert (end.report.node, end.status) == (7, 7)
 
 
-def test_a_job_s_own_variables_are_its_own_whatever_they_are_called(node: Node) -> None:
+def test_variables_of_a_job_may_have_any_name(node: Node) -> None:
     source = Path(sentinel.__file__).with_name("sentinel.sh").read_text()
     names = sorted(set(re.findall(r"\bcj_([a-z]+)", source)))
     assert len(names) > 20
@@ -192,39 +192,39 @@ def test_standard_input_is_empty(node: Node) -> None:
     assert node.run("read -r line && exit 9; exit 0").status == 0
 
 
-def test_the_shell_s_own_notes_stay_out_of_the_log(node: Node) -> None:
+def test_messages_of_the_shell_are_not_in_the_log(node: Node) -> None:
     end = node.run("kill -9 $$")
     assert end.text.strip() == ""
 
 
-# What the command prints.
+# The output of the command.
 
 
-def test_megabytes_before_the_end(node: Node) -> None:
+def test_megabytes_of_output_are_kept(node: Node) -> None:
     end = node.run("head -c 5000000 /dev/zero | tr '\\0' x")
     assert end.report.exit_code == 0
     assert len(end.output) > 5_000_000
 
 
-def test_output_without_a_newline_does_not_glue(node: Node) -> None:
+def test_a_report_starts_a_new_line(node: Node) -> None:
     end = node.run("printf 'no newline'")
     assert end.text == "no newline\n"
     assert end.raw.splitlines()[-1].startswith("[clusterjobs ")
 
 
-def test_binary_garbage(node: Node) -> None:
+def test_binary_output_is_kept(node: Node) -> None:
     end = node.run("head -c 100000 /dev/urandom; exit 6")
     assert end.report.exit_code == 6
 
 
 @pytest.mark.parametrize("mark", ["", "000000000000"])
-def test_an_imitated_line_is_not_believed(node: Node, mark: str) -> None:
+def test_an_imitated_report_is_ignored(node: Node, mark: str) -> None:
     line = f"[clusterjobs {mark} exited exit_code=0 node=0 restarts=0 heartbeats=9]"
     end = node.run(f"echo '{line}'; exit 2")
     assert end.report == SentinelReport(SentinelWord.EXITED, 0, 2)
 
 
-def test_exactly_two_marks(node: Node) -> None:
+def test_a_log_has_exactly_two_marks(node: Node) -> None:
     assert node.run("exit 2").raw.count("[clusterjobs ") == 2
 
 
@@ -240,7 +240,7 @@ def test_setup_runs_first_in_the_same_environment(node: Node) -> None:
     assert end.text.startswith("by env\n")
 
 
-def test_a_failing_setup_is_no_end_of_the_command(node: Node) -> None:
+def test_a_failed_setup_is_a_failed_start(node: Node) -> None:
     end = node.run("echo never", setup="false | true")
     assert (end.word, end.report.exit_code, end.status) == (SentinelWord.START_FAILED, 1, 1)
     assert "never" not in end.text
@@ -263,10 +263,10 @@ def test_a_missing_workdir_is_a_failed_start(node: Node, tmp_path: Path) -> None
 # Limits.
 
 
-def test_max_runtime(node: Node) -> None:
+def test_a_command_is_stopped_at_max_runtime(node: Node) -> None:
     end = node.run("exec sleep 30", max_runtime=0.5)
     assert (end.word, end.report.exit_code, end.status) == (SentinelWord.MAX_RUNTIME_REACHED, None, 124)
-    assert 0.5 - CLOCK_TICK <= end.seconds < 1.5
+    assert 0.5 - CLOCK_TICK_SECONDS <= end.seconds < 1.5
 
 
 def test_setup_counts_as_run_time(node: Node) -> None:
@@ -278,20 +278,20 @@ def test_setup_counts_as_run_time(node: Node) -> None:
     assert "never" not in end.text
 
 
-def test_a_silent_command_is_stopped(node: Node) -> None:
+def test_a_command_without_heartbeats_is_stopped(node: Node) -> None:
     end = node.run("exec sleep 30", heartbeat_timeout=0.5)
     assert (end.word, end.report.heartbeats, end.status) == (SentinelWord.HEARTBEAT_TIMEOUT, 0, 124)
-    assert 0.5 - CLOCK_TICK <= end.seconds < 1.5
+    assert 0.5 - CLOCK_TICK_SECONDS <= end.seconds < 1.5
 
 
-def test_beats_keep_a_command_alive_and_are_counted(node: Node) -> None:
+def test_heartbeats_keep_a_command_alive_and_are_counted(node: Node) -> None:
     beats = 'for i in 1 2 3 4 5 6; do : >"$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 0.3; done'
     end = node.run(beats, heartbeat_timeout=0.8)
     assert end.word is SentinelWord.EXITED
     assert 3 <= end.report.heartbeats <= 25
 
 
-def test_a_program_that_only_changes_the_time_beats_too(node: Node) -> None:
+def test_a_changed_file_time_is_a_heartbeat(node: Node) -> None:
     beats = (
         "import os, time\nfile = os.environ['CLUSTERJOBS_HEARTBEAT_FILE']\nopen(file, 'w').close()\n"
         "for _ in range(8): os.utime(file); time.sleep(0.25)"
@@ -300,26 +300,26 @@ def test_a_program_that_only_changes_the_time_beats_too(node: Node) -> None:
     assert end.word is SentinelWord.EXITED, end.text
 
 
-def test_a_beat_right_before_the_end_counts(node: Node) -> None:
+def test_a_heartbeat_right_before_the_end_counts(node: Node) -> None:
     end = node.run('sleep 0.3; : >"$CLUSTERJOBS_HEARTBEAT_FILE"', heartbeat_timeout=4.0)
     assert end.report.heartbeats == 1
 
 
-def test_a_beat_of_an_earlier_start_does_not_count(node: Node, tmp_path: Path) -> None:
+def test_a_heartbeat_of_an_earlier_start_does_not_count(node: Node, tmp_path: Path) -> None:
     tmp_path.joinpath("beat").touch()
     assert node.run("exec sleep 30", heartbeat_timeout=0.5).report.heartbeats == 0
 
 
-def test_only_the_first_rank_has_to_beat(node: Node) -> None:
+def test_only_rank_0_needs_heartbeats(node: Node) -> None:
     end = node.run("sleep 0.8", heartbeat_timeout=0.3, environ={"CLUSTERJOBS_NODE_RANK": "1"})
     assert end.word is SentinelWord.EXITED
 
 
-def test_setup_does_not_have_to_beat(node: Node) -> None:
+def test_setup_needs_no_heartbeats(node: Node) -> None:
     assert node.run("true", setup="sleep 0.8", heartbeat_timeout=0.3).word is SentinelWord.EXITED
 
 
-def test_a_heartbeat_file_is_made_up_where_none_is_given(node: Node, tmp_path: Path) -> None:
+def test_a_heartbeat_file_has_a_default_path(node: Node, tmp_path: Path) -> None:
     given = {"CLUSTERJOBS_HEARTBEAT_FILE": "", "TMPDIR": str(tmp_path)}
     end = node.run('touch "$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 0.3', heartbeat_timeout=5.0, environ=given)
     assert end.report.heartbeats == 1
@@ -329,24 +329,24 @@ def test_a_heartbeat_file_is_made_up_where_none_is_given(node: Node, tmp_path: P
 def test_a_command_that_ignores_term_is_killed_after_its_grace_period(node: Node) -> None:
     end = node.run("trap '' TERM; exec sleep 30", max_runtime=0.3, grace_period=0.5)
     assert end.word is SentinelWord.MAX_RUNTIME_REACHED
-    assert 0.8 - 2 * CLOCK_TICK <= end.seconds < 2.5
+    assert 0.8 - 2 * CLOCK_TICK_SECONDS <= end.seconds < 2.5
 
 
-def test_a_command_may_clean_up(node: Node) -> None:
+def test_a_command_may_clean_up_after_term(node: Node) -> None:
     end = node.run("trap 'echo clean; exit 0' TERM; sleep 30 & wait", max_runtime=0.3, grace_period=5)
     assert "clean\n" in end.text
     assert (end.word, end.status) == (SentinelWord.MAX_RUNTIME_REACHED, 124)
     assert end.seconds < 7
 
 
-def test_an_end_and_a_limit_at_once_give_one_of_the_two(node: Node) -> None:
+def test_an_end_and_a_limit_at_once_give_one_report(node: Node) -> None:
     for _ in range(8):
         end = node.run("sleep 0.3; exit 3", max_runtime=0.3 + random.uniform(-0.01, 0.02))
         assert end.raw.count("[clusterjobs ") == 2
         assert (end.word, end.status) in {(SentinelWord.EXITED, 3), (SentinelWord.MAX_RUNTIME_REACHED, 124)}
 
 
-def test_without_fractions_sleep_is_rounded_up(node: Node, tmp_path: Path) -> None:
+def test_sleep_without_fractions_is_rounded_up(node: Node, tmp_path: Path) -> None:
     if node.shell[0] == "busybox":
         pytest.skip("its sleep is built in")
     strict = tmp_path / "sleep"
@@ -354,7 +354,7 @@ def test_without_fractions_sleep_is_rounded_up(node: Node, tmp_path: Path) -> No
     strict.chmod(0o755)
     end = node.run("exec sleep 30", max_runtime=1.5, environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert end.word is SentinelWord.MAX_RUNTIME_REACHED
-    assert 2 - CLOCK_TICK <= end.seconds < 4.5
+    assert 2 - CLOCK_TICK_SECONDS <= end.seconds < 4.5
 
 
 # Stopped from outside.
@@ -368,7 +368,7 @@ def stop_at(process: subprocess.Popen[bytes], text: bytes) -> None:
 
 
 @pytest.mark.parametrize("where", ["run", "setup"])
-def test_term_is_never_the_product_s_end(node: Node, where: str) -> None:
+def test_term_is_never_a_failure_of_the_product(node: Node, where: str) -> None:
     fields = {"setup": "echo here; sleep 30"} if where == "setup" else {}
     with node.start("echo here; sleep 30", **fields) as process:
         stop_at(process, b"here")
@@ -379,7 +379,7 @@ def test_term_is_never_the_product_s_end(node: Node, where: str) -> None:
     assert (report.word, report.exit_code, report.begun) == (SentinelWord.STOPPED, None, where == "run")
 
 
-def test_term_at_any_moment_and_twice_ends_it(node: Node) -> None:
+def test_term_at_any_moment_and_twice_stops_the_job(node: Node) -> None:
     chance = random.Random(0)
     for _ in range(25):
         with node.start("sleep 30") as process:
@@ -393,7 +393,7 @@ def test_term_at_any_moment_and_twice_ends_it(node: Node) -> None:
         assert process.returncode in (143, -signal.SIGTERM)
         assert report is not None or process.returncode < 0
         if report is None:
-            # It had not got as far as minding TERM; a cluster, like this test, ends what is left.
+            # It had not set its traps yet. The test kills the remaining processes, as a cluster does.
             for pid in node.left():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -405,12 +405,12 @@ def test_background_processes_end_with_the_command(node: Node) -> None:
     assert gone(node)
 
 
-def test_a_killed_sentinel_tells_no_exit_code(node: Node) -> None:
+def test_a_killed_sentinel_reports_no_exit_code(node: Node) -> None:
     with node.start("kill -9 $PPID; sleep 0.2") as process:
         output, _ = process.communicate(timeout=30)
     report = sentinel.last_report(output.decode(), nonce(TOKEN))
     if node.shell[0] == "bash":
-        # The parent of the command's shell is a wrapper there, which the sentinel outlives.
+        # There the parent of the command's shell is a wrapper, and not the sentinel.
         assert report is not None and report.word is SentinelWord.STOPPED
     else:
         assert (process.returncode, report) == (-signal.SIGKILL, None)
@@ -420,7 +420,7 @@ def test_a_killed_sentinel_tells_no_exit_code(node: Node) -> None:
     assert gone(node)
 
 
-def test_nothing_is_left_after_each_kind_of_end(node: Node) -> None:
+def test_no_process_is_left_after_any_end(node: Node) -> None:
     node.run("true", heartbeat_timeout=5)
     node.run("exec sleep 30", heartbeat_timeout=0.3)
     node.run("sleep 30 & sleep 30", max_runtime=0.3)
@@ -437,12 +437,12 @@ def test_setup_reaches_the_command(node: Node, tmp_path: Path) -> None:
     assert end.text == "hello\n12 sub a b it's\n"
 
 
-def test_setup_has_no_arguments_and_leaves_those_of_the_command(node: Node) -> None:
+def test_setup_has_no_arguments_and_does_not_change_those_of_the_command(node: Node) -> None:
     end = node.run('exit $#"${2}"', setup="[ $# = 0 ]; set -- x; set +e", args=("1", "2"))
     assert end.status == 22
 
 
-def test_setup_does_not_make_the_command_careless(node: Node) -> None:
+def test_setup_cannot_disable_the_error_options(node: Node) -> None:
     assert node.run("false; exit 4", setup="set +e").status == 1
     assert node.run("false | true; exit 4", setup="set +o pipefail").status == 1
     assert node.run("false; exit 4", setup="set +e", shell="sh").status == 1
@@ -452,24 +452,24 @@ def test_setup_does_not_make_the_command_careless(node: Node) -> None:
     "setup",
     ["exit 0", "exec true", "if then", "false", "set +e; false", "kill -9 $$", "set -n", "nonsense-command"],
 )
-def test_a_setup_that_does_not_come_to_its_end_is_a_failed_start(node: Node, setup: str) -> None:
+def test_a_setup_that_does_not_complete_is_a_failed_start(node: Node, setup: str) -> None:
     end = node.run("echo reached", setup=setup)
     assert end.word is SentinelWord.START_FAILED
     assert end.report.begun is False and end.status != 0
     assert "reached" not in end.text
 
 
-def test_a_shell_that_executes_nothing_makes_nothing_green(node: Node, tmp_path: Path) -> None:
+def test_a_shell_that_executes_nothing_does_not_succeed(node: Node, tmp_path: Path) -> None:
     tmp_path.joinpath("away").write_text("exit 0\n")
     for environ in ({"SHELLOPTS": "noexec"}, {"BASH_ENV": str(tmp_path / "away")}):
         with node.start("exit 3", environ=environ) as process:
             output, _ = process.communicate(timeout=30)
         report = sentinel.last_report(output.decode(), nonce(TOKEN), 0)
-        # bash itself takes SHELLOPTS where it is the sentinel's shell as well, and says nothing.
+        # If bash is the sentinel's shell, it uses SHELLOPTS itself, and prints nothing.
         assert report is None or report.word is SentinelWord.START_FAILED
 
 
-def test_a_limit_during_setup_says_that_the_command_never_began(node: Node) -> None:
+def test_a_limit_during_setup_reports_that_the_command_never_began(node: Node) -> None:
     end = node.run("echo never", setup="sleep 30", max_runtime=0.3)
     assert (end.word, end.report.begun) == (SentinelWord.MAX_RUNTIME_REACHED, False)
 
@@ -478,18 +478,18 @@ def begun(rank: int) -> str:
     return f"[clusterjobs {nonce(TOKEN)} begun node={rank} restarts=0]\n"
 
 
-def test_the_mark_of_the_beginning_comes_first(node: Node) -> None:
+def test_the_mark_begun_comes_right_before_the_command(node: Node) -> None:
     assert node.run("echo hi").raw.startswith(begun(0))
     end = node.run("echo hi", setup="printf set-up", environ={"CLUSTERJOBS_NODE_RANK": "2"})
     assert end.raw.startswith(f"set-up\n{begun(2)}hi\n")
 
 
-def test_lines_of_messages_are_those_of_the_script(node: Node) -> None:
+def test_line_numbers_in_messages_are_those_of_the_script(node: Node) -> None:
     end = node.run("true\nno-such-command\n", args=("x",))
     assert "line 2: no-such-command" in end.text
 
 
-def test_what_a_caller_exports_is_the_command_s(node: Node) -> None:
+def test_exports_of_the_caller_reach_the_command(node: Node) -> None:
     names = ["n", "max", "dir", "child", "how", "cja", "cjZ", "x", "_a", "_Z", "A"]
     env = dict.fromkeys(names, "its own")
     end = node.run("; ".join(f'echo "{name}=${name}"' for name in names), env=env, environ=env, setup="true")
@@ -535,7 +535,7 @@ def test_a_signal_reaches_a_command_that_has_a_handler(node: Node, number: int) 
 
 
 @pytest.mark.parametrize("code", [0, 7, 127])
-def test_a_command_may_end_at_a_signal(node: Node, code: int) -> None:
+def test_a_command_may_exit_at_a_signal(node: Node, code: int) -> None:
     for _ in range(4):
         status, _, report = send(node, signal.SIGUSR1, 'exec python3 -c "$@"', args=(CHECKPOINT, str(code)))
         assert (status, report and report.exit_code) == (code, code)
@@ -549,18 +549,18 @@ def test_a_command_that_dies_of_a_forwarded_signal_was_stopped_from_outside(node
 
 
 @pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGQUIT, signal.SIGXCPU])
-def test_any_other_signal_stops_it_and_is_no_limit(node: Node, number: int) -> None:
+def test_any_other_signal_stops_the_job_and_is_not_a_limit(node: Node, number: int) -> None:
     status, _, report = send(node, number, "sh -c 'echo ready; exec sleep 30'", heartbeat_timeout=20.0)
     assert (status, report and report.word) == (143, SentinelWord.STOPPED)
 
 
-def test_a_signal_of_the_command_to_its_sentinel_is_no_limit(node: Node) -> None:
+def test_a_signal_of_the_command_to_its_sentinel_is_not_a_limit(node: Node) -> None:
     for name in ("USR1", "USR2", "ALRM"):
         end = node.run(f"kill -{name} $PPID; sleep 0.5", heartbeat_timeout=20.0)
         assert end.word in (SentinelWord.STOPPED, SentinelWord.EXITED)
 
 
-# Time that counts.
+# Time that counts for limits.
 
 
 def programs(node: Node, name: str) -> list[int]:
@@ -572,7 +572,7 @@ def programs(node: Node, name: str) -> list[int]:
     return found
 
 
-def test_a_killed_sleep_makes_no_limit_strike(node: Node) -> None:
+def test_a_killed_sleep_does_not_end_a_limit_early(node: Node) -> None:
     if node.shell[0] == "busybox":
         pytest.skip("its sleep has the name of the shell")
     with node.start(
@@ -596,7 +596,7 @@ def test_a_suspension_does_not_count(node: Node) -> None:
         time.sleep(0.3)
         stopped: list[int] = []
         for _ in range(3):
-            # What was just being started is there at the next look.
+            # A process that was just being started is found at the next check.
             for pid in node.left():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
@@ -612,7 +612,7 @@ def test_a_suspension_does_not_count(node: Node) -> None:
     assert report.seconds is not None and report.seconds > 5
 
 
-def test_a_heartbeat_from_the_future_beats_once_at_most(node: Node) -> None:
+def test_a_file_time_in_the_future_is_at_most_one_heartbeat(node: Node) -> None:
     end = node.run('touch -d "+1 day" "$CLUSTERJOBS_HEARTBEAT_FILE"; sleep 30', heartbeat_timeout=0.5)
     assert end.word is SentinelWord.HEARTBEAT_TIMEOUT
 
@@ -629,14 +629,14 @@ def test_a_heartbeat_from_the_future_beats_once_at_most(node: Node) -> None:
         "echo one; : >/proc/self/fd/1; echo two; echo three",
     ],
 )
-def test_output_that_is_opened_again_is_appended(node: Node, tmp_path: Path, run: str) -> None:
+def test_output_that_is_reopened_is_appended(node: Node, tmp_path: Path, run: str) -> None:
     log = tmp_path / "log"
     with log.open("ab") as file, node.start(run, stdout=file) as process:
         process.wait(timeout=10)
     assert sentinel.without_marks(log.read_text(), nonce(TOKEN)) == "one\ntwo\nthree\n"
 
 
-def test_a_process_that_broke_away_does_not_hide_the_last_line(node: Node, tmp_path: Path) -> None:
+def test_a_daemon_does_not_hide_the_last_line(node: Node, tmp_path: Path) -> None:
     log = tmp_path / "log"
     flood = "setsid sh -c 'trap \"\" TERM; while :; do echo flood; sleep 0.001; done' & sleep 0.3; exit 4"
     with log.open("ab") as file, node.start(flood, stdout=file) as process:
@@ -650,7 +650,7 @@ def test_a_process_that_broke_away_does_not_hide_the_last_line(node: Node, tmp_p
     assert process.returncode == 4
 
 
-def test_a_full_disk_costs_the_output_and_not_the_end(node: Node) -> None:
+def test_a_full_disk_does_not_change_the_end(node: Node) -> None:
     with (
         open("/dev/full", "wb") as full,
         node.start("head -c 1000000 /dev/zero; exit 3", stdout=full) as process,
@@ -658,7 +658,7 @@ def test_a_full_disk_costs_the_output_and_not_the_end(node: Node) -> None:
         assert process.wait(timeout=10) == 3
 
 
-# What is delivered.
+# The size of the script.
 
 
 def test_the_largest_script_has_at_most_three_kibibytes() -> None:
@@ -667,11 +667,11 @@ def test_the_largest_script_has_at_most_three_kibibytes() -> None:
     assert len(sentinel.argv(spec, TOKEN, workdir="/")[2].encode()) <= 3072
 
 
-def test_a_plain_job_needs_five_processes_at_most(tmp_path: Path) -> None:
+def test_a_plain_job_needs_at_most_five_processes(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
-        pytest.skip("no strace here")
+        pytest.skip("strace is not installed")
     trace = tmp_path / "trace"
     node = Node(["strace", "-f", "-qq", "-e", "trace=process", "-o", str(trace), "dash"], tmp_path)
     node.run("true", shell="sh", leader=sentinel.setsid_command())
-    # The command, what takes its output, the timer, and the sleep in it, besides the sentinel itself.
+    # The sentinel, the command, tee, the timer and its sleep.
     assert len({line.split()[0] for line in trace.read_text().splitlines()}) <= 5

@@ -17,7 +17,6 @@ from ...model import LogChunk
 from ...model import Observation
 from ...model import Phase
 from ...model import Reason
-from ...model.batches import batched
 from ...model.token import run_of
 from ...model.token import run_prefix
 from ..limits import refuse
@@ -34,7 +33,6 @@ from .checks import problems
 from .definitions import Definition
 from .detail import ENDED
 from .detail import StreamName
-from .errors import OperationNotSupported
 from .inspect import facts
 from .inspect import shown
 from .links import job_page
@@ -49,9 +47,7 @@ from .queue_breaker import QueueBreaker
 from .request import request
 from .settings import AwsBatchSettings
 from .settings import capabilities
-
-MAX_JOBS_PER_TERMINATE_CALL = 50
-"""The service's limit for TerminateJobs."""
+from .terminate import Terminator
 
 MAX_CONCURRENT_LOG_READS = 8
 """Ended jobs whose logs are read at once."""
@@ -67,9 +63,8 @@ class BatchBackend:
         self._breaker = QueueBreaker(self._api, settings, context.run_dir / context.name / "queues")
         self._lookup = Lookup(self._api)
         self._reader = CloudWatchReader(self._api, settings.log_group, settings.log_settle)
+        self._terminator = Terminator(self._api)
         self._submitted: dict[str, Handle] = {}
-        self._has_terminate_jobs = True
-        """Until the service reports that it does not support the operation."""
         self.capabilities = capabilities(settings)
 
     @property
@@ -205,29 +200,10 @@ class BatchBackend:
     # Ending.
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
-        """See :class:`Backend`.
-
-        TerminateJob ends jobs in every status; CancelJob silently ignores jobs that have begun.
-        """
+        """See :class:`Backend`."""
         reason = f"cancelled by pytest-clusterjobs, run {self._context.run_id}"
         for region, by_id in _by_region(handles).items():
-            for ids in batched(list(by_id), MAX_JOBS_PER_TERMINATE_CALL):
-                self._terminate(ids, region, reason)
-
-    def _terminate(self, ids: Sequence[str], region: str, reason: str) -> None:
-        if len(ids) > 1 and self._has_terminate_jobs and self._api.has_operation("terminate_jobs"):
-            try:
-                response = self._api.batch("terminate_jobs", region, jobs=list(ids), reason=reason)
-            except OperationNotSupported:
-                self._has_terminate_jobs = False
-            else:
-                failed = response.get("errors", ())
-                if failed:
-                    what = failed[0].get("message") or failed[0].get("code")
-                    raise BackendError(f"TerminateJobs: {len(failed)} of {len(ids)} failed: {what}")
-                return
-        for job_id in ids:
-            self._api.batch("terminate_job", region, jobId=job_id, reason=reason)
+            self._terminator.terminate(list(by_id), region, reason)
 
     # Finding.
 
@@ -241,7 +217,7 @@ class BatchBackend:
             return NotSubmitted()
         first, *duplicates = (str(each["jobId"]) for each in jobs)
         if duplicates:
-            self._terminate(duplicates, "", f"duplicate of {first}")
+            self._terminator.terminate(duplicates, "", f"duplicate of {first}")
         return Found(self._submitted.setdefault(token, self._handle(first)))
 
     def sweep(self, run_id: str) -> Mapping[str, Handle]:

@@ -103,7 +103,7 @@ def _client_error(error: boto.ClientError, operation: str) -> BackendError:
         return AccountError("AWS credentials: AWS does not know this access key or token")
     if code in _SIGNATURE:
         return AccountError(
-            "AWS credentials: the secret key does not belong to the access key, or this machine's clock is wrong"
+            "AWS credentials: the secret key does not belong to the access key, or the clock is wrong"
         )
     if code in _DENIED:
         return AccessDenied(f"AWS denies {operation}: {message or 'no reason given'}")

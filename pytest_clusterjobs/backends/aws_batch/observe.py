@@ -103,7 +103,7 @@ def observe(job: DescribedJob, logs: Mapping[int, RankLog], *, now: float | None
 
 
 def is_stopping(job: DescribedJob, now: float) -> bool:
-    """Whether the job has ended with its main node and other nodes still run, so that their ends are unknown."""
+    """Whether the job has ended with its main node, and the ends of other nodes are not known yet."""
     stopped = job.detail.stopped
     recent = stopped is not None and now - stopped < MAX_NODE_STOP_SECONDS
     return job.detail.is_over and recent and not all(node.is_over for node in job.nodes.values())

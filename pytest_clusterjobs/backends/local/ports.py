@@ -7,9 +7,9 @@ import os
 import socket
 import tempfile
 
-from ..environment import FIRST_PORT
+from ..environment import FIRST_MASTER_PORT
 from ..environment import master_port
-from ..environment import PORTS
+from ..environment import MASTER_PORT_COUNT
 
 
 class Ports:
@@ -25,14 +25,14 @@ class Ports:
 
     def reserve(self, token: str) -> int:
         """A free port for ``token``; the first choice is the same each time. Raises OSError if all are taken."""
-        for turn in range(PORTS):
+        for turn in range(MASTER_PORT_COUNT):
             port = master_port(token, turn)
             if port not in self._taken and self._lock(port):
                 if _free(port):
                     self._taken.add(port)
                     return port
                 self._unlock(port)
-        raise OSError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS}")
+        raise OSError(f"no free port between {FIRST_MASTER_PORT} and {FIRST_MASTER_PORT + MASTER_PORT_COUNT}")
 
     def release(self, port: int) -> None:
         """Make a port available again."""

@@ -1,24 +1,24 @@
-# Wraps the command of a job on one node: runs it, keeps its limits, reports how it ended.
+# Wraps the command of a job on one node: runs it, enforces its limits, reports how it ended.
 # Arguments: nonce max_runtime tick grace_period leader command workdir script [setup] [args...]
 # Durations are centiseconds, measured by /proc/uptime. SHELL, OPTIONS, EVERY and SILENT are replaced; a block
 # between #+ NAME and #- is delivered if it is needed. Names begin with cj_, since the job's own variables are
 # here too; they are shortened for delivery, like everything else.
 #
 # Three things that are not obvious:
-# - A here-document is a pipe (in an old bash, a nameless file) that costs no process. Descriptor 9 has notes
-#   from the command's shell (b: it began), the watcher of heartbeats (n: how many) and the wrapper (x: exit
-#   code); writers open it by its path, so that no process of the job inherits it. Descriptor 8 leads the
+# - A here-document is a pipe (in an old bash, a nameless file) that costs no process. Descriptor 9 has
+#   messages of the command's shell (b: it began), the watcher of heartbeats (n: how many) and the wrapper (x:
+#   exit code); writers open it by its path, so that no process of the job inherits it. Descriptor 8 leads the
 #   job's output to tee: a job that reopens or truncates its own output reaches a pipe; tee keeps reading when
 #   the disk is full.
 # - The exit code of a timer identifies its limit: 42 or 43, which no signal can produce.
-# - bash loses the exit code of a child that ends while a trap is due: there a wrapper notes it as well.
+# - bash loses the exit code of a child that ends while a trap is due: there a wrapper writes it to descriptor 9.
 cj_nonce=$1 cj_max=$2 cj_tick=$3 cj_grace=$4 cj_leader=$5 cj_command=$6
 cj_rank=${CLUSTERJOBS_NODE_RANK:-0} cj_mark="[clusterjobs $cj_nonce "
 cj_id="node=$cj_rank restarts=${CLUSTERJOBS_RESTARTS:-0}"
 cj_file=${CLUSTERJOBS_HEARTBEAT_FILE:=${TMPDIR:-/tmp}/clusterjobs.$cj_nonce.$cj_rank}
 export CLUSTERJOBS_HEARTBEAT_FILE
 cj_begun=0 cj_beats=0 cj_busy=x cj_group=- cj_sent=" " cj_out=1 cj_alive=: cj_notes=/proc/$$/fd/
-# The shell's own notes ("Killed") are not part of the job's output.
+# The shell's own messages ("Killed") are not part of the job's output.
 exec 2>/dev/null 8<<_ 9<<_
 y
 _

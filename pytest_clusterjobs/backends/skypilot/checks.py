@@ -1,4 +1,4 @@
-"""Mistakes in a job found before anything is submitted, here and by SkyPilot's parsing of its task."""
+"""Mistakes in a job that are found before anything is submitted, here and by SkyPilot's parsing of its task."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from .settings import SkyPilotSettings
 from .task import accelerator
 from .task import task
 
+PARSE_TIMEOUT_SECONDS = 60.0
+"""For SkyPilot's parsing of a task."""
+
 
 def problems(spec: JobSpec, settings: SkyPilotSettings) -> Iterator[str]:
     """The features of this spec that SkyPilot would reject or does not support, one line each."""
@@ -31,23 +34,23 @@ def problems(spec: JobSpec, settings: SkyPilotSettings) -> Iterator[str]:
     yield from wrong
     for name in sorted({*spec.env, *spec.secrets}):
         if name.startswith("SKYPILOT_"):
-            yield f"env: {name}: names that begin with SKYPILOT_ are SkyPilot's own"
+            yield f"env: {name}: SkyPilot reserves names that begin with SKYPILOT_"
     if wrong:
         return
     resources = merged(settings.task, spec.options).get("resources", {})
     if spec.resources.gpus and not accelerator(resources):
         yield (
-            "resources.gpus: SkyPilot wants to know which: set options.skypilot.resources.accelerators"
-            " to a name such as H100, how many is taken from here"
+            "resources.gpus: SkyPilot needs the type of the GPUs: set options.skypilot.resources.accelerators"
+            " to a name such as H100, without a number"
         )
         return
     if find_spec("sky") is not None:
         config = task(spec, STAND_IN, settings=settings, rootdir=Path.cwd())
-        # SkyPilot does not judge the command, the cell's name and its variables: most cells are the same task
-        # to it.
+        # SkyPilot does not check the command, the cell's name and its variables. Without them most cells have
+        # the same task, which is checked once.
         config.update(run="true", envs={})
-        if refusal := _refusal(json.dumps(config, sort_keys=True, default=str)):
-            yield f"options.skypilot: {refusal}"
+        if error := _parse_error(json.dumps(config, sort_keys=True, default=str)):
+            yield f"options.skypilot: {error}"
 
 
 def _of_fragment(
@@ -57,16 +60,16 @@ def _of_fragment(
     if settings.cluster is not None:
         for name in sorted(fragment.keys() & OPTIONS - IN_CLUSTER):
             instead = ": use setup of the matrix" if name == "setup" else ""
-            yield f"{where}: {name} is nothing that a job of a cluster that is up can have{instead}"
+            yield f"{where}: {name} has no effect on a job of a running cluster{instead}"
 
 
 @cache
-def _refusal(config: str) -> str:
+def _parse_error(config: str) -> str:
     from .modes import ManagedJobs
     from .sdk import Sky
 
     try:
-        Sky(ManagedJobs(), answer_timeout=60.0).check(json.loads(config))
+        Sky(ManagedJobs(), response_timeout=PARSE_TIMEOUT_SECONDS).check(json.loads(config))
     except BackendError as error:
         return str(error)
     return ""

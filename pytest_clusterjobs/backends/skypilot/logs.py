@@ -1,4 +1,4 @@
-"""What SkyPilot prints about a job, by rank and by start."""
+"""Splits SkyPilot's logs of a job by rank and by start."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ...model import LogChunk
 
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 _PREFIX = re.compile(
-    rf"^{_COLOUR}\((?P<who>[^(),\n]{{1,200}}), (?:rank=(?P<rank>[0-9]{{1,6}}), )?pid=[0-9]{{1,10}}(?:, ip=[^(),\s]{{1,64}})?\){_COLOUR} ?"
+    rf"^{_COLOUR}\((?P<name>[^(),\n]{{1,200}}), (?:rank=(?P<rank>[0-9]{{1,6}}), )?pid=[0-9]{{1,10}}(?:, ip=[^(),\s]{{1,64}})?\){_COLOUR} ?"
 )
 """``(NAME, pid=12) `` for a job of one node, ``(head, rank=0, pid=12) `` and
 ``(worker1, rank=1, pid=12, ip=10.0.0.2) `` for one of several. SkyPilot's own lines have no such prefix, and
-the lines of its setup have no comma."""
+the prefixes of its setup's lines have no comma."""
 
-SHRUNK = "its log has become shorter: SkyPilot has lost some of it"
+LOG_SHRUNK = "its log has become shorter: SkyPilot has lost a part of it"
 
 _BEGIN = "== Logs of the user job (ID: "
 _END = "== End of logs (ID: "
-"""Around the log of a failed start, in the log of the job's controller."""
+"""These lines enclose the log of a failed start in the log of the job's controller."""
 
 
 def lines(text: str) -> Iterator[str]:
-    """Lines as SkyPilot splits them to add prefixes; ``splitlines`` splits at more characters."""
+    """The lines to which SkyPilot adds prefixes; ``splitlines`` would split at more characters."""
     return io.StringIO(text, newline="")
 
 
@@ -49,18 +49,18 @@ def of_rank(text: str, rank: int) -> str:
 
 
 def without_others(text: str, rank: int) -> str:
-    """The lines that were not printed by another rank."""
+    """The lines of a rank, and those without a rank."""
     return "".join(line for line in lines(text) if rank_of(line) in (None, rank))
 
 
 def rank_of(line: str) -> int | None:
-    """The rank that has printed a line, by its prefix."""
+    """The rank that printed a line, by its prefix; ``None`` if it has none."""
     match = _PREFIX.match(line)
     return None if match is None else int(match["rank"] or 0)
 
 
 def failed_starts(controller: str) -> list[str]:
-    """The log of each start that failed, in order, out of the log of the job's controller."""
+    """The log of each start that failed, in order, from the log of the job's controller."""
     found: list[str] = []
     section: list[str] | None = None
     for line in lines(controller):
@@ -77,15 +77,15 @@ def failed_starts(controller: str) -> list[str]:
 
 
 def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool, gap: str = "") -> LogChunk:
-    """A piece of one rank's log: its last ``tail`` bytes, or what follows ``cursor``, which counts characters.
+    """A part of one rank's log: its last ``tail`` bytes, or the text after ``cursor``, which counts characters.
 
-    ``gap`` is the reason why it will never be complete; the log of an ended job that has become shorter has
-    one too.
+    ``gap`` is the reason why the log will never be complete. A log that has become shorter after the end of
+    its job has a gap, too.
     """
     complete = complete and not gap
     if tail is not None:
         return LogChunk(text.encode()[-tail:].decode(errors="replace"), len(text), complete, gap)
     begin = cursor if isinstance(cursor, int) else 0
     if begin > len(text) and complete:
-        return LogChunk("", begin, gap=SHRUNK)
+        return LogChunk("", begin, gap=LOG_SHRUNK)
     return LogChunk(text[begin:], max(begin, len(text)), complete, gap)

@@ -28,7 +28,7 @@ IN_CLUSTER = frozenset({"workdir", "resources"})
 """The fields that a job of a cluster may set: SkyPilot ignores the others if the cluster is up."""
 
 REFUSED: Mapping[str, str] = {
-    "name": "it is the job's token, by which it is found again",
+    "name": "it is the job's token, which identifies the job later",
     "run": "use run",
     "num_nodes": "use nodes",
     "envs": "use env",
@@ -47,8 +47,8 @@ def problems(options: Mapping[str, Any], where: str = "options.skypilot") -> Ite
     mounts = options.get("file_mounts")
     for there, source in mounts.items() if isinstance(mounts, Mapping) else ():
         if isinstance(source, Mapping) and str(source.get("mode", "")).upper() == "MOUNT_CACHED":
-            # SkyPilot would wait for the upload in the shell that the sentinel replaces.
-            yield f"{where}: file_mounts: {there}: MOUNT_CACHED may lose what a job wrote last: use MOUNT"
+            # SkyPilot waits for the upload in the shell, which the sentinel replaces.
+            yield f"{where}: file_mounts: {there}: MOUNT_CACHED may lose the last writes of a job: use MOUNT"
     resources = options.get("resources", {})
     if not isinstance(resources, Mapping):
         yield f"{where}: resources must be a mapping, not {resources!r:.60}"

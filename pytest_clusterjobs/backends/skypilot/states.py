@@ -15,7 +15,7 @@ PHASES: Mapping[str, Phase] = {
     "SETTING_UP": Phase.PENDING,
     "RUNNING": Phase.RUNNING,
     "WINDING_DOWN": Phase.RUNNING,
-    # It waits for machines again; only its limits of waiting count then.
+    # It waits for machines again, so that queue_timeout applies.
     "RECOVERING": Phase.PENDING,
     "CANCELLING": Phase.RUNNING,
     "SUCCEEDED": Phase.ENDED,
@@ -39,22 +39,21 @@ _HINTS: Mapping[str, Reason] = {
 }
 
 TORN_DOWN = "DONE"
-"""The schedule state of a job of which nothing is left."""
+"""The schedule state of a job whose cluster is gone."""
 
 LIVE_REQUESTS = frozenset({"PENDING", "WAITING", "RUNNING"})
 """States of a request to the API server that has not ended."""
 
 
 def phase_of(status: str) -> Phase:
-    """The phase of a state. A state that this table lacks belongs to a newer SkyPilot and is never an end."""
+    """The phase of a state. An unknown state, of a newer SkyPilot, is never an end."""
     return PHASES.get(status, Phase.RUNNING)
 
 
 def hint_of(status: str, *, started: bool) -> Reason | None:
-    """The reason that a terminal state gives by itself.
+    """The reason that a terminal state implies; ``None`` for ``SUCCEEDED``: the sentinels' reports decide.
 
-    ``SUCCEEDED`` gives none: the command's own end explains it. A failure has to be explained by an end other
-    than success. A job without capacity never began, or its capacity was reclaimed and not replaced.
+    A job that failed for lack of capacity was preempted if it had started.
     """
     if status == "FAILED_NO_RESOURCE":
         return Reason.PREEMPTED if started else Reason.QUEUE_TIMEOUT

@@ -20,10 +20,10 @@ from ..shell import piece
 from .options import merged
 from .settings import SkyPilotSettings
 
-GIB = 1 << 30
+BYTES_PER_GIB = 1 << 30
 
-STRATEGY = "FAILOVER"
-"""The restart strategy that tries the job's current cluster first: the count of its starts is there."""
+RECOVERY_STRATEGY = "FAILOVER"
+"""This strategy tries the job's current cluster first, where the count of its starts is stored."""
 
 
 def task(
@@ -73,7 +73,7 @@ _Dumper.add_representer(str, _text)
 
 
 def _local(path: str, rootdir: Path) -> str:
-    """A path on this machine, relative to rootdir; a path with a scheme is elsewhere."""
+    """A path relative to rootdir as an absolute path; a path with a scheme is not on this machine."""
     return path if "://" in path else str(rootdir / Path(path).expanduser())
 
 
@@ -83,7 +83,7 @@ def _resources(spec: JobSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     if wanted.cpus is not None:
         ours["cpus"] = f"{wanted.cpus}+"
     if wanted.memory is not None:
-        ours["memory"] = f"{math.ceil(wanted.memory / GIB)}+"
+        ours["memory"] = f"{math.ceil(wanted.memory / BYTES_PER_GIB)}+"
     if wanted.gpus:
         ours["accelerators"] = f"{accelerator(given)}:{wanted.gpus}"
     if wanted.gpus == 0:
@@ -93,8 +93,8 @@ def _resources(spec: JobSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     recovery = given.get("job_recovery")
     strategy = {"strategy": recovery} if isinstance(recovery, str) else dict(recovery or {})
     if spec.max_restarts:
-        strategy = {"strategy": STRATEGY, **strategy}
-    # Said also where it is 0: the site's fragment must not let a job begin again that may not.
+        strategy = {"strategy": RECOVERY_STRATEGY, **strategy}
+    # Set even if it is 0: the site's fragment must not allow restarts.
     ours["job_recovery"] = {**strategy, "max_restarts_on_errors": spec.max_restarts}
     return {**given, **ours}
 
@@ -109,15 +109,15 @@ def accelerator(resources: Mapping[str, Any]) -> str:
 
 def _run(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:
     """The sentinel's command line; SkyPilot has bash run it on every node, in the task's ``workdir``."""
-    words = sentinel.argv(
+    command = sentinel.argv(
         spec,
         token,
         workdir=spec.workdir or "",
         prelude=_prelude(spec, token, settings),
     )
-    # By its path: the job's own PATH is already set and may be wrong. bash, like SkyPilot's own shell, passes
-    # exported functions on; -p keeps bash from using them, or anything else that would change it, itself.
-    return f"exec /bin/bash -p {shlex.join(words[1:])}"
+    # The path is absolute, because the job's own PATH is already set and may be wrong. bash passes exported
+    # functions on, as SkyPilot's own shell does; with -p it does not use them itself.
+    return f"exec /bin/bash -p {shlex.join(command[1:])}"
 
 
 def _prelude(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:

@@ -1,4 +1,4 @@
-"""The observation of a job: its row in the queue, completed by its logs."""
+"""Observes a job: its row in the queue, completed by its logs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ from .observe import limits_in
 from .observe import observe_end
 from .observe import observe_live
 from .observe import RankReports
-from .observe import said
-from .sdk import QueuedJob
+from .observe import read_reports
+from .records import QueuedJob
 from .sdk import Sky
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedJob:
-    """A job and what is known of it."""
+    """A job, its handle and its row in the queue."""
 
     token: str
     handle: Handle
     row: QueuedJob
+
+    @property
+    def nonce(self) -> str:
+        """The nonce of its sentinels' marks."""
+        return nonce(self.token)
 
     @property
     def ranks(self) -> int:
@@ -47,60 +52,58 @@ class WatchedJob:
 
     @property
     def failed_starts(self) -> int:
-        """How many starts have ended before the running or the next one."""
+        """How many starts have ended before the current or the next one."""
         return self.row.recoveries + (self.row.status == "RECOVERING")
 
     @property
     def limit(self) -> SentinelReport | None:
-        """The limit that struck in an earlier start."""
-        kept = self.handle.data.get("limit")
-        return None if kept is None else _report(kept)
+        """The report of a limit that an earlier start reached, if it is known."""
+        stored = self.handle.data.get("limit")
+        return None if stored is None else _report(stored)
 
 
 class Watcher:
-    """Reads a job's logs when they decide: at its end, and when it is about to begin again."""
+    """Reads a job's logs when they matter: at its end, and when it is about to start again."""
 
     def __init__(self, sky: Sky, teardown: float) -> None:
         self._sky = sky
         self._teardown = teardown
-        self._unread: dict[str, float] = {}
+        self._unreadable_since: dict[str, float] = {}
         """When the log of an ended job was first found unreadable, in monotonic seconds, by token."""
 
     def observe(self, job: WatchedJob) -> Observation | None:
         """The observation of a job; ``None`` if its log is unreadable now, or its cluster not down yet.
 
-        Such a job runs no more, so no limit of a running job may strike it.
+        Such a job no longer runs, so that limits of running jobs must not apply to it.
         """
         if not job.row.is_terminal:
             return self._observe_live(job)
         if not is_over(job.row, time.time(), self._teardown):
             return None
         try:
-            words = self._words(job)
-            limit = job.limit or self._earlier_limit(job) or first_limit(words.reports.values())
+            reports = self._reports(job)
+            limit = job.limit or self._earlier_limit(job) or first_limit(reports.reports.values())
         except BackendError as error:
-            since = self._unread.setdefault(job.token, time.monotonic())
+            since = self._unreadable_since.setdefault(job.token, time.monotonic())
             if time.monotonic() - since < self._teardown:
                 return None
-            # Its log is not available any more.
-            nothing = RankReports(
-                unread=dict.fromkeys(range(job.ranks), f"SkyPilot does not give its log: {error}")
-            )
-            end = observe_end(job.row, nothing, ranks=job.ranks, limit=job.limit)
+            # Its log is no longer available.
+            unread = dict.fromkeys(range(job.ranks), f"SkyPilot does not return its log: {error}")
+            end = observe_end(job.row, RankReports(unread=unread), ranks=job.ranks, limit=job.limit)
             return replace(end, handle=job.handle, log_complete=False)
-        return replace(observe_end(job.row, words, ranks=job.ranks, limit=limit), handle=job.handle)
+        return replace(observe_end(job.row, reports, ranks=job.ranks, limit=limit), handle=job.handle)
 
     def _observe_live(self, job: WatchedJob) -> Observation:
         """Observe a job that has not ended.
 
-        A job that begins again after a limit counts as ended: SkyPilot restarts it because it sees a failure.
+        SkyPilot treats a limit as a failure and starts the job again. Such a job is cancelled.
         """
         handle = job.handle
         if job.may_restart and job.failed_starts > handle.data.get("looked", 0):
             try:
                 limit = job.limit or self._earlier_limit(job)
             except BackendError:
-                # It lives all the same; the log is read at the next poll.
+                # The log is read at the next poll.
                 return replace(observe_live(job.row), handle=handle)
             handle = replace(handle, data={**handle.data, "looked": job.failed_starts})
             if limit is not None:
@@ -108,28 +111,27 @@ class Watcher:
                 self._sky.cancel([job.row.job_id])
         return replace(observe_live(job.row), handle=handle)
 
-    def _words(self, job: WatchedJob) -> RankReports:
+    def _reports(self, job: WatchedJob) -> RankReports:
         """What the ranks of the last start reported about themselves."""
         if job.row.started is None:
             return RankReports()
-        mark = nonce(job.token)
-        return said(self._sky.log(job.row.job_id, only=mark), mark, job.ranks)
+        return read_reports(self._sky.log(job.row.job_id, only=job.nonce), job.nonce, job.ranks)
 
     def _earlier_limit(self, job: WatchedJob) -> SentinelReport | None:
-        """The limit that struck in a start before the last, whose log is in the controller's log."""
+        """The report of a limit that a start before the last one reached, from the controller's log."""
         if not job.may_restart or not (job.failed_starts or job.row.status == "CANCELLED"):
             return None
-        mark = nonce(job.token)
-        return first_limit(limits_in(self._sky.log(job.row.job_id, controller=True, only=mark), mark))
+        log = self._sky.log(job.row.job_id, controller=True, only=job.nonce)
+        return first_limit(limits_in(log, job.nonce))
 
 
 _FIELDS = frozenset(each.name for each in fields(SentinelReport))
 
 
-def _report(kept: Mapping[str, Any]) -> SentinelReport:
+def _report(stored: Mapping[str, Any]) -> SentinelReport:
     """A report from a handle, which another version may have written.
 
-    Without the field, it is unknown whether the command began.
+    If ``begun`` is missing, it is unknown whether the command began.
     """
-    known = {name: value for name, value in kept.items() if name in _FIELDS}
-    return SentinelReport(**{"begun": None, **known, "word": SentinelWord(kept["word"])})
+    known = {name: value for name, value in stored.items() if name in _FIELDS}
+    return SentinelReport(**{"begun": None, **known, "word": SentinelWord(stored["word"])})

@@ -1,7 +1,7 @@
-"""What a real SkyPilot API server answered to its real client: taken down by a proxy, and given again without a server.
+"""Recordings of a real SkyPilot API server: a proxy that records, and a server that replays.
 
-A recording is a list of exchanges. Given again, the calls of a kind are answered in the order in which they were, the last
-one for ever; results are looked up by the id of their request.
+A recording is a list of exchanges. The responses to calls of one kind are replayed in their order, and the last
+one repeatedly. Results are found by the id of their request.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from urllib.parse import urlsplit
 import pytest
 
 NOTHING = "gAROLg=="
-"""``None`` as SkyPilot pickles what it sends back of a request and its environment, which nobody has to keep."""
+"""A pickled ``None``, which replaces the request and its environment in a response."""
 
 RESULT = "/api/get"
 REPEATED = ("/api/status", "/jobs/queue/v2", "/queue", "/status")
-"""What is asked again and again."""
+"""Calls that are repeated while polling."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A call and its answer."""
+    """A call and its response."""
 
     method: str
     path: str
     asked: str
-    """What told the call from others of its kind: the id of a request, the cluster, or the job whose log was wanted."""
+    """What distinguishes the call from others of its kind: the id of a request or job, or a cluster."""
     status: int
     headers: Mapping[str, str]
     answer: str
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What calls are answered alike."""
+        """Calls with the same key have the same responses."""
         return self.method, self.path, self.asked
 
 
@@ -87,11 +87,11 @@ class _Server(ThreadingHTTPServer):
         raise NotImplementedError
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that did not wait for its answer is nothing to tell."""
+        """Print nothing about a client that did not wait for its response."""
 
 
 class Recorder(_Server):
-    """A proxy that keeps what goes through it."""
+    """A proxy that records all exchanges."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -118,7 +118,7 @@ class Recorder(_Server):
         return exchange
 
     def save(self, path: Path, replacements: Mapping[str, str]) -> None:
-        """Write down what differs from the answer before it, without what is of this machine alone."""
+        """Write the exchanges that differ from the one before, without data of this machine."""
         text = json.dumps([asdict(_stripped(each)) for each in _changes(self.kept)], indent=1, sort_keys=True)
         for here, there in replacements.items():
             text = text.replace(here, there)
@@ -126,7 +126,7 @@ class Recorder(_Server):
 
 
 class Replay(_Server):
-    """A server that has nothing but a recording."""
+    """A server that replays a recording."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -151,7 +151,7 @@ class Replay(_Server):
 
 @contextmanager
 def serving(server: _Server) -> Iterator[str]:
-    """Let it answer; its URL."""
+    """Run a server; its URL."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -163,12 +163,12 @@ def serving(server: _Server) -> Iterator[str]:
 
 
 def talk_to(patch: pytest.MonkeyPatch, url: str, environment: Mapping[str, str]) -> None:
-    """Let SkyPilot's client in this process find another server, and forget the one before."""
+    """Connect SkyPilot's client in this process to another server."""
     for name, value in {**environment, "SKYPILOT_API_SERVER_ENDPOINT": url}.items():
         patch.setenv(name, value)
     patch.setenv("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
     with warnings.catch_warnings():
-        # What its own imports warn of is not ours to mend.
+        # The warnings of SkyPilot's own imports are not about this project.
         warnings.simplefilter("ignore")
         from sky.server import common
 
@@ -189,7 +189,7 @@ def _asked(path: str, body: bytes) -> str:
 
 
 def _changes(kept: list[Exchange]) -> Iterator[Exchange]:
-    """Without questions whose answer is that to the same question before."""
+    """The exchanges, without calls whose response is that of the same call before."""
     results = {each.asked: _result(each) for each in kept if each.path == RESULT}
     left_out: set[str] = set()
     last: dict[tuple[str, str, str], Any] = {}
@@ -231,7 +231,7 @@ def _payload(exchange: Exchange) -> dict[str, Any] | None:
 
 
 def _stripped(exchange: Exchange) -> Exchange:
-    """Without the request's own text, a pickle of the client's whole environment, and what was typed to launch a cluster."""
+    """An exchange without the pickled request and environment of the client, and without cluster commands."""
     try:
         answer = json.loads(exchange.answer)
     except ValueError:
@@ -249,7 +249,7 @@ def _stripped(exchange: Exchange) -> Exchange:
 
 
 def _without_clusters(value: Any) -> dict[str, str]:
-    """What to put in the place of a result that tells of clusters: their handles and commands are this machine's alone."""
+    """The replacement for a result about clusters, whose handles and commands belong to this machine."""
     if not isinstance(value, str) or '"last_creation_command"' not in value:
         return {}
     private = ("handle", "last_use", "last_creation_yaml", "last_creation_command", "credentials")
@@ -262,11 +262,11 @@ def _without_clusters(value: Any) -> dict[str, str]:
 
 
 def _without_traces(value: Any) -> dict[str, str]:
-    """What to put in the place of an error: the same without where in this machine's files it was raised, and of which cluster."""
+    """The replacement for an error, without its traceback and its cluster."""
     error = json.loads(value) if isinstance(value, str) else None
     if not isinstance(error, dict):
         return {}
-    # Only what our own server has sent is ever recorded, and so unpickled here.
+    # Only data of the server that these tests started is recorded and unpickled.
     found = pickle.loads(base64.b64decode(error["object"]))
     if not isinstance(found, dict):
         return {}

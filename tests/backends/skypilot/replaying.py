@@ -1,4 +1,4 @@
-"""A recording of a real server, gone through as a run would."""
+"""Replays the recording of a real server as a run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.backends.skypilot.scenarios import RUN
 from tests.backends.skypilot.scenarios import Scenario
 from tests.backends.skypilot.scenarios import token_of
 
-ROUNDS = 300
+MAX_ROUNDS = 300
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a backend saw of all jobs."""
+    """The observations of all jobs."""
 
     seen: dict[str, list[Observation]]
     calls: list[str]
@@ -41,7 +41,7 @@ def replayed_of(
     folder: Path,
     patch: pytest.MonkeyPatch,
 ) -> Replayed:
-    """Submit what was submitted then, in the same order, and poll until all has ended."""
+    """Submit the recorded jobs in the same order, and poll until all have ended."""
     replay = Replay(Path(__file__).with_name(recording))
     with serving(replay) as url:
         talk_to(patch, url, {"HOME": str(folder)})
@@ -54,7 +54,7 @@ def replayed_of(
         }
         seen: dict[str, list[Observation]] = {token: [] for token in live}
         rounds = 0
-        while live and rounds < ROUNDS:
+        while live and rounds < MAX_ROUNDS:
             rounds += 1
             try:
                 answer = backend.poll(live)

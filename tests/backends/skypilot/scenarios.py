@@ -1,4 +1,4 @@
-"""Jobs and how they end: on a real SkyPilot in ``tests/system/skypilot``, and out of what it answered then here."""
+"""Jobs and how they end, on a real SkyPilot in ``tests/system/skypilot`` and from recorded responses here."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Scenario:
     exit_code: int | None = None
     restarts: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Of its JobSpec."""
+    """Further fields of its JobSpec."""
     harm: str = ""
-    """What is done to it once it runs: ``cancel`` or ``preempt``."""
+    """What happens to it while it runs: ``cancel`` or ``preempt``."""
 
     def spec(self, name: str, options: Mapping[str, Any]) -> JobSpec:
-        """Its spec; ``options`` are those of all jobs."""
+        """Its spec; ``options`` apply to all jobs."""
         given = {"max_runtime": 300.0, "grace_period": 1.0, **self.fields}
         given["options"] = {**options, **given.get("options", {})}
         return JobSpec(self.run, name=name, **given)
@@ -71,7 +71,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         {"max_restarts": 1},
     ),
     "too-long-twice": Scenario(
-        # The run sees the limit when SkyPilot is about to begin again, and does not let it.
+        # The run sees the limit when SkyPilot is about to restart the job, and cancels it.
         "sleep 600",
         Reason.MAX_RUNTIME_REACHED,
         fields={**LIMITED, "max_restarts": 1},
@@ -91,13 +91,13 @@ IN_CLUSTER = (
     *("completes", "fails", "dies", "too-long", "silent"),
     *("both-complete", "rank-1-fails", "setup-fails", "cancelled"),
 )
-"""Those that are possible where jobs have one cluster in common: nothing begins again there."""
+"""The scenarios that are possible on one cluster, where no job restarts."""
 
 CLUSTER: Mapping[str, Any] = {
     "mode": "cluster",
     "cluster": {"name": "common", "nodes": 2, "resources": {"cpus": "8"}, "idle_minutes": 1},
 }
-"""The settings of the recording of them."""
+"""The settings of their recording."""
 
 
 def token_of(name: str, run: str = RUN) -> str:
@@ -106,5 +106,5 @@ def token_of(name: str, run: str = RUN) -> str:
 
 
 def judged(spec: JobSpec, seen: Observation) -> Outcome:
-    """How a job ended, as a run would say without its logs."""
+    """The outcome of a job without its logs."""
     return outcome(spec, seen, action=None, classification=Classification(), log=None)

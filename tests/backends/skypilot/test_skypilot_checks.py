@@ -1,4 +1,4 @@
-"""What is said of a job, at collection, before anything is launched."""
+"""The problems of a job that are reported at collection, before anything is launched."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pytest_clusterjobs.model import Resources
 ONE = SkyPilotSettings(mode="cluster", cluster=OneCluster(name="c", nodes=2))
 
 
-def said(settings: SkyPilotSettings | None = None, **fields: Any) -> list[str]:
+def problems_of(settings: SkyPilotSettings | None = None, **fields: Any) -> list[str]:
     return list(problems(JobSpec("true", **fields), settings or SkyPilotSettings()))
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "expected"),
     [
         ({"options": {"run": "x"}}, "options.skypilot: run is set by the backend: use run"),
         ({"options": {"envs": {}}}, "envs is set by the backend: use env"),
@@ -36,39 +36,42 @@ def said(settings: SkyPilotSettings | None = None, **fields: Any) -> list[str]:
         ),
         (
             {"options": {"file_mounts": {"/out": {"source": "s3://b", "mode": "MOUNT_CACHED"}}}},
-            "options.skypilot: file_mounts: /out: MOUNT_CACHED may lose what a job wrote last: use MOUNT",
+            "options.skypilot: file_mounts: /out: MOUNT_CACHED may lose the last writes of a job: use MOUNT",
         ),
-        ({"env": {"SKYPILOT_NODE_RANK": "0"}}, "env: SKYPILOT_NODE_RANK: names that begin with SKYPILOT_"),
-        ({"resources": Resources(gpus=8)}, "resources.gpus: SkyPilot wants to know which"),
+        (
+            {"env": {"SKYPILOT_NODE_RANK": "0"}},
+            "env: SKYPILOT_NODE_RANK: SkyPilot reserves names that begin with SKYPILOT_",
+        ),
+        ({"resources": Resources(gpus=8)}, "resources.gpus: SkyPilot needs the type of the GPUs"),
     ],
 )
-def test_problems(fields: dict[str, Any], words: str) -> None:
-    (problem,) = said(**fields)
-    assert words in problem
+def test_a_mistake_in_a_job_is_reported(fields: dict[str, Any], expected: str) -> None:
+    (problem,) = problems_of(**fields)
+    assert expected in problem
 
 
-def test_a_site_s_task_is_looked_at_too() -> None:
-    (problem,) = said(SkyPilotSettings(task={"num_nodes": 2}))
+def test_the_task_of_the_site_settings_is_checked() -> None:
+    (problem,) = problems_of(SkyPilotSettings(task={"num_nodes": 2}))
     assert problem == "task in the site settings: num_nodes is set by the backend: use nodes"
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "expected"),
     [
         (
             {"options": {"setup": "make"}},
-            "options.skypilot: setup is nothing that a job of a cluster that is up can have: use setup of the matrix",
+            "options.skypilot: setup has no effect on a job of a running cluster: use setup of the matrix",
         ),
-        ({"options": {"file_mounts": {}}}, "options.skypilot: file_mounts is nothing that a job"),
+        ({"options": {"file_mounts": {}}}, "options.skypilot: file_mounts has no effect on a job"),
     ],
 )
-def test_what_jobs_of_one_cluster_cannot_have(fields: dict[str, Any], words: str) -> None:
-    (problem,) = said(ONE, **fields)
-    assert problem.startswith(words)
+def test_options_without_effect_on_a_cluster_are_rejected(fields: dict[str, Any], expected: str) -> None:
+    (problem,) = problems_of(ONE, **fields)
+    assert problem.startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "expected"),
     [
         ({"max_restarts": 1}, "does not start jobs again, max_restarts is 1: use mode = 'managed'"),
         (
@@ -77,38 +80,41 @@ def test_what_jobs_of_one_cluster_cannot_have(fields: dict[str, Any], words: str
         ),
     ],
 )
-def test_what_one_cluster_cannot_do(fields: dict[str, Any], words: str) -> None:
+def test_a_job_beyond_the_limits_of_a_cluster_is_rejected(fields: dict[str, Any], expected: str) -> None:
     (found,) = excesses(JobSpec("true", **fields), capabilities(ONE), "dev")
-    assert found.told().startswith(f"backend dev {words}")
+    assert found.told().startswith(f"backend dev {expected}")
     assert list(excesses(JobSpec("true", **fields), capabilities(SkyPilotSettings()), "dev")) == []
 
 
-def test_what_jobs_of_one_cluster_can_have(sky: None) -> None:
+def test_options_of_a_job_of_a_cluster_are_accepted(sky: None) -> None:
     options = {"workdir": ".", "resources": {"cpus": 2}}
-    assert said(ONE, nodes=2, options=options) == []
+    assert problems_of(ONE, nodes=2, options=options) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "expected"),
     [
         ({"resources": {"infra": "no-such-cloud"}}, "no-such-cloud"),
         ({"resources": {"cpu": 3}}, "cpu"),
         ({"file_mounts": 3}, "file_mounts"),
     ],
 )
-def test_skypilot_itself_reads_the_task(sky: None, options: dict[str, Any], words: str) -> None:
-    (problem,) = said(options=options)
-    assert problem.startswith("options.skypilot: ") and words in problem
+def test_skypilot_itself_checks_the_task(sky: None, options: dict[str, Any], expected: str) -> None:
+    (problem,) = problems_of(options=options)
+    assert problem.startswith("options.skypilot: ") and expected in problem
     assert "\n" not in problem
 
 
-def test_what_is_fine_is_fine(sky: None) -> None:
+def test_a_valid_job_has_no_problems(sky: None) -> None:
     options = {"resources": {"accelerators": "H100", "infra": "k8s", "job_recovery": "EAGER_NEXT_REGION"}}
-    assert said(options=options, resources=Resources(cpus=4, memory=8 << 30, gpus=2), max_restarts=3) == []
+    assert (
+        problems_of(options=options, resources=Resources(cpus=4, memory=8 << 30, gpus=2), max_restarts=3)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "expected"),
     [
         ({"poll_interval": "5s"}, "poll_interval must be seconds, 0 to 3600, not '5s'"),
         ({"mode": "serve"}, "mode must be managed or cluster, not 'serve'"),
@@ -132,6 +138,6 @@ def test_what_is_fine_is_fine(sky: None) -> None:
         ({"task": "x"}, "task must be a table"),
     ],
 )
-def test_settings_that_are_none(raw: dict[str, Any], words: str) -> None:
-    with pytest.raises(FaultySettings, match=re.escape(words)):
+def test_an_invalid_setting_is_rejected(raw: dict[str, Any], expected: str) -> None:
+    with pytest.raises(FaultySettings, match=re.escape(expected)):
         TYPE.validate(raw)

@@ -1,7 +1,7 @@
-"""Jobs of one cluster, by SkyPilot's real client, and what a real server answered it.
+"""The outcomes of jobs of one cluster, from recorded responses of a real server.
 
-``cluster.json`` was taken down by tests/system/skypilot/test_skypilot_cluster.py with CLUSTERJOBS_RECORD=1; README.md
-says what was changed since.
+``cluster.json`` was recorded by tests/system/skypilot/test_skypilot_cluster.py
+with CLUSTERJOBS_RECORD=1; README.md lists later changes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 
 
 @pytest.mark.parametrize("name", IN_CLUSTER)
-def test_ends(replayed: Replayed, name: str) -> None:
+def test_the_end_of_each_scenario(replayed: Replayed, name: str) -> None:
     scenario = SCENARIOS[name]
     end = replayed.seen[token_of(name)][-1]
     result = judged(scenario.spec(name, {}), end)
     assert (result.reason, result.exit_code) == (scenario.reason, scenario.exit_code), end
 
 
-def test_a_cluster_is_brought_up_once(replayed: Replayed) -> None:
+def test_a_cluster_is_started_once(replayed: Replayed) -> None:
     assert replayed.calls.count("/launch") + replayed.calls.count("/exec") == 1 + len(IN_CLUSTER)
     assert replayed.calls.count("/queue") == replayed.rounds

@@ -7,7 +7,7 @@ import io
 from pytest_clusterjobs.backends.skypilot.logs import chunk
 from pytest_clusterjobs.backends.skypilot.logs import failed_starts
 from pytest_clusterjobs.backends.skypilot.logs import of_rank
-from pytest_clusterjobs.backends.skypilot.observe import without_clocks
+from pytest_clusterjobs.backends.skypilot.observe import without_time_marks
 
 CYAN, END = "\x1b[36m", "\x1b[0m"
 SEVERAL = (
@@ -22,36 +22,36 @@ SEVERAL = (
 )
 
 
-def test_the_lines_of_a_rank_are_as_it_printed_them() -> None:
+def test_the_lines_of_a_rank_are_unchanged() -> None:
     assert of_rank(SEVERAL, 0) == "one (of, pid=3)\n\n  indented\n"
     assert of_rank(SEVERAL, 1) == f"\x1b[31mtwo{END}\r\n"
     assert of_rank(SEVERAL, 2) == ""
 
 
-def test_one_node_has_the_name_of_its_job_as_prefix() -> None:
+def test_the_prefix_of_a_single_node_is_the_name_of_its_job() -> None:
     assert (
         of_rank(f"{CYAN}(cj-x-a1, pid=7){END} hello\n✓ Job finished (status: SUCCEEDED).\n", 0) == "hello\n"
     )
 
 
-def test_what_only_python_calls_a_line_break_ends_no_line() -> None:
+def test_only_newlines_and_carriage_returns_end_a_line() -> None:
     printed = "a form feed \f, a \x1c, a \x85 and a \u2028 are text\n10%\r"
     text = "".join(f"(cj-x-a1, pid=7) {line}" for line in io.StringIO(printed, newline=""))
-    assert of_rank(text, 0) == without_clocks(of_rank(text, 0)) == printed
+    assert of_rank(text, 0) == without_time_marks(of_rank(text, 0)) == printed
 
 
-def test_what_follows_a_carriage_return_without_a_prefix_is_of_the_same_rank() -> None:
+def test_text_after_a_carriage_return_belongs_to_the_same_rank() -> None:
     ray = "(head, rank=0, pid=1) 10%\r20%\rERROR: NaN\nERROR: Job 1 failed\n(worker1, rank=1, pid=2, ip=10.0.0.2) one\n"
     assert of_rank(ray, 0) == "10%\r20%\rERROR: NaN\n"
     assert of_rank(ray, 1) == "one\n"
 
 
-def test_numbers_without_end_are_none() -> None:
+def test_numbers_that_are_too_long_are_ignored() -> None:
     assert of_rank(f"(head, rank={'1' * 5000}, pid=1) no rank\n", 0) == ""
-    assert without_clocks(clock := f"[clusterjobs 0123456789ab ended node={'1' * 5000} at=1]\n") == clock
+    assert without_time_marks(clock := f"[clusterjobs 0123456789ab ended node={'1' * 5000} at=1]\n") == clock
 
 
-def test_failed_starts_are_in_the_log_of_the_controller() -> None:
+def test_failed_starts_are_read_from_the_controller_s_log() -> None:
     text = (
         "I 11-24 controller.py:1] The user job failed (FAILED). Please check the logs below.\n"
         "== Logs of the user job (ID: 4) ==\n\n"
@@ -67,7 +67,7 @@ def test_failed_starts_are_in_the_log_of_the_controller() -> None:
     ]
 
 
-def test_a_cursor_goes_on_where_it_was() -> None:
+def test_a_cursor_continues_where_it_ended() -> None:
     first = chunk("abc", cursor=None, tail=None, complete=False)
     assert (first.text, first.complete) == ("abc", False)
     assert chunk("abcdef", cursor=first.cursor, tail=None, complete=True).text == "def"
@@ -75,13 +75,13 @@ def test_a_cursor_goes_on_where_it_was() -> None:
     assert chunk("abä", cursor=None, tail=2, complete=True).text == "ä"
 
 
-def test_a_log_that_has_become_shorter_is_a_gap_once_its_job_has_ended() -> None:
+def test_the_log_of_an_ended_job_that_has_become_shorter_has_a_gap() -> None:
     assert chunk("abc", cursor=5, tail=None, complete=False).gap == ""
     shrunk = chunk("abc", cursor=5, tail=None, complete=True)
     assert "shorter" in shrunk.gap and not shrunk.complete
 
 
-def test_a_gap_is_never_complete() -> None:
+def test_a_log_with_a_gap_is_never_complete() -> None:
     for tail in (None, 2):
         found = chunk("abc", cursor=None, tail=tail, complete=True, gap="its log is lost")
         assert (found.complete, found.gap) == (False, "its log is lost")

@@ -1,4 +1,4 @@
-"""What a row of SkyPilot's queue and the sentinels' words come to."""
+"""Observations from rows of SkyPilot's queue and the sentinels' reports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.backends.skypilot.observe import fault_of
 from pytest_clusterjobs.backends.skypilot.observe import is_over
 from pytest_clusterjobs.backends.skypilot.observe import limits_in
+from pytest_clusterjobs.backends.skypilot.observe import missing_report_cause
 from pytest_clusterjobs.backends.skypilot.observe import observe_end
 from pytest_clusterjobs.backends.skypilot.observe import observe_live
 from pytest_clusterjobs.backends.skypilot.observe import RankReports
-from pytest_clusterjobs.backends.skypilot.observe import said
-from pytest_clusterjobs.backends.skypilot.observe import without_clocks
-from pytest_clusterjobs.backends.skypilot.sdk import QueuedJob
+from pytest_clusterjobs.backends.skypilot.observe import read_reports
+from pytest_clusterjobs.backends.skypilot.observe import without_time_marks
+from pytest_clusterjobs.backends.skypilot.records import QueuedJob
 from pytest_clusterjobs.backends.skypilot.states import phase_of
 from pytest_clusterjobs.backends.skypilot.states import PHASES
 from pytest_clusterjobs.judge import outcome
@@ -43,7 +43,7 @@ def word(word: SentinelWord, node: int = 0) -> SentinelReport:
     return SentinelReport(word, node)
 
 
-def words(*reports: SentinelReport) -> RankReports:
+def rank_reports(*reports: SentinelReport) -> RankReports:
     return RankReports({report.node: report for report in reports})
 
 
@@ -53,7 +53,7 @@ def judged(seen: Observation, ranks: int = 1) -> tuple[str, int | None]:
     return result.reason, result.exit_code
 
 
-def test_every_state_is_mapped(sky: None) -> None:
+def test_every_state_has_a_phase(sky: None) -> None:
     from sky import JobStatus
     from sky.jobs import ManagedJobStatus
 
@@ -64,20 +64,20 @@ def test_every_state_is_mapped(sky: None) -> None:
     }
 
 
-def test_a_state_of_a_newer_skypilot_is_no_end() -> None:
+def test_a_state_of_a_newer_skypilot_is_not_an_end() -> None:
     assert phase_of("DREAMING") is Phase.RUNNING
 
 
-def test_an_end_is_one_when_the_cluster_is_gone_or_should_be() -> None:
+def test_a_job_ends_when_its_cluster_is_gone_or_overdue() -> None:
     assert is_over(row("FAILED"), NOW, 120)
     going = row("FAILED", schedule_state="ALIVE")
     assert not is_over(going, NOW, 120)
     assert is_over(going, NOW + 120, 120)
-    seen = observe_end(going, words(exited(7)), ranks=1, limit=None)
+    seen = observe_end(going, rank_reports(exited(7)), ranks=1, limit=None)
     assert seen.native_reason == "its cluster was not seen to go down"
 
 
-def test_recovery_is_waiting() -> None:
+def test_a_recovering_job_is_pending() -> None:
     seen = observe_live(row("RECOVERING", recoveries=1, details="Cluster preempted or failed"))
     assert (seen.phase, seen.restarts) == (Phase.PENDING, 1)
     assert seen.native_reason == "Cluster preempted or failed"
@@ -106,17 +106,17 @@ def test_recovery_is_waiting() -> None:
         ("CANCELLED", {}, [word(SentinelWord.STOPPED)], Reason.CANCELLED, None),
     ],
 )
-def test_ends(
+def test_the_reason_of_each_end(
     status: str, fields: dict[str, Any], reports: list[SentinelReport], reason: Reason, code: int | None
 ) -> None:
-    seen = observe_end(row(status, **fields), words(*reports), ranks=1, limit=None)
+    seen = observe_end(row(status, **fields), rank_reports(*reports), ranks=1, limit=None)
     assert judged(seen) == (reason, code)
 
 
-def test_of_several_nodes_the_launchers_code_is_nobodys() -> None:
+def test_the_launcher_s_code_of_several_nodes_is_ignored() -> None:
     """srun reports 143, with which it stopped rank 0, when rank 1 ended with 7."""
     failure = "Job exited with exit codes [143] (user program failure)."
-    seen = observe_end(row("FAILED", failure=failure), words(exited(7, 1)), ranks=2, limit=None)
+    seen = observe_end(row("FAILED", failure=failure), rank_reports(exited(7, 1)), ranks=2, limit=None)
     assert judged(seen, 2) == (Reason.JOB_FAILED, 7)
     assert judged(observe_end(row("FAILED", failure=failure), RankReports(), ranks=2, limit=None), 2) == (
         Reason.UNKNOWN,
@@ -127,10 +127,10 @@ def test_of_several_nodes_the_launchers_code_is_nobodys() -> None:
 def test_a_limit_of_an_earlier_start_is_the_end_of_the_job() -> None:
     limit = word(SentinelWord.MAX_RUNTIME_REACHED)
     seen = observe_end(
-        row("CANCELLED", recoveries=1), words(word(SentinelWord.STOPPED)), ranks=1, limit=limit
+        row("CANCELLED", recoveries=1), rank_reports(word(SentinelWord.STOPPED)), ranks=1, limit=limit
     )
     assert judged(seen) == (Reason.MAX_RUNTIME_REACHED, None)
-    seen = observe_end(row("SUCCEEDED", recoveries=1), words(exited(0)), ranks=1, limit=limit)
+    seen = observe_end(row("SUCCEEDED", recoveries=1), rank_reports(exited(0)), ranks=1, limit=limit)
     assert judged(seen) == (Reason.MAX_RUNTIME_REACHED, None)
 
 
@@ -145,76 +145,74 @@ LOG = (
 )
 
 
-def test_times_are_those_of_the_nodes() -> None:
-    """SkyPilot's are when it looked."""
-    end = observe_end(row("FAILED"), said(LOG, MARK, 2), ranks=2, limit=None)
+def test_the_nodes_times_take_precedence() -> None:
+    """SkyPilot's times are those of its checks."""
+    end = observe_end(row("FAILED"), read_reports(LOG, MARK, 2), ranks=2, limit=None)
     assert (end.times.started, end.times.ended) == (NOW - 50, NOW - 18)
     assert [node.ended for node in end.nodes] == [NOW - 20, NOW - 18]
 
 
-def test_of_several_starts_the_first_is_known_to_skypilot_only() -> None:
-    end = observe_end(row("FAILED", recoveries=1), said(LOG, MARK, 2), ranks=2, limit=None)
+def test_skypilot_s_start_time_is_used_after_a_restart() -> None:
+    end = observe_end(row("FAILED", recoveries=1), read_reports(LOG, MARK, 2), ranks=2, limit=None)
     assert (end.times.started, end.times.ended) == (NOW - 60, NOW - 18)
 
 
-def test_a_clock_that_is_far_off_is_not_believed() -> None:
+def test_a_clock_that_differs_too_much_is_ignored() -> None:
     off = LOG.replace(f"at={NOW - 18:.0f}", "at=18")
-    assert observe_end(row("FAILED"), said(off, MARK, 2), ranks=2, limit=None).times.ended == NOW - 20
+    assert observe_end(row("FAILED"), read_reports(off, MARK, 2), ranks=2, limit=None).times.ended == NOW - 20
     assert (
         observe_end(
-            row("FAILED"), said(LOG.replace("at=9", "at=19"), MARK, 2), ranks=2, limit=None
+            row("FAILED"), read_reports(LOG.replace("at=9", "at=19"), MARK, 2), ranks=2, limit=None
         ).times.ended
         == NOW - 5
     )
 
 
-def test_what_a_rank_says_of_another_one_counts_for_neither() -> None:
+def test_a_report_about_another_rank_counts_for_neither() -> None:
     mixed = LOG.replace("exit_code=7 node=1", "exit_code=0 node=0")
-    found = said(mixed, MARK, 2)
+    found = read_reports(mixed, MARK, 2)
     assert [report.exit_code for report in found.reports.values()] == [0] and 1 not in found.reports
-    # As in an image's log that has no prefixes.
+    # A log may have no prefixes.
     bare = "".join(line.partition(") ")[2] for line in LOG.splitlines(keepends=True))
-    assert said(bare, MARK, 2) == said(LOG, MARK, 2)
+    assert read_reports(bare, MARK, 2) == read_reports(LOG, MARK, 2)
 
 
 BEGUN = f"(head, rank=0, pid=1) [clusterjobs {MARK} begun node=0 restarts=0]\n"
 
 
 @pytest.mark.parametrize(
-    ("log", "begun", "words"),
+    ("log", "begun", "cause"),
     [
-        # The script came to its end, by its own word, and the command had not begun.
+        # The script ended and printed that; the command had not begun.
         (LOG.replace("exited exit_code=0 node=0", "x"), False, ""),
         (LOG.replace("exited exit_code=0 node=0", "x") + BEGUN, True, ""),
-        # Killed, or cut off.
+        # It was killed, or its log was cut off.
         (LOG.partition("\n")[0] + "\n" + BEGUN, True, ""),
-        (LOG.partition("\n")[0] + "\n", None, "breaks off before its command began"),
-        ("", None, "its log is lost, or its script never ran"),
-        ("ERROR: something of SkyPilot's\n", None, "its log is lost, or its script never ran"),
+        (LOG.partition("\n")[0] + "\n", None, "ends before its command began"),
+        ("", None, "the log is lost, or the rank's script never ran"),
+        ("ERROR: something of SkyPilot's\n", None, "the log is lost, or the rank's script never ran"),
     ],
 )
-def test_whether_a_command_began_is_told_by_a_log_that_is_there(
-    log: str, begun: bool | None, words: str
-) -> None:
-    end = observe_end(row("FAILED"), said(log, MARK, 1), ranks=1, limit=None)
+def test_a_log_shows_whether_the_command_began(log: str, begun: bool | None, cause: str) -> None:
+    end = observe_end(row("FAILED"), read_reports(log, MARK, 1), ranks=1, limit=None)
     assert (end.nodes[0].report, end.nodes[0].begun) == (None, begun)
-    assert words in end.nodes[0].unread and bool(words) == bool(end.nodes[0].unread)
-    assert end.log_complete is not bool(words)
-    assert fault_of(log, MARK, 0) == end.nodes[0].unread
+    assert cause in end.nodes[0].unread and bool(cause) == bool(end.nodes[0].unread)
+    assert end.log_complete is not bool(cause)
+    assert missing_report_cause(log, MARK, 0) == end.nodes[0].unread
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "FAILED_SETUP", "FAILED_PRECHECKS", "FAILED_NO_RESOURCE"])
-def test_where_skypilot_says_why_there_is_no_word_nothing_is_missing(status: str) -> None:
-    end = observe_end(row(status), said("", MARK, 2), ranks=2, limit=None)
+def test_a_missing_report_that_skypilot_s_state_explains_is_complete(status: str) -> None:
+    end = observe_end(row(status), read_reports("", MARK, 2), ranks=2, limit=None)
     assert end.log_complete and not any(node.unread for node in end.nodes)
 
 
-def test_a_limit_is_one_by_the_rank_that_it_struck() -> None:
+def test_a_limit_is_accepted_from_its_own_rank_only() -> None:
     line = f"[clusterjobs {MARK} max_runtime_reached exit_code=- node=1 restarts=0 heartbeats=0 begun=1 cs=300]\n"
     assert [report.node for report in limits_in(f"(worker1, rank=1, pid=1, ip=1.1.1.1) {line}", MARK)] == [1]
     assert limits_in(f"(head, rank=0, pid=1) {line}", MARK) == []
 
 
-def test_nobody_else_sees_the_clocks() -> None:
+def test_time_marks_are_removed_from_logs() -> None:
     text = f"[clusterjobs {MARK} began node=0 at=5]\nhello\n[clusterjobs {MARK} ended node=0 at=6]\n"
-    assert without_clocks(text) == "hello\n"
+    assert without_time_marks(text) == "hello\n"

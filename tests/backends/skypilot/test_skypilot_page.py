@@ -1,4 +1,4 @@
-"""The page on SkyPilot names what there is."""
+"""The page on SkyPilot is complete and its examples are valid."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def block(language: str) -> str:
     return found[1]
 
 
-def test_every_setting_option_and_state_is_there() -> None:
+def test_every_setting_option_and_state_is_documented() -> None:
     assert [name for name in [*SkyPilotSettings.keys(), *OPTIONS] if f"`{name}`" not in PAGE] == []
     assert [name for name in PHASES if name not in PAGE and name not in GONE] == []
 
 
-def test_its_settings_are_taken() -> None:
+def test_the_settings_of_the_page_are_valid() -> None:
     for text in re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
         for raw in tomllib.loads(text)["tool"]["clusterjobs"]["backends"].values():
             assert raw.pop("type") == "skypilot"
@@ -38,7 +38,7 @@ def test_its_settings_are_taken() -> None:
             assert settings.task["resources"]["infra"] == "aws/us-east-1"
 
 
-def test_its_matrix_is_taken(tmp_path: Path) -> None:
+def test_the_matrix_of_the_page_is_valid(tmp_path: Path) -> None:
     site = Site(backends=tomllib.loads(block("toml"))["tool"]["clusterjobs"]["backends"])
     path = tmp_path / "m.yaml"
     path.write_text(f"backend: sky\n{block('yaml')}nodes: [1]\nconditions: {{normal: {{}}}}\n")

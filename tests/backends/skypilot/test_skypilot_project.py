@@ -1,4 +1,4 @@
-"""One configuration for all processes of a run, wherever they were started."""
+"""All processes of a run use one configuration, whatever their working directories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ASK = """
+SCRIPT = """
 import os, sys
 from pathlib import Path
 if sys.argv[2:]:
@@ -23,10 +23,10 @@ print(skypilot_config.get_active_workspace(), os.environ.get("SKYPILOT_PROJECT_C
 """
 
 
-def asked(rootdir: Path, cwd: Path, *arguments: str) -> list[str]:
+def configuration(rootdir: Path, cwd: Path, *arguments: str) -> list[str]:
     environment = {**os.environ, "HOME": str(rootdir)}
     done = subprocess.run(
-        [sys.executable, "-c", ASK, rootdir, *arguments],
+        [sys.executable, "-c", SCRIPT, rootdir, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -38,17 +38,17 @@ def asked(rootdir: Path, cwd: Path, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("arguments", [(), ("imported",)])
-def test_a_reaper_asks_in_the_workspace_of_the_project(
+def test_a_reaper_uses_the_workspace_of_the_project(
     sky: None, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     file = tmp_path / ".sky.yaml"
     file.write_text("active_workspace: team-a\n")
-    assert asked(tmp_path, Path("/"), *arguments) == ["team-a", str(file)]
+    assert configuration(tmp_path, Path("/"), *arguments) == ["team-a", str(file)]
 
 
-def test_the_folder_that_pytest_is_started_in_comes_first(sky: None, tmp_path: Path) -> None:
+def test_the_working_directory_takes_precedence(sky: None, tmp_path: Path) -> None:
     (tmp_path / ".sky.yaml").write_text("active_workspace: team-a\n")
     below = tmp_path / "below"
     below.mkdir()
     (below / ".sky.yaml").write_text("active_workspace: team-b\n")
-    assert asked(tmp_path, below) == ["team-b", str(below / ".sky.yaml")]
+    assert configuration(tmp_path, below) == ["team-b", str(below / ".sky.yaml")]

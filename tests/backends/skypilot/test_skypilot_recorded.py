@@ -1,7 +1,7 @@
-"""SkyPilot's real client, and what a real server answered it: the mapping, fast.
+"""The outcomes of recorded responses of a real server, read by SkyPilot's real client.
 
-``ends.json`` was taken down by tests/system/skypilot/test_skypilot_ends.py with CLUSTERJOBS_RECORD=1; README.md says what was
-changed since.
+``ends.json`` was recorded by tests/system/skypilot/test_skypilot_ends.py
+with CLUSTERJOBS_RECORD=1; README.md lists later changes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def replayed(sky: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_ends(replayed: Replayed, name: str) -> None:
+def test_the_end_of_each_scenario(replayed: Replayed, name: str) -> None:
     scenario = SCENARIOS[name]
     end = replayed.seen[token_of(name)][-1]
     result = judged(scenario.spec(name, {}), end)
@@ -35,7 +35,7 @@ def test_ends(replayed: Replayed, name: str) -> None:
     assert end.restarts == scenario.restarts
 
 
-def test_each_rank_that_ran_tells_that_its_command_began(replayed: Replayed) -> None:
+def test_each_rank_that_ran_shows_that_its_command_began(replayed: Replayed) -> None:
     ends = {name: replayed.seen[token_of(name)][-1] for name in SCENARIOS}
     began = {
         name: [node.begun if node.report is None else node.report.begun for node in end.nodes]
@@ -57,17 +57,17 @@ def test_each_rank_that_ran_tells_that_its_command_began(replayed: Replayed) -> 
     assert not any(node.unread for end in ends.values() for node in end.nodes)
 
 
-def test_a_round_is_one_question(replayed: Replayed) -> None:
+def test_a_round_of_polling_is_one_call(replayed: Replayed) -> None:
     assert replayed.calls.count("/jobs/queue/v2") == replayed.rounds
 
 
-def test_a_recovery_is_seen(replayed: Replayed) -> None:
+def test_a_recovery_is_observed(replayed: Replayed) -> None:
     states = [seen.native_state.partition(" ")[0] for seen in replayed.seen[token_of("preempted")]]
     assert "RECOVERING" in states
 
 
 def test_a_job_whose_cluster_goes_down_is_not_running(replayed: Replayed) -> None:
-    """Or a limit of running ones would strike it."""
+    """Otherwise a limit of running jobs would apply to it."""
     running = [each for seen in replayed.seen.values() for each in seen if each.phase is Phase.RUNNING]
     assert running
     assert not [each for each in running if each.native_state.startswith(("SUCCEEDED", "FAILED"))]

@@ -1,4 +1,4 @@
-"""What is said of a job whose logs cannot be read for a while: nothing yet, rather than half of it."""
+"""A job whose logs cannot be read for a while is not reported until they can, or until a time limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pytest_clusterjobs.backends import sentinel
 from pytest_clusterjobs.backends.protocol import BackendError
-from pytest_clusterjobs.backends.skypilot.sdk import QueuedJob
+from pytest_clusterjobs.backends.skypilot.records import QueuedJob
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
 from pytest_clusterjobs.backends.skypilot.watcher import WatchedJob
 from pytest_clusterjobs.backends.skypilot.watcher import Watcher
@@ -26,7 +26,7 @@ END = sentinel.report_line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 7))
 
 
 class Logs:
-    """Logs that cannot be read until they can."""
+    """Logs that are unreadable at first."""
 
     def __init__(self) -> None:
         self.readable = False
@@ -43,7 +43,7 @@ def known(status: str, recoveries: int = 0) -> WatchedJob:
 
 
 @pytest.mark.parametrize("recoveries", [0, 1])
-def test_an_end_waits_for_its_log(recoveries: int) -> None:
+def test_an_end_is_reported_when_its_log_is_readable(recoveries: int) -> None:
     logs = Logs()
     watcher = Watcher(cast(Sky, logs), teardown=60.0)
     job = known("FAILED", recoveries)
@@ -53,24 +53,24 @@ def test_an_end_waits_for_its_log(recoveries: int) -> None:
     assert seen is not None and seen.phase is Phase.ENDED and seen.log_complete
 
 
-def test_not_for_ever() -> None:
+def test_an_end_is_reported_without_a_log_after_the_teardown_time() -> None:
     watcher = Watcher(cast(Sky, Logs()), teardown=0.0)
     seen = watcher.observe(known("FAILED"))
     assert seen is not None and seen.phase is Phase.ENDED and not seen.log_complete
     assert [(node.begun, node.unread) for node in seen.nodes] == [
-        (None, "SkyPilot does not give its log: 503")
+        (None, "SkyPilot does not return its log: 503")
     ]
 
 
-def test_a_job_lives_whatever_its_log_says() -> None:
+def test_an_unreadable_log_does_not_end_a_job() -> None:
     seen = Watcher(cast(Sky, Logs()), teardown=60.0).observe(known("RUNNING", recoveries=1))
     assert seen is not None and seen.phase is Phase.RUNNING
-    # It is looked at again: nothing was learned.
+    # The log is read again at the next poll.
     assert seen.handle is not None and "looked" not in seen.handle.data
 
 
-def test_a_limit_that_another_version_has_noted_is_still_one() -> None:
-    """Its handle is in a ledger that this version reads."""
+def test_a_limit_stored_by_another_version_is_read() -> None:
+    """Its handle may be in a ledger that this version reads."""
     old = {"word": "max_runtime_reached", "node": 1, "exit_code": None, "restarts": 0, "heartbeats": 2}
     for more in ({}, {"begun": True, "seconds": 3.0, "of_a_newer_one": [1]}):
         job = known("CANCELLED")

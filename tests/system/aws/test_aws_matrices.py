@@ -46,7 +46,7 @@ def shipped(project: Project, site: dict[str, Any], batch: Any, worker: str, tmp
 
 
 def passed(project: Project, cells: int, *arguments: str) -> None:
-    # As many processes at once as a small machine can start within the two seconds that the matrix gives a heartbeat.
+    # A small machine starts no more processes within the heartbeat timeout of the matrix, two seconds.
     output = project.run("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
     assert f"{cells} passed" in output, output
     found = project.report()["cells"]

@@ -1,5 +1,7 @@
-"""The SkyPilot backend proves itself on a real SkyPilot, as any other backend does: in half an hour on one
-cluster, and in an hour or more with managed jobs, each of which has a cluster of its own."""
+"""The SkyPilot backend passes the conformance suite on a real SkyPilot.
+
+This takes half an hour on one cluster, and more than an hour with managed jobs, which have a cluster each.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,9 @@ pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 BACKEND = "pytest_clusterjobs.backends.skypilot:TYPE"
 ONE = "conformance"
-"""The cluster of all jobs where they have one in common."""
+"""The cluster that all jobs share in cluster mode."""
 
-TORN = "SkyPilot 0.14.1 decodes what a process tells it of a log in pieces of 4 KiB, and each may end within a character"
+TORN = "SkyPilot 0.14.1 decodes the output of a process that reads a log in pieces of 4 KiB, and each may end within a character"
 
 
 def started(cluster: Cluster) -> SubmittedJob:
@@ -76,7 +78,7 @@ class TestManagedJobs(BackendConformance):
 
 @pytest.fixture(scope="module")
 def one_cluster(server: SkyPilotClient) -> str:
-    """A cluster with room for every test. It is nobody's but ours, and so is left up by all of them."""
+    """A cluster that is large enough for each test, and that all tests leave up."""
     place = ["--infra", server.infra, "--cpus", "12", "--num-nodes", "2"]
     with FileLock(server.folder / "conformance.lock"):
         # A second launch of a cluster that is up would take it from the tests of the first for some seconds.

@@ -1,4 +1,4 @@
-"""The shipped matrix of exit conditions on a real SkyPilot; and a session there that is killed and resumed."""
+"""The shipped matrix of exit conditions on a real SkyPilot, and a session that is killed and resumed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ mode = "cluster"
 cluster = {name = "matrices", nodes = 2, resources = {cpus = "12"}, idle_minutes = 1}
 """
 RESTARTS = "  # It fails once, the cluster starts it again"
-"""Where the condition begins that jobs of one cluster cannot have."""
-MINUTES = 60.0
-ROOM = {"max_runtime: 3s": "max_runtime: 20s", 'run_time: "3s..30s"': 'run_time: "20s..60s"'}
-"""On one small machine SkyPilot begins a job's ranks ten seconds apart: the three that it may run would be over before the
-ranks have met, with no first step in the log."""
+"""The first line of the condition that is not possible on one cluster."""
+SECONDS_PER_MINUTE = 60.0
+LONGER_TIMES = {"max_runtime: 3s": "max_runtime: 20s", 'run_time: "3s..30s"': 'run_time: "20s..60s"'}
+"""On a small machine SkyPilot starts a job's ranks ten seconds apart. With a limit of three seconds they
+would end before they have met."""
 
 
 class Session:
@@ -78,24 +78,24 @@ def shipped(path: Path) -> Path:
     shutil.copytree(ROOT / "matrices", path / "matrices")
     matrix = path / "matrices" / "exit_conditions.yaml"
     text = matrix.read_text()
-    for tight, longer in ROOM.items():
+    for tight, longer in LONGER_TIMES.items():
         assert tight in text
         text = text.replace(tight, longer)
     matrix.write_text(text)
     return matrix
 
 
-def test_exit_conditions_end_as_they_do_everywhere(server: SkyPilotClient, tmp_path: Path) -> None:
+def test_the_exit_conditions_end_as_expected(server: SkyPilotClient, tmp_path: Path) -> None:
     session = Session(tmp_path, server)
     matrix = shipped(tmp_path)
     process = session.start(str(matrix), "-k", "arena and not 4n", "--cluster-max-jobs=3", "-rA")
-    said, _ = process.communicate(timeout=30 * MINUTES)
-    assert "13 passed" in said, said
+    output, _ = process.communicate(timeout=30 * SECONDS_PER_MINUTE)
+    assert "13 passed" in output, output
     assert {cell["verdict"] for cell in session.cells().values()} == {"passed"}
     assert server.slurm.run("squeue", "--noheader") == ""
 
 
-def test_exit_conditions_end_alike_on_one_cluster(server: SkyPilotClient, tmp_path: Path) -> None:
+def test_the_exit_conditions_end_as_expected_on_one_cluster(server: SkyPilotClient, tmp_path: Path) -> None:
     session = Session(tmp_path, server, CLUSTER)
     matrix = shipped(tmp_path)
     before, found, _ = matrix.read_text().partition(RESTARTS)
@@ -104,12 +104,12 @@ def test_exit_conditions_end_alike_on_one_cluster(server: SkyPilotClient, tmp_pa
         before.replace("nodes: [1, 2, 4]", "nodes: [1, 2]").replace("{nodes: [2, 4]}", "{nodes: [2]}")
     )
     process = session.start(str(matrix), "-k", "arena", "-rA")
-    said, _ = process.communicate(timeout=30 * MINUTES)
-    assert "11 passed" in said, said
+    output, _ = process.communicate(timeout=30 * SECONDS_PER_MINUTE)
+    assert "11 passed" in output, output
     assert {cell["verdict"] for cell in session.cells().values()} == {"passed"}
 
 
-REFUSALS = """
+RECORD_THROTTLING = """
 from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
 
@@ -127,10 +127,10 @@ SkyPilotBackend.submit = submit
 """
 
 
-def test_a_cluster_that_others_bring_up_is_waited_for(server: SkyPilotClient, tmp_path: Path) -> None:
+def test_a_cluster_that_another_user_starts_is_waited_for(server: SkyPilotClient, tmp_path: Path) -> None:
     settings = CLUSTER.replace('"matrices"', '"others"')
     session = Session(tmp_path, server, settings)
-    (tmp_path / "conftest.py").write_text(REFUSALS)
+    (tmp_path / "conftest.py").write_text(RECORD_THROTTLING)
     (tmp_path / "m.yaml").write_text(
         """
 recipes: {good: "true", bad: {run: exit 3, expect: {exit_code: 3}}}
@@ -141,16 +141,16 @@ conditions: {c: {}}
     place = ["--infra", server.infra, "--cpus", "12", "--num-nodes", "2"]
     server.run("launch", "--yes", "--async", "--cluster", "others", *place, "true")
     process = session.start("m.yaml")
-    said, _ = process.communicate(timeout=10 * MINUTES)
+    output, _ = process.communicate(timeout=10 * SECONDS_PER_MINUTE)
     server.run("down", "--yes", "others", timeout=120.0)
-    assert "4 passed" in said, said
+    assert "4 passed" in output, output
     assert "cluster others is not up yet" in (tmp_path / "refusals").read_text()
 
 
-def test_a_server_that_is_restarted_is_no_jobs_death(
+def test_jobs_survive_a_restart_of_the_server(
     fresh_server: Callable[..., SkyPilotServer], tmp_path: Path
 ) -> None:
-    """It is killed while its jobs run; they end, and so they are judged."""
+    """The server is killed while jobs run. The jobs end and are judged."""
     server = fresh_server()
     session = Session(tmp_path, server)
     (tmp_path / "matrices").mkdir()
@@ -169,12 +169,12 @@ conditions: {{c: {{}}}}
     time.sleep(5.0)
     server.start_api_server()
     (tmp_path / "go").touch()
-    said, _ = process.communicate(timeout=20 * MINUTES)
-    assert "2 passed" in said, said
+    output, _ = process.communicate(timeout=20 * SECONDS_PER_MINUTE)
+    assert "2 passed" in output, output
 
 
 def test_a_session_that_is_killed_is_resumed(server: SkyPilotClient, tmp_path: Path) -> None:
-    """Killed when its launches have no jobs yet: each cell runs once."""
+    """It is killed before its launches have become jobs. Each cell runs once."""
     session = Session(tmp_path, server)
     (tmp_path / "matrices").mkdir()
     (tmp_path / "matrices" / "m.yaml").write_text(
@@ -186,18 +186,18 @@ conditions: {{c: {{expect: {{reason: any}}}}}}
 """
     )
     process = session.start("matrices", "--cluster-on-crash=keep")
-    deadline = time.monotonic() + 10 * MINUTES
+    deadline = time.monotonic() + 10 * SECONDS_PER_MINUTE
     while not _has_launches(tmp_path, 2):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     process.kill()
     process.communicate()
-    said, _ = session.start("matrices", "--cluster-resume").communicate(timeout=20 * MINUTES)
-    assert "2 passed" in said, said
+    output, _ = session.start("matrices", "--cluster-resume").communicate(timeout=20 * SECONDS_PER_MINUTE)
+    assert "2 passed" in output, output
     assert sorted((tmp_path / "starts").read_text().split()) == ["a-1n-c", "b-1n-c"]
 
 
 def _has_launches(path: Path, count: int) -> bool:
-    """Whether the requests of so many launches are in the ledger, or in its log."""
+    """Whether the requests of ``count`` launches are in the ledger, or in its log."""
     text = b"".join(each.read_bytes() for each in path.glob(".clusterjobs/runs/*/ledger*"))
     return text.count(b'"request"') >= count

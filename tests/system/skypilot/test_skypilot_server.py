@@ -31,12 +31,12 @@ REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_
 def until(condition: Callable[[], bool], seconds: float = 900, pause: float = 0.5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, f"timeout after {seconds} s"
         time.sleep(pause)
 
 
 def processes(folder: Path, *also: str) -> list[int]:
-    """The processes of a server, by arguments or environment, that have these words there ``also``."""
+    """The processes whose arguments or environment contain the server's folder and the texts ``also``."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -49,14 +49,14 @@ def processes(folder: Path, *also: str) -> list[int]:
 
 
 def traces() -> dict[str, float | None]:
-    """What SkyPilot would write to in the real home; when each was last written to, or that it is not there."""
+    """When each file that SkyPilot might write in the real home was changed; ``None`` if it does not exist."""
     home = Path("~").expanduser()
     found = {name: home / name for name in REAL_HOME}
     return {name: path.stat().st_mtime if path.exists() else None for name, path in found.items()}
 
 
 def launch(server: SkyPilotClient, folder: Path, script: str, **task: Any) -> int:
-    """Launch a managed job: its id."""
+    """Launch a managed job; returns its id."""
     path = folder / "task.yaml"
     resources = {"infra": server.infra, "cpus": 1, "memory": 1}
     path.write_text(json.dumps({"resources": resources, "run": script, **task}))
@@ -67,13 +67,13 @@ def launch(server: SkyPilotClient, folder: Path, script: str, **task: Any) -> in
 
 
 def jobs(server: SkyPilotClient) -> dict[int, str]:
-    """The states of all managed jobs by their ids."""
+    """The states of all managed jobs, by id."""
     queue = json.loads(server.run("jobs", "queue", "--output=json"))
     return {each["job_id"]: each["status"] for each in queue}
 
 
 def wait_for(server: SkyPilotClient, job: int, *states: str) -> str:
-    """Wait until a managed job is in one of these states: which."""
+    """Wait until a managed job is in one of these states; returns the state."""
     seen = ""
 
     def there() -> bool:
@@ -82,7 +82,7 @@ def wait_for(server: SkyPilotClient, job: int, *states: str) -> str:
         assert seen in states or seen not in ENDED, f"job {job} is {seen}"
         return seen in states
 
-    until(there, pause=5)  # each question takes the client and the server seconds of work
+    until(there, pause=5)  # each call takes seconds of processor time
     return seen
 
 
@@ -112,13 +112,11 @@ def test_a_server_is_shared_and_ends_with_its_last_user(
     assert not processes(folder)
 
 
-def test_a_job_outlives_its_api_server_and_nothing_outlives_the_cluster(
-    fresh_server: Fresh, tmp_path: Path
-) -> None:
+def test_a_job_outlives_its_api_server_but_not_the_cluster(fresh_server: Fresh, tmp_path: Path) -> None:
     server = fresh_server()
     job = launch(server, tmp_path, f"touch {tmp_path}/began; while [ ! -e {tmp_path}/go ]; do sleep 1; done")
     until((tmp_path / "began").exists)
-    # Before that its controller has not written down that it began, and would begin it again.
+    # Until then its controller has not recorded the start, and would repeat it.
     wait_for(server, job, "RUNNING")
     server.kill_api_server()
     assert not server.answers()
@@ -144,13 +142,13 @@ def test_a_preempted_job_recovers(fresh_server: Fresh, tmp_path: Path) -> None:
     assert (tmp_path / "starts").read_text() == "\n\n"
 
 
-def test_nodes_have_names_and_ranks_of_their_own(server: SkyPilotClient, tmp_path: Path) -> None:
+def test_each_node_has_its_name_and_rank(server: SkyPilotClient, tmp_path: Path) -> None:
     job = launch(server, tmp_path, f"hostname >{tmp_path}/$SKYPILOT_NODE_RANK; sleep 3", num_nodes=2)
     assert wait_for(server, job, *ENDED) == "SUCCEEDED"
     assert [(tmp_path / rank).read_text().strip() for rank in "01"] == list(server.slurm.nodes)
 
 
-def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_program_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(programs, "SBIN", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
@@ -183,7 +181,7 @@ def test_dev_skypilot_leaves_nothing(
 
 @contextmanager
 def dev_skypilot(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The command, once it runs, and what to export."""
+    """The running command, and the variables that it tells to export."""
     argv = [sys.executable, "-m", "pytest_clusterjobs.cli", "dev", "skypilot", *arguments]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
         try:

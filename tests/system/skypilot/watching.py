@@ -1,4 +1,4 @@
-"""Several jobs on a real SkyPilot, launched at once and watched together, as a run does."""
+"""Launches and polls several jobs on a real SkyPilot as a run does."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pytest_clusterjobs.model import Phase
 from tests.backends.skypilot.scenarios import Scenario
 from tests.backends.skypilot.scenarios import token_of
 
-MINUTES = 25 * 60.0
+TIMEOUT_SECONDS = 25 * 60.0
 
 
 @dataclass
 class Watched:
-    """What became of all jobs."""
+    """The observations of all jobs."""
 
     backend: SkyPilotBackend
     handles: dict[str, Handle]
@@ -44,13 +44,16 @@ def watch(
     at_once: int,
     cancel: Sequence[str],
 ) -> Watched:
-    """Submit and poll as a run does, and do the harm that the scenarios ask for; ``cancel`` is the command for that."""
+    """Submit and poll as a run does, and cancel or preempt the jobs whose scenarios say so.
+
+    ``cancel`` is the command that cancels a job.
+    """
     specs = {token_of(name): replace(each.spec(name, {}), env=env) for name, each in scenarios.items()}
     waiting = dict(specs)
     handles: dict[str, Handle] = {}
     seen: dict[str, list[Observation]] = {token: [] for token in specs}
     harms = {token_of(name): scenario.harm for name, scenario in scenarios.items() if scenario.harm}
-    deadline = time.monotonic() + MINUTES
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     rounds = 0
     while waiting or any(not _has_ended(seen[token]) for token in handles):
         live = {token: handles[token] for token in handles if not _has_ended(seen[token])}
@@ -62,14 +65,16 @@ def watch(
         try:
             answer = backend.poll(live)
         except BackendError as error:
-            print(f"asked again: {error}")
+            print(f"polling failed: {error}")
             answer = {}
         rounds += 1
         for token, observation in answer.items():
             handles[token] = observation.handle or handles[token]
             if observation not in seen[token][-1:]:
                 seen[token].append(observation)
-                print(f"{time.monotonic() - deadline + MINUTES:5.0f} s", specs[token].name, observation)
+                print(
+                    f"{time.monotonic() - deadline + TIMEOUT_SECONDS:5.0f} s", specs[token].name, observation
+                )
             if observation.phase is Phase.RUNNING and token in harms:
                 _harm(server, harms.pop(token), str(handles[token].job_id), cancel)
         time.sleep(backend.capabilities.min_poll_interval)

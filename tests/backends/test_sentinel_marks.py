@@ -1,4 +1,4 @@
-"""Reading a sentinel's last line out of what a cluster makes of a log."""
+"""Reading the sentinel's marks from logs as clusters store them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_clusterjobs.model.token import nonce
 from pytest_clusterjobs.model.token import Token
 
 TOKEN = str(Token.of("run", "matrices/a.yaml::cell", 1))
-MARK = nonce(TOKEN)
+NONCE = nonce(TOKEN)
 REPORT = SentinelReport(SentinelWord.EXITED, 2, 137, 1, 40)
 LINE = sentinel.report_line(TOKEN, REPORT)
 
@@ -31,9 +31,9 @@ reports = strategies.builds(
 
 
 @given(reports, strategies.text(), strategies.text())
-def test_a_line_is_read_back_whatever_is_around_it(report: SentinelReport, before: str, after: str) -> None:
+def test_a_report_is_read_among_other_text(report: SentinelReport, before: str, after: str) -> None:
     text = f"{before}\n{sentinel.report_line(TOKEN, report)}\n{after}"
-    assert sentinel.last_report(text, MARK) == report
+    assert sentinel.last_report(text, NONCE) == report
 
 
 @pytest.mark.parametrize(
@@ -50,35 +50,35 @@ def test_a_line_is_read_back_whatever_is_around_it(report: SentinelReport, befor
         f"{LINE}\n" + "torch: SignalException\n" * 300,
     ],
 )
-def test_what_clusters_do_to_lines_is_undone(text: str) -> None:
-    assert sentinel.last_report(text, MARK) == REPORT
+def test_a_report_is_read_despite_prefixes_and_colours(text: str) -> None:
+    assert sentinel.last_report(text, NONCE) == REPORT
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        LINE.replace(MARK, "0" * 12),
-        LINE.replace(MARK, ""),
+        LINE.replace(NONCE, "0" * 12),
+        LINE.replace(NONCE, ""),
         LINE.replace("exited", "won"),
         LINE.replace("137", "-9"),
         LINE.replace("137", "1" * 40),
         LINE[:-1],
         LINE[1:],
-        f"the mark alone: {MARK}",
+        f"the nonce alone: {NONCE}",
     ],
 )
-def test_what_is_no_line_is_none(text: str) -> None:
-    assert sentinel.last_report(text, MARK) is None
+def test_other_text_is_not_a_report(text: str) -> None:
+    assert sentinel.last_report(text, NONCE) is None
 
 
-def test_the_last_line_counts() -> None:
+def test_the_last_report_counts() -> None:
     first = sentinel.report_line(TOKEN, SentinelReport(SentinelWord.EXITED, 0, 0))
-    assert sentinel.last_report(f"{first}\n{LINE}\n", MARK) == REPORT
+    assert sentinel.last_report(f"{first}\n{LINE}\n", NONCE) == REPORT
 
 
 @pytest.mark.parametrize(
-    ("timeout", "interval", "looks"),
+    ("timeout", "interval", "checks"),
     [
         (0.5, 10, 5),
         (1.0, 12, 9),
@@ -87,20 +87,20 @@ def test_the_last_line_counts() -> None:
         (0.05, 10, 1),
     ],
 )
-def test_a_timeout_is_noticed_within_half_a_second(timeout: float, interval: int, looks: int) -> None:
-    assert sentinel.heartbeat_checks(timeout) == (interval, looks)
-    assert interval * looks >= 100 * timeout
+def test_a_timeout_is_noticed_within_half_a_second(timeout: float, interval: int, checks: int) -> None:
+    assert sentinel.heartbeat_checks(timeout) == (interval, checks)
+    assert interval * checks >= 100 * timeout
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(7200.0, "7200"), (0.5, "0.500"), (1e6, "1000000"), (1e-3, "0.001")]
 )
-def test_durations_are_written_as_sleep_takes_them(value: float, text: str) -> None:
+def test_durations_are_written_as_sleep_accepts_them(value: float, text: str) -> None:
     assert sentinel.seconds(value) == text
 
 
 def begun(node: int = 0, restarts: int = 0) -> str:
-    return f"[clusterjobs {MARK} begun node={node} restarts={restarts}]\n"
+    return f"[clusterjobs {NONCE} begun node={node} restarts={restarts}]\n"
 
 
 def ended(code: int = 0, node: int = 0) -> str:
@@ -109,26 +109,26 @@ def ended(code: int = 0, node: int = 0) -> str:
 
 def test_a_report_counts_for_the_rank_that_it_names() -> None:
     text = f"{begun(0)}step\n{ended(3, node=0)}"
-    assert sentinel.last_report(text, MARK, 0) == SentinelReport(SentinelWord.EXITED, 0, 3)
-    assert sentinel.last_report(text, MARK, 1) is None
-    assert not sentinel.read(text, MARK, 1).begun
+    assert sentinel.last_report(text, NONCE, 0) == SentinelReport(SentinelWord.EXITED, 0, 3)
+    assert sentinel.last_report(text, NONCE, 1) is None
+    assert not sentinel.read(text, NONCE, 1).begun
 
 
-def test_a_report_of_an_earlier_start_is_none_of_the_last() -> None:
+def test_a_report_of_an_earlier_start_does_not_count() -> None:
     """A log may have several starts, one after the other."""
-    assert sentinel.last_report(f"{begun()}{ended(0)}{begun(restarts=1)}step", MARK, 0) is None
+    assert sentinel.last_report(f"{begun()}{ended(0)}{begun(restarts=1)}step", NONCE, 0) is None
     assert sentinel.last_report(
-        f"{begun()}{ended(0)}{begun(restarts=1)}{ended(5)}", MARK, 0
+        f"{begun()}{ended(0)}{begun(restarts=1)}{ended(5)}", NONCE, 0
     ) == SentinelReport(SentinelWord.EXITED, 0, 5)
 
 
-def test_a_note_says_why_it_could_not_start() -> None:
+def test_a_note_is_the_cause_of_a_failed_start() -> None:
     report = SentinelReport(SentinelWord.START_FAILED, 0, 126, begun=False, note="no workdir /x")
-    assert sentinel.last_report(f"a\n{sentinel.report_line(TOKEN, report)}\nb", MARK) == report
+    assert sentinel.last_report(f"a\n{sentinel.report_line(TOKEN, report)}\nb", NONCE) == report
 
 
-def test_fields_of_a_later_version_do_no_harm() -> None:
-    assert sentinel.last_report(LINE.replace("begun=", "injected=preempted begun="), MARK) == REPORT
+def test_fields_of_a_later_version_are_ignored() -> None:
+    assert sentinel.last_report(LINE.replace("begun=", "injected=preempted begun="), NONCE) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ def test_fields_of_a_later_version_do_no_harm() -> None:
             "(head, rank=0, pid=7) hi\n",
         ),
         (f"glued{LINE}glued\n", "gluedglued\n"),
-        (f"jobs {MARK} exited exit_code=0 node=0]\nhi\n", "hi\n"),
+        (f"jobs {NONCE} exited exit_code=0 node=0]\nhi\n", "hi\n"),
         (
             "[clusterjobs 000000000000 exited exit_code=0 node=0]\n",
             "[clusterjobs 000000000000 exited exit_code=0 node=0]\n",
         ),
     ],
 )
-def test_what_the_job_printed_is_without_marks(text: str, printed: str) -> None:
-    assert sentinel.without_marks(text, MARK) == printed
+def test_marks_are_removed_from_the_output(text: str, printed: str) -> None:
+    assert sentinel.without_marks(text, NONCE) == printed

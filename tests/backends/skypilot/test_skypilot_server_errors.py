@@ -1,4 +1,4 @@
-"""An API server that does not answer as it should: asked again later, and never launched on twice."""
+"""Errors of the API server: calls are repeated later, and nothing is launched twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import SubmissionRejected
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.backends.skypilot import TYPE
+from pytest_clusterjobs.backends.skypilot.calls import TimedCalls
 from pytest_clusterjobs.backends.skypilot.client import SkyPilotBackend
+from pytest_clusterjobs.backends.skypilot.late_launches import LateLaunches
 from pytest_clusterjobs.backends.skypilot.modes import ManagedJobs
 from pytest_clusterjobs.backends.skypilot.sdk import Sky
 from pytest_clusterjobs.model import Handle
@@ -36,7 +38,7 @@ LOST = Handle("2", {"token": TOKEN, "nodes": 1, "restarts": 0})
 
 
 class Faulty(Replay):
-    """Does something else than it should with calls of some paths."""
+    """Fails at calls of some paths."""
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).with_name("ends.json"))
@@ -53,7 +55,7 @@ def status(code: int) -> Callable[[], Exchange]:
 
 
 def nothing() -> Exchange:
-    """The connection is cut before an answer."""
+    """Cut the connection before a response."""
     raise ConnectionResetError
 
 
@@ -79,7 +81,7 @@ def backend(server: Faulty, tmp_path: Path) -> SkyPilotBackend:
 
 
 @pytest.mark.parametrize("fault", [status(500), status(502), status(503), nothing, silence])
-def test_a_server_in_trouble_is_no_jobs_death(
+def test_a_failing_server_does_not_end_a_job(
     server: Faulty, backend: SkyPilotBackend, fault: Callable[[], Exchange]
 ) -> None:
     server.faults["/jobs/queue/v2"] = fault
@@ -94,7 +96,7 @@ def test_a_server_in_trouble_is_no_jobs_death(
 
 
 @pytest.mark.parametrize("fault", [status(502), nothing, silence])
-def test_a_launch_whose_answer_is_lost_is_found_and_made_once(
+def test_a_launch_without_a_response_is_found_and_not_repeated(
     server: Faulty, backend: SkyPilotBackend, fault: Callable[[], Exchange]
 ) -> None:
     server.faults["/jobs/launch"] = fault
@@ -108,59 +110,57 @@ def test_a_launch_whose_answer_is_lost_is_found_and_made_once(
     assert server.calls.count("/jobs/launch") == 1
 
 
-def test_a_launch_under_way_is_not_made_again_and_found_when_it_arrives(
+def test_a_pending_launch_is_not_repeated_and_found_when_it_arrives(
     server: Faulty, backend: SkyPilotBackend
 ) -> None:
     server.faults["/jobs/launch"] = silence
     with pytest.raises(BackendError):
         backend.submit(JobSpec("exit 7", name="fails"), TOKEN)
     assert isinstance(backend.find(TOKEN), Unknown)
-    with pytest.raises(BackendError, match="still under way"):
+    with pytest.raises(BackendError, match="still pending"):
         backend.submit(JobSpec("exit 7", name="fails"), TOKEN)
-    answers: list[object] = []
-    while not answers or not isinstance(answers[-1], Found):
-        answers.append(backend.find(TOKEN))
-    assert NotSubmitted() not in answers
+    found: list[object] = []
+    while not found or not isinstance(found[-1], Found):
+        found.append(backend.find(TOKEN))
+    assert NotSubmitted() not in found
     assert server.calls.count("/jobs/launch") == 1
 
 
-def test_a_launch_that_arrives_when_all_have_given_up_is_ended(
+def test_a_launch_that_arrives_unclaimed_is_cancelled(
     server: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_clusterjobs.backends.skypilot.sdk.LATE_LOOKS", (0.0,))
+    monkeypatch.setattr("pytest_clusterjobs.backends.skypilot.sdk.LATE_CANCEL_DELAYS_SECONDS", (0.0,))
     server.faults["/jobs/launch"] = silence
-    given_up = Sky(ManagedJobs(), answer_timeout=2.0, late_patience=0.1)
-    with pytest.raises(BackendError, match="no answer"):
-        given_up.launch({"name": TOKEN, "run": "true"}, {})
+    sky = Sky(ManagedJobs(), response_timeout=2.0, claim_timeout=0.1)
+    with pytest.raises(BackendError, match="did not respond"):
+        sky.launch({"name": TOKEN, "run": "true"}, {})
     until = time.monotonic() + 20
     while "/api/cancel" not in server.calls:
         assert time.monotonic() < until
         time.sleep(0.1)
 
 
-def test_a_job_is_cancelled_by_its_name_never_by_a_number_from_elsewhere(
-    server: Faulty, backend: SkyPilotBackend
-) -> None:
-    # As after a change to another server, where this number is somebody else's.
+def test_a_job_is_cancelled_by_its_name_not_by_its_id(server: Faulty, backend: SkyPilotBackend) -> None:
+    # As after a change to another server, where this id belongs to another job.
     backend.cancel({token_of("another"): Handle("2", {"token": token_of("another")})})
     assert "/jobs/cancel" not in server.calls
 
 
-def test_a_run_whose_name_begins_alike_is_another(backend: SkyPilotBackend) -> None:
+def test_a_run_with_a_longer_name_is_another_run(backend: SkyPilotBackend) -> None:
     assert [backend.sweep(RUN) for _ in range(5)][-1]
     assert backend.sweep(RUN.partition("-")[0]) == {}
 
 
-def test_what_nobody_has_heard_of_was_not_launched(backend: SkyPilotBackend) -> None:
+def test_an_unknown_token_was_not_launched(backend: SkyPilotBackend) -> None:
     assert backend.find(token_of("another")) == NotSubmitted()
 
 
-def test_not_counted_while_the_server_is_down(server: Faulty, backend: SkyPilotBackend) -> None:
+def test_an_unreachable_server_means_unknown(server: Faulty, backend: SkyPilotBackend) -> None:
     server.faults["/jobs/queue/v2"] = nothing
     assert isinstance(backend.find(TOKEN), Unknown)
 
 
-def test_a_task_that_skypilot_cannot_read_is_refused(backend: SkyPilotBackend) -> None:
+def test_a_task_that_skypilot_cannot_parse_is_rejected(backend: SkyPilotBackend) -> None:
     spec = JobSpec("true", options={"resources": {"infra": "no-such-cloud"}})
     with pytest.raises(SubmissionRejected, match="no-such-cloud"):
         backend.submit(spec, TOKEN)
@@ -175,12 +175,12 @@ def test_a_task_that_skypilot_cannot_read_is_refused(backend: SkyPilotBackend) -
         (ConnectionError("reset"), BackendError),
     ],
 )
-def test_what_another_try_may_change_is_no_refusal(error: Exception | str, kind: type[BackendError]) -> None:
+def test_a_temporary_error_is_not_a_rejection(error: Exception | str, kind: type[BackendError]) -> None:
     from sky import exceptions
 
-    def ask() -> None:
+    def fail() -> None:
         raise getattr(exceptions, error)("unreachable") if isinstance(error, str) else error
 
     with pytest.raises(BackendError) as raised:
-        Sky(ManagedJobs(), answer_timeout=10.0)._call(ask)
+        TimedCalls(10.0, LateLaunches(lambda name, request: None, 0.0)).run(fail)
     assert type(raised.value) is kind
