@@ -29,13 +29,13 @@ from .merge import Merger
 from .merge import replaced
 from .model import Document
 from .nodes import locate
+from .nodes import location_of
 from .nodes import Map
-from .nodes import spot_of
 from .resolved import BackendTarget
 from .result import Matrix
 from .validate import validate
-from .where import Chooser
 from .where import Selection
+from .where import SelectionIndex
 
 MAX_CELLS = 100_000
 _MAX_ID = 200
@@ -53,16 +53,16 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     cells: list[Cell] = []
     marks: dict[str, Location] = {}
     if isinstance(raw, Map):
-        document, left_out, raw = validate(Document, raw, reporter)
+        document, dropped, raw = validate(Document, raw, reporter)
         if document is not None:
             target = _target(site, backend, document, raw, reporter)
-            layers = LayerReader(path, rootdir, raw, document, left_out, reporter).read(site, target)
+            layers = LayerReader(path, rootdir, raw, document, dropped, reporter).read(site, target)
             if layers is not None:
-                named = locate(raw, ["backend"], spot_of(raw))
-                cells = Expansion(layers, target, reporter, spot_of(raw), named).cells()
+                named = locate(raw, ["backend"], location_of(raw))
+                cells = Expansion(layers, target, reporter, location_of(raw), named).cells()
                 marks = layers.marks()
     elif raw is not None:
-        reporter.error(spot_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
+        reporter.error(location_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
     reporter.raise_errors()
     return Matrix(path, tuple(cells), reporter.warnings, marks)
 
@@ -75,9 +75,9 @@ def _target(
         return BackendTarget(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (UnknownBackend, ImportError) as error:
         if asked:
-            reporter.error(Location(spot_of(raw).path, 1, 1), f"--cluster-backend: {error}")
+            reporter.error(Location(location_of(raw).path, 1, 1), f"--cluster-backend: {error}")
         else:
-            reporter.error(locate(raw, ["backend"], spot_of(raw)), f"backend: {error}")
+            reporter.error(locate(raw, ["backend"], location_of(raw)), f"backend: {error}")
         return None
 
 
@@ -100,8 +100,8 @@ class Expansion:
 
     def __post_init__(self) -> None:
         sizes = {axis: len(values) for axis, values in self.layers.axes.items()}
-        self._overrides = Chooser([selection for selection, _ in self.layers.overrides], sizes)
-        self._excludes = Chooser(self.layers.excludes, sizes)
+        self._overrides = SelectionIndex([selection for selection, _ in self.layers.overrides], sizes)
+        self._excludes = SelectionIndex(self.layers.excludes, sizes)
 
     def cells(self) -> list[Cell]:
         """All cells, product first, then includes."""
@@ -140,15 +140,17 @@ class Expansion:
             matched.append((selection, layer))
             above += [layer] if self._on_backend(selection) else []
         above += [include] if include is not None else []
-        spot = include.spot if include is not None else self._spot(axes, condition)
+        location = include.location if include is not None else self._spot(axes, condition)
         return CellDraft(
-            _cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched
+            _cell_id(axes), axes, location, (*below, *above), self._merger.fold(above, state), matched
         )
 
     def _spot(self, axes: Mapping[str, str], condition: Layer) -> Location:
         """The location of a cell: its condition, or its recipe if no condition is written in the file."""
-        recipe = self.layers.axes["recipe"][axes["recipe"]].spot
-        return recipe if condition.implied and recipe.path == condition.spot.path else condition.spot
+        recipe = self.layers.axes["recipe"][axes["recipe"]].location
+        return (
+            recipe if condition.is_implied and recipe.path == condition.location.path else condition.location
+        )
 
     def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
         """The layers below a cell's condition and their merged content, which neighbouring cells share."""
@@ -167,7 +169,7 @@ class Expansion:
         for selection, layer in draft.matched:
             if not self._on_backend(selection) or selection.names("condition"):
                 continue
-            for key in replaced(layer.said, condition.said):
+            for key in replaced(layer.content, condition.content):
                 self.reporter.error(
                     layer.key(*key.split(".")),
                     f"this replaces {key} of condition {quoted(draft.axes['condition'])}; "
@@ -211,13 +213,13 @@ class Expansion:
         for draft in drafts:
             if len(draft.id) > _MAX_ID:
                 self.reporter.error(
-                    draft.spot, f"the cell id is longer than {_MAX_ID} characters: {quoted(draft.id)}"
+                    draft.location, f"the cell id is longer than {_MAX_ID} characters: {quoted(draft.id)}"
                 )
             first = seen.setdefault(draft.id, draft)
             if first is not draft:
                 hint = "; to change cells of the product use overrides" if draft.included else ""
-                message = f"duplicate cell {draft.id} (first from line {first.spot.line}){hint}"
-                self.reporter.error(draft.spot, message)
+                message = f"duplicate cell {draft.id} (first from line {first.location.line}){hint}"
+                self.reporter.error(draft.location, message)
         return list(seen.values())
 
     def _check_used(self, any_cells: bool) -> None:
@@ -225,16 +227,16 @@ class Expansion:
             self._check_selection(selection, "overrides: this where matches no cell")
         for selection in self.layers.excludes:
             self._check_selection(selection, "exclude: this matches no cell")
-        for layer in self.layers.plain():
-            only = layer.said.get("only")
+        for layer in self.layers.general():
+            only = layer.content.get("only")
             if only is not None:
                 self._check_selection(only, f"only: this excludes every cell of {layer.name}")
-        if not any_cells and not self.reporter.failed:
+        if not any_cells and not self.reporter.has_errors:
             self.reporter.error(self.top, "the matrix has no cells: only and exclude remove all of them")
 
     def _check_selection(self, selection: Selection, message: str) -> None:
         if id(selection) not in self._used:
-            self.reporter.error(selection.spot, message)
+            self.reporter.error(selection.location, message)
 
 
 def _cell_id(axes: Mapping[str, str]) -> str:

@@ -129,7 +129,7 @@ AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_read(r.env_name, _ENV_NAME)]
 Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], *listed(_ENV_NAME)]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
-Word = Annotated[str, *_read(r.word, _WORD)]
+Word = Annotated[str, *_read(r.reason_name, _WORD)]
 NewReason = Annotated[str, *_read(r.new_reason, _WORD)]
 FixtureNames = Annotated[
     list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], *listed(_IDENTIFIER)
@@ -181,12 +181,12 @@ MarkCalls = Annotated[
     list[Annotated[Mark, *_read(scalars.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
     *listed(_IDENTIFIER, _MARK_CALL),
 ]
-AnyValue = Annotated[Any, *_read(scalars.resolved, {})]
+AnyValue = Annotated[Any, *_read(scalars.python_value, {})]
 _SOME_TEXT: JsonSchemaValue = {**TEXT, "pattern": r"\S"}
-Texts = Annotated[list[Annotated[str, *_read(r.some_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)]
+Texts = Annotated[list[Annotated[str, *_read(r.nonblank_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)]
 Lines = Annotated[list[Line], *one_or_list(TEXT)]
 Regexes = Annotated[
-    list[Annotated[str, *_read(r.wanted_regex, {**_REGEX, "format": "regex"})]], *one_or_list(_REGEX)
+    list[Annotated[str, *_read(r.log_regex, {**_REGEX, "format": "regex"})]], *one_or_list(_REGEX)
 ]
 ExpectedReasons = Annotated[list[Word], BeforeValidator(r.expected_reasons), *one_or_list(_WORD)]
 WhereClause = Annotated[

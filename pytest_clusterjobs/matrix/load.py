@@ -23,15 +23,15 @@ from ..model.text import quoted
 from .errors import Location
 from .errors import Reporter
 from .globs import below
+from .nodes import location_of
 from .nodes import Map
 from .nodes import READINGS
 from .nodes import Scalar
 from .nodes import Seq
-from .nodes import spot_of
 from .nodes import TAG
 from .reading import MAX_BYTES
 from .reading import read_regular
-from .syntax import explained
+from .syntax import located_message
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -75,24 +75,24 @@ def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
     if walk.stopped:
         return None
     if not isinstance(value, (Map, Seq)):
-        reporter.error(spot_of(node), "the file must contain a mapping such as `recipes: ...`")
+        reporter.error(location_of(node), "the file must contain a mapping such as `recipes: ...`")
         return None
     return value
 
 
 def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
-    spot = Location(shown, 1, 1)
+    location = Location(shown, 1, 1)
     try:
         data = read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
         leads = f": the link leads to {quoted(os.readlink(path))}" if path.is_symlink() else ""
-        reporter.error(spot, f"no such file{leads}")
+        reporter.error(location, f"no such file{leads}")
         return None
     except OSError as error:
-        reporter.error(spot, f"cannot be read: {error.strerror}")
+        reporter.error(location, f"cannot be read: {error.strerror}")
         return None
     if len(data) > MAX_BYTES:
-        reporter.error(spot, f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        reporter.error(location, f"the file is larger than {MAX_BYTES // 2**20} MiB")
         return None
     try:
         return data.decode("utf-8-sig")
@@ -143,7 +143,7 @@ def _named(text: str, shown: str) -> _Named:
     return stream
 
 
-def _maybe_deep(text: str) -> bool:
+def _may_overflow(text: str) -> bool:
     """Whether the nesting could overflow the C stack, on which libyaml's composer recurses."""
     return text.count("[") + text.count("{") + 2 * text.count("- - ") + text.count("? ") > _SAFE_DEPTH
 
@@ -165,12 +165,12 @@ def _check_depth(text: str, shown: str) -> None:
 def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
     loader = None
     try:
-        if _maybe_deep(text):
+        if _may_overflow(text):
             _check_depth(text, shown)
         loader = _Loader(_named(text, shown))
         node = _single_node(loader, reporter)
     except yaml.MarkedYAMLError as error:
-        reporter.error(*explained(error, shown, reporter.lines[shown]))
+        reporter.error(*located_message(error, shown, reporter.lines[shown]))
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -183,7 +183,7 @@ def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
     finally:
         if loader is not None:
             loader.dispose()
-    if node is None and not reporter.failed:
+    if node is None and not reporter.has_errors:
         reporter.error(Location(shown, 1, 1), "the file is empty; a matrix needs at least `recipes:`")
     return node
 
@@ -193,7 +193,7 @@ def _single_node(loader: Any, reporter: Reporter) -> yaml.Node | None:
     if node is not None and loader.check_node():
         second = loader.get_node()
         reporter.error(
-            spot_of(second), "a second YAML document begins here: write each matrix in a file of its own"
+            location_of(second), "a second YAML document begins here: write each matrix in a file of its own"
         )
     return node
 
@@ -235,7 +235,7 @@ class _Walk:
 
     def _stop(self, node: yaml.Node, message: str) -> None:
         if not self.stopped:
-            self.reporter.error(spot_of(node), message)
+            self.reporter.error(location_of(node), message)
         self.stopped = True
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar | None:
@@ -243,7 +243,7 @@ class _Walk:
         if tag == "tag:yaml.org,2002:null" and node.value in ("", "~", "null", "Null", "NULL"):
             return None
         if tag.removeprefix(TAG) not in ("str", *READINGS):
-            self.reporter.error(spot_of(node), f"tags are not supported: {quoted(tag)}")
+            self.reporter.error(location_of(node), f"tags are not supported: {quoted(tag)}")
             node.tag = f"{TAG}str"
         return Scalar.of(node)
 
@@ -267,15 +267,15 @@ class _Walk:
                 merged.append(value_node)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self.reporter.error(spot_of(key_node), "a key must be text")
+                self.reporter.error(location_of(key_node), "a key must be text")
                 continue
             key = Scalar.of(key_node)
             value, more = self._visit(value_node)
             size += 1 + more
             if key in own:
                 first = own.key(key)
-                line = f" (first on line {spot_of(first).line})" if first is not None else ""
-                self.reporter.error(spot_of(key), f"duplicate key {quoted(key)}{line}")
+                line = f" (first on line {location_of(first).line})" if first is not None else ""
+                self.reporter.error(location_of(key), f"duplicate key {quoted(key)}{line}")
                 continue
             own[key] = value
         return self._merged(own, merged, size) if merged else (own, size)

@@ -24,8 +24,8 @@ from . import values
 from .nodes import Map
 from .nodes import Scalar
 from .nodes import Seq
-from .synonyms import meant
-from .synonyms import says_nonzero
+from .synonyms import is_nonzero_word
+from .synonyms import reason_for
 
 T = TypeVar("T")
 
@@ -192,7 +192,7 @@ def regex(value: Any) -> str:
     return result
 
 
-def wanted_regex(value: Any) -> str:
+def log_regex(value: Any) -> str:
     """A regular expression that some line must match."""
     result = text(value)
     if result and _matches_empty(result):
@@ -231,7 +231,7 @@ def _matches_empty(pattern: str) -> bool:
         return False
 
 
-def some_text(value: Any) -> str:
+def nonblank_text(value: Any) -> str:
     """Text that may or may not be in a log."""
     result = text(value)
     if not result.strip():
@@ -251,10 +251,10 @@ def split_args(value: Any) -> tuple[str, ...]:
     if isinstance(value, Seq):
         return tuple(_argument(each, each if each is not None else value) for each in value)
     try:
-        words = _split(source_text(value))
+        arguments = _split(source_text(value))
     except ValueError as error:
         fail(f"cannot be split into arguments: {error}")
-    return tuple(_literal_argument(word, value) for word in words)
+    return tuple(_literal_argument(argument, value) for argument in arguments)
 
 
 def _argument(value: Any, at: Any) -> str:
@@ -263,10 +263,10 @@ def _argument(value: Any, at: Any) -> str:
     return _literal_argument(source_text(value), at)
 
 
-def _literal_argument(word: str, at: Any) -> str:
-    no_template(word, at)
-    no_expansion(word, "args", at)
-    return word
+def _literal_argument(argument: str, at: Any) -> str:
+    no_template(argument, at)
+    no_expansion(argument, "args", at)
+    return argument
 
 
 def _split(line: str) -> list[str]:
@@ -317,12 +317,12 @@ def identifier(what: str) -> Callable[[Any], str]:
     return read
 
 
-def word(value: Any) -> str:
+def reason_name(value: Any) -> str:
     """A reason's name."""
     if isinstance(value, Scalar) and value.kind == "int":
         fail(f"a reason is a word; {value[:10]} is an exit code: write exit_code: {value[:10]}")
     result = text(value)
-    reason = meant(result)
+    reason = reason_for(result)
     if reason is not None and not re.fullmatch(WORD_PATTERN, result):
         fail(f"{quoted(result)} is not a valid reason: write {reason}")
     return new_reason(value)
@@ -357,18 +357,18 @@ def exit_code_or_nonzero(value: Any) -> Any:
         return "nonzero"
     if not isinstance(value, Scalar) or value.kind != "int":
         fail(
-            f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}{_meant_code(value)}"
+            f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}{_code_hint(value)}"
         )
     return whole(0, 255)(value)
 
 
-def _meant_code(value: Any) -> str:
+def _code_hint(value: Any) -> str:
     """End of a message about an invalid exit code: what to write instead."""
     if not isinstance(value, Scalar):
         return ""
-    if says_nonzero(value):
+    if is_nonzero_word(value):
         return ": write nonzero"
-    reason = meant(value)
+    reason = reason_for(value)
     return f": write reason: {reason}" if reason is not None else ""
 
 
