@@ -9,7 +9,6 @@ from dataclasses import field
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
@@ -58,8 +57,8 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
             target = _target(site, backend, document, raw, reporter)
             layers = LayerReader(path, rootdir, raw, document, dropped, reporter).read(site, target)
             if layers is not None:
-                named = locate(raw, ["backend"], location_of(raw))
-                cells = Expansion(layers, target, reporter, location_of(raw), named).cells()
+                backend_location = locate(raw, ["backend"], location_of(raw))
+                cells = Expansion(layers, target, reporter, location_of(raw), backend_location).cells()
                 marks = layers.marks()
     elif raw is not None:
         reporter.error(location_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
@@ -89,12 +88,9 @@ class Expansion:
     target: BackendTarget | None
     reporter: Reporter
     top: Location
-    named: Location
+    backend_location: Location
     """Where the file names its backend, or the file's beginning."""
     _merger: Merger = field(default_factory=Merger)
-    _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
-        default_factory=dict
-    )
     _used: set[int] = field(default_factory=set)
     """The selections that have selected a cell."""
 
@@ -115,7 +111,7 @@ class Expansion:
                 self._used.update(id(selection) for selection, _ in draft.matched)
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
-        return Builder(self.target, self.reporter, self.named).cells(drafts)
+        return Builder(self.target, self.reporter, self.backend_location).cells(drafts)
 
     def _product(self) -> Iterator[CellDraft]:
         """The cross product in the order of the ids, without what ``only`` and ``exclude`` remove."""
@@ -132,36 +128,21 @@ class Expansion:
             yield draft
 
     def _draft(self, axes: Mapping[str, str], include: Layer | None) -> CellDraft:
-        condition = self.layers.axes["condition"][axes["condition"]]
-        below, state = self._below_condition(axes)
-        above = [condition]
-        matched = []
-        for selection, layer in map(self.layers.overrides.__getitem__, self._overrides.matching(axes)):
-            matched.append((selection, layer))
-            above += [layer] if self._on_backend(selection) else []
-        above += [include] if include is not None else []
-        location = include.location if include is not None else self._spot(axes, condition)
-        return CellDraft(
-            _cell_id(axes), axes, location, (*below, *above), self._merger.fold(above, state), matched
-        )
+        matched = [self.layers.overrides[at] for at in self._overrides.matching(axes)]
+        layers = [
+            *self.layers.of(axes),
+            *(layer for selection, layer in matched if self._on_backend(selection)),
+            *([] if include is None else [include]),
+        ]
+        location = self._location(axes) if include is None else include.location
+        return CellDraft(_cell_id(axes), axes, location, layers, self._merger.fold(layers), matched)
 
-    def _spot(self, axes: Mapping[str, str], condition: Layer) -> Location:
+    def _location(self, axes: Mapping[str, str]) -> Location:
         """The location of a cell: its condition, or its recipe if no condition is written in the file."""
+        condition = self.layers.axes["condition"][axes["condition"]]
         recipe = self.layers.axes["recipe"][axes["recipe"]].location
-        return (
-            recipe if condition.is_implied and recipe.path == condition.location.path else condition.location
-        )
-
-    def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
-        """The layers below a cell's condition and their merged content, which neighbouring cells share."""
-        key = tuple([value for axis, value in axes.items() if axis != "condition"])
-        if key not in self._prefixes:
-            chosen = (
-                self.layers.axes[axis].get(value) for axis, value in axes.items() if axis != "condition"
-            )
-            layers = (*self.layers.base, *(layer for layer in chosen if layer is not None))
-            self._prefixes[key] = layers, self._merger.fold(layers)
-        return self._prefixes[key]
+        in_recipe = condition.is_implied and recipe.path == condition.location.path
+        return recipe if in_recipe else condition.location
 
     def _check_overrides(self, draft: CellDraft) -> None:
         """Check that an override does not silently disable what a condition tests."""

@@ -62,6 +62,14 @@ class Layers:
     excludes: tuple[Selection, ...]
     includes: tuple[IncludedCell, ...]
 
+    def of(self, axes: Mapping[str, str]) -> Iterator[Layer]:
+        """The layers below the overrides of a cell with these axes, the condition last."""
+        yield from self.base
+        for axis, value in axes.items():
+            if axis != "condition" and value in self.axes[axis]:
+                yield self.axes[axis][value]
+        yield self.axes["condition"][axes["condition"]]
+
     def general(self) -> Iterator[Layer]:
         """The layers for all cells, or for a value of an axis."""
         yield from self.base

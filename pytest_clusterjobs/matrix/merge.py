@@ -51,9 +51,9 @@ class Merger:
 
     _memo: dict[tuple[int, int], tuple[Any, Any, Any]] = field(default_factory=dict)
 
-    def fold(self, layers: Iterable[Layer], state: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The merged content of the layers, the last one strongest."""
-        result = dict(state or {})
+    def fold(self, layers: Iterable[Layer]) -> dict[str, Any]:
+        """The merged content of the layers; later ones override earlier ones."""
+        result: dict[str, Any] = {}
         for layer in layers:
             self._apply(result, layer.content)
         return result
