@@ -129,3 +129,28 @@ def locate(root: Any, path: Sequence[object], fallback: Location, *, key: bool =
         if isinstance(root, (Scalar, Seq, Map)):
             location = location_of(root)
     return location
+
+
+def map_of(node: Any, pairs: list[tuple[Any, Any]]) -> Map:
+    """A mapping with these entries; of two entries with the same key the first is kept."""
+    result = Map()
+    result.node = node
+    for key, value in pairs:
+        result.setdefault(key, value)
+    return result
+
+
+def seq_of(node: Any, items: list[Any]) -> Seq:
+    """A list of these items."""
+    result = Seq(items)
+    result.node = node
+    return result
+
+
+def scalar_of(text: str, at: yaml.Node, tag: str = "") -> Scalar:
+    """A plain scalar, with the meaning that YAML gives it."""
+    if not tag:
+        resolver: Any = yaml.resolver.Resolver()
+        tag = resolver.resolve(yaml.ScalarNode, text, (True, False)).removeprefix(TAG)
+    tag = tag if tag in READINGS else "str"
+    return Scalar.of(yaml.ScalarNode(f"{TAG}{tag}", text, at.start_mark, at.end_mark))

@@ -21,7 +21,9 @@ from .model import Document
 from .model import RecipesFile
 from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import Scalar
+from .nodes import scalar_of
 from .readers import NAME_PATTERN
 from .validate import Loc
 from .validate import validate
@@ -91,9 +93,7 @@ class RecipeSource:
         content = read_document(path, shown, self.reporter)
         if content is None:
             return
-        wrapped = Map()
-        wrapped.node = content.node  # type: ignore[assignment]
-        wrapped[_word("recipes", given)] = content
+        wrapped = map_of(content.node, [(scalar_of("recipes", given.node), content)])
         model, dropped, wrapped = validate(RecipesFile, wrapped, self.reporter)
         if model is not None:
             yield from entries("recipe", model.recipes, wrapped, ("recipes",), dropped)
@@ -124,18 +124,8 @@ def entries(
 
 
 def _long_form(raw: Any) -> Any:
-    if not isinstance(raw, Scalar):
-        return raw
-    result = Map()
-    result.node = raw.node  # type: ignore[assignment]
-    result[_word("run", raw)] = raw
-    return result
-
-
-def _word(text: str, at: Scalar) -> Scalar:
-    word = Scalar(text)
-    word.node = at.node
-    return word
+    """A recipe with ``run`` as its key, if the file has the short form."""
+    return map_of(raw.node, [(scalar_of("run", raw.node), raw)]) if isinstance(raw, Scalar) else raw
 
 
 def _keys(container: Any) -> list[Scalar]:

@@ -22,17 +22,17 @@ from .model import Document
 from .model import Fragment
 from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import Scalar
+from .nodes import scalar_of
 from .nodes import Seq
+from .nodes import seq_of
+from .suggestions import flow_entry
+from .suggestions import flow_value
+from .suggestions import in_backquotes
+from .suggestions import suggestion
 from .synonyms import is_nonzero_word
 from .synonyms import reason_for
-from .written import flow
-from .written import inner
-from .written import map_of
-from .written import scalar_of
-from .written import seq_of
-from .written import shown
-from .written import write
 
 _SECTIONS = ("recipes", "nodes", "axes", "conditions", "defaults")
 
@@ -149,14 +149,14 @@ def _is_fragment(value: Any) -> bool:
 def _report_mapping(value: Any, example: str, report: Report) -> None:
     """Record that a mapping is needed, such as ``example``."""
     what = "one value" if isinstance(value, Scalar) else "a list"
-    report(value, f"expected a mapping, not {what}: {write(example)}")
+    report(value, f"expected a mapping, not {what}: {suggestion(example)}")
 
 
 def _values(name: str, value: Any, report: Report) -> Any:
     """Values of an axis: a list of them, or a mapping."""
     if isinstance(value, Scalar):
         words = [word for word in re.split(r"[,\s]+", value.strip("[]{} ")) if word]
-        report(value, f"expected a list: {write(flow(name, words))}")
+        report(value, f"expected a list: {suggestion(flow_entry(name, words))}")
         return seq_of(value.node, [scalar_of(word, value.node) for word in words])
     return _names(name, value, report)
 
@@ -185,7 +185,10 @@ def _as_mapping(value: Seq, report: Report) -> Any:
     if shown is None:
         return value
     first = next(each for each in value if isinstance(each, Map))
-    report(first, f"expected a mapping, not a list of mappings: {write(flow(*shown))} without the dash")
+    report(
+        first,
+        f"expected a mapping, not a list of mappings: {suggestion(flow_entry(*shown))} without the dash",
+    )
     return map_of(value.node, pairs)
 
 
@@ -203,7 +206,7 @@ def _entry(item: Any) -> list[tuple[Any, Any]] | None:
 
 def _recipes(name: str, value: Any, report: Report) -> Any:
     if isinstance(value, Scalar):
-        report(value, f"a recipe needs a name: {write(flow('NAME', value))} below {name}")
+        report(value, f"a recipe needs a name: {suggestion(flow_entry('NAME', value))} below {name}")
         return map_of(value.node, [(scalar_of("NAME", value.node), value)])
     return _names(name, value, report)
 
@@ -214,7 +217,7 @@ def _conditions(name: str, value: Any, report: Report) -> Any:
         return value
     if not all(isinstance(each, Scalar) for each in items):
         return _names(name, items, report)
-    _report_mapping(value, flow(items[0], None), report)
+    _report_mapping(value, flow_entry(items[0], None), report)
     return map_of(items.node, [(each, None) for each in items])
 
 
@@ -224,7 +227,7 @@ def _fragment(name: str, value: Any, report: Report) -> Any:
         return _as_mapping(value, report)
     if not isinstance(value, Scalar | Seq) or not value:
         return value
-    _report_mapping(value, shown({"args": value}), report)
+    _report_mapping(value, flow_value({"args": value}), report)
     return map_of(value.node, [(scalar_of("args", value.node), value)])
 
 
@@ -243,7 +246,7 @@ def _script(name: str, value: Any, report: Report) -> Any:
         return value
     steps = any(len(each.split()) > 1 for each in value)
     command = "\n".join(value) if steps else shlex.join(value)
-    way = f"`{name}: |` and one command per line below it" if steps else inner(f"{name}: {command}")
+    way = f"`{name}: |` and one command per line below it" if steps else in_backquotes(f"{name}: {command}")
     report(value, f"expected a shell script, not a list: write it as one text, {way}")
     return scalar_of(command, value.node, tag="str")
 
@@ -256,7 +259,7 @@ def _variables(name: str, value: Any, report: Report) -> Any:
     if not isinstance(items, list) or not all(isinstance(each, str) and "=" in each for each in items):
         return value
     pairs = [each.partition("=")[::2] for each in items]
-    _report_mapping(value, shown(dict(pairs)), report)
+    _report_mapping(value, flow_value(dict(pairs)), report)
     made = [(scalar_of(each, value.node), scalar_of(text, value.node, tag="str")) for each, text in pairs]
     return map_of(value.node, made)
 
@@ -282,7 +285,7 @@ def _expect(name: str, value: Any, report: Report) -> Any:
     key = "exit_code" if codes else "reason"
     means = [_as_code(each) if codes else reason_for(each) or str(each) for each in words]
     meaning = means if isinstance(value, Seq) else means[0]
-    _report_mapping(value, flow(name, {key: meaning}), report)
+    _report_mapping(value, flow_entry(name, {key: meaning}), report)
     inner = [scalar_of(each, word.node) for each, word in zip(means, words, strict=True)]
     return map_of(value.node, [(scalar_of(key, value.node), seq_of(value.node, inner))])
 
@@ -294,7 +297,7 @@ def _as_code(word: str) -> str:
 def _log(name: str, value: Any, report: Report) -> Any:
     if not isinstance(value, Scalar | Seq) or not value:
         return value
-    _report_mapping(value, flow(name, {"contains": value}), report)
+    _report_mapping(value, flow_entry(name, {"contains": value}), report)
     return map_of(value.node, [(scalar_of("contains", value.node), value)])
 
 
@@ -305,7 +308,7 @@ def _metrics(name: str, value: Any, report: Report) -> Any:
 def _metric(name: str, value: Any, report: Report) -> Any:
     if not isinstance(value, Scalar):
         return value
-    _report_mapping(value, flow(name, {"pattern": value}), report)
+    _report_mapping(value, flow_entry(name, {"pattern": value}), report)
     return map_of(value.node, [(scalar_of("pattern", value.node), value)])
 
 
@@ -318,7 +321,7 @@ def _tolerance(name: str, value: Any, report: Report) -> Any:
         return value
     below, above = (found[1] for found in numbers if found is not None)
     text = f"-{below}%..+{above}%"
-    report(value, f"expected one text, not a list: {write(flow(name, text))}")
+    report(value, f"expected one text, not a list: {suggestion(flow_entry(name, text))}")
     return scalar_of(text, value.node)
 
 

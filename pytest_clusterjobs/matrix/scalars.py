@@ -13,10 +13,10 @@ from .nodes import Map
 from .nodes import Scalar
 from .readers import fail
 from .readers import IDENTIFIER_PATTERN
-from .readers import quote
 from .readers import reading
 from .readers import source_text
 from .readers import text
+from .suggestions import in_quotes
 
 
 def python_value(value: Any) -> Any:
@@ -32,7 +32,7 @@ def _scalar(value: Scalar) -> str | int | float | bool:
     kind = value.kind
     if kind == "ambiguous":
         fail(
-            f"YAML reads {value} as {value.reading} or as text, depending on its version: write {quote(value)} or another form",
+            f"YAML reads {value} as {value.reading} or as text, depending on its version: write {in_quotes(value)} or another form",
             at=value,
         )
     if kind == "bool":

@@ -20,8 +20,10 @@ from .hints import unknown_key
 from .nodes import locate
 from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import Scalar
 from .nodes import Seq
+from .nodes import seq_of
 from .nodes import value_at
 from .repair import is_misindented
 from .repair import repaired
@@ -45,7 +47,7 @@ class Validated(NamedTuple, Generic[M]):
 
 def validate(model: type[M], raw: Map, reporter: Reporter) -> Validated[M]:
     """The model of a file; its mistakes are reported to the reporter."""
-    checked: Map = _with_content(raw, {key: value for key, value in raw.items() if not key.startswith("x-")})
+    checked = map_of(raw.node, [(key, value) for key, value in raw.items() if not key.startswith("x-")])
     if not is_misindented(checked):
         try:
             return Validated(model.model_validate(checked), [], raw)
@@ -152,29 +154,20 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _with_content(value: Any, content: Any) -> Any:
-    """A copy of a container with other content, with the same location in the file."""
-    if isinstance(value, (Map, Seq)):
-        copy = type(value)(content)
-        copy.node = value.node
-        return copy
-    return content
-
-
 def _without(value: Any, locs: list[Loc]) -> Any:
     """A copy of a value without the content at ``locs``; ``_REMOVED`` if that is the value itself."""
     if not locs:
         return value
-    if any(not loc for loc in locs) or not isinstance(value, (dict, list)):
+    if any(not loc for loc in locs) or not isinstance(value, (Map, Seq)):
         return _REMOVED
     deeper: dict[object, list[Loc]] = {}
     for loc in locs:
         deeper.setdefault(loc[0], []).append(() if loc[1:] == ("[key]",) else loc[1:])
-    if isinstance(value, dict):
+    if isinstance(value, Map):
         pairs = [(key, _without(each, deeper.get(key, []))) for key, each in value.items()]
-        return _with_content(value, {key: each for key, each in pairs if each is not _REMOVED})
+        return map_of(value.node, [(key, each) for key, each in pairs if each is not _REMOVED])
     items = [
         _without(each, deeper.get(at, []) + (deeper.get(each, []) if isinstance(each, Scalar) else []))
         for at, each in enumerate(value)
     ]
-    return _with_content(value, [each for each in items if each is not _REMOVED])
+    return seq_of(value.node, [each for each in items if each is not _REMOVED])
