@@ -25,9 +25,11 @@ from .errors import Reporter
 from .globs import below
 from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import READINGS
 from .nodes import Scalar
 from .nodes import Seq
+from .nodes import seq_of
 from .nodes import TAG
 from .reading import MAX_BYTES
 from .reading import read_regular
@@ -42,7 +44,8 @@ _MAX_DEPTH = 60
 _SAFE_DEPTH = 15_000
 """The depth that libyaml's composer, which recurses on the C stack, survives with an 8 MiB stack."""
 _MAX_NODES = 2_000_000
-"""The most nodes of a file, with its aliases written out: stops "billion laughs" files."""
+"""The most values of a file, with its aliases written out: stops "billion laughs" files."""
+_MERGE = f"{TAG}merge"
 
 
 def display_path(path: Path, rootdir: Path) -> str:
@@ -70,9 +73,11 @@ def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
     node = _compose(text, shown, reporter)
     if node is None:
         return None
-    walk = _Walk(reporter)
-    value = walk.value(node)
-    if walk.stopped:
+    try:
+        _check_size(node, {})
+        value = _Walk(reporter).value(node)
+    except _Unusable as error:
+        reporter.error(location_of(error.node), error.problem)
         return None
     if not isinstance(value, (Map, Seq)):
         reporter.error(location_of(node), "the file must contain a mapping such as `recipes: ...`")
@@ -203,40 +208,19 @@ class _Walk:
     """Turns nodes into values; each node once, however many aliases it has."""
 
     reporter: Reporter
-    _done: dict[int, tuple[Any, int]] = field(default_factory=dict)
-    _open: set[int] = field(default_factory=set)
-    stopped: bool = False
-    """Whether the file turned out to be unusable."""
+    _values: dict[int, Any] = field(default_factory=dict)
 
     def value(self, node: yaml.Node) -> Any:
-        """The value of a node."""
-        return self._visit(node)[0]
-
-    def _visit(self, node: yaml.Node) -> tuple[Any, int]:
-        """The value of a node, and its size with aliases written out."""
+        """The value of a node without cycles, as :func:`_check_size` ensures."""
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node), 1
-        if id(node) in self._done:
-            return self._done[id(node)]
-        if self.stopped:
-            return None, 1
-        if id(node) in self._open or len(self._open) >= _MAX_DEPTH:
-            self._stop(
-                node, "an alias inside its own anchor" if id(node) in self._open else "nested too deeply"
+            return self._scalar(node)
+        if id(node) not in self._values:
+            self._values[id(node)] = (
+                self._map(node)
+                if isinstance(node, yaml.MappingNode)
+                else seq_of(node, [self.value(each) for each in node.value])
             )
-            return None, 1
-        self._open.add(id(node))
-        value, size = self._map(node) if isinstance(node, yaml.MappingNode) else self._seq(node)
-        self._open.discard(id(node))
-        if size > _MAX_NODES:
-            self._stop(node, f"aliases expand to more than {_MAX_NODES} values")
-        self._done[id(node)] = value, size
-        return value, size
-
-    def _stop(self, node: yaml.Node, message: str) -> None:
-        if not self.stopped:
-            self.reporter.error(location_of(node), message)
-        self.stopped = True
+        return self._values[id(node)]
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar | None:
         tag = node.tag
@@ -247,51 +231,63 @@ class _Walk:
             node.tag = f"{TAG}str"
         return Scalar.of(node)
 
-    def _seq(self, node: Any) -> tuple[Seq, int]:
-        seq = Seq()
-        seq.node = node
-        size = 1
-        for each in node.value:
-            item, more = self._visit(each)
-            seq.append(item)
-            size += more
-        return seq, size
-
-    def _map(self, node: yaml.MappingNode) -> tuple[Map, int]:
-        own = Map()
-        own.node = node
+    def _map(self, node: yaml.MappingNode) -> Map:
+        own = map_of(node, [])
         merged: list[yaml.Node] = []
-        size = 1
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _MERGE:
                 merged.append(value_node)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 self.reporter.error(location_of(key_node), "a key must be text")
                 continue
             key = Scalar.of(key_node)
-            value, more = self._visit(value_node)
-            size += 1 + more
+            value = self.value(value_node)
             if key in own:
                 first = own.key(key)
                 line = f" (first on line {location_of(first).line})" if first is not None else ""
                 self.reporter.error(location_of(key), f"duplicate key {quoted(key)}{line}")
                 continue
             own[key] = value
-        return self._merged(own, merged, size) if merged else (own, size)
+        return self._merged(own, merged) if merged else own
 
-    def _merged(self, own: Map, nodes: list[yaml.Node], size: int) -> tuple[Map, int]:
+    def _merged(self, own: Map, nodes: list[yaml.Node]) -> Map:
         """Apply ``<<``: own keys win over merged ones, earlier merges over later ones."""
-        result = Map()
-        result.node = own.node
+        result = map_of(own.node, [])
         for node in reversed(nodes):
             sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
             for source in reversed(sources):
-                value, more = self._visit(source)
-                size += more
+                value = self.value(source)
                 if not isinstance(value, Map):
-                    self._stop(source, "`<<` merges mappings only")
-                elif size <= _MAX_NODES:
-                    result.update((key, each) for key, each in value.items() if key not in own)
+                    raise _Unusable(source, "`<<` merges mappings only")
+                result.update((key, each) for key, each in value.items() if key not in own)
         result.update(own)
-        return result, size
+        return result
+
+
+class _Unusable(Exception):
+    """A file cannot be used because of this node."""
+
+    def __init__(self, node: yaml.Node, problem: str) -> None:
+        super().__init__(problem)
+        self.node, self.problem = node, problem
+
+
+def _check_size(node: yaml.Node, sizes: dict[int, int], parents: tuple[int, ...] = ()) -> int:
+    """The number of values in a node, aliases written out. Raises _Unusable, also for a cycle."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in sizes:
+        return sizes[id(node)]
+    if id(node) in parents:
+        raise _Unusable(node, "an alias inside its own anchor")
+    if len(parents) >= _MAX_DEPTH:
+        raise _Unusable(node, "nested too deeply")
+    children = (
+        [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+    )
+    size = 1 + sum(_check_size(each, sizes, (*parents, id(node))) for each in children)
+    if size > _MAX_NODES:
+        raise _Unusable(node, f"aliases expand to more than {_MAX_NODES} values")
+    sizes[id(node)] = size
+    return size

@@ -1,7 +1,7 @@
-"""Mistakes of shape whose intention is clear: each is reported with its fix, and then read as intended.
+"""Repairs mistakes of shape whose intention is clear, so that all other mistakes are found in the same round.
 
-This way all other mistakes of the file are reported in the same round. Used only for files that the model has
-rejected.
+Each mistake is reported with its fix, and the value is then read as intended. Only files that the model has
+rejected are repaired.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SECTIONS = ("recipes", "nodes", "axes", "conditions", "defaults")
 Report = Callable[[Any, str], None]
 """Records a mistake: the value, and the message."""
 Fix = Callable[[str, Any, Report], Any]
-"""From a key, its value and a function that records mistakes to the intended value."""
+"""Returns the intended value, from a key, its value and the function that records mistakes."""
 
 
 def repaired(top: Map, reporter: Reporter) -> Map:
@@ -57,7 +57,7 @@ def is_misindented(top: Map) -> bool:
 
 @dataclass(frozen=True)
 class _Rule:
-    """How to repair a value and its content."""
+    """The repair of a value and of its content."""
 
     fix: Fix = lambda name, value, report: value
     keys: Mapping[str, _Rule] = field(default_factory=dict)
@@ -86,11 +86,11 @@ def _walk(value: Any, rule: _Rule, path: tuple[str, ...], reporter: Reporter) ->
     return value
 
 
-# Keys that are further left than intended.
+# Keys that are not indented enough
 
 
 def _indented(top: Map, reporter: Reporter) -> Map:
-    """Keys behind an empty key to which they must belong, moved into it."""
+    """Move keys that follow an empty key, and must belong to it, into that key."""
     result = map_of(top.node, [])
     empty: Scalar | None = None
     for key, value in top.pairs():
@@ -130,7 +130,7 @@ def _indented_entries(section: str, entries: Map, reporter: Reporter) -> Map:
 
 
 def _unindented(entries: Map) -> Iterator[tuple[Scalar, Scalar]]:
-    """Entries that look like a key of the one before them, which has no content; each with that entry."""
+    """Entries that are named like a key of the empty entry before them; each with that entry."""
     owner: Scalar | None = None
     for key, value in entries.pairs():
         if owner is not None and key in Fragment.model_fields and not _is_fragment(value):
@@ -143,7 +143,7 @@ def _is_fragment(value: Any) -> bool:
     return value is None or (isinstance(value, Map) and value.keys() <= Fragment.model_fields.keys())
 
 
-# Lists in place of mappings, and mappings in place of lists.
+# Lists in place of mappings, and mappings in place of lists
 
 
 def _report_mapping(value: Any, example: str, report: Report) -> None:
@@ -193,7 +193,7 @@ def _as_mapping(value: Seq, report: Report) -> Any:
 
 
 def _entry(item: Any) -> list[tuple[Any, Any]] | None:
-    """An item of a list as entries of a mapping."""
+    """An item of a list as entries of a mapping; ``None`` if it cannot be one."""
     if isinstance(item, Scalar):
         return [(item, None)]
     if not isinstance(item, Map):
@@ -222,7 +222,7 @@ def _conditions(name: str, value: Any, report: Report) -> Any:
 
 
 def _fragment(name: str, value: Any, report: Report) -> Any:
-    """A fragment; its arguments are not a short form of it."""
+    """A fragment, for which its arguments alone are not a short form."""
     if isinstance(value, Seq) and value and all(isinstance(each, Map) for each in value):
         return _as_mapping(value, report)
     if not isinstance(value, Scalar | Seq) or not value:
@@ -232,7 +232,7 @@ def _fragment(name: str, value: Any, report: Report) -> Any:
 
 
 def _recipe(name: str, value: Any, report: Report) -> Any:
-    """A recipe; its command is its short form."""
+    """A recipe, for which its command alone is a short form."""
     return _script(name, value, report) if isinstance(value, Seq) else value
 
 
@@ -273,11 +273,11 @@ def _listed(name: str, value: Any, report: Report) -> Any:
     return seq_of(value.node, [value])
 
 
-# What a job is expected to do.
+# Expectations
 
 
 def _expect(name: str, value: Any, report: Report) -> Any:
-    """An expectation; a reason or an exit code is not a short form of it."""
+    """An expectation, for which a reason or an exit code alone is not a short form."""
     words = [value] if isinstance(value, Scalar) else value
     if not isinstance(words, list) or not words or not all(isinstance(each, Scalar) for each in words):
         return _as_mapping(value, report) if isinstance(value, Seq) and value else value
@@ -294,22 +294,20 @@ def _as_code(word: str) -> str:
     return word if word.isdigit() else "nonzero"
 
 
-def _log(name: str, value: Any, report: Report) -> Any:
-    if not isinstance(value, Scalar | Seq) or not value:
-        return value
-    _report_mapping(value, flow_entry(name, {"contains": value}), report)
-    return map_of(value.node, [(scalar_of("contains", value.node), value)])
+def _value_of(key: str, *kinds: type[Scalar | Seq]) -> Fix:
+    """Repairs a mapping that consists of the value of its ``key``, if that is of one of these kinds."""
+
+    def fix(name: str, value: Any, report: Report) -> Any:
+        if not isinstance(value, kinds) or not value:
+            return value
+        _report_mapping(value, flow_entry(name, {key: value}), report)
+        return map_of(value.node, [(scalar_of(key, value.node), value)])
+
+    return fix
 
 
 def _metrics(name: str, value: Any, report: Report) -> Any:
     return _as_mapping(value, report) if isinstance(value, Seq) and value else value
-
-
-def _metric(name: str, value: Any, report: Report) -> Any:
-    if not isinstance(value, Scalar):
-        return value
-    _report_mapping(value, flow_entry(name, {"pattern": value}), report)
-    return map_of(value.node, [(scalar_of("pattern", value.node), value)])
 
 
 def _tolerance(name: str, value: Any, report: Report) -> Any:
@@ -325,12 +323,12 @@ def _tolerance(name: str, value: Any, report: Report) -> Any:
     return scalar_of(text, value.node)
 
 
-_METRICS = _Rule(_metrics, each=_Rule(_metric, {"tolerance": _Rule(_tolerance)}))
+_METRICS = _Rule(_metrics, each=_Rule(_value_of("pattern", Scalar), {"tolerance": _Rule(_tolerance)}))
 _FRAGMENT_KEYS = {
     "run": _Rule(_script),
     "setup": _Rule(_script),
     "env": _Rule(_variables),
-    "expect": _Rule(_expect, {"log": _Rule(_log), "metrics": _METRICS}),
+    "expect": _Rule(_expect, {"log": _Rule(_value_of("contains", Scalar, Seq)), "metrics": _METRICS}),
     "classify": _Rule(_listed),
 }
 _ENTRY = _Rule(_fragment, _FRAGMENT_KEYS)
