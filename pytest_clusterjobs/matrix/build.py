@@ -21,9 +21,9 @@ from .errors import Reporter
 from .expectations import SemanticError
 from .merge import Layer
 from .resolved import BackendTarget
+from .resolved import resolve_fragment
 from .resolved import ResolvedFragment
-from .resolved import shape
-from .scripts import complaints
+from .scripts import syntax_errors
 from .where import Selection
 
 _AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
@@ -41,7 +41,7 @@ class CellDraft:
 
     id: str
     axes: Mapping[str, str]
-    spot: Location
+    location: Location
     layers: Sequence[Layer]
     state: Mapping[str, Any]
     matched: Sequence[tuple[Selection, Layer]] = ()
@@ -51,11 +51,11 @@ class CellDraft:
     def origin(self, *path: object) -> Location:
         """The location of ``path`` in the strongest layer that has it."""
         for layer in reversed(self.layers):
-            if _says(layer.said, path):
+            if _has_path(layer.content, path):
                 return layer.at(*path)
         axis = _AXES.get(path, ())
         named = (layer.at(*path) for layer in reversed(self.layers) if layer.name.partition(" ")[0] in axis)
-        return next(named, self.spot)
+        return next(named, self.location)
 
     @property
     def included(self) -> bool:
@@ -63,12 +63,12 @@ class CellDraft:
         return self.layers[-1].name == "include"
 
     @property
-    def broken(self) -> bool:
+    def has_errors(self) -> bool:
         """Whether part of a layer was left out because it is invalid."""
-        return any(layer.broken for layer in self.layers)
+        return any(layer.has_errors for layer in self.layers)
 
 
-def _says(here: Any, path: Sequence[object]) -> bool:
+def _has_path(here: Any, path: Sequence[object]) -> bool:
     for part in path:
         if isinstance(here, Mapping):
             here = here.get(part)
@@ -88,7 +88,7 @@ class Builder:
     """Where the file names the backend, or the file's beginning."""
     _unset: dict[Unset, list[str]] = field(default_factory=dict)
     """The missing site settings, each with the cells that need it."""
-    _shapes: dict[tuple[Any, ...], tuple[ResolvedFragment, Mapping[str, Any]]] = field(default_factory=dict)
+    _resolved: dict[tuple[Any, ...], tuple[ResolvedFragment, Mapping[str, Any]]] = field(default_factory=dict)
 
     def cells(self, drafts: Sequence[CellDraft]) -> list[Cell]:
         """The cells of drafts; their mistakes are reported to the reporter."""
@@ -102,13 +102,13 @@ class Builder:
 
     def cell(self, draft: CellDraft) -> Cell:
         """The cell of a draft; its mistakes are reported to the reporter."""
-        shared = self._shape(draft.state)
+        shared = self._resolve(draft.state)
         axes = draft.axes
         spec = self._spec(draft, shared)
         self._report(draft, spec, shared)
         return Cell(
             id=draft.id,
-            line=draft.spot.line,
+            line=draft.location.line,
             axes=axes,
             backend=self.target.name if self.target is not None else "",
             spec=spec,
@@ -132,57 +132,59 @@ class Builder:
                 **shared.spec,
             )
         except BadSpec as error:
-            spot = draft.origin(*error.field.split(".", 1))
-            self.reporter.error(spot, f"{error.field}: {error.problem}", draft.id)
+            location = draft.origin(*error.field.split(".", 1))
+            self.reporter.error(location, f"{error.field}: {error.problem}", draft.id)
             return JobSpec(":", name=draft.id)
 
     def _check_scripts(self, drafts: Sequence[CellDraft]) -> None:
         """Report scripts that their shell cannot parse."""
         for shell in ("bash", "sh"):
-            states = [state for _, state in self._shapes.values() if state.get("shell", "bash") == shell]
-            wrong = complaints(shell, {state[key] for state in states for key in _SCRIPTS if key in state})
+            states = [state for _, state in self._resolved.values() if state.get("shell", "bash") == shell]
+            wrong = syntax_errors(shell, {state[key] for state in states for key in _SCRIPTS if key in state})
             for draft in drafts if wrong else ():
                 for key in _SCRIPTS:
-                    said = wrong.get(draft.state.get(key, ""))
-                    if said and draft.state.get("shell", "bash") == shell:
+                    message = wrong.get(draft.state.get(key, ""))
+                    if message and draft.state.get("shell", "bash") == shell:
                         self.reporter.error(
-                            draft.origin(key), f"{key}: {shell} cannot parse it: {said}", draft.id
+                            draft.origin(key), f"{key}: {shell} cannot parse it: {message}", draft.id
                         )
 
-    def _explained(self, spot: Location, flaw: SemanticError) -> bool:
+    def _explained(self, location: Location, error: SemanticError) -> bool:
         """Whether another mistake at the same location explains why a value seems to be missing."""
-        return self.reporter.blames(spot) and not self.reporter.blames(spot, flaw.message)
+        return self.reporter.has_error_at(location) and not self.reporter.has_error_at(
+            location, error.message
+        )
 
-    def _shape(self, state: Mapping[str, Any]) -> ResolvedFragment:
+    def _resolve(self, state: Mapping[str, Any]) -> ResolvedFragment:
         # The merger makes equal values the same object, and the memo keeps them alive, so ids suffice as
         # keys.
         key = tuple([(name, id(value)) for name, value in state.items() if name != "env"])
-        found = self._shapes.get(key)
+        found = self._resolved.get(key)
         if found is None:
-            found = self._shapes[key] = (shape(state, self.target), state)
+            found = self._resolved[key] = (resolve_fragment(state, self.target), state)
         return found[0]
 
     def _report(self, draft: CellDraft, spec: JobSpec, shared: ResolvedFragment) -> None:
-        for flaw in shared.flaws:
-            spot = draft.origin(*flaw.path)
-            if flaw.harmless:
-                self.reporter.warn(spot, flaw.message, draft.id)
-            elif not flaw.missing or not (draft.broken or self._explained(spot, flaw)):
-                self.reporter.error(spot, flaw.message, draft.id)
+        for error in shared.errors:
+            location = draft.origin(*error.path)
+            if error.is_warning:
+                self.reporter.warn(location, error.message, draft.id)
+            elif not error.is_missing or not (draft.has_errors or self._explained(location, error)):
+                self.reporter.error(location, error.message, draft.id)
         for name in spec.secrets:
             if name in spec.env:
                 message = f"{name} is in env and in secrets: remove it from one of them"
                 self.reporter.error(draft.origin("secrets", name), message, draft.id)
         if self.target is not None and draft.skip is None:
             target = self.target
-            for found in objections(spec, target.can, target.name, target.type, target.settings):
+            for found in objections(spec, target.capabilities, target.name, target.type, target.settings):
                 for setting in found.unset:
                     self._unset.setdefault(setting, []).append(draft.id)
                 if found.unset:
                     continue
                 about = found.key or found.about
-                spot = draft.origin(*about.split(".")) if about else draft.spot
-                self.reporter.error(spot, found.told(*_fixes(found, draft, target.name)), draft.id)
+                location = draft.origin(*about.split(".")) if about else draft.location
+                self.reporter.error(location, found.told(*_fixes(found, draft, target.name)), draft.id)
 
 
 def _fixes(found: Objection, draft: CellDraft, backend: str) -> Iterator[str]:

@@ -46,44 +46,45 @@ class LayerCheck:
         self._expect(layer)
         self._classification(layer)
         self._options(layer)
-        only = layer.said.get("only")
+        only = layer.content.get("only")
         if only is None:
             return layer
-        said = {key: value for key, value in layer.said.items() if key != "only"}
+        content = {key: value for key, value in layer.content.items() if key != "only"}
         if only_backend and any(term.axis != BACKEND for term in only.terms):
             self.reporter.error(
-                only.spot, "`only` may name only `backend` here: `where`, or the include, selects the cells"
+                only.location,
+                "`only` may name only `backend` here: `where`, or the include, selects the cells",
             )
-            return replace(layer, said=said)
+            return replace(layer, content=content)
         selection = self.where(only)
-        return replace(layer, said=said if selection is None else {**said, "only": selection})
+        return replace(layer, content=content if selection is None else {**content, "only": selection})
 
     def _env(self, layer: Layer) -> None:
         own, further, _ = layer.name.partition(" ")
-        for name in layer.said.get("env") or ():
+        for name in layer.content.get("env") or ():
             if name in self.variables and not (further and name == own and not _fragment_sets(layer, name)):
                 self.reporter.error(
                     layer.key("env", name), f"env: {name} is an axis: each cell sets its value"
                 )
-        for name in layer.said.get("secrets") or ():
+        for name in layer.content.get("secrets") or ():
             if name in self.variables:
                 self.reporter.error(
                     layer.at("secrets", name), f"secrets: {name} is an axis: each cell sets its value"
                 )
 
     def _expect(self, layer: Layer) -> None:
-        for word in (layer.said.get("expect") or {}).get("reason") or ():
+        for word in (layer.content.get("expect") or {}).get("reason") or ():
             if word != ANY:
                 self._reason(layer, word, "expect", "reason", word)
 
     def _classification(self, layer: Layer) -> None:
-        for at, rule in enumerate(layer.said.get("classify") or ()):
+        for at, rule in enumerate(layer.content.get("classify") or ()):
             if rule.reason is not None:
                 self._reason(layer, rule.reason, "classify", at, "reason")
-        for key, word in (layer.said.get("translate") or {}).items():
+        for key, word in (layer.content.get("translate") or {}).items():
             if word is not None:
                 self._reason(layer, word, "translate", key)
-        for word in layer.said.get("reasons") or ():
+        for word in layer.content.get("reasons") or ():
             if word in REASON_CLASSES or word == ANY:
                 self.reporter.error(
                     layer.key("reasons", word), f"reasons: {word} is a built-in reason: choose another name"
@@ -95,7 +96,7 @@ class LayerCheck:
 
     def _options(self, layer: Layer) -> None:
         """Report unknown backends and, for the backend in use, unknown options."""
-        for name, options in (layer.said.get("options") or {}).items():
+        for name, options in (layer.content.get("options") or {}).items():
             if name not in self.backends:
                 hint = did_you_mean(name, self.backends)
                 self.reporter.error(
@@ -114,7 +115,7 @@ class LayerCheck:
 
 def vocabulary(layers: Iterable[Layer]) -> list[str]:
     """The built-in reasons, and those that any layer adds."""
-    added = (word for layer in layers for word in layer.said.get("reasons") or ())
+    added = (word for layer in layers for word in layer.content.get("reasons") or ())
     return list(dict.fromkeys([*map(str, REASON_CLASSES), *added]))
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from ..model.text import escaped
 
-_WINDOW = 100
+_MAX_SOURCE_COLUMNS = 100
 """The most columns of a source line that are shown."""
-_LONGEST = 600
+_MAX_MESSAGE_CHARACTERS = 600
 """The most characters of a message."""
-_SHOWN = 50
+_MAX_SHOWN_PROBLEMS = 50
 """The most problems in ``str()``."""
 
 
@@ -57,7 +57,7 @@ class MatrixErrors(Exception):
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        shown = [str(problem) for problem in self.problems[:_SHOWN]]
+        shown = [str(problem) for problem in self.problems[:_MAX_SHOWN_PROBLEMS]]
         left = len(self.problems) - len(shown)
         return "\n".join([*shown, *([f"... and {left} more"] if left else [])])
 
@@ -69,25 +69,29 @@ class Reporter:
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Path to source lines, in the order in which files were read."""
     _errors: dict[tuple[Location, str], list[str]] = field(default_factory=dict)
-    _blamed: dict[Location, set[str]] = field(default_factory=dict)
+    _messages_at: dict[Location, set[str]] = field(default_factory=dict)
     _warnings: dict[tuple[Location, str], list[str]] = field(default_factory=dict)
 
-    def error(self, spot: Location, message: str, cell: str | None = None) -> None:
+    def error(self, location: Location, message: str, cell: str | None = None) -> None:
         """Record a mistake; one that many cells share is reported once."""
-        self._errors.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
-        self._blamed.setdefault(spot, set()).add(message[:_LONGEST])
+        self._errors.setdefault((location, message[:_MAX_MESSAGE_CHARACTERS]), []).extend(
+            [cell] if cell else []
+        )
+        self._messages_at.setdefault(location, set()).add(message[:_MAX_MESSAGE_CHARACTERS])
 
-    def warn(self, spot: Location, message: str, cell: str | None = None) -> None:
+    def warn(self, location: Location, message: str, cell: str | None = None) -> None:
         """Record something that is allowed but probably not intended."""
-        self._warnings.setdefault((spot, message[:_LONGEST]), []).extend([cell] if cell else [])
+        self._warnings.setdefault((location, message[:_MAX_MESSAGE_CHARACTERS]), []).extend(
+            [cell] if cell else []
+        )
 
-    def blames(self, spot: Location, message: str | None = None) -> bool:
+    def has_error_at(self, location: Location, message: str | None = None) -> bool:
         """Whether a mistake (with this message) is already recorded there."""
-        blamed = self._blamed.get(spot, ())
-        return bool(blamed) if message is None else message[:_LONGEST] in blamed
+        messages = self._messages_at.get(location, ())
+        return bool(messages) if message is None else message[:_MAX_MESSAGE_CHARACTERS] in messages
 
     @property
-    def failed(self) -> bool:
+    def has_errors(self) -> bool:
         """Whether there is any mistake."""
         return bool(self._errors)
 
@@ -95,24 +99,30 @@ class Reporter:
     def warnings(self) -> tuple[str, ...]:
         """``path:line:col: message``, one line each, in file order."""
         ordered = sorted(self._warnings.items(), key=lambda item: self._order(item[0][0]))
-        return tuple(f"{spot}: {escaped(message)}{_cells(cells)}" for (spot, message), cells in ordered)
+        return tuple(
+            f"{location}: {escaped(message)}{_cells(cells)}" for (location, message), cells in ordered
+        )
 
     def raise_errors(self) -> None:
         """Raise MatrixErrors if there is any mistake."""
         if self._errors:
             ordered = sorted(self._errors.items(), key=lambda item: self._order(item[0][0]))
             raise MatrixErrors(
-                Problem(*spot, escaped(message) + _cells(cells), self._source(spot))
-                for (spot, message), cells in ordered
+                Problem(*location, escaped(message) + _cells(cells), self._source(location))
+                for (location, message), cells in ordered
             )
 
-    def _order(self, spot: Location) -> tuple[int, int, int]:
+    def _order(self, location: Location) -> tuple[int, int, int]:
         files = list(self.lines)
-        return (files.index(spot.path) if spot.path in self.lines else len(files), spot.line, spot.col)
+        return (
+            files.index(location.path) if location.path in self.lines else len(files),
+            location.line,
+            location.col,
+        )
 
-    def _source(self, spot: Location) -> str:
-        lines = self.lines.get(spot.path, [])
-        return lines[spot.line - 1] if 0 < spot.line <= len(lines) else ""
+    def _source(self, location: Location) -> str:
+        lines = self.lines.get(location.path, [])
+        return lines[location.line - 1] if 0 < location.line <= len(lines) else ""
 
 
 def _cells(cells: list[str]) -> str:
@@ -124,8 +134,8 @@ def _cells(cells: list[str]) -> str:
 
 def _window(line: str, at: int) -> tuple[str, int]:
     """The part of a line around a column, escaped, and the column in it."""
-    start = max(0, at - _WINDOW // 2) if len(line) > _WINDOW else 0
-    stop = start + _WINDOW
+    start = max(0, at - _MAX_SOURCE_COLUMNS // 2) if len(line) > _MAX_SOURCE_COLUMNS else 0
+    stop = start + _MAX_SOURCE_COLUMNS
     head = ("..." if start else "") + escaped(line[start:at].replace("\t", " "))
     rest = escaped(line[at:stop].replace("\t", " ")) + ("..." if stop < len(line) else "")
     return head + rest, len(head)

@@ -9,7 +9,6 @@ from dataclasses import field
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from ..backends.registry import Site
 from ..backends.registry import SiteError
@@ -29,13 +28,13 @@ from .merge import Merger
 from .merge import replaced
 from .model import Document
 from .nodes import locate
+from .nodes import location_of
 from .nodes import Map
-from .nodes import spot_of
 from .resolved import BackendTarget
 from .result import Matrix
 from .validate import validate
-from .where import Chooser
 from .where import Selection
+from .where import SelectionIndex
 
 MAX_CELLS = 100_000
 _MAX_ID = 200
@@ -53,16 +52,16 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
     cells: list[Cell] = []
     marks: dict[str, Location] = {}
     if isinstance(raw, Map):
-        document, left_out, raw = validate(Document, raw, reporter)
+        document, dropped, raw = validate(Document, raw, reporter)
         if document is not None:
             target = _target(site, backend, document, raw, reporter)
-            layers = LayerReader(path, rootdir, raw, document, left_out, reporter).read(site, target)
+            layers = LayerReader(path, rootdir, raw, document, dropped, reporter).read(site, target)
             if layers is not None:
-                named = locate(raw, ["backend"], spot_of(raw))
-                cells = Expansion(layers, target, reporter, spot_of(raw), named).cells()
+                backend_location = locate(raw, ["backend"], location_of(raw))
+                cells = Expansion(layers, target, reporter, location_of(raw), backend_location).cells()
                 marks = layers.marks()
     elif raw is not None:
-        reporter.error(spot_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
+        reporter.error(location_of(raw), "a matrix is a mapping: recipes, nodes, conditions, ...")
     reporter.raise_errors()
     return Matrix(path, tuple(cells), reporter.warnings, marks)
 
@@ -74,9 +73,10 @@ def _target(
     try:
         return BackendTarget(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (SiteError, ImportError) as error:
-        spot = Location(spot_of(raw).path, 1, 1) if asked else locate(raw, ["backend"], spot_of(raw))
+        here = location_of(raw)
+        location = Location(here.path, 1, 1) if asked else locate(raw, ["backend"], here)
         for fault in error.faults if isinstance(error, SiteError) else [str(error)]:
-            reporter.error(spot, f"{'--cluster-backend' if asked else 'backend'}: {fault}")
+            reporter.error(location, f"{'--cluster-backend' if asked else 'backend'}: {fault}")
         return None
 
 
@@ -88,19 +88,16 @@ class Expansion:
     target: BackendTarget | None
     reporter: Reporter
     top: Location
-    named: Location
+    backend_location: Location
     """Where the file names its backend, or the file's beginning."""
     _merger: Merger = field(default_factory=Merger)
-    _prefixes: dict[tuple[str, ...], tuple[tuple[Layer, ...], Mapping[str, Any]]] = field(
-        default_factory=dict
-    )
     _used: set[int] = field(default_factory=set)
     """The selections that have selected a cell."""
 
     def __post_init__(self) -> None:
         sizes = {axis: len(values) for axis, values in self.layers.axes.items()}
-        self._overrides = Chooser([selection for selection, _ in self.layers.overrides], sizes)
-        self._excludes = Chooser(self.layers.excludes, sizes)
+        self._overrides = SelectionIndex([selection for selection, _ in self.layers.overrides], sizes)
+        self._excludes = SelectionIndex(self.layers.excludes, sizes)
 
     def cells(self) -> list[Cell]:
         """All cells, product first, then includes."""
@@ -114,7 +111,7 @@ class Expansion:
                 self._used.update(id(selection) for selection, _ in draft.matched)
                 self._check_overrides(draft)
         self._check_used(bool(drafts))
-        return Builder(self.target, self.reporter, self.named).cells(drafts)
+        return Builder(self.target, self.reporter, self.backend_location).cells(drafts)
 
     def _product(self) -> Iterator[CellDraft]:
         """The cross product in the order of the ids, without what ``only`` and ``exclude`` remove."""
@@ -131,34 +128,21 @@ class Expansion:
             yield draft
 
     def _draft(self, axes: Mapping[str, str], include: Layer | None) -> CellDraft:
-        condition = self.layers.axes["condition"][axes["condition"]]
-        below, state = self._below_condition(axes)
-        above = [condition]
-        matched = []
-        for selection, layer in map(self.layers.overrides.__getitem__, self._overrides.matching(axes)):
-            matched.append((selection, layer))
-            above += [layer] if self._on_backend(selection) else []
-        above += [include] if include is not None else []
-        spot = include.spot if include is not None else self._spot(axes, condition)
-        return CellDraft(
-            _cell_id(axes), axes, spot, (*below, *above), self._merger.fold(above, state), matched
-        )
+        matched = [self.layers.overrides[at] for at in self._overrides.matching(axes)]
+        layers = [
+            *self.layers.of(axes),
+            *(layer for selection, layer in matched if self._on_backend(selection)),
+            *([] if include is None else [include]),
+        ]
+        location = self._location(axes) if include is None else include.location
+        return CellDraft(_cell_id(axes), axes, location, layers, self._merger.fold(layers), matched)
 
-    def _spot(self, axes: Mapping[str, str], condition: Layer) -> Location:
+    def _location(self, axes: Mapping[str, str]) -> Location:
         """The location of a cell: its condition, or its recipe if no condition is written in the file."""
-        recipe = self.layers.axes["recipe"][axes["recipe"]].spot
-        return recipe if condition.implied and recipe.path == condition.spot.path else condition.spot
-
-    def _below_condition(self, axes: Mapping[str, str]) -> tuple[tuple[Layer, ...], Mapping[str, Any]]:
-        """The layers below a cell's condition and their merged content, which neighbouring cells share."""
-        key = tuple([value for axis, value in axes.items() if axis != "condition"])
-        if key not in self._prefixes:
-            chosen = (
-                self.layers.axes[axis].get(value) for axis, value in axes.items() if axis != "condition"
-            )
-            layers = (*self.layers.base, *(layer for layer in chosen if layer is not None))
-            self._prefixes[key] = layers, self._merger.fold(layers)
-        return self._prefixes[key]
+        condition = self.layers.axes["condition"][axes["condition"]]
+        recipe = self.layers.axes["recipe"][axes["recipe"]].location
+        in_recipe = condition.is_implied and recipe.path == condition.location.path
+        return recipe if in_recipe else condition.location
 
     def _check_overrides(self, draft: CellDraft) -> None:
         """Check that an override does not silently disable what a condition tests."""
@@ -166,7 +150,7 @@ class Expansion:
         for selection, layer in draft.matched:
             if not self._on_backend(selection) or selection.names("condition"):
                 continue
-            for key in replaced(layer.said, condition.said):
+            for key in replaced(layer.content, condition.content):
                 self.reporter.error(
                     layer.key(*key.split(".")),
                     f"this replaces {key} of condition {quoted(draft.axes['condition'])}; "
@@ -210,13 +194,13 @@ class Expansion:
         for draft in drafts:
             if len(draft.id) > _MAX_ID:
                 self.reporter.error(
-                    draft.spot, f"the cell id is longer than {_MAX_ID} characters: {quoted(draft.id)}"
+                    draft.location, f"the cell id is longer than {_MAX_ID} characters: {quoted(draft.id)}"
                 )
             first = seen.setdefault(draft.id, draft)
             if first is not draft:
                 hint = "; to change cells of the product use overrides" if draft.included else ""
-                message = f"duplicate cell {draft.id} (first from line {first.spot.line}){hint}"
-                self.reporter.error(draft.spot, message)
+                message = f"duplicate cell {draft.id} (first from line {first.location.line}){hint}"
+                self.reporter.error(draft.location, message)
         return list(seen.values())
 
     def _check_used(self, any_cells: bool) -> None:
@@ -224,16 +208,16 @@ class Expansion:
             self._check_selection(selection, "overrides: this where matches no cell")
         for selection in self.layers.excludes:
             self._check_selection(selection, "exclude: this matches no cell")
-        for layer in self.layers.plain():
-            only = layer.said.get("only")
+        for layer in self.layers.general():
+            only = layer.content.get("only")
             if only is not None:
                 self._check_selection(only, f"only: this excludes every cell of {layer.name}")
-        if not any_cells and not self.reporter.failed:
+        if not any_cells and not self.reporter.has_errors:
             self.reporter.error(self.top, "the matrix has no cells: only and exclude remove all of them")
 
     def _check_selection(self, selection: Selection, message: str) -> None:
         if id(selection) not in self._used:
-            self.reporter.error(selection.spot, message)
+            self.reporter.error(selection.location, message)
 
 
 def _cell_id(axes: Mapping[str, str]) -> str:

@@ -23,43 +23,43 @@ class SemanticError:
     path: tuple[str, ...]
     """The key of the mistake."""
     message: str
-    missing: bool = False
+    is_missing: bool = False
     """A required value is missing, or only misspelt."""
-    harmless: bool = False
+    is_warning: bool = False
     """Only a warning."""
 
 
-def expectation(said: Mapping[str, Any]) -> tuple[Expectation, list[SemanticError]]:
+def expectation(content: Mapping[str, Any]) -> tuple[Expectation, list[SemanticError]]:
     """The expectation of a merged ``expect``; and the parts that no job can meet, which are left out."""
     given: dict[str, Any] = {
-        "reasons": said.get("reason"),
-        "exit_codes": said.get("exit_code"),
-        "restarts": said.get("restarts"),
-        "run_time": said.get("run_time"),
-        "heartbeats": said.get("heartbeats"),
-        "log": LogExpectation(**said.get("log", {})),
-        "metrics": {name: _metric(metric) for name, metric in said.get("metrics", {}).items()},
+        "reasons": content.get("reason"),
+        "exit_codes": content.get("exit_code"),
+        "restarts": content.get("restarts"),
+        "run_time": content.get("run_time"),
+        "heartbeats": content.get("heartbeats"),
+        "log": LogExpectation(**content.get("log", {})),
+        "metrics": {name: _metric(metric) for name, metric in content.get("metrics", {}).items()},
     }
     try:
         return Expectation(**given), []
     except BadExpectation as error:
-        flaws = [_flaw(place, problem) for place, problem in error.problems]
+        errors = [_semantic_error(place, problem) for place, problem in error.problems]
         wrong = {_FIELDS.get(place[0], place[0]) for place, _ in error.problems}
-        return Expectation(**{name: value for name, value in given.items() if name not in wrong}), flaws
+        return Expectation(**{name: value for name, value in given.items() if name not in wrong}), errors
 
 
 _FIELDS = {"exit_code": "exit_codes"}
 
 
-def _flaw(place: tuple[str, ...], problem: str) -> SemanticError:
+def _semantic_error(place: tuple[str, ...], problem: str) -> SemanticError:
     return SemanticError(
-        ("expect", *place), f"expect.{'.'.join(place)}: {problem}", missing=place[0] == "metrics"
+        ("expect", *place), f"expect.{'.'.join(place)}: {problem}", is_missing=place[0] == "metrics"
     )
 
 
-def _metric(said: Mapping[str, Any]) -> MetricExpectation:
-    below, above = said.get("tolerance", (None, None))
-    fields = {key: value for key, value in said.items() if key != "tolerance"}
+def _metric(content: Mapping[str, Any]) -> MetricExpectation:
+    below, above = content.get("tolerance", (None, None))
+    fields = {key: value for key, value in content.items() if key != "tolerance"}
     return MetricExpectation(**{"pattern": "", **fields}, tolerance_below=below, tolerance_above=above)
 
 
@@ -73,16 +73,16 @@ def contradictions(
     """Expectations that no job can meet."""
     if not classify.may_count_restarts and not _reachable(expect.restarts, max_restarts):
         message = f"expect.restarts: {expect.restarts} can never be met: max_restarts is {max_restarts}"
-        yield SemanticError(("expect", "restarts"), message, missing=True)
+        yield SemanticError(("expect", "restarts"), message, is_missing=True)
     hidden = heartbeat_timeout is not None and heartbeat_timeout >= max_runtime
     never = (heartbeat_timeout is None or hidden) and not classify.may_give(Reason.HEARTBEAT_TIMEOUT)
     if never and expect.reasons == (Reason.HEARTBEAT_TIMEOUT,):
         why = "max_runtime ends the job first" if hidden else "heartbeat_timeout is not set"
         message = f"expect.reason: heartbeat_timeout can never be the reason: {why}"
-        yield SemanticError(("expect", "reason"), message, missing=True)
+        yield SemanticError(("expect", "reason"), message, is_missing=True)
     elif hidden and Reason.MAX_RUNTIME_REACHED not in (expect.reasons or ()):
         message = "heartbeat_timeout is not below max_runtime, so it never ends a job"
-        yield SemanticError(("heartbeat_timeout",), message, missing=True, harmless=True)
+        yield SemanticError(("heartbeat_timeout",), message, is_missing=True, is_warning=True)
 
 
 def _reachable(wanted: Range | None, most: int) -> bool:

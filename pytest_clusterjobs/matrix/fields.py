@@ -21,7 +21,9 @@ from ..model import Mark
 from ..model import notation
 from ..model import Range
 from ..model import ReasonClass
+from . import pattern_readers
 from . import readers as r
+from . import reason_readers
 from . import scalars
 from . import values
 from .where import parse_where
@@ -108,7 +110,7 @@ NAME: JsonSchemaValue = {"type": "string", "pattern": r.NAME_PATTERN}
 NODE_COUNT: JsonSchemaValue = {"type": "integer", "minimum": 1, "maximum": 100_000}
 _CODE: JsonSchemaValue = {"type": "integer", "minimum": 0, "maximum": 255}
 _NONZERO: JsonSchemaValue = {"const": "nonzero"}
-_WORD: JsonSchemaValue = {"type": "string", "pattern": r.WORD_PATTERN}
+_WORD: JsonSchemaValue = {"type": "string", "pattern": reason_readers.REASON_PATTERN}
 _LISTED: JsonSchemaValue = {"type": "array", "minItems": 1, "items": SCALAR}
 _ENV_NAME: JsonSchemaValue = {"type": "string", "pattern": r"^(?!CLUSTERJOBS_)" + r.ENV_PATTERN[1:]}
 _IDENTIFIER: JsonSchemaValue = {"type": "string", "pattern": r.IDENTIFIER_PATTERN}
@@ -129,8 +131,8 @@ AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_read(r.env_name, _ENV_NAME)]
 Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], *listed(_ENV_NAME)]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
-Word = Annotated[str, *_read(r.word, _WORD)]
-NewReason = Annotated[str, *_read(r.new_reason, _WORD)]
+Word = Annotated[str, *_read(reason_readers.reason_name, _WORD)]
+NewReason = Annotated[str, *_read(reason_readers.new_reason, _WORD)]
 FixtureNames = Annotated[
     list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], *listed(_IDENTIFIER)
 ]
@@ -160,18 +162,21 @@ Tolerance = Annotated[
     tuple[float | None, float | None],
     *_parsed(values.parse_tolerance, values.TOLERANCE_PATTERN, "5%", "-5%", "-5%..+20%"),
 ]
-Regex = Annotated[str, *_read(r.regex, {**_REGEX, "format": "regex"})]
-RuleRegex = Annotated[str, *_read(r.rule_regex, {**_REGEX, "format": "regex"})]
+Regex = Annotated[str, *_read(pattern_readers.regex, {**_REGEX, "format": "regex"})]
+RuleRegex = Annotated[str, *_read(pattern_readers.rule_regex, {**_REGEX, "format": "regex"})]
 MetricRegex = Annotated[
-    str, *_read(r.metric_regex, {**_REGEX, "pattern": r"\(|\{number\}", "examples": ["loss={number}"]})
+    str,
+    *_read(
+        pattern_readers.metric_regex, {**_REGEX, "pattern": r"\(|\{number\}", "examples": ["loss={number}"]}
+    ),
 ]
 Flag = Annotated[bool, *_read(r.flag, {"type": "boolean"})]
 ReasonClassName = Annotated[
-    ReasonClass, *_read(r.reason_class, {"enum": [str(each) for each in ReasonClass]})
+    ReasonClass, *_read(reason_readers.reason_class, {"enum": [str(each) for each in ReasonClass]})
 ]
 ExitCode = Annotated[int, *whole(0, 255)]
 ExitCodes = Annotated[
-    list[Annotated[int | str, *_read(r.exit_code_or_nonzero, {"anyOf": [_CODE, _NONZERO]})]],
+    list[Annotated[int | str, *_read(reason_readers.exit_code_or_nonzero, {"anyOf": [_CODE, _NONZERO]})]],
     *one_or_list(_CODE, _NONZERO),
 ]
 Args = Annotated[
@@ -181,14 +186,17 @@ MarkCalls = Annotated[
     list[Annotated[Mark, *_read(scalars.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
     *listed(_IDENTIFIER, _MARK_CALL),
 ]
-AnyValue = Annotated[Any, *_read(scalars.resolved, {})]
+AnyValue = Annotated[Any, *_read(scalars.python_value, {})]
 _SOME_TEXT: JsonSchemaValue = {**TEXT, "pattern": r"\S"}
-Texts = Annotated[list[Annotated[str, *_read(r.some_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)]
+Texts = Annotated[
+    list[Annotated[str, *_read(pattern_readers.nonblank_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)
+]
 Lines = Annotated[list[Line], *one_or_list(TEXT)]
 Regexes = Annotated[
-    list[Annotated[str, *_read(r.wanted_regex, {**_REGEX, "format": "regex"})]], *one_or_list(_REGEX)
+    list[Annotated[str, *_read(pattern_readers.log_regex, {**_REGEX, "format": "regex"})]],
+    *one_or_list(_REGEX),
 ]
-ExpectedReasons = Annotated[list[Word], BeforeValidator(r.expected_reasons), *one_or_list(_WORD)]
+ExpectedReasons = Annotated[list[Word], BeforeValidator(reason_readers.expected_reasons), *one_or_list(_WORD)]
 WhereClause = Annotated[
     Where,
     *_read(

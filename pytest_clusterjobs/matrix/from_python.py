@@ -35,7 +35,7 @@ def expectation_of(given: Mapping[str, Any]) -> Expectation:
     """
     reporter = Reporter()
     try:
-        text = yaml.safe_dump({"expect": _plain(given)}, allow_unicode=True)
+        text = yaml.safe_dump({"expect": _yaml_value(given)}, allow_unicode=True)
     except yaml.YAMLError as error:
         raise TypeError(f"expect: a matrix has no form for {error.args[-1]!r:.80}") from None
     raw = read_text(text, "expect", reporter)
@@ -45,9 +45,9 @@ def expectation_of(given: Mapping[str, Any]) -> Expectation:
     except MatrixErrors as errors:
         raise ValueError("; ".join(problem.message for problem in errors.problems)) from None
     assert model is not None
-    expect, flaws = expectation(_said(model.explicit_fields()["expect"]))
-    if flaws:
-        raise ValueError("; ".join(flaw.message for flaw in flaws))
+    expect, semantic_errors = expectation(_without_nulls(model.explicit_fields()["expect"]))
+    if semantic_errors:
+        raise ValueError("; ".join(error.message for error in semantic_errors))
     return expect
 
 
@@ -55,8 +55,13 @@ def check_expectation(expect: Expectation, spec: JobSpec) -> None:
     """Raise ValueError for an expectation that no job with this spec can meet."""
     problems = [*_problems(expect)]
     limits = (spec.heartbeat_timeout, spec.max_runtime, spec.max_restarts)
-    flaws = (each for each in contradictions(expect, Classification(), *limits) if not each.harmless)
-    if words := [*(str(BadExpectation([each])) for each in problems), *(flaw.message for flaw in flaws)]:
+    semantic_errors = (
+        each for each in contradictions(expect, Classification(), *limits) if not each.is_warning
+    )
+    if words := [
+        *(str(BadExpectation([each])) for each in problems),
+        *(error.message for error in semantic_errors),
+    ]:
         raise ValueError("; ".join(words))
 
 
@@ -80,19 +85,19 @@ def _problems(expect: Expectation) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("metrics", name), str(error)
 
 
-def _plain(value: Any) -> Any:
+def _yaml_value(value: Any) -> Any:
     """A value in the types of YAML."""
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(each) for key, each in value.items()}
+        return {_yaml_value(key): _yaml_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_yaml_value(each) for each in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(map(_plain, value), key=str)
+        return sorted(map(_yaml_value, value), key=str)
     return str(value) if isinstance(value, str) else value
 
 
-def _said(value: Any) -> Any:
+def _without_nulls(value: Any) -> Any:
     """The value without its null entries."""
     if isinstance(value, Mapping):
-        return {key: _said(each) for key, each in value.items() if each is not None}
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
     return value

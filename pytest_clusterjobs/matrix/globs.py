@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-MOST_ENTRIES = 100_000
+MAX_ENTRIES = 100_000
 """The number of names examined before a glob counts as a mistake."""
 
 _WILD = re.compile(r"[*?[]")
 
 
-class TooMany(Exception):
+class TooManyEntries(Exception):
     """A glob covers more of the disk than intended."""
 
 
@@ -57,7 +57,7 @@ class Glob:
         return self.base.startswith(("/", ".."))
 
     def files(self, folder: Path, *, hidden: bool = False) -> Iterator[str]:
-        """The regular files that it matches below ``folder``, relative to it. Raises TooMany.
+        """The regular files that it matches below ``folder``, relative to it. Raises TooManyEntries.
 
         A folder that contains itself through links is entered once. Names with a leading dot need ``hidden``,
         or a pattern with that dot.
@@ -126,8 +126,8 @@ class _Walk:
         except OSError:
             return []
         self._seen += len(names)
-        if self._seen > MOST_ENTRIES:
-            raise TooMany
+        if self._seen > MAX_ENTRIES:
+            raise TooManyEntries
         return names
 
 

@@ -19,7 +19,7 @@ from .model import Override
 from .model import ResourcesModel
 
 _STOP_EARLY = "stop early with pytest -x or --maxfail=N"
-_WINDOW = "limit how many jobs run at once with --cluster-max-jobs or --cluster-max-nodes"
+_LIMIT_JOBS = "limit how many jobs run at once with --cluster-max-jobs or --cluster-max-nodes"
 _AXES = "axes are written at the top level: recipes, nodes, conditions, and axes for more"
 _LIMIT = "use max_runtime (the job) or marks: [{timeout: SECONDS}] (the test)"
 _RETRY = "use infra_retries (new attempts after infrastructure failures) or max_restarts (inside an attempt)"
@@ -32,14 +32,14 @@ _EXPECT = "it belongs under expect"
 _ONLY = "use only or exclude"
 _SITE = "it belongs at the top level, or use --cluster-backend NAME"
 
-INSTEAD = {
+HINTS = {
     "fail_fast": _STOP_EARLY,
     "maxfail": _STOP_EARLY,
-    "max_parallel": _WINDOW,
-    "parallel": _WINDOW,
-    "parallelism": _WINDOW,
-    "concurrency": _WINDOW,
-    "max_jobs": _WINDOW,
+    "max_parallel": _LIMIT_JOBS,
+    "parallel": _LIMIT_JOBS,
+    "parallelism": _LIMIT_JOBS,
+    "concurrency": _LIMIT_JOBS,
+    "max_jobs": _LIMIT_JOBS,
     "matrix": _AXES,
     "strategy": _AXES,
     "parametrize": _AXES,
@@ -115,7 +115,7 @@ def example(path: Sequence[object]) -> str:
     return f", such as {shown}" if shown else ""
 
 
-def home(key: str, model: type[BaseModel], above: Sequence[str]) -> str:
+def allowed_place(key: str, model: type[BaseModel], above: Sequence[str]) -> str:
     """Where a key that a model does not have is allowed; empty if nowhere."""
     if key in Fragment.model_fields and issubclass(model, Document):
         return f"{key} belongs in a recipe or a condition, or under defaults for all"
@@ -123,10 +123,10 @@ def home(key: str, model: type[BaseModel], above: Sequence[str]) -> str:
         return f"{key} belongs next to {next((each for each in reversed(above) if not each.isdigit()), '')}"
     if key in Document.model_fields:
         return f"{key} belongs at the top level"
-    return next((words for inner, words in _HOMES if key in inner.model_fields), "")
+    return next((words for inner, words in _ALLOWED_PLACES if key in inner.model_fields), "")
 
 
-_HOMES: tuple[tuple[type[BaseModel], str], ...] = (
+_ALLOWED_PLACES: tuple[tuple[type[BaseModel], str], ...] = (
     (Override, "it belongs in an entry of overrides"),
     (ExpectModel, "it belongs under expect"),
     (ResourcesModel, "it belongs under resources"),
@@ -135,16 +135,16 @@ _HOMES: tuple[tuple[type[BaseModel], str], ...] = (
 )
 
 
-def unknown_key(key: str, known: Iterable[str], *, home: str = "") -> str:
-    """The message for a key that is not allowed here; ``home`` is the place where it is."""
+def unknown_key(key: str, known: Iterable[str], *, allowed_place: str = "") -> str:
+    """The message for a key that is not allowed here; ``allowed_place`` is the place where it is."""
     words = list(known)
-    plain = key.lower().replace("-", "_")
-    if plain in INSTEAD and plain not in words:
-        return f"unknown key {quoted(key)}: {INSTEAD[plain]}"
-    if home:
-        return f"unknown key {quoted(key)}: {home}"
+    normalized = key.lower().replace("-", "_")
+    if normalized in HINTS and normalized not in words:
+        return f"unknown key {quoted(key)}: {HINTS[normalized]}"
+    if allowed_place:
+        return f"unknown key {quoted(key)}: {allowed_place}"
     hint = did_you_mean(key, words)
-    close = get_close_matches(plain[:100], INSTEAD, n=1, cutoff=0.8)
+    close = get_close_matches(normalized[:100], HINTS, n=1, cutoff=0.8)
     if close and "did you mean" not in hint:
-        hint = f": {INSTEAD[close[0]]}"
+        hint = f": {HINTS[close[0]]}"
     return f"unknown key {quoted(key)}{hint}"

@@ -23,8 +23,8 @@ from .model import Document
 from .model import Fragment
 from .model import Include
 from .nodes import locate
+from .nodes import location_of
 from .nodes import Map
-from .nodes import spot_of
 from .recipes import entries
 from .recipes import RecipeSource
 from .resolved import BackendTarget
@@ -62,7 +62,15 @@ class Layers:
     excludes: tuple[Selection, ...]
     includes: tuple[IncludedCell, ...]
 
-    def plain(self) -> Iterator[Layer]:
+    def of(self, axes: Mapping[str, str]) -> Iterator[Layer]:
+        """The layers below the overrides of a cell with these axes, the condition last."""
+        yield from self.base
+        for axis, value in axes.items():
+            if axis != "condition" and value in self.axes[axis]:
+                yield self.axes[axis][value]
+        yield self.axes["condition"][axes["condition"]]
+
+    def general(self) -> Iterator[Layer]:
         """The layers for all cells, or for a value of an axis."""
         yield from self.base
         for values in self.axes.values():
@@ -71,13 +79,13 @@ class Layers:
     def marks(self) -> dict[str, Location]:
         """The name of each mark, and its first location."""
         layers = [
-            *self.plain(),
+            *self.general(),
             *(layer for _, layer in self.overrides),
             *(each.layer for each in self.includes),
         ]
         found: dict[str, Location] = {}
         for layer in layers:
-            for at, mark in enumerate(layer.said.get("marks") or ()):
+            for at, mark in enumerate(layer.content.get("marks") or ()):
                 found.setdefault(mark.name, layer.at("marks", at))
         return found
 
@@ -90,17 +98,17 @@ class LayerReader:
     rootdir: Path
     raw: Map
     document: Document
-    left_out: list[Loc]
+    dropped: list[Loc]
     reporter: Reporter
 
     def read(self, site: Site, target: BackendTarget | None) -> Layers | None:
         """All layers, checked against each other; ``None`` if there are no axes to make cells of."""
         axes = self._axes()
         known = self._known(axes)
-        plain = [*self._base(), *(layer for values in axes.values() for layer in values.values())]
+        general = [*self._base(), *(layer for values in axes.values() for layer in values.values())]
         backends = sorted({*site.names, *(target.names if target is not None else ())})
         lists = [*self._overrides(), *self._includes_raw()]
-        reasons = vocabulary([*plain, *(layer for _, layer in lists)])
+        reasons = vocabulary([*general, *(layer for _, layer in lists)])
         check = LayerCheck(target, backends, known, list(axes)[3:], reasons, self.reporter)
         layers = Layers(
             base=tuple(check.layer(layer) for layer in self._base()),
@@ -120,10 +128,10 @@ class LayerReader:
     def _axes(self) -> dict[str, dict[str, Layer]]:
         document = self.document
         recipes = RecipeSource(self.path, self.rootdir, self.reporter).collect(
-            document, self.raw, self.left_out
+            document, self.raw, self.dropped
         )
-        if not recipes and not self.reporter.failed:
-            self.reporter.error(spot_of(self.raw), "no recipes: name at least one under `recipes:`")
+        if not recipes and not self.reporter.has_errors:
+            self.reporter.error(location_of(self.raw), "no recipes: name at least one under `recipes:`")
         axes = {
             "recipe": recipes,
             "nodes": self._entries("nodes", document.nodes, "nodes") or self._implied("nodes", "1"),
@@ -132,41 +140,41 @@ class LayerReader:
         }
         for name, values in (document.axes or {}).items():
             if name in (*BUILT_IN_AXES, *_KEYS.values(), BACKEND, "where") or name in Fragment.model_fields:
-                spot = self._key("axes", name)
-                self.reporter.error(spot, f"axes: {quoted(name)} is a reserved name: choose another")
+                location = self._key("axes", name)
+                self.reporter.error(location, f"axes: {quoted(name)} is a reserved name: choose another")
             layers = self._entries(name, values, "axes", name)
             axes[name] = {value: _with_variable(layer, name, value) for value, layer in layers.items()}
         return axes
 
     def _entries(self, kind: str, fragments: Any, *path: str) -> dict[str, Layer]:
-        found = entries(kind, fragments or {}, self.raw, path, self.left_out)
+        found = entries(kind, fragments or {}, self.raw, path, self.dropped)
         return {layer.name.removeprefix(f"{kind} "): layer for layer in found}
 
     def _implied(self, kind: str, value: str) -> dict[str, Layer]:
-        return {value: Layer(f"{kind} {value}", {}, None, spot_of(self.raw), implied=True)}
+        return {value: Layer(f"{kind} {value}", {}, None, location_of(self.raw), is_implied=True)}
 
     def _key(self, *path: str) -> Location:
-        return locate(self.raw, path, spot_of(self.raw), key=True)
+        return locate(self.raw, path, location_of(self.raw), key=True)
 
     def _known(self, axes: Mapping[str, Mapping[str, Layer]]) -> dict[str, list[str]]:
         """The values that a selection may name: all, those of includes, and those already rejected."""
         known = {axis: list(values) for axis, values in axes.items()}
         known["nodes"] += [str(each.nodes) for each in self.document.include or ()]
-        for loc in self.left_out:
+        for loc in self.dropped:
             for axis, key in _KEYS.items():
                 if loc[0] == key and len(loc) > 1:
                     known[axis].append(str(loc[1]))
             if loc[0] == "axes" and len(loc) > 2 and loc[1] in known:
                 known[str(loc[1])].append(str(loc[2]))
-        lost = {
+        unknown_axes = {
             loc[0] if loc[0] != "axes" else loc[1]
-            for loc in self.left_out
+            for loc in self.dropped
             if len(loc) == 1 + (loc[0] == "axes")
         }
         if not axes["recipe"]:
-            lost.add("recipes")
+            unknown_axes.add("recipes")
         return {
-            axis: _AnyValue() if _KEYS.get(axis, axis) in lost else list(dict.fromkeys(values))
+            axis: _AnyValue() if _KEYS.get(axis, axis) in unknown_axes else list(dict.fromkeys(values))
             for axis, values in known.items()
         }
 
@@ -177,31 +185,35 @@ class LayerReader:
             for key in ("classify", "translate", "reasons")
             if getattr(document, key)
         }
-        yield Layer("the matrix", top, self.raw, spot_of(self.raw))
+        yield Layer("the matrix", top, self.raw, location_of(self.raw))
         if document.defaults is not None:
             yield Layer(
                 "defaults",
                 document.defaults.explicit_fields(),
-                _get(self.raw, "defaults"),
+                _value(self.raw, "defaults"),
                 self._key("defaults"),
-                self._broken("defaults"),
+                self._has_errors("defaults"),
             )
 
-    def _broken(self, key: str) -> bool:
-        return any(loc[0] == key for loc in self.left_out)
+    def _has_errors(self, key: str) -> bool:
+        return any(loc[0] == key for loc in self.dropped)
 
     def _overrides(self) -> Iterator[tuple[int, Layer]]:
         raws = {
-            spot_of(each["where"]): each
+            location_of(each["where"]): each
             for each in _items(self.raw, "overrides")
-            if isinstance(_get(each, "where"), Map)
+            if isinstance(_value(each, "where"), Map)
         }
         for at, each in enumerate(self.document.overrides or ()):
-            said = {key: value for key, value in each.explicit_fields().items() if key != "where"}
+            content = {key: value for key, value in each.explicit_fields().items() if key != "where"}
             yield (
                 at,
                 Layer(
-                    "override", said, raws.get(each.where.spot), each.where.spot, self._broken("overrides")
+                    "override",
+                    content,
+                    raws.get(each.where.location),
+                    each.where.location,
+                    self._has_errors("overrides"),
                 ),
             )
 
@@ -214,24 +226,24 @@ class LayerReader:
 
     def _includes_raw(self) -> Iterator[tuple[int, Layer]]:
         raws = _items(self.raw, "include")
-        removed = {loc[1] for loc in self.left_out if loc[0] == "include" and len(loc) == 2}
+        removed = {loc[1] for loc in self.dropped if loc[0] == "include" and len(loc) == 2}
         kept = [raw for at, raw in enumerate(raws) if at not in removed]
         for at, each in enumerate(self.document.include or ()):
             raw = kept[at] if at < len(kept) else self.raw
-            said = {
+            content = {
                 key: value for key, value in each.explicit_fields().items() if key in Fragment.model_fields
             }
-            yield at, Layer("include", said, raw, spot_of(raw), self._broken("include"))
+            yield at, Layer("include", content, raw, location_of(raw), self._has_errors("include"))
 
     def _includes(self, check: LayerCheck) -> Iterator[IncludedCell]:
         for at, layer in self._includes_raw():
             checked = check.layer(layer, only_backend=True)
-            chosen = chosen_values((self.document.include or [])[at], layer, check.known, self.reporter)
+            chosen = include_values((self.document.include or [])[at], layer, check.known, self.reporter)
             if chosen is not None:
                 yield IncludedCell(chosen, checked)
 
 
-def chosen_values(
+def include_values(
     include: Include, layer: Layer, axes: Mapping[str, Collection[str]], reporter: Reporter
 ) -> dict[str, str] | None:
     """An include's value on each axis; ``None``, and errors, unless it names each with a known value."""
@@ -253,7 +265,9 @@ def chosen_values(
         if axis not in given and isinstance(values, _AnyValue):
             good = False
         elif axis not in given:
-            reporter.error(layer.spot, f"include: {axis} is missing: an include has a value of every axis")
+            reporter.error(
+                layer.location, f"include: {axis} is missing: an include has a value of every axis"
+            )
             good = False
         elif axis != "nodes" and str(given[axis]) not in values:
             hint = did_you_mean(str(given[axis]), values)
@@ -263,13 +277,13 @@ def chosen_values(
 
 
 def _with_variable(layer: Layer, name: str, value: str) -> Layer:
-    return replace(layer, said={**layer.said, "env": {name: value, **(layer.said.get("env") or {})}})
+    return replace(layer, content={**layer.content, "env": {name: value, **(layer.content.get("env") or {})}})
 
 
-def _get(raw: Any, key: str) -> Any:
+def _value(raw: Any, key: str) -> Any:
     return raw.get(key) if isinstance(raw, Map) else None
 
 
 def _items(raw: Any, key: str) -> list[Any]:
-    found = _get(raw, key)
+    found = _value(raw, key)
     return found if isinstance(found, list) else []

@@ -23,15 +23,17 @@ from ..model.text import quoted
 from .errors import Location
 from .errors import Reporter
 from .globs import below
+from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import READINGS
 from .nodes import Scalar
 from .nodes import Seq
-from .nodes import spot_of
+from .nodes import seq_of
 from .nodes import TAG
 from .reading import MAX_BYTES
 from .reading import read_regular
-from .syntax import explained
+from .syntax import located_message
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -42,7 +44,8 @@ _MAX_DEPTH = 60
 _SAFE_DEPTH = 15_000
 """The depth that libyaml's composer, which recurses on the C stack, survives with an 8 MiB stack."""
 _MAX_NODES = 2_000_000
-"""The most nodes of a file, with its aliases written out: stops "billion laughs" files."""
+"""The most values of a file, with its aliases written out: stops "billion laughs" files."""
+_MERGE = f"{TAG}merge"
 
 
 def display_path(path: Path, rootdir: Path) -> str:
@@ -70,29 +73,31 @@ def read_text(text: str, shown: str, reporter: Reporter) -> Map | Seq | None:
     node = _compose(text, shown, reporter)
     if node is None:
         return None
-    walk = _Walk(reporter)
-    value = walk.value(node)
-    if walk.stopped:
+    try:
+        _check_size(node, {})
+        value = _Walk(reporter).value(node)
+    except _Unusable as error:
+        reporter.error(location_of(error.node), error.problem)
         return None
     if not isinstance(value, (Map, Seq)):
-        reporter.error(spot_of(node), "the file must contain a mapping such as `recipes: ...`")
+        reporter.error(location_of(node), "the file must contain a mapping such as `recipes: ...`")
         return None
     return value
 
 
 def _read_text(path: Path, shown: str, reporter: Reporter) -> str | None:
-    spot = Location(shown, 1, 1)
+    location = Location(shown, 1, 1)
     try:
         data = read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
         leads = f": the link leads to {quoted(os.readlink(path))}" if path.is_symlink() else ""
-        reporter.error(spot, f"no such file{leads}")
+        reporter.error(location, f"no such file{leads}")
         return None
     except OSError as error:
-        reporter.error(spot, f"cannot be read: {error.strerror}")
+        reporter.error(location, f"cannot be read: {error.strerror}")
         return None
     if len(data) > MAX_BYTES:
-        reporter.error(spot, f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        reporter.error(location, f"the file is larger than {MAX_BYTES // 2**20} MiB")
         return None
     try:
         return data.decode("utf-8-sig")
@@ -143,7 +148,7 @@ def _named(text: str, shown: str) -> _Named:
     return stream
 
 
-def _maybe_deep(text: str) -> bool:
+def _may_overflow(text: str) -> bool:
     """Whether the nesting could overflow the C stack, on which libyaml's composer recurses."""
     return text.count("[") + text.count("{") + 2 * text.count("- - ") + text.count("? ") > _SAFE_DEPTH
 
@@ -165,12 +170,12 @@ def _check_depth(text: str, shown: str) -> None:
 def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
     loader = None
     try:
-        if _maybe_deep(text):
+        if _may_overflow(text):
             _check_depth(text, shown)
         loader = _Loader(_named(text, shown))
         node = _single_node(loader, reporter)
     except yaml.MarkedYAMLError as error:
-        reporter.error(*explained(error, shown, reporter.lines[shown]))
+        reporter.error(*located_message(error, shown, reporter.lines[shown]))
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -183,7 +188,7 @@ def _compose(text: str, shown: str, reporter: Reporter) -> yaml.Node | None:
     finally:
         if loader is not None:
             loader.dispose()
-    if node is None and not reporter.failed:
+    if node is None and not reporter.has_errors:
         reporter.error(Location(shown, 1, 1), "the file is empty; a matrix needs at least `recipes:`")
     return node
 
@@ -193,7 +198,7 @@ def _single_node(loader: Any, reporter: Reporter) -> yaml.Node | None:
     if node is not None and loader.check_node():
         second = loader.get_node()
         reporter.error(
-            spot_of(second), "a second YAML document begins here: write each matrix in a file of its own"
+            location_of(second), "a second YAML document begins here: write each matrix in a file of its own"
         )
     return node
 
@@ -203,95 +208,86 @@ class _Walk:
     """Turns nodes into values; each node once, however many aliases it has."""
 
     reporter: Reporter
-    _done: dict[int, tuple[Any, int]] = field(default_factory=dict)
-    _open: set[int] = field(default_factory=set)
-    stopped: bool = False
-    """Whether the file turned out to be unusable."""
+    _values: dict[int, Any] = field(default_factory=dict)
 
     def value(self, node: yaml.Node) -> Any:
-        """The value of a node."""
-        return self._visit(node)[0]
-
-    def _visit(self, node: yaml.Node) -> tuple[Any, int]:
-        """The value of a node, and its size with aliases written out."""
+        """The value of a node without cycles, as :func:`_check_size` ensures."""
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node), 1
-        if id(node) in self._done:
-            return self._done[id(node)]
-        if self.stopped:
-            return None, 1
-        if id(node) in self._open or len(self._open) >= _MAX_DEPTH:
-            self._stop(
-                node, "an alias inside its own anchor" if id(node) in self._open else "nested too deeply"
+            return self._scalar(node)
+        if id(node) not in self._values:
+            self._values[id(node)] = (
+                self._map(node)
+                if isinstance(node, yaml.MappingNode)
+                else seq_of(node, [self.value(each) for each in node.value])
             )
-            return None, 1
-        self._open.add(id(node))
-        value, size = self._map(node) if isinstance(node, yaml.MappingNode) else self._seq(node)
-        self._open.discard(id(node))
-        if size > _MAX_NODES:
-            self._stop(node, f"aliases expand to more than {_MAX_NODES} values")
-        self._done[id(node)] = value, size
-        return value, size
-
-    def _stop(self, node: yaml.Node, message: str) -> None:
-        if not self.stopped:
-            self.reporter.error(spot_of(node), message)
-        self.stopped = True
+        return self._values[id(node)]
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar | None:
         tag = node.tag
         if tag == "tag:yaml.org,2002:null" and node.value in ("", "~", "null", "Null", "NULL"):
             return None
         if tag.removeprefix(TAG) not in ("str", *READINGS):
-            self.reporter.error(spot_of(node), f"tags are not supported: {quoted(tag)}")
+            self.reporter.error(location_of(node), f"tags are not supported: {quoted(tag)}")
             node.tag = f"{TAG}str"
         return Scalar.of(node)
 
-    def _seq(self, node: Any) -> tuple[Seq, int]:
-        seq = Seq()
-        seq.node = node
-        size = 1
-        for each in node.value:
-            item, more = self._visit(each)
-            seq.append(item)
-            size += more
-        return seq, size
-
-    def _map(self, node: yaml.MappingNode) -> tuple[Map, int]:
-        own = Map()
-        own.node = node
+    def _map(self, node: yaml.MappingNode) -> Map:
+        own = map_of(node, [])
         merged: list[yaml.Node] = []
-        size = 1
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _MERGE:
                 merged.append(value_node)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self.reporter.error(spot_of(key_node), "a key must be text")
+                self.reporter.error(location_of(key_node), "a key must be text")
                 continue
             key = Scalar.of(key_node)
-            value, more = self._visit(value_node)
-            size += 1 + more
+            value = self.value(value_node)
             if key in own:
                 first = own.key(key)
-                line = f" (first on line {spot_of(first).line})" if first is not None else ""
-                self.reporter.error(spot_of(key), f"duplicate key {quoted(key)}{line}")
+                line = f" (first on line {location_of(first).line})" if first is not None else ""
+                self.reporter.error(location_of(key), f"duplicate key {quoted(key)}{line}")
                 continue
             own[key] = value
-        return self._merged(own, merged, size) if merged else (own, size)
+        return self._merged(own, merged) if merged else own
 
-    def _merged(self, own: Map, nodes: list[yaml.Node], size: int) -> tuple[Map, int]:
+    def _merged(self, own: Map, nodes: list[yaml.Node]) -> Map:
         """Apply ``<<``: own keys win over merged ones, earlier merges over later ones."""
-        result = Map()
-        result.node = own.node
+        result = map_of(own.node, [])
         for node in reversed(nodes):
             sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
             for source in reversed(sources):
-                value, more = self._visit(source)
-                size += more
+                value = self.value(source)
                 if not isinstance(value, Map):
-                    self._stop(source, "`<<` merges mappings only")
-                elif size <= _MAX_NODES:
-                    result.update((key, each) for key, each in value.items() if key not in own)
+                    raise _Unusable(source, "`<<` merges mappings only")
+                result.update((key, each) for key, each in value.items() if key not in own)
         result.update(own)
-        return result, size
+        return result
+
+
+class _Unusable(Exception):
+    """A file cannot be used because of this node."""
+
+    def __init__(self, node: yaml.Node, problem: str) -> None:
+        super().__init__(problem)
+        self.node, self.problem = node, problem
+
+
+def _check_size(node: yaml.Node, sizes: dict[int, int], parents: tuple[int, ...] = ()) -> int:
+    """The number of values in a node, aliases written out. Raises _Unusable, also for a cycle."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in sizes:
+        return sizes[id(node)]
+    if id(node) in parents:
+        raise _Unusable(node, "an alias inside its own anchor")
+    if len(parents) >= _MAX_DEPTH:
+        raise _Unusable(node, "nested too deeply")
+    children = (
+        [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+    )
+    size = 1 + sum(_check_size(each, sizes, (*parents, id(node))) for each in children)
+    if size > _MAX_NODES:
+        raise _Unusable(node, f"aliases expand to more than {_MAX_NODES} values")
+    sizes[id(node)] = size
+    return size

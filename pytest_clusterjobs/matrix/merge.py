@@ -25,24 +25,24 @@ class Layer:
 
     name: str
     """For messages: ``condition cmd_fails``."""
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
     """Its keys; ``None`` removes the values of lower layers."""
     raw: Any
     """As loaded, to find positions."""
-    spot: Location
+    location: Location
     """The location of its name in the file."""
-    broken: bool = False
+    has_errors: bool = False
     """Part of it was left out because it is invalid, so a seemingly missing value may just be misspelt."""
-    implied: bool = False
+    is_implied: bool = False
     """The layer is not written in the file."""
 
     def at(self, *path: object) -> Location:
         """The location of a value."""
-        return locate(self.raw, path, self.spot)
+        return locate(self.raw, path, self.location)
 
     def key(self, *path: object) -> Location:
         """The location of a key."""
-        return locate(self.raw, path, self.spot, key=True)
+        return locate(self.raw, path, self.location, key=True)
 
 
 @dataclass
@@ -51,17 +51,17 @@ class Merger:
 
     _memo: dict[tuple[int, int], tuple[Any, Any, Any]] = field(default_factory=dict)
 
-    def fold(self, layers: Iterable[Layer], state: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The merged content of the layers, the last one strongest."""
-        result = dict(state or {})
+    def fold(self, layers: Iterable[Layer]) -> dict[str, Any]:
+        """The merged content of the layers; later ones override earlier ones."""
+        result: dict[str, Any] = {}
         for layer in layers:
-            self._apply(result, layer.said)
+            self._apply(result, layer.content)
         return result
 
-    def _apply(self, state: dict[str, Any], said: Mapping[str, Any]) -> None:
-        if "run" in said:
+    def _apply(self, state: dict[str, Any], content: Mapping[str, Any]) -> None:
+        if "run" in content:
             state.pop("args", None)
-        for key, value in said.items():
+        for key, value in content.items():
             if value is None:
                 state.pop(key, None)
             elif key in APPENDED:

@@ -14,7 +14,7 @@ from .errors import Location
 
 TAG = "tag:yaml.org,2002:"
 # Text that YAML 1.2 parsers (editors, other tools) read as a number and YAML 1.1 reads as text.
-_NUMBER_ELSEWHERE = re.compile(r"[-+]?(?:0[0-9]*[89][0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|0o[0-7]+)")
+_YAML_1_2_NUMBER = re.compile(r"[-+]?(?:0[0-9]*[89][0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|0o[0-7]+)")
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 READINGS = {
     "bool": "a boolean",
@@ -47,14 +47,14 @@ class Scalar(str):
         if self.node.style not in (None, "") or "\n" in self:
             return "str"
         if tag == "str":
-            return "odd" if _NUMBER_ELSEWHERE.fullmatch(self) else "str"
+            return "ambiguous" if _YAML_1_2_NUMBER.fullmatch(self) else "str"
         if tag == "int":
-            return "int" if _DECIMAL.fullmatch(self) else "odd"
+            return "int" if _DECIMAL.fullmatch(self) else "ambiguous"
         if tag == "bool":
-            return "bool" if self.lower() in ("true", "false") else "odd"
+            return "bool" if self.lower() in ("true", "false") else "ambiguous"
         if tag == "float":
-            return "odd" if ":" in self or "_" in self else "float"
-        return tag if tag == "null" else "odd"
+            return "ambiguous" if ":" in self or "_" in self else "float"
+        return tag if tag == "null" else "ambiguous"
 
     @property
     def reading(self) -> str:
@@ -91,7 +91,7 @@ class Map(dict[str, Any]):
         )
 
 
-def spot_of(value: Scalar | Seq | Map | yaml.Node) -> Location:
+def location_of(value: Scalar | Seq | Map | yaml.Node) -> Location:
     """Where a value starts."""
     node = value if isinstance(value, yaml.Node) else value.node
     return Location(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -111,13 +111,13 @@ def value_at(root: Any, path: Sequence[object]) -> Any:
 
 def locate(root: Any, path: Sequence[object], fallback: Location, *, key: bool = False) -> Location:
     """The location of the value at ``path``, or of its ``key``; the nearest one if there is none."""
-    spot = fallback
+    location = fallback
     for at, part in enumerate(path):
         if isinstance(root, Map):
             name = root.key(part)
             if name is None:
                 break
-            spot, root = spot_of(name), root[name]
+            location, root = location_of(name), root[name]
             if key and at == len(path) - 1:
                 break
         elif isinstance(root, list) and isinstance(part, int) and part < len(root):
@@ -127,5 +127,30 @@ def locate(root: Any, path: Sequence[object], fallback: Location, *, key: bool =
         else:
             break
         if isinstance(root, (Scalar, Seq, Map)):
-            spot = spot_of(root)
-    return spot
+            location = location_of(root)
+    return location
+
+
+def map_of(node: Any, pairs: list[tuple[Any, Any]]) -> Map:
+    """A mapping with these entries; of two entries with the same key the first is kept."""
+    result = Map()
+    result.node = node
+    for key, value in pairs:
+        result.setdefault(key, value)
+    return result
+
+
+def seq_of(node: Any, items: list[Any]) -> Seq:
+    """A list of these items."""
+    result = Seq(items)
+    result.node = node
+    return result
+
+
+def scalar_of(text: str, at: yaml.Node, tag: str = "") -> Scalar:
+    """A plain scalar, with the meaning that YAML gives it."""
+    if not tag:
+        resolver: Any = yaml.resolver.Resolver()
+        tag = resolver.resolve(yaml.ScalarNode, text, (True, False)).removeprefix(TAG)
+    tag = tag if tag in READINGS else "str"
+    return Scalar.of(yaml.ScalarNode(f"{TAG}{tag}", text, at.start_mark, at.end_mark))

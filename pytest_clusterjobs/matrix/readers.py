@@ -14,24 +14,17 @@ from typing import TypeVar
 
 from pydantic_core import PydanticCustomError
 
-from ..judge.naming import metric_capture
-from ..judge.patterns import BadPattern
-from ..judge.patterns import compiled
-from ..judge.patterns import line_pattern
-from ..model import ReasonClass
 from ..model.text import quoted
 from . import values
 from .nodes import Map
 from .nodes import Scalar
 from .nodes import Seq
-from .synonyms import meant
-from .synonyms import says_nonzero
+from .suggestions import in_quotes
 
 T = TypeVar("T")
 
 NAME_PATTERN = r"^[A-Za-z0-9._+-]{1,100}$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-WORD_PATTERN = r"^[a-z][a-z0-9_]*$"
 IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 MAX_TEXT = 100_000
 
@@ -53,7 +46,7 @@ def text(value: Any) -> str:
     """A scalar that YAML also reads as text."""
     if isinstance(value, Scalar) and value.kind != "str":
         fail(
-            f"YAML reads {value[:60]} as {value.reading}, but text is expected here: write {quote(value[:60])}"
+            f"YAML reads {value[:60]} as {value.reading}, but text is expected here: write {in_quotes(value[:60])}"
         )
     return source_text(value)
 
@@ -143,18 +136,12 @@ def no_expansion(content: str, what: str, at: Any = None) -> None:
         fail(f"`{match[0]}` in {what} is not expanded: write it in run, where the shell expands it", at)
 
 
-def quote(value: str) -> str:
-    """A scalar in quotes, in YAML's syntax."""
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
-
-
 def whole(low: int, high: int) -> Callable[[Any], int]:
     """A reader of whole numbers."""
 
     def read(value: Any) -> int:
         if not isinstance(value, Scalar) or value.kind != "int":
-            fail(f"expected a whole number, not {_shown(value)}")
+            fail(f"expected a whole number, not {value_text(value)}")
         number = int(value) if len(value) < 20 else 10**20
         if not low <= number <= high:
             fail(f"expected a whole number from {low} to {high}, not {value[:25]}")
@@ -166,7 +153,7 @@ def whole(low: int, high: int) -> Callable[[Any], int]:
 def number(value: Any) -> float:
     """A finite number."""
     if not isinstance(value, Scalar) or value.node.style not in (None, ""):
-        fail(f"expected a number, not {_shown(value)}")
+        fail(f"expected a number, not {value_text(value)}")
     return reading(values.parse_number)(value)
 
 
@@ -182,67 +169,10 @@ def reading(parse: Callable[[str], T]) -> Callable[[Any], T]:
     return read
 
 
-def regex(value: Any) -> str:
-    """A regular expression that is searched line by line."""
-    result = text(value)
-    try:
-        line_pattern(result)
-    except BadPattern as error:
-        fail(str(error))
-    return result
-
-
-def wanted_regex(value: Any) -> str:
-    """A regular expression that some line must match."""
-    result = text(value)
-    if result and _matches_empty(result):
-        fail(
-            "the pattern matches an empty line, so it matches every log: to require that a text is absent, use `excludes`"
-        )
-    return regex(value)
-
-
-def rule_regex(value: Any) -> str:
-    """A regular expression that reads a job's output."""
-    result = text(value)
-    if result and _matches_empty(result):
-        fail(
-            "the pattern matches an empty line, so it matches every log:"
-            " for a line that every rank must print, use `required: true`"
-        )
-    return regex(value)
-
-
-def metric_regex(value: Any) -> str:
-    """A regular expression for the place of a number."""
-    result = text(value)
-    try:
-        if not metric_capture(result).group:
-            fail("the pattern does not mark the number: write {number} in its place, as in 'loss={number}'")
-    except BadPattern as error:
-        fail(str(error))
-    return result
-
-
-def _matches_empty(pattern: str) -> bool:
-    try:
-        return compiled(pattern).search("") is not None
-    except BadPattern:
-        return False
-
-
-def some_text(value: Any) -> str:
-    """Text that may or may not be in a log."""
-    result = text(value)
-    if not result.strip():
-        fail("a blank text is in every log: write the text to search for")
-    return result
-
-
 def flag(value: Any) -> bool:
     """``true`` or ``false``."""
     if not isinstance(value, Scalar) or value.kind != "bool":
-        fail(f"expected true or false, not {_shown(value)}")
+        fail(f"expected true or false, not {value_text(value)}")
     return value.lower() in {"true", "yes", "on"}
 
 
@@ -251,10 +181,10 @@ def split_args(value: Any) -> tuple[str, ...]:
     if isinstance(value, Seq):
         return tuple(_argument(each, each if each is not None else value) for each in value)
     try:
-        words = _split(source_text(value))
+        arguments = _split(source_text(value))
     except ValueError as error:
         fail(f"cannot be split into arguments: {error}")
-    return tuple(_literal_argument(word, value) for word in words)
+    return tuple(_literal_argument(argument, value) for argument in arguments)
 
 
 def _argument(value: Any, at: Any) -> str:
@@ -263,10 +193,10 @@ def _argument(value: Any, at: Any) -> str:
     return _literal_argument(source_text(value), at)
 
 
-def _literal_argument(word: str, at: Any) -> str:
-    no_template(word, at)
-    no_expansion(word, "args", at)
-    return word
+def _literal_argument(argument: str, at: Any) -> str:
+    no_template(argument, at)
+    no_expansion(argument, "args", at)
+    return argument
 
 
 def _split(line: str) -> list[str]:
@@ -317,61 +247,6 @@ def identifier(what: str) -> Callable[[Any], str]:
     return read
 
 
-def word(value: Any) -> str:
-    """A reason's name."""
-    if isinstance(value, Scalar) and value.kind == "int":
-        fail(f"a reason is a word; {value[:10]} is an exit code: write exit_code: {value[:10]}")
-    result = text(value)
-    reason = meant(result)
-    if reason is not None and not re.fullmatch(WORD_PATTERN, result):
-        fail(f"{quoted(result)} is not a valid reason: write {reason}")
-    return new_reason(value)
-
-
-def new_reason(value: Any) -> str:
-    """The name of an added reason."""
-    result = text(value)
-    if not re.fullmatch(WORD_PATTERN, result):
-        fail(f"{quoted(result)} is not a valid reason: use lower-case words such as job_failed")
-    return result
-
-
-def reason_class(value: Any) -> ReasonClass:
-    """The class of an added reason."""
-    result = text(value)
-    if result not in set(ReasonClass):
-        fail(f"a reason's class is product, user or infra, not {quoted(result)}")
-    return ReasonClass(result)
-
-
-def expected_reasons(value: Any) -> Any:
-    """Reasons; ``any`` must be alone."""
-    if isinstance(value, list) and len(value) > 1 and "any" in value:
-        fail("`any` cannot be combined with other reasons")
-    return value
-
-
-def exit_code_or_nonzero(value: Any) -> Any:
-    """An exit code, or the word ``nonzero``."""
-    if isinstance(value, Scalar) and value == "nonzero":
-        return "nonzero"
-    if not isinstance(value, Scalar) or value.kind != "int":
-        fail(
-            f"an exit code is a whole number from 0 to 255 or nonzero, not {_shown(value)}{_meant_code(value)}"
-        )
-    return whole(0, 255)(value)
-
-
-def _meant_code(value: Any) -> str:
-    """End of a message about an invalid exit code: what to write instead."""
-    if not isinstance(value, Scalar):
-        return ""
-    if says_nonzero(value):
-        return ": write nonzero"
-    reason = meant(value)
-    return f": write reason: {reason}" if reason is not None else ""
-
-
 def choice(*words: str) -> Callable[[Any], str]:
     """A reader of one of ``words``."""
 
@@ -390,7 +265,8 @@ def _shape(value: Any) -> str:
     return "a mapping" if isinstance(value, dict) else "a list"
 
 
-def _shown(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A rejected value in a message; text that looks like a number is marked as text."""
     if not isinstance(value, Scalar):
         return _shape(value)
     return quoted(value) + (" (text)" if value.kind == "str" and value.replace(".", "").isdigit() else "")

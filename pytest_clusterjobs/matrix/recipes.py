@@ -12,16 +12,18 @@ from ..model.spec import RECIPE_FILE
 from ..model.text import quoted
 from .errors import Reporter
 from .globs import Glob
-from .globs import MOST_ENTRIES
-from .globs import TooMany
+from .globs import MAX_ENTRIES
+from .globs import TooManyEntries
 from .load import display_path
 from .load import read_document
 from .merge import Layer
 from .model import Document
 from .model import RecipesFile
+from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import Scalar
-from .nodes import spot_of
+from .nodes import scalar_of
 from .readers import NAME_PATTERN
 from .validate import Loc
 from .validate import validate
@@ -35,20 +37,20 @@ class RecipeSource:
     rootdir: Path
     reporter: Reporter
 
-    def collect(self, document: Document, raw: Map, left_out: list[Loc]) -> dict[str, Layer]:
+    def collect(self, document: Document, raw: Map, dropped: list[Loc]) -> dict[str, Layer]:
         """Every recipe by name, in the order of the file."""
         found: dict[str, Layer] = {}
-        for layer in self._all(document, raw, left_out):
+        for layer in self._all(document, raw, dropped):
             name = layer.name.removeprefix("recipe ")
             if name in found:
-                first = found[name].spot
-                self.reporter.error(layer.spot, f"duplicate recipe {quoted(name)} (first at {first})")
+                first = found[name].location
+                self.reporter.error(layer.location, f"duplicate recipe {quoted(name)} (first at {first})")
             else:
                 found[name] = layer
         return found
 
-    def _all(self, document: Document, raw: Map, left_out: list[Loc]) -> Iterator[Layer]:
-        yield from entries("recipe", document.recipes or {}, raw, ("recipes",), left_out)
+    def _all(self, document: Document, raw: Map, dropped: list[Loc]) -> Iterator[Layer]:
+        yield from entries("recipe", document.recipes or {}, raw, ("recipes",), dropped)
         for given in _scalars(raw.get("recipe_files"), document.recipe_files):
             yield from self._matching(given)
         for given in _scalars(raw.get("recipes_from"), document.recipes_from):
@@ -60,13 +62,13 @@ class RecipeSource:
             return
         try:
             files = sorted(match for match in glob.files(folder) if folder / match != self.path)
-        except TooMany:
-            message = f"recipe_files: {quoted(pattern)} covers more than {MOST_ENTRIES:,} names: name the folders that contain recipes"
-            self.reporter.error(spot_of(pattern), message)
+        except TooManyEntries:
+            message = f"recipe_files: {quoted(pattern)} covers more than {MAX_ENTRIES:,} names: name the folders that contain recipes"
+            self.reporter.error(location_of(pattern), message)
             return
         if not files:
             self.reporter.error(
-                spot_of(pattern), f"recipe_files: no file matches {quoted(pattern)} in {folder.name}/"
+                location_of(pattern), f"recipe_files: no file matches {quoted(pattern)} in {folder.name}/"
             )
         for match in files:
             if not self._inside(folder / match, pattern):
@@ -75,15 +77,15 @@ class RecipeSource:
             name = ".".join(parts)
             if not re.fullmatch(NAME_PATTERN, name):
                 message = f"recipe_files: {quoted(match)} cannot be part of a test id; use letters, digits and . _ + -"
-                self.reporter.error(spot_of(pattern), message)
+                self.reporter.error(location_of(pattern), message)
                 continue
             shown = display_path((folder / match).resolve(), self.rootdir.resolve())
-            yield Layer(f"recipe {name}", {"env": {RECIPE_FILE: shown}}, None, spot_of(pattern))
+            yield Layer(f"recipe {name}", {"env": {RECIPE_FILE: shown}}, None, location_of(pattern))
 
     def _read(self, given: Scalar) -> Iterator[Layer]:
         path = self.path.parent / given
         if not path.is_file():
-            self.reporter.error(spot_of(given), f"recipes_from: no such file: {quoted(path.name)}")
+            self.reporter.error(location_of(given), f"recipes_from: no such file: {quoted(path.name)}")
             return
         if not self._inside(path, given):
             return
@@ -91,51 +93,39 @@ class RecipeSource:
         content = read_document(path, shown, self.reporter)
         if content is None:
             return
-        wrapped = Map()
-        wrapped.node = content.node  # type: ignore[assignment]
-        wrapped[_word("recipes", given)] = content
-        model, left_out, wrapped = validate(RecipesFile, wrapped, self.reporter)
+        wrapped = map_of(content.node, [(scalar_of("recipes", given.node), content)])
+        model, dropped, wrapped = validate(RecipesFile, wrapped, self.reporter)
         if model is not None:
-            yield from entries("recipe", model.recipes, wrapped, ("recipes",), left_out)
+            yield from entries("recipe", model.recipes, wrapped, ("recipes",), dropped)
 
     def _inside(self, path: Path, given: Scalar) -> bool:
         """Whether a file may be read: recipes may only be read from below rootdir."""
         real = path.resolve()
         if any(real.is_relative_to(folder.resolve()) for folder in (self.rootdir, self.path.parent)):
             return True
-        self.reporter.error(spot_of(given), f"{quoted(given)} is outside rootdir")
+        self.reporter.error(location_of(given), f"{quoted(given)} is outside rootdir")
         return False
 
 
 def entries(
-    kind: str, fragments: dict[Any, Any], raw: Map, path: tuple[str, ...], left_out: list[Loc]
+    kind: str, fragments: dict[Any, Any], raw: Map, path: tuple[str, ...], dropped: list[Loc]
 ) -> Iterator[Layer]:
     """The layers of one axis, from its validated fragments and their source."""
     container: Any = raw
     for part in path:
         container = container.get(part) if isinstance(container, Map) else None
     keys = {str(key): key for key in _keys(container)}
-    broken = {str(loc[len(path)]) for loc in left_out if loc[: len(path)] == path and len(loc) > len(path)}
+    invalid = {str(loc[len(path)]) for loc in dropped if loc[: len(path)] == path and len(loc) > len(path)}
     for name, fragment in fragments.items():
         below = container.get(str(name)) if isinstance(container, Map) else None
-        spot = spot_of(keys.get(str(name), raw))
-        said = fragment.explicit_fields() if fragment is not None else {}
-        yield Layer(f"{kind} {name}", said, _long_form(below), spot, str(name) in broken)
+        location = location_of(keys.get(str(name), raw))
+        content = fragment.explicit_fields() if fragment is not None else {}
+        yield Layer(f"{kind} {name}", content, _long_form(below), location, str(name) in invalid)
 
 
 def _long_form(raw: Any) -> Any:
-    if not isinstance(raw, Scalar):
-        return raw
-    result = Map()
-    result.node = raw.node  # type: ignore[assignment]
-    result[_word("run", raw)] = raw
-    return result
-
-
-def _word(text: str, at: Scalar) -> Scalar:
-    word = Scalar(text)
-    word.node = at.node
-    return word
+    """A recipe with ``run`` as its key, if the file has the short form."""
+    return map_of(raw.node, [(scalar_of("run", raw.node), raw)]) if isinstance(raw, Scalar) else raw
 
 
 def _keys(container: Any) -> list[Scalar]:

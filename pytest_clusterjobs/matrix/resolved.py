@@ -25,7 +25,7 @@ from .merge import deep
 from .shell import has_pipe
 from .shell import with_args
 
-_AS_THEY_ARE = (
+_UNCHANGED_KEYS = (
     "shell",
     "setup",
     "workdir",
@@ -39,7 +39,7 @@ _AS_THEY_ARE = (
     "description",
 )
 """Keys of a fragment that are arguments of JobSpec."""
-_MAX_RUNTIME: float = JobSpec(":").max_runtime
+_DEFAULT_MAX_RUNTIME_SECONDS: float = JobSpec(":").max_runtime
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class BackendTarget:
     type: BackendType
     settings: Any
     """Its validated site settings."""
-    can: Capabilities
+    capabilities: Capabilities
     """The capabilities that its type states."""
     source: str
     """The file of its settings."""
@@ -72,30 +72,30 @@ class ResolvedFragment:
     infra_retries: int
     marks: tuple[Mark, ...]
     fixtures: tuple[str, ...]
-    flaws: tuple[SemanticError, ...]
+    errors: tuple[SemanticError, ...]
 
 
-def shape(state: Mapping[str, Any], target: BackendTarget | None) -> ResolvedFragment:
+def resolve_fragment(state: Mapping[str, Any], target: BackendTarget | None) -> ResolvedFragment:
     """The resolved form of a merged fragment."""
-    run, flaws = _run(state)
+    run, errors = _run(state)
     spec = {
         "run": run,
         "args": state.get("args", ()),
         "secrets": tuple(state.get("secrets", ())),
         "resources": Resources(**state.get("resources", {})),
         "options": _options(state.get("options", {}), target),
-        **{key: state[key] for key in _AS_THEY_ARE if key in state},
+        **{key: state[key] for key in _UNCHANGED_KEYS if key in state},
     }
-    expect, unmeetable = expectation(state.get("expect", {}))
-    flaws += unmeetable
-    flaws += _undeclared(state, expect)
+    expect, impossible = expectation(state.get("expect", {}))
+    errors += impossible
+    errors += _undeclared(state, expect)
     classify = _classification(state)
     limits = (
         state.get("heartbeat_timeout"),
-        state.get("max_runtime", _MAX_RUNTIME),
+        state.get("max_runtime", _DEFAULT_MAX_RUNTIME_SECONDS),
         state.get("max_restarts", 0),
     )
-    flaws += contradictions(expect, classify, *limits)
+    errors += contradictions(expect, classify, *limits)
     return ResolvedFragment(
         spec=spec,
         expect=expect,
@@ -103,7 +103,7 @@ def shape(state: Mapping[str, Any], target: BackendTarget | None) -> ResolvedFra
         infra_retries=state.get("infra_retries", 0),
         marks=tuple(_distinct(state.get("marks", ()))),
         fixtures=tuple(dict.fromkeys(state.get("fixtures", ()))),
-        flaws=tuple(flaws),
+        errors=tuple(errors),
     )
 
 
@@ -113,18 +113,18 @@ def _run(state: Mapping[str, Any]) -> tuple[str, list[SemanticError]]:
     if run is None:
         return ":", [
             SemanticError(
-                ("run",), "run is missing: neither the recipe nor another layer has it", missing=True
+                ("run",), "run is missing: neither the recipe nor another layer has it", is_missing=True
             )
         ]
-    flaws = []
+    errors = []
     if state.get("shell") == "sh" and has_pipe(run):
         message = "with `shell: sh` a pipe hides failures of all commands but its last"
-        flaws.append(SemanticError(("run",), message, harmless=True))
+        errors.append(SemanticError(("run",), message, is_warning=True))
     script = with_args(run) if state.get("args") else run
     if script is None:
         message = 'args are not used: run is more than one simple command, so it must contain "$@"'
-        flaws.append(SemanticError(("run",), message, missing=True))
-    return script or run, flaws
+        errors.append(SemanticError(("run",), message, is_missing=True))
+    return script or run, errors
 
 
 def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[SemanticError]:
@@ -135,7 +135,7 @@ def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[Seman
             message = (
                 f"reason {quoted(word)} is not defined for this cell: add it under `reasons` at the top level"
             )
-            yield SemanticError(("expect", "reason", word), message, missing=True)
+            yield SemanticError(("expect", "reason", word), message, is_missing=True)
 
 
 def _options(options: Mapping[str, Any], target: BackendTarget | None) -> Mapping[str, Any]:

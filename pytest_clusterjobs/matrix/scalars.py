@@ -13,26 +13,26 @@ from .nodes import Map
 from .nodes import Scalar
 from .readers import fail
 from .readers import IDENTIFIER_PATTERN
-from .readers import quote
 from .readers import reading
 from .readers import source_text
 from .readers import text
+from .suggestions import in_quotes
 
 
-def resolved(value: Any) -> Any:
+def python_value(value: Any) -> Any:
     """A value of any shape, as a Python value; rejects text that YAML versions read differently."""
     if isinstance(value, Map):
-        return {source_text(key): resolved(each) for key, each in value.pairs()}
+        return {source_text(key): python_value(each) for key, each in value.pairs()}
     if isinstance(value, list):
-        return [resolved(each) for each in value]
+        return [python_value(each) for each in value]
     return _scalar(value) if isinstance(value, Scalar) else value
 
 
 def _scalar(value: Scalar) -> str | int | float | bool:
     kind = value.kind
-    if kind == "odd":
+    if kind == "ambiguous":
         fail(
-            f"YAML reads {value} as {value.reading} or as text, depending on its version: write {quote(value)} or another form",
+            f"YAML reads {value} as {value.reading} or as text, depending on its version: write {in_quotes(value)} or another form",
             at=value,
         )
     if kind == "bool":
@@ -55,7 +55,7 @@ def mark(value: Any) -> Mark:
         fail("a mark is a name, or one name with its arguments: {skip: why}")
     ((key, given),) = value.pairs()
     called = _mark_name(key)
-    arguments = resolved(given)
+    arguments = python_value(given)
     if isinstance(arguments, dict):
         return Mark(called, (), arguments)
     if isinstance(arguments, list):

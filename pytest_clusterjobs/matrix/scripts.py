@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from .shell import is_simple_command
 
-_PATIENCE = 10.0
+_TIMEOUT_SECONDS = 10.0
 """Seconds for all scripts of a file; a shell that takes longer gives no result."""
-_COMPLAINT = re.compile(r"^.*?\bline ([0-9]+): (?!warning:)(.+)|^[^\n:]*: ([0-9]+): (.+)", re.MULTILINE)
+_ERROR = re.compile(r"^.*?\bline ([0-9]+): (?!warning:)(.+)|^[^\n:]*: ([0-9]+): (.+)", re.MULTILINE)
 """The line in messages of bash, and of other shells."""
 
 # A subshell that has executed `set -n` reads what follows and executes nothing, so one bash reads all
@@ -25,36 +25,36 @@ $script" ) 2>&1
     printf '\0'
 done
 """
-_WRONG = ")"
+_INVALID_SCRIPT = ")"
 
-_known: dict[tuple[str, str], str] = {}
+_results: dict[tuple[str, str], str] = {}
 """The result for each shell's scripts so far; a session's matrices share many scripts."""
 
 
-def complaints(shell: str, scripts: Iterable[str]) -> dict[str, str]:
+def syntax_errors(shell: str, scripts: Iterable[str]) -> dict[str, str]:
     """Script to message, for those that the shell cannot parse. Empty if the shell is not on this machine."""
-    asked = [each for each in scripts if not is_simple_command(each)]
-    new = [each for each in dict.fromkeys(asked) if (shell, each) not in _known]
+    candidates = [each for each in scripts if not is_simple_command(each)]
+    new = [each for each in dict.fromkeys(candidates) if (shell, each) not in _results]
     program = shutil.which(shell) if new else None
     if program is not None:
-        told = _bash(program, new) if shell == "bash" else [_single(program, each) for each in new]
-        _known.update({(shell, each): words for each, words in zip(new, told, strict=True)})
-    return {each: words for each in asked if (words := _known.get((shell, each), ""))}
+        outputs = _bash(program, new) if shell == "bash" else [_single(program, each) for each in new]
+        _results.update({(shell, each): message for each, message in zip(new, outputs, strict=True)})
+    return {each: message for each in candidates if (message := _results.get((shell, each), ""))}
 
 
 def _bash(program: str, scripts: Sequence[str]) -> list[str]:
     # Syntax that a script's own `shopt -s extglob` would allow is allowed.
     arguments = [program, "--norc", "--noprofile", "-O", "extglob", "-c", _READ_ALL]
-    text = "".join(f"{script}\0" for script in [_WRONG, *scripts])
-    first, *told = (_run(arguments, text) or "").split("\0")[:-1] or [""]
-    offset = _COMPLAINT.search(first)
-    if offset is None or len(told) != len(scripts):
+    text = "".join(f"{script}\0" for script in [_INVALID_SCRIPT, *scripts])
+    first, *outputs = (_run(arguments, text) or "").split("\0")[:-1] or [""]
+    offset = _ERROR.search(first)
+    if offset is None or len(outputs) != len(scripts):
         return [""] * len(scripts)
-    return [_said(each, before=int(offset[1]) - 1) for each in told]
+    return [_first_error(each, before=int(offset[1]) - 1) for each in outputs]
 
 
 def _single(program: str, script: str) -> str:
-    return _said(_run([program, "-n"], script) or "")
+    return _first_error(_run([program, "-n"], script) or "")
 
 
 def _run(arguments: list[str], text: str) -> str | None:
@@ -67,7 +67,7 @@ def _run(arguments: list[str], text: str) -> str | None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -75,10 +75,10 @@ def _run(arguments: list[str], text: str) -> str | None:
     return done.stdout.decode("utf-8", "replace")
 
 
-def _said(printed: str, before: int = 0) -> str:
+def _first_error(printed: str, before: int = 0) -> str:
     """``line 2: unexpected end of file`` from a shell's output; empty if it reports no mistake."""
-    found = _COMPLAINT.search(printed)
+    found = _ERROR.search(printed)
     if found is None:
         return ""
-    line, words = found[1] or found[3], found[2] or found[4]
-    return f"line {max(1, int(line) - before)}: {words.removeprefix('Syntax error: ').removeprefix('syntax error: ')}"
+    line, message = found[1] or found[3], found[2] or found[4]
+    return f"line {max(1, int(line) - before)}: {message.removeprefix('Syntax error: ').removeprefix('syntax error: ')}"

@@ -10,7 +10,7 @@ from ..model import Reason
 from ..model.text import did_you_mean
 from ..model.text import quoted
 
-_WORDS: Mapping[Reason, str] = {
+_SYNONYMS: Mapping[Reason, str] = {
     Reason.JOB_COMPLETED: "complete completed done finished green normal normal_completion ok pass passed "
     "succeed succeeded success successful zero",
     Reason.JOB_FAILED: "bad_exit crash crashed cuda_error cuda_oom err error errored exception exit_nonzero fail failed "
@@ -34,24 +34,24 @@ _WORDS: Mapping[Reason, str] = {
     Reason.LOST: "disappeared gone missing vanished",
     Reason.UNKNOWN: "other undefined unclear",
 }
-_REASONS = {word: reason for reason, words in _WORDS.items() for word in words.split()}
+_REASONS = {word: reason for reason, words in _SYNONYMS.items() for word in words.split()}
 
-_ANY_NUMBER_BUT_0 = frozenset({"nonzero", "notzero", "!=0", "!0", "<>0", ">0", ">=1", "nz"})
+_NONZERO_WORDS = frozenset({"nonzero", "notzero", "!=0", "!0", "<>0", ">0", ">=1", "nz"})
 
 
-def meant(word: str) -> str | None:
+def reason_for(word: str) -> str | None:
     """The built-in reason for a word, ignoring case and dashes."""
-    plain = re.sub(r"[\s-]+", "_", word.strip().lower())
-    return str(Reason(plain)) if plain in set(Reason) else _REASONS.get(plain)
+    normalized = re.sub(r"[\s-]+", "_", word.strip().lower())
+    return str(Reason(normalized)) if normalized in set(Reason) else _REASONS.get(normalized)
 
 
-def says_nonzero(word: str) -> bool:
+def is_nonzero_word(word: str) -> bool:
     """Whether a word means any exit code but 0."""
-    return re.sub(r"[\s_-]+", "", word.lower()) in _ANY_NUMBER_BUT_0
+    return re.sub(r"[\s_-]+", "", word.lower()) in _NONZERO_WORDS
 
 
 def unknown_reason(word: str, known: Collection[str]) -> str:
     """The message for a reason that nothing adds. It suggests the nearest spelling only for a misspelling."""
-    reason = meant(word)
+    reason = reason_for(word)
     hint = f": write {reason}" if reason is not None else did_you_mean(word, known, cutoff=0.8)
     return f"unknown reason {quoted(word)}{hint}"

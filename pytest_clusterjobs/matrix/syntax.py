@@ -14,34 +14,34 @@ _BRACKETS = {"while parsing a flow mapping": "{ }", "while parsing a flow sequen
 _KEY = re.compile(r"\s*(?:- +)*[^\s#][^#]*?:(?:\s|$)")
 
 
-def explained(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> tuple[Location, str]:
+def located_message(error: yaml.MarkedYAMLError, path: str, lines: Sequence[str]) -> tuple[Location, str]:
     """The location of a syntax error, and a one-line message about it."""
     problem, context = _place(error.problem_mark), _place(error.context_mark)
     at = problem or context or (1, 1)
     start = context or at
-    found = _tab(at, lines) or _said(error, at, start, lines)
+    found = _tab(at, lines) or _by_context(error, at, start, lines)
     if found is None:
-        words = ", ".join(part for part in (error.context, error.problem) if part)
-        found = at, f"YAML syntax: {escaped(words)}"
+        problem_text = ", ".join(part for part in (error.context, error.problem) if part)
+        found = at, f"YAML syntax: {escaped(problem_text)}"
     return Location(path, *found[0]), found[1]
 
 
 _Place = tuple[int, int]
-_Said = tuple[_Place, str] | None
+_Found = tuple[_Place, str] | None
 
 
 def _place(mark: yaml.Mark | None) -> _Place | None:
     return None if mark is None else (mark.line + 1, mark.column + 1)
 
 
-def _tab(at: _Place, lines: Sequence[str]) -> _Said:
+def _tab(at: _Place, lines: Sequence[str]) -> _Found:
     line, col = _line(lines, at[0]), at[1]
     if "\t" in line[: _indent(line)] or line[col - 1 : col] == "\t":
         return at, "YAML does not allow tabs for indentation; use spaces"
     return None
 
 
-def _said(error: yaml.MarkedYAMLError, at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
+def _by_context(error: yaml.MarkedYAMLError, at: _Place, start: _Place, lines: Sequence[str]) -> _Found:
     context, problem = error.context or "", error.problem or ""
     first = _line(lines, start[0])[start[1] - 1 : start[1]]
     if context in _BRACKETS:
@@ -74,20 +74,20 @@ def _said(error: yaml.MarkedYAMLError, at: _Place, start: _Place, lines: Sequenc
     return None
 
 
-def _flow(brackets: str, at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
+def _flow(brackets: str, at: _Place, start: _Place, lines: Sequence[str]) -> _Found:
     """A mapping between { } or a list between [ ] with unexpected content."""
     opening = brackets[0]
     if at[0] == start[0] or " #" in _line(lines, start[0])[start[1] - 1 :]:
         signs = "{ } : # ," if opening == "{" else "[ ] { } : # ,"
-        spot = at if at[0] == start[0] else start
+        location = at if at[0] == start[0] else start
         return (
-            spot,
+            location,
             f"inside {brackets} a text with {signs} must be in quotes (or a bracket is not closed)",
         )
     return start, f"the {opening} that opens here is not closed before line {at[0]}"
 
 
-def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
+def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Found:
     """A line that is neither in a mapping or list nor behind it."""
     line = _line(lines, at[0])
     indent, neighbours = at[1] - 1, start[1] - 1
@@ -101,24 +101,24 @@ def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Said:
     return at, f"line {at[0]} is indented by {indent}, its neighbours by {neighbours} (from line {start[0]})"
 
 
-def _second_colon(at: _Place, lines: Sequence[str]) -> _Said:
+def _second_colon(at: _Place, lines: Sequence[str]) -> _Found:
     """A colon where no key is allowed: in a text, or in a line that continues the text above it."""
     line = _line(lines, at[0])
     first = _KEY.match(line)
     if first is None or first.end() - 1 < at[1] - 1:
         return at, "a text with `: ` must be in quotes"
-    above = next((number for number in range(at[0] - 1, 0, -1) if _content(_line(lines, number))), 0)
+    above = next((number for number in range(at[0] - 1, 0, -1) if _has_content(_line(lines, number))), 0)
     if _KEY.match(_line(lines, above)) is None:
         return (above or 1, _indent(_line(lines, above)) + 1), f"line {above} has no `:` after its key"
     indents = _indent(line), _indent(_line(lines, above))
-    words = f"line {at[0]} is indented by {indents[0]}, line {above} by {indents[1]}"
+    problem_text = f"line {at[0]} is indented by {indents[0]}, line {above} by {indents[1]}"
     return (
         at,
-        f"{words}, which already has a value: indent both lines alike, or write nothing after the `:` of line {above}",
+        f"{problem_text}, which already has a value: indent both lines alike, or write nothing after the `:` of line {above}",
     )
 
 
-def _quoted(problem: str, at: _Place, start: _Place) -> _Said:
+def _quoted(problem: str, at: _Place, start: _Place) -> _Found:
     if "end of stream" in problem or "document" in problem:
         return start, "the quote that opens here is not closed"
     if "unknown escape" in problem:
@@ -134,5 +134,5 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _content(line: str) -> bool:
+def _has_content(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")

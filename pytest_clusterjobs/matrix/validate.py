@@ -14,72 +14,76 @@ from ..model.text import quoted
 from .errors import Location
 from .errors import Reporter
 from .fields import AnyOf
+from .hints import allowed_place
 from .hints import example
-from .hints import home
 from .hints import unknown_key
 from .nodes import locate
+from .nodes import location_of
 from .nodes import Map
+from .nodes import map_of
 from .nodes import Scalar
 from .nodes import Seq
-from .nodes import spot_of
+from .nodes import seq_of
 from .nodes import value_at
-from .repair import misplaced
+from .repair import is_misindented
 from .repair import repaired
 
 M = TypeVar("M", bound=BaseModel)
 Loc = tuple[str | int, ...]
-_DROP = object()
-_ROUNDS = 4
+_REMOVED = object()
+_MAX_ROUNDS = 4
 
 
-class Valid(NamedTuple, Generic[M]):
+class Validated(NamedTuple, Generic[M]):
     """The remaining content of a file after its mistakes have been reported."""
 
     model: M | None
     """``None`` if too little is left."""
-    left_out: list[Loc]
+    dropped: list[Loc]
     """The paths of invalid content that was left out."""
     raw: Map
     """The file's content, read as intended where the intention is clear."""
 
 
-def validate(model: type[M], raw: Map, reporter: Reporter) -> Valid[M]:
+def validate(model: type[M], raw: Map, reporter: Reporter) -> Validated[M]:
     """The model of a file; its mistakes are reported to the reporter."""
-    plain: Map = _like(raw, {key: value for key, value in raw.items() if not key.startswith("x-")})
-    if not misplaced(plain):
+    checked = map_of(raw.node, [(key, value) for key, value in raw.items() if not key.startswith("x-")])
+    if not is_misindented(checked):
         try:
-            return Valid(model.model_validate(plain), [], raw)
+            return Validated(model.model_validate(checked), [], raw)
         except ValidationError:
             pass
-    meant = repaired(plain, reporter)
-    top: Any = meant
-    left_out: list[Loc] = []
-    for attempt in range(_ROUNDS):
+    intended = repaired(checked, reporter)
+    top: Any = intended
+    dropped: list[Loc] = []
+    for attempt in range(_MAX_ROUNDS):
         try:
-            return Valid(model.model_validate(top), left_out, meant)
+            return Validated(model.model_validate(top), dropped, intended)
         except ValidationError as error:
             found = error.errors(include_url=False)
             if attempt == 0:
                 for each in found:
-                    reporter.error(*_explained(model, meant, each))
+                    reporter.error(*_located_message(model, intended, each))
             locs = [each["loc"] for each in found]
-            left_out += locs
+            dropped += locs
             top = _without(top, locs)
-            if top is _DROP:
+            if top is _REMOVED:
                 break
-    return Valid(None, left_out, meant)
+    return Validated(None, dropped, intended)
 
 
-def _explained(model: type[BaseModel], raw: Map, error: Any) -> tuple[Location, str]:
+def _located_message(model: type[BaseModel], raw: Map, error: Any) -> tuple[Location, str]:
     loc: Loc = error["loc"]
     in_key = loc[-1:] == ("[key]",)
     path = loc[:-1] if in_key else loc
     unknown = error["type"] == "extra_forbidden"
-    spot = locate(raw, path, spot_of(raw), key=in_key or unknown)
+    location = locate(raw, path, location_of(raw), key=in_key or unknown)
     if unknown:
-        return spot, _unknown(_model_at(model, path[:-1]), path, raw)
+        return location, _unknown(_model_at(model, path[:-1]), path, raw)
     at = error.get("ctx", {}).get("at")
-    return (spot_of(at) if isinstance(at, (Scalar, Seq, Map)) else spot), _message(error, _written(raw, path))
+    return (location_of(at) if isinstance(at, (Scalar, Seq, Map)) else location), _message(
+        error, _path_in_file(raw, path)
+    )
 
 
 def _unknown(model: type[BaseModel], path: Loc, raw: Any) -> str:
@@ -88,10 +92,10 @@ def _unknown(model: type[BaseModel], path: Loc, raw: Any) -> str:
     holder = value_at(raw, path[:-1])
     if isinstance(holder, Map) and holder.is_bare(key):
         return f"unknown key {quoted(key)}: inside {{ }} a text with a comma must be in quotes"
-    return unknown_key(key, model.model_fields, home=home(key, model, above))
+    return unknown_key(key, model.model_fields, allowed_place=allowed_place(key, model, above))
 
 
-def _written(raw: Any, path: Loc) -> Loc:
+def _path_in_file(raw: Any, path: Loc) -> Loc:
     """The path without list indexes that the file does not have: one value may stand for a list of one."""
     for at, part in enumerate(path):
         if isinstance(part, int) and not isinstance(value_at(raw, path[:at]), (Map, list)):
@@ -150,29 +154,20 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _like(value: Any, content: Any) -> Any:
-    """A copy of a container with other content, with the same location in the file."""
-    if isinstance(value, (Map, Seq)):
-        copy = type(value)(content)
-        copy.node = value.node
-        return copy
-    return content
-
-
 def _without(value: Any, locs: list[Loc]) -> Any:
-    """A copy of a value without the content at ``locs``; ``_DROP`` if that is the value itself."""
+    """A copy of a value without the content at ``locs``; ``_REMOVED`` if that is the value itself."""
     if not locs:
         return value
-    if any(not loc for loc in locs) or not isinstance(value, (dict, list)):
-        return _DROP
+    if any(not loc for loc in locs) or not isinstance(value, (Map, Seq)):
+        return _REMOVED
     deeper: dict[object, list[Loc]] = {}
     for loc in locs:
         deeper.setdefault(loc[0], []).append(() if loc[1:] == ("[key]",) else loc[1:])
-    if isinstance(value, dict):
+    if isinstance(value, Map):
         pairs = [(key, _without(each, deeper.get(key, []))) for key, each in value.items()]
-        return _like(value, {key: each for key, each in pairs if each is not _DROP})
+        return map_of(value.node, [(key, each) for key, each in pairs if each is not _REMOVED])
     items = [
         _without(each, deeper.get(at, []) + (deeper.get(each, []) if isinstance(each, Scalar) else []))
         for at, each in enumerate(value)
     ]
-    return _like(value, [each for each in items if each is not _DROP])
+    return seq_of(value.node, [each for each in items if each is not _REMOVED])

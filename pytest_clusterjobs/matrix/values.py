@@ -66,7 +66,7 @@ def parse_tolerance(text: str) -> tuple[float | None, float | None]:
     """Below and above, as fractions: ``5%`` both sides, ``-5%`` or ``+5%`` one side, ``-5%..+20%``."""
     match = _TOLERANCE.fullmatch(text) if len(text) <= 60 else None
     if match is None:
-        raise ValueError(f"{quoted(text)} is not a valid tolerance: write {_meant_tolerance(text)}")
+        raise ValueError(f"{quoted(text)} is not a valid tolerance: write {_tolerance_hint(text)}")
     both, sign, one, below, above = match.groups()
     if both is not None:
         return _fraction(both), _fraction(both)
@@ -75,7 +75,7 @@ def parse_tolerance(text: str) -> tuple[float | None, float | None]:
     return _fraction(below), _fraction(above)
 
 
-def _meant_tolerance(text: str) -> str:
+def _tolerance_hint(text: str) -> str:
     """The probable intention of an invalid tolerance, in the right spelling."""
     signless = re.fullmatch(rf"[-+]?({_NUMBER})%?|-?({_NUMBER})%?\s*\.\.\s*\+?({_NUMBER})%?", text.strip())
     if signless is None or len(text) > 60:

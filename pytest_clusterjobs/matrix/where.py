@@ -15,9 +15,9 @@ from ..model.text import did_you_mean
 from ..model.text import quoted
 from .errors import Location
 from .errors import Reporter
+from .nodes import location_of
 from .nodes import Map
 from .nodes import Scalar
-from .nodes import spot_of
 from .readers import fail
 from .readers import source_text
 
@@ -39,7 +39,7 @@ class Where:
     """A selection as written in the file."""
 
     terms: tuple[Term, ...]
-    spot: Location
+    location: Location
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Selection:
     axes: tuple[tuple[str, frozenset[str]], ...]
     backends: frozenset[str] | None
     """Backend names or types; ``None`` for any."""
-    spot: Location
+    location: Location
 
     def names(self, axis: str) -> bool:
         """Whether the selection includes this axis."""
@@ -64,31 +64,31 @@ class Selection:
         return self.backends is None or not self.backends.isdisjoint(names)
 
 
-class Chooser:
+class SelectionIndex:
     """Finds the selections that match a cell, without testing each of them."""
 
     def __init__(self, selections: Sequence[Selection], sizes: Mapping[str, int]) -> None:
         """``sizes`` is how many values each axis has."""
         self._selections = selections
-        self._everywhere: list[int] = []
+        self._without_axes: list[int] = []
         """Selections without an axis."""
-        self._at: dict[tuple[str, str], list[int]] = {}
+        self._by_value: dict[tuple[str, str], list[int]] = {}
         """The others, by their values on the axis that leaves the fewest cells."""
         for at, selection in enumerate(selections):
             if selection.axes:
                 axis, values = min(selection.axes, key=lambda named: len(named[1]) / sizes[named[0]])
                 for value in values:
-                    self._at.setdefault((axis, value), []).append(at)
+                    self._by_value.setdefault((axis, value), []).append(at)
             else:
-                self._everywhere.append(at)
+                self._without_axes.append(at)
 
     def matching(self, axes: Mapping[str, str]) -> Sequence[int]:
         """The indexes of the selections that match, in order."""
         if not self._selections:
             return ()
-        found = list(self._everywhere)
+        found = list(self._without_axes)
         for named in axes.items():
-            found += [at for at in self._at.get(named, ()) if self._selections[at].matches(axes)]
+            found += [at for at in self._by_value.get(named, ()) if self._selections[at].matches(axes)]
         return sorted(found)
 
 
@@ -104,7 +104,7 @@ def parse_where(value: Any) -> Where:
         for each in values:
             source_text(each)
         terms.append(Term(str(key), key, tuple(values)))
-    return Where(tuple(terms), spot_of(value))
+    return Where(tuple(terms), location_of(value))
 
 
 def check_where(
@@ -112,23 +112,23 @@ def check_where(
 ) -> Selection | None:
     """The selection with its names checked; ``None``, and errors, if some are unknown."""
     axes: list[tuple[str, frozenset[str]]] = []
-    chosen: frozenset[str] | None = None
-    good = True
+    selected: frozenset[str] | None = None
+    is_valid = True
     for term in where.terms:
-        words = backends if term.axis == BACKEND else known.get(term.axis)
-        if words is None:
+        allowed = backends if term.axis == BACKEND else known.get(term.axis)
+        if allowed is None:
             hint = did_you_mean(term.axis, [*known, BACKEND])
-            reporter.error(spot_of(term.key), f"unknown axis {quoted(term.axis)}{hint}")
-            good = False
+            reporter.error(location_of(term.key), f"unknown axis {quoted(term.axis)}{hint}")
+            is_valid = False
             continue
         for value in term.values:
-            if value not in words:
-                hint = did_you_mean(value, sorted(words) if term.axis == BACKEND else words)
-                reporter.error(spot_of(value), f"{term.axis} has no value {quoted(value)}{hint}")
-                good = False
+            if value not in allowed:
+                hint = did_you_mean(value, sorted(allowed) if term.axis == BACKEND else allowed)
+                reporter.error(location_of(value), f"{term.axis} has no value {quoted(value)}{hint}")
+                is_valid = False
         values = frozenset(str(value) for value in term.values)
         if term.axis == BACKEND:
-            chosen = values
+            selected = values
         else:
             axes.append((term.axis, values))
-    return Selection(tuple(axes), chosen, where.spot) if good else None
+    return Selection(tuple(axes), selected, where.location) if is_valid else None

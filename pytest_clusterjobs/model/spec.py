@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
-from itertools import compress
 from typing import Any
 from typing import Literal
 from typing import NoReturn
@@ -127,21 +126,9 @@ def _variable(name: Any) -> None:
         raise _InvalidValue(f"{quoted(name)}: names that begin with {_RESERVED_PREFIX} are reserved")
 
 
-def _is_ordinary(variables: Mapping[Any, Any]) -> bool:
-    """Whether all variables pass a few quick checks together, so that none has to be checked alone."""
-    try:
-        names, contents = "".join(variables), "".join(variables.values())
-    except TypeError:
-        return False
-    is_text = names.isascii() and contents.isascii() and "\0" not in contents
-    return is_text and not ("\0" in names or "=" in names or _RESERVED_PREFIX in names or "" in variables)
-
-
 def _environment(value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         _wrong_type("expected a mapping of names to texts", value)
-    if _is_ordinary(value):
-        return value
     for name, content in value.items():
         _variable(name)
         try:
@@ -239,23 +226,21 @@ class _Fields:
     """The checks of a dataclass's fields."""
 
     def __init__(self, kind: type, checks: Mapping[str, Callable[[Any], Any]], prefix: str = "") -> None:
-        known = {each.name: each for each in fields(kind)}
-        self._values = operator.attrgetter(*checks)
-        self._defaults = [known[name].default for name in checks]
-        self._rows = list(checks.items())
+        defaults = {each.name: each.default for each in fields(kind)}
+        self._rows = [(name, defaults[name], check) for name, check in checks.items()]
         self._prefix = prefix
 
     def check(self, spec: object) -> None:
         """Check all fields that are not defaults, and replace their values by the results. Raises BadSpec."""
-        values = self._values(spec)
-        # Most fields are defaults; compress and map skip them in C, which counts for ten thousand cells.
-        given = compress(zip(values, self._rows, strict=True), map(operator.is_not, values, self._defaults))
-        for value, (name, check) in given:
+        for name, default, check in self._rows:
+            value = getattr(spec, name)
+            if value is default:
+                continue
             try:
                 checked = check(value)
             except _InvalidValue as error:
-                where = f"{self._prefix}{name}{error.key and '.'}{error.key}"
-                raise error.kind(where, error.problem) from None
+                field = f"{self._prefix}{name}{error.key and '.'}{error.key}"
+                raise error.kind(field, error.problem) from None
             if checked is not value:
                 object.__setattr__(spec, name, checked)
 

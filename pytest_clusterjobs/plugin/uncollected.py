@@ -12,7 +12,7 @@ import pytest
 
 from ..matrix.globs import Glob
 from ..matrix.globs import leads_back
-from ..matrix.globs import TooMany
+from ..matrix.globs import TooManyEntries
 from ..matrix.reading import NAMES_RECIPES
 from ..matrix.reading import read_regular
 from ..matrix.reading import top_level_keys
@@ -106,7 +106,7 @@ def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None
     """The fix; None if there are files that are left out deliberately (``--ignore`` ...)."""
     try:
         files = [name for name in glob.files(rootdir, hidden=True) if name.lower().endswith(SUFFIXES)]
-    except TooMany:
+    except TooManyEntries:
         files = []
     if not files:
         return (

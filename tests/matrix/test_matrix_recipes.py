@@ -147,7 +147,7 @@ def test_recipe_files_do_not_walk_the_machine(
             f"1:15: '{pattern}' is outside rootdir"
         ]
     (folder / "machine").symlink_to("/proc")
-    monkeypatch.setattr("pytest_clusterjobs.matrix.globs.MOST_ENTRIES", 1000)
+    monkeypatch.setattr("pytest_clusterjobs.matrix.globs.MAX_ENTRIES", 1000)
     (found,) = mistakes("recipe_files: '**/*.yaml'\ndefaults: {run: x}")
     assert found.startswith(
         "1:15: recipe_files: '**/*.yaml' covers more than 100,000 names: name the folders"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...model.batches import batched
 from ..protocol import BackendError
 from .api import Api
 from .errors import OperationNotSupported
-from .lookup import batched
 
 MAX_JOBS_PER_CALL = 50
 """The service's limit for TerminateJobs."""
