@@ -51,22 +51,22 @@ class Collected:
 def collect(project: Project, arguments: Sequence[str]) -> Collected:
     """Let pytest collect and select; nothing is run or submitted. Raises CommandError."""
     found = Collected()
-    said = StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    output = StringIO()
+    with redirect_stdout(output), redirect_stderr(output):
         code = pytest.main(
             ["--collect-only", "-q", "-p", "no:cacheprovider", *project.options, *arguments], plugins=[found]
         )
     if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
-        raise CommandError(f"pytest cannot collect: {_main_line(said.getvalue())}")
+        raise CommandError(f"pytest cannot collect: {_main_line(output.getvalue())}")
     found.errors = [printable(text, 20_000) for text in found.errors]
     return found
 
 
-def _main_line(said: str) -> str:
+def _main_line(output: str) -> str:
     """The line of pytest's output that says what is wrong."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     marked = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (marked or lines[-1:] or ["it does not say why"])[0]
+    return (marked or lines[-1:] or ["pytest printed no reason"])[0]
 
 
 def matrices_in(project: Project, folder: Path) -> list[Path]:
@@ -75,6 +75,6 @@ def matrices_in(project: Project, folder: Path) -> list[Path]:
     if not found.files:
         raise NotFound(
             f"no file in {folder} matches cluster_matrices ({', '.join(found.patterns)}) below {found.rootdir}, "
-            "the project that pytest finds (--rootdir or -c names another)"
+            "the project that pytest finds (--rootdir or -c selects another)"
         )
     return found.files

@@ -64,7 +64,7 @@ class Home:
         if self.source and not is_own(folder):
             raise Untrusted(
                 f"{self.source}: {folder} belongs to another user (uid {folder.stat().st_uid}): name a folder "
-                f"of your own, or set {VARIABLE}={folder} to trust it"
+                f"that belongs to you, or set {VARIABLE}={folder} to trust it"
             )
 
     def _unusable(self, where: object, why: str | None) -> LedgerError:
