@@ -12,11 +12,11 @@ import click
 from ..reports.json_report import cell_lines
 from ..reports.json_report import render
 from ..reports.json_report import summarise
-from ..reports.place import is_foreign
+from ..reports.place import is_other_file
 from ..reports.place import is_stream
+from ..reports.place import JSON_REPORT
 from ..reports.place import JUNIT
 from ..reports.place import make_folder
-from ..reports.place import OURS
 from ..reports.place import place
 from ..reports.place import STDOUT
 from ..reports.place import write
@@ -64,7 +64,7 @@ def report(
         json_data = render(opened.meta, lines, updated=time.time()) if json_path is not None else b""
         junit_data = _junit(opened, junit_family) if junit_path is not None else b""
         if json_path is not None:
-            _write(json_path, json_data, OURS)
+            _write(json_path, json_data, JSON_REPORT)
         if junit_path is not None:
             _write(junit_path, junit_data, JUNIT)
         if STDOUT not in (json_path, junit_path):
@@ -73,8 +73,8 @@ def report(
     project.read(run, make)
 
 
-def _write(path: Path, data: bytes, ours: re.Pattern[bytes]) -> None:
-    if is_foreign(path, ours):
+def _write(path: Path, data: bytes, kind: re.Pattern[bytes]) -> None:
+    if is_other_file(path, kind):
         raise CommandError(
             f"{path} is another kind of file, and is not overwritten: remove it, or name another file"
         )
