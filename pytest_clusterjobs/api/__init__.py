@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 CANCELLED = "cancelled by its test"
-UNWANTED = "its submitter no longer waits for it"
+NOT_AWAITED = "its submitter no longer waits for it"

@@ -11,7 +11,7 @@ from typing import Self
 
 from ..backends.protocol import Backend
 from ..backends.registry import Site
-from ..engine.job import ActiveAttempt as Attempting
+from ..engine.job import ActiveAttempt
 from ..engine.judging import reader
 from ..engine.secrets import Secrets
 from ..judge import failure_text
@@ -26,7 +26,7 @@ from ..model import Verdict
 from ..model.records import Registration
 from ..model.records import Result
 from . import CANCELLED
-from . import UNWANTED
+from . import NOT_AWAITED
 from . import validation
 from .errors import UnmetExpectation
 from .run_client import RunClient
@@ -34,7 +34,7 @@ from .run_client import RunClient
 TICK_SECONDS = 0.5
 """Seconds between two checks of whether the run has been stopped."""
 
-PATIENCE = 30.0
+CANCEL_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for the ends of jobs that are cancelled because they are no longer needed."""
 
 ANY_END = Expectation(reasons=tuple(Reason))
@@ -48,8 +48,10 @@ class RunStopped(Exception):
 class Job:
     """A job that has been submitted or is about to be. Use it from one thread at a time."""
 
-    def __init__(self, link: RunClient, entry: Registration, open_backend: Callable[[str], Backend]) -> None:
-        self._link = link
+    def __init__(
+        self, client: RunClient, entry: Registration, open_backend: Callable[[str], Backend]
+    ) -> None:
+        self._client = client
         self._entry = entry
         self._open_backend = open_backend
         self._result: Result | None = None
@@ -67,18 +69,18 @@ class Job:
     @property
     def job_id(self) -> str | None:
         """The cluster's id of the last attempt, or None if there is none yet. Raises LedgerError."""
-        attempt = self._link.ledger.last_attempt(self.key)
+        attempt = self._client.ledger.last_attempt(self.key)
         return attempt.handle.job_id if attempt is not None and attempt.handle is not None else None
 
     @property
     def result(self) -> Result | None:
         """Outcome and judgement once the job has ended, else None. Does not wait."""
-        self._result = self._result or self._link.result(self.key, 0.0)
+        self._result = self._result or self._client.result(self.key, 0.0)
         return self._result
 
     def poll(self) -> Observation:
         """The last observation of the job, without a new request to the cluster. Raises LedgerError."""
-        attempt = self._link.ledger.last_attempt(self.key)
+        attempt = self._client.ledger.last_attempt(self.key)
         if attempt is None or attempt.observation is None:
             ended = self.result is not None
             return Observation(
@@ -97,8 +99,8 @@ class Job:
             left = TICK_SECONDS if until is None else min(TICK_SECONDS, until - time.monotonic())
             if left <= 0:
                 raise TimeoutError(f"{self.key}: {self.poll().phase} after {timeout:g} s")
-            self._result = self._link.result(self.key, left)
-            if self._result is None and self._link.stopped:
+            self._result = self._client.result(self.key, left)
+            if self._result is None and self._client.stopped:
                 raise RunStopped(f"{self.key}: the run was stopped before its job ended")
         assert self._result is not None
         return self._result.outcome
@@ -108,11 +110,11 @@ class Job:
 
         Empty before the job is submitted. Raises BackendError.
         """
-        attempt = self._link.ledger.last_attempt(self.key)
+        attempt = self._client.ledger.last_attempt(self.key)
         if attempt is None or attempt.handle is None:
             return ""
-        secrets = Secrets(self._link.ledger.path.parent)
-        job = Attempting(
+        secrets = Secrets(self._client.ledger.path.parent)
+        job = ActiveAttempt(
             self._entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle
         )
         logs = reader(self._open_backend(self._entry.cell.backend), job)
@@ -146,32 +148,32 @@ class Job:
         Does nothing if it has already ended.
         """
         if self.result is None:
-            self._link.end(self.key, CANCELLED)
+            self._client.cancel(self.key, CANCELLED)
 
 
 class Jobs:
     """Submits jobs to a run. On exit, as a context manager, it cancels the jobs that have not ended."""
 
     def __init__(
-        self, link: RunClient, site: Site, *, owner: str, path: str, line: int = 1, backend: str = "local"
+        self, client: RunClient, site: Site, *, owner: str, path: str, line: int = 1, backend: str = "local"
     ) -> None:
-        self._link = link
+        self._client = client
         self._site = site
         self._owner = owner
         self._path = path
         self._line = line
         self._backend = backend
         self._jobs: list[Job] = []
-        self._open: dict[str, Backend] = {}
+        self._backends: dict[str, Backend] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._end_all()
+            self._cancel_all()
         finally:
-            for backend in self._open.values():
+            for backend in self._backends.values():
                 backend.close()
 
     def submit(
@@ -195,8 +197,8 @@ class Jobs:
         wanted = validation.expectation(expect, given)
         retries = validation.whole("infra_retries", infra_retries, 20)
         entry = self._entry(validation.checked(given, self._site, name), name, wanted, retries)
-        job = Job(self._link, entry, self._opened)
-        self._link.submit(job._entry)
+        job = Job(self._client, entry, self._open_backend)
+        self._client.submit(job._entry)
         self._jobs.append(job)
         return job
 
@@ -214,26 +216,26 @@ class Jobs:
     def _entry(self, spec: JobSpec, backend: str, expect: Expectation | None, retries: int) -> Registration:
         known = {job.key for job in self._jobs}
         name, number = spec.name, 1
-        while (key := f"{self._owner}::{name}") in known or self._link.ledger.knows(key):
+        while (key := f"{self._owner}::{name}") in known or self._client.ledger.has_cell(key):
             number += 1
             name = f"{spec.name}.{number}"
         axes = {
             "recipe": spec.recipe or spec.name,
             "nodes": str(spec.nodes),
-            "condition": spec.condition or "by-hand",
+            "condition": spec.condition or "from-python",
         }
         cell = Cell(name, self._line, axes, backend, spec, expect or ANY_END, infra_retries=retries)
         return Registration(key, self._path, cell, test=self._owner)
 
-    def _opened(self, name: str) -> Backend:
-        if name not in self._open:
-            self._open[name] = self._link.open_backend(name)
-        return self._open[name]
+    def _open_backend(self, name: str) -> Backend:
+        if name not in self._backends:
+            self._backends[name] = self._client.open_backend(name)
+        return self._backends[name]
 
-    def _end_all(self) -> None:
+    def _cancel_all(self) -> None:
         live = [job for job in self._jobs if job.result is None]
         for job in live:
-            self._link.end(job.key, UNWANTED)
-        until = time.monotonic() + PATIENCE
+            self._client.cancel(job.key, NOT_AWAITED)
+        until = time.monotonic() + CANCEL_TIMEOUT_SECONDS
         for job in live:
-            self._link.result(job.key, max(0.0, until - time.monotonic()))
+            self._client.result(job.key, max(0.0, until - time.monotonic()))

@@ -89,13 +89,18 @@ def find(
     Raises pytest.UsageError.
     """
     start = Path.cwd()
-    said = _options("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
-    root = rootdir or said.rootdir
+    environment = _options("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
+    root = rootdir or environment.rootdir
     setup = setup_of(
-        [root] if root else paths, rootdir=root, inifile=inifile or said.inifile, overrides=said.overrides
+        [root] if root else paths,
+        rootdir=root,
+        inifile=inifile or environment.inifile,
+        overrides=environment.overrides,
     )
     by_default = _options(f"addopts in {setup.inipath}", setup.ini.get("addopts", ""))
-    chosen = (each for each in (cluster_dir, said.cluster_dir, by_default.cluster_dir) if each is not None)
+    chosen = (
+        each for each in (cluster_dir, environment.cluster_dir, by_default.cluster_dir) if each is not None
+    )
     ini = setup.ini.get(INI, "")
     home = _home(setup.rootdir, next(chosen, None), str(ini), setup.inipath, start)
     return FoundProject(setup.rootdir, setup.inipath, home)
@@ -128,7 +133,7 @@ class _Parser(ArgumentParser):
         raise pytest.UsageError(f"{self.prog}: {message}")
 
 
-def _options(where: str, words: str | Sequence[object]) -> Namespace:
+def _options(where: str, arguments: str | Sequence[object]) -> Namespace:
     """The project options that a setting (a text, or a list of arguments) adds to pytest's command line."""
     parser = _Parser(where, add_help=False, allow_abbrev=False)
     parser.add_argument("--rootdir")
@@ -136,7 +141,7 @@ def _options(where: str, words: str | Sequence[object]) -> Namespace:
     parser.add_argument("-o", "--override-ini", dest="overrides", action="append")
     parser.add_argument(OPTION)
     try:
-        split = shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
+        split = shlex.split(arguments) if isinstance(arguments, str) else [str(each) for each in arguments]
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"{where}: {error}") from error
     return parser.parse_known_args(split)[0]

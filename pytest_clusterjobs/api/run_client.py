@@ -13,8 +13,8 @@ from ..ledger.ledger import Ledger
 from ..model.records import Registration
 from ..model.records import Result
 
-FASTEST, SLOWEST = 0.05, 0.5
-"""Seconds between two reads of a row of the ledger."""
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
+"""Between two reads of a row of the ledger."""
 
 
 class RunClient(Protocol):
@@ -30,7 +30,7 @@ class RunClient(Protocol):
     def result(self, key: str, timeout: float) -> Result | None:
         """The job's result, waiting at most ``timeout`` seconds for it."""
 
-    def end(self, key: str, why: str) -> None:
+    def cancel(self, key: str, why: str) -> None:
         """Have the run cancel the job; its result appears when it has ended."""
 
     def open_backend(self, name: str) -> Backend:
@@ -41,7 +41,7 @@ class RunClient(Protocol):
         """Whether the run no longer submits jobs."""
 
 
-class _OfOneProcess:
+class _SingleProcessClient:
     """Refuses to work in a forked process, which has no engine and in which locks may stay locked."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -59,7 +59,7 @@ class _OfOneProcess:
         return self._ledger
 
 
-class InProcessRun(_OfOneProcess):
+class InProcessRun(_SingleProcessClient):
     """In the process that owns the run."""
 
     def __init__(self, run: Run) -> None:
@@ -73,10 +73,10 @@ class InProcessRun(_OfOneProcess):
 
     def result(self, key: str, timeout: float) -> Result | None:
         """See :class:`RunClient`."""
-        _ = self.ledger
+        _ = self.ledger  # Raises in a forked process.
         return self._run.engine.wait_for(key, timeout)
 
-    def end(self, key: str, why: str) -> None:
+    def cancel(self, key: str, why: str) -> None:
         """See :class:`RunClient`."""
         self._run.engine.cancel([key], why)
 
@@ -86,7 +86,7 @@ class InProcessRun(_OfOneProcess):
         return self._run.engine.core.stopping
 
 
-class LedgerRun(_OfOneProcess):
+class LedgerRun(_SingleProcessClient):
     """In an xdist worker: the controller reads the registrations and cancel requests from the ledger."""
 
     def __init__(self, ledger: Ledger, open_backend: Callable[[str], Backend]) -> None:
@@ -99,18 +99,18 @@ class LedgerRun(_OfOneProcess):
 
     def result(self, key: str, timeout: float) -> Result | None:
         """See :class:`RunClient`."""
-        until, pause = time.monotonic() + timeout, FASTEST
+        until, pause = time.monotonic() + timeout, MIN_POLL_SECONDS
         while (result := self.ledger.result(key)) is None:
             left = until - time.monotonic()
             if left <= 0:
                 return None
             time.sleep(min(pause, left))
-            pause = min(SLOWEST, pause * 1.3)
+            pause = min(MAX_POLL_SECONDS, pause * 1.3)
         return result
 
-    def end(self, key: str, why: str) -> None:
+    def cancel(self, key: str, why: str) -> None:
         """See :class:`RunClient`."""
-        self.ledger.wish_end(key, why)
+        self.ledger.request_cancel(key, why)
 
     @property
     def stopped(self) -> bool:

@@ -44,7 +44,7 @@ def open_backend(
     """
     root = Path.cwd() if rootdir is None else Path(rootdir).resolve()
     if not root.is_dir():
-        raise NotADirectoryError(f"open_backend: rootdir is no folder: {root}")
+        raise NotADirectoryError(f"open_backend: rootdir is not a folder: {root}")
     site = _site(root, text("name", name), settings)
     site.capabilities(name)
     return Opening(name, root, _home(root), site)
@@ -76,7 +76,7 @@ def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
     home.make()
     config = RunConfig(root, site, cancel_timeout=CANCEL_TIMEOUT_SECONDS)
     with start_run(config, home.runs / new_run_id()) as run:
-        clerk = ReportWriter(run.ledger, run.folder / "report.json", root, run.engine.core.fail)
+        writer = ReportWriter(run.ledger, run.folder / "report.json", root, run.engine.core.fail)
         try:
             owner = f"open_backend({name})"
             with Jobs(InProcessRun(run), site, owner=owner, path=owner, backend=name) as jobs:
@@ -84,7 +84,7 @@ def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
                 jobs.check()
         finally:
             run.stop()
-            clerk.close()
+            writer.close()
 
 
 def _home(root: Path) -> Home:

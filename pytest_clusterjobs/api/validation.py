@@ -72,10 +72,10 @@ def seconds(name: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(
-            f"{name}: seconds as a number (60.0), or a text with a unit ('60s'), not {value!r:.80}"
+            f"{name}: seconds as a number are needed (60.0), or a text with a unit ('60s'), not {value!r:.80}"
         )
     if not value >= 0:
-        raise ValueError(f"{name}: at least 0 seconds, not {value}")
+        raise ValueError(f"{name}: seconds must be 0 or more, not {value}")
     return value
 
 
@@ -84,5 +84,5 @@ def whole(name: str, value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: expected a whole number, not {value!r:.80}")
     if not 0 <= value <= most:
-        raise ValueError(f"{name}: from 0 to {most}, not {value}")
+        raise ValueError(f"{name}: a whole number from 0 to {most} is needed, not {value}")
     return value

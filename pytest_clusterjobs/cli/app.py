@@ -1,4 +1,4 @@
-"""The command group: it finds the project, and reports every error in one line."""
+"""The group of all commands. It reports every error in one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MODULES = {
 }
 """The commands and their modules, in the order of the help text."""
 
-_DOCS = "Documentation: README.md and docs/ in the source of pytest-clusterjobs; docs/cli.md is about this command."
+_DOCS = "Documentation: README.md and docs/ in the source of pytest-clusterjobs; docs/cli.md describes this command."
 
 
 class Commands(click.Group):
@@ -86,28 +86,32 @@ class Commands(click.Group):
 @click.option(
     "--rootdir",
     type=click.Path(exists=True, file_okay=False),
-    help="The project.  [default: what pytest takes for rootdir here]",
+    help="The root directory of the project.  [default: the rootdir that pytest would find]",
 )
 @click.option(
-    "-c", "--config-file", "inifile", metavar="FILE", help="The project's ini file, as pytest's -c."
+    "-c",
+    "--config-file",
+    "inifile",
+    metavar="FILE",
+    help="The configuration file of the project, like pytest's -c.",
 )
-@click.option("--cluster-dir", metavar="DIR", help="The folder of the runs, as pytest's --cluster-dir.")
+@click.option("--cluster-dir", metavar="DIR", help="The folder of the runs, like pytest's --cluster-dir.")
 @click.version_option(__version__, prog_name="pytest-clusterjobs")
 @click.pass_context
 def app(context: click.Context, /, **project: object) -> None:
-    """See and handle the runs of pytest-clusterjobs.
+    """Show and control the runs of pytest-clusterjobs.
 
-    RUN is a run's id or a unique beginning of it, and the latest run if left out. CELL is a cell's
-    id, its node id, a glob, or a part of them.
+    RUN is the id of a run or a unique beginning of it; the default is the latest run. CELL is the id of a
+    cell, its node id, a glob, or a part of an id.
 
     \b
-    clusterjobs launch matrices/           submit, and return
-    clusterjobs watch                      see how far the jobs are
-    clusterjobs check --junitxml=out.xml   judge what has ended
-    clusterjobs show CELL                  all that is known of a cell
+    clusterjobs launch matrices/           submit the cells, and return
+    clusterjobs watch                      show the progress of the jobs
+    clusterjobs check --junitxml=out.xml   judge the jobs that have ended
+    clusterjobs show CELL                  show everything known about a cell
 
-    Exit codes: 0 fine; 1 something did not pass, survived, or is invalid; 2 wrong usage; 3 a ledger
-    or a cluster does not let it be done; 4 nothing of that name.
-    """  # noqa: D301 (click takes the backspace for "leave these lines as they are")
+    Exit codes: 0 success; 1 something did not pass, survived or is invalid; 2 usage error; 3 a ledger
+    or a cluster prevents it; 4 there is no such run or cell.
+    """  # noqa: D301 (for click, a backspace means that these lines are not wrapped)
     if os.environ.get("NO_COLOR"):
         context.color = False

@@ -52,24 +52,24 @@ class Collected:
 def collect(project: Project, arguments: Sequence[str]) -> Collected:
     """Let pytest collect and select; nothing is run or submitted. Raises CommandError."""
     found = Collected()
-    said = StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    output = StringIO()
+    with redirect_stdout(output), redirect_stderr(output):
         code = pytest.main(
             ["--collect-only", "-q", "-p", "no:cacheprovider", *project.options, *arguments], plugins=[found]
         )
     if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
-        first, *others = _main_lines(said.getvalue())
+        first, *others = _main_lines(output.getvalue())
         raise CommandError(f"pytest cannot collect: {first}", others)
     found.errors = [printable(text, 20_000) for text in found.errors]
     return found
 
 
-def _main_lines(said: str) -> list[str]:
+def _main_lines(output: str) -> list[str]:
     """The lines of pytest's output that say what is wrong; at least one."""
-    lines = [line.strip() for line in said.splitlines()]
+    lines = [line.strip() for line in output.splitlines()]
     marked = next((number for number, line in enumerate(lines) if line.startswith("ERROR: ")), None)
     if marked is None:
-        return [line for line in lines if line][-1:] or ["it does not say why"]
+        return [line for line in lines if line][-1:] or ["pytest printed no reason"]
     # A blank line ends the message.
     found = list(takewhile(bool, lines[marked:]))
     return [found[0].removeprefix("ERROR: "), *found[1:]]
@@ -81,6 +81,6 @@ def matrices_in(project: Project, folder: Path) -> list[Path]:
     if not found.files:
         raise NotFound(
             f"no file in {folder} matches cluster_matrices ({', '.join(found.patterns)}) below {found.rootdir}, "
-            "the project that pytest finds (--rootdir or -c names another)"
+            "the project that pytest finds (--rootdir or -c selects another)"
         )
     return found.files

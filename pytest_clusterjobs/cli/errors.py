@@ -19,7 +19,7 @@ NOTHING = 4
 """There is no such run or cell, or there are none at all."""
 
 
-CHOICES = 20
+MAX_CHOICES = 20
 """The most names that an error lists, one per line."""
 
 
@@ -38,13 +38,13 @@ class CommandError(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print one line on stderr, and one for each choice."""
         click.echo(f"clusterjobs: {printable(' '.join(self.message.split()), 1000)}", err=True)
-        for choice in self.choices[:CHOICES]:
+        for choice in self.choices[:MAX_CHOICES]:
             click.echo(f"  {printable(choice, 1000)}", err=True)
-        if len(self.choices) > CHOICES:
-            click.echo(f"  and {len(self.choices) - CHOICES} more", err=True)
+        if len(self.choices) > MAX_CHOICES:
+            click.echo(f"  and {len(self.choices) - MAX_CHOICES} more", err=True)
 
 
 class NotFound(CommandError):
-    """Nothing has that name."""
+    """No run, cell, job or matrix has that name."""
 
     exit_code = NOTHING

@@ -32,43 +32,43 @@ from .project import Project
 
 WHY = "clusterjobs kill"
 
-TIMEOUT = 120.0
-"""Seconds to wait for confirmed ends."""
+CANCEL_TIMEOUT_SECONDS = 120.0
+"""The default time to wait for confirmed ends."""
 
 
 @click.command()
 @run_argument
-@click.option("--cell", metavar="PATTERN", help="Only the jobs of these cells.")
+@click.option("--cell", metavar="PATTERN", help="Cancel only the jobs of the cells that match PATTERN.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0),
-    default=TIMEOUT,
+    default=CANCEL_TIMEOUT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for confirmed ends.",
+    help="How long to wait for the cluster to confirm the ends.",
 )
 @as_json
 @pass_project
 def kill(project: Project, run: str | None, cell: str | None, timeout: float, as_json: bool) -> None:
-    """End a run's jobs and wait until the cluster confirms it.
+    """Cancel a run's jobs, and wait until the cluster confirms their ends.
 
-    A session that still runs them is interrupted first. Exit code 1 if anything survived.
+    A session that works on the run is interrupted first. Exit code 1 if a job survived.
     """
     reject_external_job(
         project,
         run or "",
-        "end jobs of a run with clusterjobs kill RUN --cell CELL, others with the cluster's own command",
+        "cancel jobs of a run with clusterjobs kill RUN --cell CELL, and others with the cluster's own command",
     )
     with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
         keys = None if cell is None else {entry.key for entry in opened.cells(cell)}
-        killer = kill_jobs(opened, backends, keys, timeout)
-    _tell(opened, killer, as_json)
-    if not _clean(killer):
+        canceller = kill_jobs(opened, backends, keys, timeout)
+    _print(opened, canceller, as_json)
+    if not _is_complete(canceller):
         raise SystemExit(NOT_GREEN)
 
 
-def _clean(killer: Canceller) -> bool:
-    return not killer.still_running and not killer.errors
+def _is_complete(canceller: Canceller) -> bool:
+    return not canceller.still_running and not canceller.errors
 
 
 def kill_jobs(
@@ -76,21 +76,21 @@ def kill_jobs(
 ) -> Canceller:
     """Cancel all jobs of a run (``keys``: None) and end its session, or cancel the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
-    killer = Canceller(run.ledger, run.secrets, run.run_id, backends, names, keys, why)
+    canceller = Canceller(run.ledger, run.secrets, run.run_id, backends, names, keys, why)
     interrupted = keys is None and _interrupt(run, why)
     if run.owner_alive is None:
-        note(f"clusterjobs: {run.state} may still submit jobs")
-    killer.run(timeout, wait_for_more=_lives(run) if interrupted else lambda: False)
+        note(f"clusterjobs: the {run.state} may still submit jobs")
+    canceller.run(timeout, wait_for_more=_has_live_session(run) if interrupted else lambda: False)
     if interrupted:
-        _learn_what_the_session_did(run, killer)
-    if run.is_copy and killer.targets:
-        killer.unwritten = (
-            killer.unwritten
-            or f"{run.folder}: no permission; to its session these jobs were cancelled by others"
+        _include_actions_of_the_session(run, canceller)
+    if run.is_copy and canceller.targets:
+        canceller.unwritten = (
+            canceller.unwritten
+            or f"{run.folder}: no permission to write, so the run's session treats these jobs as cancelled from outside"
         )
     if run.read_again().owner_alive is False:
-        killer.settle()
-    return killer
+        canceller.settle()
+    return canceller
 
 
 def _interrupt(run: OpenRun, why: str) -> bool:
@@ -108,7 +108,7 @@ def _interrupt(run: OpenRun, why: str) -> bool:
                 run.ledger.set_meta(stopped_by=f"`{why}` (process {os.getpid()})")
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
     except PermissionError:
-        note(f"clusterjobs: process {run.owner['pid']} goes on with the run, it is another user's")
+        note(f"clusterjobs: process {run.owner['pid']} continues the run, since it belongs to another user")
         return False
     except OSError:
         return False
@@ -117,37 +117,37 @@ def _interrupt(run: OpenRun, why: str) -> bool:
     return True
 
 
-def _learn_what_the_session_did(run: OpenRun, killer: Canceller) -> None:
+def _include_actions_of_the_session(run: OpenRun, canceller: Canceller) -> None:
     """Note the jobs that the session itself cancelled when it stopped: they did not end by themselves."""
     for attempt in run.ledger.attempts():
-        if attempt.token in killer.targets and attempt.action is not None:
-            killer.targets[attempt.token].is_recorded = True
+        if attempt.token in canceller.targets and attempt.action is not None:
+            canceller.targets[attempt.token].is_recorded = True
 
 
-def _lives(run: OpenRun) -> Callable[[], bool]:
+def _has_live_session(run: OpenRun) -> Callable[[], bool]:
     return lambda: bool(run.read_again().owner_alive)
 
 
-def _tell(run: OpenRun, killer: Canceller, as_json: bool) -> None:
-    targets = list(killer.targets.values())
+def _print(run: OpenRun, canceller: Canceller, as_json: bool) -> None:
+    targets = list(canceller.targets.values())
     if as_json:
         emit(
             {
                 "run": run.run_id,
                 "jobs": [_as_dict(target) for target in targets],
-                "survived": len(killer.still_running),
-                "troubles": killer.errors,
-                "unwritten": killer.unwritten or None,
+                "survived": len(canceller.still_running),
+                "troubles": canceller.errors,
+                "unwritten": canceller.unwritten or None,
             }
         )
         return
     if targets:
         table(["cell", "job", "state", "the cluster reports"], [row(*_texts(target)) for target in targets])
-    for name, error in killer.errors.items():
+    for name, error in canceller.errors.items():
         say(f"{name} does not answer: {one_line(error, 2000)}", "red")
-    if killer.unwritten:
-        say(f"what was done could not be written down: {one_line(killer.unwritten)}", "red")
-    survived = len(killer.still_running)
+    if canceller.unwritten:
+        say(f"the cancellation could not be recorded: {one_line(canceller.unwritten)}", "red")
+    survived = len(canceller.still_running)
     ended = len(targets) - survived
     message = f"{ended} ended, {survived} survived" if survived else f"{ended} ended, none survived"
     say(f"run {run.run_id}: {message if targets else 'no live jobs'}", "red" if survived else "")
@@ -169,17 +169,17 @@ def _as_dict(target: CancelTarget) -> dict[str, Any]:
         "job_id": target.handle.job_id if target.handle is not None else None,
         "backend": target.backend,
         "state": state_of(target),
-        "cluster": _words(target),
+        "cluster": _native_text(target),
     }
 
 
 def _texts(target: CancelTarget) -> tuple[object, ...]:
     name = target.attempt.key.rpartition("::")[2] if target.attempt is not None else f"({target.token})"
     job = target.handle.job_id if target.handle is not None else None
-    return name, job, state_of(target), _words(target) or None
+    return name, job, state_of(target), _native_text(target) or None
 
 
-def _words(target: CancelTarget) -> str:
+def _native_text(target: CancelTarget) -> str:
     if target.seen is None:
         return target.error
     return " ".join(text for text in (target.seen.native_state, target.seen.native_reason) if text)

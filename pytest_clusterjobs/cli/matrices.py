@@ -12,9 +12,9 @@ from ..matrix import load_matrix
 from ..matrix import Matrix
 from ..matrix import MatrixErrors
 from ..matrix import schema_json
+from ..model.text import counted
 from .collection import matrices_in
 from .errors import NOT_GREEN
-from .errors import NotFound
 from .options import as_json
 from .options import pass_project
 from .output import emit
@@ -27,23 +27,18 @@ _PATHS = click.Path(exists=True, path_type=Path)
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=_PATHS)
-@click.option("--backend", metavar="NAME", help="As pytest's --cluster-backend.")
+@click.option("--backend", metavar="NAME", help="Like pytest's --cluster-backend.")
 @as_json
 @pass_project
 def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_json: bool) -> None:
-    """Load matrices, and folders of them; print every mistake, or how many cells there are.
+    """Check matrices, and all matrices in folders; print every error, or the number of cells.
 
-    In a folder, a matrix is what pytest takes for one (ini option cluster_matrices). The project's conftest.py
-    is run, as by pytest --collect-only.
+    In a folder, the ini option cluster_matrices determines which files are matrices. The project's conftest.py
+    is executed, as by pytest --collect-only.
     """
-    project = project.among([str(path) for path in paths])
+    project = project.for_paths([str(path) for path in paths])
     files = dict.fromkeys(_files(project, paths))
     site = project.site()
-    if not files:
-        found = f"{project.rootdir}, the project found from here (--rootdir says another)"
-        raise NotFound(
-            f"no matrix in {', '.join(map(str, paths))}: cluster_matrices matches no file there, below {found}"
-        )
     good: list[Matrix] = []
     bad: list[MatrixErrors] = []
     for path in files:
@@ -51,7 +46,7 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
             good.append(load_matrix(path, rootdir=project.rootdir, site=site, backend=backend))
         except MatrixErrors as errors:
             bad.append(errors)
-    _tell(good, bad, as_json)
+    _print(good, bad, as_json)
     if bad:
         raise SystemExit(NOT_GREEN)
 
@@ -64,7 +59,7 @@ def _files(project: Project, paths: tuple[Path, ...]) -> Iterator[Path]:
             yield path.resolve()
 
 
-def _tell(good: list[Matrix], bad: list[MatrixErrors], as_json: bool) -> None:
+def _print(good: list[Matrix], bad: list[MatrixErrors], as_json: bool) -> None:
     cells = sum(len(matrix.cells) for matrix in good)
     warnings = [warning for matrix in good for warning in matrix.warnings]
     if as_json:
@@ -76,13 +71,9 @@ def _tell(good: list[Matrix], bad: list[MatrixErrors], as_json: bool) -> None:
         note(f"warning: {warning}")
     if bad:
         problems = sum(len(errors.problems) for errors in bad)
-        note(
-            f"{problems} mistake{'s' if problems > 1 else ''} in {len(bad)} of {len(good) + len(bad)} matrices"
-        )
+        note(f"{counted(problems, 'error')} in {len(bad)} of {len(good) + len(bad)} matrices")
     else:
-        say(
-            f"{cells} cell{'' if cells == 1 else 's'} in {len(good)} {'matrix' if len(good) == 1 else 'matrices'}"
-        )
+        say(f"{counted(cells, 'cell')} in {len(good)} {'matrix' if len(good) == 1 else 'matrices'}")
 
 
 def _problems(bad: list[MatrixErrors]) -> Iterator[dict[str, Any]]:

@@ -62,7 +62,7 @@ def run_argument(command: Command) -> Command:
 
 def run_option(command: Command) -> Command:
     """Add ``--run RUN``, for commands whose argument is a cell."""
-    help = "The run; a unique beginning of its id will do.  [default: the latest]"
+    help = "The id of the run, or a unique beginning of it.  [default: the latest run]"
     return click.option("--run", "-r", metavar="RUN", shell_complete=_runs, help=help)(command)
 
 

@@ -22,6 +22,9 @@ from ..plugin.hints import program
 MAX_FIELD_CHARACTERS = 100
 """The most characters of one field of a table."""
 
+MAX_SCRIPT_CHARACTERS = 4000
+"""The most characters of a script that are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableRow:

@@ -34,15 +34,12 @@ from .options import as_json
 from .options import pass_project
 from .output import emit
 from .output import facts
+from .output import MAX_SCRIPT_CHARACTERS
 from .output import say
 from .project import Project
 
-_SHELLS = {"bash": "bash -eo pipefail", "sh": "sh -e"}
-
-LONGEST = 4000
-"""The most characters of a script that are shown."""
-
-LONGEST_SUBMISSION = 1_000_000
+MAX_SUBMISSION_CHARACTERS = 1_000_000
+"""The most characters of a submission that are shown."""
 
 RUN_ID = "plan"
 """Stands for the run's id in the text of a submission."""
@@ -53,10 +50,10 @@ TOKEN = "cj-plan-0000000000-a1"
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=False))
-@click.option("-k", "keyword", metavar="EXPR", help="As pytest's -k.")
-@click.option("-m", "marks", metavar="EXPR", help="As pytest's -m.")
-@click.option("--backend", metavar="NAME", help="As pytest's --cluster-backend.")
-@click.option("--script", is_flag=True, help="Also the text that the cluster would be given, word for word.")
+@click.option("-k", "keyword", metavar="EXPR", help="Like pytest's -k.")
+@click.option("-m", "marks", metavar="EXPR", help="Like pytest's -m.")
+@click.option("--backend", metavar="NAME", help="Like pytest's --cluster-backend.")
+@click.option("--script", is_flag=True, help="Also print the exact text that the cluster would get.")
 @as_json
 @pass_project
 def plan(
@@ -68,10 +65,10 @@ def plan(
     script: bool,
     as_json: bool,
 ) -> None:
-    """Tell what pytest would submit for PATHS, files, folders or node ids; nothing is submitted.
+    """Show what pytest would submit for PATHS (files, folders or node ids), and submit nothing.
 
-    Environment variables are shown by name only, but for --script. Exit code 1 for a matrix with mistakes.
-    The project's conftest.py is run, as by pytest --collect-only.
+    Environment variables are shown by name only, except with --script. The project's conftest.py is executed,
+    as by pytest --collect-only. Exit code 1 if a matrix has errors.
     """
     chosen = {"-k": keyword, "-m": marks, "--cluster-backend": backend}
     options = [text for name, value in chosen.items() if value for text in (name, value)]
@@ -85,28 +82,28 @@ def plan(
     if as_json:
         emit({"cells": [_as_dict(item, texts) for item in items], "totals": _totals(items)})
     elif not items:
-        raise NotFound(f"nothing would be submitted of {found.rootdir}, the project that pytest finds")
+        raise NotFound(f"pytest would submit no cell of {found.rootdir}, the project that it finds")
     else:
-        _tell(items, texts)
+        _print(items, texts)
 
 
-def _tell(items: list[CellItem], texts: Mapping[str, str]) -> None:
+def _print(items: list[CellItem], texts: Mapping[str, str]) -> None:
     for item in items:
         say(item.key)
-        facts(_told(item))
+        facts(_facts_of(item))
         if item.key in texts:
             say()
-            say(printable(texts[item.key], LONGEST_SUBMISSION))
+            say(printable(texts[item.key], MAX_SUBMISSION_CHARACTERS))
         say()
     totals = _totals(items)
     by_backend = ", ".join(f"{n} on {name}" for name, n in totals["backends"].items())
     say(
         f"{totals['jobs']} jobs ({by_backend}), {totals['nodes']} nodes in all, {totals['widest']} in the widest"
     )
-    say(f"at most {totals['node_hours']:.2f} node-hours, if every job runs into its limit")
+    say(f"at most {totals['node_hours']:.2f} node-hours, if every job reaches its limit")
 
 
-def _told(item: CellItem) -> Iterator[tuple[str, str]]:
+def _facts_of(item: CellItem) -> Iterator[tuple[str, str]]:
     cell, spec = item.cell, item.cell.spec
     yield "backend", f"{cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
     if spec.image:
@@ -114,24 +111,27 @@ def _told(item: CellItem) -> Iterator[tuple[str, str]]:
     if spec.workdir:
         yield "workdir", one_line(spec.workdir)
     if spec.setup:
-        yield "setup", printable(spec.setup.strip(), LONGEST)
-    yield f"{_SHELLS[spec.shell]}", printable(spec.run.strip(), LONGEST)
+        yield "setup", printable(spec.setup.strip(), MAX_SCRIPT_CHARACTERS)
+    yield (
+        f"{spec.shell} {sentinel.SHELL_OPTIONS[spec.shell]}",
+        printable(spec.run.strip(), MAX_SCRIPT_CHARACTERS),
+    )
     if spec.args:
-        yield "args", printable(shlex.join(spec.args), LONGEST)
+        yield "args", printable(shlex.join(spec.args), MAX_SCRIPT_CHARACTERS)
     if spec.env or spec.secrets:
         yield "environment", ", ".join([*spec.env, *(f"{name} (secret)" for name in spec.secrets)])
     resources = [f"{name} {value}" for name, value in _resources(spec).items() if value is not None]
     if resources:
         yield "resources", ", ".join(resources) + " a node"
     if spec.options:
-        yield "options", printable(_as_yaml(spec.options), LONGEST)
+        yield "options", printable(_as_yaml(spec.options), MAX_SCRIPT_CHARACTERS)
     yield (
         "limits",
         ", ".join(f"{name} {format_duration(value)}" for name, value in _limits(item).items() if value),
     )
     retries = [("max_restarts", spec.max_restarts), ("infra_retries", cell.infra_retries)]
     if any(number for _, number in retries):
-        yield "again", ", ".join(f"{name} {number}" for name, number in retries if number)
+        yield "retries", ", ".join(f"{name} {number}" for name, number in retries if number)
 
 
 def _as_yaml(options: Mapping[str, Any]) -> str:

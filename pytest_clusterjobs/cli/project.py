@@ -71,11 +71,11 @@ class Project:
     chosen: bool = True
     """Whether its folder is the current one or was named by the caller, and not found further up."""
 
-    def about(self, *words: str) -> list[str]:
-        """The arguments of a command that selects this project when run from here."""
-        return [*chain.from_iterable(self.given.items()), *words]
+    def arguments(self, *command: str) -> list[str]:
+        """The arguments of a command, with those that select this project from the current folder."""
+        return [*chain.from_iterable(self.given.items()), *command]
 
-    def among(self, paths: Sequence[str]) -> Project:
+    def for_paths(self, paths: Sequence[str]) -> Project:
         """The project that pytest would find for these paths. Raises CommandError."""
         return find_project(self.given, paths)
 
@@ -96,12 +96,14 @@ class Project:
     def hint(self) -> str:
         """A hint for a message that a run was not found."""
         if self.home.source:
-            return f" (project {self.rootdir}; the folder is named by {self.home.source})"
+            return f" (project {self.rootdir}; {self.home.source} names the folder)"
         here = Path.cwd()
         others = (path for path in (here, *here.parents) if path != self.rootdir)
         other = next((path for path in others if Home.inside(path).runs.is_dir()), None)
         return (
-            "" if other is None else f"; for those of {other} write clusterjobs --rootdir {quote(str(other))}"
+            ""
+            if other is None
+            else f"; to see those of {other}, write clusterjobs --rootdir {quote(str(other))}"
         )
 
     def folders(self) -> list[Path]:
@@ -120,18 +122,18 @@ class Project:
         ``do`` must only read. Raises NotFound, LedgerError.
         """
         wanted = latest_first(self.home.runs) if name in (None, LATEST) else iter([self.pick(name)])
-        trouble: LedgerError | None = None
+        failure: LedgerError | None = None
         with self._not_found():
             for folder in wanted:
-                if trouble is not None:
-                    note(f"clusterjobs: {trouble}; this is of run {folder.name}")
+                if failure is not None:
+                    note(f"clusterjobs: {failure}; using run {folder.name} instead")
                 try:
                     with open_run(folder) as run:
                         return do(run)
                 except LedgerError as error:
-                    trouble = error
-        assert trouble is not None
-        raise trouble
+                    failure = error
+        assert failure is not None
+        raise failure
 
 
 _NAMES = {"--rootdir": "rootdir", "--config-file": "inifile", "--cluster-dir": "cluster_dir"}
@@ -227,7 +229,7 @@ class OpenRun:
         found = self.cells(pattern)
         if len(found) > 1:
             keys = [entry.key for entry in found]
-            raise NotFound(f"{pattern!r} may be any of {len(keys)} cells, give the whole id of one:", keys)
+            raise NotFound(f"{pattern!r} matches {len(keys)} cells: write the whole id of one of them:", keys)
         return found[0]
 
     def attempts(self, key: str) -> list[Attempt]:
@@ -262,7 +264,7 @@ def open_run(folder: Path) -> Iterator[OpenRun]:
     except OSError as error:
         raise LedgerError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(kind):
-        raise LedgerError(f"{path}: no regular file")
+        raise LedgerError(f"{path}: not a regular file")
     with ExitStack() as stack:
         if not (is_trusted(path) and os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
             path = _copy(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clusterjobs-"))))
@@ -285,12 +287,12 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 def _checked(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     if not {"run_id", "rootdir", "backends", "started"} <= meta.keys():
-        raise LedgerError(f"{path}: the run never began")
+        raise LedgerError(f"{path}: the run never started")
     for name, kind in _KINDS.items():
         if name in meta and not isinstance(meta[name], kind):
-            raise LedgerError(f"{path}: damaged: {name} makes no sense")
+            raise LedgerError(f"{path}: damaged: {name} is not valid")
     if (owner := meta.get("owner")) and not {"pid", "host"} <= owner.keys():
-        raise LedgerError(f"{path}: damaged: owner makes no sense")
+        raise LedgerError(f"{path}: damaged: owner is not valid")
     return meta
 
 
@@ -345,6 +347,6 @@ class Backends:
         kind = self._site.type_name(name)
         if ":" in kind and self._project.site().backends.get(name, {}).get("type") != kind:
             raise UnknownBackend(
-                f"run {self._run.run_id} had backend {name!r} from {kind}, which is not imported on a ledger's word: "
+                f"run {self._run.run_id} had backend {name!r} from {kind}, which is imported only if the project names it: "
                 f'set type = "{kind}" in [tool.clusterjobs.backends.{name}] of {self._project.rootdir / SETTINGS}'
             )

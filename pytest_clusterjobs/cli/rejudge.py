@@ -21,6 +21,7 @@ from ..model import Verdict
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
+from ..model.text import counted
 from ..model.text import one_line
 from ..reports.verdicts import colour_of
 from .errors import CommandError
@@ -62,24 +63,25 @@ class RejudgedCell:
 
 @click.command()
 @run_argument
-@click.option("--with-todays-file", is_flag=True, help="By what the matrix says today, not by what it said.")
+@click.option(
+    "--with-todays-file", is_flag=True, help="Judge by the matrix as it is now, not as it was at the launch."
+)
 @as_json
 @pass_project
 def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: bool) -> None:
-    """Judge a run's outcomes again, without running anything and without changing the run.
+    """Judge the recorded outcomes of a run again, without running anything or changing the run.
 
-    Checks of the session itself (fixtures, hooks, marks) take no part. Exit code 1 unless every cell
-    passes.
+    Fixtures, hooks and marks of a session are not applied. Exit code 1 unless every cell passes.
     """
     with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
-        cells = _todays(project, opened) if with_todays_file else None
+        cells = _current_cells(project, opened) if with_todays_file else None
         lines = _lines(opened, backends, cells)
-    _tell(opened, lines, as_json)
+    _print(opened, lines, as_json)
     if any(line.verdict != Verdict.PASSED for line in lines):
         raise SystemExit(NOT_GREEN)
 
 
-def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
+def _current_cells(project: Project, run: OpenRun) -> dict[str, Cell]:
     """Every cell that the run's matrices have today, by key. Raises CommandError."""
     root, site = project.rootdir, project.site()
     backend = (run.meta.get("environment") or {}).get("backend")
@@ -89,9 +91,10 @@ def _todays(project: Project, run: OpenRun) -> dict[str, Cell]:
         try:
             matrix = load_matrix(root / path, rootdir=root, site=site, backend=backend)
         except MatrixErrors as errors:
-            more = len(errors.problems) - 1
             first = str(errors.problems[0]).splitlines()[0]
-            raise CommandError(f"{first}{f' (and {more} more mistakes)' if more else ''}") from errors
+            more = counted(len(errors.problems) - 1, "more error")
+            message = f"{first} (and {more})" if len(errors.problems) > 1 else first
+            raise CommandError(message) from errors
         cells.update((f"{path}::{cell.id}", cell) for cell in matrix.cells)
     return cells
 
@@ -107,7 +110,7 @@ def _lines(run: OpenRun, backends: Backends, cells: dict[str, Cell] | None) -> l
             lines.append(RejudgedCell(entry.key, None, None, "no outcome was recorded"))
         elif cell is None:
             verdict = result.judgement.verdict
-            lines.append(RejudgedCell(entry.key, verdict, None, "the matrix has no such cell today"))
+            lines.append(RejudgedCell(entry.key, verdict, None, "the matrix no longer has this cell"))
         else:
             lines.append(_line(entry, cell, attempt, result, backends, secrets))
     return lines
@@ -126,11 +129,11 @@ def _line(
         with suppress(BackendError, SiteError):
             backend = backends(entry.cell.backend)
     now = judge_again(entry, cell, attempt, result, backend, secrets)
-    words = "its logs cannot be read to their end" if now.logs_missing else ""
-    return RejudgedCell(entry.key, result.judgement.verdict, now, words)
+    note = "its logs cannot be read to their end" if now.logs_missing else ""
+    return RejudgedCell(entry.key, result.judgement.verdict, now, note)
 
 
-def _tell(run: OpenRun, lines: list[RejudgedCell], as_json: bool) -> None:
+def _print(run: OpenRun, lines: list[RejudgedCell], as_json: bool) -> None:
     if as_json:
         emit([_as_dict(line) for line in lines])
         return

@@ -26,7 +26,7 @@ from .project import Project
 
 
 @click.command()
-@click.option("--last", "-n", default=20, show_default=True, help="How many, the latest first; 0 for all.")
+@click.option("--last", "-n", default=20, show_default=True, help="How many runs to list; 0 for all.")
 @as_json
 @pass_project
 def runs(project: Project, last: int, as_json: bool) -> None:
@@ -56,18 +56,18 @@ def describe(folder: Path) -> dict[str, Any]:
                 "trouble": None,
             }
     except (LedgerError, CommandError) as error:
-        words = error.message if isinstance(error, CommandError) else str(error)
+        message = error.message if isinstance(error, CommandError) else str(error)
         return {
             "run": folder.name,
             "started": None,
             "ended": None,
             "state": "unreadable",
             "summary": None,
-            "trouble": words.removeprefix(f"{folder}/"),
+            "trouble": message.removeprefix(f"{folder}/"),
         }
 
 
-def counted(counts: dict[str, int]) -> str:
+def format_summary(counts: dict[str, int]) -> str:
     """The verdicts of a run: ``3 passed, 1 failed``."""
     found = {name.replace("_", " "): number for name, number in counts.items() if number}
     found.pop("selected", None)
@@ -78,7 +78,7 @@ def _texts(about: dict[str, Any]) -> tuple[object, ...]:
     counts = about["summary"]
     if counts is None:
         return about["run"], None, about["state"], None, about["trouble"]
-    return about["run"], clock(about["started"]), about["state"], counts["selected"], counted(counts)
+    return about["run"], clock(about["started"]), about["state"], counts["selected"], format_summary(counts)
 
 
 def _colour(about: dict[str, Any]) -> str:

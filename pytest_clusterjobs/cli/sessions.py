@@ -16,7 +16,7 @@ from .project import Project
 _AS_PYTEST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-def _pytest(project: Project, *arguments: str) -> NoReturn:
+def _exec_pytest(project: Project, *arguments: str) -> NoReturn:
     """Replace this process with pytest, so that signals and exit codes are pytest's."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *project.options, *arguments])
@@ -26,8 +26,11 @@ def _pytest(project: Project, *arguments: str) -> NoReturn:
 @click.argument("arguments", nargs=-1, metavar="PATHS... [PYTEST OPTIONS]")
 @pass_project
 def launch(project: Project, arguments: Sequence[str]) -> None:
-    """Submit all cells in PATHS and return; the jobs live on. Exit codes are pytest's."""
-    _pytest(project, "--cluster-launch", *arguments)
+    """Submit all cells in PATHS and return; the jobs keep running.
+
+    Exit codes are pytest's.
+    """
+    _exec_pytest(project, "--cluster-launch", *arguments)
 
 
 @click.command(context_settings=_AS_PYTEST)
@@ -36,9 +39,12 @@ def launch(project: Project, arguments: Sequence[str]) -> None:
 @click.argument("arguments", nargs=-1, metavar="[PATHS...] [PYTEST OPTIONS]")
 @pass_project
 def check(project: Project, run: str | None, wait: bool, arguments: Sequence[str]) -> None:
-    """Judge what has ended of a launched run; the rest is pending. Exit codes are pytest's."""
+    """Judge the jobs of a launched run that have ended; the other cells are pending.
+
+    Exit codes are pytest's.
+    """
     waiting = ("--cluster-check-wait",) if wait else ()
-    _pytest(project, f"--cluster-check={run or 'latest'}", *waiting, *arguments)
+    _exec_pytest(project, f"--cluster-check={run or 'latest'}", *waiting, *arguments)
 
 
 @click.command(context_settings=_AS_PYTEST)
@@ -46,5 +52,8 @@ def check(project: Project, run: str | None, wait: bool, arguments: Sequence[str
 @click.argument("arguments", nargs=-1, metavar="[PATHS...] [PYTEST OPTIONS]")
 @pass_project
 def resume(project: Project, run: str | None, arguments: Sequence[str]) -> None:
-    """Go on with a run whose session ended early. Exit codes are pytest's."""
-    _pytest(project, f"--cluster-resume={run or 'latest'}", *arguments)
+    """Continue a run whose session ended early.
+
+    Exit codes are pytest's.
+    """
+    _exec_pytest(project, f"--cluster-resume={run or 'latest'}", *arguments)

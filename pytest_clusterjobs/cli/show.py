@@ -35,31 +35,32 @@ from .options import run_option
 from .output import clock
 from .output import emit
 from .output import facts
+from .output import MAX_SCRIPT_CHARACTERS
 from .output import say
 from .project import OpenRun
 from .project import Project
-
-MAX_SCRIPT_CHARACTERS = 4000
-"""The most characters of a script that are shown."""
 
 
 @click.command()
 @cell_argument
 @run_option
-@click.option("--follow", "-f", is_flag=True, help="Of a job: tell every change until it has ended.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="With NAME:JOBID: print every change until the job has ended."
+)
 @as_json
 @pass_project
 def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bool) -> None:
-    """Tell all that is known of the cells that CELL names: every attempt, and who said what when.
+    """Show everything known about a cell: its verdict, its attempts, and the timeline of each.
 
-    NAME:JOBID in place of CELL names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
+    If CELL matches several cells, all of them are shown. NAME:JOBID in place of CELL selects the job with this id on
+    the backend NAME, even if no run submitted it.
     """
     with external_job(project, cell) as job:
         if job is not None:
             show_job(job, follow=follow, as_json=as_json)
             return
     if follow:
-        raise click.UsageError("--follow goes with NAME:JOBID; `clusterjobs watch` follows a run")
+        raise click.UsageError("--follow needs NAME:JOBID: to follow a run, use `clusterjobs watch`")
     project.read(run, lambda opened: _show(opened, cell, as_json))
 
 
@@ -145,7 +146,7 @@ def _show_attempt(run: OpenRun, entry: Registration, attempt: Attempt) -> None:
     job = f"  job {one_line(handle.job_id, 80)}" if handle is not None and handle.job_id else ""
     say()
     say(f"  attempt {attempt.number}{job}  {attempt.token}")
-    facts([*_changed(entry, attempt), *_told(attempt)], "    ")
+    facts([*_changed(entry, attempt), *_facts_of(attempt)], "    ")
     say("    timeline")
     facts(_timeline(run, attempt), "      ")
 
@@ -158,7 +159,7 @@ def _changed(entry: Registration, attempt: Attempt) -> Iterator[tuple[str, str]]
             yield "by a hook", f"{field.name}: {one_line(str(value))}"
 
 
-def _told(attempt: Attempt) -> Iterator[tuple[str, str]]:
+def _facts_of(attempt: Attempt) -> Iterator[tuple[str, str]]:
     if attempt.handle is not None and attempt.handle.url:
         yield "link", one_line(attempt.handle.url, 500)
     if attempt.action is not None:
@@ -210,18 +211,18 @@ def _timeline(run: OpenRun, attempt: Attempt) -> Iterator[tuple[str, str]]:
     if times is not None and times.started is not None:
         moments.append((times.started, "started, reported by the cluster"))
     if times is not None and times.ended is not None:
-        moments.append((times.ended, f"ended, reported by the cluster{_words(last)}"))
+        moments.append((times.ended, f"ended, reported by the cluster{_native_text(last)}"))
     for at, text in sorted(moments, key=lambda moment: moment[0]):
         yield f"{clock(at)}.{int(at % 1 * 1000):03}", text
 
 
 def _seen(seen: Observation) -> str:
-    return f"{seen.phase}{_words(seen)}"
+    return f"{seen.phase}{_native_text(seen)}"
 
 
-def _words(seen: Observation | None) -> str:
+def _native_text(seen: Observation | None) -> str:
     """The scheduler's own state and reason."""
     if seen is None:
         return ""
-    words = [quoted_output(text, 300) for text in (seen.native_state, seen.native_reason) if text]
-    return f": {', '.join(words)}" if words else ""
+    native = [quoted_output(text, 300) for text in (seen.native_state, seen.native_reason) if text]
+    return f": {', '.join(native)}" if native else ""

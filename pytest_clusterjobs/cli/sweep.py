@@ -19,8 +19,10 @@ from ..engine.kill import unsettled
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import LEDGER
 from ..model.notation import parse_duration
+from ..model.text import counted
 from ..model.text import one_line
 from .errors import NOT_GREEN
+from .kill import CANCEL_TIMEOUT_SECONDS
 from .options import as_json
 from .options import pass_project
 from .output import clock
@@ -35,8 +37,10 @@ from .project import open_run
 from .project import OpenRun
 from .project import Project
 
-KEEP = 20
+KEPT_RUNS = 20
 """The default number of runs that ``gc`` keeps."""
+
+NOT_IN_LEDGER = "it is not in the ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,22 @@ class Stray:
 
 
 @click.command()
-@click.option("--kill", "end_them", is_flag=True, help="End them, and wait for it.")
-@click.option("--timeout", type=click.FloatRange(0), default=120.0, show_default=True, metavar="SECONDS")
+@click.option("--kill", "cancel", is_flag=True, help="Cancel these jobs, and wait for their ends.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    default=CANCEL_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the cluster to confirm the ends.",
+)
 @as_json
 @pass_project
-def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> None:
+def sweep(project: Project, cancel: bool, timeout: float, as_json: bool) -> None:
     """Find live jobs that no ledger counts as live, or that outlived their run.
 
-    Only jobs of runs that this project knows are looked for. Exit code 1 if there are any (with
-    --kill: if any survived), or if a cluster does not answer.
+    Only jobs of this project's runs are found. Exit code 1 if there are any (with --kill: if any
+    survived), or if a cluster does not answer.
     """
     strays: list[Stray] = []
     errors: list[str] = []
@@ -69,10 +80,10 @@ def sweep(project: Project, end_them: bool, timeout: float, as_json: bool) -> No
             with open_run(folder) as opened, Backends(opened, project) as backends:
                 found = list(_strays(opened, backends, errors))
                 strays += found
-                left += _end(opened, backends, found, timeout) if end_them else len(found)
+                left += _cancel(opened, backends, found, timeout) if cancel else len(found)
         except (LedgerError, SiteError) as error:
             errors.append(one_line(str(error), 2000))
-    _tell(strays, errors, end_them, left, as_json)
+    _print(strays, errors, cancel, left, as_json)
     if left or errors:
         raise SystemExit(NOT_GREEN)
 
@@ -91,17 +102,17 @@ def _strays(run: OpenRun, backends: Backends, errors: list[str]) -> Iterator[Str
         for token, handle in swept.items():
             attempt = known.get(token)
             if attempt is None:
-                why = "no ledger knows it"
+                why = NOT_IN_LEDGER
             elif attempt.outcome is not None:
-                why = "its ledger says that it has ended"
+                why = "its ledger recorded its end"
             elif state == "ended" or (state == "session died" and run.meta.get("on_crash") == "cancel"):
-                why = "its run is over"
+                why = "its run has ended"
             else:
                 continue
             yield Stray(run.run_id, token, handle.job_id, name, why)
 
 
-def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) -> int:
+def _cancel(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) -> int:
     """Cancel the jobs. Returns how many survived."""
     if not strays:
         return 0
@@ -109,8 +120,8 @@ def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) 
     keys = {attempt.key for attempt in run.ledger.attempts() if attempt.token in tokens}
     names = {stray.backend for stray in strays}
     # A job that the ledger does not know has no cell, so then cancel all jobs of the run.
-    everything = any(stray.why == "no ledger knows it" for stray in strays) and run.owner_alive is False
-    killer = Canceller(
+    everything = any(stray.why == NOT_IN_LEDGER for stray in strays) and run.owner_alive is False
+    canceller = Canceller(
         run.ledger,
         run.secrets,
         run.run_id,
@@ -119,27 +130,27 @@ def _end(run: OpenRun, backends: Backends, strays: list[Stray], timeout: float) 
         None if everything else keys,
         "clusterjobs sweep",
     )
-    killer.run(timeout)
+    canceller.run(timeout)
     if run.owner_alive is False:
-        killer.settle()
-    return len({target.token for target in killer.still_running} & tokens)
+        canceller.settle()
+    return len({target.token for target in canceller.still_running} & tokens)
 
 
-def _tell(strays: list[Stray], errors: list[str], end_them: bool, left: int, as_json: bool) -> None:
+def _print(strays: list[Stray], errors: list[str], cancel: bool, left: int, as_json: bool) -> None:
     if as_json:
         jobs = [{name: getattr(stray, name) for name in Stray.__slots__} for stray in strays]
-        emit({"jobs": jobs, "survived": left if end_them else None, "troubles": errors})
+        emit({"jobs": jobs, "survived": left if cancel else None, "troubles": errors})
         return
     if strays:
         rows = [row(each.run, each.job_id, each.backend, each.why, each.token) for each in strays]
         table(["run", "job", "backend", "why", "token"], rows)
     for error in errors:
         note(f"clusterjobs: {error}")
-    if end_them and strays:
+    if cancel and strays:
         say(f"{len(strays) - left} ended, {left or 'none'} survived")
     else:
-        kill = f"; end them with: {command(*sys.argv[1:], '--kill')}" if strays else ""
-        say(f"{len(strays) or 'no'} stray job{'' if len(strays) == 1 else 's'}{kill}")
+        kill = f"; cancel them with: {command(*sys.argv[1:], '--kill')}" if strays else ""
+        say(f"{counted(len(strays), 'stray job') if strays else 'no stray jobs'}{kill}")
 
 
 def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -152,14 +163,21 @@ def _duration(context: click.Context, parameter: click.Parameter, text: str | No
 
 
 @click.command()
-@click.option("--keep", type=click.IntRange(0), metavar="N", help=f"Keep the latest N.  [default: {KEEP}]")
-@click.option("--older-than", callback=_duration, metavar="DURATION", help="Only runs older than, say, 14d.")
-@click.option("--yes", is_flag=True, help="Remove them; without, say what would be removed.")
+@click.option(
+    "--keep", type=click.IntRange(0), metavar="N", help=f"Keep the latest N runs.  [default: {KEPT_RUNS}]"
+)
+@click.option(
+    "--older-than",
+    callback=_duration,
+    metavar="DURATION",
+    help="Remove only runs older than DURATION, for example 14d.",
+)
+@click.option("--yes", is_flag=True, help="Remove the runs; without it, only list them.")
 @as_json
 @pass_project
 def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, as_json: bool) -> None:
-    """Remove old runs with their ledgers and logs; never one that has live jobs or a live session."""
-    count = keep if keep is not None else (0 if older_than is not None else KEEP)
+    """Remove old runs with their ledgers and logs; runs with live jobs or a live session are kept."""
+    count = keep if keep is not None else (0 if older_than is not None else KEPT_RUNS)
     entries = [_candidate(folder, project, older_than) for folder in project.folders()[count:]]
     about = [entry for entry in entries if entry is not None]
     for entry in about:
@@ -175,7 +193,7 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
         table(["run", "started", ""], rows)
     gone = sum(each["kept"] is None for each in about)
     remove = "" if yes or not gone else f"; remove them with: {command(*sys.argv[1:], '--yes')}"
-    say(f"{gone or 'no'} run{'' if gone == 1 else 's'} {word}{remove}")
+    say(f"{counted(gone, 'run') if gone else 'no runs'} {word}{remove}")
 
 
 def _candidate(folder: Path, project: Project, older_than: float | None) -> dict[str, Any] | None:
@@ -204,9 +222,9 @@ def _why_kept(run: OpenRun, project: Project) -> str | None:
                     return f"kept: {len(jobs)} live jobs on {name}"
                 settle = backend.capabilities.find_settle
             except (BackendError, SiteError) as error:
-                return f"kept: {name} does not say whether jobs live: {one_line(str(error), 2000)}"
+                return f"kept: {name} does not report whether jobs are running: {one_line(str(error), 2000)}"
             if any(time.time() - attempt.intended < settle for attempt in live):
-                return f"kept: jobs that were just submitted to {name} may live"
+                return f"kept: jobs that were just submitted to {name} may be running"
     return None
 
 

@@ -66,7 +66,8 @@ class WatchedCell:
     """The cell's verdict, or else the phase of its job."""
     reason: str | None
     since: float | None
-    words: str
+    native_text: str
+    """The scheduler's own state and reason."""
     over: bool
     """Whether nothing of it is still running."""
 
@@ -74,7 +75,7 @@ class WatchedCell:
     def shown(self) -> TableRow:
         """The cell as a row of the table."""
         name = self.key.rpartition("::")[2]
-        texts = (name, self.job, self.state, self.reason, clock(self.since), self.words or None)
+        texts = (name, self.job, self.state, self.reason, clock(self.since), self.native_text or None)
         return row(*texts, colour=colour_of(self.state))
 
 
@@ -83,10 +84,11 @@ class WatchedCell:
 @as_json
 @pass_project
 def watch(project: Project, run: str | None, as_json: bool) -> None:
-    """Show a run's cells until all jobs have ended: a table on a terminal, else a line a change.
+    """Show the cells of a run until all jobs have ended.
 
-    NAME:JOBID in place of RUN names a job of the backend NAME by the cluster's own id, whichever tool submitted it.
-    Exit code 1 unless every cell passed, or the job ended well.
+    On a terminal the table is updated in place; otherwise each change is printed as a line. NAME:JOBID in place of RUN
+    selects the job with this id on the backend NAME, even if no run submitted it. Exit code 1 unless every cell passed,
+    or the job ended successfully.
     """
     with external_job(project, run or "") as job:
         if job is not None:
@@ -94,33 +96,33 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
             return
     with open_run(project.pick(run)) as opened, Backends(opened, project) as backends:
         screen = _Screen(live=sys.stdout.isatty() and not as_json, as_json=as_json)
-        look = _Look(opened, backends)
+        state = _RunState(opened, backends)
         while True:
             begin = time.monotonic()
-            over = look.now()
-            screen.show(look.lines)
+            over = state.update()
+            screen.show(state.lines)
             if over:
                 break
             time.sleep(max(MIN_PAUSE_SECONDS, COST_SHARE * (time.monotonic() - begin)))
         lines = list(cell_lines(opened.ledger))
     if not as_json:
-        _tell_end(project, opened.run_id, lines, look)
+        _print_end(project, opened.run_id, lines, state)
     if any(line.verdict != Verdict.PASSED for line in lines):
         raise SystemExit(NOT_GREEN)
 
 
-def _tell_end(project: Project, run_id: str, lines: list[CellLine], look: _Look) -> None:
+def _print_end(project: Project, run_id: str, lines: list[CellLine], state: _RunState) -> None:
     """Print the tally, and the next command for a run that has not been judged yet."""
     counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
     say(f"run {run_id}: {format_tally(counts) or 'no cells'}")
-    ended = sum(line.state == Phase.ENDED for line in look.lines.values())
+    ended = sum(line.state == Phase.ENDED for line in state.lines.values())
     if ended:
         are = "is" if ended == 1 else "are"
-        check = command(*project.about("check", "--run", run_id))
-        say(f"all jobs have ended, {ended} {are} not judged yet: {check}")
+        check = command(*project.arguments("check", "--run", run_id))
+        say(f"all jobs have ended, {ended} {are} not judged yet; judge with: {check}")
     if missing := counts.get("not judged", 0) - ended:
-        resume = command(*project.about("resume", "--run", run_id))
-        say(f"{missing} {'was' if missing == 1 else 'were'} never submitted: {resume}")
+        resume = command(*project.arguments("resume", "--run", run_id))
+        say(f"{missing} {'was' if missing == 1 else 'were'} never submitted; submit with: {resume}")
 
 
 def _watch_job(job: ExternalJob, as_json: bool) -> None:
@@ -134,10 +136,8 @@ def _watch_job(job: ExternalJob, as_json: bool) -> None:
 def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:
     times, over = seen.times, seen.phase is Phase.ENDED
     since = times.ended or times.started or times.submitted
-    words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
-    yield WatchedCell(
-        f"{job.name}:{job.job_id}", job.job_id, str(seen.phase), _reason(seen), since, words, over
-    )
+    key = f"{job.name}:{job.job_id}"
+    yield WatchedCell(key, job.job_id, str(seen.phase), _reason(seen), since, _native_text(seen), over)
     for node in seen.nodes if len(seen.nodes) > 1 or not over else ():
         code = "" if node.exit_code is None else f"exit code {node.exit_code}"
         ended = "running" if node.ended is None else "ended"
@@ -146,13 +146,17 @@ def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:
         )
 
 
+def _native_text(seen: Observation) -> str:
+    return one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
+
+
 def _reason(seen: Observation) -> str | None:
     if is_completed(seen):
         return Reason.JOB_COMPLETED
     return seen.reason_hint or (f"exit code {seen.exit_code}" if seen.exit_code else None)
 
 
-class _Look:
+class _RunState:
     """The state of a run from the ledger and, if no session polls the cluster, from the cluster."""
 
     def __init__(self, run: OpenRun, backends: Backends) -> None:
@@ -161,19 +165,19 @@ class _Look:
         self._seen: dict[str, Observation] = {}
         self.lines: dict[str, WatchedCell] = {}
 
-    def now(self) -> bool:
+    def update(self) -> bool:
         """Update the state. Returns whether the run is over."""
         run = self._run.read_again()
         attempts = run.ledger.attempts()
         if run.owner_alive is False:
-            self._ask(attempts)
+            self._poll(attempts)
         last = {attempt.key: attempt for attempt in attempts}
         lines = [self._line(line, last.get(line.key)) for line in cell_lines(run.ledger)]
         self.lines = {line.key: line for line in lines}
         # A live session may submit more jobs, and still has to write the verdicts.
         return run.owner_alive is False and all(line.over for line in lines)
 
-    def _ask(self, attempts: list[Attempt]) -> None:
+    def _poll(self, attempts: list[Attempt]) -> None:
         """Poll jobs that no session polls. Failed polls are repeated at the next update."""
         cells = {entry.key: entry.cell for entry in self._run.registrations()}
         secrets, hiding = self._run.secrets, {}
@@ -203,8 +207,8 @@ class _Look:
             return WatchedCell(line.key, job, "submitted", None, attempt.submitted, "", over=over)
         times = seen.times
         since = times.ended or times.started or times.submitted
-        words = one_line(" ".join(filter(None, [seen.native_state, seen.native_reason])))
-        return WatchedCell(line.key, job, str(seen.phase), None, since, words, over=seen.phase is Phase.ENDED)
+        over = seen.phase is Phase.ENDED
+        return WatchedCell(line.key, job, str(seen.phase), None, since, _native_text(seen), over)
 
 
 class _Screen:
@@ -223,10 +227,10 @@ class _Screen:
             return
         for key, line in lines.items():
             if self._before.get(key) != line:
-                self._tell(line)
+                self._print_change(line)
         self._before = dict(lines)
 
-    def _tell(self, line: WatchedCell) -> None:
+    def _print_change(self, line: WatchedCell) -> None:
         if self._as_json:
             emit_line(
                 {
@@ -235,12 +239,12 @@ class _Screen:
                     "job_id": line.job,
                     "state": line.state,
                     "reason": line.reason,
-                    "cluster": line.words,
+                    "cluster": line.native_text,
                 }
             )
             return
-        words = [line.reason or "", line.words]
-        text = "  ".join([clock(time.time()), one_line(line.key), line.state, *filter(None, words)])
+        details = filter(None, [line.reason, line.native_text])
+        text = "  ".join([clock(time.time()), one_line(line.key), line.state, *details])
         say(text, colour_of(line.state))
 
     def _rewrite(self, lines: Mapping[str, WatchedCell]) -> None:

@@ -330,7 +330,7 @@ class Canceller:
             # Also without new ones: this call stops this process when a later session has begun. The jobs of
             # that session are not among these, since these were found before.
             action = OwnAction(ActionKind.CANCEL, self.why, self.clock.time())
-            self._write(partial(self.ledger.act, action, new, session=self.session))
+            self._write(partial(self.ledger.record_action, action, new, session=self.session))
             backend.cancel({each.token: each.handle for each in due if each.handle is not None})
         for target in due:
             target.is_recorded, target.cancelled_at = True, now

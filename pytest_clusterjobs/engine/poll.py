@@ -286,7 +286,7 @@ class Poller:
     def _take_action(self, job: ActiveAttempt, action: OwnAction, updates: Round) -> None:
         """Take an action on a job. It is recorded first, then requested, and later confirmed by polls."""
         job.action = action
-        self._core.ledger.act(action, [job.token])
+        self._core.ledger.record_action(action, [job.token])
         updates.to_cancel.append(job)
         if action.kind is ActionKind.LOST:
             self._finish(job, job.observation or Observation(Phase.ABSENT), None, updates)

@@ -98,7 +98,7 @@ def reject(core: EngineState, refused: Mapping[ActiveAttempt, str], *, by_this_r
         results[job] = finish(job, seen, None, core.config.extensions)
     core.ledger.record(submitted=[job.attempt() for job in results])
     for action, tokens in acted.items():
-        core.ledger.act(action, tokens)
+        core.ledger.record_action(action, tokens)
     ended = [(job.token, result.outcome) for job, result in results.items()]
     core.ledger.observe(now, ended=ended, results=list(results.values()))
     with core.changed:
@@ -118,7 +118,7 @@ def withdraw(core: EngineState, ends: Mapping[ActiveAttempt, OwnAction]) -> None
             job, Observation(Phase.ABSENT), None, core.config.extensions, tell=job.is_prepared
         )
     # A job with an earlier unsuccessful submission has an intent.
-    core.ledger.forget(job.token for job in ends)
+    core.ledger.delete_intents(job.token for job in ends)
     core.ledger.observe(core.clock.time(), results=list(results.values()))
     with core.changed:
         for job, result in results.items():

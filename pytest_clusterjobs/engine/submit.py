@@ -144,7 +144,7 @@ class Submitter:
         It is submitted later, unless the run is stopping.
         """
         core = self._core
-        core.ledger.forget([job.token])
+        core.ledger.delete_intents([job.token])
         with core.changed:
             over = core.stopping or core.detached
             end = job.request or (None if over else self._expired(job))

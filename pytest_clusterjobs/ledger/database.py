@@ -21,20 +21,20 @@ from ..model.paths import is_still_at
 from . import journal_mode
 from .codec import Damaged
 from .migrations import check
-from .migrations import NotOurs
+from .migrations import NotALedger
 from .migrations import SCHEMA_VERSION
 from .migrations import upgrade
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
-"""Seconds to wait for another process that has locked the file."""
+LOCK_TIMEOUT_SECONDS = 30.0
+"""The longest wait for another process that has locked the file."""
 
-HURRY = 3.0
-"""The same after Ctrl-C, for all calls together."""
+SHUTDOWN_LOCK_TIMEOUT_SECONDS = 3.0
+"""The same after ``shorten_waits``, for all calls together."""
 
-TURN = 0.25
-"""Seconds that SQLite waits by itself. Ctrl-C and ``hurry`` take effect in between."""
+BUSY_TIMEOUT_SECONDS = 0.25
+"""The longest wait inside SQLite. Ctrl-C and ``shorten_waits`` take effect between two such waits."""
 
 MAX_VARIABLES = 900
 """The most values in one statement; SQLite before 3.32 allows 999."""
@@ -51,57 +51,58 @@ class LedgerGone(LedgerError):
 class Database:
     """A ledger's file, open in this process. Every method may be called from any thread.
 
-    ``patience``: seconds to wait for a process that has locked it (PATIENCE). Raises LedgerError if the file
-    cannot be read or written.
+    ``lock_timeout``: seconds to wait for a process that has locked it (LOCK_TIMEOUT_SECONDS). Raises
+    LedgerError if the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, patience: float | None = None) -> None:
+    def __init__(self, path: Path, lock_timeout: float | None = None) -> None:
         self.path = path
         self._kind: str | None = None
         self._lock = threading.RLock()
-        self._patience = PATIENCE if patience is None else patience
+        self._lock_timeout = LOCK_TIMEOUT_SECONDS if lock_timeout is None else lock_timeout
         self._until = inf
-        with self._telling():
+        with self._convert_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._kind = journal_mode.file_system(path.parent)
-            self._patiently(self._open)
+            self._retry_while_locked(self._open)
 
-    def hurry(self) -> None:
-        """From now on wait at most HURRY seconds, in all threads together, for a process with the lock."""
-        self._until = monotonic() + HURRY
+    def shorten_waits(self) -> None:
+        """From now on wait at most SHUTDOWN_LOCK_TIMEOUT_SECONDS for locks, in all threads together."""
+        self._until = monotonic() + SHUTDOWN_LOCK_TIMEOUT_SECONDS
 
     def check_place(self) -> None:
         """Raise LedgerGone if the file was removed, moved or replaced since it was opened."""
         if self._file is not None and not is_still_at(self.path, self._file):
-            raise LedgerGone(f"{self.path}: removed or moved while the run goes on; its jobs are ended")
+            raise LedgerGone(f"{self.path}: removed or moved during the run; its jobs are cancelled")
 
-    def _patiently(self, do: Callable[[], T]) -> T:
+    def _retry_while_locked(self, do: Callable[[], T]) -> T:
         """Retry while another process has locked the file."""
         begin = monotonic()
         while True:
             try:
                 return do()
             except sqlite3.OperationalError as error:
-                until = min(begin + self._patience, self._until)
+                until = min(begin + self._lock_timeout, self._until)
                 if not journal_mode.is_busy(error) or monotonic() >= until:
                     raise
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, NotOurs, Damaged) as error:
-            # Name the file system: what a network file system does not support is for its administrator to
-            # fix.
+        except (sqlite3.Error, OSError, NotALedger, Damaged) as error:
+            # Name the file system: only its administrator can fix what it does not support.
             where = "" if self._kind in (None, *journal_mode.LOCAL) else f" (on a {self._kind} file system)"
-            words = getattr(error, "strerror", None) or error
-            raise LedgerError(f"{self.path}: {words}{where}") from error
+            message = getattr(error, "strerror", None) or error
+            raise LedgerError(f"{self.path}: {message}{where}") from error
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self.path, timeout=TURN, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(
+            self.path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
             self._prepare()
-            # One that takes no part in locks: any other would end SQLite's when it is closed.
+            # With O_PATH, because closing any other descriptor of the file would release SQLite's locks.
             self._file = None if str(self.path) == ":memory:" else os.open(self.path, os.O_PATH)
         except BaseException:
             self._db.close()
@@ -111,43 +112,43 @@ class Database:
         is_local = self._kind in journal_mode.LOCAL
         if not is_local:
             journal_mode.share_no_memory(self._db)
-        with self._whole("DEFERRED") as db:
+        with self._begin("DEFERRED") as db:
             version = check(db)
         if is_local:
             journal_mode.use_write_ahead_log(self._db)
         else:
             journal_mode.use_rollback_journal(self._db)
         if version < SCHEMA_VERSION:
-            with self._whole("IMMEDIATE") as db:
+            with self._begin("IMMEDIATE") as db:
                 upgrade(db)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._telling():
+        with self._lock, self._convert_errors():
             self.check_place()
-            with self._whole("IMMEDIATE") as db:
+            with self._begin("IMMEDIATE") as db:
                 yield db
 
     @contextmanager
-    def _whole(self, kind: str) -> Iterator[sqlite3.Connection]:
-        self._patiently(lambda: self._db.execute(f"BEGIN {kind}"))
+    def _begin(self, kind: str) -> Iterator[sqlite3.Connection]:
+        self._retry_while_locked(lambda: self._db.execute(f"BEGIN {kind}"))
         try:
             yield self._db
-            self._patiently(lambda: self._db.execute("COMMIT"))
+            self._retry_while_locked(lambda: self._db.execute("COMMIT"))
         except BaseException:
-            # A full disk makes SQLite roll back by itself; its own error is the one to tell.
+            # A full disk makes SQLite roll back by itself; its own error is the one to report.
             if self._db.in_transaction:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
             raise
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock, self._telling():
-            return self._patiently(lambda: self._db.execute(sql, values).fetchall())
+        with self._lock, self._convert_errors():
+            return self._retry_while_locked(lambda: self._db.execute(sql, values).fetchall())
 
     def _read(self, convert: Callable[..., T], sql: str, *values: Any) -> list[T]:
         rows = self._rows(sql, *values)
-        with self._telling():
+        with self._convert_errors():
             return [convert(*row) for row in rows]
 
     def close(self) -> None:

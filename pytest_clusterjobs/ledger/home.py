@@ -48,7 +48,7 @@ class Home:
         try:
             for folder in (self.path.parent, self.path) if self.source else (self.path,):
                 folder.mkdir(mode=0o700 if self.source else 0o777, parents=True, exist_ok=True)
-                self._refuse_another_users(folder)
+                self._check_owner(folder)
             self.runs.mkdir(exist_ok=True)
             # Git must ignore the folder, wherever it is.
             if not (ignore := self.path / ".gitignore").exists():
@@ -60,11 +60,11 @@ class Home:
         if not os.access(self.runs, os.W_OK | os.X_OK):
             raise self._unusable(self.runs, "Not writable")
 
-    def _refuse_another_users(self, folder: Path) -> None:
+    def _check_owner(self, folder: Path) -> None:
         if self.source and not is_own(folder):
             raise Untrusted(
                 f"{self.source}: {folder} belongs to another user (uid {folder.stat().st_uid}): name a folder "
-                f"of your own, or set {VARIABLE}={folder} to trust it"
+                f"that belongs to you, or set {VARIABLE}={folder} to trust it"
             )
 
     def _unusable(self, where: object, why: str | None) -> LedgerError:

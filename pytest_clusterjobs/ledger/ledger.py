@@ -66,7 +66,7 @@ class Ledger(Database):
     # Ownership.
 
     def take_over(self, may: Callable[[dict[str, Any] | None], bool], **values: Any) -> dict[str, Any] | None:
-        """Begin a session: count it and store ``values``, the new ``owner`` among them, as ``set_meta`` does.
+        """Begin a session: count it, and store ``values`` (the new ``owner`` is one) like ``set_meta``.
 
         ``may`` is called with the last owner (None if that one ended normally). If it returns False, nothing
         is changed and the last owner is returned. If two processes try at once, one gets the run.
@@ -100,7 +100,7 @@ class Ledger(Database):
         sql = "SELECT id, registration FROM cells WHERE id > ? ORDER BY id"
         return self._read(lambda number, text: (number, load(Registration, text)), sql, after)
 
-    def knows(self, key: str) -> bool:
+    def has_cell(self, key: str) -> bool:
         """Whether a cell was registered."""
         return bool(self._rows("SELECT 1 FROM cells WHERE key = ?", key))
 
@@ -135,14 +135,14 @@ class Ledger(Database):
             insert(db, "INSERT OR IGNORE INTO attempts", intents)
             insert(db, "INSERT OR IGNORE INTO specs", specs)
 
-    def forget(self, tokens: Iterable[str]) -> None:
+    def delete_intents(self, tokens: Iterable[str]) -> None:
         """Delete intents that were not acted on."""
         with self._transaction() as db:
             for token in tokens:
                 db.execute("DELETE FROM attempts WHERE token = ?", (token,))
                 db.execute("DELETE FROM specs WHERE token = ?", (token,))
 
-    def act(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
+    def record_action(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
         """Record the action that this run is about to take on jobs. The first action on a job is kept.
 
         Raises Superseded, and records nothing, if ``session`` is given and is not the last one.
@@ -224,12 +224,12 @@ class Ledger(Database):
 
     # Requests of the session's other processes to the one that owns the run.
 
-    def wish_end(self, key: str, why: str) -> None:
-        """Ask the owner to cancel a cell's job."""
+    def request_cancel(self, key: str, why: str) -> None:
+        """Request that the process that owns the run cancels the job of a cell."""
         with self._transaction() as db:
             insert(db, "INSERT INTO wishes (key, why)", [(key, why)])
 
-    def wishes(self, after: int = 0) -> list[tuple[int, str, str]]:
+    def cancel_requests(self, after: int = 0) -> list[tuple[int, str, str]]:
         """Number, key and reason of each cancel request with a number above ``after``."""
         return [
             (number, key, why) for number, key, why in self._rows("SELECT * FROM wishes WHERE id > ?", after)

@@ -39,24 +39,24 @@ change."""
 SCHEMA_VERSION = len(_STEPS)
 
 
-class NotOurs(Exception):
+class NotALedger(Exception):
     """The file is not a ledger, or needs a newer version. The message says which."""
 
 
 def check(db: sqlite3.Connection) -> int:
-    """The version of a file; 0 for an empty file. Writes nothing. Raises NotOurs, sqlite3.Error."""
+    """The version of a file; 0 for an empty file. Writes nothing. Raises NotALedger, sqlite3.Error."""
     (found,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if found != APPLICATION_ID and (found or version or tables):
-        raise NotOurs("a SQLite file, but not a ledger of pytest-clusterjobs")
+        raise NotALedger("a SQLite file, but not a ledger of pytest-clusterjobs")
     if version > SCHEMA_VERSION:
-        raise NotOurs(f"written by a newer pytest-clusterjobs (ledger version {version})")
+        raise NotALedger(f"written by a newer pytest-clusterjobs (ledger version {version})")
     return int(version)
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Upgrade a file to SCHEMA_VERSION, in the caller's transaction. Raises NotOurs, sqlite3.Error."""
+    """Upgrade a file to SCHEMA_VERSION, in the caller's transaction. Raises NotALedger, sqlite3.Error."""
     # Check again: another process may have upgraded it while this one waited for the lock.
     version = check(db)
     for step in _STEPS[version:]:

@@ -33,8 +33,8 @@ def demand_trust(path: Path) -> None:
     """Raise Untrusted unless ``is_trusted`` accepts the path."""
     if not is_trusted(path):
         raise Untrusted(
-            f"{path} belongs to another user (uid {_owner(path)}), and nothing is imported, cancelled or "
-            f"written on its word: to trust it, set {VARIABLE}={path.parent}"
+            f"{path} belongs to another user (uid {_owner(path)}), so nothing is imported, cancelled or "
+            f"written because of it: to trust it, set {VARIABLE}={path.parent}"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ..api import CANCELLED
-from ..api import UNWANTED
+from ..api import NOT_AWAITED
 from ..backends.protocol import BackendError
 from ..backends.registry import SiteError
 from ..engine.config import Mode
@@ -121,7 +121,7 @@ class RunSession:
                 try:
                     yield run
                 except KeyboardInterrupt as stopped:
-                    run.ledger.hurry()
+                    run.ledger.shorten_waits()
                     if stopped.args == (BY_SIGTERM,):
                         stopped.args = (f"stopped by {run.stopped_by or 'SIGTERM'}",)
                     raise
@@ -253,7 +253,7 @@ class RunSession:
         if refused := self._unanswered + self._not_submitted:
             yield f"{counted(refused, 'submission')} not accepted"
         # The file at the report's path may be from an earlier session.
-        if self._report_writer is not None and self._report_writer.trouble is not None:
+        if self._report_writer is not None and self._report_writer.error is not None:
             yield "the report could not be written"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
@@ -274,8 +274,8 @@ class RunSession:
             notes.append(
                 f"{counted(self._left, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"
             )
-        if self._report_writer.trouble is not None:
-            notes.append(self._report_writer.trouble)
+        if self._report_writer.error is not None:
+            notes.append(self._report_writer.error)
         notes += [*self.notes, *self._hooks.troubles]
         write_summary(terminalreporter, self._rows, self._tally, self.run_id, notes)
         if self._failure_reasons:
@@ -311,7 +311,7 @@ def _is_judged_by_its_test(run: Run, key: str) -> bool:
         return False
     result = run.engine.result(key)
     action = result.outcome.action if result is not None else None
-    return action is None or action.why in (CANCELLED, UNWANTED, SESSION_ENDED)
+    return action is None or action.why in (CANCELLED, NOT_AWAITED, SESSION_ENDED)
 
 
 @contextmanager

@@ -20,11 +20,11 @@ from ..ledger.run_folder import NoSuchRun
 from ..ledger.trust import demand_trust
 from ..ledger.trust import Untrusted
 from ..model.text import one_line
-from ..reports.place import is_foreign
+from ..reports.place import is_link_loop
+from ..reports.place import is_other_file
 from ..reports.place import is_stream
-from ..reports.place import leads_nowhere
+from ..reports.place import JSON_REPORT
 from ..reports.place import named_in
-from ..reports.place import OURS
 from ..reports.place import place
 from .options import DEFAULT_MAX_JOBS
 
@@ -151,11 +151,11 @@ def _why_not(config: pytest.Config, path: Path) -> str | None:
     """Why the JSON report cannot go to a path; None if it can."""
     if path.is_dir():
         return "is a folder: name a file in it"
-    if leads_nowhere(path):
+    if is_link_loop(path):
         return "is a link that leads back to itself: remove it, or name a file"
     other = named_in(vars(config.option), path, config.invocation_params.dir)
     if other is not None:
         return f"is what another option ({other}) names too: give each a file of its own"
-    if is_foreign(path, OURS):
+    if is_other_file(path, JSON_REPORT):
         return "is not a JSON report of pytest-clusterjobs and is not overwritten: remove it, or name another file"
     return None

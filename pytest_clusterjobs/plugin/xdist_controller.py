@@ -60,7 +60,7 @@ class XdistController:
                 return done
             except KeyboardInterrupt:
                 if self._run is not None:
-                    self._run.ledger.hurry()
+                    self._run.ledger.shorten_waits()
                 if self._run is not None and self._run.engine.core.ending is not None:
                     raise self._run.engine.core.ending from None
                 raise
@@ -111,7 +111,7 @@ class XdistController:
                 if rows:
                     seen = rows[-1][0]
                     run.engine.add([entry for _, entry in rows], registered=True)
-                for number, key, why in run.ledger.wishes(after=heard):
+                for number, key, why in run.ledger.cancel_requests(after=heard):
                     heard = number
                     run.engine.cancel([key], why)
                 self._progress.tick()

@@ -18,16 +18,18 @@ from select import select
 STDOUT = Path("/proc/self/fd/1")
 """The path that ``-`` stands for."""
 
-PATIENCE = 10.0
-"""Seconds to wait for a FIFO's reader to open it, and to read each piece of the report."""
+READER_TIMEOUT_SECONDS = 10.0
+"""The longest wait for the reader of a FIFO to open it, and to read each piece of the report."""
 
-OURS = re.compile(rb'\s*\{\s*"format_version":\s*\d+,\s*"generator":\s*\{\s*"name":\s*"pytest-clusterjobs"')
+JSON_REPORT = re.compile(
+    rb'\s*\{\s*"format_version":\s*\d+,\s*"generator":\s*\{\s*"name":\s*"pytest-clusterjobs"'
+)
 """The beginning of a JSON report of this plugin."""
 
 JUNIT = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<testsuites?[\s>]")
 """The beginning of JUnit XML, whichever tool wrote it."""
 
-_DRAFT_REFUSED = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV}
+_NOT_REPLACEABLE = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV}
 """Errors of a folder that allows no new file, or of a mounted file, which can be written but not replaced."""
 
 
@@ -48,13 +50,13 @@ def is_stream(path: Path) -> bool:
         return False
 
 
-def leads_nowhere(path: Path) -> bool:
+def is_link_loop(path: Path) -> bool:
     """Whether the path has a loop of links. For a dangling link the file is created instead."""
     return os.path.islink(os.path.realpath(path))
 
 
-def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
-    """Whether there is a file of another program, judged by its beginning. An empty file is not foreign."""
+def is_other_file(path: Path, kind: re.Pattern[bytes]) -> bool:
+    """Whether there is a file of another kind, by its beginning. An empty file counts as a report."""
     if is_stream(path) or not path.is_file():
         return False
     try:
@@ -62,7 +64,7 @@ def is_foreign(path: Path, ours: re.Pattern[bytes]) -> bool:
             beginning = file.read(300)
     except OSError:
         return True
-    return bool(beginning) and ours.match(beginning) is None
+    return bool(beginning) and kind.match(beginning) is None
 
 
 def named_in(options: Mapping[str, object], path: Path, start: Path) -> str | None:
@@ -106,7 +108,7 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
     elif is_stream(path):
         with _opened(path) as opened:
-            _feed(opened, data)
+            _write_stream(opened, data)
     else:
         _replace(Path(os.path.realpath(path)), data)
 
@@ -127,7 +129,7 @@ def _descriptor(path: Path) -> int | None:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """A device or FIFO, opened for writing without blocking on a FIFO that has no reader."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + READER_TIMEOUT_SECONDS
     while True:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -144,15 +146,15 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _feed(descriptor: int, data: bytes) -> None:
+def _write_stream(descriptor: int, data: bytes) -> None:
     while data:
-        if not select([], [descriptor], [], PATIENCE)[1]:
+        if not select([], [descriptor], [], READER_TIMEOUT_SECONDS)[1]:
             raise TimeoutError(errno.ETIMEDOUT, "it has no reader")
         data = data[os.write(descriptor, data) :]
 
 
 def _replace(path: Path, data: bytes) -> None:
-    if leads_nowhere(path):
+    if is_link_loop(path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -161,6 +163,6 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException as error:
         with suppress(OSError):
             draft.unlink()
-        if not (isinstance(error, OSError) and error.errno in _DRAFT_REFUSED and path.is_file()):
+        if not (isinstance(error, OSError) and error.errno in _NOT_REPLACEABLE and path.is_file()):
             raise
         path.write_bytes(data)

@@ -14,14 +14,14 @@ from .environment import git_state
 from .json_report import cell_lines
 from .json_report import CellLine
 from .json_report import render
-from .place import is_foreign
+from .place import is_other_file
 from .place import is_stream
+from .place import JSON_REPORT
 from .place import make_folder
-from .place import OURS
 from .place import write
 
-FRESH = 1.0
-"""The shortest time, in seconds, between two writes of the JSON report."""
+MIN_WRITE_SECONDS = 1.0
+"""The shortest time between two writes of the JSON report."""
 
 COST_SHARE = 20.0
 """The pause between two writes is this many times the cost of a write, so that a large report costs 5 %."""
@@ -31,18 +31,18 @@ class ReportWriter:
     """A background thread that writes reports to the ledger in batches, and the ledger to the JSON report."""
 
     def __init__(
-        self, ledger: Ledger, path: Path | None, rootdir: Path, gone: Callable[[LedgerGone], None]
+        self, ledger: Ledger, path: Path | None, rootdir: Path, on_gone: Callable[[LedgerGone], None]
     ) -> None:
         self._ledger = ledger
-        self._gone = gone
+        self._on_gone = on_gone
         self._path = path
         self._rootdir = rootdir
         self._reports: list[tuple[str, str, str, str]] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self.trouble: str | None = None
+        self.error: str | None = None
         """Why the JSON report could not be written; None if it could."""
-        self._thread = threading.Thread(target=self._run, name="clusterjobs-clerk", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="clusterjobs-reports", daemon=True)
         self._thread.start()
 
     def add_report(self, key: str, phase: str, outcome: str, data: str) -> None:
@@ -71,7 +71,7 @@ class ReportWriter:
             if "git" not in self._ledger.meta():
                 self._ledger.set_meta(git=git_state(self._rootdir))
             pause = 0.0
-            while not self._closing.wait(max(FRESH, pause)):
+            while not self._closing.wait(max(MIN_WRITE_SECONDS, pause)):
                 begin = time.monotonic()
                 self._ledger.check_place()
                 self._flush()
@@ -80,9 +80,9 @@ class ReportWriter:
                     self._write(list(cell_lines(self._ledger)))
                 pause = COST_SHARE * (time.monotonic() - begin)
         except LedgerError as error:
-            self.trouble = str(error)
+            self.error = str(error)
             if isinstance(error, LedgerGone):
-                self._gone(error)
+                self._on_gone(error)
 
     def _flush(self) -> None:
         with self._lock:
@@ -93,13 +93,13 @@ class ReportWriter:
     def _write(self, lines: list[CellLine]) -> None:
         if self._path is None:
             return
-        if is_foreign(self._path, OURS):
-            self.trouble = f"cannot write {self._path}: another program has written to it meanwhile"
+        if is_other_file(self._path, JSON_REPORT):
+            self.error = f"cannot write {self._path}: another program has written to it meanwhile"
             return
         try:
             # On a terminal, pytest's line of dots may not have ended yet.
             begin = b"\n" if is_stream(self._path) else b""
             write(self._path, begin + render(self._ledger.meta(), lines, updated=time.time()))
-            self.trouble = None
+            self.error = None
         except OSError as error:
-            self.trouble = f"cannot write {self._path}: {error.strerror or error}"
+            self.error = f"cannot write {self._path}: {error.strerror or error}"

@@ -65,7 +65,7 @@ def test_an_ambiguous_cell(copy: Place) -> None:
     done = copy.command("logs", "bad")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.splitlines() == [
-        "clusterjobs: 'bad' may be any of 2 cells, give the whole id of one:",
+        "clusterjobs: 'bad' matches 2 cells: write the whole id of one of them:",
         "  matrices/m.yaml::a-1n-bad",
         "  matrices/m.yaml::a-2n-bad",
     ]

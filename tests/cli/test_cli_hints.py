@@ -53,7 +53,7 @@ def test_watch_says_that_ended_jobs_are_not_judged(place: Place, where: str) -> 
     root = f"--rootdir {place.path} " if where == ".." else ""
     watched = shell(f"clusterjobs {root}watch", cwd)
     assert watched.returncode == 1
-    words = "all jobs have ended, 2 are not judged yet: "
+    words = "all jobs have ended, 2 are not judged yet; judge with: "
     assert f"run {place.folder.name}: 2 not judged\n{words}clusterjobs {root}check" in watched.stdout
     checked = pasted(watched.stdout, words, cwd)
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -68,7 +68,7 @@ def test_sweep_says_how_to_end_what_it_finds(launched: Place) -> None:
             db.execute(f"DELETE FROM {table}")
         db.commit()
     found = shell(f"clusterjobs --rootdir {launched.path} sweep --timeout 60", launched.path.parent)
-    ended = pasted(found.stdout, "2 stray jobs; end them with: ", launched.path.parent)
+    ended = pasted(found.stdout, "2 stray jobs; cancel them with: ", launched.path.parent)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert not any(map(lives, launched.sleepers()))
 

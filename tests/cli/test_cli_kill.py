@@ -44,7 +44,7 @@ def test_a_kill_that_cannot_be_written_down_says_so(launched: Place, require: Ca
     done = launched.command("kill", prefix=as_user)
     launched.folder.chmod(0o755)
     assert "2 ended, none survived" in done.stdout
-    assert "could not be written down" in done.stdout and "no permission" in done.stdout
+    assert "could not be recorded" in done.stdout and "no permission to write" in done.stdout
 
 
 def test_kill_of_one_cell_leaves_the_others(launched: Place) -> None:
@@ -155,7 +155,7 @@ def test_sweep_finds_and_ends_what_no_ledger_knows(launched: Place) -> None:
         forget(launched, table)
     done = launched.command("sweep")
     assert done.returncode == 1
-    assert done.stdout.count("no ledger knows it") == 2
+    assert done.stdout.count("it is not in the ledger") == 2
     assert launched.command("sweep", "--kill").returncode == 0
     assert not any(map(lives, launched.sleepers()))
     assert launched.command("sweep").returncode == 0
@@ -174,7 +174,7 @@ def test_watch_follows_a_launched_run_to_its_end(place: Place) -> None:
     assert rest.splitlines()[0].split()[2:4] == ["matrices/m.yaml::a-1n-c", "ended"]
     # It has ended, but nobody has judged it.
     assert rest.splitlines()[-2].endswith(": 1 not judged")
-    assert rest.splitlines()[-1].startswith("all jobs have ended, 1 is not judged yet: ")
+    assert rest.splitlines()[-1].startswith("all jobs have ended, 1 is not judged yet; judge with: ")
     assert watcher.returncode == 1
 
 

@@ -54,10 +54,10 @@ UNREADABLE = [
     (foreign_database, "not a ledger of pytest-clusterjobs"),
     (newer, "written by a newer pytest-clusterjobs"),
     (torn, "malformed"),
-    (a_folder, "no regular file"),
+    (a_folder, "not a regular file"),
     (a_dangling_link, "No such file or directory"),
-    (another_rank_of_owner, "damaged: owner makes no sense"),
-    (another_time, "damaged: started makes no sense"),
+    (another_rank_of_owner, "damaged: owner is not valid"),
+    (another_time, "damaged: started is not valid"),
 ]
 
 
@@ -84,7 +84,7 @@ def test_a_latest_run_that_cannot_be_read_is_named_in_a_line_and_passed_over(
         assert done.returncode == 0, done.stderr
         (line,) = done.stderr.splitlines()
         assert line.startswith("clusterjobs: ") and f"/{BAD}/ledger.sqlite: " in line and words in line
-        assert line.endswith(f"; this is of run {first(two)}")
+        assert line.endswith(f"; using run {first(two)} instead")
     assert json.loads(two.command("report").stdout)["summary"]["failed"] == 2
 
 
@@ -121,7 +121,7 @@ def test_a_run_that_was_meant_is_not_taken_for_another(two: Place, arguments: li
     foreign_text(two.folder / "ledger.sqlite")
     done = two.command(*arguments)
     assert done.returncode == 3
-    assert "file is not a database" in done.stderr and "this is of run" not in done.stderr
+    assert "file is not a database" in done.stderr and "using run" not in done.stderr
 
 
 def test_permissions_that_deny_it(two: Place, require: Callable[[str], str]) -> None:

@@ -35,7 +35,7 @@ def test_validate_prints_all_mistakes_of_all_files(place: Place) -> None:
     assert done.returncode == 1
     for where in ("matrices/one.yaml:1:19: ", "matrices/one.yaml:1:47: ", "matrices/two.yaml:1:"):
         assert where in done.stdout
-    assert "3 mistakes in 2 of 3 matrices" in done.stderr
+    assert "3 errors in 2 of 3 matrices" in done.stderr
     problems = place.read("validate", "matrices")["problems"]
     assert [(each["path"], each["line"]) for each in problems][0:2] == [("matrices/one.yaml", 1)] * 2
 

@@ -40,7 +40,7 @@ def test_both_cannot_have_the_same_place(ended: Place) -> None:
     for where in ("-", "same"):
         done = ended.command("report", "--json", where, "--junit", where)
         assert done.returncode == 2
-        assert "name the same place" in done.stderr
+        assert "name the same file" in done.stderr
 
 
 def test_devices_fifos_links_and_substitutions_are_written_through(ended: Place, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_is_no_report_is_left_as_it_is(ended: Place, tmp_path: Path, option
         path.write_text(text)
         done = ended.command("report", option, str(path))
         assert done.returncode == 3
-        assert "is no such report and is left as it is" in done.stderr
+        assert "is another kind of file, and is not overwritten" in done.stderr
         assert path.read_text() == text
     path.write_text("")
     for _ in range(2):

@@ -58,7 +58,7 @@ def test_the_project_is_pytests_rootdir(place: Place, name: str) -> None:
     assert rootdir_of_pytest(place, below) == project
     line = missed(place, below)
     assert line.startswith(
-        f"clusterjobs: no runs in {project}/.clusterjobs/runs; for those of {place.path} write "
+        f"clusterjobs: no runs in {project}/.clusterjobs/runs; to see those of {place.path}, write "
     )
     assert line.endswith(f"clusterjobs --rootdir {place.path}")
 
@@ -78,7 +78,7 @@ def test_without_any_ini_file_it_is_the_current_folder_even_below_runs(place: Pl
     (place.path / "pytest.ini").unlink()
     below = place.path / "matrices"
     assert rootdir_of_pytest(place, below) == below
-    assert f"no runs in {below}/.clusterjobs/runs; for those of {place.path} " in missed(place, below)
+    assert f"no runs in {below}/.clusterjobs/runs; to see those of {place.path}, " in missed(place, below)
     said = place.command("show", "*", cwd=below).stderr.rstrip()
     assert shell(f"{said.partition(' write ')[2]} show '*'", below).returncode == 0
 
@@ -96,7 +96,7 @@ def test_rootdir_and_config_file_mean_what_they_mean_to_pytest(place: Place) -> 
     assert f"no runs in {other}/.clusterjobs/runs" in missed(place, place.path, "--rootdir=other")
     said = missed(place, place.path, "-c", "other/my.ini")
     assert f"no runs in {other}/kept/other-" in said
-    assert f"(project {other}; the folder is named by cluster_dir in {other}/my.ini)" in said
+    assert f"(project {other}; cluster_dir in {other}/my.ini names the folder)" in said
 
 
 @pytest.mark.parametrize("words", ["--rootdir=other", "-c other/pytest.ini"])
@@ -131,9 +131,9 @@ def test_a_folder_without_a_matrix_is_named_with_the_patterns_and_the_project(pl
     assert done.returncode == 4
     assert done.stderr == (
         "clusterjobs: no file in here matches cluster_matrices (matrices/**/*.yaml, matrices/**/*.yml) below "
-        f"{place.path}, the project that pytest finds (--rootdir or -c names another)\n"
+        f"{place.path}, the project that pytest finds (--rootdir or -c selects another)\n"
     )
-    assert f"nothing would be submitted of {place.path}, " in place.command("plan", "here").stderr
+    assert f"pytest would submit no cell of {place.path}, " in place.command("plan", "here").stderr
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_it_says_to_run_keeps_the_folder(place: Place, tmp_path_factory: py
     assert "2 pending" in launched.stdout, launched.stdout
     assert not (place.path / ".clusterjobs").exists()
     watched = shell(f"clusterjobs --cluster-dir '{folder}' watch", place.path)
-    words = "all jobs have ended, 2 are not judged yet: "
+    words = "all jobs have ended, 2 are not judged yet; judge with: "
     assert f"{words}clusterjobs --cluster-dir '{folder}' check" in watched.stdout
     assert "2 passed" in pasted(watched.stdout, words, place.path).stdout
     asked = shell(f"clusterjobs --cluster-dir='{folder}' gc --keep 0", place.path)

@@ -175,7 +175,7 @@ def test_rejudging_by_todays_file(place: Place) -> None:
         "known": ("failed", "failed"),
         "infra": ("error", None),
     }
-    assert "the matrix has no such cell today" in place.command("rejudge", "--with-todays-file").stderr
+    assert "the matrix no longer has this cell" in place.command("rejudge", "--with-todays-file").stderr
 
 
 def test_rejudging_says_where_logs_are_gone(place: Place) -> None:

@@ -136,6 +136,6 @@ def test_what_is_imported_is_decided_by_the_projects_settings(copy: Place) -> No
     mark = names_a_module(copy)
     done = copy.command("logs", "a-1n-good")
     assert done.returncode == 3
-    assert "not imported on a ledger's word" in done.stderr
+    assert "imported only if the project names it" in done.stderr
     assert 'set type = "stranger:TYPE" in [tool.clusterjobs.backends.local]' in done.stderr
     assert not mark.exists()

@@ -120,7 +120,7 @@ def test_a_job_that_the_cluster_lists_before_the_ledger_has_it_is_one_of_the_kil
 ) -> None:
     rig.begin({"a": script(running(), cancelling=Cancelling(after=5.0))})
     (attempt,) = rig.ledger.attempts()
-    rig.ledger.forget([attempt.token])
+    rig.ledger.delete_intents([attempt.token])
     sweep = rig.backend.sweep
 
     def slow_sweep(run_id: str) -> Mapping[str, Handle]:

@@ -50,7 +50,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
     running = Observation(Phase.RUNNING, native_state="R")
     ledger.observe(3.0, changed=[("t", running, None)])
     ledger.observe(4.0, changed=[("t", Observation(Phase.ENDED), Handle("18"))])
-    ledger.act(OwnAction(ActionKind.CANCEL, "why", 4.5), ["t"])
+    ledger.record_action(OwnAction(ActionKind.CANCEL, "why", 4.5), ["t"])
     ledger.observe(5.0, ended=[("t", OUTCOME)], results=[RESULT])
     ledger.close()
 
@@ -81,7 +81,7 @@ def test_the_first_registration_and_the_first_action_stay(tmp_path: Path) -> Non
     assert registration.cell.spec.nodes == 1
     ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
     for kind in (ActionKind.TEST_TIMEOUT, ActionKind.CANCEL):
-        ledger.act(OwnAction(kind, "why"), ["t"])
+        ledger.record_action(OwnAction(kind, "why"), ["t"])
     (attempt,) = ledger.attempts()
     assert attempt.action is not None and attempt.action.kind is ActionKind.TEST_TIMEOUT
     ledger.close()
@@ -181,7 +181,7 @@ def test_an_intent_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     first, second = (entry("a", env={"TRY": number}).cell.spec for number in "12")
     ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0, spec=first)])
-    ledger.forget(["t"])
+    ledger.delete_intents(["t"])
     assert ledger.attempts() == []
     ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 2.0, spec=second)])
     assert ledger.attempts()[0].spec == second

@@ -47,8 +47,8 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_everythin
     assert [entry.cell.id for _, entry in ledger.registrations()] == ["a-1n-good", "a-1n-bad"]
     assert [attempt.handle is not None for attempt in ledger.attempts()] == [True, True]
     assert len(ledger.reports()) == 6
-    ledger.wish_end("matrices/m.yaml::a-1n-bad", "its test ended")
-    assert ledger.wishes() == [(1, "matrices/m.yaml::a-1n-bad", "its test ended")]
+    ledger.request_cancel("matrices/m.yaml::a-1n-bad", "its test ended")
+    assert ledger.cancel_requests() == [(1, "matrices/m.yaml::a-1n-bad", "its test ended")]
     ledger.close()
 
     assert _version(path) == migrations.SCHEMA_VERSION

@@ -65,9 +65,9 @@ def test_nothing_is_noted_for_a_session_that_was_superseded(ledger: Ledger) -> N
     ledger.take_over(lambda owner: True, owner={})
     ledger.take_over(lambda owner: True, owner={})
     with pytest.raises(Superseded):
-        ledger.act(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=1)
+        ledger.record_action(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=1)
     assert ledger.attempts()[0].action is None
-    ledger.act(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=2)
+    ledger.record_action(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=2)
     assert ledger.attempts()[0].action is not None
 
 
@@ -168,7 +168,7 @@ def test_what_a_dead_session_cancelled_costs_no_retry_and_frees_none(
                 rig.engine.next_result(1.0)
             rig.until_live(1)
             (*_, second) = rig.ledger.attempts()
-            rig.ledger.act(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
+            rig.ledger.record_action(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
             rig.engine.detach()
             again = Engine(rig.config, RUN, rig.ledger, lambda name: rig.backend)
             again.resume(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}), submit=True)

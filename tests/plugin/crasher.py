@@ -39,8 +39,8 @@ STEPS: dict[str, type] = {
     "take_over": Ledger,
     "register": Ledger,
     "record": Ledger,
-    "forget": Ledger,
-    "act": Ledger,
+    "delete_intents": Ledger,
+    "record_action": Ledger,
     "observe": Ledger,
     "add_reports": Ledger,
     "submit": LocalBackend,
@@ -159,7 +159,7 @@ def remembering(ordinary: Any) -> Any:
 for number, (name, owner) in enumerate(STEPS.items()):
     setattr(owner, name, crashing(number, name, getattr(owner, name)))
 for module, name, replaced in [
-    (Database, "_whole", dying_transaction(Database._whole)),
+    (Database, "_begin", dying_transaction(Database._begin)),
     (channel, "Future", DyingFuture),
     (host, "start_reaper", remembering(vars(host)["start_reaper"])),
     (run, "RETRY_PAUSE", 0.05),

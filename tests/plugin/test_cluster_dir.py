@@ -264,7 +264,7 @@ def test_a_folder_of_another_user_is_refused(checkout: Checkout, whose: str, mor
     assert line.startswith(
         f"ERROR: --cluster-dir: {folder if whose == 'target' else given} belongs to another user"
     )
-    assert "name a folder of your own, or set CLUSTERJOBS_SAFE_DIRECTORY=" in line
+    assert "name a folder that belongs to you, or set CLUSTERJOBS_SAFE_DIRECTORY=" in line
     assert list(given.iterdir()) == []
     checkout.pytest(f"--cluster-dir={folder}", *more, env={"CLUSTERJOBS_SAFE_DIRECTORY": str(given)})
 

@@ -103,9 +103,9 @@ RESUMED = [
 """A session dies, and so does the one that resumes it."""
 
 STOPPED = [
-    "before-act-1",
-    "inside-act-1",
-    "after-act-1",
+    "before-record_action-1",
+    "inside-record_action-1",
+    "after-record_action-1",
     "before-cancel-1",
     "inside-cancel-1",
     "after-cancel-1",

@@ -152,7 +152,7 @@ def locked(path: Path) -> Iterator[None]:
         process.communicate()
 
 
-IMPATIENT = "from pytest_clusterjobs.ledger import database\ndatabase.PATIENCE = 1.0\n"
+IMPATIENT = "from pytest_clusterjobs.ledger import database\ndatabase.LOCK_TIMEOUT_SECONDS = 1.0\n"
 """Nobody wants to wait half a minute for a lock in a test."""
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.quiet
 
-GONE = "removed or moved while the run goes on; its jobs are ended"
+GONE = "removed or moved during the run; its jobs are cancelled"
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_jobs_of_a_launch_whose_folder_went(sleepers: Project) -> None:
     until(lambda: none_lives(pids), 60)
 
 
-FOR_EVER = "from pytest_clusterjobs.ledger import database\ndatabase.PATIENCE = 1000.0\n"
+FOR_EVER = "from pytest_clusterjobs.ledger import database\ndatabase.LOCK_TIMEOUT_SECONDS = 1000.0\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n2"]])

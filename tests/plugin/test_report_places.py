@@ -89,7 +89,7 @@ def test_a_fifo_is_fed_once(one: Project) -> None:
 def test_a_fifo_that_nobody_reads_is_told_and_not_waited_for_for_ever(
     one: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_clusterjobs.reports.place.PATIENCE", 0.1)
+    monkeypatch.setattr("pytest_clusterjobs.reports.place.READER_TIMEOUT_SECONDS", 0.1)
     os.mkfifo(one.path / "pipe")
     result = one.run("--cluster-json=pipe")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -188,8 +188,8 @@ def test_an_earlier_report_of_ours_is_replaced_however_it_was_laid_out(one: Proj
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("notes.txt", "is no JSON report of pytest-clusterjobs and is left as it is"),
-        ("matrices/m.yaml", "is no JSON report of pytest-clusterjobs and is left as it is"),
+        ("notes.txt", "is not a JSON report of pytest-clusterjobs and is not overwritten"),
+        ("matrices/m.yaml", "is not a JSON report of pytest-clusterjobs and is not overwritten"),
         ("matrices", "is a folder"),
         ("loop", "is a link that leads back to itself"),
         ("report.xml", "is what another option (xmlpath) names too"),

@@ -9,6 +9,7 @@ from .delivery import argv
 from .delivery import heartbeat_checks
 from .delivery import seconds
 from .delivery import setsid_command
+from .delivery import SHELL_OPTIONS
 from .marks import all_reports
 from .marks import last_report
 from .marks import Marks
@@ -19,6 +20,7 @@ from .marks import without_marks
 
 __all__ = [
     "REPORT_TAIL_BYTES",
+    "SHELL_OPTIONS",
     "Marks",
     "all_reports",
     "argv",

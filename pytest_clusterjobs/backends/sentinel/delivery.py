@@ -25,7 +25,7 @@ _NAME = re.compile(r"\bcj_[a-z]+\b")
 _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
 _CALL = re.compile(r"(?:(?<=[\n;&|{(\" ])|^)cj_[a-z]+(?=\(\)| |;|&|\||$)(?!=)", re.MULTILINE)
 _VALUE = re.compile(r"\b(?:SHELL|OPTIONS|EVERY|SILENT)\b")
-_OPTIONS = {"bash": "-eo pipefail", "sh": "-e"}
+SHELL_OPTIONS = {"bash": "-eo pipefail", "sh": "-e"}
 _PREFIXES: tuple[str, ...] = ("_", *ascii_lowercase, *ascii_uppercase)
 _BLANKS = re.compile(r" ?(&&|\|\||;|[<>]+(?=[&$\"/])|&(?= ?wait)) ?| (?=&$)", re.MULTILINE)
 _LETTERS = ascii_letters + digits
@@ -115,7 +115,7 @@ def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) ->
     interval, silent = heartbeat_checks(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
     values = {
         "SHELL": spec.shell,
-        "OPTIONS": _OPTIONS[spec.shell],
+        "OPTIONS": SHELL_OPTIONS[spec.shell],
         "EVERY": str(interval),
         "SILENT": str(silent),
     }
@@ -126,7 +126,7 @@ def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) ->
 def _command(spec: JobSpec, parts: Collection[str], prefix: str) -> str:
     """The script that is passed to the command's shell by ``-c``."""
     text = _abbreviated(_joined(_part("command.sh", parts)), prefix).replace(
-        "MODE", f"set {_OPTIONS[spec.shell]}"
+        "MODE", f"set {SHELL_OPTIONS[spec.shell]}"
     )
     return text.replace("ARGS", shlex.join(spec.args))
 
