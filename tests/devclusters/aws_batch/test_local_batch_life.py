@@ -78,7 +78,9 @@ def test_jobs_end_with_their_host(stubborn: tuple[LocalBatch, str]) -> None:
     os.kill(int(host.split()[0]), signal.SIGKILL)
     wait_until(lambda: not processes(word), "the jobs to end")
     wait_until(lambda: not processes(str(batch.folder)), "the server, which is of no use any more, to end")
-    assert "server ended: error: the containers' host process has ended" in wait_until(lambda: complaint(batch), "a complaint")
+    assert "server ended: error: the containers' host process has ended" in wait_until(
+        lambda: complaint(batch), "a complaint"
+    )
 
 
 def parent(pid: int) -> int:

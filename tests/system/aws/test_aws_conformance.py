@@ -26,7 +26,7 @@ from pytest_clusterjobs.testing.conformance.submission import SubmissionTests
 BACKEND = "pytest_clusterjobs.backends.aws_batch:TYPE"
 SECRET = "s3cr3t 'quoted' $(echo x) äö\nsecond line"
 """What the suite has in its environment, and here is in Secrets Manager."""
-PENDING = "test_a_pending_job_has_no_log_and_that_is_no_error"
+PENDING = "test_the_log_of_a_pending_job_is_empty"
 """Here jobs start at once, which may be before the first log is read: for this test they wait a little."""
 NO_RESTART = "AWS Batch starts a multi-node job again only if its main node failed"
 
@@ -123,5 +123,5 @@ class TestAFullQueue(Suite):
                 monkeypatch.setenv(name, value)
             yield Harness(backend=BACKEND, settings=site, slots=2, max_nodes=1, start_seconds=30.0)
 
-    test_a_job_without_a_place_is_pending = SubmissionTests.test_a_job_without_a_place_is_pending
+    test_a_job_without_a_free_slot_is_pending = SubmissionTests.test_a_job_without_a_free_slot_is_pending
     test_a_waiting_job_is_cancelled = ControlTests.test_a_waiting_job_is_cancelled_and_never_starts

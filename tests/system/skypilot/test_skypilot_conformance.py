@@ -61,7 +61,7 @@ def harness_of(
             refused={"options": {"resources": {"infra": "no-such-cloud"}}},
             shared=shared,
             provoke={Reason.CANCELLED: cancelled_by_hand},
-            lacks={"test_wide_characters_are_not_torn": TORN},
+            lacks={"test_wide_characters_are_not_split": TORN},
         )
 
     return harness
