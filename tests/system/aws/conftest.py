@@ -16,7 +16,7 @@ from tests.system.aws.run import Run
 
 @pytest.fixture
 def aws(local_batch: BatchClient, worker: str, monkeypatch: pytest.MonkeyPatch) -> BatchClient:
-    """The local AWS Batch, and an environment in which boto3 finds it."""
+    """The local AWS Batch, with the variables for boto3 in the environment."""
     for name, value in local_batch.environment_of(worker).items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
@@ -26,13 +26,13 @@ def aws(local_batch: BatchClient, worker: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def worker(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A name by which faults are meant for this test alone."""
+    """A caller's name, so that faults affect only this test."""
     return "".join(each for each in f"{tmp_path.parent.name}{tmp_path.name}" if each.isalnum())[-40:]
 
 
 @pytest.fixture
 def queue(aws: BatchClient, worker: str) -> Callable[..., str]:
-    """Make a queue of the test's own, with the local AWS Batch's rules for it."""
+    """Create a queue for the test, with rules of the local AWS Batch."""
 
     def make(**rules: Any) -> str:
         return aws.create_queue(f"q-{worker}", **rules)
@@ -42,13 +42,13 @@ def queue(aws: BatchClient, worker: str) -> Callable[..., str]:
 
 @pytest.fixture
 def batch(aws: BatchClient) -> Any:
-    """A client of AWS Batch as anybody may have one."""
+    """A boto3 client of AWS Batch."""
     return boto3.client("batch")
 
 
 @pytest.fixture
 def site(aws: BatchClient) -> dict[str, Any]:
-    """Site settings for the local AWS Batch, where nothing takes long."""
+    """Site settings with short intervals for the local AWS Batch."""
     return {
         "queue": aws.queue,
         "job_definition": aws.definition,
@@ -68,7 +68,7 @@ def project(tmp_path: Path, site: dict[str, Any]) -> Project:
 
 @pytest.fixture
 def run(tmp_path: Path, site: dict[str, Any], worker: str) -> Iterator[Run]:
-    """A run of the test's own."""
+    """A run for the test."""
     found = Run(tmp_path, f"t{worker.lower()}"[:40], site)
     yield found
     found.close()
@@ -76,7 +76,7 @@ def run(tmp_path: Path, site: dict[str, Any], worker: str) -> Iterator[Run]:
 
 @pytest.fixture
 def trouble(aws: BatchClient, worker: str) -> Iterator[Callable[..., None]]:
-    """Let calls of this test fail."""
+    """Make calls of this test fail."""
 
     def inject(operation: str, **how: Any) -> None:
         aws.inject_fault(operation, caller=worker, **how)

@@ -41,12 +41,12 @@ class Project:
         return self._start([*PYTEST, "--cluster-backend=aws", *arguments], environ)
 
     def run(self, *arguments: str, **environ: str) -> str:
-        """What pytest prints."""
+        """Run pytest, and return its output."""
         process = self.start(*arguments, **environ)
         return process.communicate(timeout=MINUTES)[0]
 
     def command(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
-        """The exit code of ``clusterjobs``, what it prints, and its remarks."""
+        """Run ``clusterjobs``, and return its exit code, stdout and stderr."""
         process = self.start_command(*arguments, **environ)
         out, err = process.communicate(timeout=MINUTES)
         return process.returncode, out, err

@@ -1,9 +1,8 @@
-"""One run on the local AWS Batch: the real engine, the real backend, and as many jobs as a test wants."""
+"""One run on the local AWS Batch, with the real engine and the real backend."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pytest_clusterjobs.model.token import Token
 
 
 class Run:
-    """Where a test's jobs come from."""
+    """Opens the backend, and runs jobs to their ends."""
 
     def __init__(self, folder: Path, run_id: str, site: dict[str, Any]) -> None:
         self.folder = folder
@@ -31,7 +30,7 @@ class Run:
         self._opened: list[BatchBackend] = []
 
     def open(self, **site: Any) -> BatchBackend:
-        """The backend once more, as another process would have it."""
+        """Open the backend again, as another process would."""
         context = BackendContext(
             "aws-batch", self.run_id, self.folder, self.folder, settings={**self.site, **site}
         )
@@ -41,7 +40,7 @@ class Run:
         return backend
 
     def close(self) -> None:
-        """Let go of all backends."""
+        """Close all backends."""
         for backend in self._opened:
             backend.close()
 
@@ -59,7 +58,7 @@ class Run:
         return [job for page in pages[1:] for job in page["jobSummaryList"]]
 
     def finish(self, *specs: JobSpec, seconds: float = 90.0, **site: Any) -> list[Result]:
-        """Run jobs to their ends; results in the order of ``specs``."""
+        """Run jobs to their ends; return results in the order of ``specs``."""
         backend = self.open(**site)
         number = len(self._opened)
         ledger = Ledger(self.folder / f"{number}.sqlite")
@@ -81,11 +80,3 @@ def _entry(spec: JobSpec, name: str) -> Registration:
     axes = {"recipe": name, "nodes": str(spec.nodes), "condition": "c"}
     cell = Cell(id=name, line=1, axes=axes, backend="aws", spec=spec)
     return Registration(f"m.yaml::{name}", "m.yaml", cell)
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what somebody else does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)

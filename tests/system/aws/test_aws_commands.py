@@ -1,4 +1,4 @@
-"""``clusterjobs show``, ``logs`` and ``watch`` on jobs of AWS Batch that no run of ours has submitted, and ``plan``."""
+"""``clusterjobs show``, ``logs`` and ``watch`` for jobs of AWS Batch that no run has submitted, and ``plan``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from tests.system.aws.project import Project
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 Submit = Callable[..., str]
 
 
 @pytest.fixture
 def submit(batch: Any, aws: BatchClient) -> Submit:
-    """Submit a job as somebody else would; its id."""
+    """Submit a job without this tool, and return its id."""
 
     def do(command: str, **more: Any) -> str:
         overrides = {
@@ -33,7 +33,7 @@ def submit(batch: Any, aws: BatchClient) -> Submit:
 
 @pytest.fixture
 def ended(batch: Any) -> Callable[[str], str]:
-    """Wait for a job's end; its id."""
+    """Wait for a job's end, and return its id."""
 
     def wait(job_id: str) -> str:
         until(lambda: batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] in ("SUCCEEDED", "FAILED"))
@@ -64,7 +64,7 @@ def test_show(project: Project, submit: Submit, ended: Callable[[str], str]) -> 
 
 
 def test_show_as_json(project: Project, submit: Submit, ended: Callable[[str], str]) -> None:
-    # The type's own name needs no site settings.
+    # The name of the type works without site settings.
     job_id = ended(submit("exit 3"))
     code, out, _ = project.command("show", f"aws-batch:{job_id}", "--json")
     found = json.loads(out)
@@ -74,7 +74,7 @@ def test_show_as_json(project: Project, submit: Submit, ended: Callable[[str], s
     assert "hunter2" not in out
 
 
-def test_show_says_why_a_job_waits(
+def test_show_has_the_reason_why_a_job_waits(
     project: Project, batch: Any, aws: BatchClient, queue: Callable[..., str]
 ) -> None:
     name = queue(stuck="MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too much")
@@ -107,7 +107,7 @@ def test_logs(project: Project, submit: Submit, ended: Callable[[str], str], fol
     code, out, err = project.command("logs", f"aws:{job_id}", *follow)
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "first" and out.splitlines()[-1] == "last"
-    # What a job prints cannot steer a terminal.
+    # Output of a job cannot contain control sequences for the terminal.
     assert "\x1b" not in out and "\x07" not in out
 
 
@@ -159,13 +159,13 @@ def test_an_array_and_one_of_its_jobs(project: Project, submit: Submit, ended: C
 
 
 @pytest.mark.parametrize("command", ["show", "logs", "watch"])
-def test_a_job_that_not_counted(project: Project, command: str) -> None:
+def test_an_unknown_job(project: Project, command: str) -> None:
     code, _, err = project.command(command, "aws:00000000-0000-0000-0000-000000000000")
     assert code == 4
     assert err == "clusterjobs: aws knows no job 00000000-0000-0000-0000-000000000000\n"
 
 
-def test_trouble_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION")
     code, _, err = project.command("show", "aws:x")
@@ -173,12 +173,12 @@ def test_trouble_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) 
     assert err.startswith("clusterjobs: AWS region: none is set") and err.count("\n") == 1
 
 
-def test_a_backend_that_cannot(project: Project) -> None:
+def test_a_backend_that_cannot_inspect_jobs(project: Project) -> None:
     code, _, err = project.command("show", "local:1")
     assert (code, err) == (3, "clusterjobs: local shows no jobs by their ids: name a cell of a run\n")
 
 
-def test_what_is_no_job_is_a_cell(project: Project) -> None:
+def test_a_name_that_is_not_a_job_is_a_cell(project: Project) -> None:
     project.matrix("{recipes: {a: echo hello}, nodes: [1], conditions: {good: {}}}")
     assert "1 passed" in project.run()
     assert project.command("show", "matrices/m.yaml::a-1n-good")[0] == 0

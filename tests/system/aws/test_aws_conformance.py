@@ -1,4 +1,4 @@
-"""The AWS Batch backend proves itself on the local AWS Batch, as any other backend does."""
+"""The conformance suite of the AWS Batch backend on the local AWS Batch."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from pytest_clusterjobs.testing.conformance.submission import SubmissionTests
 
 BACKEND = "pytest_clusterjobs.backends.aws_batch:TYPE"
 SECRET = "s3cr3t 'quoted' $(echo x) äö\nsecond line"
-"""What the suite has in its environment, and here is in Secrets Manager."""
+"""The value that the suite puts into the environment; here it is in Secrets Manager."""
 PENDING = "test_the_log_of_a_pending_job_is_empty"
-"""Here jobs start at once, which may be before the first log is read: for this test they wait a little."""
+"""For this test jobs start late, because they would otherwise start before the log is read."""
 NO_RESTART = "AWS Batch starts a multi-node job again only if its main node failed"
 
 
@@ -48,9 +48,9 @@ def secret(aws: BatchClient, worker: str) -> str:
 def provoke(
     aws: BatchClient, queue: Callable[..., str], batch: Any
 ) -> dict[Reason, Callable[[Cluster], SubmittedJob]]:
-    def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
+    def cancelled_by_a_user(cluster: Cluster) -> SubmittedJob:
         job = started(cluster)
-        batch.terminate_job(jobId=job.handle.job_id, reason="somebody does not want it")
+        batch.terminate_job(jobId=job.handle.job_id, reason="not needed any more")
         return job
 
     def depends_on_a_failure(cluster: Cluster) -> SubmittedJob:
@@ -75,7 +75,7 @@ def provoke(
         return job
 
     return {
-        Reason.CANCELLED: cancelled_by_hand,
+        Reason.CANCELLED: cancelled_by_a_user,
         Reason.DEPENDENCY_FAILED: depends_on_a_failure,
         Reason.OUT_OF_MEMORY: too_large,
         Reason.MAX_RUNTIME_REACHED: too_long,
@@ -114,7 +114,7 @@ class TestBatch(BackendConformance):
 
 
 class TestAFullQueue(Suite):
-    """What needs a cluster without a free place has one of its own."""
+    """Tests that fill the cluster have a separate one."""
 
     @pytest.fixture
     def harness(self, monkeypatch: pytest.MonkeyPatch, site: dict[str, Any]) -> Iterator[Harness]:

@@ -1,4 +1,4 @@
-"""Sessions on AWS Batch that are killed at the worst moments, then resumed: every cell is started exactly once."""
+"""Sessions on AWS Batch that are killed at a critical moment and resumed: every cell starts exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ conditions:
 """
 
 CRASHER = '''
-"""Dies where its environment says, as a machine does."""
+"""Kills the process at the point that a variable names."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ if when != "never":
 '''
 
 POINTS = [
-    # The request was sent, and its answer not heard.
+    # The request was sent, and its response not received.
     "after-request-1",
     "after-request-4",
     "before-submit-3",
@@ -98,7 +98,7 @@ def test_a_resumed_session_starts_every_cell_once(crashing: Project, batch: Any,
     assert live(batch, crashing) == []
 
 
-def test_the_reaper_ends_what_a_killed_session_leaves(crashing: Project, batch: Any) -> None:
+def test_the_reaper_ends_the_jobs_of_a_killed_session(crashing: Project, batch: Any) -> None:
     crashing.matrix(MATRIX.replace("@STARTS@", str(crashing.path / "starts")).replace("sleep", "sleep 9"))
     crashing.run(CRASH_AT="after-poll-2")
     deadline = time.monotonic() + 60
@@ -107,7 +107,7 @@ def test_the_reaper_ends_what_a_killed_session_leaves(crashing: Project, batch: 
         time.sleep(0.2)
 
 
-def test_launched_today_checked_tomorrow(crashing: Project) -> None:
+def test_a_launched_run_is_checked_later(crashing: Project) -> None:
     said = crashing.run("--cluster-launch")
     assert "6 " in said, said
     said = crashing.run("--cluster-check", "--cluster-check-wait")
@@ -115,7 +115,7 @@ def test_launched_today_checked_tomorrow(crashing: Project) -> None:
     assert set(starts(crashing).values()) == {1}
 
 
-def test_killed_from_outside(crashing: Project, batch: Any) -> None:
+def test_clusterjobs_kill_ends_a_run(crashing: Project, batch: Any) -> None:
     crashing.matrix(MATRIX.replace("@STARTS@", str(crashing.path / "starts")).replace("sleep", "sleep 9"))
     crashing.run("--cluster-launch")
     assert len(live(batch, crashing)) >= 4

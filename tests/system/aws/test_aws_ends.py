@@ -1,4 +1,4 @@
-"""How jobs end, and why some never start, on AWS Batch."""
+"""Ends of jobs on AWS Batch, and jobs that never start."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pytest_clusterjobs.model import Resources
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Result
 from tests.system.aws.run import Run
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 
 def reason(result: Result) -> str:
     return result.outcome.reason
 
 
-def test_many_are_ended_in_one_call_that_names_the_run(
+def test_many_jobs_are_terminated_in_one_call_with_the_run_id(
     run: Run, aws: BatchClient, worker: str, batch: Any
 ) -> None:
     backend = run.open()
@@ -40,7 +40,7 @@ def test_many_are_ended_in_one_call_that_names_the_run(
 
 
 @pytest.mark.parametrize("why", ["the service", "boto3"])
-def test_without_the_call_for_many_each_is_ended_by_itself(
+def test_without_the_bulk_call_each_job_is_terminated_by_its_own(
     run: Run,
     trouble: Callable[..., None],
     aws: BatchClient,
@@ -76,9 +76,7 @@ def test_a_child_that_is_killed_for_memory_ends_its_job_as_that(run: Run) -> Non
     assert (reason(result), result.outcome.first_failing_node) == (Reason.OUT_OF_MEMORY, 1)
 
 
-def test_a_machine_that_is_lost_is_given_back_within_max_restarts(
-    run: Run, aws: BatchClient, tmp_path: Path
-) -> None:
+def test_a_lost_machine_is_replaced_within_max_restarts(run: Run, aws: BatchClient, tmp_path: Path) -> None:
     flag = tmp_path / "started"
     backend = run.open()
     job = f"echo x >>'{flag}'; [ \"$CLUSTERJOBS_RESTARTS\" = 1 ] || sleep 600"
@@ -100,14 +98,16 @@ def test_a_job_that_can_never_start_is_rejected(
     assert "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT" in result.outcome.detail
 
 
-def test_a_job_that_waits_for_capacity_waits_and_says_so(run: Run, queue: Callable[..., str]) -> None:
+def test_a_job_that_waits_for_capacity_is_pending_with_the_reason(
+    run: Run, queue: Callable[..., str]
+) -> None:
     name = queue(stuck="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - none of [p5.48xlarge]")
     [result] = run.finish(JobSpec("true", queue_timeout=2, options={"jobQueue": name}))
     assert reason(result) == Reason.QUEUE_TIMEOUT
     assert "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY" in result.outcome.detail
 
 
-def test_a_queue_that_gives_up_by_itself(run: Run, queue: Callable[..., str]) -> None:
+def test_a_queue_that_cancels_waiting_jobs(run: Run, queue: Callable[..., str]) -> None:
     name = queue(stuck="MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - too much", give_up=1.0)
     [result] = run.finish(JobSpec("true", options={"jobQueue": name}))
     assert reason(result) == Reason.REJECTED
@@ -115,7 +115,7 @@ def test_a_queue_that_gives_up_by_itself(run: Run, queue: Callable[..., str]) ->
 
 
 @pytest.mark.parametrize("code", [0, 2])
-def test_an_entrypoint_that_swallows_the_command_is_noticed_and_never_green(
+def test_an_entrypoint_that_ignores_the_command_is_an_error(
     run: Run, aws: BatchClient, worker: str, code: int
 ) -> None:
     image = aws.add_image(f"swallows-{worker}", entrypoint=("sh", "-c", f"echo usage; exit {code}", "--"))
@@ -125,7 +125,7 @@ def test_an_entrypoint_that_swallows_the_command_is_noticed_and_never_green(
     assert "ENTRYPOINT" in result.outcome.detail + result.outcome.native_reason
 
 
-def test_an_image_that_cannot_be_had(run: Run) -> None:
+def test_an_image_that_cannot_be_pulled_is_a_failed_start(run: Run) -> None:
     [result] = run.finish(JobSpec("true", image="registry.invalid/x:1", max_restarts=2))
     assert reason(result) == Reason.START_FAILED
     assert "CannotPullContainerError" in result.outcome.native_reason
@@ -137,7 +137,7 @@ def test_a_definition_for_an_image_is_registered_once(
 ) -> None:
     image = aws.add_image(f"img-{worker}")
     for _ in range(2):
-        # The second time by a process that knows nothing of the first.
+        # The second time by another process.
         results = run.finish(*[JobSpec("exit 4", image=image, nodes=nodes) for nodes in (1, 1, 2)])
         assert [result.outcome.exit_code for result in results] == [4, 4, 4]
     assert aws.calls(caller=worker)["registerjobdefinition"]["calls"] == 2

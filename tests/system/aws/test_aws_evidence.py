@@ -1,4 +1,4 @@
-"""What a rank must have left behind for its end to be the product's, and what AWS says of those that left nothing."""
+"""Evidence on AWS Batch: records of the ranks in the log, and the reasons of AWS if there are none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from tests.system.aws.run import Run
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 CONTAINER = {
     "image": "local",
@@ -32,7 +32,7 @@ DENIAL = "is not authorized to perform: GetLogEvents"
 
 @contextmanager
 def beside(call: Callable[[], None]) -> Iterator[None]:
-    """Do something while a run is under way."""
+    """Call a function while a run is in progress."""
     thread = threading.Thread(target=call)
     thread.start()
     try:
@@ -42,7 +42,7 @@ def beside(call: Callable[[], None]) -> Iterator[None]:
 
 
 def ended(run: Run, spec: JobSpec, **site: Any) -> Observation:
-    """A job's end as the backend tells it once its logs had their time."""
+    """A job's last observation, after its logs have settled."""
     backend, token = run.open(**site), run.token()
     handle = backend.submit(spec, token)
     until(lambda: backend.poll({token: handle})[token].phase is Phase.ENDED)
@@ -67,7 +67,7 @@ def of_ranges(batch: Any, name: str, *images: str) -> str:
     return name
 
 
-# A node that is lost.
+# Lost nodes.
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def of_ranges(batch: Any, name: str, *images: str) -> str:
         ("sleep 600", True, 0, Reason.PREEMPTED),
     ],
 )
-def test_a_node_that_is_lost_is_the_job_s_end_however_the_others_take_it(
+def test_a_lost_node_ends_the_job_whatever_the_others_do(
     run: Run, aws: BatchClient, tmp_path: Path, main: str, fargate: bool, rank: int, reason: Reason
 ) -> None:
     flags = shlex.quote(str(tmp_path))
@@ -101,14 +101,14 @@ def test_a_node_that_is_lost_is_the_job_s_end_however_the_others_take_it(
     assert ("Your Spot Task was interrupted" if fargate else "Host EC2") in result.outcome.native_reason
 
 
-def test_a_child_whose_image_cannot_be_had_is_a_failed_start(run: Run, batch: Any, worker: str) -> None:
+def test_a_child_whose_image_cannot_be_pulled_is_a_failed_start(run: Run, batch: Any, worker: str) -> None:
     name = of_ranges(batch, f"p-{worker}", "local", "registry.invalid/x:1")
     [result] = run.finish(JobSpec("sleep 600", nodes=2, options={"jobDefinition": name}))
     assert result.outcome.reason == Reason.START_FAILED, result.outcome.detail
     assert "CannotPullContainerError" in result.outcome.native_reason
 
 
-def test_a_child_whose_entrypoint_swallows_the_command_is_no_failure_of_it(
+def test_a_child_whose_entrypoint_ignores_the_command_is_not_a_product_failure(
     run: Run, aws: BatchClient, batch: Any, worker: str
 ) -> None:
     image = aws.add_image(f"swallows-{worker}", entrypoint=("sh", "-c", "echo usage; exit 2", "--"))
@@ -117,11 +117,11 @@ def test_a_child_whose_entrypoint_swallows_the_command_is_no_failure_of_it(
     assert result.outcome.reason == Reason.START_FAILED, result.outcome.detail
 
 
-# A command that never began.
+# Commands that never began.
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 127])
-def test_a_command_that_an_entrypoint_swallows_never_began(
+def test_a_command_that_an_entrypoint_ignores_never_began(
     run: Run, aws: BatchClient, worker: str, code: int
 ) -> None:
     image = aws.add_image(f"s-{code}-{worker}", entrypoint=("sh", "-c", f"echo usage; exit {code}", "--"))
@@ -130,7 +130,9 @@ def test_a_command_that_an_entrypoint_swallows_never_began(
     assert "ENTRYPOINT" in seen.native_reason
 
 
-def test_a_container_that_cannot_be_started_has_aws_s_words(run: Run, aws: BatchClient, worker: str) -> None:
+def test_a_container_that_cannot_start_has_the_message_of_aws(
+    run: Run, aws: BatchClient, worker: str
+) -> None:
     words = "CannotStartContainerError: Error response from daemon: no such device"
     image = aws.add_image(f"broken-{worker}", fails=words, code=1)
     [result] = run.finish(JobSpec("true", image=image))
@@ -139,17 +141,17 @@ def test_a_container_that_cannot_be_started_has_aws_s_words(run: Run, aws: Batch
 
 
 @pytest.mark.parametrize("run_text", ["kill -9 $PPID; exit 3", "kill -9 $PPID; exit 0"])
-def test_a_rank_whose_sentinel_was_killed_began_and_has_no_word(run: Run, run_text: str) -> None:
+def test_a_rank_whose_sentinel_was_killed_began_and_has_no_report(run: Run, run_text: str) -> None:
     seen = ended(run, JobSpec(run_text))
     assert (seen.nodes[0].report, seen.nodes[0].begun, seen.reason_hint) == (None, True, None)
     [result] = run.finish(JobSpec(run_text))
     assert result.judgement.verdict is not Verdict.PASSED
 
 
-# Logs that cannot be read.
+# Unreadable logs.
 
 
-def test_a_denied_log_is_said_and_costs_no_other_job_its_end(
+def test_a_denied_log_is_reported_and_affects_no_other_job(
     run: Run, aws: BatchClient, batch: Any, worker: str
 ) -> None:
     name = f"d-{worker}"
@@ -176,7 +178,7 @@ def test_a_denied_log_is_said_and_costs_no_other_job_its_end(
         assert DENIAL in result.outcome.detail and "ENTRYPOINT" not in result.outcome.detail
 
 
-def test_whoever_reads_a_denied_log_is_told(run: Run, aws: BatchClient, worker: str) -> None:
+def test_reading_a_denied_log_is_an_error(run: Run, aws: BatchClient, worker: str) -> None:
     backend, token = run.open(), run.token()
     handle = backend.submit(JobSpec("exit 3"), token)
     until(lambda: backend.poll({token: handle})[token].phase is Phase.ENDED)
@@ -189,7 +191,7 @@ def test_whoever_reads_a_denied_log_is_told(run: Run, aws: BatchClient, worker: 
         aws.clear_faults(caller=worker)
 
 
-def test_a_log_group_that_is_not_there_is_no_failed_start(run: Run, trouble: Callable[..., None]) -> None:
+def test_a_missing_log_group_is_not_a_failed_start(run: Run, trouble: Callable[..., None]) -> None:
     words = "The specified log group does not exist."
     trouble("GetLogEvents", status=400, code="ResourceNotFoundException", message=words, times=1 << 30)
     seen = ended(run, JobSpec("exit 3"))
@@ -201,10 +203,8 @@ def test_a_log_group_that_is_not_there_is_no_failed_start(run: Run, trouble: Cal
         assert words in result.outcome.detail
 
 
-def test_a_log_of_which_one_rank_s_part_is_denied(
-    run: Run, aws: BatchClient, batch: Any, worker: str
-) -> None:
-    """The rank that could be read does not stand for the other."""
+def test_a_denied_log_of_one_rank(run: Run, aws: BatchClient, batch: Any, worker: str) -> None:
+    """The log of one rank is not evidence for the other."""
     logging = {"logDriver": "awslogs", "options": {"awslogs-stream-prefix": f"r-{worker}"}}
     ranges = [
         {"targetNodes": "0:0", "container": CONTAINER},
@@ -221,21 +221,21 @@ def test_a_log_of_which_one_rank_s_part_is_denied(
     assert result.judgement.verdict is Verdict.ERROR
 
 
-# What is printed beside the last line.
+# Output near the last line.
 
 
 @pytest.mark.parametrize(("nodes", "code"), [(1, 3), (2, 0)])
-def test_a_daemon_that_floods_the_log_hides_no_end(run: Run, nodes: int, code: int) -> None:
+def test_a_daemon_that_floods_the_log_does_not_hide_the_end(run: Run, nodes: int, code: int) -> None:
     flood = "setsid sh -c 'while :; do seq 300; sleep 0.005; done'"
     [result] = run.finish(JobSpec(f"{flood} & sleep 0.5; exit {code}", nodes=nodes))
     assert result.outcome.exit_code == code, result.outcome.detail
 
 
-# Signals from outside.
+# Signals.
 
 
 @pytest.mark.parametrize("signal", ["USR1", "USR2", "HUP", "INT"])
-def test_a_signal_is_no_limit_and_reaches_the_command(run: Run, signal: str) -> None:
+def test_a_signal_is_not_a_limit_and_reaches_the_command(run: Run, signal: str) -> None:
     kill = f'setsid sh -c "sleep 0.3; kill -{signal} $PPID" &'
     handler = f"trap 'got=x' {signal}; {kill} until [ \"$got\" ]; do sleep 0.05 || :; done; exit 5"
     handled, died = run.finish(

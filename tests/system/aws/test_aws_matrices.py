@@ -1,4 +1,4 @@
-"""The shipped matrix of exit conditions, unchanged: on AWS Batch every cell ends as it does anywhere else."""
+"""The shipped matrix of exit conditions on AWS Batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.aws.project import Project
 
-# They give a program two seconds to start.
+# The matrix gives a program two seconds to start.
 pytestmark = pytest.mark.quiet
 
 ROOT = Path(__file__).parents[3]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def shipped(project: Project, site: dict[str, Any], batch: Any, worker: str, tmp_path: Path) -> Project:
-    """The shipped matrices, and job definitions with a place for checkpoints that outlives a container."""
+    """The shipped matrices, and job definitions with a folder for checkpoints that outlives a container."""
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     container = {
@@ -46,7 +46,7 @@ def shipped(project: Project, site: dict[str, Any], batch: Any, worker: str, tmp
 
 
 def passed(project: Project, cells: int, *arguments: str) -> None:
-    # As many processes at once as a small machine can start within the two seconds that the matrix gives a heartbeat.
+    # A small machine can start this number of processes within the two seconds of the heartbeat timeout.
     said = project.run("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
     assert f"{cells} passed" in said, said
     found = project.report()["cells"]

@@ -1,4 +1,4 @@
-"""A thousand jobs at the service's own limit, with refusals and errors on the way: none lost, none doubled."""
+"""A thousand jobs at the service's rate limit, with throttling and errors: each runs exactly once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pytest_clusterjobs.model import JobSpec
 from tests.system.aws.run import Run
 
 JOBS = 1000
-LIMIT = 50
-"""Submissions a second that AWS Batch allows an account."""
+SUBMISSIONS_PER_SECOND = 50
+"""AWS Batch's limit for an account."""
 
 
 @pytest.mark.quiet
 def test_a_thousand_jobs(run: Run, aws: BatchClient, worker: str, trouble: Callable[..., None]) -> None:
-    aws.limit("SubmitJob", LIMIT, caller=worker)
+    aws.limit("SubmitJob", SUBMISSIONS_PER_SECOND, caller=worker)
     trouble("SubmitJob", status=0, after=True, times=5)
     trouble("SubmitJob", status=503, times=5)
     trouble("DescribeJobs", status=429, times=5)
@@ -32,10 +32,10 @@ def test_a_thousand_jobs(run: Run, aws: BatchClient, worker: str, trouble: Calla
     assert [result.outcome.exit_code for result in results] == [number % 100 for number in range(JOBS)]
     names = Counter(job["jobName"] for job in run.listed())
     assert len(names) == JOBS and set(names.values()) == {1}
-    # The five that failed before they arrived are made again; nothing else is asked for twice.
+    # The five submissions that failed are repeated; nothing else is requested twice.
     assert calls["submitjob"]["calls"] - calls["submitjob"]["throttled"] == JOBS + 5
     assert calls["submitjob"]["throttled"] <= JOBS / 100
-    # One call for each log, but for the few that were refused.
+    # One call for each log, except for the few that were throttled.
     assert calls["getlogevents"]["calls"] <= 1.2 * JOBS
 
 

@@ -1,4 +1,4 @@
-"""Credentials, region, queues, definitions: one clear line each, before a second job is tried."""
+"""Errors in credentials, region, queues and definitions: one line each, before a second job is submitted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Result
 from tests.system.aws.run import Run
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 
 def reason(result: Result) -> str:
@@ -30,7 +30,7 @@ def submitted(aws: BatchClient, worker: str) -> int:
 
 
 def refusals(run: Run, jobs: int = 5, options: dict[str, Any] | None = None, **site: Any) -> set[str]:
-    """What is said of each of several jobs."""
+    """The messages of several jobs."""
     results = run.finish(*[JobSpec("true", options=options or {}) for _ in range(jobs)], **site)
     assert {reason(result) for result in results} == {Reason.REJECTED}
     assert {result.judgement.verdict for result in results} == {Verdict.ERROR}
@@ -55,10 +55,10 @@ def test_a_wrong_setting_is_one_line_before_anything_is_submitted(
     assert submitted(aws, worker) == 0
 
 
-def test_all_queues_and_definitions_are_looked_at_before_the_first_submission(
+def test_all_queues_and_definitions_are_checked_before_the_first_submission(
     run: Run, aws: BatchClient, worker: str
 ) -> None:
-    """The jobs of several nodes come last, and would be refused when the others have run for long."""
+    """Multi-node jobs come last, and would otherwise be rejected after the others have run."""
     specs = [*(JobSpec("true") for _ in range(20)), *(JobSpec("true", nodes=2) for _ in range(20))]
     backend = run.open(multinode_job_definition="local")
     said = backend.check_selection(specs)
@@ -71,7 +71,7 @@ def test_all_queues_and_definitions_are_looked_at_before_the_first_submission(
     assert submitted(aws, worker) == 1
 
 
-def test_a_wrong_queue_of_one_cell_is_that_cell_s_alone(run: Run) -> None:
+def test_a_wrong_queue_of_one_cell_affects_only_that_cell(run: Run) -> None:
     wrong, right = run.finish(JobSpec("true", options={"jobQueue": "nowhere"}), JobSpec("exit 3"))
     assert (reason(wrong), right.outcome.exit_code) == (Reason.REJECTED, 3)
 
@@ -84,7 +84,7 @@ def test_a_wrong_queue_of_one_cell_is_that_cell_s_alone(run: Run) -> None:
         (("AWS_DEFAULT_REGION", "AWS_REGION"), "AWS region: none is set"),
     ],
 )
-def test_credentials_or_region_that_are_missing(
+def test_missing_credentials_or_region_are_reported(
     run: Run, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...], words: str
 ) -> None:
     for name in gone:
@@ -111,7 +111,7 @@ def test_credentials_or_region_that_are_missing(
         (403, "InvalidSignatureException", "The Canonical String: x-amz-security-token:SECRET", "secret key"),
     ],
 )
-def test_credentials_that_are_refused_are_told_once(
+def test_rejected_credentials_are_reported_once(
     run: Run,
     trouble: Callable[..., None],
     aws: BatchClient,
@@ -127,7 +127,7 @@ def test_credentials_that_are_refused_are_told_once(
     assert sum(each["calls"] for each in aws.calls(caller=worker).values()) <= 2
 
 
-def test_an_address_where_nobody_is_is_told_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_server_is_reported_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", f"http://127.0.0.1:{closed.getsockname()[1]}")
@@ -135,7 +135,7 @@ def test_an_address_where_nobody_is_is_told_once(run: Run, monkeypatch: pytest.M
     assert "Could not connect to the endpoint URL" in said
 
 
-def test_a_denied_submission_is_told_once(
+def test_a_denied_submission_is_reported_once(
     run: Run, trouble: Callable[..., None], aws: BatchClient, worker: str
 ) -> None:
     message = "User: arn:aws:iam::1:user/ci is not authorized to perform: batch:SubmitJob"
@@ -145,14 +145,16 @@ def test_a_denied_submission_is_told_once(
     assert submitted(aws, worker) == 1
 
 
-def test_whoever_may_submit_but_not_look_may_submit(run: Run, trouble: Callable[..., None]) -> None:
+def test_a_user_without_the_right_to_describe_queues_can_submit(
+    run: Run, trouble: Callable[..., None]
+) -> None:
     for operation in ("DescribeJobQueues", "DescribeJobDefinitions"):
         trouble(operation, status=403, code="AccessDeniedException", message="no", times=1000)
     [result] = run.finish(JobSpec("exit 3"))
     assert result.outcome.exit_code == 3
 
 
-def test_a_token_that_expires_on_the_way_costs_no_running_job_its_verdict(
+def test_a_token_that_expires_during_the_run_changes_no_verdict(
     run: Run, trouble: Callable[..., None]
 ) -> None:
     trouble("DescribeJobs", status=403, code="ExpiredTokenException", message="expired", times=3)
@@ -184,7 +186,7 @@ def test_logs_in_another_group(run: Run, batch: Any, worker: str, tmp_path: Path
     assert "logs by 'splunk'" in said
 
 
-def test_logs_outlive_what_aws_batch_remembers(run: Run) -> None:
+def test_logs_are_readable_after_aws_batch_has_deleted_the_job(run: Run) -> None:
     backend = run.open()
     name = run.token()
     handle = backend.submit(JobSpec("echo hello; exit 3"), name)
@@ -196,7 +198,7 @@ def test_logs_outlive_what_aws_batch_remembers(run: Run) -> None:
     assert "hello" in chunk.text and chunk.complete
 
 
-def test_a_secret_comes_from_where_the_site_says_and_nobody_here_needs_it(run: Run, worker: str) -> None:
+def test_a_secret_comes_from_the_source_in_the_site_settings(run: Run, worker: str) -> None:
     arn = boto3.client("secretsmanager").create_secret(Name=f"t-{worker}", SecretString="hunter2")["ARN"]
     spec = JobSpec("[ ${#TOKEN} = 7 ]", secrets=("TOKEN",))
     [result] = run.finish(spec, secrets={"TOKEN": arn})
@@ -205,6 +207,6 @@ def test_a_secret_comes_from_where_the_site_says_and_nobody_here_needs_it(run: R
     assert "(local with secret TOKEN)" in shown and "hunter2" not in shown
 
 
-def test_a_job_that_no_matrix_has_is_checked_as_well(run: Run) -> None:
+def test_a_job_from_python_is_checked_as_well(run: Run) -> None:
     with pytest.raises(SubmissionRejected, match="put what is long into the image"):
         run.open().submit(JobSpec("x" * 9000), run.token())

@@ -14,20 +14,22 @@ from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
 from pytest_clusterjobs.devclusters.supervisor import Missing
 
-ASKED = "CLUSTERJOBS_SKYPILOT"
+ENABLING_VARIABLE = "CLUSTERJOBS_SKYPILOT"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A server takes a minute and some gigabytes: nobody who runs all tests is to wait for it unasked."""
-    if not os.environ.get(ASKED):
+    """Skip these tests by default, because a server takes a minute and some gigabytes."""
+    if not os.environ.get(ENABLING_VARIABLE):
         for item in items:
             if item.get_closest_marker("skypilot") is not None:
-                item.add_marker(pytest.mark.skip(reason=f"takes minutes; set {ASKED}=1 to run it"))
+                item.add_marker(
+                    pytest.mark.skip(reason=f"takes minutes; set {ENABLING_VARIABLE}=1 to run it")
+                )
 
 
 @contextmanager
 def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
-    """Skip where a program is missing, or fail where CLUSTERJOBS_REQUIRE names it."""
+    """Skip if a program is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
     try:
         yield
     except Missing as missing:
@@ -37,7 +39,7 @@ def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def skypilot_options(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What all servers of these tests have: packages from earlier sessions, and the tests' own folders on the nodes."""
+    """Options of all servers of these tests: packages of earlier sessions, and the tests' folders on the nodes."""
     cache = pytestconfig.cache
     assert cache is not None
     return {
@@ -52,7 +54,7 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
     skypilot_options: dict[str, Any],
 ) -> Iterator[SkyPilotClient]:
-    """A SkyPilot on 2 nodes that all workers of this session share: do it no harm."""
+    """A SkyPilot on 2 nodes that all workers of this session share. Tests must not damage it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sky"
     with ExitStack() as stack:
@@ -65,7 +67,7 @@ def server(
 def fresh_server(
     require: Callable[[str], str], skypilot_options: dict[str, Any]
 ) -> Iterator[Callable[..., SkyPilotServer]]:
-    """Start a server of the test's own, to be harmed; options are SkyPilotServer's (1 node)."""
+    """Start a separate server that the test may damage. Options are those of SkyPilotServer (1 node)."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> SkyPilotServer:

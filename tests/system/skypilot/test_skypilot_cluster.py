@@ -1,4 +1,4 @@
-"""Jobs that have one cluster in common, on a real SkyPilot: one that the backend brings up, and somebody's own."""
+"""Jobs that share one cluster on a real SkyPilot: one that the backend launches, and an existing one."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("name", IN_CLUSTER)
-def test_ends(watched: Watched, name: str) -> None:
+def test_every_scenario_ends_as_expected(watched: Watched, name: str) -> None:
     scenario = SCENARIOS[name]
     end = watched.end(name)
     result = judged(scenario.spec(name, {}), end)
     assert (result.reason, result.exit_code) == (scenario.reason, scenario.exit_code), end
-    assert end.cost is None, "a part of a cluster has no price of its own"
+    assert end.cost is None, "jobs that share a cluster have no price"
 
 
-def test_all_jobs_had_one_cluster(watched: Watched) -> None:
-    """One launch brings it up, and one question a round asks about all."""
+def test_all_jobs_shared_one_cluster(watched: Watched) -> None:
+    """One launch starts the cluster, and one call polls all jobs."""
     assert watched.calls["POST /launch"] + watched.calls["POST /exec"] == 1 + len(IN_CLUSTER)
     assert 0 < watched.calls["POST /queue"] <= watched.rounds
 
@@ -81,7 +81,9 @@ def test_logs_are_by_rank(watched: Watched) -> None:
     assert [chunk.text.splitlines()[0] for chunk in chunks] == ["rank 0 of 2", "rank 1 of 2"]
 
 
-def test_what_was_brought_up_goes_down_by_itself(watched: Watched, server: SkyPilotClient) -> None:
+def test_a_cluster_that_the_backend_launched_goes_down_by_itself(
+    watched: Watched, server: SkyPilotClient
+) -> None:
     deadline = time.monotonic() + 300
     while "common" in server.slurm.run("squeue", "--noheader", "--format=%j"):
         assert time.monotonic() < deadline, "the idle cluster is still up"
@@ -89,7 +91,7 @@ def test_what_was_brought_up_goes_down_by_itself(watched: Watched, server: SkyPi
     assert watched.backend.sweep(RUN) == {}
 
 
-def test_somebody_s_own_cluster_is_used_and_left_as_it_was(
+def test_an_existing_cluster_is_used_and_not_changed(
     server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talk_to(monkeypatch, server.url, server.environment)

@@ -1,4 +1,4 @@
-"""How jobs end on a real SkyPilot. Several are launched at once and watched together: each takes a minute or two."""
+"""Ends of jobs on a real SkyPilot. They are launched at once and polled together: each takes a minute or two."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def watched(server: SkyPilotClient, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_ends(watched: Watched, name: str) -> None:
+def test_every_scenario_ends_as_expected(watched: Watched, name: str) -> None:
     scenario = SCENARIOS[name]
     end = watched.end(name)
     result = judged(scenario.spec(name, {}), end)
@@ -64,12 +64,12 @@ def test_ends(watched: Watched, name: str) -> None:
     assert end.log_complete
 
 
-def test_one_call_a_round_asks_about_all_jobs(watched: Watched) -> None:
-    """The launches' requests are asked about as well until each has its job."""
+def test_one_call_polls_all_jobs(watched: Watched) -> None:
+    """Launch requests are polled as well, until each has its job."""
     assert 0 < watched.calls["POST /jobs/queue/v2"] <= watched.rounds
 
 
-def test_ids_are_those_of_the_names(watched: Watched) -> None:
+def test_ids_belong_to_the_names(watched: Watched) -> None:
     assert all(handle.job_id for handle in watched.handles.values())
     assert len({handle.job_id for handle in watched.handles.values()}) == len(SCENARIOS)
 
@@ -88,14 +88,14 @@ def test_logs_are_by_start(watched: Watched) -> None:
     assert second.splitlines()[0] == "start 1"
 
 
-def test_what_a_job_prints_is_what_is_read(watched: Watched) -> None:
+def test_a_log_has_what_the_job_printed(watched: Watched) -> None:
     handle = watched.handles[token_of("completes")]
     text = watched.backend.logs(handle).text
     assert text.startswith("hello\none\n"), text
     assert watched.backend.logs(handle, tail=10).text == text[-10:]
 
 
-def test_what_has_ended_is_found_and_leaves_nothing(watched: Watched, server: SkyPilotClient) -> None:
+def test_an_ended_job_is_found_and_leaves_nothing(watched: Watched, server: SkyPilotClient) -> None:
     found = watched.backend.find(token_of("fails"))
     assert found.handle.job_id == watched.handles[token_of("fails")].job_id  # type: ignore[union-attr]
     assert watched.backend.sweep(RUN) == {}
@@ -103,8 +103,8 @@ def test_what_has_ended_is_found_and_leaves_nothing(watched: Watched, server: Sk
     assert server.slurm.run("squeue", "--noheader") == ""
 
 
-def test_what_ran_has_its_price(watched: Watched) -> None:
-    """By the prices of the Slurm of this machine; a job that begins twice pays for both."""
+def test_a_job_that_ran_has_its_price(watched: Watched) -> None:
+    """With the simulated prices of the Slurm on this machine; a job that starts twice costs both."""
     assert watched.end("infeasible").cost is None
     costs = {name: watched.end(name).cost for name in ("completes", "both-complete", "restarts")}
     assert all(cost is not None and 0 < cost < 0.1 for cost in costs.values()), costs

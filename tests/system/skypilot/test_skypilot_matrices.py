@@ -1,12 +1,10 @@
-"""The shipped matrix of exit conditions on a real SkyPilot; and a session there that is killed and resumed."""
+"""The shipped matrix of exit conditions on a real SkyPilot, and sessions that are killed and resumed."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,8 @@ import pytest
 
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
+from tests.system.processes import start_pytest
+from tests.system.processes import until
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
@@ -33,15 +33,15 @@ mode = "cluster"
 cluster = {name = "matrices", nodes = 2, resources = {cpus = "12"}, idle_minutes = 1}
 """
 RESTARTS = "  # It fails once, the cluster starts it again"
-"""Where the condition begins that jobs of one cluster cannot have."""
+"""The first line of the condition that jobs of one cluster do not support."""
 MINUTES = 60.0
 ROOM = {"max_runtime: 3s": "max_runtime: 20s", 'run_time: "3s..30s"': 'run_time: "20s..60s"'}
-"""On one small machine SkyPilot begins a job's ranks ten seconds apart: the three that it may run would be over before the
-ranks have met, with no first step in the log."""
+"""On a small machine SkyPilot starts a job's ranks ten seconds apart. With a run time of three seconds the job would
+end before the ranks have connected, without a first step in the log."""
 
 
 class Session:
-    """pytest on a SkyPilot, as real processes in a project of its own."""
+    """A project whose cells run on a SkyPilot, with pytest as a real process."""
 
     def __init__(self, path: Path, server: SkyPilotClient, settings: str = "") -> None:
         self.path = path
@@ -50,15 +50,7 @@ class Session:
         (path / "pyproject.toml").write_text(SITE.format(infra=server.infra, settings=settings))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--cluster-backend=sky", *arguments],
-            cwd=self.path,
-            env={**kept, **self.server.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return start_pytest(self.path, self.server.environment, "--cluster-backend=sky", *arguments)
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """The cells of the latest run's report."""
@@ -66,11 +58,8 @@ class Session:
         return {cell["registration"]["cell"]["id"]: cell for cell in json.loads(latest.read_text())["cells"]}
 
     def until_running(self, server: SkyPilotServer, seconds: float = 600.0) -> None:
-        """Wait for a job that Slurm runs and SkyPilot knows to run."""
-        deadline = time.monotonic() + seconds
-        while '"RUNNING"' not in server.run("jobs", "queue", "--output=json"):
-            assert time.monotonic() < deadline, "no job came to run"
-            time.sleep(2.0)
+        """Wait until SkyPilot reports a running job."""
+        until(lambda: '"RUNNING"' in server.run("jobs", "queue", "--output=json"), seconds, 2.0)
 
 
 def shipped(path: Path) -> Path:
@@ -85,7 +74,7 @@ def shipped(path: Path) -> Path:
     return matrix
 
 
-def test_exit_conditions_end_as_they_do_everywhere(server: SkyPilotClient, tmp_path: Path) -> None:
+def test_exit_conditions_end_as_on_other_backends(server: SkyPilotClient, tmp_path: Path) -> None:
     session = Session(tmp_path, server)
     matrix = shipped(tmp_path)
     process = session.start(str(matrix), "-k", "arena and not 4n", "--cluster-max-jobs=3", "-rA")
@@ -127,7 +116,7 @@ SkyPilotBackend.submit = submit
 """
 
 
-def test_a_cluster_that_others_bring_up_is_waited_for(server: SkyPilotClient, tmp_path: Path) -> None:
+def test_cells_wait_for_a_cluster_that_another_session_starts(server: SkyPilotClient, tmp_path: Path) -> None:
     settings = CLUSTER.replace('"matrices"', '"others"')
     session = Session(tmp_path, server, settings)
     (tmp_path / "conftest.py").write_text(REFUSALS)
@@ -147,10 +136,10 @@ conditions: {c: {}}
     assert "cluster others is not up yet" in (tmp_path / "refusals").read_text()
 
 
-def test_a_server_that_is_restarted_is_no_jobs_death(
+def test_a_server_that_restarts_ends_no_job(
     fresh_server: Callable[..., SkyPilotServer], tmp_path: Path
 ) -> None:
-    """It is killed while its jobs run; they end, and so they are judged."""
+    """The server is killed while jobs run. They end and are judged."""
     server = fresh_server()
     session = Session(tmp_path, server)
     (tmp_path / "matrices").mkdir()
@@ -174,7 +163,7 @@ conditions: {{c: {{}}}}
 
 
 def test_a_session_that_is_killed_is_resumed(server: SkyPilotClient, tmp_path: Path) -> None:
-    """Killed when its launches have no jobs yet: each cell runs once."""
+    """The session is killed before its launches have jobs. Each cell runs once."""
     session = Session(tmp_path, server)
     (tmp_path / "matrices").mkdir()
     (tmp_path / "matrices" / "m.yaml").write_text(
@@ -198,6 +187,6 @@ conditions: {{c: {{expect: {{reason: any}}}}}}
 
 
 def _has_launches(path: Path, count: int) -> bool:
-    """Whether the requests of so many launches are in the ledger, or in its log."""
+    """Whether the ledger, or its log, has this number of launch requests."""
     text = b"".join(each.read_bytes() for each in path.glob(".clusterjobs/runs/*/ledger*"))
     return text.count(b'"request"') >= count

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,43 +19,26 @@ from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
 from pytest_clusterjobs.devclusters.supervisor import ClusterError
 from pytest_clusterjobs.devclusters.supervisor import Missing
+from tests.system.processes import processes
+from tests.system.processes import until
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 Fresh = Callable[..., SkyPilotServer]
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "FAILED_SETUP", "FAILED_CONTROLLER", "FAILED_PRECHECKS")
+JOB_TIMEOUT_SECONDS = 900.0
 REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_provision", "sky_logs")
 
 
-def until(condition: Callable[[], bool], seconds: float = 900, pause: float = 0.5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(pause)
-
-
-def processes(folder: Path, *also: str) -> list[int]:
-    """The processes of a server, by arguments or environment, that have these words there ``also``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (path / "cmdline").read_bytes() + b"\0" + (path / "environ").read_bytes()
-        except OSError:
-            continue
-        if int(path.name) != os.getpid() and all(word.encode() in text for word in (str(folder), *also)):
-            found.append(int(path.name))
-    return found
-
-
 def traces() -> dict[str, float | None]:
-    """What SkyPilot would write to in the real home; when each was last written to, or that it is not there."""
+    """The files that SkyPilot would write in the real home, with the time of the last change, None if absent."""
     home = Path("~").expanduser()
     found = {name: home / name for name in REAL_HOME}
     return {name: path.stat().st_mtime if path.exists() else None for name, path in found.items()}
 
 
 def launch(server: SkyPilotClient, folder: Path, script: str, **task: Any) -> int:
-    """Launch a managed job: its id."""
+    """Launch a managed job, and return its id."""
     path = folder / "task.yaml"
     resources = {"infra": server.infra, "cpus": 1, "memory": 1}
     path.write_text(json.dumps({"resources": resources, "run": script, **task}))
@@ -73,7 +55,7 @@ def jobs(server: SkyPilotClient) -> dict[int, str]:
 
 
 def wait_for(server: SkyPilotClient, job: int, *states: str) -> str:
-    """Wait until a managed job is in one of these states: which."""
+    """Wait until a managed job is in one of these states, and return the state."""
     seen = ""
 
     def there() -> bool:
@@ -82,7 +64,9 @@ def wait_for(server: SkyPilotClient, job: int, *states: str) -> str:
         assert seen in states or seen not in ENDED, f"job {job} is {seen}"
         return seen in states
 
-    until(there, pause=5)  # each question takes the client and the server seconds of work
+    until(
+        there, JOB_TIMEOUT_SECONDS, pause=5
+    )  # each call takes the client and the server seconds of CPU time
     return seen
 
 
@@ -117,8 +101,8 @@ def test_a_job_outlives_its_api_server_and_nothing_outlives_the_cluster(
 ) -> None:
     server = fresh_server()
     job = launch(server, tmp_path, f"touch {tmp_path}/began; while [ ! -e {tmp_path}/go ]; do sleep 1; done")
-    until((tmp_path / "began").exists)
-    # Before that its controller has not written down that it began, and would begin it again.
+    until((tmp_path / "began").exists, JOB_TIMEOUT_SECONDS, pause=0.5)
+    # Before that, the controller has not saved that the job began, and would start it again.
     wait_for(server, job, "RUNNING")
     server.kill_api_server()
     assert not server.answers()
@@ -138,7 +122,7 @@ def test_a_preempted_job_recovers(fresh_server: Fresh, tmp_path: Path) -> None:
     server = fresh_server()
     count = f"echo >>{tmp_path}/starts; [ $(wc -l <{tmp_path}/starts) = 2 ] || sleep 600"
     job = launch(server, tmp_path, count)
-    until((tmp_path / "starts").exists)
+    until((tmp_path / "starts").exists, JOB_TIMEOUT_SECONDS, pause=0.5)
     server.slurm.run("scancel", "--user", server.slurm.layout.user)
     assert wait_for(server, job, *ENDED) == "SUCCEEDED"
     assert (tmp_path / "starts").read_text() == "\n\n"
@@ -150,7 +134,7 @@ def test_nodes_have_names_and_ranks_of_their_own(server: SkyPilotClient, tmp_pat
     assert [(tmp_path / rank).read_text().strip() for rank in "01"] == list(server.slurm.nodes)
 
 
-def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_program_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(programs, "SBIN", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
@@ -174,7 +158,7 @@ def test_dev_skypilot_leaves_nothing(
         folder = Path(exported["HOME"]).parent
         server = SkyPilotClient.at(folder)
         wait_for(server, launch(server, tmp_path, "setsid sleep 600 & sleep 600"), "RUNNING")
-        until(lambda: len(processes(folder, "sleep\x00600")) >= 2)
+        until(lambda: len(processes(folder, "sleep\x00600")) >= 2, JOB_TIMEOUT_SECONDS)
         os.kill(command.pid, number)
         assert command.wait(60) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
     until(lambda: not processes(folder) and not folder.exists(), 60)
@@ -183,7 +167,7 @@ def test_dev_skypilot_leaves_nothing(
 
 @contextmanager
 def dev_skypilot(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The command, once it runs, and what to export."""
+    """The running command, and its variables to export."""
     argv = [sys.executable, "-m", "pytest_clusterjobs.cli", "dev", "skypilot", *arguments]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
         try:

@@ -1,4 +1,4 @@
-"""Several jobs on a real SkyPilot, launched at once and watched together, as a run does."""
+"""Several jobs on a real SkyPilot, launched at once and polled together, as in a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MINUTES = 25 * 60.0
 
 @dataclass
 class Watched:
-    """What became of all jobs."""
+    """The observations of all jobs."""
 
     backend: SkyPilotBackend
     handles: dict[str, Handle]
@@ -44,7 +44,7 @@ def watch(
     at_once: int,
     cancel: Sequence[str],
 ) -> Watched:
-    """Submit and poll as a run does, and do the harm that the scenarios ask for; ``cancel`` is the command for that."""
+    """Submit and poll as a run does, and carry out the ``harm`` of the scenarios; ``cancel`` is the command for it."""
     specs = {token_of(name): replace(each.spec(name, {}), env=env) for name, each in scenarios.items()}
     waiting = dict(specs)
     handles: dict[str, Handle] = {}
@@ -62,7 +62,7 @@ def watch(
         try:
             answer = backend.poll(live)
         except BackendError as error:
-            print(f"asked again: {error}")
+            print(f"polled again: {error}")
             answer = {}
         rounds += 1
         for token, observation in answer.items():

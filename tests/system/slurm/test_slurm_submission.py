@@ -1,4 +1,4 @@
-"""What a real Slurm is given, what it refuses and how that is taken, and submissions whose answer gets lost."""
+"""Submissions to a real Slurm: scripts and options, rejections, and lost responses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from pytest_clusterjobs.model.token import nonce
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import SubmittedJob
-from tests.system.slurm.test_slurm_cases import started
+from tests.system.slurm.jobs import started
 
 pytestmark = pytest.mark.system
 
@@ -49,10 +49,10 @@ def slurm_backend(backend: Backend) -> SlurmBackend:
     return backend
 
 
-# What it is given.
+# Scripts and options.
 
 
-def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) -> None:
+def test_the_preview_is_what_is_submitted(run: Cluster, slurm: SlurmClient) -> None:
     spec = run.spec("exit 3", nodes=2, args=("a b", "it's"), env={"X": "$y"}, options={"nice": 3})
     token = run.token()
     shown = slurm_backend(run.backend).preview(spec, token)
@@ -67,7 +67,7 @@ def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) ->
     assert run.end(SubmittedJob(spec, token, handle, run.backend)).exit_code == 3
 
 
-def test_a_preview_writes_nothing_and_asks_nobody(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_writes_nothing_and_runs_no_command(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(run.folder.rglob("*"))
     with monkeypatch.context() as patched:
         patched.setenv("PATH", "/nonexistent")
@@ -75,7 +75,7 @@ def test_a_preview_writes_nothing_and_asks_nobody(run: Cluster, monkeypatch: pyt
     assert list(run.folder.rglob("*")) == before
 
 
-def test_clusterjobs_plan_shows_the_same_but_for_the_run(run: Cluster) -> None:
+def test_clusterjobs_plan_shows_the_same_except_for_the_run(run: Cluster) -> None:
     project = run.folder / "project"
     project.mkdir()
     (project / "pytest.ini").write_text("[pytest]\n")
@@ -93,7 +93,7 @@ def test_clusterjobs_plan_shows_the_same_but_for_the_run(run: Cluster) -> None:
     submitted = (
         path.read_text().replace(nonce(token), nonce(token.replace(run_id, "plan"))).replace(run_id, "plan")
     )
-    # The port comes from the token, the last moment from the launch.
+    # The port comes from the token, and the latest start from the launch.
     varying = re.compile(r'MASTER_PORT=\w+|\[ "\$\{EPOCHSECONDS.*\n')
     assert varying.sub("", submitted) in varying.sub("", shown)
 
@@ -107,7 +107,7 @@ def test_resources_arrive(run: Cluster, slurm: SlurmClient) -> None:
     assert "gpu:2" in seen["TresPerNode"]
 
 
-def test_the_scheduler_sees_no_secret(
+def test_the_scheduler_gets_no_secret(
     run: Cluster, slurm: SlurmClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_KEY", "hunter2")
@@ -123,10 +123,10 @@ def test_the_scheduler_sees_no_secret(
     job_id = str(job.handle.job_id)
     kept = run.folder / "kept.sh"
     slurm.run("scontrol", "write", "batch_script", job_id, str(kept))
-    told = slurm.run("scontrol", "show", "job", "-dd", job_id) + kept.read_text()
-    told += slurm.run("sacct", "--jobs", job_id, "--format=ALL", "--parsable")
-    assert "hunter2" not in told
-    # What slurmctld keeps of a live job is its environment and its script, on disk.
+    visible = slurm.run("scontrol", "show", "job", "-dd", job_id) + kept.read_text()
+    visible += slurm.run("sacct", "--jobs", job_id, "--format=ALL", "--parsable")
+    assert "hunter2" not in visible
+    # slurmctld stores the environment and the script of a live job on disk.
     state = [path for path in (slurm.folder / "state").rglob("*") if path.is_file()]
     assert state and not [path for path in state if b"hunter2" in path.read_bytes()]
     assert run.end(job).reason == Reason.JOB_COMPLETED
@@ -150,7 +150,7 @@ def test_another_folder_for_the_jobs(run: Cluster) -> None:
 
 
 def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
-    """The nodes are this machine, so the folder is taken away while the job waits."""
+    """The nodes are this machine, so the folder is removed while the job waits."""
     job = run.submit("true", options={"hold": True})
     run.wait(job, until=lambda seen: "Held" in seen.native_reason)
     folder = Path(job.handle.data["folder"])
@@ -161,7 +161,7 @@ def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
     assert "is the job's folder there, and writable, on the node?" in outcome.native_reason
 
 
-# What it refuses.
+# Rejections.
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
         ({"options": {"extra_options": {"no-such-option": "x"}}}, "no-such-option"),
     ],
 )
-def test_a_refusal_is_for_good_and_has_slurm_s_words(
+def test_a_rejection_is_permanent_and_has_the_message_of_slurm(
     run: Cluster, fields: dict[str, object], words: str
 ) -> None:
     token = run.token()
@@ -183,7 +183,7 @@ def test_a_refusal_is_for_good_and_has_slurm_s_words(
         run.backend.submit(run.spec("true", **fields), token)
     answer = run.backend.find(token)
     if isinstance(answer, Found):
-        # Slurm lists some of what it refused, as failed.
+        # Slurm lists some of the rejected jobs, as failed.
         job = SubmittedJob(run.spec("true"), token, answer.handle, run.backend)
         assert run.end(job).reason == Reason.REJECTED
     else:
@@ -202,11 +202,11 @@ def test_a_limit_on_submissions_passes(place: Callable[..., Place]) -> None:
     assert run.run("exit 5").exit_code == 5
 
 
-# Answers that get lost.
+# Lost responses.
 
 
-def test_a_submission_without_an_answer_is_found(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """sbatch is killed at its time limit when Slurm has the job already."""
+def test_a_submission_without_a_response_is_found(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch is killed at its timeout after Slurm has accepted the job."""
     bin_folder = run.folder / "bin"
     bin_folder.mkdir()
     real = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
@@ -226,17 +226,17 @@ def test_a_submission_without_an_answer_is_found(run: Cluster, monkeypatch: pyte
     assert run.end(again).exit_code == 6
 
 
-def test_a_twin_does_not_run_and_whoever_watches_it_sees_the_other(run: Cluster) -> None:
+def test_a_duplicate_job_does_not_run_and_polls_of_it_see_the_other(run: Cluster) -> None:
     starts = run.folder / "starts"
     token = run.token()
     first = started(run, f"echo x >>{shlex.quote(str(starts))}; sleep 2; exit 7", token=token)
     folder = Path(first.handle.data["folder"])
     command = shlex.split(slurm_backend(run.backend).preview(first.spec, token).partition("\n")[0])
     job_id = commands.sbatch(command, secrets=(), folder=folder)
-    twin = SubmittedJob(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
-    assert run.end(twin).exit_code == 7
+    duplicate = SubmittedJob(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
+    assert run.end(duplicate).exit_code == 7
     assert run.end(first).exit_code == 7
-    assert twin.handle.job_id == first.handle.job_id
+    assert duplicate.handle.job_id == first.handle.job_id
     assert starts.read_text() == "x\n"
 
 
@@ -254,8 +254,8 @@ def test_find_does_not_guess_while_the_controller_is_away(place: Callable[..., P
     slurm.start_controller()
 
 
-def test_a_number_of_another_job_is_not_ours(run: Cluster, slurm: SlurmClient) -> None:
-    """Numbers begin again when a cluster is installed anew."""
+def test_a_job_id_that_slurm_reused_is_not_this_run_s_job(run: Cluster, slurm: SlurmClient) -> None:
+    """Job ids start again at 1 when a cluster is reinstalled."""
     stranger = slurm.submit("sleep 60", "--job-name=stranger")
     job = run.submit("true")
     run.wait(job)
