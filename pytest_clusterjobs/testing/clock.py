@@ -1,4 +1,4 @@
-"""A clock that moves when a test advances it, or by itself whenever every thread waits for it."""
+"""A clock that moves when a test advances it, or by itself whenever all threads wait for it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from time import monotonic as real_monotonic
 from weakref import WeakSet
 
-_SETTLE = 0.0002
-_STUCK_AFTER = 10.0
+_SETTLE_POLL_SECONDS = 0.0002
+_STUCK_TIMEOUT_SECONDS = 10.0
 
 
 class ClockRanOut(AssertionError):
@@ -53,7 +53,7 @@ class ManualClock:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _waiters: list[_Waiter] = field(default_factory=list)
     _threads: set[threading.Thread] = field(default_factory=set)
-    _strangers: WeakSet[threading.Thread] = field(default_factory=lambda: WeakSet(threading.enumerate()))
+    _ignored: WeakSet[threading.Thread] = field(default_factory=lambda: WeakSet(threading.enumerate()))
     """Threads that the clock ignores: those that ran before its creation, and its own."""
 
     def time(self) -> float:
@@ -128,7 +128,7 @@ class ManualClock:
         self._settle()
         while not predicate():
             if self._now - start >= limit:
-                raise ClockRanOut(f"still not so after {limit:g} s: {predicate}")
+                raise ClockRanOut(f"{predicate} is still false after {limit:g} s")
             self.advance(step)
         return self._now - start
 
@@ -143,7 +143,7 @@ class ManualClock:
         driver = threading.Thread(
             target=self._drive, args=(stop, self._now + limit), name="clock", daemon=True
         )
-        self._strangers.add(driver)
+        self._ignored.add(driver)
         driver.start()
         try:
             yield
@@ -177,7 +177,7 @@ class ManualClock:
                 self._activity += 1
             waiter.condition.notify_all()
 
-    def _quiet(self, besides: threading.Thread | None = None) -> bool:
+    def _is_quiet(self, besides: threading.Thread | None = None) -> bool:
         with self._lock:
             if self._held or any(waiter.fired for waiter in self._waiters):
                 return False
@@ -193,31 +193,31 @@ class ManualClock:
         return {
             thread
             for thread in threading.enumerate()
-            if thread in self._threads or thread not in self._strangers
+            if thread in self._threads or thread not in self._ignored
         }
 
     def _settle(self) -> None:
         me = threading.current_thread()
-        deadline = real_monotonic() + _STUCK_AFTER
+        deadline = real_monotonic() + _STUCK_TIMEOUT_SECONDS
         pause = threading.Event()
-        while not self._quiet(besides=me):
+        while not self._is_quiet(besides=me):
             if real_monotonic() > deadline:
                 names = sorted(thread.name for thread in self._known())
-                raise ClockRanOut(f"some thread does not come back to the clock; known: {', '.join(names)}")
-            pause.wait(_SETTLE)
+                raise ClockRanOut(f"a thread does not return to the clock; known: {', '.join(names)}")
+            pause.wait(_SETTLE_POLL_SECONDS)
 
     def _drive(self, stop: threading.Event, end: float) -> None:
-        pause = _SETTLE
+        pause = _SETTLE_POLL_SECONDS
         while not stop.wait(pause):
             seen = self._activity
             waiter = self._next()
-            if waiter is None or not self._quiet():
-                pause = min(pause * 1.2, 10 * _SETTLE)
+            if waiter is None or not self._is_quiet():
+                pause = min(pause * 1.2, 10 * _SETTLE_POLL_SECONDS)
                 continue
-            stop.wait(_SETTLE)
-            if self._activity == seen and self._quiet():
+            stop.wait(_SETTLE_POLL_SECONDS)
+            if self._activity == seen and self._is_quiet():
                 self._jump(waiter, end)
-            pause = _SETTLE
+            pause = _SETTLE_POLL_SECONDS
 
     def _jump(self, waiter: _Waiter, end: float) -> None:
         if waiter.due <= end:

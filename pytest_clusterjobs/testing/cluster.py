@@ -1,4 +1,4 @@
-"""A cluster from a test's view: submit, wait, judge, read logs, and leave nothing behind."""
+"""A run on a backend under test: submit jobs, wait for them, judge them, read their logs."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ from ..model.batches import batched
 from ..model.token import Token
 from .harness import Harness
 
+_THROTTLED_PAUSES_SECONDS = (1.0, 2.0, 4.0)
+_MIN_POLL_PAUSE_SECONDS = 0.02
+
 
 @dataclass(slots=True)
 class SubmittedJob:
-    """A submitted job and its observations."""
+    """A job that :class:`Cluster` has submitted, with everything that polls returned for it."""
 
     spec: JobSpec
     token: str
@@ -53,13 +56,17 @@ class SubmittedJob:
 
     @property
     def phases(self) -> list[Phase]:
-        """The phases seen, without repetitions."""
+        """The phases in the order in which polls returned them, without repetitions."""
         phases = [observation.phase for observation in self.seen]
         return [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] is not phase]
 
 
 class Cluster:
-    """One run on the harness's backend; leaving it cancels the jobs that still run. A context manager."""
+    """One run on the backend of a :class:`Harness`, as a context manager.
+
+    Leaving the block cancels the jobs that still run. Jobs are judged as in a real run, but without an engine and
+    a ledger, so that tests see each answer of the backend.
+    """
 
     def __init__(self, harness: Harness, folder: Path, run_id: str | None = None) -> None:
         self.harness = harness
@@ -133,7 +140,7 @@ class Cluster:
         return SubmittedJob(spec, token, through_json(self._submit(backend, spec, token)), backend)
 
     def _submit(self, backend: Backend, spec: JobSpec, token: str) -> Handle:
-        for pause in (1.0, 2.0, 4.0):
+        for pause in _THROTTLED_PAUSES_SECONDS:
             try:
                 return backend.submit(spec, token)
             except Throttled:
@@ -148,7 +155,7 @@ class Cluster:
         for backend in {id(job.backend): job.backend for job in jobs}.values():
             mine = [job for job in jobs if job.backend is backend]
             for batch in batched(mine, backend.capabilities.ids_per_poll):
-                seen += _look(backend, batch)
+                seen += _poll(backend, batch)
         return seen
 
     def wait(
@@ -165,11 +172,11 @@ class Cluster:
         waiting = list(jobs)
         while True:
             self._clear(waiting)
-            trouble = self._try(self.poll, *waiting)
+            failure = self._try(self.poll, *waiting)
             waiting = [job for job in waiting if not (job.seen and until(job.seen[-1]))]
             if not waiting:
                 return jobs[0].seen[-1]
-            assert time.monotonic() < deadline, f"still waiting for {_names(waiting)}{trouble}"
+            assert time.monotonic() < deadline, f"still waiting for {_names(waiting)}{failure}"
             self._pause(waiting[0].backend)
 
     def end(self, job: SubmittedJob, *, seconds: float = 10.0, action: OwnAction | None = None) -> Outcome:
@@ -222,22 +229,25 @@ class Cluster:
         return self.log(job, node=node).splitlines()
 
     def eventually(self, what: Callable[[], bool], seconds: float = 10.0) -> None:
-        """Repeat until the condition holds, no faster than the backend allows."""
+        """Wait until ``what()`` holds, and call it no more often than the backend may be polled.
+
+        Fails ``start_seconds`` and ``seconds`` (scaled) from now.
+        """
         deadline = time.monotonic() + self.harness.start_seconds + self.seconds(seconds)
         answers = [False]
         while True:
-            trouble = self._try(lambda: answers.append(what()))
+            failure = self._try(lambda: answers.append(what()))
             if answers[-1]:
                 return
-            assert time.monotonic() < deadline, f"it never came true{trouble}"
+            assert time.monotonic() < deadline, f"the condition is still false{failure}"
             self._pause(self.backend)
 
     def _try(self, what: Callable[..., object], *jobs: SubmittedJob) -> str:
-        """Try a call that may fail for now: after an API error, a run only tries again."""
+        """Call ``what(*jobs)``; return the message of an API error, after which the caller tries again."""
         try:
             what(*jobs)
         except Throttled as error:
-            time.sleep(1.0)
+            time.sleep(_THROTTLED_PAUSES_SECONDS[0])
             return f"; {error}"
         except BackendError as error:
             return f"; {error}"
@@ -249,7 +259,7 @@ class Cluster:
                 changed.clear()
 
     def _pause(self, backend: Backend) -> None:
-        interval = max(backend.capabilities.min_poll_interval, 0.02)
+        interval = max(backend.capabilities.min_poll_interval, _MIN_POLL_PAUSE_SECONDS)
         changed = self._changed.get(id(backend))
         if changed is None:
             time.sleep(interval)
@@ -261,7 +271,7 @@ class Cluster:
         live: dict[str, Handle] = {}
         cancelled: set[str] = set()
 
-        def look() -> None:
+        def sweep() -> None:
             live.clear()
             live.update(self.backend.sweep(self.run_id))
             fresh = {token: handle for token, handle in live.items() if token not in cancelled}
@@ -269,7 +279,7 @@ class Cluster:
                 self.backend.cancel(fresh)
                 cancelled.update(fresh)
 
-        while (self._try(look) or live) and time.monotonic() < deadline:
+        while (self._try(sweep) or live) and time.monotonic() < deadline:
             self._pause(self.backend)
 
 
@@ -278,16 +288,16 @@ def through_json(handle: Handle) -> Handle:
     return Handle(**json.loads(json.dumps(asdict(handle), allow_nan=False)))
 
 
-def _look(backend: Backend, jobs: Collection[SubmittedJob]) -> list[Observation]:
+def _poll(backend: Backend, jobs: Collection[SubmittedJob]) -> list[Observation]:
     by_token = {job.token: job for job in jobs}
     answer = backend.poll({job.token: job.handle for job in jobs})
-    assert answer.keys() <= by_token.keys(), "the answer has tokens that nobody asked about"
+    assert answer.keys() <= by_token.keys(), "poll returned tokens that it was not given"
     for token, observation in answer.items():
         job = by_token[token]
         if observation.handle is not None:
             job.handle = through_json(observation.handle)
         ended = bool(job.seen) and job.seen[-1].phase is Phase.ENDED
-        assert not ended or observation.phase is Phase.ENDED, "the job came back from its end"
+        assert not ended or observation.phase is Phase.ENDED, "an ended job is no longer ended"
         job.seen.append(observation)
     return list(answer.values())
 

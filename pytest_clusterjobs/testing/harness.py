@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harness:
-    """A backend, and the limits of the environment for its tests.
+    """The backend under test, and what the suite cannot determine by itself.
 
     Tests that need a value that is not given are skipped with a message.
     """
@@ -56,7 +56,8 @@ class Harness:
     silence: str | None = None
     """Shell text with which a command ends its node's sentinel without a report."""
     provoke: Mapping[Reason, Callable[[Cluster], SubmittedJob]] = field(default_factory=dict)
-    """For reasons that must be provoked from outside: submits a job, provokes the end and returns the job."""
+    """Reasons that need an action on the cluster, each with a function that submits a job, performs the action
+    and returns the job."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Tests that do not apply, by function name, and why."""
 

@@ -102,3 +102,4 @@ def _open(context: BackendContext) -> NoopBackend:
 
 
 NOOP = BackendType("noop", _open)
+"""The type of :class:`NoopBackend`, to measure the cost of everything but the jobs."""

@@ -1,4 +1,4 @@
-"""A backend that replays any history on a clock under the test's control, and counts its calls."""
+"""A backend that replays scripts on a manual clock, and counts its calls."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _Outage:
 
 
 class ScriptedBackend:
-    """A cluster whose jobs follow their scripts, on a clock under the test's control.
+    """A backend whose jobs follow their scripts, on a manual clock.
 
     ``scripts`` is keyed by the spec's name or by token. In a list of scripts, each attempt takes the next one
     (the last for all further attempts). Jobs without a key run ``default``.
@@ -155,8 +155,8 @@ class ScriptedBackend:
         with self._submitting(spec, token):
             script = self._script(spec, token)
             answer = self._answer(script, token)
-            if answer.takes:
-                self.clock.sleep(answer.takes)
+            if answer.seconds:
+                self.clock.sleep(answer.seconds)
             with self._calling("submit"):
                 if answer.kind in ("accept", "lose"):
                     self._accept(spec, token, script)
@@ -288,4 +288,4 @@ def _attempt(token: str) -> int:
 def _raise(answer: Answer) -> None:
     errors = {"reject": SubmissionRejected, "throttle": Throttled, "lose": BackendError, "fail": BackendError}
     if answer.kind in errors:
-        raise errors[answer.kind](answer.words)
+        raise errors[answer.kind](answer.message)

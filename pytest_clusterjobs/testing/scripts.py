@@ -16,7 +16,7 @@ from ..model import Times
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The observation of a job from a given moment on."""
+    """What polls return for a job from a given moment on. The functions below make the usual ones."""
 
     phase: Phase | None
     """``None``: the job is missing from the answer, as in a partial one."""
@@ -67,7 +67,7 @@ def absent() -> State:
 
 
 def missing() -> State:
-    """The answer omits the job."""
+    """The response of the poll omits the job."""
     return State(None)
 
 
@@ -96,29 +96,31 @@ def rank(number: int, exit_code: int | None, word: SentinelWord | None = Sentine
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcome of one ``submit`` call."""
+    """The response to one ``submit`` call. ``ACCEPT``, ``LOSE``, ``FAIL``, ``THROTTLE`` and ``reject`` make the usual ones."""
 
     kind: Literal["accept", "reject", "lose", "fail", "throttle"] = "accept"
     """``lose``: the job exists and the caller gets an error; ``fail``: an error, and no job."""
-    words: str = ""
-    takes: float = 0.0
-    """Seconds on the clock until the answer."""
+    message: str = ""
+    seconds: float = 0.0
+    """Seconds on the clock until the response."""
 
 
 ACCEPT = Answer()
 LOSE = Answer("lose", "connection reset by peer")
+"""The job exists, but the caller gets an error."""
 FAIL = Answer("fail", "503 Service Unavailable")
+"""An error, and no job."""
 THROTTLE = Answer("throttle", "429 Too Many Requests")
 
 
-def reject(words: str = "invalid partition") -> Answer:
+def reject(message: str = "invalid partition") -> Answer:
     """The cluster rejects the submission."""
-    return Answer("reject", words)
+    return Answer("reject", message)
 
 
 def slowly(seconds: float, answer: Answer = ACCEPT) -> Answer:
-    """The same answer, ``seconds`` later; the job exists from the end of the call on."""
-    return Answer(answer.kind, answer.words, seconds)
+    """The same response, ``seconds`` later; the job exists from the end of the call on."""
+    return Answer(answer.kind, answer.message, seconds)
 
 
 CANCELLED = ended(None, hint=Reason.CANCELLED, word=SentinelWord.STOPPED, native_state="CANCELLED")

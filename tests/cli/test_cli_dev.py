@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.aws_batch.settings import AwsBatchSettings
-from tests.devclusters.aws_batch.shop import processes
+from tests.devclusters.aws_batch.batch_user import processes
 
 COMMAND = [sys.executable, "-m", "pytest_clusterjobs.cli", "dev", "aws-batch"]
 LAST = "# Ctrl-C stops it and all of its jobs"

@@ -1,4 +1,4 @@
-"""Backends that are broken in one way each, made of the local one."""
+"""Backends that break one requirement each, derived from the local backend."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from pytest_clusterjobs.model.token import run_prefix
 from pytest_clusterjobs.model.token import Token
 
 
-class Honest:
-    """The local backend, with a seam at every call."""
+class LocalWrapper:
+    """The local backend, with a method to override for every call and its arguments."""
 
     everything: dict[str, Handle]
-    """All that was submitted by any instance of this class."""
-    opened: list[Honest]
+    """Everything that was submitted by any instance of this class."""
+    opened: list[LocalWrapper]
     """Instances of this class that have not been closed."""
 
     stated = staticmethod(local_capabilities)
-    """What its type states of it."""
+    """The capabilities that its type declares."""
 
     def __init_subclass__(cls) -> None:
         cls.everything = {}
@@ -103,7 +103,7 @@ class Honest:
         self.inner.close()
 
 
-def broken(kind: type[Honest]) -> BackendType:
+def broken(kind: type[LocalWrapper]) -> BackendType:
     """A backend type that opens a broken backend."""
     return BackendType("broken", kind, TYPE.settings, TYPE.options, capabilities=kind.stated)
 
@@ -121,12 +121,12 @@ def _node(node: NodeState, change: Callable[[int], int]) -> NodeState:
     return replace(node, exit_code=code, report=SentinelReport(SentinelWord.EXITED, node.rank, code))
 
 
-class CallsPendingEnded(Honest):
+class ReportsPendingAsEnded(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, phase=Phase.ENDED)
 
 
-class ComesBackFromItsEnd(Honest):
+class RunsAgainAfterItsEnd(LocalWrapper):
     polls = 0
 
     def observation(self, token: str, seen: Observation) -> Observation:
@@ -134,27 +134,27 @@ class ComesBackFromItsEnd(Honest):
         return replace(seen, phase=Phase.RUNNING) if self.polls == 2 else seen
 
 
-class CallsQueuedRunning(Honest):
+class ReportsQueuedAsRunning(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, phase=Phase.RUNNING) if seen.phase is Phase.PENDING else seen
 
 
-class LosesTheExitCode(Honest):
+class LosesTheExitCode(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return _recode(seen, lambda code: 0)
 
 
-class TellsSignalsBare(Honest):
+class ReportsBareSignals(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return _recode(seen, lambda code: code - 128 if code > 128 else code)
 
 
-class SeesTheFirstRankOnly(Honest):
+class ReportsTheFirstRankOnly(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return _recode(seen, lambda code: 0, ranks=(1, 2))
 
 
-class ForgetsRestarts(Honest):
+class OmitsRestarts(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         nodes = tuple(
             replace(node, report=node.report and replace(node.report, restarts=0)) for node in seen.nodes
@@ -162,17 +162,17 @@ class ForgetsRestarts(Honest):
         return replace(seen, restarts=0, nodes=nodes)
 
 
-class InventsARestart(Honest):
+class InventsARestart(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, restarts=1)
 
 
-class TellsMilliseconds(Honest):
+class ReportsMilliseconds(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, times=Times(*(each and each * 1000 for each in _moments(seen))))
 
 
-class TurnsTimesAround(Honest):
+class ReversesTimes(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, times=Times(*reversed(_moments(seen))))
 
@@ -181,47 +181,47 @@ def _moments(seen: Observation) -> list[float | None]:
     return [seen.times.submitted, seen.times.started, seen.times.ended]
 
 
-class SaysNothingOfTheState(Honest):
+class OmitsTheNativeState(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, native_state="")
 
 
-class TellsASecret(Honest):
+class ReportsASecret(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, native_reason=os.environ.get("CONFORMANCE_SECRET", ""))
 
 
-class SecretInTheHandle(Honest):
+class SecretInTheHandle(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         handle = super().submit(spec, token)
         return replace(handle, data={**handle.data, "env": [os.environ[name] for name in spec.secrets]})
 
 
-class SecretInAFile(Honest):
+class SecretInAFile(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         values = [os.environ[name] for name in spec.secrets]
         (self.context.run_dir / "environment").write_text("\n".join(values))
         return super().submit(spec, token)
 
 
-class SecretOnTheCommandLine(Honest):
+class SecretOnTheCommandLine(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, args=(*spec.args, *(os.environ[name] for name in spec.secrets)))
 
 
-class HandleIsNoJson(Honest):
+class HandleIsNoJson(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         handle = super().submit(spec, token)
         return replace(handle, data={**handle.data, "folder": Path("x")})
 
 
-class HandleChangesInJson(Honest):
+class HandleChangesInJson(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         handle = super().submit(spec, token)
         return replace(handle, data={**handle.data, "pair": (1, 2)})
 
 
-class HasNoIds(Honest):
+class HasNoIds(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         return replace(super().submit(spec, token), job_id=None)
 
@@ -229,7 +229,7 @@ class HasNoIds(Honest):
         return replace(seen, handle=None)
 
 
-class SubmitsTwice(Honest):
+class SubmitsTwice(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         if token in self.everything:
             parsed = Token.parse(token)
@@ -237,7 +237,7 @@ class SubmitsTwice(Honest):
         return super().submit(spec, token)
 
 
-class HidesARefusal(Honest):
+class HidesARejection(LocalWrapper):
     def submit(self, spec: JobSpec, token: str) -> Handle:
         try:
             return super().submit(spec, token)
@@ -245,45 +245,45 @@ class HidesARefusal(Honest):
             raise BackendError(str(error)) from None
 
 
-class MixesUpJobs(Honest):
+class MixesUpJobs(LocalWrapper):
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         seen = super().poll(handles)
         return dict(zip(seen, reversed(list(seen.values())), strict=True))
 
 
-class AnswersUnasked(Honest):
+class ReportsUnknownTokens(LocalWrapper):
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         return {**super().poll(handles), "ghost": Observation(Phase.ABSENT)}
 
 
-class FailsOnNobody(Honest):
+class FailsWithoutJobs(LocalWrapper):
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
-        assert handles, "nobody was asked about"
+        assert handles, "poll was called without jobs"
         return super().poll(handles)
 
 
-class RemembersInMemoryOnly(Honest):
+class KeepsJobsInMemoryOnly(LocalWrapper):
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         seen = super().poll(handles)
         return {token: seen[token] if token in self.mine else Observation(Phase.ABSENT) for token in seen}
 
 
-class NeverFinds(Honest):
+class NeverFinds(LocalWrapper):
     def find(self, token: str) -> FindAnswer:
         return NotSubmitted()
 
 
-class FindsAnything(Honest):
+class FindsAnything(LocalWrapper):
     def find(self, token: str) -> FindAnswer:
         return Found(Handle("1"))
 
 
-class AnnouncesNothing(Honest):
+class AnnouncesNothing(LocalWrapper):
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
         pass
 
 
-class SweepsByPrefix(Honest):
+class SweepsByPrefix(LocalWrapper):
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         sweeps = [each.inner.sweep(each.context.run_id) for each in self.opened]
         prefix = run_prefix(run_id)
@@ -292,25 +292,25 @@ class SweepsByPrefix(Honest):
         }
 
 
-class SweepsNothing(Honest):
+class SweepsNothing(LocalWrapper):
     def sweep(self, run_id: str) -> Mapping[str, Handle]:
         return {}
 
 
-class EndsJobsOnClose(Honest):
+class EndsJobsOnClose(LocalWrapper):
     def close(self) -> None:
         if self in self.opened:
             self.inner.cancel(self.inner.sweep(self.context.run_id))
         super().close()
 
 
-class IgnoresCancels(Honest):
+class IgnoresCancels(LocalWrapper):
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         pass
 
 
-class CancelsByWordOnly(Honest):
-    """Says that it has ended, while it runs on."""
+class ReportsACancelOnly(LocalWrapper):
+    """Reports the end of a job that keeps running."""
 
     def __init__(self, context: BackendContext) -> None:
         super().__init__(context)
@@ -325,12 +325,12 @@ class CancelsByWordOnly(Honest):
         return replace(seen, phase=Phase.ENDED, reason_hint=Reason.CANCELLED)
 
 
-class CancelsEverything(Honest):
+class CancelsEverything(LocalWrapper):
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         self.inner.cancel(self.inner.sweep(self.context.run_id))
 
 
-class CancelsTheDead(Honest):
+class CancelsEndedJobs(LocalWrapper):
     def __init__(self, context: BackendContext) -> None:
         super().__init__(context)
         self.gone: set[str] = set()
@@ -343,18 +343,18 @@ class CancelsTheDead(Honest):
         return replace(seen, reason_hint=Reason.CANCELLED) if token in self.gone else seen
 
 
-class CallsCancelledCompleted(Honest):
+class ReportsCancelledAsCompleted(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(_recode(seen, lambda code: 0), reason_hint=None)
 
 
-class ReadsOneRankOnly(Honest):
+class ReadsOneRankOnly(LocalWrapper):
     def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
         return super().logs(handle, node=0, **rest)
 
 
-class HasOneRankForAll(Honest):
-    """One process whatever ``nodes`` is, and its log for each rank: so it says that jobs have one node."""
+class HasOneRankForAll(LocalWrapper):
+    """Starts one process for any number of ``nodes`` and returns its log for each rank, so ``max_nodes`` is 1."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -367,22 +367,22 @@ class HasOneRankForAll(Honest):
         return super().logs(handle, node=0, **rest)
 
 
-class LendsTheLastRanksLog(Honest):
-    """To ranks that the job does not have."""
+class LendsTheLastRanksLog(LocalWrapper):
+    """Returns the log of the last rank for ranks that the job does not have."""
 
     def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
         seen = self.inner.poll({handle.data["token"]: handle})[handle.data["token"]]
         return super().logs(handle, node=min(node, len(seen.nodes) - 1), **rest)
 
 
-class TakesWiderJobs(Honest):
-    """And gives them as many nodes as there are."""
+class AcceptsWiderJobs(LocalWrapper):
+    """Starts jobs that are too wide, on the nodes that exist."""
 
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, nodes=min(spec.nodes, self.capabilities.max_nodes or 1))
 
 
-class ForgetsThatItDoesNotRestart(Honest):
+class AcceptsRestartsButDoesNone(LocalWrapper):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, restarts=False)
@@ -391,7 +391,7 @@ class ForgetsThatItDoesNotRestart(Honest):
         return replace(spec, max_restarts=0)
 
 
-class RestartsLessOftenThanAsked(Honest):
+class AcceptsMoreRestartsThanItDoes(LocalWrapper):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, max_restarts=2)
@@ -400,57 +400,57 @@ class RestartsLessOftenThanAsked(Honest):
         return replace(spec, max_restarts=min(spec.max_restarts, 2))
 
 
-class IsNarrowerThanItsTypeStates(Honest):
+class IsNarrowerThanItsTypeStates(LocalWrapper):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, max_nodes=2)
 
 
-class RestartsLessThanItsTypeStates(Honest):
+class RestartsLessThanItsTypeStates(LocalWrapper):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, restarts=False)
 
 
-class StatesNoCapabilities(Honest):
+class StatesNoCapabilities(LocalWrapper):
     @staticmethod
     def stated(settings: Any) -> Any:
         return {"max_nodes": 4}
 
 
-class ReadsOneStartOnly(Honest):
+class ReadsOneStartOnly(LocalWrapper):
     def logs(self, handle: Handle, *, restart: int | None = None, **rest: Any) -> LogChunk:
         return super().logs(handle, restart=None, **rest)
 
 
-class ForgetsTheCursor(Honest):
+class IgnoresTheCursor(LocalWrapper):
     def logs(self, handle: Handle, *, cursor: Any = None, **rest: Any) -> LogChunk:
         return super().logs(handle, cursor=None, **rest)
 
 
-class ReadsTheHeadForTheTail(Honest):
+class ReadsTheHeadForTheTail(LocalWrapper):
     def logs(self, handle: Handle, *, tail: int | None = None, **rest: Any) -> LogChunk:
         chunk = super().logs(handle, **rest)
         return chunk if tail is None else replace(chunk, text=chunk.text[:tail])
 
 
-class CallsALogCompleteTooEarly(Honest):
+class CompletesALogTooEarly(LocalWrapper):
     def logs(self, handle: Handle, **rest: Any) -> LogChunk:
         return replace(super().logs(handle, **rest), complete=True)
 
 
-class NeverCallsALogComplete(Honest):
+class NeverCompletesALog(LocalWrapper):
     def logs(self, handle: Handle, **rest: Any) -> LogChunk:
         return replace(super().logs(handle, **rest), complete=False)
 
 
-class CutsLogs(Honest):
+class CutsLogs(LocalWrapper):
     def logs(self, handle: Handle, **rest: Any) -> LogChunk:
         chunk = super().logs(handle, **rest)
         return replace(chunk, text=chunk.text[-65536:])
 
 
-class TearsCharacters(Honest):
+class SplitsCharacters(LocalWrapper):
     def logs(self, handle: Handle, **rest: Any) -> LogChunk:
         chunk = super().logs(handle, **rest)
         data = chunk.text.encode()
@@ -458,96 +458,96 @@ class TearsCharacters(Honest):
         return replace(chunk, text=text)
 
 
-class JoinsArguments(Honest):
+class JoinsArguments(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, args=tuple(" ".join(spec.args).split()))
 
 
-class StripsValues(Honest):
+class StripsValues(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, env={name: value.strip() for name, value in spec.env.items()})
 
 
-class QuotesTheScriptOnce(Honest):
+class QuotesTheScriptOnce(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, run=f'{spec.shell} -c "{spec.run}"')
 
 
-class ForgetsSecrets(Honest):
+class DropsSecrets(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, secrets=(), env={**spec.env, **dict.fromkeys(spec.secrets, "")})
 
 
-class IgnoresHeartbeats(Honest):
+class IgnoresHeartbeats(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, heartbeat_timeout=None)
 
 
-class CountsTheRunTimeOverAllStarts(Honest):
-    """As far as one can without being the cluster: half of it a start."""
+class CountsTheRunTimeOverAllStarts(LocalWrapper):
+    """Approximately: each start gets half of the run time."""
 
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, max_runtime=spec.max_runtime / 2)
 
 
-class IgnoresTheRunTime(Honest):
+class IgnoresTheRunTime(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, max_runtime=7200.0)
 
 
-class GivesNoGrace(Honest):
+class GivesNoGrace(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, grace_period=0.01)
 
 
-class RestartsUnasked(Honest):
+class RestartsByDefault(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, max_restarts=2)
 
 
-class NeverRestarts(Honest):
+class NeverRestarts(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, max_restarts=0)
 
 
-class RunsSetupInTheCommand(Honest):
+class RunsSetupInTheCommand(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, setup=None, run=f"{spec.setup}\n{spec.run}")
 
 
-class IgnoresTheWorkdir(Honest):
+class IgnoresTheWorkdir(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, workdir=None)
 
 
-class TellsEveryRankTheSame(Honest):
+class GivesEveryRankTheSameNumber(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, run=f"export CLUSTERJOBS_NODE_RANK=0\n{spec.run}")
 
 
-class TellsTheWrongName(Honest):
+class GivesTheWrongName(LocalWrapper):
     def spec(self, spec: JobSpec) -> JobSpec:
         return replace(spec, name=shlex.quote(f" {spec.name}"))
 
 
-class LosesTheBeginning(Honest):
-    """Its logs begin with the second line."""
+class LosesTheBeginning(LocalWrapper):
+    """Returns logs without their first line."""
 
     def logs(self, handle: Handle, *, cursor: Any = None, **rest: Any) -> LogChunk:
         chunk = super().logs(handle, cursor=cursor, **rest)
         return chunk if cursor else replace(chunk, text=chunk.text.partition("\n")[2])
 
 
-class LosesTheEnd(Honest):
-    """Its logs end before the last line."""
+class LosesTheEnd(LocalWrapper):
+    """Returns logs without their last line."""
 
     def logs(self, handle: Handle, **rest: Any) -> LogChunk:
         chunk = super().logs(handle, **rest)
         return replace(chunk, text=chunk.text.rpartition("\n[clusterjobs ")[0] or chunk.text)
 
 
-class MixesUpRanks(Honest):
-    """Gives the log of the next rank."""
+class MixesUpRanks(LocalWrapper):
+    """Returns the log of the next rank."""
 
     def logs(self, handle: Handle, *, node: int = 0, **rest: Any) -> LogChunk:
         try:
@@ -557,7 +557,7 @@ class MixesUpRanks(Honest):
         return chunk if chunk.text else super().logs(handle, node=0, **rest)
 
 
-class GivesOneRanksReportForAll(Honest):
+class GivesOneRanksReportForAll(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         reports = [node.report for node in seen.nodes]
         return replace(
@@ -569,15 +569,15 @@ class GivesOneRanksReportForAll(Honest):
         )
 
 
-class TrustsSignals(Honest):
-    """What was stopped by a signal is a limit to it."""
+class ReportsSignalsAsLimits(LocalWrapper):
+    """Reports a job that was stopped by a signal as ended by a limit."""
 
     def observation(self, token: str, seen: Observation) -> Observation:
         return replace(seen, reason_hint=Reason.MAX_RUNTIME_REACHED) if _was_stopped(seen) else seen
 
 
-class TrustsTheClusterForADeadSentinel(Honest):
-    """Makes up the report that a killed sentinel did not give."""
+class TrustsTheClusterForADeadSentinel(LocalWrapper):
+    """Invents the report that a killed sentinel did not write."""
 
     def observation(self, token: str, seen: Observation) -> Observation:
         if seen.phase is not Phase.ENDED:
@@ -591,7 +591,7 @@ class TrustsTheClusterForADeadSentinel(Honest):
         return replace(seen, nodes=tuple(nodes))
 
 
-class CallsSetupTheCommand(Honest):
+class ReportsSetupAsTheCommand(LocalWrapper):
     def observation(self, token: str, seen: Observation) -> Observation:
         nodes = (
             replace(

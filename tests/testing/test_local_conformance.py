@@ -1,4 +1,4 @@
-"""The local backend proves itself, as any other backend does."""
+"""The local backend passes the conformance suite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_clusterjobs.testing import SubmittedJob
 
 
 def kill_the_runner(cluster: Cluster) -> SubmittedJob:
-    """A job that takes down its machine, as far as there is one here: the parent of its sentinel."""
+    """Submit a job that kills its runner, the parent of its sentinel, which is what a machine is here."""
     return cluster.submit('kill -9 "$(cut -d " " -f 4 "/proc/$PPID/stat")"; sleep 600')
 
 

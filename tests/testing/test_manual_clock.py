@@ -1,4 +1,4 @@
-"""The hand-turned clock wakes who is due, in order, and lets them come back before it moves on."""
+"""The manual clock wakes threads in the order in which they are due, and waits for each before it moves on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_clusterjobs.testing import ManualClock
 
 
 class Ticker:
-    """A thread that notes the time every ``every`` seconds of a clock."""
+    """A thread that logs the time every ``every`` seconds of a clock."""
 
     def __init__(self, clock: ManualClock, every: float, log: list[tuple[float, str]], name: str) -> None:
         self.condition = threading.Condition()
@@ -46,7 +46,7 @@ def test_system_clock_waits_for_a_notification_or_the_time() -> None:
     assert clock.monotonic() <= time.monotonic()
 
 
-def test_nothing_passes_by_itself() -> None:
+def test_no_time_passes_by_itself() -> None:
     clock = ManualClock(epoch=100.0)
     assert (clock.time(), clock.monotonic()) == (100.0, 0.0)
     clock.advance(2.5)
@@ -59,7 +59,7 @@ def test_a_wall_clock_step_leaves_monotonic_alone() -> None:
     assert (clock.time(), clock.monotonic()) == (70.0, 0.0)
 
 
-def test_one_advance_wakes_several_threads_as_often_and_in_the_order_they_are_due() -> None:
+def test_one_advance_wakes_threads_whenever_they_are_due() -> None:
     clock = ManualClock()
     log: list[tuple[float, str]] = []
     tickers = [Ticker(clock, 2.0, log, "two"), Ticker(clock, 3.0, log, "three")]
@@ -69,7 +69,7 @@ def test_one_advance_wakes_several_threads_as_often_and_in_the_order_they_are_du
     assert log == [(2.0, "two"), (3.0, "three"), (4.0, "two"), (6.0, "three"), (6.0, "two")]
 
 
-def test_a_notification_is_not_taken_for_time() -> None:
+def test_a_notification_does_not_count_as_passed_time() -> None:
     clock = ManualClock()
     condition = threading.Condition()
     answers: list[bool] = []
@@ -89,25 +89,25 @@ def test_a_notification_is_not_taken_for_time() -> None:
     assert clock.monotonic() == 59.0
 
 
-def test_time_stands_still_until_a_notified_thread_has_had_its_turn() -> None:
+def test_no_time_passes_until_a_notified_thread_waits_again() -> None:
     clock = ManualClock()
     condition = threading.Condition()
-    handed: list[float] = []
+    produced: list[float] = []
     seen: list[tuple[float, float]] = []
 
     def produce() -> None:
         for _ in range(200):
             clock.sleep(1.0)
             with condition:
-                handed.append(clock.monotonic())
+                produced.append(clock.monotonic())
                 condition.notify_all()
 
     def consume() -> None:
         with condition:
             while len(seen) < 200:
-                while not handed:
+                while not produced:
                     clock.wait(condition, None)
-                seen.append((handed.pop(0), clock.monotonic()))
+                seen.append((produced.pop(0), clock.monotonic()))
 
     threads = [threading.Thread(target=produce), threading.Thread(target=consume)]
     for thread in threads:
@@ -116,10 +116,10 @@ def test_time_stands_still_until_a_notified_thread_has_had_its_turn() -> None:
     clock.advance(200.0)
     for thread in threads:
         thread.join()
-    assert all(handed_at == seen_at for handed_at, seen_at in seen)
+    assert all(produced_at == seen_at for produced_at, seen_at in seen)
 
 
-def test_advance_until_says_how_long_it_took_and_gives_up() -> None:
+def test_advance_until_returns_the_passed_seconds_and_has_a_limit() -> None:
     clock = ManualClock()
     log: list[tuple[float, str]] = []
     ticker = Ticker(clock, 5.0, log, "five")
@@ -141,12 +141,12 @@ def test_auto_jumps_a_day_in_milliseconds() -> None:
 
 def test_auto_does_not_move_while_a_known_thread_works() -> None:
     clock = ManualClock()
-    gate = threading.Event()
+    never_set = threading.Event()
     seen: list[float] = []
 
     def work() -> None:
         clock.sleep(1.0)
-        gate.wait(0.05)
+        never_set.wait(0.05)
         seen.append(clock.monotonic())
 
     worker = threading.Thread(target=work)
@@ -166,7 +166,7 @@ def test_auto_does_not_wait_for_threads_that_idle_in_a_pool() -> None:
     assert clock.monotonic() == 15.0
 
 
-def test_auto_ends_what_would_wait_for_ever() -> None:
+def test_auto_ends_a_thread_that_waits_longer_than_the_limit() -> None:
     clock = ManualClock()
     with clock.auto(limit=60.0), pytest.raises(ClockRanOut):
         while True:

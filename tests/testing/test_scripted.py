@@ -1,4 +1,4 @@
-"""The scripted cluster replays what real schedulers do to their users."""
+"""The scripted cluster reproduces the behaviour of real schedulers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Bench:
         return seen
 
 
-def test_a_job_lives_as_its_script_says() -> None:
+def test_a_job_follows_its_script() -> None:
     bench = Bench(script(pending("Resources"), (5, running()), (60, ended(3))))
     bench.submit()
     assert bench.poll().native_reason == "Resources"
@@ -83,7 +83,7 @@ def test_a_job_lives_as_its_script_says() -> None:
     assert end.nodes == (NodeState(0, 3, report=SentinelReport(SentinelWord.EXITED, 0, 3)),)
 
 
-def test_a_scheduler_may_change_its_mind() -> None:
+def test_a_scheduler_may_revise_its_reports() -> None:
     bench = Bench(
         script(running(), (1, ended(0)), (2, running()), (3, pending()), (4, absent()), (5, ended(7)))
     )
@@ -100,7 +100,7 @@ def test_restarts_are_counted() -> None:
     assert bench.poll().nodes[0].report == SentinelReport(SentinelWord.EXITED, 0, 0, restarts=2)
 
 
-def test_each_rank_may_end_in_its_own_way() -> None:
+def test_each_rank_may_have_its_own_exit_code() -> None:
     bench = Bench(script(ended(0, nodes=[rank(0, 0), rank(1, 9), rank(2, None, None)])), nodes=3)
     bench.submit()
     assert [node.exit_code for node in bench.poll().nodes] == [0, 9, None]
@@ -138,7 +138,7 @@ def test_a_job_may_be_invisible_at_first() -> None:
         (THROTTLE, Throttled, False),
     ],
 )
-def test_a_submission_may_go_wrong(answer: object, error: type[Exception], exists: bool) -> None:
+def test_a_submission_may_fail(answer: object, error: type[Exception], exists: bool) -> None:
     bench = Bench(script(running(), answers=(answer, ACCEPT)))
     with pytest.raises(error):
         bench.submit()
@@ -148,7 +148,7 @@ def test_a_submission_may_go_wrong(answer: object, error: type[Exception], exist
     assert len(bench.backend.jobs) == 1
 
 
-def test_a_submission_may_take_its_time() -> None:
+def test_a_submission_may_be_slow() -> None:
     bench = Bench(script(running(), answers=(slowly(8.0),)))
     with bench.clock.auto():
         bench.submit()
@@ -176,7 +176,7 @@ def test_a_cancel_ends_a_job_after_a_while() -> None:
     assert not bench.backend.live()
 
 
-def test_a_cancel_may_be_ignored_or_come_too_late() -> None:
+def test_a_cancel_may_be_ignored_or_be_too_late() -> None:
     stubborn = Bench(script(running(), cancelling=Cancelling(after=None)))
     stubborn.backend.cancel({token(): stubborn.submit()})
     assert stubborn.phases(3600) == [Phase.RUNNING]
@@ -187,7 +187,7 @@ def test_a_cancel_may_be_ignored_or_come_too_late() -> None:
     assert late.backend.calls.cancels == {token(): 1}
 
 
-def test_an_answer_may_leave_a_job_out() -> None:
+def test_a_poll_may_omit_a_job() -> None:
     bench = Bench(script(running(), (1, missing()), (2, running())))
     handle = bench.submit()
     bench.clock.advance(1)
@@ -195,7 +195,7 @@ def test_an_answer_may_leave_a_job_out() -> None:
     assert bench.phases(2) == [Phase.RUNNING]
 
 
-def test_the_api_may_be_down_for_a_while_and_every_call_is_counted() -> None:
+def test_the_api_may_be_down_and_every_call_is_counted() -> None:
     bench = Bench(script(running()))
     bench.submit()
     bench.backend.outage(10, 5, error=Throttled("slow down"))
@@ -217,7 +217,7 @@ def test_the_next_calls_may_fail() -> None:
     assert bench.submit().job_id == "1"
 
 
-def test_too_many_ids_in_one_poll_are_refused() -> None:
+def test_a_poll_of_too_many_ids_is_rejected() -> None:
     bench = Bench(script(running()), ids_per_poll=2)
     with pytest.raises(BackendError, match="maximum number of jobs is 2"):
         bench.backend.poll({str(i): Handle(None, {"token": str(i)}) for i in range(3)})
@@ -240,7 +240,7 @@ def test_a_log_grows_and_may_be_complete_late_or_never() -> None:
     assert bench.backend.logs(handle, tail=3).text == "wo\n"
 
 
-def test_a_run_sees_its_own_jobs_only() -> None:
+def test_a_sweep_returns_jobs_of_its_run_only() -> None:
     backend = ScriptedBackend(ManualClock(), default=script(running()))
     others = [token(run=f"{RUN}c"), token(run=f"{RUN}-c")]
     for each in (token(), *others):

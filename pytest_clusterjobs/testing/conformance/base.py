@@ -49,7 +49,7 @@ def need_restarts(cluster: Cluster) -> None:
 def need_same_host(cluster: Cluster) -> None:
     """Skip if jobs are not processes of this machine."""
     if not cluster.harness.same_host:
-        pytest.skip("its jobs run on other machines")
+        pytest.skip("its jobs do not run on this machine")
 
 
 def need_shared(cluster: Cluster) -> Path:

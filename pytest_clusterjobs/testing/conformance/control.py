@@ -57,7 +57,7 @@ class ControlTests(Suite):
         assert _cancel(cluster, job).reason == Reason.CANCELLED
         assert "reached" not in cluster.read(job).text
 
-    def test_a_second_cancel_does_no_harm(self, cluster: Cluster) -> None:
+    def test_a_second_cancel_has_no_effect(self, cluster: Cluster) -> None:
         job = _running(cluster)
         cluster.backend.cancel({job.token: job.handle})
         cluster.backend.cancel({job.token: job.handle})
@@ -79,7 +79,7 @@ class ControlTests(Suite):
         cluster.wait(doomed)
         assert cluster.end(spared).exit_code == 8
 
-    def test_cancelling_nobody_is_no_error(self, cluster: Cluster) -> None:
+    def test_cancelling_no_jobs_is_not_an_error(self, cluster: Cluster) -> None:
         cluster.backend.cancel({})
 
     def test_another_process_can_cancel(self, cluster: Cluster) -> None:

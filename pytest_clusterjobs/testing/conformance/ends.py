@@ -14,7 +14,7 @@ from ..cluster import Cluster
 from .base import need_shared
 from .base import Suite
 
-_FORCED = (
+_FORCED_REASONS = (
     Reason.OUT_OF_MEMORY,
     Reason.PREEMPTED,
     Reason.NODE_FAILED,
@@ -42,19 +42,19 @@ class EndTests(Suite):
             (255, Reason.JOB_FAILED),
         ],
     )
-    def test_an_exit_code_comes_back(self, cluster: Cluster, code: int, reason: Reason) -> None:
+    def test_an_exit_code_is_reported(self, cluster: Cluster, code: int, reason: Reason) -> None:
         _assert_ended(cluster.run(f"exit {code}"), reason, code)
 
     @pytest.mark.parametrize("signal", [6, 9, 11, 15])
     def test_a_signal_is_128_and_its_number(self, cluster: Cluster, signal: int) -> None:
         _assert_ended(cluster.run(f"kill -{signal} $$"), Reason.KILLED_BY_SIGNAL, 128 + signal)
 
-    def test_every_node_tells_its_code(self, cluster: Cluster) -> None:
+    def test_every_node_reports_its_code(self, cluster: Cluster) -> None:
         job = cluster.submit("exit 3")
         observation = cluster.reported(job, cluster.wait(job))
         report = observation.nodes[0].report
-        told = observation.nodes[0].exit_code if report is None else report.exit_code
-        assert told == 3
+        code = observation.nodes[0].exit_code if report is None else report.exit_code
+        assert code == 3
 
     def test_the_cluster_s_own_code_does_not_hide_a_failure(self, cluster: Cluster) -> None:
         job = cluster.submit("exit 3")
@@ -98,7 +98,7 @@ class EndTests(Suite):
         assert cluster.end(job).reason == Reason.START_FAILED
         assert "reached" not in cluster.printed(job)
 
-    def test_a_shell_that_executes_nothing_is_no_success(self, cluster: Cluster) -> None:
+    def test_a_shell_that_executes_nothing_is_not_a_success(self, cluster: Cluster) -> None:
         outcome = cluster.run("exit 3", env={"SHELLOPTS": "noexec"})
         # Some clusters can start a shell that executes all the same.
         assert outcome.reason_class is ReasonClass.INFRA or outcome.exit_code == 3, outcome.detail
@@ -110,7 +110,7 @@ class EndTests(Suite):
         assert outcome.reason_class is ReasonClass.INFRA, outcome.detail
         assert outcome.exit_code is None
 
-    def test_what_a_caller_exports_is_the_command_s(self, cluster: Cluster) -> None:
+    def test_variables_of_env_reach_the_command(self, cluster: Cluster) -> None:
         names = ["n", "max", "dir", "how", "child", "home", "cja", "_a", "_Z"]
         run = "; ".join(f'echo "{name}=${name}"' for name in names)
         job = cluster.submit(run, env=dict.fromkeys(names, "its own"))
@@ -136,14 +136,14 @@ class EndTests(Suite):
         outcome = cluster.run("echo reached", env={"PATH": str(folder)})
         assert outcome.reason == Reason.START_FAILED
 
-    @pytest.mark.parametrize("reason", _FORCED)
-    def test_an_end_by_force_has_its_reason(self, cluster: Cluster, reason: Reason) -> None:
+    @pytest.mark.parametrize("reason", _FORCED_REASONS)
+    def test_a_forced_end_has_its_reason(self, cluster: Cluster, reason: Reason) -> None:
         if reason not in cluster.harness.provoke:
-            pytest.skip(f"no way to provoke {reason} is known")
+            pytest.skip(f"the harness cannot provoke {reason} (provoke)")
         job = cluster.harness.provoke[reason](cluster)
         assert cluster.end(job).reason == reason
 
-    def test_what_the_scheduler_said_is_kept(self, cluster: Cluster) -> None:
+    def test_the_native_state_is_reported(self, cluster: Cluster) -> None:
         job = cluster.submit("exit 3")
         assert cluster.wait(job).native_state
         assert cluster.wait(job).phase is Phase.ENDED

@@ -19,31 +19,31 @@ class LimitTests(Suite):
         outcome = cluster.run("sleep 600", heartbeat_timeout=cluster.seconds(1.0))
         assert (outcome.reason, outcome.exit_code) == (Reason.HEARTBEAT_TIMEOUT, None)
 
-    def test_beats_that_stop_are_a_heartbeat_timeout(self, cluster: Cluster) -> None:
+    def test_heartbeats_that_stop_are_a_heartbeat_timeout(self, cluster: Cluster) -> None:
         run = f"for i in 1 2 3; do {_BEAT}; sleep {cluster.seconds(0.5)}; done; sleep 600"
         outcome = cluster.run(run, heartbeat_timeout=cluster.seconds(1.5))
         assert outcome.reason == Reason.HEARTBEAT_TIMEOUT
         assert outcome.heartbeats
 
-    def test_beats_keep_a_job_alive(self, cluster: Cluster) -> None:
+    def test_heartbeats_keep_a_job_alive(self, cluster: Cluster) -> None:
         run = f"for i in 1 2 3 4 5 6 7; do {_BEAT}; sleep {cluster.seconds(0.5)}; done"
         outcome = cluster.run(run, heartbeat_timeout=cluster.seconds(2.0))
         assert outcome.reason == Reason.JOB_COMPLETED, outcome.detail
         assert outcome.heartbeats
 
-    def test_only_the_first_rank_has_to_beat(self, cluster: Cluster) -> None:
+    def test_only_the_first_rank_needs_heartbeats(self, cluster: Cluster) -> None:
         need_nodes(cluster, 2)
         beating = f"for i in 1 2 3 4 5; do {_BEAT}; sleep {cluster.seconds(0.5)}; done"
         run = f'if [ "$CLUSTERJOBS_NODE_RANK" = 0 ]; then {beating}; else sleep {cluster.seconds(2.5)}; fi'
         outcome = cluster.run(run, nodes=2, heartbeat_timeout=cluster.seconds(1.5))
         assert outcome.reason == Reason.JOB_COMPLETED, outcome.detail
 
-    def test_setup_does_not_have_to_beat(self, cluster: Cluster) -> None:
+    def test_setup_needs_no_heartbeats(self, cluster: Cluster) -> None:
         setup = f"sleep {cluster.seconds(2.0)}"
         outcome = cluster.run("true", setup=setup, heartbeat_timeout=cluster.seconds(1.0))
         assert outcome.reason == Reason.JOB_COMPLETED, outcome.detail
 
-    def test_no_job_runs_longer_than_it_may(self, cluster: Cluster) -> None:
+    def test_a_job_ends_at_its_max_runtime(self, cluster: Cluster) -> None:
         job = cluster.submit("sleep 600", max_runtime=cluster.seconds(1.0))
         outcome = cluster.end(job)
         assert (outcome.reason, outcome.exit_code) == (Reason.MAX_RUNTIME_REACHED, None)
@@ -59,7 +59,7 @@ class LimitTests(Suite):
         assert (outcome.reason, outcome.exit_code) == (Reason.START_FAILED, None)
 
     @pytest.mark.parametrize("name", ["USR1", "USR2", "ALRM", "HUP"])
-    def test_a_signal_is_no_limit(self, cluster: Cluster, name: str) -> None:
+    def test_a_signal_is_not_a_limit(self, cluster: Cluster, name: str) -> None:
         run = f"kill -{name} $PPID; sleep {cluster.seconds(1.0)}; exit 5"
         outcome = cluster.run(run, heartbeat_timeout=cluster.seconds(60.0))
         assert outcome.reason in (Reason.UNKNOWN, Reason.JOB_FAILED), outcome.detail

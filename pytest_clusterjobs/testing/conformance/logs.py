@@ -14,7 +14,7 @@ from ..cluster import Cluster
 from .base import need_shared
 from .base import Suite
 
-_BIG = 400_000
+_MANY_LINES = 400_000
 
 
 class LogTests(Suite):
@@ -41,7 +41,7 @@ class LogTests(Suite):
         assert chunk.text + rest == whole
         assert "after" in rest.splitlines()
 
-    def test_a_pending_job_has_no_log_and_that_is_no_error(self, cluster: Cluster) -> None:
+    def test_the_log_of_a_pending_job_is_empty(self, cluster: Cluster) -> None:
         job = cluster.submit(f"sleep {cluster.seconds(0.5)}; echo word")
         chunk = job.backend.logs(job.handle)
         assert "word" not in chunk.text.splitlines() and not chunk.complete
@@ -71,7 +71,7 @@ class LogTests(Suite):
         assert whole.endswith(tail)
         assert job.backend.logs(job.handle, tail=10_000_000).text == whole
 
-    def test_a_cursor_goes_on_where_it_left(self, cluster: Cluster) -> None:
+    def test_a_cursor_continues_where_the_last_read_ended(self, cluster: Cluster) -> None:
         job = cluster.submit("seq 1 2000")
         cluster.wait(job)
         whole = cluster.log(job)
@@ -79,14 +79,14 @@ class LogTests(Suite):
         assert cluster.read(job).text == whole
         assert job.backend.logs(job.handle, cursor=json.loads(json.dumps(cursor))).text == ""
 
-    def test_megabytes_come_back_without_loss(self, cluster: Cluster) -> None:
-        job = cluster.submit(f"seq 1 {_BIG}")
+    def test_megabytes_are_read_without_loss(self, cluster: Cluster) -> None:
+        job = cluster.submit(f"seq 1 {_MANY_LINES}")
         cluster.wait(job, seconds=60.0)
         numbers = [line for line in cluster.printed(job) if line.isdigit()]
-        assert len(numbers) == _BIG
-        assert numbers == [str(n) for n in range(1, _BIG + 1)]
+        assert len(numbers) == _MANY_LINES
+        assert numbers == [str(n) for n in range(1, _MANY_LINES + 1)]
 
-    def test_wide_characters_are_not_torn(self, cluster: Cluster) -> None:
+    def test_wide_characters_are_not_split(self, cluster: Cluster) -> None:
         job = cluster.submit(
             "for i in $(seq 1 4000); do printf '\\303\\244\\342\\202\\254\\360\\237\\230\\200x'; done"
         )
@@ -101,7 +101,7 @@ class LogTests(Suite):
         assert outcome.exit_code == 0
         assert "no newline" in cluster.log(job)
 
-    def test_binary_output_does_no_harm(self, cluster: Cluster) -> None:
+    def test_binary_output_does_not_break_the_log(self, cluster: Cluster) -> None:
         job = cluster.submit(
             "echo before; head -c 20000 /dev/urandom; printf '\\000\\377\\376\\033[2J'; echo; exit 3"
         )
@@ -144,6 +144,6 @@ class LogTests(Suite):
             "three",
         ]
 
-    def test_a_process_that_broke_away_does_not_hide_the_end(self, cluster: Cluster) -> None:
+    def test_a_detached_process_does_not_hide_the_end(self, cluster: Cluster) -> None:
         flood = "setsid sh -c 'trap \"\" TERM; for i in 1 2 3 4; do seq 30000; sleep 0.5; done' & sleep 0.2; exit 4"
         assert cluster.run(flood, seconds=30.0).exit_code == 4

@@ -14,7 +14,7 @@ from .base import Suite
 
 _RANK = "$CLUSTERJOBS_NODE_RANK"
 
-_MEET = """
+_MEETING = """
 import os, socket, time
 rank, nodes = int(os.environ["CLUSTERJOBS_NODE_RANK"]), int(os.environ["CLUSTERJOBS_NUM_NODES"])
 where = os.environ["CLUSTERJOBS_MASTER_ADDR"], int(os.environ["CLUSTERJOBS_MASTER_PORT"])
@@ -50,7 +50,7 @@ class NodeTests(Suite):
 
     def test_ranks_reach_the_master_address(self, cluster: Cluster) -> None:
         need_nodes(cluster, 3)
-        job = cluster.submit(f"{shlex.quote(cluster.harness.python)} -c '{_MEET}'", nodes=3)
+        job = cluster.submit(f"{shlex.quote(cluster.harness.python)} -c '{_MEETING}'", nodes=3)
         outcome = cluster.end(job, seconds=60.0)
         assert outcome.reason == Reason.JOB_COMPLETED, outcome.detail
         assert "met [b'rank 1', b'rank 2']" in cluster.printed(job)
@@ -80,10 +80,10 @@ class NodeTests(Suite):
         assert cluster.end(job).reason == Reason.JOB_COMPLETED
         assert "last word" in cluster.printed(job, node=1)
 
-    def test_a_rank_without_a_word_is_never_green(self, cluster: Cluster) -> None:
+    def test_a_rank_without_a_report_is_never_completed(self, cluster: Cluster) -> None:
         need_nodes(cluster, 2)
         if cluster.harness.silence is None:
-            pytest.skip("no way to silence a rank is known")
+            pytest.skip("the harness has no command that ends a sentinel (silence)")
         # On some clusters no process is left to stop the command: it has to end by itself.
         run = f"if [ {_RANK} = 1 ]; then {cluster.harness.silence}; sleep {cluster.seconds(3.0)}; fi"
         grace, limit = cluster.seconds(1.0), cluster.seconds(20.0)
@@ -96,10 +96,10 @@ class NodeTests(Suite):
         job = cluster.submit(f"echo I am {_RANK}", nodes=2)
         cluster.wait(job)
         for rank in range(2):
-            said = [line for line in cluster.printed(job, node=rank) if line.startswith("I am")]
-            assert said == [f"I am {rank}"]
+            printed = [line for line in cluster.printed(job, node=rank) if line.startswith("I am")]
+            assert printed == [f"I am {rank}"]
 
-    def test_a_rank_that_is_not_there_has_printed_nothing(self, cluster: Cluster) -> None:
+    def test_the_log_of_a_rank_that_does_not_exist_is_empty(self, cluster: Cluster) -> None:
         job = cluster.submit("echo word")
         cluster.wait(job)
         assert "word" in cluster.printed(job)

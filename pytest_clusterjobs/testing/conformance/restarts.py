@@ -12,7 +12,7 @@ from .base import need_restarts
 from .base import need_shared
 from .base import Suite
 
-_RECOVER = 'echo "start $CLUSTERJOBS_RESTARTS"; [ "$CLUSTERJOBS_RESTARTS" -ge 1 ] || exit 9'
+_FAIL_ONCE = 'echo "start $CLUSTERJOBS_RESTARTS"; [ "$CLUSTERJOBS_RESTARTS" -ge 1 ] || exit 9'
 
 
 class RestartTests(Suite):
@@ -20,7 +20,7 @@ class RestartTests(Suite):
 
     def test_a_job_recovers_by_a_restart(self, cluster: Cluster) -> None:
         need_restarts(cluster)
-        outcome = cluster.run(_RECOVER, max_restarts=2, seconds=30.0)
+        outcome = cluster.run(_FAIL_ONCE, max_restarts=2, seconds=30.0)
         assert (outcome.reason, outcome.exit_code, outcome.restarts) == (Reason.JOB_COMPLETED, 0, 1)
 
     def test_restarts_run_out(self, cluster: Cluster) -> None:
@@ -28,11 +28,11 @@ class RestartTests(Suite):
         outcome = cluster.run("exit 9", max_restarts=2, seconds=30.0)
         assert (outcome.reason, outcome.exit_code, outcome.restarts) == (Reason.JOB_FAILED, 9, 2)
 
-    def test_nothing_is_restarted_unasked(self, cluster: Cluster) -> None:
-        outcome = cluster.run(_RECOVER)
+    def test_a_job_is_not_restarted_by_default(self, cluster: Cluster) -> None:
+        outcome = cluster.run(_FAIL_ONCE)
         assert (outcome.reason, outcome.exit_code, outcome.restarts) == (Reason.JOB_FAILED, 9, 0)
 
-    def test_what_completed_is_not_restarted(self, cluster: Cluster) -> None:
+    def test_a_completed_job_is_not_restarted(self, cluster: Cluster) -> None:
         need_restarts(cluster)
         outcome = cluster.run("true", max_restarts=2)
         assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 0)
@@ -44,7 +44,7 @@ class RestartTests(Suite):
 
     def test_every_start_has_its_own_run_time(self, cluster: Cluster) -> None:
         need_restarts(cluster)
-        run = f"sleep {cluster.seconds(1.0)}; {_RECOVER}"
+        run = f"sleep {cluster.seconds(1.0)}; {_FAIL_ONCE}"
         outcome = cluster.run(run, max_restarts=1, max_runtime=cluster.seconds(1.8))
         assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1), outcome.detail
 
@@ -70,7 +70,7 @@ class RestartTests(Suite):
 
     def test_each_start_has_its_own_log(self, cluster: Cluster) -> None:
         need_restarts(cluster)
-        job = cluster.submit(_RECOVER, max_restarts=1)
+        job = cluster.submit(_FAIL_ONCE, max_restarts=1)
         cluster.wait(job, seconds=30.0)
         assert "start 0" in cluster.log(job, restart=0).splitlines()
         last = cluster.log(job).splitlines()

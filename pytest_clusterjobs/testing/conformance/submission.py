@@ -32,14 +32,14 @@ from .base import need_shared
 from .base import need_slots
 from .base import Suite
 
-_REACH = 60.0
-"""The longest ``find_settle``, in seconds, for which a test waits."""
+_MAX_FIND_SETTLE_SECONDS = 60.0
+"""A test does not wait for a longer ``find_settle``."""
 
 
 class SubmissionTests(Suite):
     """Submitting, finding and re-attaching."""
 
-    def test_capabilities_are_sound(self, cluster: Cluster) -> None:
+    def test_capabilities_are_valid(self, cluster: Cluster) -> None:
         can = cluster.backend.capabilities
         assert can == cluster.backend.capabilities
         assert can.ids_per_poll >= 1 and can.submit_threads >= 1
@@ -51,7 +51,7 @@ class SubmissionTests(Suite):
     def test_the_type_states_what_its_backend_can_do(self, cluster: Cluster) -> None:
         state = cluster.harness.type.capabilities
         if state is None:
-            pytest.skip("its type states nothing: give BackendType its capabilities")
+            pytest.skip("the type declares no capabilities: pass them to BackendType")
         settings = cluster.harness.type.validate(cluster.harness.settings)
         stated, can = sound(lambda: state(settings)), cluster.backend.capabilities
         # Limits that do not follow from the settings are left to the opened backend.
@@ -74,7 +74,7 @@ class SubmissionTests(Suite):
         order = [phase for phase in job.phases if phase is not Phase.ABSENT]
         assert order == sorted(order, key=[Phase.PENDING, Phase.RUNNING, Phase.ENDED].index)
 
-    def test_an_end_is_final_and_told_alike_each_time(self, cluster: Cluster) -> None:
+    def test_an_end_is_final_and_does_not_change(self, cluster: Cluster) -> None:
         job = cluster.submit("exit 3")
         first = cluster.wait(job)
         for _ in range(3):
@@ -85,7 +85,7 @@ class SubmissionTests(Suite):
                 first.restarts,
             )
 
-    def test_a_running_job_is_not_called_ended(self, cluster: Cluster) -> None:
+    def test_a_running_job_is_not_reported_as_ended(self, cluster: Cluster) -> None:
         flag = need_shared(cluster) / "go"
         job = cluster.submit(f"until [ -e '{flag}' ]; do sleep 0.1; done")
         cluster.wait(job, until=lambda observation: observation.phase is Phase.RUNNING)
@@ -94,7 +94,7 @@ class SubmissionTests(Suite):
         flag.touch()
         assert cluster.end(job).reason == Reason.JOB_COMPLETED
 
-    def test_a_job_without_a_place_is_pending(self, cluster: Cluster) -> None:
+    def test_a_job_without_a_free_slot_is_pending(self, cluster: Cluster) -> None:
         slots = need_slots(cluster)
         running = [cluster.submit("sleep 600") for _ in range(slots)]
         cluster.wait(*running, until=lambda observation: observation.phase is Phase.RUNNING)
@@ -113,33 +113,33 @@ class SubmissionTests(Suite):
         if times.started is not None and times.ended is not None:
             assert times.ended - times.started >= cluster.seconds(0.4)
 
-    def test_times_are_those_of_the_epoch(self, cluster: Cluster) -> None:
+    def test_times_are_seconds_since_the_epoch(self, cluster: Cluster) -> None:
         before = time.time()
         times = cluster.wait(cluster.submit("true")).times
         after = time.time()
         for moment in (times.submitted, times.started, times.ended):
             assert moment is None or before - 60 < moment < after + 60
 
-    def test_polling_nobody_is_no_error(self, cluster: Cluster) -> None:
+    def test_polling_no_jobs_is_not_an_error(self, cluster: Cluster) -> None:
         assert cluster.backend.poll({}) == {}
 
-    def test_a_refused_submission_says_why(self, cluster: Cluster) -> None:
+    def test_a_rejected_submission_has_a_message(self, cluster: Cluster) -> None:
         if cluster.harness.refused is None:
-            pytest.skip("no way to have a submission refused is known")
-        _assert_refused(cluster, **cluster.harness.refused)
+            pytest.skip("the harness names no submission that is rejected (refused)")
+        _assert_rejected(cluster, **cluster.harness.refused)
 
-    def test_a_job_with_more_nodes_than_there_can_be_is_refused(self, cluster: Cluster) -> None:
+    def test_a_job_with_too_many_nodes_is_rejected(self, cluster: Cluster) -> None:
         limit = cluster.backend.capabilities.max_nodes
         if limit is None:
-            pytest.skip("this backend knows of no limit")
-        _assert_refused(cluster, nodes=limit + 1)
+            pytest.skip("this backend has no limit")
+        _assert_rejected(cluster, nodes=limit + 1)
 
-    def test_a_job_with_more_restarts_than_there_can_be_is_refused(self, cluster: Cluster) -> None:
+    def test_a_job_with_too_many_restarts_is_rejected(self, cluster: Cluster) -> None:
         can = cluster.backend.capabilities
         limit = can.max_restarts if can.restarts else 0
         if limit is None:
-            pytest.skip("this backend knows of no limit")
-        _assert_refused(cluster, max_restarts=limit + 1)
+            pytest.skip("this backend has no limit")
+        _assert_rejected(cluster, max_restarts=limit + 1)
 
     def test_one_token_is_one_job(self, cluster: Cluster) -> None:
         token = cluster.token()
@@ -179,10 +179,10 @@ class SubmissionTests(Suite):
         token = cluster.token()
         assert not isinstance(cluster.backend.find(token), Found)
         settle = cluster.backend.capabilities.find_settle
-        if settle <= _REACH:
+        if settle <= _MAX_FIND_SETTLE_SECONDS:
             cluster.eventually(lambda: isinstance(cluster.backend.find(token), NotSubmitted), settle)
 
-    def test_a_sweep_sees_this_run_s_live_jobs(self, cluster: Cluster) -> None:
+    def test_a_sweep_returns_the_live_jobs_of_the_run(self, cluster: Cluster) -> None:
         jobs = [cluster.submit("sleep 600") for _ in range(2)]
         fresh = cluster.open()
         cluster.eventually(lambda: fresh.sweep(cluster.run_id).keys() == {job.token for job in jobs})
@@ -191,7 +191,7 @@ class SubmissionTests(Suite):
         cluster.wait(*jobs)
         cluster.eventually(lambda: not fresh.sweep(cluster.run_id))
 
-    def test_a_sweep_sees_no_other_run_s_jobs(self, cluster: Cluster) -> None:
+    def test_a_sweep_returns_no_jobs_of_other_runs(self, cluster: Cluster) -> None:
         # The second run's id begins with the first's, and so do its tokens.
         with Cluster(cluster.harness, cluster.folder, f"{cluster.run_id}-2") as other:
             mine, theirs = cluster.submit("sleep 600"), other.submit("sleep 600")
@@ -205,12 +205,12 @@ class SubmissionTests(Suite):
             pytest.skip("give the backend as 'module:NAME', so that a fresh process can open it")
         token = cluster.token()
         spec = cluster.spec(f"echo first; sleep {cluster.seconds(1.0)}; echo last; exit 5")
-        handle = _submit_elsewhere(cluster, cluster.harness.backend, asdict(spec), token)
+        handle = _submit_in_subprocess(cluster, cluster.harness.backend, asdict(spec), token)
         job = SubmittedJob(spec, token, handle, cluster.open())
         assert cluster.end(job).exit_code == 5
         assert [line for line in cluster.printed(job) if line in ("first", "last")] == ["first", "last"]
 
-    def test_jobs_live_on_when_the_backend_is_closed(self, cluster: Cluster) -> None:
+    def test_jobs_keep_running_when_the_backend_is_closed(self, cluster: Cluster) -> None:
         first = cluster.open()
         job = cluster.submit(f"sleep {cluster.seconds(1.0)}; exit 6", backend=first)
         first.close()
@@ -221,13 +221,13 @@ class SubmissionTests(Suite):
         backend = cluster.harness.type.open(cluster.context())
         with closing(backend):
             if not hasattr(backend, "subscribe"):
-                pytest.skip("this backend is polled only")
-            heard: Queue[Collection[str]] = Queue()
-            cast(Notifying, backend).subscribe(heard.put)
+                pytest.skip("this backend does not announce changes (subscribe)")
+            announced: Queue[Collection[str]] = Queue()
+            cast(Notifying, backend).subscribe(announced.put)
             job = cluster.submit(f"sleep {cluster.seconds(0.5)}", backend=backend)
-            patience = cluster.harness.start_seconds + cluster.seconds(10.0)
+            timeout = cluster.harness.start_seconds + cluster.seconds(10.0)
             while cluster.poll(job) and job.seen[-1].phase is not Phase.ENDED:
-                assert job.token in heard.get(timeout=patience)
+                assert job.token in announced.get(timeout=timeout)
 
     def test_hundreds_at_once_each_with_its_own_end(self, cluster: Cluster) -> None:
         numbers = range(cluster.harness.many)
@@ -240,7 +240,7 @@ class SubmissionTests(Suite):
         last = jobs[-1]
         assert f"number {numbers[-1]}" in cluster.printed(last)
 
-    def test_a_job_sees_what_it_is(self, cluster: Cluster) -> None:
+    def test_a_job_has_its_variables(self, cluster: Cluster) -> None:
         token = cluster.token(attempt=3)
         job = cluster.submit(
             "env | grep ^CLUSTERJOBS_",
@@ -269,14 +269,14 @@ class SubmissionTests(Suite):
         assert seen["CLUSTERJOBS_MASTER_ADDR"] and 0 < int(seen["CLUSTERJOBS_MASTER_PORT"]) < 65536
 
 
-def _assert_refused(cluster: Cluster, **fields: Any) -> None:
+def _assert_rejected(cluster: Cluster, **fields: Any) -> None:
     token = cluster.token()
     with pytest.raises(SubmissionRejected, match=r"\S"):
         cluster.submit("true", token=token, **fields)
     assert not isinstance(cluster.backend.find(token), Found)
 
 
-def _submit_elsewhere(cluster: Cluster, backend: str, spec: dict[str, object], token: str) -> Handle:
+def _submit_in_subprocess(cluster: Cluster, backend: str, spec: dict[str, object], token: str) -> Handle:
     context = cluster.context()
     order = {
         "backend": backend,

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_clusterjobs.devclusters import local_batch as local_batch
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
-from tests.devclusters.aws_batch.shop import clients
-from tests.devclusters.aws_batch.shop import Shop
+from tests.devclusters.aws_batch.batch_user import BatchUser
+from tests.devclusters.aws_batch.batch_user import clients
 
 CALLER = os.environ.get("PYTEST_XDIST_WORKER", "alone") + "kit"
 
@@ -21,15 +21,15 @@ def made(local_batch: BatchClient) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shop(local_batch: BatchClient, made: dict[str, Any]) -> Iterator[Shop]:
-    """A user of the shared local AWS Batch, whose faults are its own."""
-    yield Shop(local_batch, CALLER, made)
+def user(local_batch: BatchClient, made: dict[str, Any]) -> Iterator[BatchUser]:
+    """A user of the shared local AWS Batch. Faults with its caller affect only this user."""
+    yield BatchUser(local_batch, CALLER, made)
     local_batch.clear_faults(caller=CALLER)
 
 
 @pytest.fixture
 def queue(local_batch: BatchClient, request: pytest.FixtureRequest) -> Callable[..., str]:
-    """Make a queue of the test's own, or change its rules."""
+    """Create a queue for the test, or change its rules."""
     name = f"{CALLER}-{request.node.name.split('[')[0]}"[:100]
 
     def make(**rules: Any) -> str:

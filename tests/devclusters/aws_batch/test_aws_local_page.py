@@ -1,4 +1,4 @@
-"""The examples of docs/aws_local.md run, and its tables know everything."""
+"""The examples of docs/aws_local.md run, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_the_examples_run(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess().assert_outcomes(passed=3)
 
 
-def test_every_rule_of_queues_is_told() -> None:
+def test_every_rule_of_queues_is_documented() -> None:
     for each in fields(Rules):
         assert re.search(rf"\b{each.name}\b", PAGE), each.name
 
 
-def test_every_call_is_told() -> None:
+def test_every_call_is_documented() -> None:
     calls = [name for name, what in vars(BatchClient).items() if callable(what) and not name.startswith("_")]
     assert len(calls) > 6
     for name in (*calls, "at"):

@@ -1,4 +1,4 @@
-"""Nothing of a local AWS Batch outlives those who use it, and nobody else can reach it."""
+"""A local AWS Batch ends with its users and leaves nothing, and other users cannot access it."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ import pytest
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from pytest_clusterjobs.devclusters.aws_batch import LocalBatch
 from pytest_clusterjobs.devclusters.supervisor import ClusterError
-from tests.devclusters.aws_batch.shop import clients
-from tests.devclusters.aws_batch.shop import processes
-from tests.devclusters.aws_batch.shop import Shop
-from tests.devclusters.aws_batch.shop import wait_until
+from tests.devclusters.aws_batch.batch_user import BatchUser
+from tests.devclusters.aws_batch.batch_user import clients
+from tests.devclusters.aws_batch.batch_user import processes
+from tests.devclusters.aws_batch.batch_user import wait_until
 
 STUBBORN = "setsid sh -c \"trap '' TERM HUP; sleep {mark}; :\" & trap '' TERM; echo up; sleep {mark}; :"
-"""Ends for nobody who asks, and leaves its session too."""
+"""A job that ignores TERM, with a child in another session."""
 
 
 def mark(folder: Path) -> str:
-    """Seconds to sleep that only the processes of one test have on their command line."""
+    """A number of seconds that only the processes of one test have on their command line."""
     return f"6{abs(hash(str(folder))) % 10**8}"
 
 
 def pid_of(word: str) -> int:
-    """The process that has a word on its command line, and its own program before it."""
+    """The process that has a word on its command line after the program's path."""
     (line,) = [each for each in processes(word) if "devclusters.aws_batch.server" in each]
     return int(line.split()[0])
 
 
 @pytest.fixture
 def stubborn(tmp_path: Path) -> Iterator[tuple[LocalBatch, str]]:
-    """A local AWS Batch with a job that heeds nothing, and the word that its processes have."""
+    """A local AWS Batch with a job that ignores signals, and the word on its processes' command lines."""
     word = mark(tmp_path)
     batch = LocalBatch(tmp_path / "aws")
     with batch:
-        shop = Shop(batch, "", clients(batch, ""))
-        shop.wait_for_log(shop.submit(STUBBORN.format(mark=word)), "up")
+        user = BatchUser(batch, "", clients(batch, ""))
+        user.wait_for_log(user.submit(STUBBORN.format(mark=word)), "up")
         assert len(processes(f"sleep {word}")) >= 2
         yield batch, word
 
 
-def test_jobs_end_with_the_context(stubborn: tuple[LocalBatch, str]) -> None:
+def test_jobs_end_with_the_with_block(stubborn: tuple[LocalBatch, str]) -> None:
     batch, word = stubborn
     folder = str(batch.folder)
     batch.stop()
@@ -59,11 +59,11 @@ def test_jobs_end_with_a_server_that_is_killed(stubborn: tuple[LocalBatch, str])
     batch, word = stubborn
     os.kill(pid_of(str(batch.folder)), signal.SIGKILL)
     wait_until(lambda: not processes(word), "the jobs to end")
-    assert "server ended" in wait_until(lambda: complaint(batch), "a complaint")
+    assert "server ended" in wait_until(lambda: check_error(batch), "an error")
 
 
-def complaint(batch: LocalBatch) -> str:
-    """What the owner is told once its keeper has noticed."""
+def check_error(batch: LocalBatch) -> str:
+    """The message of ``check``; empty if there is none."""
     try:
         batch.check()
     except ClusterError as error:
@@ -71,15 +71,15 @@ def complaint(batch: LocalBatch) -> str:
     return ""
 
 
-def test_jobs_end_with_their_host(stubborn: tuple[LocalBatch, str]) -> None:
+def test_jobs_end_with_their_host_process(stubborn: tuple[LocalBatch, str]) -> None:
     batch, word = stubborn
     server = pid_of(str(batch.folder))
     (host,) = [line for line in processes("containers.py") if parent(int(line.split()[0])) == server]
     os.kill(int(host.split()[0]), signal.SIGKILL)
     wait_until(lambda: not processes(word), "the jobs to end")
-    wait_until(lambda: not processes(str(batch.folder)), "the server, which is of no use any more, to end")
+    wait_until(lambda: not processes(str(batch.folder)), "the server to end")
     assert "server ended: error: the containers' host process has ended" in wait_until(
-        lambda: complaint(batch), "a complaint"
+        lambda: check_error(batch), "an error"
     )
 
 
@@ -97,43 +97,43 @@ time.sleep(600)
 """
 
 
-def test_everything_ends_with_an_owner_that_is_killed(tmp_path: Path) -> None:
+def test_everything_ends_if_the_owner_is_killed(tmp_path: Path) -> None:
     word = mark(tmp_path)
     with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         folder = owner.stdout.readline().strip()
         batch = BatchClient.at(Path(folder))
-        shop = Shop(batch, "", clients(batch, ""))
-        shop.wait_for_log(shop.submit(STUBBORN.format(mark=word)), "up")
+        user = BatchUser(batch, "", clients(batch, ""))
+        user.wait_for_log(user.submit(STUBBORN.format(mark=word)), "up")
         owner.kill()
     wait_until(lambda: not processes(word), "the jobs to end")
     wait_until(lambda: not processes(folder), "the server to end")
     wait_until(lambda: not Path(folder).exists(), "the temporary folder to vanish")
 
 
-def test_it_listens_on_the_loopback_interface_alone(shop: Shop) -> None:
-    port = int(shop.local.url.rsplit(":", 1)[1])
+def test_the_server_listens_on_the_loopback_interface_only(user: BatchUser) -> None:
+    port = int(user.local.url.rsplit(":", 1)[1])
     tables = [Path("/proc/net/tcp").read_text(), Path("/proc/net/tcp6").read_text()]
     rows = [line.split() for table in tables for line in table.splitlines()[1:]]
     listening = {row[1] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
     assert listening == {f"0100007F:{port:04X}"}
 
 
-def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     with pytest.raises(ClusterError, match="is not empty"):
         LocalBatch(tmp_path)
 
 
-def test_a_port_in_use_is_one_line(shop: Shop, tmp_path: Path) -> None:
-    port = int(shop.local.url.rsplit(":", 1)[1])
+def test_a_port_in_use_is_an_error_of_one_line(user: BatchUser, tmp_path: Path) -> None:
+    port = int(user.local.url.rsplit(":", 1)[1])
     batch = LocalBatch(tmp_path / "aws", port=port)
     with pytest.raises(ClusterError, match=r"server ended: .*in use") as caught:
         batch.start()
     assert "\n" not in str(caught.value)
 
 
-def test_who_shares_one_keeps_it(shop: Shop, tmp_path: Path) -> None:
+def test_a_shared_server_ends_with_its_last_user(user: BatchUser, tmp_path: Path) -> None:
     with LocalBatch.shared(tmp_path / "shared") as first:
         with LocalBatch.shared(tmp_path / "shared") as second:
             assert second.url == first.url
@@ -142,12 +142,12 @@ def test_who_shares_one_keeps_it(shop: Shop, tmp_path: Path) -> None:
         first.calls()
 
 
-def test_the_persons_own_aws_is_out_of_sight(shop: Shop) -> None:
-    given = shop.local.environment
+def test_the_user_s_own_aws_settings_are_not_used(user: BatchUser) -> None:
+    given = user.local.environment
     assert given["AWS_CONFIG_FILE"] == given["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
-    assert {given[name] for name in given if name.startswith("AWS_ENDPOINT_URL")} == {shop.local.url}
+    assert {given[name] for name in given if name.startswith("AWS_ENDPOINT_URL")} == {user.local.url}
 
 
-def test_nothing_of_a_jobs_folder_stays(shop: Shop) -> None:
-    seen = shop.run('touch "$HOME/mine" "$TMPDIR/mine"; echo "$HOME"')
-    assert not Path(shop.log(seen["container"])[0]).exists()
+def test_the_folder_of_an_ended_job_is_removed(user: BatchUser) -> None:
+    seen = user.run('touch "$HOME/mine" "$TMPDIR/mine"; echo "$HOME"')
+    assert not Path(user.log(seen["container"])[0]).exists()

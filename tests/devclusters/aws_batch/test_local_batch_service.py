@@ -1,4 +1,4 @@
-"""What the local AWS Batch refuses, lists and shows, and how it fails on demand."""
+"""Requests to the local AWS Batch: rejections, lists, descriptions, and injected faults."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.exceptions import ConnectionClosedError
 
-from tests.devclusters.aws_batch.shop import clients
-from tests.devclusters.aws_batch.shop import Json
-from tests.devclusters.aws_batch.shop import Shop
-from tests.devclusters.aws_batch.shop import wait_until
+from tests.devclusters.aws_batch.batch_user import BatchUser
+from tests.devclusters.aws_batch.batch_user import clients
+from tests.devclusters.aws_batch.batch_user import Json
+from tests.devclusters.aws_batch.batch_user import wait_until
 
 
 def refused(call: Callable[[], Any]) -> str:
@@ -28,10 +28,10 @@ def refused(call: Callable[[], Any]) -> str:
     return str(caught.value.response["Error"]["Message"])
 
 
-def test_more_than_a_hundred_ids_are_refused_in_the_services_words(shop: Shop) -> None:
+def test_more_than_a_hundred_ids_are_rejected_with_the_service_s_message(user: BatchUser) -> None:
     ids = [str(uuid.uuid4()) for _ in range(101)]
-    assert shop.batch.describe_jobs(jobs=ids[:100])["jobs"] == []
-    message = refused(lambda: shop.batch.describe_jobs(jobs=ids))
+    assert user.batch.describe_jobs(jobs=ids[:100])["jobs"] == []
+    message = refused(lambda: user.batch.describe_jobs(jobs=ids))
     assert "Maximum number of jobs supported is  100 ., RequestId: " in message
 
 
@@ -55,21 +55,21 @@ def test_more_than_a_hundred_ids_are_refused_in_the_services_words(shop: Shop) -
         ({"schedulingPriorityOverride": 10000}, "between 0 and 9999"),
     ],
 )
-def test_submissions_that_are_refused(shop: Shop, about: Json, words: str) -> None:
-    assert words in refused(lambda: shop.submit("true", "x", **about))
+def test_invalid_submissions_are_rejected(user: BatchUser, about: Json, words: str) -> None:
+    assert words in refused(lambda: user.submit("true", "x", **about))
 
 
 @pytest.mark.parametrize("pattern", ["*Error", "Cannot*Error*", "Host EC2 (*", "Exit-code*"])
-def test_patterns_have_only_plain_characters_and_a_star_at_the_end(shop: Shop, pattern: str) -> None:
+def test_patterns_have_only_plain_characters_and_a_star_at_the_end(user: BatchUser, pattern: str) -> None:
     strategy = {"attempts": 2, "evaluateOnExit": [{"onReason": pattern, "action": "RETRY"}]}
-    message = refused(lambda: shop.submit("true", "x", retryStrategy=strategy))
+    message = refused(lambda: user.submit("true", "x", retryStrategy=strategy))
     assert message == "Evaluate on exit condition contains restricted characters."
 
 
-def test_overrides_that_are_too_long_fail_the_job_later(shop: Shop) -> None:
-    fits = shop.run("true", "x" * 7000)
+def test_overrides_that_are_too_long_fail_the_job_later(user: BatchUser) -> None:
+    fits = user.run("true", "x" * 7000)
     assert fits["status"] == "SUCCEEDED"
-    seen = shop.run("true", "x" * 8192)
+    seen = user.run("true", "x" * 8192)
     assert (seen["status"], seen["statusReason"]) == (
         "FAILED",
         "Container Overrides length must be at most 8192",
@@ -77,7 +77,7 @@ def test_overrides_that_are_too_long_fail_the_job_later(shop: Shop) -> None:
     assert seen["attempts"] == []
 
 
-def test_a_job_shows_how_it_was_submitted(shop: Shop) -> None:
+def test_a_job_shows_how_it_was_submitted(user: BatchUser) -> None:
     rules = [{"onExitCode": "9", "action": "RETRY"}]
     about: Json = {
         "retryStrategy": {"attempts": 2, "evaluateOnExit": rules},
@@ -87,228 +87,228 @@ def test_a_job_shows_how_it_was_submitted(shop: Shop) -> None:
         "shareIdentifier": "team",
         "schedulingPriorityOverride": 5,
     }
-    seen = shop.run("true", "x", **about)
+    seen = user.run("true", "x", **about)
     assert {name: seen[name] for name in about if name != "schedulingPriorityOverride"} == {
         name: value for name, value in about.items() if name != "schedulingPriorityOverride"
     }
     assert seen["schedulingPriority"] == 5
     assert seen["container"]["command"] == ["true", "x"]
-    assert shop.batch.list_tags_for_resource(resourceArn=seen["jobArn"])["tags"] == {"run": "r1"}
-    shop.batch.tag_resource(resourceArn=seen["jobArn"], tags={"more": "yes"})
-    shop.batch.untag_resource(resourceArn=seen["jobArn"], tagKeys=["run"])
-    assert shop.look(seen["jobId"])["tags"] == {"more": "yes"}
+    assert user.batch.list_tags_for_resource(resourceArn=seen["jobArn"])["tags"] == {"run": "r1"}
+    user.batch.tag_resource(resourceArn=seen["jobArn"], tags={"more": "yes"})
+    user.batch.untag_resource(resourceArn=seen["jobArn"], tagKeys=["run"])
+    assert user.look(seen["jobId"])["tags"] == {"more": "yes"}
 
 
-def test_definitions_have_revisions(shop: Shop) -> None:
+def test_definitions_have_revisions(user: BatchUser) -> None:
     first, second = (
-        shop.define("revised"),
-        shop.define("revised", image="other", timeout={"attemptDurationSeconds": 70}),
+        user.define("revised"),
+        user.define("revised", image="other", timeout={"attemptDurationSeconds": 70}),
     )
     assert (first.rsplit(":", 1)[1], second.rsplit(":", 1)[1]) == ("1", "2")
-    seen = shop.run(jobDefinition="revised")
+    seen = user.run(jobDefinition="revised")
     assert (seen["jobDefinition"], seen["timeout"]) == (second, {"attemptDurationSeconds": 70})
-    shop.batch.deregister_job_definition(jobDefinition=second)
-    assert "not active" in refused(lambda: shop.submit(jobDefinition=second))
-    assert shop.run(jobDefinition="revised")["jobDefinition"] == first
-    found = shop.batch.describe_job_definitions(jobDefinitionName="revised", status="ACTIVE")[
+    user.batch.deregister_job_definition(jobDefinition=second)
+    assert "not active" in refused(lambda: user.submit(jobDefinition=second))
+    assert user.run(jobDefinition="revised")["jobDefinition"] == first
+    found = user.batch.describe_job_definitions(jobDefinitionName="revised", status="ACTIVE")[
         "jobDefinitions"
     ]
     assert [each["jobDefinitionArn"] for each in found] == [first]
     assert found[0]["containerProperties"]["image"] == "local"
 
 
-def test_parameters_of_definitions(shop: Shop) -> None:
-    shop.batch.register_job_definition(
+def test_parameters_of_definitions(user: BatchUser) -> None:
+    user.batch.register_job_definition(
         jobDefinitionName="greeter",
         type="container",
         parameters={"whom": "nobody"},
         containerProperties={"image": "local", "command": ["echo", "Ref::whom"], "vcpus": 1, "memory": 64},
     )
-    assert shop.log(shop.run(jobDefinition="greeter")["container"]) == ["nobody"]
-    assert shop.log(shop.run(jobDefinition="greeter", parameters={"whom": "you"})["container"]) == ["you"]
+    assert user.log(user.run(jobDefinition="greeter")["container"]) == ["nobody"]
+    assert user.log(user.run(jobDefinition="greeter", parameters={"whom": "you"})["container"]) == ["you"]
 
 
-def test_what_is_listed(shop: Shop, queue: Callable[..., str]) -> None:
+def test_jobs_of_a_queue_are_listed(user: BatchUser, queue: Callable[..., str]) -> None:
     name = queue()
-    done = [shop.run("true", "x", jobQueue=name, jobName=f"Done-{number}")["jobId"] for number in range(3)]
-    runs = shop.submit("sleep 600", jobQueue=name, jobName="runs", shareIdentifier="team")
-    shop.wait(runs, "RUNNING")
+    done = [user.run("true", "x", jobQueue=name, jobName=f"Done-{number}")["jobId"] for number in range(3)]
+    runs = user.submit("sleep 600", jobQueue=name, jobName="runs", shareIdentifier="team")
+    user.wait(runs, "RUNNING")
 
     def listed(**about: Any) -> list[str]:
-        found = shop.batch.list_jobs(jobQueue=name, **about)["jobSummaryList"]
+        found = user.batch.list_jobs(jobQueue=name, **about)["jobSummaryList"]
         return [each["jobId"] for each in found]
 
-    assert listed() == [runs], "nobody named a status"
+    assert listed() == [runs], "running jobs are the default"
     assert listed(jobStatus="SUCCEEDED") == done[::-1], "newest first"
     assert listed(filters=[{"name": "JOB_NAME", "values": ["DONE-*"]}]) == done[::-1]
     assert listed(filters=[{"name": "JOB_NAME", "values": ["done-1"]}]) == [done[1]]
     assert listed(filters=[{"name": "SHARE_IDENTIFIER", "values": ["te*"]}]) == [runs]
     later = [{"name": "AFTER_CREATED_AT", "values": [str(int((time.time() + 60) * 1000))]}]
     assert listed(filters=later) == []
-    pages = shop.batch.get_paginator("list_jobs").paginate(
+    pages = user.batch.get_paginator("list_jobs").paginate(
         jobQueue=name, jobStatus="SUCCEEDED", PaginationConfig={"PageSize": 2}
     )
     assert [len(page["jobSummaryList"]) for page in pages] == [2, 1]
-    summary = shop.batch.list_jobs(jobQueue=name, jobStatus="SUCCEEDED")["jobSummaryList"][0]
+    summary = user.batch.list_jobs(jobQueue=name, jobStatus="SUCCEEDED")["jobSummaryList"][0]
     assert summary["container"] == {"exitCode": 0}
     assert "isTerminated" not in summary
-    shop.batch.terminate_job(jobId=runs, reason="x")
-    assert "Exactly one" in refused(lambda: shop.batch.list_jobs(jobStatus="FAILED"))
+    user.batch.terminate_job(jobId=runs, reason="x")
+    assert "Exactly one" in refused(lambda: user.batch.list_jobs(jobStatus="FAILED"))
 
 
-def test_parts_of_jobs_are_listed(shop: Shop) -> None:
-    array = shop.run("true", "x", arrayProperties={"size": 2})["jobId"]
-    found = shop.batch.list_jobs(arrayJobId=array, jobStatus="SUCCEEDED")["jobSummaryList"]
+def test_parts_of_jobs_are_listed(user: BatchUser) -> None:
+    array = user.run("true", "x", arrayProperties={"size": 2})["jobId"]
+    found = user.batch.list_jobs(arrayJobId=array, jobStatus="SUCCEEDED")["jobSummaryList"]
     assert [each["arrayProperties"]["index"] for each in found] == [0, 1]
-    several = shop.run("exit 4", nodes=1)["jobId"]
-    (node,) = shop.batch.list_jobs(multiNodeJobId=several, jobStatus="FAILED")["jobSummaryList"]
+    several = user.run("exit 4", nodes=1)["jobId"]
+    (node,) = user.batch.list_jobs(multiNodeJobId=several, jobStatus="FAILED")["jobSummaryList"]
     assert node["nodeProperties"] == {"isMainNode": True, "numNodes": 1, "nodeIndex": 0}
     assert node["container"]["exitCode"] == 4
 
 
 @pytest.fixture
-def impatient(shop: Shop) -> Shop:
-    """The same user, whose boto3 asks only once."""
+def without_retries(user: BatchUser) -> BatchUser:
+    """The same user, with a boto3 that does not retry."""
     once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-    return Shop(shop.local, shop.caller, clients(shop.local, shop.caller, config=once))
+    return BatchUser(user.local, user.caller, clients(user.local, user.caller, config=once))
 
 
-def test_errors_on_demand(impatient: Shop) -> None:
-    local, caller = impatient.local, impatient.caller
+def test_injected_errors(without_retries: BatchUser) -> None:
+    local, caller = without_retries.local, without_retries.caller
     local.inject_fault("DescribeJobs", times=2, caller=caller)
     for _ in range(2):
         with pytest.raises(ClientError, match=r"TooManyRequestsException.*Too Many Requests") as caught:
-            impatient.look("x")
+            without_retries.look("x")
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
-    assert impatient.look(str(uuid.uuid4())) == {}
+    assert without_retries.look(str(uuid.uuid4())) == {}
     local.inject_fault("SubmitJob", status=500, caller=caller)
     with pytest.raises(ClientError, match="ServerException"):
-        impatient.submit("true", "x")
+        without_retries.submit("true", "x")
     local.inject_fault("*", status=403, code="ExpiredTokenException", message="expired", caller=caller)
     with pytest.raises(ClientError, match=r"ExpiredTokenException.*expired"):
-        impatient.logs.describe_log_groups()
+        without_retries.logs.describe_log_groups()
 
 
-def test_faults_are_meant_for_what_is_asked_about(shop: Shop) -> None:
-    first, second = shop.submit("true"), shop.submit("true")
-    shop.local.deny("DescribeJobs", caller=shop.caller, about=first)
+def test_faults_can_be_limited_to_an_object(user: BatchUser) -> None:
+    first, second = user.submit("true"), user.submit("true")
+    user.local.deny("DescribeJobs", caller=user.caller, about=first)
     for _ in range(3):
         with pytest.raises(ClientError, match="not authorized to perform: DescribeJobs") as refused:
-            shop.batch.describe_jobs(jobs=[first])
+            user.batch.describe_jobs(jobs=[first])
         assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
-        assert shop.batch.describe_jobs(jobs=[second])["jobs"]
-    shop.local.clear_faults(caller=shop.caller)
-    assert shop.batch.describe_jobs(jobs=[first])["jobs"]
+        assert user.batch.describe_jobs(jobs=[second])["jobs"]
+    user.local.clear_faults(caller=user.caller)
+    assert user.batch.describe_jobs(jobs=[first])["jobs"]
 
 
-def test_faults_are_meant_for_one_caller(shop: Shop) -> None:
-    shop.local.inject_fault("DescribeJobs", status=500, times=100, caller=f"{shop.caller}other")
-    assert shop.look(str(uuid.uuid4())) == {}
+def test_faults_can_be_limited_to_a_caller(user: BatchUser) -> None:
+    user.local.inject_fault("DescribeJobs", status=500, times=100, caller=f"{user.caller}other")
+    assert user.look(str(uuid.uuid4())) == {}
 
 
-def test_boto3_rides_out_a_burst_of_429(shop: Shop) -> None:
-    before = shop.local.calls(caller=shop.caller).get("describejobs", {"calls": 0, "throttled": 0})
-    shop.local.inject_fault("DescribeJobs", times=1, caller=shop.caller)
-    assert shop.look(str(uuid.uuid4())) == {}
-    after = shop.local.calls(caller=shop.caller)["describejobs"]
+def test_boto3_retries_after_429(user: BatchUser) -> None:
+    before = user.local.calls(caller=user.caller).get("describejobs", {"calls": 0, "throttled": 0})
+    user.local.inject_fault("DescribeJobs", times=1, caller=user.caller)
+    assert user.look(str(uuid.uuid4())) == {}
+    after = user.local.calls(caller=user.caller)["describejobs"]
     assert after == {"calls": before["calls"] + 2, "throttled": before["throttled"] + 1}
 
 
-def test_a_lost_answer_is_a_job_all_the_same(impatient: Shop, queue: Callable[..., str]) -> None:
+def test_a_lost_response_is_a_job_all_the_same(without_retries: BatchUser, queue: Callable[..., str]) -> None:
     name = queue()
-    impatient.local.inject_fault("SubmitJob", status=0, after=True, caller=impatient.caller)
+    without_retries.local.inject_fault("SubmitJob", status=0, after=True, caller=without_retries.caller)
     with pytest.raises(ConnectionClosedError):
-        impatient.submit("true", "x", jobQueue=name, jobName="twin")
-    filters = [{"name": "JOB_NAME", "values": ["twin"]}]
-    assert len(impatient.batch.list_jobs(jobQueue=name, filters=filters)["jobSummaryList"]) == 1
+        without_retries.submit("true", "x", jobQueue=name, jobName="duplicate")
+    filters = [{"name": "JOB_NAME", "values": ["duplicate"]}]
+    assert len(without_retries.batch.list_jobs(jobQueue=name, filters=filters)["jobSummaryList"]) == 1
 
 
-def test_rates_can_be_limited(impatient: Shop) -> None:
-    impatient.local.limit("ListJobs", 1, caller=impatient.caller)
+def test_rates_can_be_limited(without_retries: BatchUser) -> None:
+    without_retries.local.limit("ListJobs", 1, caller=without_retries.caller)
     codes = []
     for _ in range(30):
         try:
-            impatient.batch.list_jobs(jobQueue=impatient.local.queue)
+            without_retries.batch.list_jobs(jobQueue=without_retries.local.queue)
             codes.append(200)
         except ClientError as error:
             codes.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
     assert codes[0] == 200
     assert set(codes) == {200, 429}
-    impatient.local.limit("ListJobs", None, caller=impatient.caller)
-    impatient.batch.list_jobs(jobQueue=impatient.local.queue)
+    without_retries.local.limit("ListJobs", None, caller=without_retries.caller)
+    without_retries.batch.list_jobs(jobQueue=without_retries.local.queue)
 
 
-def test_answers_may_be_behind(shop: Shop, queue: Callable[..., str]) -> None:
+def test_responses_can_be_late(user: BatchUser, queue: Callable[..., str]) -> None:
     name = queue(lag=0.5)
     started = time.monotonic()
-    job_id = shop.submit("true", "x", jobQueue=name)
-    early, asked = shop.look(job_id), time.monotonic() - started
-    assert early == {} or asked > 0.5
-    seen = shop.wait(job_id)
+    job_id = user.submit("true", "x", jobQueue=name)
+    early, requested = user.look(job_id), time.monotonic() - started
+    assert early == {} or requested > 0.5
+    seen = user.wait(job_id)
     assert time.monotonic() - started >= 0.5
     assert seen["status"] == "SUCCEEDED"
 
 
-def test_another_region_knows_nothing_of_it(shop: Shop) -> None:
-    job_id = shop.run("true", "x")["jobId"]
-    elsewhere = batch_client(shop, shop.local.access_key(), "eu-central-1")
+def test_another_region_has_no_such_queue(user: BatchUser) -> None:
+    job_id = user.run("true", "x")["jobId"]
+    elsewhere = batch_client(user, user.local.access_key(), "eu-central-1")
     assert elsewhere.describe_jobs(jobs=[job_id])["jobs"] == []
 
 
-def batch_client(shop: Shop, key: str, region: str) -> Any:
+def batch_client(user: BatchUser, key: str, region: str) -> Any:
     session = boto3.Session(aws_access_key_id=key, aws_secret_access_key="x", region_name=region)
-    return session.client("batch", endpoint_url=shop.local.url)
+    return session.client("batch", endpoint_url=user.local.url)
 
 
-def test_nobody_without_the_key_runs_anything(shop: Shop) -> None:
-    stranger = batch_client(shop, "AKIAIOSFODNN7EXAMPLE", shop.local.region)
+def test_requests_without_the_key_are_rejected(user: BatchUser) -> None:
+    stranger = batch_client(user, "AKIAIOSFODNN7EXAMPLE", user.local.region)
     with pytest.raises(ClientError, match="UnrecognizedClientException"):
-        stranger.submit_job(jobName="x", jobQueue=shop.local.queue, jobDefinition=shop.local.definition)
+        stranger.submit_job(jobName="x", jobQueue=user.local.queue, jobDefinition=user.local.definition)
 
 
-def test_logs_are_live(shop: Shop) -> None:
-    job_id = shop.submit("echo one; echo; printf two; sleep 0.5; echo; printf end; sleep 600")
-    seen = shop.wait_for_log(job_id, "two")
-    assert shop.look(job_id)["status"] == "RUNNING"
-    assert shop.log(seen["container"]) == ["one", "two"]
+def test_logs_are_live(user: BatchUser) -> None:
+    job_id = user.submit("echo one; echo; printf two; sleep 0.5; echo; printf end; sleep 600")
+    seen = user.wait_for_log(job_id, "two")
+    assert user.look(job_id)["status"] == "RUNNING"
+    assert user.log(seen["container"]) == ["one", "two"]
     assert seen["container"]["logStreamName"].startswith("local/default/")
-    shop.batch.terminate_job(jobId=job_id, reason="x")
-    shop.wait(job_id)
-    assert shop.log(seen["container"]) == ["one", "two", "end"]
+    user.batch.terminate_job(jobId=job_id, reason="x")
+    user.wait(job_id)
+    assert user.log(seen["container"]) == ["one", "two", "end"]
 
 
-def test_logs_may_be_late(shop: Shop, queue: Callable[..., str]) -> None:
-    seen = shop.run("echo late", jobQueue=queue(log_delay=1.0))
+def test_logs_can_be_late(user: BatchUser, queue: Callable[..., str]) -> None:
+    seen = user.run("echo late", jobQueue=queue(log_delay=1.0))
     stream = {"logGroupName": "/aws/batch/job", "logStreamName": seen["container"]["logStreamName"]}
 
     def arrived() -> list[Json]:
         try:
-            found: list[Json] = shop.logs.get_log_events(**stream)["events"]
+            found: list[Json] = user.logs.get_log_events(**stream)["events"]
             return found
-        except shop.logs.exceptions.ResourceNotFoundException:
+        except user.logs.exceptions.ResourceNotFoundException:
             return []
 
     assert [event["message"] for event in wait_until(arrived, "the log")] == ["late"]
     assert time.time() * 1000 >= seen["startedAt"] + 1000
 
 
-def test_logs_go_where_the_definition_says(shop: Shop) -> None:
+def test_logs_go_to_the_group_of_the_definition(user: BatchUser) -> None:
     options = {"awslogs-group": "/our/group", "awslogs-stream-prefix": "ours"}
     configuration = {"logDriver": "awslogs", "options": options}
-    seen = shop.run("echo there", jobDefinition=shop.define("grouped", logConfiguration=configuration))
+    seen = user.run("echo there", jobDefinition=user.define("grouped", logConfiguration=configuration))
     assert seen["container"]["logConfiguration"] == configuration
     assert seen["container"]["logStreamName"].startswith("ours/default/")
-    assert shop.log(seen["container"], "/our/group") == ["there"]
-    silent = shop.define("silent", logConfiguration={"logDriver": "json-file"})
-    assert "logStreamName" not in shop.run("echo lost", jobDefinition=silent)["container"]
+    assert user.log(seen["container"], "/our/group") == ["there"]
+    silent = user.define("silent", logConfiguration={"logDriver": "json-file"})
+    assert "logStreamName" not in user.run("echo lost", jobDefinition=silent)["container"]
 
 
-def read_all(shop: Shop, stream: str, **about: Any) -> list[list[str]]:
-    """All pages of a stream from its beginning, as anybody should read it."""
+def read_all(user: BatchUser, stream: str, **about: Any) -> list[list[str]]:
+    """All pages of a stream, from its beginning."""
     pages: list[list[str]] = []
     token: dict[str, str] = {}
     while True:
-        answer = shop.logs.get_log_events(
+        answer = user.logs.get_log_events(
             logGroupName="/aws/batch/job", logStreamName=stream, startFromHead=True, **token, **about
         )
         pages.append([event["message"] for event in answer["events"]])
@@ -317,19 +317,19 @@ def read_all(shop: Shop, stream: str, **about: Any) -> list[list[str]]:
         token = {"nextToken": answer["nextForwardToken"]}
 
 
-def test_pages_of_logs(shop: Shop) -> None:
-    stream = shop.run("seq 5")["container"]["logStreamName"]
-    shop.local.page_logs(2, caller=shop.caller)
-    assert read_all(shop, stream) == [["1", "2"], ["3", "4"], ["5"], []]
-    last = shop.logs.get_log_events(logGroupName="/aws/batch/job", logStreamName=stream)
+def test_pages_of_logs(user: BatchUser) -> None:
+    stream = user.run("seq 5")["container"]["logStreamName"]
+    user.local.page_logs(2, caller=user.caller)
+    assert read_all(user, stream) == [["1", "2"], ["3", "4"], ["5"], []]
+    last = user.logs.get_log_events(logGroupName="/aws/batch/job", logStreamName=stream)
     assert [event["message"] for event in last["events"]] == ["4", "5"]
-    shop.local.page_logs(2, empty=True, caller=shop.caller)
-    assert read_all(shop, stream) == [[], ["1", "2"], [], ["3", "4"], [], ["5"], [], []]
-    shop.local.page_logs(caller=shop.caller)
-    assert read_all(shop, stream) == [["1", "2", "3", "4", "5"], []]
+    user.local.page_logs(2, empty=True, caller=user.caller)
+    assert read_all(user, stream) == [[], ["1", "2"], [], ["3", "4"], [], ["5"], [], []]
+    user.local.page_logs(caller=user.caller)
+    assert read_all(user, stream) == [["1", "2", "3", "4", "5"], []]
 
 
-def test_a_page_of_logs_is_at_most_a_megabyte(shop: Shop) -> None:
+def test_a_page_of_logs_is_at_most_a_megabyte(user: BatchUser) -> None:
     script = "for i in 1 2 3 4 5 6; do head -c 250000 /dev/zero | tr '\\0' $i; echo; done"
-    pages = read_all(shop, shop.run(script)["container"]["logStreamName"])
+    pages = read_all(user, user.run(script)["container"]["logStreamName"])
     assert [[line[0] for line in page] for page in pages] == [["1", "2", "3", "4"], ["5", "6"], []]

@@ -1,4 +1,4 @@
-"""A canary: what the local AWS Batch uses of moto without a promise. If this fails, moto has changed; see moto_internals.py."""
+"""The internals of moto that the local AWS Batch uses. A failure means that moto has changed; see moto_internals.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from pytest_clusterjobs.devclusters.aws_batch import moto_internals
 
 CHANGED = (
-    "moto {version} is not what pytest_clusterjobs/devclusters/aws_batch/moto_internals.py was built on (5.2): {what}. "
-    "Keep the pin in pyproject.toml, or mend that module and this test."
+    "moto {version} differs from 5.2, which pytest_clusterjobs/devclusters/aws_batch/moto_internals.py needs: {what}. "
+    "Keep the pin in pyproject.toml, or adapt that module and this test."
 )
 PLACE = (moto_internals.DEFAULT_ACCOUNT_ID, "us-east-1")
 
@@ -25,12 +25,12 @@ def control() -> moto_internals.MotoClient:
     return moto_internals.MotoClient(moto_internals.application())
 
 
-def test_motos_version_is_the_one_that_was_built_on() -> None:
+def test_the_version_of_moto_is_the_pinned_one() -> None:
     assert metadata.version("moto").startswith("5.2."), changed("another version is installed")
 
 
 def test_queues_and_environments(control: moto_internals.MotoClient) -> None:
-    what = changed("its front door makes no job queues as it did")
+    what = changed("its API no longer creates job queues in this way")
     control.create_role(*PLACE, "canary")
     environment = {"computeEnvironmentName": "canary", "type": "UNMANAGED", "state": "ENABLED"}
     role = f"arn:aws:iam::{moto_internals.DEFAULT_ACCOUNT_ID}:role/canary"
@@ -43,8 +43,8 @@ def test_queues_and_environments(control: moto_internals.MotoClient) -> None:
     assert found["jobQueueArn"].endswith(":job-queue/canary"), what
 
 
-def test_logs_written_from_within_are_read_through_the_front_door(control: moto_internals.MotoClient) -> None:
-    what = changed("what is put into its logs backend is not what GetLogEvents answers")
+def test_logs_that_are_written_directly_are_read_by_the_api(control: moto_internals.MotoClient) -> None:
+    what = changed("GetLogEvents does not return what was written to its logs backend")
     logs = moto_internals.Logs()
     logs.open(*PLACE, "canary", "stream")
     logs.open(*PLACE, "canary", "stream")
@@ -63,7 +63,7 @@ def test_logs_written_from_within_are_read_through_the_front_door(control: moto_
         (now, "two"),
         (now + 1, "three"),
     ], what
-    token = changed("its tokens are not places of events any more")
+    token = changed("its tokens are no longer indices of events")
     first = page(startFromHead=True, limit=2)
     assert moto_internals.place_of(str(first["nextForwardToken"])) == 1, token
     assert first["nextForwardToken"] == moto_internals.token_of("f", 1), token
@@ -74,7 +74,7 @@ def test_logs_written_from_within_are_read_through_the_front_door(control: moto_
 
 
 def test_secrets(control: moto_internals.MotoClient) -> None:
-    what = changed("its Secrets Manager or Parameter Store answers otherwise")
+    what = changed("its Secrets Manager or Parameter Store responds differently")
     made = control.call(
         *PLACE,
         "secretsmanager",
@@ -89,8 +89,8 @@ def test_secrets(control: moto_internals.MotoClient) -> None:
         control.call(*PLACE, "ssm", "/", {"Name": "none"}, "AmazonSSM.GetParameter")
 
 
-def test_accounts_are_apart(control: moto_internals.MotoClient) -> None:
-    what = changed(f"the header {moto_internals.ACCOUNT_HEADER} does not choose an account any more")
+def test_accounts_are_separate(control: moto_internals.MotoClient) -> None:
+    what = changed(f"the header {moto_internals.ACCOUNT_HEADER} no longer selects an account")
     logs = moto_internals.Logs()
     logs.open("210987654321", "us-east-1", "theirs", "stream")
     target, body = "Logs_20140328.DescribeLogGroups", {"logGroupNamePrefix": "theirs"}

@@ -16,7 +16,7 @@ from tests.system.aws.run import Run
 
 @pytest.fixture
 def aws(local_batch: BatchClient, worker: str, monkeypatch: pytest.MonkeyPatch) -> BatchClient:
-    """The local AWS Batch, and an environment in which boto3 finds it."""
+    """The local AWS Batch, with the variables for boto3 in the environment."""
     for name, value in local_batch.environment_of(worker).items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):

@@ -1,9 +1,8 @@
-"""One run on the local AWS Batch: the real engine, the real backend, and as many jobs as a test wants."""
+"""One run on the local AWS Batch, with the real engine and the real backend."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ class Run:
         return [job for page in pages[1:] for job in page["jobSummaryList"]]
 
     def finish(self, *specs: JobSpec, seconds: float = 90.0, **site: Any) -> list[Result]:
-        """Run jobs to their ends; results in the order of ``specs``."""
+        """Run jobs to their ends; return results in the order of ``specs``."""
         backend = self.open(**site)
         number = len(self._opened)
         ledger = Ledger(self.folder / f"{number}.sqlite")
@@ -82,11 +81,3 @@ def _entry(spec: JobSpec, name: str) -> Registration:
     axes = {"recipe": name, "nodes": str(spec.nodes), "condition": "c"}
     cell = Cell(id=name, line=1, axes=axes, backend="aws", spec=spec)
     return Registration(f"m.yaml::{name}", "m.yaml", cell)
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"timeout after {seconds} s"
-        time.sleep(0.05)

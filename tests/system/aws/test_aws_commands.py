@@ -11,7 +11,7 @@ import pytest
 
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 from tests.system.aws.project import Project
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 Submit = Callable[..., str]
 
@@ -111,7 +111,7 @@ def test_logs_prints_the_log_of_a_job(
     code, out, err = project.command("logs", f"aws:{job_id}", *follow)
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "first" and out.splitlines()[-1] == "last"
-    # What a job prints cannot steer a terminal.
+    # Output of a job cannot contain control sequences for the terminal.
     assert "\x1b" not in out and "\x07" not in out
 
 

@@ -123,5 +123,5 @@ class TestAFullQueue(Suite):
                 monkeypatch.setenv(name, value)
             yield Harness(backend=BACKEND, settings=site, slots=2, max_nodes=1, start_seconds=30.0)
 
-    test_a_job_without_a_place_is_pending = SubmissionTests.test_a_job_without_a_place_is_pending
+    test_a_job_without_a_free_slot_is_pending = SubmissionTests.test_a_job_without_a_free_slot_is_pending
     test_a_waiting_job_is_cancelled = ControlTests.test_a_waiting_job_is_cancelled_and_never_starts

@@ -1,4 +1,4 @@
-"""How jobs end, and why some never start, on AWS Batch."""
+"""Ends of jobs on AWS Batch, and jobs that never start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_clusterjobs.model import Resources
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Result
 from tests.system.aws.run import Run
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 
 def reason(result: Result) -> str:
@@ -135,7 +135,7 @@ def test_a_definition_for_an_image_is_registered_once(
 ) -> None:
     image = aws.add_image(f"img-{worker}")
     for _ in range(2):
-        # The second time by a process that knows nothing of the first.
+        # The second time by another process.
         results = run.finish(*[JobSpec("exit 4", image=image, nodes=nodes) for nodes in (1, 1, 2)])
         assert [result.outcome.exit_code for result in results] == [4, 4, 4]
     assert aws.calls(caller=worker)["registerjobdefinition"]["calls"] == 2

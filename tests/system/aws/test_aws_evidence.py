@@ -20,7 +20,7 @@ from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from tests.system.aws.run import Run
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 CONTAINER = {
     "image": "local",
@@ -67,7 +67,7 @@ def of_ranges(batch: Any, name: str, *images: str) -> str:
     return name
 
 
-# A node that is lost.
+# Lost nodes.
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_child_whose_entrypoint_does_not_run_the_command_is_a_failed_start(
     assert result.outcome.reason == Reason.START_FAILED, result.outcome.detail
 
 
-# A command that never began.
+# Commands that never began.
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 127])
@@ -148,7 +148,7 @@ def test_a_rank_whose_sentinel_was_killed_began_and_has_no_report(run: Run, run_
     assert result.judgement.verdict is not Verdict.PASSED
 
 
-# Logs that cannot be read.
+# Unreadable logs.
 
 
 def test_a_denied_log_is_reported_and_does_not_affect_other_jobs(
@@ -233,7 +233,7 @@ def test_a_daemon_that_floods_the_log_does_not_hide_the_report(run: Run, nodes: 
     assert result.outcome.exit_code == code, result.outcome.detail
 
 
-# Signals from outside.
+# Signals.
 
 
 @pytest.mark.parametrize("signal", ["USR1", "USR2", "HUP", "INT"])

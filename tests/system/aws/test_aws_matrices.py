@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.aws.project import Project
 
-# They give a program two seconds to start.
+# The matrix gives a program two seconds to start.
 pytestmark = pytest.mark.quiet
 
 ROOT = Path(__file__).parents[3]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def shipped(project: Project, site: dict[str, Any], batch: Any, worker: str, tmp_path: Path) -> Project:
-    """The shipped matrices, and job definitions with a place for checkpoints that outlives a container."""
+    """The shipped matrices, and job definitions with a folder for checkpoints that outlives a container."""
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     container = {

@@ -18,7 +18,7 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Result
 from tests.system.aws.run import Run
-from tests.system.aws.run import until
+from tests.system.processes import until
 
 
 def reason(result: Result) -> str:

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
-    """Skip where a program is missing, or fail where CLUSTERJOBS_REQUIRE names it."""
+    """Skip if a program is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
     try:
         yield
     except Missing as missing:

@@ -40,13 +40,13 @@ def started(cluster: Cluster) -> SubmittedJob:
 def harness_of(
     server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Harness]:
-    """A harness whose jobs the given ``sky`` command cancels by hand; the rest are settings of the backend."""
+    """A harness; ``sky`` with the given command cancels jobs, and other keywords are settings of the backend."""
     talk_to(monkeypatch, server.url, server.environment)
     shared = tmp_path / "shared"
     shared.mkdir()
 
     def harness(cancel: tuple[str, ...], **settings: Any) -> Harness:
-        def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
+        def cancelled_by_a_user(cluster: Cluster) -> SubmittedJob:
             job = started(cluster)
             server.run(*cancel, "--yes", str(job.handle.job_id))
             return job
@@ -56,14 +56,14 @@ def harness_of(
             backend=BACKEND,
             settings={"task": task, "poll_interval": 3.0, **settings},
             max_nodes=2,
-            # A managed job takes a processor for a minute, and all are to end within the time of one.
+            # A managed job uses a CPU for a minute, and all must end within the time of one.
             many=4,
             start_seconds=300.0,
             scale=4.0,
             refused={"options": {"resources": {"infra": "no-such-cloud"}}},
             shared=shared,
-            provoke={Reason.CANCELLED: cancelled_by_hand},
-            lacks={"test_wide_characters_are_not_torn": TORN},
+            provoke={Reason.CANCELLED: cancelled_by_a_user},
+            lacks={"test_wide_characters_are_not_split": TORN},
         )
 
     return harness
@@ -72,7 +72,7 @@ def harness_of(
 class TestManagedJobs(BackendConformance):
     @pytest.fixture
     def harness(self, harness_of: Callable[..., Harness]) -> Harness:
-        # A look at the queue takes the API server two seconds of processor, which the jobs need.
+        # A poll takes the API server two seconds of CPU time, which the jobs need.
         return harness_of(("jobs", "cancel"), poll_interval=10.0)
 
 
@@ -81,7 +81,7 @@ def one_cluster(server: SkyPilotClient) -> str:
     """A cluster that is large enough for each test, and that all tests leave up."""
     place = ["--infra", server.infra, "--cpus", "12", "--num-nodes", "2"]
     with FileLock(server.folder / "conformance.lock"):
-        # A second launch of a cluster that is up would take it from the tests of the first for some seconds.
+        # A second launch of a running cluster would make it unavailable to other tests for some seconds.
         if ONE not in server.run("status"):
             server.run("launch", "--yes", "--detach-run", "--cluster", ONE, *place, "true", timeout=600.0)
     return ONE

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,8 @@ import pytest
 
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
+from tests.system.processes import start_pytest
+from tests.system.processes import until
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
@@ -41,7 +41,7 @@ would end before they have met."""
 
 
 class Session:
-    """pytest on a SkyPilot, as real processes in a project of its own."""
+    """A project whose cells run on a SkyPilot, with pytest as a real process."""
 
     def __init__(self, path: Path, server: SkyPilotClient, settings: str = "") -> None:
         self.path = path
@@ -50,15 +50,7 @@ class Session:
         (path / "pyproject.toml").write_text(SITE.format(infra=server.infra, settings=settings))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--cluster-backend=sky", *arguments],
-            cwd=self.path,
-            env={**kept, **self.server.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return start_pytest(self.path, self.server.environment, "--cluster-backend=sky", *arguments)
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """The cells of the latest run's report."""
@@ -66,11 +58,8 @@ class Session:
         return {cell["registration"]["cell"]["id"]: cell for cell in json.loads(latest.read_text())["cells"]}
 
     def until_running(self, server: SkyPilotServer, seconds: float = 600.0) -> None:
-        """Wait for a job that Slurm runs and SkyPilot knows to run."""
-        deadline = time.monotonic() + seconds
-        while '"RUNNING"' not in server.run("jobs", "queue", "--output=json"):
-            assert time.monotonic() < deadline, "no job came to run"
-            time.sleep(2.0)
+        """Wait until SkyPilot reports a running job."""
+        until(lambda: '"RUNNING"' in server.run("jobs", "queue", "--output=json"), seconds, 2.0)
 
 
 def shipped(path: Path) -> Path:

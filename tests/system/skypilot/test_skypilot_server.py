@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,32 +19,15 @@ from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
 from pytest_clusterjobs.devclusters.supervisor import ClusterError
 from pytest_clusterjobs.devclusters.supervisor import Missing
+from tests.system.processes import processes
+from tests.system.processes import until
 
 pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 Fresh = Callable[..., SkyPilotServer]
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "FAILED_SETUP", "FAILED_CONTROLLER", "FAILED_PRECHECKS")
+JOB_TIMEOUT_SECONDS = 900.0
 REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_provision", "sky_logs")
-
-
-def until(condition: Callable[[], bool], seconds: float = 900, pause: float = 0.5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"timeout after {seconds} s"
-        time.sleep(pause)
-
-
-def processes(folder: Path, *also: str) -> list[int]:
-    """The processes whose arguments or environment contain the server's folder and the texts ``also``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (path / "cmdline").read_bytes() + b"\0" + (path / "environ").read_bytes()
-        except OSError:
-            continue
-        if int(path.name) != os.getpid() and all(word.encode() in text for word in (str(folder), *also)):
-            found.append(int(path.name))
-    return found
 
 
 def traces() -> dict[str, float | None]:
@@ -136,7 +118,7 @@ def test_a_preempted_job_recovers(fresh_server: Fresh, tmp_path: Path) -> None:
     server = fresh_server()
     count = f"echo >>{tmp_path}/starts; [ $(wc -l <{tmp_path}/starts) = 2 ] || sleep 600"
     job = launch(server, tmp_path, count)
-    until((tmp_path / "starts").exists)
+    until((tmp_path / "starts").exists, JOB_TIMEOUT_SECONDS, pause=0.5)
     server.slurm.run("scancel", "--user", server.slurm.layout.user)
     assert wait_for(server, job, *ENDED) == "SUCCEEDED"
     assert (tmp_path / "starts").read_text() == "\n\n"
@@ -172,7 +154,7 @@ def test_dev_skypilot_leaves_nothing(
         folder = Path(exported["HOME"]).parent
         server = SkyPilotClient.at(folder)
         wait_for(server, launch(server, tmp_path, "setsid sleep 600 & sleep 600"), "RUNNING")
-        until(lambda: len(processes(folder, "sleep\x00600")) >= 2)
+        until(lambda: len(processes(folder, "sleep\x00600")) >= 2, JOB_TIMEOUT_SECONDS)
         os.kill(command.pid, number)
         assert command.wait(60) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
     until(lambda: not processes(folder) and not folder.exists(), 60)

@@ -19,7 +19,7 @@ from pytest_clusterjobs.testing import Harness
 
 @contextmanager
 def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
-    """Skip where a program is missing, or fail where CLUSTERJOBS_REQUIRE names it."""
+    """Skip if a program is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
     try:
         yield
     except Missing as missing:
@@ -29,7 +29,7 @@ def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClient]:
-    """A cluster of 8 nodes with accounting that all workers of this session share: do it no harm."""
+    """A cluster of 8 nodes with accounting that all workers of this session share. Tests must not damage it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "slurm"
     with ExitStack() as stack:
@@ -40,7 +40,7 @@ def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def fresh_slurm(require: Callable[[str], str]) -> Iterator[Callable[..., SlurmCluster]]:
-    """Start a cluster of the test's own, to be harmed; options are SlurmCluster's (2 nodes, no accounting)."""
+    """Start a separate cluster that the test may damage. Options are those of SlurmCluster (2 nodes, no accounting)."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> SlurmCluster:
@@ -55,7 +55,7 @@ def fresh_slurm(require: Callable[[str], str]) -> Iterator[Callable[..., SlurmCl
 def place(
     fresh_slurm: Callable[..., SlurmCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[SlurmCluster, Cluster]]:
-    """Start a cluster of the test's own, and a run on it."""
+    """Start a separate cluster, and a run on it."""
     runs: list[Cluster] = []
 
     def start(**options: Any) -> tuple[SlurmCluster, Cluster]:

@@ -1,38 +1,25 @@
-"""What happens to jobs on a real cluster: it restarts, loses nodes, forgets, kills, holds, and is in another zone."""
+"""Events on a real Slurm: restarts, lost nodes, old jobs, kills, holds, and another time zone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from pytest_clusterjobs.backends.protocol import BackendError
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
-from pytest_clusterjobs.devclusters.supervisor import CommandFailed
 from pytest_clusterjobs.devclusters.supervisor import wait_until
-from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.testing import Cluster
-from pytest_clusterjobs.testing import SubmittedJob
+from tests.system.slurm.jobs import requeued
+from tests.system.slurm.jobs import started
 
 pytestmark = pytest.mark.system
 
 Place = tuple[SlurmCluster, Cluster]
-
-
-def running(seen: Observation) -> bool:
-    return seen.phase is Phase.RUNNING
-
-
-def started(run: Cluster, command: str, **fields: Any) -> SubmittedJob:
-    job = run.submit(command, **fields)
-    run.wait(job, until=running)
-    return job
 
 
 def test_a_controller_that_is_down_does_not_end_jobs(place: Callable[..., Place]) -> None:
@@ -47,13 +34,15 @@ def test_a_controller_that_is_down_does_not_end_jobs(place: Callable[..., Place]
     assert run.end(long, seconds=60).reason == Reason.JOB_COMPLETED
 
 
-def test_a_controller_that_is_killed_remembers_its_jobs(place: Callable[..., Place]) -> None:
+def test_a_killed_controller_still_has_its_jobs(place: Callable[..., Place]) -> None:
     slurm, run = place()
     job = started(run, "sleep 12; exit 5")
-    # It writes down what it knows every few seconds, and ends a job that it knows nothing of.
+    # The controller saves its state every few seconds, and ends jobs that it does not know.
     running_at = time.time()
     wait_until(
-        lambda: (slurm.folder / "state" / "job_state").stat().st_mtime > running_at + 1, "a note", 30.0
+        lambda: (slurm.folder / "state" / "job_state").stat().st_mtime > running_at + 1,
+        "the saved state",
+        30.0,
     )
     slurm.kill_controller()
     slurm.start_controller()
@@ -70,7 +59,7 @@ def test_a_lost_node_is_node_failed(place: Callable[..., Place]) -> None:
 
 
 def test_a_lost_node_of_several_is_node_failed(place: Callable[..., Place]) -> None:
-    """Also one that is lost before srun has begun on it: srun then kills the ranks that had begun."""
+    """The node may be lost before srun has started on it: srun then kills the ranks that have begun."""
     slurm, run = place(node_timeout=3)
     job = started(run, "sleep 600", nodes=2)
     slurm.kill_node(slurm.nodes[1])
@@ -78,7 +67,7 @@ def test_a_lost_node_of_several_is_node_failed(place: Callable[..., Place]) -> N
     assert (outcome.reason, outcome.exit_code) == (Reason.NODE_FAILED, None), outcome
 
 
-def test_a_lost_node_is_a_restart_where_one_is_allowed(place: Callable[..., Place]) -> None:
+def test_a_lost_node_is_a_restart_if_one_is_allowed(place: Callable[..., Place]) -> None:
     slurm, run = place(node_timeout=3)
     job = started(run, '[ "$CLUSTERJOBS_RESTARTS" = 1 ] || sleep 600', max_restarts=1)
     slurm.kill_node(str(job.seen[-1].nodes[0].host) if job.seen[-1].nodes else slurm.nodes[0])
@@ -87,24 +76,7 @@ def test_a_lost_node_is_a_restart_where_one_is_allowed(place: Callable[..., Plac
     assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1)
 
 
-def requeued(slurm: SlurmCluster, job: SubmittedJob, times: int = 1) -> None:
-    """Wait until Slurm has queued a job again, and spare the two minutes for which it lets it wait."""
-    job_id = str(job.handle.job_id)
-    wait_until(lambda: slurm.job(job_id)["Restarts"] == str(times), "a requeue", 90)
-    # A node does not launch a job again in the second in which it has killed it ("already killed"): Slurm fails it then.
-    time.sleep(1.5)
-    deadline = time.monotonic() + 60
-    # While the job is completing, Slurm sets the time of its next start anew.
-    while (
-        slurm.job(job_id)["JobState"] not in ("RUNNING", "COMPLETED", "FAILED")
-        and time.monotonic() < deadline
-    ):
-        with suppress(CommandFailed):
-            slurm.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
-        time.sleep(1)
-
-
-def test_a_requeue_by_hand_is_a_restart(place: Callable[..., Place]) -> None:
+def test_a_manual_requeue_is_a_restart(place: Callable[..., Place]) -> None:
     slurm, run = place()
     job = started(run, '[ "$CLUSTERJOBS_RESTARTS" = 1 ] || sleep 600', max_restarts=1)
     slurm.run("scontrol", "requeue", str(job.handle.job_id))
@@ -133,7 +105,7 @@ def test_too_much_memory_is_out_of_memory(place: Callable[..., Place], nodes: in
 
 
 def test_slurms_own_time_limit_is_a_limit(place: Callable[..., Place]) -> None:
-    """Slurm knows minutes only, and notices late: this one takes more than one, all of it waiting."""
+    """Slurm's limits are in minutes and are checked late, so this test waits for more than a minute."""
     slurm, run = place()
     job = started(run, "sleep 600")
     slurm.run("scontrol", "update", f"jobid={job.handle.job_id}", "timelimit=1")
@@ -169,7 +141,7 @@ def test_a_job_that_can_never_start_has_a_hint(place: Callable[..., Place]) -> N
     assert seen.native_reason in ("PartitionConfig", "PartitionTimeLimit")
 
 
-def test_without_slurmdbd_live_jobs_are_seen_all_the_same(place: Callable[..., Place]) -> None:
+def test_without_slurmdbd_live_jobs_are_polled_all_the_same(place: Callable[..., Place]) -> None:
     slurm, run = place(accounting=True)
     job = started(run, "sleep 3; exit 4")
     slurm.stop_accounting()

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -28,6 +27,8 @@ from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 from pytest_clusterjobs.devclusters.supervisor import ClusterError
 from pytest_clusterjobs.devclusters.supervisor import CommandFailed
 from pytest_clusterjobs.devclusters.supervisor import Missing
+from tests.system.processes import processes
+from tests.system.processes import until
 
 pytestmark = pytest.mark.system
 
@@ -45,32 +46,12 @@ print(seen["ExitCode"], seen["UserId"], cluster.folder.exists())
 EATER = f"exec {sys.executable} -c 'bytearray(300 << 20)'"
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-
-
-def processes(folder: Path, *also: str) -> list[int]:
-    """The processes of a cluster, by arguments or environment, that contain these texts, too."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (path / "cmdline").read_bytes() + b"\0" + (path / "environ").read_bytes()
-        except OSError:
-            continue
-        if int(path.name) != os.getpid() and all(word.encode() in text for word in (str(folder), *also)):
-            found.append(int(path.name))
-    return found
-
-
 def cgroups(*nodes: str) -> list[Path]:
     return [path for node in nodes for path in Path("/sys/fs/cgroup").glob(f"*/slurm_{node}")]
 
 
 def stray_job(cluster: SlurmClient, *options: str) -> str:
-    """A job whose processes do all they can to get away."""
+    """A job whose processes detach themselves in several ways."""
     job = cluster.submit(STRAYS, *options)
     until(lambda: len(processes(cluster.folder, f"SLURM_JOB_ID={job}\0", SLEEP)) >= 5)
     return job
@@ -86,7 +67,7 @@ def test_jobs_run_and_their_exit_codes_arrive(slurm: SlurmClient, nodes: int) ->
     until(lambda: f"{bad}|FAILED" in slurm.run("sacct", "-nXPo", "jobid,state"))
 
 
-def test_too_much_memory_is_the_end(slurm: SlurmClient) -> None:
+def test_a_job_that_uses_too_much_memory_is_killed(slurm: SlurmClient) -> None:
     if not slurm.memory_limits:
         pytest.skip("memory limits need root and cgroup v1")
     enough, little = slurm.submit(EATER, "--mem=600M"), slurm.submit(EATER, "--mem=64M")
@@ -94,13 +75,13 @@ def test_too_much_memory_is_the_end(slurm: SlurmClient) -> None:
     assert slurm.wait_for(little, *ENDS)["JobState"] == "OUT_OF_MEMORY"
 
 
-def test_nodes_pretend_to_have_gpus(slurm: SlurmClient, tmp_path: Path) -> None:
+def test_nodes_have_simulated_gpus(slurm: SlurmClient, tmp_path: Path) -> None:
     job = slurm.submit(f"echo $CUDA_VISIBLE_DEVICES >{tmp_path}/gpus", "--gpus-per-node=3")
     assert slurm.wait_for(job, *ENDS)["JobState"] == "COMPLETED"
     assert (tmp_path / "gpus").read_text() == "0,1,2\n"
 
 
-def test_the_daemons_listen_on_the_loopback_interface_alone(
+def test_the_daemons_listen_on_the_loopback_interface_only(
     slurm: SlurmClient, require: Callable[[str], str]
 ) -> None:
     if not slurm.layout.address:
@@ -122,7 +103,7 @@ def test_separate_nodes_have_a_name_and_an_address_each(fresh_slurm: Fresh, tmp_
     assert socket.gethostname() not in cluster.nodes
 
 
-def test_a_controller_may_go_and_come(fresh_slurm: Fresh) -> None:
+def test_a_controller_can_be_stopped_and_started(fresh_slurm: Fresh) -> None:
     cluster = fresh_slurm(time_zone="Etc/GMT-5")
     job = cluster.submit("sleep 2; exit 4")
     cluster.wait_for(job, "RUNNING")
@@ -161,7 +142,7 @@ def test_a_lost_node_ends_its_jobs(fresh_slurm: Fresh) -> None:
     assert cluster.wait_for(cluster.submit("true", f"--nodelist={lost}"), *ENDS)["JobState"] == "COMPLETED"
 
 
-def test_partitions_and_accounting_may_go_and_come(fresh_slurm: Fresh) -> None:
+def test_partitions_and_accounting_can_be_stopped_and_started(fresh_slurm: Fresh) -> None:
     cluster = fresh_slurm(accounting=True)
     cluster.set_partition("DOWN")
     waiting = cluster.submit("true")
@@ -213,7 +194,7 @@ def test_a_failed_start_names_the_cause_and_leaves_nothing(
         fresh_slurm(folder=tmp_path / "a b")
 
 
-def test_an_ordinary_user_may_have_one(require: Callable[[str], str]) -> None:
+def test_an_ordinary_user_can_start_a_cluster(require: Callable[[str], str]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     require("slurmctld")
@@ -254,7 +235,7 @@ def test_dev_slurm_leaves_nothing(require: Callable[[str], str], number: signal.
 
 @contextmanager
 def dev_slurm(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, once it runs, and the line to export."""
+    """The running command, and its line to export."""
     argv = [sys.executable, "-m", "pytest_clusterjobs.cli", "dev", "slurm", *arguments]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
         try:

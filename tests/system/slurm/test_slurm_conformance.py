@@ -1,4 +1,4 @@
-"""The Slurm backend proves itself on a real Slurm, as any other backend does."""
+"""The conformance suite of the Slurm backend on a real Slurm."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TestSlurm(BackendConformance):
         shared = tmp_path / "shared"
         shared.mkdir()
 
-        def cancelled_by_hand(cluster: Cluster) -> SubmittedJob:
+        def cancelled_by_a_user(cluster: Cluster) -> SubmittedJob:
             job = started(cluster)
             slurm.run("scancel", str(job.handle.job_id))
             return job
@@ -53,7 +53,7 @@ class TestSlurm(BackendConformance):
             run = f"{cluster.harness.python} -c 'bytearray(400 << 20)'"
             return cluster.submit(run, options={"mem": "64M"})
 
-        provoke = {Reason.CANCELLED: cancelled_by_hand, Reason.DEPENDENCY_FAILED: depends_on_a_failure}
+        provoke = {Reason.CANCELLED: cancelled_by_a_user, Reason.DEPENDENCY_FAILED: depends_on_a_failure}
         if slurm.memory_limits:
             provoke[Reason.OUT_OF_MEMORY] = too_large
         return Harness(
@@ -70,7 +70,7 @@ class TestSlurm(BackendConformance):
 
 
 class TestAFullCluster(Suite):
-    """What needs a cluster without a free place has one of its own."""
+    """Tests that fill the cluster have a separate one."""
 
     @pytest.fixture
     def harness(
@@ -80,5 +80,5 @@ class TestAFullCluster(Suite):
             monkeypatch.setenv(name, value)
         return Harness(backend=BACKEND, settings=SETTINGS, slots=2, max_nodes=1, start_seconds=30.0)
 
-    test_a_job_without_a_place_is_pending = SubmissionTests.test_a_job_without_a_place_is_pending
+    test_a_job_without_a_free_slot_is_pending = SubmissionTests.test_a_job_without_a_free_slot_is_pending
     test_a_waiting_job_is_cancelled = ControlTests.test_a_waiting_job_is_cancelled_and_never_starts

@@ -1,4 +1,4 @@
-"""Ends that a real Slurm brings about by its site's policies, by people, and by how ranks wait for each other."""
+"""Ends on a real Slurm that are caused by policies of the site, by users, and by other ranks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import SubmittedJob
-from tests.system.slurm.test_slurm_cases import requeued
-from tests.system.slurm.test_slurm_cases import started
+from tests.system.slurm.jobs import requeued
+from tests.system.slurm.jobs import started
 
 pytestmark = pytest.mark.system
 
@@ -54,7 +54,7 @@ def test_capacity_that_is_taken_away_and_given_back_is_a_restart(place: Callable
 
 
 @pytest.mark.parametrize("setting", ["RequeueExit=3", "RequeueExitHold=3"])
-def test_a_site_that_queues_failed_jobs_again_does_not_hide_their_end(
+def test_a_site_that_requeues_failed_jobs_does_not_hide_their_end(
     place: Callable[..., Place], setting: str
 ) -> None:
     slurm, run = place(extra=setting)
@@ -67,7 +67,7 @@ def test_a_site_that_queues_failed_jobs_again_does_not_hide_their_end(
     assert run.backend.sweep(run.run_id) == {}
 
 
-def test_a_job_that_is_begun_once_too_often_does_nothing(place: Callable[..., Place]) -> None:
+def test_a_job_that_is_started_too_often_does_nothing(place: Callable[..., Place]) -> None:
     slurm, run = place()
     job = started(run, "sleep 600", max_restarts=1)
     for restart in (1, 2):
@@ -80,7 +80,7 @@ def test_a_job_that_is_begun_once_too_often_does_nothing(place: Callable[..., Pl
     assert "more often than max_restarts allows" in outcome.native_reason
 
 
-def test_ranks_that_outlive_a_main_one_that_ended_well_are_dismissed(run: Cluster) -> None:
+def test_ranks_that_outlive_a_completed_main_rank_are_stopped(run: Cluster) -> None:
     job = run.submit('[ "$CLUSTERJOBS_NODE_RANK" = 0 ] || sleep 600', nodes=3)
     outcome = run.end(job, seconds=60)
     assert (outcome.reason, outcome.exit_code) == (Reason.JOB_COMPLETED, 0), outcome.detail
@@ -89,7 +89,7 @@ def test_ranks_that_outlive_a_main_one_that_ended_well_are_dismissed(run: Cluste
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_slurm_s_own_screens_show_the_code_of_the_rank_that_failed(
+def test_slurm_s_own_commands_show_the_code_of_the_rank_that_failed(
     run: Cluster, slurm: SlurmClient, rank: int
 ) -> None:
     job = run.submit(f'[ "$CLUSTERJOBS_NODE_RANK" = {rank} ] || sleep 600; sleep 1; exit 9', nodes=3)
@@ -122,7 +122,7 @@ def test_jobs_that_are_held_or_not_due_are_cancelled(run: Cluster) -> None:
         assert job.seen[-1].times.started is None
 
 
-def test_a_suspended_job_runs_on_and_is_cancelled(place: Callable[..., Place]) -> None:
+def test_a_suspended_job_is_running_and_can_be_cancelled(place: Callable[..., Place]) -> None:
     slurm, run = place()
     job = started(run, "sleep 600")
     slurm.run("scontrol", "suspend", str(job.handle.job_id))
@@ -154,7 +154,7 @@ def test_a_cancel_gives_every_rank_time_to_clean_up(run: Cluster) -> None:
     command = "trap 'sleep 0.5; echo cleaned; exit 0' TERM; while :; do sleep 0.1; done"
     for nodes in (1, 2):
         job = started(run, command, nodes=nodes)
-        time.sleep(1.0)  # The trap has to be set.
+        time.sleep(1.0)  # The trap must be set first.
         cancelled(run, job)
         ends = [node.report.word for node in job.seen[-1].nodes if node.report is not None]
         assert ends == [SentinelWord.STOPPED] * nodes

@@ -1,4 +1,4 @@
-"""What an end on a real Slurm needs to be the product's: a command that began, a limit that struck, time in which it ran."""
+"""Evidence on a real Slurm: did the command begin, did a limit end it, how long did it run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_clusterjobs.model import ReasonClass
 from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.testing import Cluster
 from tests.mounts import small
-from tests.system.slurm.test_slurm_cases import started
+from tests.system.slurm.jobs import started
 
 pytestmark = pytest.mark.system
 
@@ -219,7 +219,7 @@ def test_a_cancel_of_a_dropped_job(place: Callable[..., Place], nodes: int, heed
 
 
 def test_a_signal_ahead_of_the_time_limit_reaches_the_command(run: Cluster) -> None:
-    """Slurm sends it when less than that is left of --time: two minutes here, so nearly at once."""
+    """Slurm sends the signal two minutes before the end of --time, which is almost at once here."""
     options = {"signal": "B:USR1@110"}
     job = run.submit(HANDLER.format(name="USR1"), options=options, max_runtime=50.0, grace_period=1.0)
     assert run.end(job, seconds=90).reason == Reason.JOB_COMPLETED
@@ -282,7 +282,7 @@ def test_exported_functions_and_names_reach_the_command(
         assert [line for line in run.printed(job, node=rank) if "caller's" in line] == expected
 
 
-def test_a_process_that_broke_away_does_not_hide_the_end_of_a_rank(run: Cluster) -> None:
+def test_a_detached_process_does_not_hide_the_end_of_a_rank(run: Cluster) -> None:
     flood = "setsid sh -c 'trap \"\" TERM; for i in 1 2 3 4; do seq 30000; sleep 0.5; done' & sleep 0.2"
     outcome = run.run(f'{flood}; exit "$CLUSTERJOBS_NODE_RANK"', nodes=2, seconds=60)
     assert (outcome.reason, outcome.exit_code) == (Reason.JOB_FAILED, 1), outcome.detail

@@ -1,13 +1,11 @@
-"""The shipped matrix of exit conditions, unchanged, on a real Slurm; and sessions there that are killed and resumed."""
+"""The shipped matrix of exit conditions on a real Slurm, and sessions that are killed and resumed."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +16,8 @@ import pytest
 
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
+from tests.system.processes import start_pytest
+from tests.system.processes import until
 
 pytestmark = pytest.mark.system
 
@@ -26,7 +26,7 @@ MINUTES = 300
 
 
 class Session:
-    """pytest on the shared cluster, as real processes in a project of its own."""
+    """A project whose cells run on the shared cluster, with pytest as a real process."""
 
     def __init__(self, path: Path, slurm: SlurmClient) -> None:
         self.path = path
@@ -36,15 +36,8 @@ class Session:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start pytest."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--cluster-backend=slurm", *arguments],
-            cwd=self.path,
-            env={**kept, **self.slurm.environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = {**self.slurm.environment, **environment}
+        return start_pytest(self.path, environment, "--cluster-backend=slurm", *arguments)
 
     def cells(self) -> list[dict[str, Any]]:
         """The cells of the latest run's report."""
@@ -64,20 +57,11 @@ def session(tmp_path: Path, slurm: SlurmClient) -> Session:
     return Session(tmp_path, slurm)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
-
-
 @pytest.mark.quiet
 @pytest.mark.parametrize(("cells", "arguments"), [(40, []), (20, ["-n3", "-k", "arena"])])
-def test_exit_conditions_end_as_they_do_everywhere(
-    session: Session, cells: int, arguments: list[str]
-) -> None:
+def test_exit_conditions_end_as_on_other_backends(session: Session, cells: int, arguments: list[str]) -> None:
     (session.path / "matrices").symlink_to(ROOT / "matrices")
-    # As many processes at once as a small machine can start within the two seconds that the matrix gives a heartbeat.
+    # A small machine can start this number of processes within the two seconds of the heartbeat timeout.
     process = session.start("matrices/exit_conditions.yaml", "--cluster-max-nodes=12", *arguments)
     output, _ = process.communicate(timeout=MINUTES)
     assert f"{cells} passed" in output, output
@@ -92,7 +76,7 @@ conditions: {a: {}, b: {}, c: {}, d: {}, e: {}, bad: {run: exit 3, expect: {exit
 """
 
 
-IMPATIENT = """
+SHORT_TIMEOUT = """
 from pytest_clusterjobs.backends.protocol import Throttled
 from pytest_clusterjobs.backends.command_line import commands
 from pytest_clusterjobs.backends.slurm.client import SlurmBackend
@@ -129,12 +113,12 @@ def test_more_cells_than_slurm_accepts_are_submitted_later(
     options: dict[str, Any],
     message: str,
 ) -> None:
-    """Of one user, and altogether: they wait for each other, as they do for the window of the session."""
+    """Slurm limits the jobs of a user and of the cluster. Cells wait, as they do for --cluster-max-jobs."""
     slurm = fresh_slurm(**options)
     if "accounting" in options:
         slurm.run("sacctmgr", "-i", "modify", "user", getpass.getuser(), "set", "maxsubmitjobs=2")
     session = Session(tmp_path, slurm)
-    (tmp_path / "conftest.py").write_text(IMPATIENT)
+    (tmp_path / "conftest.py").write_text(SHORT_TIMEOUT)
     (tmp_path / "m.yaml").write_text(MANY)
     process = session.start("m.yaml")
     output, _ = process.communicate(timeout=MINUTES)
@@ -147,7 +131,7 @@ def test_more_cells_than_slurm_accepts_are_submitted_later(
 def test_nothing_is_submitted_after_the_end_of_a_session_whose_sbatch_waits(
     fresh_slurm: Callable[..., SlurmCluster], tmp_path: Path
 ) -> None:
-    """Its reaper ends the jobs that there are, and that makes room."""
+    """The reaper ends the submitted jobs, so that Slurm accepts jobs again."""
     slurm = fresh_slurm(min_job_age=2, extra="MaxJobCount=2")
     session = Session(tmp_path, slurm)
     (tmp_path / "m.yaml").write_text(

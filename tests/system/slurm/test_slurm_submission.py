@@ -1,4 +1,4 @@
-"""What a real Slurm is given, what it refuses and how that is taken, and submissions whose answer gets lost."""
+"""Submissions to a real Slurm: scripts and options, rejections, and lost responses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from pytest_clusterjobs.model.token import nonce
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
 from pytest_clusterjobs.testing import SubmittedJob
-from tests.system.slurm.test_slurm_cases import started
+from tests.system.slurm.jobs import started
 
 pytestmark = pytest.mark.system
 
@@ -54,7 +54,7 @@ def slurm_backend(backend: Backend) -> SlurmBackend:
 # The submission.
 
 
-def test_what_is_shown_is_what_is_submitted(run: Cluster, slurm: SlurmClient) -> None:
+def test_the_preview_is_what_is_submitted(run: Cluster, slurm: SlurmClient) -> None:
     spec = run.spec("exit 3", nodes=2, args=("a b", "it's"), env={"X": "$y"}, options={"nice": 3})
     token = run.token()
     shown = slurm_backend(run.backend).preview(spec, token)
@@ -77,7 +77,7 @@ def test_a_preview_writes_and_queries_nothing(run: Cluster, monkeypatch: pytest.
     assert list(run.folder.rglob("*")) == before
 
 
-def test_clusterjobs_plan_shows_the_same_but_for_the_run(run: Cluster) -> None:
+def test_clusterjobs_plan_shows_the_same_except_for_the_run(run: Cluster) -> None:
     project = run.folder / "project"
     project.mkdir()
     (project / "pytest.ini").write_text("[pytest]\n")
@@ -95,7 +95,7 @@ def test_clusterjobs_plan_shows_the_same_but_for_the_run(run: Cluster) -> None:
     submitted = (
         path.read_text().replace(nonce(token), nonce(token.replace(run_id, "plan"))).replace(run_id, "plan")
     )
-    # The port comes from the token, the last moment from the launch.
+    # The port comes from the token, and the latest start from the launch.
     varying = re.compile(r'MASTER_PORT=\w+|\[ "\$\{EPOCHSECONDS.*\n')
     assert varying.sub("", submitted) in varying.sub("", shown)
 
@@ -109,7 +109,7 @@ def test_resources_arrive(run: Cluster, slurm: SlurmClient) -> None:
     assert "gpu:2" in seen["TresPerNode"]
 
 
-def test_the_scheduler_sees_no_secret(
+def test_the_scheduler_gets_no_secret(
     run: Cluster, slurm: SlurmClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_KEY", "hunter2")
@@ -152,7 +152,7 @@ def test_another_folder_for_the_jobs(run: Cluster) -> None:
 
 
 def test_a_folder_that_the_nodes_do_not_have(run: Cluster) -> None:
-    """The nodes are this machine, so the folder is taken away while the job waits."""
+    """The nodes are this machine, so the folder is removed while the job waits."""
     job = run.submit("true", options={"hold": True})
     run.wait(job, until=lambda seen: "Held" in seen.native_reason)
     folder = Path(job.handle.data["folder"])
@@ -185,7 +185,7 @@ def test_a_rejection_is_final_and_has_slurm_s_message(
         run.backend.submit(run.spec("true", **fields), token)
     answer = run.backend.find(token)
     if isinstance(answer, Found):
-        # Slurm lists some of what it refused, as failed.
+        # Slurm lists some of the rejected jobs, as failed.
         job = SubmittedJob(run.spec("true"), token, answer.handle, run.backend)
         assert run.end(job).reason == Reason.REJECTED
     else:
@@ -204,11 +204,11 @@ def test_a_limit_on_submissions_passes(place: Callable[..., Place]) -> None:
     assert run.run("exit 5").exit_code == 5
 
 
-# Answers that get lost.
+# Lost responses.
 
 
-def test_a_submission_without_an_answer_is_found(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """sbatch is killed at its time limit when Slurm has the job already."""
+def test_a_submission_without_a_response_is_found(run: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch is killed at its timeout after Slurm has accepted the job."""
     bin_folder = run.folder / "bin"
     bin_folder.mkdir()
     real = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
@@ -235,10 +235,10 @@ def test_a_job_submitted_twice_runs_once_and_both_handles_show_its_end(run: Clus
     folder = Path(first.handle.data["folder"])
     command = shlex.split(slurm_backend(run.backend).preview(first.spec, token).partition("\n")[0])
     job_id = commands.RUNNER.submit(command, secrets=(), folder=folder, job_id_of=commands.job_id_of)
-    twin = SubmittedJob(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
-    assert run.end(twin).exit_code == 7
+    duplicate = SubmittedJob(first.spec, token, type(first.handle)(job_id, first.handle.data), run.backend)
+    assert run.end(duplicate).exit_code == 7
     assert run.end(first).exit_code == 7
-    assert twin.handle.job_id == first.handle.job_id
+    assert duplicate.handle.job_id == first.handle.job_id
     assert starts.read_text() == "x\n"
 
 

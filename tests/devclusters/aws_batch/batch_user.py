@@ -1,4 +1,4 @@
-"""What the tests of the local AWS Batch do with it, through boto3 as everybody does."""
+"""A user of the local AWS Batch: submits jobs with boto3, waits for them, reads their logs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pytest_clusterjobs.devclusters.aws_batch import BatchClient
 
 Json = dict[str, Any]
 ENDED = ("SUCCEEDED", "FAILED")
-PATIENCE = 120.0
+WAIT_TIMEOUT_SECONDS = 120.0
 
 
 def clients(local: BatchClient, caller: str, **options: Any) -> dict[str, Any]:
-    """boto3's clients for one caller, whatever the environment says."""
+    """boto3's clients for one caller, independent of the environment."""
     session = boto3.Session(
         aws_access_key_id=local.access_key(caller), aws_secret_access_key="x", region_name=local.region
     )
@@ -28,16 +28,16 @@ def clients(local: BatchClient, caller: str, **options: Any) -> dict[str, Any]:
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """What the condition gives once it is true."""
-    deadline = time.monotonic() + PATIENCE
+    """Wait until ``condition()`` is true, and return its value."""
+    deadline = time.monotonic() + WAIT_TIMEOUT_SECONDS
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"waited too long for {what}"
         time.sleep(0.01)
     return found
 
 
 def processes(word: str) -> list[str]:
-    """The command lines that hold a word."""
+    """The command lines of processes that contain a word."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -49,7 +49,7 @@ def processes(word: str) -> list[str]:
     return found
 
 
-class Shop:
+class BatchUser:
     """Submits jobs, waits for them, reads their logs."""
 
     def __init__(self, local: BatchClient, caller: str, made: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ class Shop:
         self.parameters = made["ssm"]
 
     def submit(self, *command: str, **about: Any) -> str:
-        """Submit a job that runs ``command``: its id. A single word is a script."""
+        """Submit a job that runs ``command``, and return its id. A single word is a script."""
         argv = ["sh", "-c", *command] if len(command) == 1 else list(command)
         overrides = {"command": argv, **about.pop("overrides", {})} if command else {}
         if "nodes" in about:
@@ -74,12 +74,12 @@ class Shop:
         return str(answer["jobId"])
 
     def look(self, job_id: str) -> Json:
-        """What DescribeJobs says of a job; nothing if it does not know it."""
+        """The response of DescribeJobs for a job; empty if the job is unknown."""
         jobs: list[Json] = self.batch.describe_jobs(jobs=[job_id])["jobs"]
         return jobs[0] if jobs else {}
 
     def wait(self, job_id: str, *statuses: str) -> Json:
-        """Wait until a job has a status; without any, until it has ended."""
+        """Wait until a job has one of the statuses; without any, until it has ended."""
         wanted: Sequence[str] = statuses or ENDED
 
         def there() -> Json | None:
@@ -101,13 +101,13 @@ class Shop:
         return [event["message"] for event in found["events"]]
 
     def wait_for_log(self, job_id: str, line: str) -> Json:
-        """Wait until a job has printed a line: what DescribeJobs says then."""
+        """Wait until a job has printed a line, and return its description."""
         seen = self.wait(job_id, "RUNNING", *ENDED)
         wait_until(lambda: line in self.log(seen["container"]), f"{line!r} in the log of {job_id}")
         return seen
 
     def define(self, name: str, *, type: str = "container", **about: Any) -> str:
-        """Register a definition: its ARN. What is said is about its container."""
+        """Register a definition, and return its ARN. Further keywords are container properties."""
         more = {key: about.pop(key) for key in ("retryStrategy", "timeout") if key in about}
         resources = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
         container = {"image": "local", "command": ["true"], "resourceRequirements": resources, **about}

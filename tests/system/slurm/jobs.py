@@ -1,0 +1,43 @@
+"""Jobs on a real Slurm: start one, and wait for its restart."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from pytest_clusterjobs.devclusters import SlurmCluster
+from pytest_clusterjobs.devclusters.supervisor import CommandFailed
+from pytest_clusterjobs.devclusters.supervisor import wait_until
+from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.testing import Cluster
+from pytest_clusterjobs.testing import SubmittedJob
+
+
+def running(seen: Observation) -> bool:
+    return seen.phase is Phase.RUNNING
+
+
+def started(run: Cluster, command: str, **fields: Any) -> SubmittedJob:
+    """Submit a job, and wait until it runs."""
+    job = run.submit(command, **fields)
+    run.wait(job, until=running)
+    return job
+
+
+def requeued(slurm: SlurmCluster, job: SubmittedJob, times: int = 1) -> None:
+    """Wait until Slurm has requeued a job, and shorten the two minutes for which it then delays the start."""
+    job_id = str(job.handle.job_id)
+    wait_until(lambda: slurm.job(job_id)["Restarts"] == str(times), "a requeue", 90)
+    # A node does not launch a job again within the second in which it killed it ("already killed"): the job fails.
+    time.sleep(1.5)
+    deadline = time.monotonic() + 60
+    # While the job is completing, Slurm resets the time of its next start.
+    while (
+        slurm.job(job_id)["JobState"] not in ("RUNNING", "COMPLETED", "FAILED")
+        and time.monotonic() < deadline
+    ):
+        with suppress(CommandFailed):
+            slurm.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
+        time.sleep(1)
