@@ -11,7 +11,9 @@ from .commands import NoAccounting as NoAccounting
 from .job_folder import JobFolder as JobFolder
 from .launcher_output import LauncherOutput as LauncherOutput
 from .queue_row import QueueRow as QueueRow
+from .script import batch_script as batch_script
 from .script import BatchEnvironment as BatchEnvironment
+from .script import Launch as Launch
 from .script import one_node_script as one_node_script
 from .script import Submission as Submission
 from .table import parse_table as parse_table
@@ -22,10 +24,12 @@ __all__ = [
     "CommandLineBackend",
     "CommandRunner",
     "JobFolder",
+    "Launch",
     "LauncherOutput",
     "NoAccounting",
     "QueueRow",
     "Submission",
+    "batch_script",
     "one_node_script",
     "parse_table",
     "parse_time",
