@@ -9,7 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._lazy import attributes
+from ._lazy import names
 from ._version import __version__ as __version__
+
+_MODULES = {
+    ".api.scripts": ["open_backend"],
+    ".api.jobs": ["Jobs", "Job"],
+    ".model": [
+        "JobSpec",
+        "Resources",
+        "Outcome",
+        "Reason",
+        "ReasonClass",
+        "Observation",
+        "Phase",
+        "Expectation",
+        "LogExpectation",
+        "MetricExpectation",
+        "Range",
+        "Cell",
+        "Judgement",
+        "Verdict",
+    ],
+    ".model.records": ["Result"],
+    ".backends.protocol": ["Backend"],
+}
+
+__all__ = [*names(_MODULES)]
 
 if TYPE_CHECKING:
     from .api.jobs import Job as Job
@@ -32,49 +58,4 @@ if TYPE_CHECKING:
     from .model import Verdict as Verdict
     from .model.records import Result as Result
 else:
-    __getattr__ = attributes(
-        __name__,
-        {
-            "Job": ".api.jobs",
-            "Jobs": ".api.jobs",
-            "open_backend": ".api.scripts",
-            "Backend": ".backends.protocol",
-            "Cell": ".model",
-            "Expectation": ".model",
-            "JobSpec": ".model",
-            "Judgement": ".model",
-            "LogExpectation": ".model",
-            "MetricExpectation": ".model",
-            "Observation": ".model",
-            "Outcome": ".model",
-            "Phase": ".model",
-            "Range": ".model",
-            "Reason": ".model",
-            "ReasonClass": ".model",
-            "Resources": ".model",
-            "Verdict": ".model",
-            "Result": ".model.records",
-        },
-    )
-
-__all__ = [
-    "open_backend",
-    "Jobs",
-    "Job",
-    "JobSpec",
-    "Resources",
-    "Outcome",
-    "Reason",
-    "ReasonClass",
-    "Observation",
-    "Phase",
-    "Expectation",
-    "LogExpectation",
-    "MetricExpectation",
-    "Range",
-    "Cell",
-    "Result",
-    "Judgement",
-    "Verdict",
-    "Backend",
-]
+    __getattr__ = attributes(__name__, _MODULES)

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib import import_module
+from itertools import chain
 from typing import Any
 
+Modules = Mapping[str, Sequence[str]]
+"""The public names by their modules, which are relative to the package."""
 
-def attributes(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of ``package``: ``homes`` maps each name to its module, relative to it."""
+
+def names(modules: Modules) -> list[str]:
+    """The ``__all__`` of the package."""
+    return list(chain.from_iterable(modules.values()))
+
+
+def attributes(package: str, modules: Modules) -> Callable[[str], Any]:
+    """The ``__getattr__`` of ``package``."""
+    module_of = {name: module for module, names in modules.items() for name in names}
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name], package), name)
+        return getattr(import_module(module_of[name], package), name)
 
     return get

@@ -5,6 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import attributes
+from .._lazy import names
+
+_MODULES = {
+    ".protocol": [
+        "Backend",
+        "BackendType",
+        "BackendContext",
+        "Capabilities",
+        "Unset",
+        "BackendError",
+        "SubmissionRejected",
+        "Throttled",
+        "FindAnswer",
+        "Found",
+        "NotSubmitted",
+        "Unknown",
+        "Checking",
+        "Inspecting",
+        "Inspection",
+        "Notifying",
+        "Previewing",
+    ],
+    ".settings": ["SiteSettings", "MustBe"],
+    ".limits": ["refuse"],
+    "..model": [
+        "JobSpec",
+        "Handle",
+        "Observation",
+        "Phase",
+        "Times",
+        "NodeState",
+        "LogChunk",
+        "Reason",
+        "SentinelReport",
+        "SentinelWord",
+    ],
+    "..model.token": ["Token"],
+}
+
+__all__ = ["sentinel", *names(_MODULES)]
 
 if TYPE_CHECKING:
     from ..model import Handle as Handle
@@ -40,74 +80,4 @@ if TYPE_CHECKING:
     from .settings import MustBe as MustBe
     from .settings import SiteSettings as SiteSettings
 else:
-    __getattr__ = attributes(
-        __name__,
-        {
-            "Handle": "..model",
-            "JobSpec": "..model",
-            "LogChunk": "..model",
-            "NodeState": "..model",
-            "Observation": "..model",
-            "Phase": "..model",
-            "Reason": "..model",
-            "SentinelReport": "..model",
-            "SentinelWord": "..model",
-            "Times": "..model",
-            "Token": "..model.token",
-            "refuse": ".limits",
-            "Backend": ".protocol",
-            "BackendContext": ".protocol",
-            "BackendError": ".protocol",
-            "BackendType": ".protocol",
-            "Capabilities": ".protocol",
-            "Checking": ".protocol",
-            "FindAnswer": ".protocol",
-            "Found": ".protocol",
-            "Inspecting": ".protocol",
-            "Inspection": ".protocol",
-            "Notifying": ".protocol",
-            "NotSubmitted": ".protocol",
-            "Previewing": ".protocol",
-            "SubmissionRejected": ".protocol",
-            "Throttled": ".protocol",
-            "Unknown": ".protocol",
-            "Unset": ".protocol",
-            "MustBe": ".settings",
-            "SiteSettings": ".settings",
-        },
-    )
-
-__all__ = [
-    "Backend",
-    "BackendType",
-    "BackendContext",
-    "Capabilities",
-    "SiteSettings",
-    "MustBe",
-    "Unset",
-    "BackendError",
-    "SubmissionRejected",
-    "Throttled",
-    "FindAnswer",
-    "Found",
-    "NotSubmitted",
-    "Unknown",
-    "Checking",
-    "Inspecting",
-    "Inspection",
-    "Notifying",
-    "Previewing",
-    "refuse",
-    "sentinel",
-    "JobSpec",
-    "Handle",
-    "Observation",
-    "Phase",
-    "Times",
-    "NodeState",
-    "LogChunk",
-    "Reason",
-    "SentinelReport",
-    "SentinelWord",
-    "Token",
-]
+    __getattr__ = attributes(__name__, _MODULES)

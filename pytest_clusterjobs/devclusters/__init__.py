@@ -5,6 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import attributes
+from .._lazy import names
+
+_MODULES = {
+    ".aws_batch.fixture": ["local_batch"],
+    ".aws_batch.local_batch": ["LocalBatch"],
+    ".aws_batch.client": ["BatchClient"],
+    ".slurm.cluster": ["SlurmCluster"],
+    ".slurm.client": ["SlurmClient"],
+    ".skypilot.server": ["SkyPilotServer"],
+    ".skypilot.client": ["SkyPilotClient"],
+    ".supervisor.errors": ["ClusterError", "Missing"],
+}
+
+__all__ = [*names(_MODULES)]
 
 if TYPE_CHECKING:
     from .aws_batch.client import BatchClient as BatchClient
@@ -17,29 +31,4 @@ if TYPE_CHECKING:
     from .supervisor.errors import ClusterError as ClusterError
     from .supervisor.errors import Missing as Missing
 else:
-    __getattr__ = attributes(
-        __name__,
-        {
-            "BatchClient": ".aws_batch.client",
-            "local_batch": ".aws_batch.fixture",
-            "LocalBatch": ".aws_batch.local_batch",
-            "SkyPilotClient": ".skypilot.client",
-            "SkyPilotServer": ".skypilot.server",
-            "SlurmClient": ".slurm.client",
-            "SlurmCluster": ".slurm.cluster",
-            "ClusterError": ".supervisor.errors",
-            "Missing": ".supervisor.errors",
-        },
-    )
-
-__all__ = [
-    "local_batch",
-    "LocalBatch",
-    "BatchClient",
-    "SlurmCluster",
-    "SlurmClient",
-    "SkyPilotServer",
-    "SkyPilotClient",
-    "ClusterError",
-    "Missing",
-]
+    __getattr__ = attributes(__name__, _MODULES)

@@ -8,6 +8,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import attributes
+from .._lazy import names
+
+_MODULES = {
+    ".conformance.suite": ["BackendConformance"],
+    ".harness": ["Harness"],
+    ".cluster": ["Cluster", "SubmittedJob"],
+    ".clock": ["ManualClock", "ClockRanOut"],
+    ".scripted": ["ScriptedBackend", "Calls", "Poll"],
+    ".scripts": [
+        "Script",
+        "script",
+        "State",
+        "pending",
+        "stuck",
+        "running",
+        "suspended",
+        "restarted",
+        "absent",
+        "missing",
+        "ended",
+        "rank",
+        "PrintedLine",
+        "Cancelling",
+        "Answer",
+        "ACCEPT",
+        "LOSE",
+        "FAIL",
+        "THROTTLE",
+        "reject",
+        "slowly",
+    ],
+    ".noop": ["NOOP", "NoopBackend"],
+    "..judge": ["judge", "outcome"],
+    "..model": ["Classification", "ClassifyRule"],
+}
+
+__all__ = [*names(_MODULES)]
 
 if TYPE_CHECKING:
     from ..judge import judge as judge
@@ -47,83 +84,4 @@ if TYPE_CHECKING:
     from .scripts import suspended as suspended
     from .scripts import THROTTLE as THROTTLE
 else:
-    __getattr__ = attributes(
-        __name__,
-        {
-            "judge": "..judge",
-            "outcome": "..judge",
-            "Classification": "..model",
-            "ClassifyRule": "..model",
-            "ClockRanOut": ".clock",
-            "ManualClock": ".clock",
-            "Cluster": ".cluster",
-            "SubmittedJob": ".cluster",
-            "BackendConformance": ".conformance.suite",
-            "Harness": ".harness",
-            "NOOP": ".noop",
-            "NoopBackend": ".noop",
-            "Calls": ".scripted",
-            "Poll": ".scripted",
-            "ScriptedBackend": ".scripted",
-            "absent": ".scripts",
-            "ACCEPT": ".scripts",
-            "Answer": ".scripts",
-            "Cancelling": ".scripts",
-            "ended": ".scripts",
-            "FAIL": ".scripts",
-            "LOSE": ".scripts",
-            "missing": ".scripts",
-            "pending": ".scripts",
-            "PrintedLine": ".scripts",
-            "rank": ".scripts",
-            "reject": ".scripts",
-            "restarted": ".scripts",
-            "running": ".scripts",
-            "Script": ".scripts",
-            "script": ".scripts",
-            "slowly": ".scripts",
-            "State": ".scripts",
-            "stuck": ".scripts",
-            "suspended": ".scripts",
-            "THROTTLE": ".scripts",
-        },
-    )
-
-__all__ = [
-    "BackendConformance",
-    "Harness",
-    "Cluster",
-    "SubmittedJob",
-    "ManualClock",
-    "ClockRanOut",
-    "ScriptedBackend",
-    "Calls",
-    "Poll",
-    "Script",
-    "script",
-    "State",
-    "pending",
-    "stuck",
-    "running",
-    "suspended",
-    "restarted",
-    "absent",
-    "missing",
-    "ended",
-    "rank",
-    "PrintedLine",
-    "Cancelling",
-    "Answer",
-    "ACCEPT",
-    "LOSE",
-    "FAIL",
-    "THROTTLE",
-    "reject",
-    "slowly",
-    "NOOP",
-    "NoopBackend",
-    "judge",
-    "outcome",
-    "Classification",
-    "ClassifyRule",
-]
+    __getattr__ = attributes(__name__, _MODULES)

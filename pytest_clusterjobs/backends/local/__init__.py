@@ -10,4 +10,4 @@ if TYPE_CHECKING:
     from .backend_type import TYPE as TYPE
 else:
     # The runner imports this package too, and must not import pydantic with the settings.
-    __getattr__ = attributes(__name__, {"TYPE": ".backend_type"})
+    __getattr__ = attributes(__name__, {".backend_type": ["TYPE"]})
