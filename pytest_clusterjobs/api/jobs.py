@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Self
 
+from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..backends.registry import Site
 from ..engine.job import ActiveAttempt
@@ -164,7 +165,7 @@ class Jobs:
         self._line = line
         self._backend = backend
         self._jobs: list[Job] = []
-        self._backends: dict[str, Backend] = {}
+        self._backends = BackendPool(client.open_backend)
 
     def __enter__(self) -> Self:
         return self
@@ -173,8 +174,7 @@ class Jobs:
         try:
             self._cancel_all()
         finally:
-            for backend in self._backends.values():
-                backend.close()
+            self._backends.close()
 
     def submit(
         self,
@@ -197,7 +197,7 @@ class Jobs:
         wanted = validation.expectation(expect, given)
         retries = validation.whole("infra_retries", infra_retries, 20)
         entry = self._entry(validation.checked(given, self._site, name), name, wanted, retries)
-        job = Job(self._client, entry, self._open_backend)
+        job = Job(self._client, entry, self._backends)
         self._client.submit(job._entry)
         self._jobs.append(job)
         return job
@@ -226,11 +226,6 @@ class Jobs:
         }
         cell = Cell(name, self._line, axes, backend, spec, expect or ANY_END, infra_retries=retries)
         return Registration(key, self._path, cell, test=self._owner)
-
-    def _open_backend(self, name: str) -> Backend:
-        if name not in self._backends:
-            self._backends[name] = self._client.open_backend(name)
-        return self._backends[name]
 
     def _cancel_all(self) -> None:
         live = [job for job in self._jobs if job.result is None]

@@ -10,7 +10,6 @@ from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from typing import cast
 
 import click
 
@@ -58,7 +57,9 @@ class ExternalJob:
 
     def inspect(self) -> Inspection:
         """The cluster's current answer about the job. Raises NotFound, BackendError."""
-        found = cast(Inspecting, self.backend).inspect(self.job_id)
+        # ``external_job`` opens no other backends.
+        assert isinstance(self.backend, Inspecting)
+        found = self.backend.inspect(self.job_id)
         if found is None:
             raise NotFound(f"{self.name} has no job {self.job_id}")
         return found
@@ -99,7 +100,7 @@ def external_job(project: Project, text: str) -> Iterator[ExternalJob | None]:
         raise NotFound(f"{text} does not name a job: write {name}:JOBID")
     backend = site.open(name, run_id="inspect", run_dir=project.home.runs, rootdir=project.rootdir)
     with closing(backend):
-        if not hasattr(backend, "inspect"):
+        if not isinstance(backend, Inspecting):
             raise CommandError(f"{name} does not look up jobs by their ids: name a cell of a run")
         yield ExternalJob(name, match["job_id"], backend)
 

@@ -6,14 +6,12 @@ import json
 import shlex
 from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import closing
-from contextlib import ExitStack
 from typing import Any
-from typing import cast
 
 import click
 
 from ..backends import sentinel
+from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
@@ -201,17 +199,16 @@ def _totals(items: list[CellItem]) -> dict[str, Any]:
 
 def scripts(items: list[CellItem]) -> dict[str, str]:
     """What each cell's backend would submit, by cell key, if the backend supports it. Raises CommandError."""
-    opened: dict[str, Backend] = {}
+    by_backend = {item.cell.backend: item for item in items}
     texts = {}
-    with ExitStack() as stack:
+    with BackendPool(lambda name: _opened(by_backend[name])) as backends:
         for item in items:
             name = item.cell.backend
             try:
-                if name not in opened:
-                    opened[name] = stack.enter_context(closing(_opened(item)))
-                if hasattr(opened[name], "preview"):
+                backend = backends(name)
+                if isinstance(backend, Previewing):
                     token = str(Token.of(RUN_ID, item.key, 1))
-                    texts[item.key] = cast(Previewing, opened[name]).preview(item.cell.spec, token)
+                    texts[item.key] = backend.preview(item.cell.spec, token)
             except BackendError as error:
                 raise CommandError(f"backend {name}: {error}") from error
     return texts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -21,12 +20,12 @@ from itertools import chain
 from pathlib import Path
 from shlex import quote
 from typing import Any
-from typing import Self
 from typing import TypeVar
 
 import pytest
 
 from ..api.project import find
+from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..backends.registry import read_site
 from ..backends.registry import Site
@@ -307,7 +306,7 @@ def _copy(path: Path, to: Path) -> Path:
     return to / path.name
 
 
-class Backends:
+class Backends(BackendPool):
     """The backends of a run, opened again on use.
 
     Modules are imported only if ``project``'s own settings name them. Raises Untrusted for another user's
@@ -316,32 +315,20 @@ class Backends:
 
     def __init__(self, run: OpenRun, project: Project) -> None:
         demand_trust(run.folder / LEDGER)
+        path = [Path(entry) for entry in [project.rootdir, *run.meta.get("path", [])]]
+        super().__init__(self._open_again, [entry for entry in path if is_trusted(entry)])
         self._run = run
         self._site = Site(backends=run.meta["backends"], source="the ledger")
         self._project = project
-        self._open: dict[str, Backend] = {}
 
-    def __enter__(self) -> Self:
-        """Make the project's modules importable, as in its own session."""
-        path = (Path(entry) for entry in [self._project.rootdir, *self._run.meta.get("path", [])])
-        sys.path.extend(str(entry) for entry in path if is_trusted(entry))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for backend in self._open.values():
-            backend.close()
-
-    def __call__(self, name: str) -> Backend:
-        """The backend NAME. Raises SiteError, BackendError."""
-        if name not in self._open:
-            self._check_type(name)
-            self._open[name] = self._site.open(
-                name,
-                run_id=self._run.run_id,
-                run_dir=self._run.folder,
-                rootdir=Path(self._run.meta["rootdir"]),
-            )
-        return self._open[name]
+    def _open_again(self, name: str) -> Backend:
+        self._check_type(name)
+        return self._site.open(
+            name,
+            run_id=self._run.run_id,
+            run_dir=self._run.folder,
+            rootdir=Path(self._run.meta["rootdir"]),
+        )
 
     def _check_type(self, name: str) -> None:
         kind = self._site.type_name(name)

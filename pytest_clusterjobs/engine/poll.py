@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from typing import cast
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
@@ -100,8 +99,8 @@ class Poller:
         self.api_error = ""
         """The last error of the cluster's API; empty if it works."""
         self._thread = threading.Thread(target=self._run, name=f"clusterjobs-poll-{name}", daemon=True)
-        if hasattr(backend, "subscribe"):
-            cast(Notifying, backend).subscribe(self._woken)
+        if isinstance(backend, Notifying):
+            backend.subscribe(self._woken)
 
     def start(self) -> None:
         """Start the thread."""

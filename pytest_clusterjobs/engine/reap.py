@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
 from contextlib import closing
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..backends.registry import Site
 from ..ledger.ledger import Ledger
@@ -87,22 +88,14 @@ def _kill(
     session: int | None,
 ) -> None:
     run_id, rootdir = known["run_id"], Path(known["rootdir"])
-    sys.path.extend([str(rootdir), *known.get("path", [])])
     site = Site(backends=known["backends"], source="the ledger")
-    opened: dict[str, Backend] = {}
-
-    def open_backend(name: str) -> Backend:
-        if name not in opened:
-            opened[name] = site.open(name, run_id=run_id, run_dir=folder, rootdir=rootdir)
-        return opened[name]
-
-    killer = Canceller(ledger, Secrets(folder), run_id, open_backend, names, None, WHY, clock, session)
-    killer.run(
-        CONFIRMATION_TIMEOUT_SECONDS,
-        wait_for_more=_unlisted(opened, clock) if session is None else lambda: False,
-    )
-    for backend in opened.values():
-        backend.close()
+    open_backend = partial(site.open, run_id=run_id, run_dir=folder, rootdir=rootdir)
+    with BackendPool(open_backend, path=[rootdir, *known.get("path", [])]) as backends:
+        killer = Canceller(ledger, Secrets(folder), run_id, backends, names, None, WHY, clock, session)
+        killer.run(
+            CONFIRMATION_TIMEOUT_SECONDS,
+            wait_for_more=_unlisted(backends.opened, clock) if session is None else lambda: False,
+        )
     for target in killer.still_running:
         print(f"end not confirmed: {target.token}", flush=True)
     for name, trouble in killer.errors.items():

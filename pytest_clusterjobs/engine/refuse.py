@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import cast
 
 from ..backends.limits import excesses
 from ..backends.protocol import Backend
@@ -60,10 +59,10 @@ def possible(
 
 def _known_rejections(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt, str]:
     """The reasons for which a cluster would reject jobs, as far as it reports them before submission."""
-    if not jobs or not hasattr(backend, "check_selection"):
+    if not jobs or not isinstance(backend, Checking):
         return {}
     try:
-        words = cast(Checking, backend).check_selection([job.spec for job in jobs])
+        words = backend.check_selection([job.spec for job in jobs])
         told = dict(zip(jobs, map(str, words), strict=True))
     except BUGS:
         # What cannot be reported now is reported at submission. A bug in a backend must not lose a job

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..ledger.ledger import Ledger
 from ..model import ActionKind
@@ -72,10 +73,9 @@ class Engine:
         open_backend: Callable[[str], Backend],
     ) -> None:
         self.core = EngineState(config, run_id, ledger, Secrets(ledger.path.parent))
-        self._open = open_backend
-        self._backends: dict[str, Backend] = {}
+        self._backends = BackendPool(open_backend)
         self._pollers: dict[str, Poller] = {}
-        self._submitter = Submitter(self.core, self._backends, self._adopt)
+        self._submitter = Submitter(self.core, self._backends.opened, self._adopt)
         self._taken: set[str] = set()
         self._expected: set[str] = set()
         self._by_test: dict[str, list[str]] = {}
@@ -101,7 +101,7 @@ class Engine:
         if not registered:
             self.core.ledger.register(new)
         self._enqueue([self._job(entry, 1) for entry in new])
-        self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
+        self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.opened.values()))
 
     def resume(self, earlier: Earlier, *, submit: bool) -> None:
         """Continue cells where another process left them.
@@ -135,23 +135,21 @@ class Engine:
             else:
                 self._expected.discard(entry.key)
         self._enqueue(waiting)
-        if self._backends:
-            self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.values()))
+        if self._backends.opened:
+            self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.opened.values()))
 
     def _enqueue(self, jobs: Sequence[ActiveAttempt]) -> None:
         """Queue the jobs that can be submitted. All are checked before the first is submitted."""
         self.core.secrets.learn(job.spec for job in jobs)
-        left = possible(self.core, self._backends, jobs)
+        left = possible(self.core, self._backends.opened, jobs)
         with self.core.changed:
             self.core.queue.extend(left)
             self.core.changed.notify_all()
 
     def _ready(self, name: str) -> None:
-        if name in self._backends:
+        if name in self._pollers:
             return
-        backend = self._open(name)
-        self._backends[name] = backend
-        self._pollers[name] = Poller(self.core, name, backend, self._retry)
+        self._pollers[name] = Poller(self.core, name, self._backends(name), self._retry)
         self._pollers[name].start()
 
     def _job(self, entry: Registration, number: int) -> ActiveAttempt:
@@ -340,5 +338,4 @@ class Engine:
 
     def close_backends(self) -> None:
         """Close the backends, after ``close``."""
-        for backend in self._backends.values():
-            backend.close()
+        self._backends.close()

@@ -12,6 +12,7 @@ from math import inf
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BUGS
+from ..backends.protocol import Notifying
 from ..backends.protocol import SubmissionRejected
 from ..backends.protocol import Throttled
 from ..model import ActionKind
@@ -47,6 +48,7 @@ class Submitter:
         self._backends = backends
         self._adopt = adopt
         self._rate_limiters: dict[str, RateLimiter] = {}
+        self._notifying: dict[str, bool] = {}
         self._breakers: dict[tuple[str, str], SubmissionBreaker] = {}
         self._threads: list[threading.Thread] = []
 
@@ -231,6 +233,12 @@ class Submitter:
             self._rate_limiters[name] = RateLimiter(self._backends[name].capabilities.submissions_per_second)
         return self._rate_limiters[name]
 
+    def _is_notifying(self, name: str) -> bool:
+        # Kept: a check of a protocol takes about 10 us, and there may be thousands of jobs.
+        if name not in self._notifying:
+            self._notifying[name] = isinstance(self._backends[name], Notifying)
+        return self._notifying[name]
+
     def _breaker(self, job: ActiveAttempt) -> SubmissionBreaker:
         if job.breaker is None:
             name, spec = job.registration.cell.backend, job.spec
@@ -259,7 +267,7 @@ class Submitter:
         job.submitted_at = job.answered_at = now
         # Delay the first poll so that new jobs are polled in batches. A notifying backend may already have
         # reported the job before it was known here: poll it now.
-        is_notifying = hasattr(backend, "subscribe")
+        is_notifying = self._is_notifying(job.registration.cell.backend)
         job.due_at = now if is_notifying else now + backend.capabilities.min_poll_interval
         self._settle_breaker(job)
         if refused is not None:

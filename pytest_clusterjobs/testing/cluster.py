@@ -17,7 +17,6 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from typing import cast
 from typing import Self
 
 from ..backends.logs import read_log
@@ -110,9 +109,9 @@ class Cluster:
         """Open the backend again for the same run, as another process would."""
         backend = self.harness.type.open(self.context())
         self._opened.append(backend)
-        if hasattr(backend, "subscribe"):
+        if isinstance(backend, Notifying):
             changed = self._changed[id(backend)] = threading.Event()
-            cast(Notifying, backend).subscribe(lambda tokens: changed.set())
+            backend.subscribe(lambda tokens: changed.set())
         return backend
 
     # Submitting.

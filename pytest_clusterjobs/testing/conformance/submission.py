@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import asdict
 from queue import Queue
 from typing import Any
-from typing import cast
 
 import pytest
 
@@ -220,10 +219,10 @@ class SubmissionTests(Suite):
     def test_an_end_is_announced(self, cluster: Cluster) -> None:
         backend = cluster.harness.type.open(cluster.context())
         with closing(backend):
-            if not hasattr(backend, "subscribe"):
+            if not isinstance(backend, Notifying):
                 pytest.skip("this backend does not announce changes (subscribe)")
             announced: Queue[Collection[str]] = Queue()
-            cast(Notifying, backend).subscribe(announced.put)
+            backend.subscribe(announced.put)
             job = cluster.submit(f"sleep {cluster.seconds(0.5)}", backend=backend)
             timeout = cluster.harness.start_seconds + cluster.seconds(10.0)
             while cluster.poll(job) and job.seen[-1].phase is not Phase.ENDED:
