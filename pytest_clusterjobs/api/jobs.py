@@ -38,6 +38,13 @@ TICK_SECONDS = 0.5
 CANCEL_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for the ends of jobs that are cancelled because they are no longer needed."""
 
+MAX_RETRIES = 20
+
+MAX_TAIL_BYTES = 1 << 30
+
+_KEYWORDS = ("backend", "expect", "infra_retries")
+"""The keywords of ``submit`` that are not fields of a spec."""
+
 ANY_END = Expectation(reasons=tuple(Reason))
 """The expectation of a job submitted without ``expect``: any end is accepted, and the test judges it."""
 
@@ -109,9 +116,13 @@ class Job:
     def logs(self, node: int = 0, *, tail: int | None = None) -> str:
         """The current log of a rank's last start, or its last ``tail`` bytes, with secrets hidden.
 
-        Empty before the job is submitted. Raises BackendError.
+        Empty before the job is submitted. Raises TypeError, ValueError, BackendError.
         """
         attempt = self._client.ledger.last_attempt(self.key)
+        submitted = attempt.spec if attempt is not None and attempt.spec is not None else self.spec
+        validation.whole("node", node, 0, submitted.nodes - 1)
+        if tail is not None:
+            validation.whole("tail", tail, 1, MAX_TAIL_BYTES)
         if attempt is None or attempt.handle is None:
             return ""
         secrets = Secrets(self._client.ledger.path.parent)
@@ -165,12 +176,14 @@ class Jobs:
         self._line = line
         self._backend = backend
         self._jobs: list[Job] = []
+        self._closed = False
         self._backends = BackendPool(client.open_backend)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         try:
             self._cancel_all()
         finally:
@@ -190,12 +203,16 @@ class Jobs:
         ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of the spec.
         ``expect`` is how the job must end, as an Expectation or in a matrix's notation: if it is unmet, a
         test that would otherwise pass fails. Without ``expect`` the test itself judges the job. Raises
-        TypeError, ValueError, SiteError, BackendError, LedgerError.
+        TypeError, ValueError, SiteError, BackendError, LedgerError, and RuntimeError after the end of the test
+        or block.
         """
-        given = validation.spec_of(spec, fields, ("backend", "expect", "infra_retries"))
+        if self._closed:
+            raise RuntimeError(f"{self._owner} has ended, and its jobs with it: submit jobs before its end")
+        validation.keywords(fields, _KEYWORDS)
+        given = validation.spec_of(spec, fields)
         name = self._backend if backend is None else validation.text("backend", backend)
         wanted = validation.expectation(expect, given)
-        retries = validation.whole("infra_retries", infra_retries, 20)
+        retries = validation.whole("infra_retries", infra_retries, 0, MAX_RETRIES)
         entry = self._entry(validation.checked(given, self._site, name), name, wanted, retries)
         job = Job(self._client, entry, self._backends)
         self._client.submit(job._entry)
@@ -205,6 +222,7 @@ class Jobs:
     def run(self, spec: JobSpec | str, *, timeout: float | str | None = None, **others: Any) -> Outcome:
         """Submit a job and wait for it to end. Raises what ``submit`` and ``wait`` raise."""
         timeout = validation.seconds("timeout", timeout)
+        validation.keywords(others, (*_KEYWORDS, "timeout"))
         return self.submit(spec, **others).wait(timeout)
 
     def check(self) -> None:

@@ -24,6 +24,7 @@ from ..reports.writer import ReportWriter
 from .jobs import Jobs
 from .project import find
 from .run_client import InProcessRun
+from .validation import path
 from .validation import text
 
 CANCEL_TIMEOUT_SECONDS = 60.0
@@ -42,7 +43,7 @@ def open_backend(
     UnmetExpectation if one ended otherwise. Raises TypeError, SiteError; the block raises BackendError,
     LedgerError.
     """
-    root = Path.cwd() if rootdir is None else Path(rootdir).resolve()
+    root = Path.cwd() if rootdir is None else path("rootdir", rootdir).resolve()
     if not root.is_dir():
         raise NotADirectoryError(f"open_backend: rootdir is not a folder: {root}")
     site = _site(root, text("name", name), settings)

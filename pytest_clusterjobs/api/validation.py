@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import fields
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..backends.limits import objections
@@ -17,18 +21,24 @@ from ..model.notation import parse_duration
 from ..model.text import did_you_mean
 
 _FIELDS = [each.name for each in fields(JobSpec)]
-_INSTEAD = {"timeout": "; run() and wait() take it, and max_runtime is the job's own limit"}
+_HINTS = {"timeout": "; run() and wait() take it, and max_runtime is the job's own limit"}
 
 
-def spec_of(spec: JobSpec | str, given: Mapping[str, Any], others: tuple[str, ...]) -> JobSpec:
-    """The spec with further fields. ``others`` are the caller's other keywords. Raises TypeError, BadSpec."""
+def keywords(given: Iterable[str], others: Collection[str]) -> None:
+    """Check that keywords are fields of a spec, or ``others`` that the call takes. Raises TypeError."""
     for name in given:
-        if name not in _FIELDS:
-            hint = _INSTEAD.get(name) or did_you_mean(name, [*_FIELDS[1:], *others])
+        if name not in _FIELDS and name not in others:
+            hint = _HINTS.get(name) or did_you_mean(name, [*_FIELDS[1:], *others])
             raise TypeError(f"unknown keyword {name!r}{hint}")
-    if not isinstance(spec, JobSpec):
-        return JobSpec(spec, **given)
-    return replace(spec, **given) if given else spec
+
+
+def spec_of(spec: JobSpec | str, given: Mapping[str, Any]) -> JobSpec:
+    """The spec with further fields. Raises TypeError, ValueError."""
+    if isinstance(spec, JobSpec):
+        return replace(spec, **given) if given else spec
+    if "run" in given:
+        raise TypeError("run: the first argument already is the command: write one of them")
+    return JobSpec(spec, **given)
 
 
 def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
@@ -36,6 +46,10 @@ def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
     can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
     for found in objections(spec, can, backend, kind, settings):
         raise ValueError(f"job spec: {found.told()}")
+    for option in spec.options:
+        if option not in kind.options:
+            hint = did_you_mean(option, sorted(kind.options)) if kind.options else "; it has no options"
+            raise ValueError(f"job spec: options: unknown option {option!r} of backend {backend!r}{hint}")
     # The caller may change its mappings later.
     return replace(spec, env=dict(spec.env), options=dict(spec.options))
 
@@ -54,6 +68,13 @@ def expectation(given: Any, spec: JobSpec) -> Expectation | None:
     return given
 
 
+def path(name: str, value: Any) -> Path:
+    """Check that ``value`` is a path. Raises TypeError."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected a path, not {value!r:.80}")
+    return Path(value)
+
+
 def text(name: str, value: Any) -> str:
     """Check that ``value`` is a text. Raises TypeError."""
     if not isinstance(value, str):
@@ -67,22 +88,25 @@ def seconds(name: str, value: Any) -> float | None:
     Raises TypeError, ValueError.
     """
     if isinstance(value, str):
-        return parse_duration(value)
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(
-            f"{name}: seconds as a number are needed (60.0), or a text with a unit ('60s'), not {value!r:.80}"
+            f"{name}: expected seconds as a number (60.0), or a text with a unit ('60s'), not {value!r:.80}"
         )
     if not value >= 0:
-        raise ValueError(f"{name}: seconds must be 0 or more, not {value}")
+        raise ValueError(f"{name}: expected at least 0 seconds, not {value}")
     return value
 
 
-def whole(name: str, value: Any, most: int) -> int:
-    """Check that ``value`` is an integer from 0 to ``most``. Raises TypeError, ValueError."""
+def whole(name: str, value: Any, least: int, most: int) -> int:
+    """Check that ``value`` is an integer from ``least`` to ``most``. Raises TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: expected a whole number, not {value!r:.80}")
-    if not 0 <= value <= most:
-        raise ValueError(f"{name}: a whole number from 0 to {most} is needed, not {value}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: expected a whole number from {least} to {most}, not {value}")
     return value

@@ -12,11 +12,11 @@ import stat
 import threading
 from collections.abc import Collection
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from ..ledger.ledger import LedgerError
 from ..model import JobSpec
+from ..model.paths import replace_file
 from .hiding import Hiding
 from .hiding import MIN_HIDDEN_CHARACTERS
 from .hiding import normal
@@ -118,19 +118,8 @@ def _open(path: str, flags: int) -> int:
 
 
 def _write(path: Path, values: Collection[str]) -> None:
-    """Replace the file atomically: a reader finds the old values or the new ones. Raises SecretsError."""
-    new = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    """Replace the file. Raises SecretsError."""
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "w") as file:
-                json.dump(sorted(values), file)
-                file.flush()
-                os.fsync(descriptor)
-            new.rename(path)
-        except BaseException:
-            with suppress(OSError):
-                new.unlink()
-            raise
+        replace_file(path, json.dumps(sorted(values)).encode(), mode=0o600, is_durable=True)
     except OSError as error:
         raise SecretsError(f"{path}: {error.strerror}") from None

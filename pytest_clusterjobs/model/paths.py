@@ -1,8 +1,12 @@
-"""Paths and other text of the system, in which Python represents bytes that are not UTF-8 as surrogates."""
+"""Files, paths and other text of the system.
+
+Python represents bytes that are not UTF-8 as surrogates.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -33,3 +37,24 @@ def is_still_at(path: Path, descriptor: int) -> bool:
     except OSError:
         return True
     return os.path.samestat(found, os.fstat(descriptor))
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o666, is_durable: bool = False) -> None:
+    """Write a file, so that a reader finds either the old or the new content.
+
+    ``mode`` is subject to the umask. With ``is_durable`` the content survives a crash of the machine. Raises
+    OSError; the old file is then unchanged.
+    """
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(draft, flags, mode), "wb") as file:
+            file.write(data)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from select import select
 
+from ..model.paths import replace_file
+
 STDOUT = Path("/proc/self/fd/1")
 """The path that ``-`` stands for."""
 
@@ -156,13 +158,9 @@ def _write_stream(descriptor: int, data: bytes) -> None:
 def _replace(path: Path, data: bytes) -> None:
     if is_link_loop(path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except BaseException as error:
-        with suppress(OSError):
-            draft.unlink()
-        if not (isinstance(error, OSError) and error.errno in _NOT_REPLACEABLE and path.is_file()):
+        replace_file(path, data)
+    except OSError as error:
+        if error.errno not in _NOT_REPLACEABLE or not path.is_file():
             raise
         path.write_bytes(data)

@@ -68,8 +68,17 @@ def test_wrong_arguments_are_refused_at_the_call(tmp_path: Path) -> None:
         open_backend("local", rootdir=str(tmp_path), slot=3)
     with pytest.raises(TypeError, match="name: expected a text"):
         open_backend(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="rootdir: expected a path, not 3"):
+        open_backend(rootdir=3)  # type: ignore[arg-type]
     with pytest.raises(NotADirectoryError):
         open_backend(rootdir=tmp_path / "no")
+
+
+def test_nothing_is_submitted_after_the_block(tmp_path: Path) -> None:
+    with open_backend(rootdir=tmp_path) as backend:
+        pass
+    with pytest.raises(RuntimeError, match=r"open_backend\(local\) has ended"):
+        backend.submit("true")
 
 
 def test_an_unmet_expectation_ends_the_block(tmp_path: Path) -> None:
