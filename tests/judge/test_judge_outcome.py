@@ -84,7 +84,7 @@ def test_sources_are_believed_in_their_order() -> None:
         ("preempted", Source.CLASSIFY_RULE),
         ("job_failed", Source.SENTINEL),
         ("start_failed", Source.EXIT_CODE),
-        ("unknown", Source.NOBODY),
+        ("unknown", Source.NONE),
     ]
     assert [source for _, source in ((end.reason, end.source) for end in ends)] == list(Source)
 
@@ -195,14 +195,14 @@ def test_a_signal_has_its_name() -> None:
 
 def test_a_bare_137_is_never_out_of_memory() -> None:
     end = end_of(bare(137), native=("FAILED", "OutOfMemory?"))
-    assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.NOBODY)
+    assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.NONE)
     assert "SIGKILL" in end.detail
 
 
 def test_a_bare_0_is_no_success() -> None:
     """An image's ENTRYPOINT may have swallowed the command."""
     end = end_of(bare(0), exit_code=0)
-    assert (end.reason, end.source, end.exit_code) == ("unknown", Source.NOBODY, None)
+    assert (end.reason, end.source, end.exit_code) == ("unknown", Source.NONE, None)
     assert "ENTRYPOINT" in end.detail
 
 

@@ -67,7 +67,7 @@ def test_the_page_names_every_reason_with_its_class() -> None:
 
 def test_the_page_names_the_sources_in_their_order() -> None:
     sources = re.findall(r"^\d\. \*\*(.+?)\*\*", PAGE, re.MULTILINE)
-    assert sources == [source.value for source in Source if source is not Source.NOBODY]
+    assert sources == [source.value for source in Source if source is not Source.NONE]
 
 
 @pytest.mark.parametrize("matrix", blocks("yaml"))
