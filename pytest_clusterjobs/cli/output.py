@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from ..judge import printable
 from ..model.text import harmless
 from ..model.text import one_line
+from ..model.text import printable
 from ..plugin.hints import program
 
 WIDEST = 100

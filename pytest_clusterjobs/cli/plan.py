@@ -18,9 +18,9 @@ from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
 from ..backends.registry import UnknownBackend
-from ..judge import printable
 from ..model import JobSpec
 from ..model.text import one_line
+from ..model.text import printable
 from ..model.token import Token
 from ..plugin.compat import marked
 from ..plugin.compat import timeout_of

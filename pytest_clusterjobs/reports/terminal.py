@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from ..judge import printable
 from ..model import Phase
 from ..model import Reason
 from ..model import Verdict
+from ..model.text import printable
 from ..model.text import unbroken
 from .json_report import CellLine
 from .place import STDOUT

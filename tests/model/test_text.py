@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies
 
-from pytest_clusterjobs.judge import clean
-from pytest_clusterjobs.judge import printable
 from pytest_clusterjobs.model.notation import format_duration
+from pytest_clusterjobs.model.text import clean
 from pytest_clusterjobs.model.text import escaped
 from pytest_clusterjobs.model.text import one_line
+from pytest_clusterjobs.model.text import printable
 from pytest_clusterjobs.model.text import quoted
 from pytest_clusterjobs.model.text import quoted_output
 
