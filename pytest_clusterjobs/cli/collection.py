@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..judge import printable
+from ..model.text import printable
 from ..plugin.items import CellItem
 from ..plugin.items import MatrixFile
 from .errors import CommandError

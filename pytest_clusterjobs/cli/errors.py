@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..judge import printable
+from ..model.text import printable
 
 NOT_GREEN = 1
 """Something did not pass, survived a kill, or is invalid."""

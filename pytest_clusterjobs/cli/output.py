@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from ..judge import printable
 from ..model.tables import align
 from ..model.text import harmless
 from ..model.text import one_line
+from ..model.text import printable
 from ..plugin.hints import program
 
 MAX_FIELD_CHARACTERS = 100

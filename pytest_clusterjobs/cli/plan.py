@@ -15,10 +15,10 @@ from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
-from ..judge import printable
 from ..model import JobSpec
 from ..model.notation import format_duration
 from ..model.text import one_line
+from ..model.text import printable
 from ..model.token import Token
 from ..plugin.compat import marked
 from ..plugin.compat import timeout_of

@@ -34,7 +34,6 @@ from ..engine.config import Mode
 from ..engine.kill import unsettled
 from ..engine.process import is_alive
 from ..engine.secrets import Secrets
-from ..judge import printable
 from ..ledger.home import Home
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
@@ -48,6 +47,7 @@ from ..ledger.trust import demand_trust
 from ..ledger.trust import is_trusted
 from ..model.records import Attempt
 from ..model.records import Registration
+from ..model.text import printable
 from .errors import CommandError
 from .errors import NotFound
 from .output import note

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from ..judge import printable
 from ..judge.expect import expected_exit_code
 from ..judge.expect import expected_reason
 from ..ledger.codec import dump
@@ -22,6 +21,7 @@ from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
 from ..model.text import one_line
+from ..model.text import printable
 from ..model.text import quoted_output
 from ..reports.json_report import cell_lines
 from ..reports.json_report import CellLine

@@ -11,7 +11,7 @@ from ..backends.logs import read_log
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
-from ..judge.logs import MAX_CHARACTERS
+from ..judge.logs import MAX_LOG_CHARACTERS
 from ..model import Handle
 from ..model import LogChunk
 from ..model import NodeState
@@ -50,7 +50,7 @@ class LogReader:
         self._known.update((node.rank, node) for node in nodes)
 
     def whole(self, rank: int) -> LogChunk:
-        """A rank's output, as complete as the cluster has it, at most :data:`MAX_CHARACTERS`."""
+        """A rank's output, as complete as the cluster has it, at most :data:`MAX_LOG_CHARACTERS`."""
         if rank not in self._whole:
             self._whole[rank] = self._read_whole(rank)
         return self._whole[rank]
@@ -104,13 +104,13 @@ class LogReader:
         for chunk in self._pieces(rank):
             pieces.append(chunk.text)
             last, size = chunk, size + len(chunk.text)
-            if size > MAX_CHARACTERS:
-                last = LogChunk("", gap=f"it is longer than {MAX_CHARACTERS} characters")
+            if size > MAX_LOG_CHARACTERS:
+                last = LogChunk("", gap=f"it is longer than {MAX_LOG_CHARACTERS} characters")
                 break
         text = "".join(pieces)
         gap = last.gap or (self._lost(rank, text) if last.complete else "")
         self.missing = self.missing or not last.complete
-        shown = self._printed(replace(last, text=text))[:MAX_CHARACTERS]
+        shown = self._printed(replace(last, text=text))[:MAX_LOG_CHARACTERS]
         return LogChunk(shown, complete=last.complete and not gap, gap=self._hiding.hide(gap))
 
     def _lost(self, rank: int, text: str) -> str:

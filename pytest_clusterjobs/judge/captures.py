@@ -1,4 +1,4 @@
-"""A group of a pattern, read so that a part never passes for the whole, or an older line for the last."""
+"""Reads a group of a pattern: never a part of a value, and never an older value in place of the last one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_VALUE_INSIDE = re.compile(rf"(?<![\w.]){NO_VALUE}")
 class Capture:
     """A pattern and the group that is its value.
 
-    The text that the pattern has in front of the group is the value's *name*. An occurrence of the name at
+    The text that the pattern has before the group is the value's *name*. An occurrence of the name at
     which the pattern does not match counts as an occurrence too: ``loss=([0-9.]+)`` has no value for
     ``loss=nan``.
     """
@@ -29,19 +29,19 @@ class Capture:
     pattern: re.Pattern[str]
     group: int
     name: re.Pattern[str] | None = None
-    """Ends where a value has to be; ``None`` if the pattern has no name."""
+    """Matches the name, up to the place of the value; ``None`` if the pattern has no name."""
     tail: re.Pattern[str] | None = None
-    """The part of the pattern behind the group."""
+    """The part of the pattern after the group."""
     before_stretch: re.Pattern[str] | None = None
-    """The part in front of a ``.*`` or the like that ends at the group; ``None`` without one."""
+    """The part before a ``.*`` or the like that ends at the group; ``None`` without one."""
     literal: str = ""
     """Text that each line with an occurrence contains."""
     column: bool = False
     placeholder: bool = False
     word: bool = False
-    """Whether the value is a word, which may have digits directly in front of it."""
+    """Whether the value is a word, which may directly follow digits."""
     rule: bool = False
-    """Whether it belongs to a ``classify`` rule, which has no ``{number}``."""
+    """Whether it is part of a ``classify`` rule, which has no ``{number}``."""
 
     def occurrences(self, line: str) -> list[re.Match[str]]:
         """All in a line, left to right: matches of the pattern, or of its name where the pattern has none."""
@@ -61,7 +61,7 @@ class Capture:
         if not inner:
             return "", ""
         start = occurrence.start(self.group) + len(text) - len(text.lstrip())
-        return inner, self._flaw(occurrence, start, start + len(inner))
+        return inner, self._problem(occurrence, start, start + len(inner))
 
     def is_bare(self, occurrence: re.Match[str]) -> bool:
         """Whether the occurrence is the name alone."""
@@ -83,7 +83,7 @@ class Capture:
             return until > start
         return start < until and (name.end() <= until or _NO_VALUE.match(name.string, name.end()) is None)
 
-    def _flaw(self, match: re.Match[str], start: int, end: int) -> str:
+    def _problem(self, match: re.Match[str], start: int, end: int) -> str:
         line = match.string
         whole = whole_of(line, start, end, tail=self.tail, column=self.column, word=self.word)
         if whole:

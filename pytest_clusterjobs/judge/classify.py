@@ -20,8 +20,8 @@ from ..model.text import one_line
 from ..model.text import quoted_output
 from .facts import never_began
 from .facts import own_reports
-from .job_end import code_words
 from .job_end import command_end
+from .job_end import exit_code_text
 from .job_end import failed_without_report
 from .job_end import first_failure
 from .job_end import JobEnd
@@ -100,10 +100,10 @@ def _scheduler(observation: Observation, action: OwnAction | None) -> JobEnd | N
 
 
 def _native(observation: Observation) -> str:
-    words = [
+    texts = [
         quoted_output(text, 200) for text in (observation.native_state, observation.native_reason) if text
     ]
-    return f"the scheduler reports {', '.join(words)}" if words else "reported by the scheduler"
+    return f"the scheduler reports {', '.join(texts)}" if texts else "reported by the scheduler"
 
 
 def _classified(
@@ -134,7 +134,7 @@ def _restarts_of(
 
 
 def _no_answer(reading: RuleReading) -> JobEnd:
-    return JobEnd(Reason.UNKNOWN, Source.NOBODY, f"a classify rule reads the log, but {reading.problems[0]}")
+    return JobEnd(Reason.UNKNOWN, Source.NONE, f"a classify rule reads the log, but {reading.problems[0]}")
 
 
 def _class_of(reason: str | None, classification: Classification) -> ReasonClass | None:
@@ -153,24 +153,24 @@ def _combine(own: JobEnd, reading: RuleReading, classification: Classification) 
         if reading.reason is not None or not reading.exit_code
         else reason_for_code(reading.exit_code)
     )
-    words = "; ".join(
-        dict.fromkeys(reading.words[name] for name in ("reason", "exit_code") if name in reading.words)
+    texts = "; ".join(
+        dict.fromkeys(reading.texts[name] for name in ("reason", "exit_code") if name in reading.texts)
     )
     of_product = _class_of(reason, classification) is ReasonClass.PRODUCT
     if reason is not None and of_product and own.is_silent:
-        return replace(own, detail=f"{own.detail} (against it: {words})")
+        return replace(own, detail=f"{own.detail} (against it: {texts})")
     if reason is None:
         conflict = reading.exit_code == 0 and own.code
-        return replace(own, detail=f"{own.detail} (against it: {words})") if conflict else own
+        return replace(own, detail=f"{own.detail} (against it: {texts})") if conflict else own
     if reason != Reason.JOB_COMPLETED:
-        return JobEnd(reason, Source.CLASSIFY_RULE, f"{words}; {own.detail}", code, own.rank)
+        return JobEnd(reason, Source.CLASSIFY_RULE, f"{texts}; {own.detail}", code, own.rank)
     if own.reason != Reason.JOB_COMPLETED:
-        return replace(own, detail=f"{own.detail} (against it: {words})")
+        return replace(own, detail=f"{own.detail} (against it: {texts})")
     if code:
         return JobEnd(
             reason_for_code(code),
             Source.CLASSIFY_RULE,
-            f"{words}: {code_words(code)} is not job_completed",
+            f"{texts}: {exit_code_text(code)} is not job_completed",
             code,
         )
     return own

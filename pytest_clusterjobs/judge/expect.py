@@ -23,14 +23,14 @@ from ..model.text import quoted_output
 from .logs import Log
 from .logs import read_log
 from .logs import ReadLog
+from .metrics import bounds_text
 from .metrics import metric_miss
 from .metrics import read_metric
-from .metrics import wanted
 from .patterns import BadPattern
 from .searching import first_match
 from .tokens import Unreadable
 
-_OURS = {
+_VERDICT_OF_ACTION = {
     ActionKind.CANCEL: (Verdict.NOT_RUN, "stopped by this run: {why}"),
     ActionKind.TEST_TIMEOUT: (Verdict.FAILED, "stopped by the test's deadline: {why}"),
     ActionKind.REFUSED: (Verdict.ERROR, "rejected by this run"),
@@ -46,8 +46,8 @@ def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: 
     ``nodes`` ranks, and only if the expectation is about what the job printed and the reason
     leaves the verdict open.
     """
-    if outcome.action is not None and outcome.action.kind in _OURS:
-        return _stopped_by_us(expect, outcome)
+    if outcome.action is not None and outcome.action.kind in _VERDICT_OF_ACTION:
+        return _ended_by_this_run(expect, outcome)
     if not _accepted(expect, outcome) and outcome.reason_class is not ReasonClass.PRODUCT:
         return Judgement(Verdict.ERROR, (_reason_miss(expect, outcome),))
     misses = tuple(_plain_misses(expect, outcome))
@@ -71,7 +71,7 @@ def expected_exit_code(expect: Expectation) -> str:
     return " or ".join(map(str, expect.exit_codes))
 
 
-def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
+def _ended_by_this_run(expect: Expectation, outcome: Outcome) -> Judgement:
     """A test's deadline gives ``failed``, a cancel by this run ``not run``, no submission ``error``.
 
     These never meet an expectation, not even ``cancelled``, ``rejected`` or ``queue_timeout``. Those describe
@@ -79,7 +79,7 @@ def _stopped_by_us(expect: Expectation, outcome: Outcome) -> Judgement:
     none of that.
     """
     assert outcome.action is not None
-    verdict, words = _OURS[outcome.action.kind]
+    verdict, words = _VERDICT_OF_ACTION[outcome.action.kind]
     seen = words.format(why=one_line(outcome.action.why))
     return Judgement(verdict, (Mismatch("reason", expected_reason(expect), seen),))
 
@@ -178,7 +178,7 @@ def _read(expect: Expectation, outcome: Outcome, log: ReadLog | None, nodes: int
         try:
             metrics[name] = read_metric(metric, read)
         except Unreadable as error:
-            misses.append(Mismatch(f"metrics.{name}", wanted(metric), str(error)))
+            misses.append(Mismatch(f"metrics.{name}", bounds_text(metric), str(error)))
             continue
         miss = metric_miss(name, metric, metrics[name])
         misses += [] if miss is None else [miss]

@@ -28,13 +28,13 @@ from .expect import expected_reason
 MAX_COLUMN_CHARACTERS = 48
 """The widest column of the table of what was expected and seen."""
 
-TAIL_CHARACTERS = 3000
+MAX_TAIL_CHARACTERS = 3000
 """Characters of log in one text, all ranks together."""
 
 _ENDS = {"reason", "exit_code"}
 """The mismatches that the headline combines."""
 
-_SAID = {SentinelWord.STOPPED: "stopped by TERM"}
+_SENTINEL_TEXTS = {SentinelWord.STOPPED: "stopped by TERM"}
 """Replacements for sentinel words that are not clear by themselves."""
 
 _MEANING = {
@@ -88,7 +88,7 @@ def summary(judgement: Judgement, outcome: Outcome, expect: Expectation) -> str:
 
 
 def _unmet(judgement: Judgement, outcome: Outcome, expect: Expectation) -> tuple[str, str, str]:
-    """What was expected, what happened, and how much more is unmet; a hook's complaint is used as it is."""
+    """The expected and the actual end, and how much more is unmet; a hook's message is used unchanged."""
     first = judgement.misses[0] if judgement.misses else None
     if first is None or first.field in _ENDS:
         expected, got = _expected_end(expect), _end(outcome, first)
@@ -151,8 +151,8 @@ def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: Job
         Reason.MAX_RUNTIME_REACHED: spec.max_runtime != JobSpec(":").max_runtime,
         Reason.HEARTBEAT_TIMEOUT: spec.heartbeat_timeout is not None,
     }
-    nothing_said = (expect.reasons, expect.exit_codes) == (Expectation().reasons, Expectation().exit_codes)
-    if judgement.verdict is Verdict.FAILED and nothing_said and limits.get(outcome.reason):  # type: ignore[call-overload]
+    is_default = (expect.reasons, expect.exit_codes) == (Expectation().reasons, Expectation().exit_codes)
+    if judgement.verdict is Verdict.FAILED and is_default and limits.get(outcome.reason):  # type: ignore[call-overload]
         yield ""
         yield f"if the cell is meant to end this way, write expect: {{reason: {outcome.reason}}}"
 
@@ -204,7 +204,7 @@ def _rank(node: NodeState) -> str:
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
     silent = "never began" if node.begun is False else "no report"
     words = [
-        silent if report is None else _SAID.get(report.word, str(report.word)),
+        silent if report is None else _SENTINEL_TEXTS.get(report.word, str(report.word)),
         *([] if code is None else [str(code)]),
     ]
     host = f" on {one_line(node.host, 80)}" if node.host else ""
@@ -224,6 +224,6 @@ def _tails(outcome: Outcome, log_tails: Mapping[int, str]) -> Iterator[tuple[str
     tails = {rank: tail for rank, tail in log_tails.items() if tail.strip()}
     ranks = sorted(tails, key=lambda rank: (rank != first, rank))[:4]
     for rank in ranks:
-        text = split_lines_at_cr(strip_ansi(tails[rank][-4 * TAIL_CHARACTERS :])).rstrip()
-        tail = printable(text, TAIL_CHARACTERS // len(ranks), keep="end")
+        text = split_lines_at_cr(strip_ansi(tails[rank][-4 * MAX_TAIL_CHARACTERS :])).rstrip()
+        tail = printable(text, MAX_TAIL_CHARACTERS // len(ranks), keep="end")
         yield f"--- end of the log of rank {rank} ---", with_margin(tail)

@@ -1,4 +1,4 @@
-"""Checks sentinels' reports against the settings of the job and against what each rank can have seen."""
+"""Checks the reports of sentinels: whether the job's settings and the reporting rank make them possible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model.notation import format_duration
 
 TOLERANCE_SECONDS = 2.0
 TOLERANCE_SHARE = 0.01
-"""How much too early a limit may have struck, since a clock may run a little fast."""
+"""How much earlier than its limit a job may end, since clocks differ: seconds, and a share of the limit."""
 
 
 def own_reports(observation: Observation) -> Observation:

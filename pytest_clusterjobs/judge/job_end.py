@@ -33,7 +33,7 @@ class JobEnd:
     rank: int | None = None
     """The rank that decided."""
     is_silent: bool = False
-    """Whether a rank gave no valid report: nothing that the job itself printed can replace it."""
+    """Whether a rank has no valid report, which the job's own output cannot replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def reason_for_code(code: int) -> Reason:
     return Reason.KILLED_BY_SIGNAL if 129 <= code <= 192 else Reason.JOB_FAILED
 
 
-def code_words(code: int) -> str:
+def exit_code_text(code: int) -> str:
     """An exit code in a message: ``exit code 3``, ``signal SIGKILL (exit code 137)``."""
     if not 129 <= code <= 192:
         return f"exit code {code}"
@@ -68,7 +68,7 @@ def code_words(code: int) -> str:
 
 
 def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> JobEnd | None:
-    """The end of a job in which a sentinel reports that a limit struck, or that it was stopped from outside.
+    """The end of a job in which a sentinel reports that a limit was reached, or that it was stopped from outside.
 
     A report that cannot be true is ``unknown``. A rank whose command never began is ``start_failed``,
     whatever the others report, unless an earlier failure of another rank explains it. A limit on any rank
@@ -81,7 +81,7 @@ def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool
     """
     for node in nodes:
         if wrong := contradiction(spec, node):
-            return JobEnd(Reason.UNKNOWN, Source.NOBODY, f"rank {node.rank}: {wrong}", rank=node.rank)
+            return JobEnd(Reason.UNKNOWN, Source.NONE, f"rank {node.rank}: {wrong}", rank=node.rank)
     unbegun = [node for node in nodes if _did_not_start(node) and not _explained(node, nodes)]
     if unbegun:
         return _not_started(_earliest(unbegun))
@@ -109,7 +109,7 @@ def command_end(nodes_wanted: int, observation: Observation) -> JobEnd:
         return first
     silent, left_over = _not_ended_with_zero(nodes_wanted, observation.nodes)
     if silent:
-        return JobEnd(Reason.UNKNOWN, Source.NOBODY, _silence(silent, observation), is_silent=True)
+        return JobEnd(Reason.UNKNOWN, Source.NONE, _silence(silent, observation), is_silent=True)
     if (against := _against_zero(observation)) is not None:
         return JobEnd(Reason.UNKNOWN, Source.EXIT_CODE, against, is_silent=True)
     if observation.reason_hint is Reason.UNKNOWN:
@@ -157,7 +157,7 @@ def _failure(node: NodeState) -> _Failure | None:
     report = node.report
     if report is not None and report.word is SentinelWord.START_FAILED:
         code = report.exit_code
-        words = "" if code is None else f", {code_words(code)}"
+        words = "" if code is None else f", {exit_code_text(code)}"
         what = quoted_output(report.note) if report.note else "setup or shell failed"
         return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: {what}{words}")
     if report is not None and report.word is not SentinelWord.EXITED:
@@ -169,7 +169,7 @@ def _own_failure(node: NodeState, code: int) -> _Failure | None:
     if node.stopped_by_cluster and code in {_TERM, _KILL}:
         return None
     return _Failure(
-        node, code, Source.SENTINEL, f"rank {node.rank}: the command ended with {code_words(code)}"
+        node, code, Source.SENTINEL, f"rank {node.rank}: the command ended with {exit_code_text(code)}"
     )
 
 
@@ -233,7 +233,7 @@ def _not_started(node: NodeState) -> JobEnd:
     detail = f"rank {node.rank}: its log has no record that the command began"
     if node.exit_code is None:
         return JobEnd(Reason.START_FAILED, Source.SENTINEL, detail, rank=node.rank)
-    detail += f"; the cluster saw {code_words(node.exit_code)}"
+    detail += f"; the cluster saw {exit_code_text(node.exit_code)}"
     return JobEnd(Reason.START_FAILED, Source.EXIT_CODE, detail, node.exit_code, node.rank)
 
 
@@ -244,11 +244,9 @@ def _against_zero(observation: Observation) -> str | None:
     """
     for node in observation.nodes:
         if node.exit_code and not (node.stopped_by_cluster and node.exit_code in {_TERM, _KILL}):
-            return (
-                f"rank {node.rank}: the sentinel reports 0, but the cluster saw {code_words(node.exit_code)}"
-            )
+            return f"rank {node.rank}: the sentinel reports 0, but the cluster saw {exit_code_text(node.exit_code)}"
     if observation.exit_code and not _came_from_a_stop(observation):
-        return f"every sentinel reports 0, but the cluster saw {code_words(observation.exit_code)} of the job"
+        return f"every sentinel reports 0, but the cluster saw {exit_code_text(observation.exit_code)} of the job"
     return None
 
 
@@ -269,7 +267,7 @@ def _silence(silent: Sequence[int], observation: Observation) -> str:
         text += ", after it had begun"
     code = next((node.exit_code for node in nodes if node.exit_code is not None), observation.exit_code)
     if code is not None:
-        text += f"; the cluster saw {code_words(code)}"
+        text += f"; the cluster saw {exit_code_text(code)}"
     if code == 0 and not causes and not any(node.begun for node in nodes):
         text += ", but the command may never have run (an image's ENTRYPOINT?)"
     return text

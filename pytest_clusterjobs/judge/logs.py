@@ -9,7 +9,7 @@ from ..model import LogChunk
 from ..model.text import clean
 from ..model.text import one_line
 
-MAX_CHARACTERS = 64 * 1024 * 1024
+MAX_LOG_CHARACTERS = 64 * 1024 * 1024
 """Characters of one rank's log. A longer log is searched in its last part and counts as incomplete."""
 
 ReadLog = Callable[[int], LogChunk]
@@ -26,7 +26,7 @@ class Log:
     """Why it is not the complete log; empty if it is."""
 
 
-def read_log(log: ReadLog | None, rank: int, *, limit: int = MAX_CHARACTERS) -> Log:
+def read_log(log: ReadLog | None, rank: int, *, limit: int = MAX_LOG_CHARACTERS) -> Log:
     """Read and clean the log of ``rank``; never more than ``limit`` characters of it."""
     if log is None:
         return Log(rank, "", f"the log of rank {rank} cannot be read")

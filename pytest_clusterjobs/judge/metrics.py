@@ -21,10 +21,10 @@ from .patterns import BadPattern
 from .tokens import number
 from .tokens import Unreadable
 
-_ROUNDING = 1e-9
+_ROUNDING_SHARE = 1e-9
 """A share of the reference: 0.3 with a tolerance of 10 % must accept 0.27, despite binary fractions."""
 
-_ONE = {"last", "first"}
+_SINGLE_PICKS = {"last", "first"}
 _PICKS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "min": min,
     "max": max,
@@ -53,7 +53,7 @@ def read_metric(metric: MetricExpectation, logs: Sequence[Log]) -> float:
     ]
     if not values:
         raise Unreadable("not in the log")
-    if metric.pick in _ONE:
+    if metric.pick in _SINGLE_PICKS:
         low, high = bounds(metric)
         ordered = values if metric.pick == "first" else values[::-1]
         return next((value for value in ordered if not low <= value <= high), ordered[0])
@@ -80,10 +80,10 @@ def _taken(metric: MetricExpectation, capture: Capture, log: Log) -> Iterator[re
 
 
 def _value(capture: Capture, found: re.Match[str], log: Log | None) -> float:
-    text, flaw = capture.value(found)
+    text, problem = capture.value(found)
     try:
-        if flaw:
-            raise Unreadable(flaw)
+        if problem:
+            raise Unreadable(problem)
         return number(text)
     except Unreadable as error:
         first = not capture.placeholder and capture.pattern.groups > 1
@@ -97,7 +97,7 @@ def metric_miss(name: str, metric: MetricExpectation, value: float) -> Mismatch 
     low, high = bounds(metric)
     if low <= value <= high:
         return None
-    return Mismatch(f"metrics.{name}", wanted(metric), f"{value:g}")
+    return Mismatch(f"metrics.{name}", bounds_text(metric), f"{value:g}")
 
 
 def bounds(metric: MetricExpectation) -> tuple[float, float]:
@@ -110,13 +110,13 @@ def bounds(metric: MetricExpectation) -> tuple[float, float]:
     if metric.reference is not None:
         size = abs(metric.reference)
         if metric.tolerance_below is not None:
-            lows.append(metric.reference - size * (metric.tolerance_below + _ROUNDING))
+            lows.append(metric.reference - size * (metric.tolerance_below + _ROUNDING_SHARE))
         if metric.tolerance_above is not None:
-            highs.append(metric.reference + size * (metric.tolerance_above + _ROUNDING))
+            highs.append(metric.reference + size * (metric.tolerance_above + _ROUNDING_SHARE))
     return max(lows), min(highs)
 
 
-def wanted(metric: MetricExpectation) -> str:
+def bounds_text(metric: MetricExpectation) -> str:
     """The bounds in a message: ``>= 3 and within -5% of 100``."""
     parts = []
     if metric.min is not None:

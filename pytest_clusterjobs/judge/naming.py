@@ -24,7 +24,7 @@ from .patterns import stretch
 from .tokens import character
 from .tokens import DIGITS
 from .tokens import goes_on
-from .tokens import LONGEST
+from .tokens import MAX_TOKEN_CHARACTERS
 from .tokens import NO_VALUE
 from .tokens import START
 
@@ -91,9 +91,9 @@ def rule_capture(pattern: str, group: str, *, word: bool) -> Capture:
 
 
 def _number(place: _Place) -> str:
-    """What ``{number}`` stands for: a number that ends there, or else any token."""
+    """The pattern for ``{number}``: a number that ends there, or else any token."""
     digits = rf"{DIGITS}(?!{goes_on(place.column)})"
-    return rf"{place.start}(?:{digits}|{character(place.column)}{{1,{LONGEST}}})"
+    return rf"{place.start}(?:{digits}|{character(place.column)}{{1,{MAX_TOKEN_CHARACTERS}}})"
 
 
 def _capture(
@@ -121,9 +121,9 @@ def _capture(
 
 
 def _name(place: _Place, flags: int) -> re.Pattern[str] | None:
-    """A pattern that ends where a value has to be; a look-ahead excludes words of prose."""
+    """The pattern of the name, up to the place of the value; a look-ahead excludes prose."""
     head, tail = loosened(place.before), loosened(place.after)
-    value = rf"{place.opening}{character(place.column)}{{1,{LONGEST}}})"
+    value = rf"{place.opening}{character(place.column)}{{1,{MAX_TOKEN_CHARACTERS}}})"
     if has_words(place.before):
         if is_assignment(place.before) or not has_words(place.after):
             return _compiled(head, flags)
@@ -133,7 +133,7 @@ def _name(place: _Place, flags: int) -> re.Pattern[str] | None:
         return _compiled(rf"{head}(?={value}{tail})", flags)
     if not place.before and not place.after:
         return None
-    like = rf"{place.opening}(?:{NO_VALUE}|[+-]?\.?\d{character(place.column)}{{0,{LONGEST}}}))"
+    like = rf"{place.opening}(?:{NO_VALUE}|[+-]?\.?\d{character(place.column)}{{0,{MAX_TOKEN_CHARACTERS}}}))"
     return _compiled(rf"{head}(?={like}{tail})", flags)
 
 

@@ -13,7 +13,7 @@ from .tokens import NUMBERISH
 
 PLACEHOLDER = "{number}"
 """The placeholder for the number in a metric's pattern."""
-MAX_PATTERN = 2_000
+MAX_PATTERN_CHARACTERS = 2_000
 """The longest pattern, in characters."""
 
 _SYNTAX = re.compile(
@@ -65,9 +65,11 @@ class Part:
 
 def compiled(pattern: str) -> re.Pattern[str]:
     """The compiled pattern, for lines. Raises BadPattern, also for what Python only warns about."""
-    if not pattern or len(pattern) > MAX_PATTERN:
+    if not pattern or len(pattern) > MAX_PATTERN_CHARACTERS:
         raise BadPattern(
-            "the pattern is empty" if not pattern else f"the pattern is longer than {MAX_PATTERN} characters"
+            "the pattern is empty"
+            if not pattern
+            else f"the pattern is longer than {MAX_PATTERN_CHARACTERS} characters"
         )
     try:
         with warnings.catch_warnings():

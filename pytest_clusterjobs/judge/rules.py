@@ -36,8 +36,8 @@ class RuleReading:
     reason: str | None = None
     exit_code: int | None = None
     restarts: int | None = None
-    words: Mapping[str, str] = field(default_factory=dict)
-    """For each filled field, the text that filled it, quoted_output."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """For each filled field, the quoted text that filled it."""
     problems: tuple[str, ...] = ()
     """Why a field that a rule should have filled cannot be known."""
     log_complete: bool = True
@@ -45,13 +45,14 @@ class RuleReading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fill:
+class _Value:
     value: str | int | None
     """``None``: the rule matched, but its text is not a valid value."""
-    words: str
+    text: str
+    """The text that the rule matched, quoted, in a clause."""
 
 
-_Words = Mapping[str, tuple[str, str]]
+_FieldTexts = Mapping[str, tuple[str, str]]
 """By field: what the log reports for it, and why that is not a valid value (empty if it may be one)."""
 
 
@@ -63,24 +64,24 @@ class _Logs:
     log: ReadLog | None
     ranks: int
     gaps: list[str] = field(default_factory=list)
-    _words: dict[int, dict[int, _Words]] | None = None
+    _texts: dict[int, dict[int, _FieldTexts]] | None = None
 
-    def words(self, index: int) -> Mapping[int, _Words]:
+    def texts(self, index: int) -> Mapping[int, _FieldTexts]:
         """By rank, what rule ``index`` reads in the logs that have something for it."""
-        if self._words is None:
-            self._words = {key: {} for key in self.rules}
+        if self._texts is None:
+            self._texts = {key: {} for key in self.rules}
             for rank in range(self.ranks):
-                self._search(rank, self._words)
-        return self._words[index]
+                self._search(rank, self._texts)
+        return self._texts[index]
 
-    def _search(self, rank: int, found: dict[int, dict[int, _Words]]) -> None:
+    def _search(self, rank: int, found: dict[int, dict[int, _FieldTexts]]) -> None:
         log = read_log(self.log, rank)
         if log.gap:
             self.gaps.append(log.gap)
         for index, captures in self.rules.items():
-            words = _last_words(captures, log.text)
-            if words is not None:
-                found[index][rank] = words
+            texts = _last_texts(captures, log.text)
+            if texts is not None:
+                found[index][rank] = texts
 
 
 def _captures(pattern: str) -> dict[str, Capture]:
@@ -89,7 +90,7 @@ def _captures(pattern: str) -> dict[str, Capture]:
     return {name: rule_capture(pattern, name, word=name == "reason") for name in groups if name in FIELDS}
 
 
-def _last_words(captures: Mapping[str, Capture], text: str) -> _Words | None:
+def _last_texts(captures: Mapping[str, Capture], text: str) -> _FieldTexts | None:
     """The values of the last line in which the rule's pattern matches, or in which only its name occurs."""
     first = next(iter(captures.values()), None)
     if first is None:
@@ -114,7 +115,7 @@ def read_rules(
     nodes: int,
     only: Sequence[str] = FIELDS,
 ) -> RuleReading:
-    """Apply the rules in order; the first to fill a field of ``only`` keeps it.
+    """Apply the rules in order; the first that has a value for a field of ``only`` decides it.
 
     Logs are read when the first rule needs one: a rule whose fields are all filled needs none.
     ``code`` is the code that ``exit_code`` rules compare with.
@@ -128,13 +129,13 @@ def read_rules(
     except BadPattern as error:
         return RuleReading(problems=(f"a rule cannot be used: {error}",))
     logs = _Logs(log_rules, log, nodes)
-    filled: dict[str, _Fill] = {}
+    filled: dict[str, _Value] = {}
     for index, rule in enumerate(classification.rules):
         if not (_fields(rule, log_rules.get(index, {})) & set(only)) - filled.keys():
             continue
-        for name, fill in _apply(classification, rule, index, logs, observation, code):
+        for name, value in _apply(classification, rule, index, logs, observation, code):
             if name in only:
-                filled.setdefault(name, fill)
+                filled.setdefault(name, value)
     return _reading(filled, logs.gaps)
 
 
@@ -149,17 +150,17 @@ def _apply(
     logs: _Logs,
     observation: Observation,
     code: int | None,
-) -> Iterator[tuple[str, _Fill]]:
+) -> Iterator[tuple[str, _Value]]:
     if rule.log is not None:
-        yield from _from_logs(classification, rule, logs.words(index), logs.ranks, logs.rules[index])
+        yield from _from_logs(classification, rule, logs.texts(index), logs.ranks, logs.rules[index])
     elif rule.reason is None:
         return
     elif rule.exit_code is not None and rule.exit_code == code:
-        yield "reason", _word(classification, rule.reason, f"exit code {code}")
+        yield "reason", _reason(classification, rule.reason, f"exit code {code}")
     elif rule.status is not None:
         seen = _status(rule.status, observation)
         if seen is not None:
-            yield "reason", _word(classification, rule.reason, f"status {quoted_output(seen)}")
+            yield "reason", _reason(classification, rule.reason, f"status {quoted_output(seen)}")
 
 
 def _status(pattern: str, observation: Observation) -> str | None:
@@ -173,79 +174,82 @@ def _status(pattern: str, observation: Observation) -> str | None:
 def _from_logs(
     classification: Classification,
     rule: ClassifyRule,
-    words: Mapping[int, _Words],
+    texts: Mapping[int, _FieldTexts],
     ranks: int,
     captures: Mapping[str, Capture],
-) -> Iterator[tuple[str, _Fill]]:
-    """One fill a field. If ranks disagree, a rank that reports a problem decides over one that does not."""
-    silent = [rank for rank in range(ranks) if rank not in words]
+) -> Iterator[tuple[str, _Value]]:
+    """One value per field. If ranks disagree, a rank that reports a problem decides over one that does not."""
+    silent = [rank for rank in range(ranks) if rank not in texts]
     if rule.required and silent:
         why = f"the log of rank {silent[0]} has no line for a rule that requires one"
         for name in captures:
-            yield name, _Fill(Reason.UNKNOWN if name == "reason" else None, why)
+            yield name, _Value(Reason.UNKNOWN if name == "reason" else None, why)
         return
-    fills: dict[str, list[_Fill]] = {name: [] for name in FIELDS}
-    for rank in sorted(words):
-        for name, fill in _fill_from_words(classification, rule, words[rank]):
-            fills[name].append(fill)
-    for name, values in fills.items():
+    values_by_field: dict[str, list[_Value]] = {name: [] for name in FIELDS}
+    for rank in sorted(texts):
+        for name, value in _values_from_texts(classification, rule, texts[rank]):
+            values_by_field[name].append(value)
+    for name, values in values_by_field.items():
         if values:
-            yield name, max(values, key=_size if name == "restarts" else _bad_news)
+            yield name, max(values, key=_size if name == "restarts" else _is_failure)
 
 
-def _bad_news(fill: _Fill) -> bool:
-    return fill.value not in {Reason.JOB_COMPLETED, 0}
+def _is_failure(value: _Value) -> bool:
+    return value.value not in {Reason.JOB_COMPLETED, 0}
 
 
-def _size(fill: _Fill) -> float:
-    return fill.value if isinstance(fill.value, int) else float("inf")
+def _size(value: _Value) -> float:
+    return value.value if isinstance(value.value, int) else float("inf")
 
 
-def _fill_from_words(
-    classification: Classification, rule: ClassifyRule, words: _Words
-) -> Iterator[tuple[str, _Fill]]:
-    if "reason" in words:
-        word, flaw = words["reason"]
-        yield "reason", _Fill(Reason.UNKNOWN, f"reason: {flaw}") if flaw else _captured(classification, word)
+def _values_from_texts(
+    classification: Classification, rule: ClassifyRule, texts: _FieldTexts
+) -> Iterator[tuple[str, _Value]]:
+    if "reason" in texts:
+        word, problem = texts["reason"]
+        yield (
+            "reason",
+            _Value(Reason.UNKNOWN, f"reason: {problem}") if problem else _captured(classification, word),
+        )
     elif rule.reason is not None:
-        yield "reason", _word(classification, rule.reason, "the log matches")
+        yield "reason", _reason(classification, rule.reason, "the log matches")
     for name in ("exit_code", "restarts"):
-        if name in words:
-            yield name, _whole_number(name, *words[name])
+        if name in texts:
+            yield name, _whole_number(name, *texts[name])
 
 
-def _whole_number(name: str, text: str, flaw: str) -> _Fill:
-    if flaw:
-        return _Fill(None, f"{name}: {flaw}")
+def _whole_number(name: str, text: str, problem: str) -> _Value:
+    if problem:
+        return _Value(None, f"{name}: {problem}")
     value = int(text) if _NUMBER.fullmatch(text) is not None else None
-    words = f"the log reports {name} {quoted_output(text)}"
-    return _Fill(value, words if value is not None else f"{words}, which is not a number")
+    clause = f"the log reports {name} {quoted_output(text)}"
+    return _Value(value, clause if value is not None else f"{clause}, which is not a number")
 
 
-def _captured(classification: Classification, word: str) -> _Fill:
+def _captured(classification: Classification, word: str) -> _Value:
     translated = classification.translate.get(word)
     if translated is None:
-        return _word(classification, word, f"the log reports {quoted_output(word)}")
-    return _word(
+        return _reason(classification, word, f"the log reports {quoted_output(word)}")
+    return _reason(
         classification,
         translated,
         f"the log reports {quoted_output(word)}, translated to {quoted_output(translated)}",
     )
 
 
-def _word(classification: Classification, word: str, words: str) -> _Fill:
+def _reason(classification: Classification, word: str, text: str) -> _Value:
     if word in REASON_CLASSES or word in classification.reasons:
-        return _Fill(word, words)
-    return _Fill(Reason.UNKNOWN, f"{words}, and {quoted_output(word)} is not a known reason")
+        return _Value(word, text)
+    return _Value(Reason.UNKNOWN, f"{text}, and {quoted_output(word)} is not a known reason")
 
 
-def _reading(filled: Mapping[str, _Fill], gaps: Sequence[str]) -> RuleReading:
+def _reading(filled: Mapping[str, _Value], gaps: Sequence[str]) -> RuleReading:
     reason, exit_code, restarts = (filled[name].value if name in filled else None for name in FIELDS)
     return RuleReading(
         None if reason is None else str(reason),
         exit_code if isinstance(exit_code, int) else None,
         restarts if isinstance(restarts, int) else None,
-        {name: fill.words for name, fill in filled.items()},
-        (*gaps, *(fill.words for fill in filled.values() if fill.value is None)),
+        {name: value.text for name, value in filled.items()},
+        (*gaps, *(value.text for value in filled.values() if value.value is None)),
         log_complete=not gaps,
     )

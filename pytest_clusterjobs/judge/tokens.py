@@ -32,29 +32,29 @@ def goes_on(column: bool = False) -> str:
 
 
 NO_VALUE = r"(?:[+-]?(?i:nan|inf(?:inity)?|none|null|n/a)(?![\w=]))"
-"""A word in the place of a number."""
+"""A word in place of a number."""
 NUMBERISH = rf"(?:[+-]?\.?\d[\w.,+-]{{0,40}}|{NO_VALUE})"
 """A number in any notation, or the lack of one."""
-LONGEST = 100
-"""Characters of a token that are examined where a pattern looks for one."""
+MAX_TOKEN_CHARACTERS = 100
+"""The most characters of a token that are examined."""
 START = r"""(?<![^\s;()\[\]{}<>|"`,'=:])"""
 """The left end of a token, if nothing else shows where it begins."""
 
 _NUMBER = re.compile(rf"{DIGITS}|[+-]?(?:nan|inf(?:inity)?)", re.ASCII | re.I)
-_TOKEN = re.compile(f"{character()}{{1,{2 * LONGEST}}}")
-_COLUMN = re.compile(f"{character(column=True)}{{1,{2 * LONGEST}}}")
+_TOKEN = re.compile(f"{character()}{{1,{2 * MAX_TOKEN_CHARACTERS}}}")
+_COLUMN = re.compile(f"{character(column=True)}{{1,{2 * MAX_TOKEN_CHARACTERS}}}")
 _GOES_ON = re.compile(goes_on())
-_CAME_FROM = (
+_NUMBER_BEGINS = (
     rf"\d|\d[._'\u2019]|\d{_WIDE}|\d\.?[eE][+-]?|(?:\A|[^\w.])\.|(?:\A|[^\w)\]])[-+\u2212]|0[xX][0-9a-fA-F]*"
 )
-_LEFT = re.compile(rf"(?:{_CAME_FROM}|\d,)\Z")
-_LEFT_COLUMN = re.compile(rf"(?:{_CAME_FROM})\Z")
+_BEGINS_BEFORE = re.compile(rf"(?:{_NUMBER_BEGINS}|\d,)\Z")
+_BEGINS_BEFORE_IN_COLUMN = re.compile(rf"(?:{_NUMBER_BEGINS})\Z")
 _REACH = re.compile(r"[\w.,'\u2019+\u2212-]*\Z")
-_NEAR = 64
-"""Characters in front of a number that are examined."""
-_APART = frozenset(' \t=("')
+_MAX_CHARACTERS_BEFORE = 64
+"""The most characters before a number that are examined."""
+_SEPARATORS_BEFORE = frozenset(' \t=("')
 """What precedes most numbers and is not part of any."""
-_OVER = frozenset(' \t\n;)|"')
+_SEPARATORS_AFTER = frozenset(' \t\n;)|"')
 """What follows most numbers and is not part of any."""
 
 
@@ -86,11 +86,13 @@ def whole_of(
     ``tail`` is the part of the pattern behind it: a unit that the pattern spells out is not part of the
     number. ``word`` leaves out the check for digits and signs in front.
     """
-    if (word or not start or line[start - 1] in _APART) and (end == len(line) or line[end] in _OVER):
+    if (word or not start or line[start - 1] in _SEPARATORS_BEFORE) and (
+        end == len(line) or line[end] in _SEPARATORS_AFTER
+    ):
         return ""
     reach = max(end, start + len(token_at(line, start, column=column)))
-    before = line[max(0, start - _NEAR) : start]
-    if not word and (_LEFT_COLUMN if column else _LEFT).search(before):
+    before = line[max(0, start - _MAX_CHARACTERS_BEFORE) : start]
+    if not word and (_BEGINS_BEFORE_IN_COLUMN if column else _BEGINS_BEFORE).search(before):
         found = _REACH.search(before)
         return (found[0] if found is not None else "") + line[start:reach]
     over = word or _GOES_ON.match(line, end) is None
@@ -101,7 +103,7 @@ def whole_of(
 
 def _spelt_out(tail: re.Pattern[str], line: str, end: int, reach: int) -> bool:
     """Whether the pattern matches the rest of the token (a unit, or a separating mark), and no other rest."""
-    rest = line[end : reach + _NEAR]
+    rest = line[end : reach + _MAX_CHARACTERS_BEFORE]
     needed = reach - end if line[end].isalnum() else 1
     match = tail.match(rest)
     return match is not None and match.end() >= needed and tail.match("\0" + rest[reach - end :]) is None

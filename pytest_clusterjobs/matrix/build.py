@@ -30,7 +30,7 @@ _AXES: Mapping[tuple[object, ...], tuple[str, ...]] = {
     ("run",): ("recipe",),
     ("nodes",): ("nodes", "include"),
 }
-"""Layers, by the first word of their names, whose own location is used if no fragment has the key."""
+"""Key to the kinds of layers whose own location is used if no fragment has the key."""
 _SCRIPTS = ("run", "setup")
 _NO_ENV: Mapping[str, str] = {}
 
@@ -49,7 +49,7 @@ class CellDraft:
     skip: str | None = None
 
     def origin(self, *path: object) -> Location:
-        """The location of ``path`` in the strongest layer that has it."""
+        """The location of ``path`` in the last layer that has it."""
         for layer in reversed(self.layers):
             if _has_path(layer.content, path):
                 return layer.at(*path)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..model.text import escaped
 
 _MAX_SOURCE_COLUMNS = 100
-"""The most columns of a source line that are shown."""
+"""The most columns of a source line in a message."""
 _MAX_MESSAGE_CHARACTERS = 600
 """The most characters of a message."""
 _MAX_SHOWN_PROBLEMS = 50
@@ -30,7 +30,7 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a matrix, or in a file from which it takes recipes."""
+    """One mistake in a matrix, or in a file of recipes that it reads."""
 
     path: str
     """Relative to rootdir where possible."""

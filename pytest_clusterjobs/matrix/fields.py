@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
 
-from ..judge.patterns import MAX_PATTERN
+from ..judge.patterns import MAX_PATTERN_CHARACTERS
 from ..model import Mark
 from ..model import notation
 from ..model import Range
@@ -120,7 +120,7 @@ _MARK_CALL: JsonSchemaValue = {
     "maxProperties": 1,
     "propertyNames": {"pattern": r.IDENTIFIER_PATTERN},
 }
-_REGEX = {**TEXT, "minLength": 1, "maxLength": MAX_PATTERN}
+_REGEX = {**TEXT, "minLength": 1, "maxLength": MAX_PATTERN_CHARACTERS}
 
 Text = Annotated[str, *_read(r.text, TEXT)]
 Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]

@@ -1,4 +1,4 @@
-"""Globs over ``/`` paths: whether they match a path, and which files they match, whatever the links."""
+"""Globs over ``/`` paths: whether they match a path, and which files they match, also through links."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Glob:
 
     def matches(self, names: Sequence[str]) -> bool:
         """Whether it matches a path below its base, given as names."""
-        places = self._start
+        positions = self._start
         for name in names:
-            places = self._after(places, name)
-        return len(self.parts) in places
+            positions = self._after(positions, name)
+        return len(self.parts) in positions
 
     def covers(self, names: Sequence[str]) -> bool:
         """Whether it matches a path below the folder to which its base is relative."""
@@ -53,7 +53,7 @@ class Glob:
 
     @property
     def is_anchored(self) -> bool:
-        """Whether it leads out of its folder: it is absolute, or begins with ``..``."""
+        """Whether it is independent of its folder: absolute, or beginning with ``..``."""
         return self.base.startswith(("/", ".."))
 
     def files(self, folder: Path, *, hidden: bool = False) -> Iterator[str]:
@@ -71,25 +71,25 @@ class Glob:
     def _start(self) -> frozenset[int]:
         return self._closed({0})
 
-    def _after(self, places: frozenset[int], name: str, *, hidden: bool = True) -> frozenset[int]:
+    def _after(self, positions: frozenset[int], name: str, *, hidden: bool = True) -> frozenset[int]:
         """The positions in the glob after one more name."""
         found = set()
-        for place in places:
-            part = self.parts[place] if place < len(self.parts) else None
+        for position in positions:
+            part = self.parts[position] if position < len(self.parts) else None
             if part is None or (name.startswith(".") and not hidden and not part.startswith(".")):
                 continue
             if part == "**":
-                found.add(place)
+                found.add(position)
             elif fnmatchcase(name, part):
-                found.add(place + 1)
+                found.add(position + 1)
         return self._closed(found)
 
-    def _closed(self, places: set[int]) -> frozenset[int]:
+    def _closed(self, positions: set[int]) -> frozenset[int]:
         """The positions, with those that are reached without a name."""
-        for place, part in enumerate(self.parts):
-            if part == "**" and place in places:
-                places.add(place + 1)
-        return frozenset(places)
+        for position, part in enumerate(self.parts):
+            if part == "**" and position in positions:
+                positions.add(position + 1)
+        return frozenset(positions)
 
 
 class _Walk:
@@ -103,14 +103,14 @@ class _Walk:
         """The folders that are being walked."""
 
     def below(
-        self, folder: Path, places: frozenset[int], names: tuple[str, ...]
+        self, folder: Path, positions: frozenset[int], names: tuple[str, ...]
     ) -> Iterator[tuple[str, ...]]:
         identity = _identity(folder)
         if identity is None or identity in self._open:
             return
         self._open.add(identity)
         for name in self._names(folder):
-            after = self._glob._after(places, name, hidden=self._hidden)
+            after = self._glob._after(positions, name, hidden=self._hidden)
             if not after:
                 continue
             path, last = folder / name, len(self._glob.parts)

@@ -53,7 +53,7 @@ class IncludedCell:
 
 @dataclass(frozen=True)
 class Layers:
-    """The whole content of a matrix, checked, weakest layer first."""
+    """The checked content of a matrix; later layers override earlier ones."""
 
     base: tuple[Layer, ...]
     axes: Mapping[str, Mapping[str, Layer]]

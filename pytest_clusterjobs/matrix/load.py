@@ -31,8 +31,8 @@ from .nodes import Scalar
 from .nodes import Seq
 from .nodes import seq_of
 from .nodes import TAG
-from .reading import MAX_BYTES
-from .reading import read_regular
+from .raw_file import MAX_BYTES
+from .raw_file import read_regular
 from .syntax import located_message
 
 try:

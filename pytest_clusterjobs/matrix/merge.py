@@ -13,7 +13,7 @@ from .errors import Location
 from .nodes import locate
 
 APPENDED = frozenset({"args", "marks", "fixtures", "only"})
-"""Keys whose layers add up. For ``only`` this means that the selections of all layers must match."""
+"""Keys whose values are appended layer by layer. The selections of ``only`` must all match."""
 DEEP = frozenset({"env", "resources", "options", "expect", "translate", "reasons"})
 """Keys whose mappings merge key by key."""
 _PAIR = ("reason", "exit_code")

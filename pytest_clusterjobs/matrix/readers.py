@@ -200,7 +200,7 @@ def _literal_argument(argument: str, at: Any) -> str:
 
 
 def _split(line: str) -> list[str]:
-    """Split like a shell; directly if nothing is quoted, since shlex is slow."""
+    """Split as in a shell. ``str.split`` is used if nothing is quoted, since shlex is slow."""
     return shlex.split(line) if any(char in line for char in "'\"\\") else line.split()
 
 

@@ -46,7 +46,7 @@ def reason_class(value: Any) -> ReasonClass:
 
 
 def expected_reasons(value: Any) -> Any:
-    """Reasons; ``any`` must be alone."""
+    """Reasons; ``any`` must be the only one."""
     if isinstance(value, list) and len(value) > 1 and "any" in value:
         fail("`any` cannot be combined with other reasons")
     return value

@@ -43,7 +43,7 @@ def is_simple_command(run: str) -> bool:
 
 
 def has_pipe(run: str) -> bool:
-    """Whether a script seems to contain a pipe, outside of quotes and comments."""
+    """Whether a script seems to contain a pipe, outside quotes and comments."""
     bare = _QUOTED.sub("", run)
     bare = re.sub(r"\bcase\b.*?\besac\b", "", bare, flags=re.DOTALL)
     return re.search(r"(?<![|>])\|(?!\|)", bare) is not None

@@ -51,7 +51,7 @@ def is_nonzero_word(word: str) -> bool:
 
 
 def unknown_reason(word: str, known: Collection[str]) -> str:
-    """The message for a reason that nothing adds. It suggests the nearest spelling only for a misspelling."""
+    """The message for an unknown reason. It suggests the nearest spelling only for a misspelling."""
     reason = reason_for(word)
     hint = f": write {reason}" if reason is not None else did_you_mean(word, known, cutoff=0.8)
     return f"unknown reason {quoted(word)}{hint}"

@@ -88,7 +88,7 @@ def _flow(brackets: str, at: _Place, start: _Place, lines: Sequence[str]) -> _Fo
 
 
 def _block(at: _Place, start: _Place, lines: Sequence[str]) -> _Found:
-    """A line that is neither in a mapping or list nor behind it."""
+    """A line that is neither part of a mapping or list nor after it."""
     line = _line(lines, at[0])
     indent, neighbours = at[1] - 1, start[1] - 1
     if indent > _indent(line):

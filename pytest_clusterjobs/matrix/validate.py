@@ -96,7 +96,7 @@ def _unknown(model: type[BaseModel], path: Loc, raw: Any) -> str:
 
 
 def _path_in_file(raw: Any, path: Loc) -> Loc:
-    """The path without list indexes that the file does not have: one value may stand for a list of one."""
+    """The path without list indexes that the file does not have: one value may replace a list of one."""
     for at, part in enumerate(path):
         if isinstance(part, int) and not isinstance(value_at(raw, path[:at]), (Map, list)):
             return path[:at]

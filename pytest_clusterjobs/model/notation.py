@@ -24,9 +24,9 @@ _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**
     "GiB": 2**30,
     "TiB": 2**40,
 }
-LONGEST = 366 * 86400.0
+MAX_DURATION_SECONDS = 366 * 86400.0
 """Seconds; the longest duration that makes sense for a job."""
-LARGEST = 2**50
+MAX_SIZE_BYTES = 2**50
 """Bytes; the largest size that makes sense for a node."""
 
 
@@ -41,7 +41,7 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(f"{quoted(text)} is not a valid duration: write 250ms, 90s, 20m, 1h30m or 2d")
     seconds = sum(float(part) * unit for part, unit in zip(match.groups(), _SECONDS, strict=True) if part)
-    if not 0 < seconds <= LONGEST:
+    if not 0 < seconds <= MAX_DURATION_SECONDS:
         raise ValueError(f"a duration must be more than 0 and at most 366d, not {text}")
     return seconds
 
@@ -70,6 +70,6 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{quoted(text)} is not a valid size: write 512MB, 64GiB or 1.5TiB")
     size = round(float(match[1]) * _BYTES[match[2]])
-    if not 0 < size <= LARGEST:
+    if not 0 < size <= MAX_SIZE_BYTES:
         raise ValueError(f"a size must be more than 0 and at most 1024TiB, not {text}")
     return size

@@ -21,7 +21,7 @@ class Source(StrEnum):
     CLASSIFY_RULE = "classify rule"
     SENTINEL = "sentinel"
     EXIT_CODE = "exit code"
-    NOBODY = "nobody"
+    NONE = "nobody"
     """No source; the reason is ``unknown``."""
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from typing import Literal
 from typing import NoReturn
 
-from .notation import LARGEST
-from .notation import LONGEST
+from .notation import MAX_DURATION_SECONDS
+from .notation import MAX_SIZE_BYTES
 from .notation import parse_duration
 from .notation import parse_size
 from .text import quoted
@@ -159,7 +159,7 @@ def _whole(low: int, high: int | None = None) -> Callable[[Any], int]:
 
 def _duration(*, zero: bool = False) -> Callable[[Any], float]:
     def read(value: Any) -> float:
-        if type(value) is float and 0 < value <= LONGEST:
+        if type(value) is float and 0 < value <= MAX_DURATION_SECONDS:
             return value
         if isinstance(value, str):
             try:
@@ -168,9 +168,9 @@ def _duration(*, zero: bool = False) -> Callable[[Any], float]:
                 raise _InvalidValue(str(error)) from None
         if isinstance(value, bool) or not hasattr(value, "__float__"):
             _wrong_type("expected seconds as a number (60.0), or a text with a unit ('60s')", value)
-        if not (0 <= value <= LONGEST) or (value == 0 and not zero):
+        if not (0 <= value <= MAX_DURATION_SECONDS) or (value == 0 and not zero):
             least = "at least 0" if zero else "more than 0"
-            raise _InvalidValue(f"{least} and at most {LONGEST:g} seconds, not {value!r:.30}")
+            raise _InvalidValue(f"{least} and at most {MAX_DURATION_SECONDS:g} seconds, not {value!r:.30}")
         return value if isinstance(value, int | float) else float(value)
 
     return read
@@ -182,7 +182,7 @@ def _size(value: Any) -> int:
             return parse_size(value)
         except ValueError as error:
             raise _InvalidValue(str(error)) from None
-    return _whole(1, LARGEST)(value)
+    return _whole(1, MAX_SIZE_BYTES)(value)
 
 
 def _resources(value: Any) -> Resources:

@@ -11,10 +11,10 @@ import pytest
 
 from ..matrix.globs import below
 from ..matrix.globs import Glob
-from ..matrix.reading import MAX_BYTES
-from ..matrix.reading import NAMES_RECIPES
-from ..matrix.reading import read_regular
-from ..matrix.reading import top_level_keys
+from ..matrix.raw_file import MAX_BYTES
+from ..matrix.raw_file import NAMES_RECIPES
+from ..matrix.raw_file import read_regular
+from ..matrix.raw_file import top_level_keys
 from .options import MATRICES
 from .options import SUFFIXES
 

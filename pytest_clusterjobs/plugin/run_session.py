@@ -23,12 +23,12 @@ from ..engine.config import Mode
 from ..engine.host import Run
 from ..engine.host import start_run
 from ..engine.poll import SESSION_ENDED
-from ..judge import printable
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import new_run_id
 from ..model.paths import legible
 from ..model.text import counted
 from ..model.text import one_line
+from ..model.text import printable
 from ..model.text import unbroken
 from ..reports.environment import describe_environment
 from ..reports.environment import git_state

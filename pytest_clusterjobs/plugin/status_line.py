@@ -18,7 +18,7 @@ from typing import TypeVar
 import pytest
 
 from ..engine.host import Run
-from ..judge import printable
+from ..model.text import printable
 from .compat import terminal_of
 
 LIVE_INTERVAL_SECONDS = 1.0

@@ -13,9 +13,9 @@ import pytest
 from ..matrix.globs import Glob
 from ..matrix.globs import leads_back
 from ..matrix.globs import TooManyEntries
-from ..matrix.reading import NAMES_RECIPES
-from ..matrix.reading import read_regular
-from ..matrix.reading import top_level_keys
+from ..matrix.raw_file import NAMES_RECIPES
+from ..matrix.raw_file import read_regular
+from ..matrix.raw_file import top_level_keys
 from .matrix_files import Finding
 from .matrix_files import legible
 from .matrix_files import source_of

@@ -11,12 +11,12 @@ import pytest
 
 from ..api.run_client import LedgerRun
 from ..backends.protocol import Backend
-from ..judge import printable
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
 from ..ledger.ledger import LedgerGone
 from ..ledger.run_folder import LEDGER
 from ..model.records import Result
+from ..model.text import printable
 from .completion_order import is_over
 from .completion_order import why_file_order
 from .fixture import LINK_KEY

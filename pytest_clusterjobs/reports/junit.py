@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
-from ..judge import printable
 from ..model import Cell
 from ..model.records import Result
+from ..model.text import printable
 
 PREFIX = "clusterjobs."
 """The prefix of this plugin's property names."""

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from ..judge import printable
 from ..model import Phase
 from ..model import Reason
 from ..model import Verdict
 from ..model.notation import format_duration
 from ..model.tables import column_widths
 from ..model.tables import GAP
+from ..model.text import printable
 from ..model.text import unbroken
 from .json_report import CellLine
 from .place import STDOUT

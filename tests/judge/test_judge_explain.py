@@ -1,4 +1,4 @@
-"""Failure texts: whoever sees only this has to understand it."""
+"""Failure texts, which must be clear without any other output."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def first_line(expect: Expectation, outcome: Outcome, log: str = "") -> str:
     )
 
 
-def test_the_first_line_says_it_all() -> None:
+def test_the_first_line_has_the_expectation_and_the_end() -> None:
     assert text_of(FAILED_EXPECTED, COMPLETED).splitlines()[0] == (
         "matrices/exit_conditions.yaml:14: arena-2n-cmd_fails: "
         "expected job_failed exit 3, got job_completed exit 0"
     )
 
 
-def test_first_lines() -> None:
+def test_each_kind_of_end_has_a_first_line() -> None:
     limit = Outcome(Reason.HEARTBEAT_TIMEOUT, ReasonClass.PRODUCT, Source.SENTINEL_LIMIT)
     assert first_line(Expectation(), limit) == "expected job_completed exit 0, got heartbeat_timeout"
     either = Expectation((Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL), "nonzero")
@@ -79,7 +79,7 @@ def test_first_lines() -> None:
     assert first_line(metric, COMPLETED, "sps=7") == "expected metrics.sps last >= 100, got 7"
 
 
-def test_a_job_that_was_stopped_says_by_whom() -> None:
+def test_the_text_names_the_source_of_a_stop() -> None:
     action = OwnAction(ActionKind.TEST_TIMEOUT, "Timeout (>2.0s) from pytest-timeout.")
     outcome = Outcome(Reason.CANCELLED, ReasonClass.USER, Source.THIS_RUN, action=action)
     assert first_line(Expectation("any"), outcome) == (
@@ -135,7 +135,7 @@ run it again:   pytest 'matrices/exit_conditions.yaml::arena-2n-cmd_fails'
     )
 
 
-def test_infrastructure_is_called_so() -> None:
+def test_an_infrastructure_error_is_named_as_one() -> None:
     lost = Outcome(Reason.NODE_FAILED, ReasonClass.INFRA, Source.SCHEDULER)
     text = text_of(Expectation(), lost)
     assert text.splitlines()[0].endswith("expected job_completed exit 0, got node_failed")
@@ -146,7 +146,7 @@ def test_infrastructure_is_called_so() -> None:
     assert "not run: this run stopped the job" in text_of(Expectation(), stopped)
 
 
-def test_a_log_tail_is_bounded_and_harmless() -> None:
+def test_a_log_tail_is_bounded_and_escaped() -> None:
     tail = "start\n" + "\x1b[31mx\x1b[0m" * 10_000 + "\r50%\r\x00\x1b[2Jend\n"
     text = text_of(FAILED_EXPECTED, COMPLETED, dict.fromkeys(range(10), tail))
     assert len(text) < 4500
@@ -154,7 +154,7 @@ def test_a_log_tail_is_bounded_and_harmless() -> None:
     assert not {char for char in text if ord(char) < 32} - {"\n"}
 
 
-def test_words_of_the_cluster_are_bounded_and_harmless() -> None:
+def test_text_of_the_cluster_is_bounded_and_escaped() -> None:
     outcome = Outcome(
         Reason.NODE_FAILED,
         ReasonClass.INFRA,
@@ -171,7 +171,7 @@ def test_words_of_the_cluster_are_bounded_and_harmless() -> None:
     assert sum(line.startswith("why") for line in text.splitlines()) == 1
 
 
-def test_a_cell_that_expects_nothing_is_told_how_to_expect_its_own_limit() -> None:
+def test_a_cell_without_an_expectation_gets_a_hint_on_how_to_expect_its_limit() -> None:
     hint = "if the cell is meant to end this way, write expect: {reason: max_runtime_reached}"
     stopped = Outcome(Reason.MAX_RUNTIME_REACHED, ReasonClass.PRODUCT, Source.SENTINEL)
     assert hint in text_of(Expectation(), stopped, max_runtime=60.0).splitlines()

@@ -1,4 +1,4 @@
-"""Lines of a log, from either end, and those alone that can matter."""
+"""Lines of a log from either end, and only those that contain a text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_lines_come_in_order_from_either_end(text: str, holding: str) -> None:
 
 
 @given(TEXTS, PATTERNS)
-def test_a_match_has_the_literal_text_of_its_pattern_in_it(text: str, pattern: str) -> None:
+def test_a_match_contains_the_literal_text_of_its_pattern(text: str, pattern: str) -> None:
     whole = compiled(pattern)
     needed = literal(parts(pattern), whole.flags)
     assert all(needed in line for line in text.split("\n") if whole.search(line))

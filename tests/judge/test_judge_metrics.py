@@ -1,4 +1,4 @@
-"""Numbers that a job prints: the last occurrence of the name decides, and a number is taken whole or not at all."""
+"""Metrics: the last occurrence of the name decides, and a part of a number never counts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pytest_clusterjobs.model import Verdict
 
 COMPLETED = Outcome("job_completed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=0)
 GROUPS = [r"([0-9.]+)", r"(\d+)", r"([0-9]+\.?[0-9]*)", r"([\d.]+)", r"(-?[0-9.]+)"]
-"""What people write in place of {number}."""
+"""A typical pattern without {number}."""
 
 
 def read(pattern: str, *logs: str, pick: Any = "last", **bounds: float) -> float | str:
-    """The number, or what is seen where the metric is unmet."""
+    """The number, or the message of a metric that is not met."""
     metric = MetricExpectation(pattern, pick, **bounds)  # type: ignore[arg-type]
     chunks = [LogChunk(log, complete=True) for log in logs]
     judgement = judge(
@@ -41,7 +41,7 @@ def read(pattern: str, *logs: str, pick: Any = "last", **bounds: float) -> float
     ["loss=nan", "loss=NaN step=3", "loss=inf", "loss=-inf", "loss=None", "loss=diverged", "loss=--", "loss=", "loss= \t",
      "loss=~2", "loss=٣", "loss=\N{MINUS SIGN}2", "val loss=nan, x", "\x1b[31mloss=\x1b[1mnan\x1b[0m", "loss=\r2", "loss=\n2"],
 )  # fmt: skip
-def test_no_older_line_counts_where_the_last_one_has_no_number(pattern: str, last: str) -> None:
+def test_an_older_line_does_not_count_if_the_last_one_has_no_number(pattern: str, last: str) -> None:
     assert isinstance(read(pattern, f"loss=3\n{last}\n"), str)
     assert read(pattern, f"{last}\nloss=3\n") == 3.0
 
@@ -65,7 +65,7 @@ def test_a_number_is_taken_whole_or_quoted(pattern: str, text: str) -> None:
      ("4,acc=3", 4.0), ("4: fine", 4.0), ("4!", 4.0), ("4(3)", 4.0), ("\x1b[1m4\x1b[0m", 4.0), ("4\r", 4.0), ("4\r\n", 4.0),
      ("4\N{NO-BREAK SPACE}it/s", 4.0), ("4</td>", 4.0)],
 )  # fmt: skip
-def test_number_takes_what_stands_there(text: str, value: float) -> None:
+def test_the_number_placeholder_matches_the_text_in_its_place(text: str, value: float) -> None:
     assert read("sps={number}", f"sps=1\nsps={text}\n") == value
     assert read(r"(?i)SPS\s*=\s*{number}", f"sps=1\nsps = {text}\n") == value
 
@@ -91,7 +91,7 @@ def test_number_takes_what_stands_there(text: str, value: float) -> None:
         ("loss=(", "loss=2", "not a valid regular expression: missing ), unterminated subpattern at position 5"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_quoted_with_the_fix(pattern: str, log: str, seen: str) -> None:
+def test_an_invalid_value_is_quoted_with_the_fix(pattern: str, log: str, seen: str) -> None:
     assert read(pattern, log) == seen
 
 
@@ -113,9 +113,7 @@ def test_what_is_wrong_is_quoted_with_the_fix(pattern: str, log: str, seen: str)
         ("step {number}/", "step 30/100\n", 30.0),
     ],
 )  # fmt: skip
-def test_a_unit_that_the_pattern_spells_out_is_no_part_of_the_number(
-    pattern: str, log: str, seen: float | None
-) -> None:
+def test_a_unit_in_the_pattern_is_not_part_of_the_number(pattern: str, log: str, seen: float | None) -> None:
     value = read(pattern, log)
     assert value == seen if seen is not None else isinstance(value, str)
 
@@ -154,7 +152,9 @@ def test_a_unit_that_the_pattern_spells_out_is_no_part_of_the_number(
         pytest.param("loss={number}", "loss = 2\n", "not in the log", id="another name"),
     ],
 )  # fmt: skip
-def test_the_name_of_a_metric(pattern: str, log: str, seen: float | str | None) -> None:
+def test_an_occurrence_of_the_name_without_a_number_counts(
+    pattern: str, log: str, seen: float | str | None
+) -> None:
     value = read(pattern, log)
     assert value == seen if seen is not None else isinstance(value, str)
 
@@ -163,14 +163,14 @@ def test_the_name_of_a_metric(pattern: str, log: str, seen: float | str | None) 
     "pattern",
     [r"loss=\s*([0-9.]+)", r"loss=[^#]*?([0-9.]+)", r"loss=(?s:.*?){number}", r"loss={number}\s*acc"],
 )
-def test_a_pattern_reaches_into_no_other_line(pattern: str) -> None:
+def test_a_pattern_does_not_match_across_lines(pattern: str) -> None:
     assert isinstance(read(pattern, "loss=\n2\nacc\n"), str)
     assert isinstance(read(pattern, "loss=\r2\racc\n"), str)
 
 
 @pytest.mark.parametrize("pattern", ["m={number}", "m=([0-9.]+)", r"m=(\S+)"])
 @pytest.mark.parametrize("bad", ["nan", "1,234", "", "x"])
-def test_every_occurrence_is_a_number_where_every_one_counts(pattern: str, bad: str) -> None:
+def test_every_occurrence_must_be_a_number_if_all_of_them_count(pattern: str, bad: str) -> None:
     log = f"m=4\nm={bad}\nm=2\n"
     for pick in ("min", "max", "mean", "median"):
         assert isinstance(read(pattern, log, pick=pick), str)
@@ -198,7 +198,7 @@ TOKENS = strategies.text("0123456789.,eE+-_xXnaif%/:'", min_size=1, max_size=8)
         ["m={number}", r"m=(\S+)", "m=-?([0-9.]+)", r"m=\s*([0-9.]+)", *(f"m={group}" for group in GROUPS)]
     ),
 )
-def test_no_part_of_a_token_and_no_older_line_is_a_number(token: str, pattern: str) -> None:
+def test_a_part_of_a_token_or_an_older_line_is_never_the_number(token: str, pattern: str) -> None:
     value = read(pattern, f"m=77777\nm={token}\n")
     if not isinstance(value, str):
         whole = re.split(r",(?![0-9+._-])|'(?![0-9])|[.:](?=')", token)[0].rstrip(":,").removesuffix(".")

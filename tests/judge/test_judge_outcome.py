@@ -1,4 +1,4 @@
-"""Who is believed, and in which order: each test fails if its rule is taken out."""
+"""The precedence of the sources of a reason. Each test fails if its rule is removed."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def end_of(
     )
 
 
-def test_sources_are_believed_in_their_order() -> None:
-    """Everybody says something else; one after the other falls silent."""
+def test_sources_take_precedence_in_their_order() -> None:
+    """All sources disagree, and are removed one by one."""
     limit, rule = said("heartbeat_timeout"), ClassifyRule(status="gone", reason="preempted")
     native = ("gone", "")
     ends = [
@@ -84,7 +84,7 @@ def test_sources_are_believed_in_their_order() -> None:
         ("preempted", Source.CLASSIFY_RULE),
         ("job_failed", Source.SENTINEL),
         ("start_failed", Source.EXIT_CODE),
-        ("unknown", Source.NOBODY),
+        ("unknown", Source.NONE),
     ]
     assert [source for _, source in ((end.reason, end.source) for end in ends)] == list(Source)
 
@@ -101,7 +101,7 @@ def test_sources_are_believed_in_their_order() -> None:
         (ActionKind.REFUSED, "rejected"),
     ],
 )
-def test_what_this_run_did_is_the_reason(action: ActionKind, reason: str) -> None:
+def test_an_action_of_this_run_decides_the_reason(action: ActionKind, reason: str) -> None:
     end = end_of(exited(0), action=action, phase=Phase.ABSENT)
     assert (end.reason, end.source, end.exit_code) == (reason, Source.THIS_RUN, None)
     assert end.detail == "why it was done"
@@ -119,14 +119,14 @@ def test_a_job_that_has_not_ended_has_no_outcome(phase: Phase) -> None:
         end_of(exited(0), phase=phase)
 
 
-def test_a_hard_fact_keeps_the_schedulers_words() -> None:
+def test_a_certain_reason_of_the_scheduler_is_quoted() -> None:
     end = end_of(exited(1), hint=Reason.NODE_FAILED, native=("NODE_FAIL", "node7\x1b[2J\nis down"))
     assert (end.reason, end.native_reason) == ("node_failed", "node7\x1b[2J\nis down")
     assert end.detail == r'the scheduler reports "NODE_FAIL", "node7\x1b[2J\nis down"'
 
 
 @pytest.mark.parametrize("hint", [Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL])
-def test_a_scheduler_cannot_tell_how_the_command_ended(hint: Reason) -> None:
+def test_a_scheduler_does_not_decide_how_the_command_ended(hint: Reason) -> None:
     assert end_of(exited(0), hint=hint).reason == "job_completed"
     assert end_of(exited(3), hint=hint).reason == "job_failed"
 
@@ -143,12 +143,12 @@ def test_a_native_success_with_a_failed_command_is_a_failure() -> None:
         ("max_runtime_reached", "max_runtime_reached"),
     ],
 )
-def test_a_limit_that_struck_has_no_exit_code(word: str, reason: str) -> None:
+def test_a_limit_that_was_reached_has_no_exit_code(word: str, reason: str) -> None:
     end = end_of(said(word), exit_code=124)
     assert (end.reason, end.source, end.exit_code) == (reason, Source.SENTINEL_LIMIT, None)
 
 
-def test_a_stop_from_outside_is_nobodys_failure() -> None:
+def test_a_stop_from_outside_is_not_a_failure_of_the_product() -> None:
     end = end_of(said("stopped"), exit_code=143)
     assert (end.reason, end.reason_class, end.exit_code) == ("unknown", ReasonClass.INFRA, None)
     assert end.detail.startswith("stopped from outside (rank 0)")
@@ -182,7 +182,7 @@ def test_a_cancel_on_the_cluster_explains_a_stop_from_outside() -> None:
         (255, "job_failed"),
     ],
 )
-def test_the_commands_own_code(code: int, reason: str) -> None:
+def test_the_exit_code_is_the_commands_own(code: int, reason: str) -> None:
     end = end_of(exited(code))
     assert (end.reason, end.exit_code, end.source) == (reason, code, Source.SENTINEL)
 
@@ -193,26 +193,26 @@ def test_a_signal_has_its_name() -> None:
     assert "signal 60 (exit code 188)" in end_of(exited(188)).detail
 
 
-def test_a_bare_137_is_never_out_of_memory() -> None:
+def test_an_exit_code_137_alone_is_never_out_of_memory() -> None:
     end = end_of(bare(137), native=("FAILED", "OutOfMemory?"))
-    assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.NOBODY)
+    assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.NONE)
     assert "SIGKILL" in end.detail
 
 
-def test_a_bare_0_is_no_success() -> None:
+def test_an_exit_code_0_without_a_report_is_not_a_success() -> None:
     """An image's ENTRYPOINT may have swallowed the command."""
     end = end_of(bare(0), exit_code=0)
-    assert (end.reason, end.source, end.exit_code) == ("unknown", Source.NOBODY, None)
+    assert (end.reason, end.source, end.exit_code) == ("unknown", Source.NONE, None)
     assert "ENTRYPOINT" in end.detail
 
 
-def test_a_sentinels_0_makes_no_other_code_green() -> None:
+def test_a_report_of_0_does_not_override_another_code_of_the_cluster() -> None:
     assert (end_of(exited(0, cluster=1)).reason, end_of(exited(0, cluster=1)).exit_code) == ("unknown", None)
     end = end_of(exited(0), exit_code=1)
     assert (end.reason, end.exit_code, end.source) == ("unknown", None, Source.EXIT_CODE)
 
 
-def test_a_failed_setup_is_no_failure_of_the_command() -> None:
+def test_a_failed_setup_is_not_a_failure_of_the_command() -> None:
     node = NodeState(0, report=SentinelReport(SentinelWord.START_FAILED, 0, exit_code=7))
     end = end_of(node, exit_code=7)
     assert (end.reason, end.exit_code, end.source) == ("start_failed", None, Source.SENTINEL)
@@ -225,13 +225,13 @@ def test_every_rank_has_to_end_with_0() -> None:
 
 
 @pytest.mark.parametrize("second", [(), (bare(None, 1),), (bare(0, 1),)])
-def test_a_rank_without_a_word_is_unknown(second: tuple[NodeState, ...]) -> None:
+def test_a_rank_without_a_report_is_unknown(second: tuple[NodeState, ...]) -> None:
     end = end_of(exited(0), *second, ranks=2, exit_code=0)
     assert (end.reason, end.exit_code) == ("unknown", None)
     assert "no report from rank 1" in end.detail
 
 
-def test_a_report_without_a_code_is_no_word() -> None:
+def test_a_report_without_a_code_does_not_count() -> None:
     node = NodeState(0, report=SentinelReport(SentinelWord.EXITED, 0, None))
     assert end_of(node).reason == "unknown"
 
@@ -250,19 +250,19 @@ def test_a_rank_that_the_cluster_stopped_needs_no_sentinel(code: int | None) -> 
 @pytest.mark.parametrize(
     "main", [bare(None), bare(0), NodeState(0, stopped_by_cluster=True), said("stopped", by_cluster=True)]
 )
-def test_the_cluster_stopping_a_rank_does_not_stand_for_a_clean_main_node(main: NodeState) -> None:
+def test_a_rank_stopped_by_the_cluster_does_not_prove_a_clean_main_node(main: NodeState) -> None:
     assert end_of(main, said("stopped", 1, by_cluster=True)).reason == "unknown"
     assert end_of(main).reason == "unknown"
 
 
-def test_a_command_that_took_the_clusters_signal_was_stopped_all_the_same() -> None:
+def test_a_command_that_handled_the_clusters_signal_was_stopped_too() -> None:
     report = SentinelReport(SentinelWord.EXITED, 1, 143)
     assert end_of(exited(0), NodeState(1, report=report, stopped_by_cluster=True)).reason == "job_completed"
     assert end_of(exited(0), NodeState(1, report=report)).reason == "killed_by_signal"
 
 
 def test_a_rank_that_failed_before_the_cluster_could_stop_it_counts() -> None:
-    """AWS Batch ignores a child's failure; we do not."""
+    """AWS Batch ignores the failure of a child; the verdict does not."""
     report = SentinelReport(SentinelWord.EXITED, 1, 5)
     end = end_of(exited(0), NodeState(1, report=report, stopped_by_cluster=True), exit_code=0)
     assert (end.reason, end.exit_code, end.first_failing_node) == ("job_failed", 5, 1)
@@ -274,11 +274,11 @@ def test_the_rank_that_failed_first_decides() -> None:
     assert (end.exit_code, end.first_failing_node) == (3, 1)
 
 
-def test_of_ranks_that_failed_at_once_the_lowest_decides() -> None:
+def test_the_lowest_of_the_ranks_that_failed_at_once_decides() -> None:
     assert end_of(exited(0), exited(4, 1, ended=9.0), exited(3, 2, ended=9.0)).exit_code == 4
 
 
-def test_a_clean_end_is_no_failure_however_early() -> None:
+def test_an_early_clean_end_is_not_a_failure() -> None:
     end = end_of(exited(0, ended=1.0), exited(3, 1, ended=2.0))
     assert (end.exit_code, end.first_failing_node) == (3, 1)
 
@@ -308,7 +308,7 @@ def test_a_stop_is_not_explained_by_ranks_that_were_stopped_too(other: NodeState
 
 
 @pytest.mark.parametrize("code", [137, 143])
-def test_without_times_a_rank_that_was_killed_gives_way_to_one_that_failed(code: int) -> None:
+def test_without_times_a_failed_rank_takes_precedence_over_a_killed_one(code: int) -> None:
     end = end_of(bare(code, 0), exited(3, 1))
     assert (end.reason, end.exit_code, end.first_failing_node) == ("job_failed", 3, 1)
 
@@ -334,7 +334,7 @@ def test_a_limit_names_the_rank_that_failed_as_well() -> None:
 
 
 def test_stopping_the_rest_after_a_failure_leaves_the_reason_to_the_ranks() -> None:
-    """The cluster shows our own cancel; the rank that failed is the reason all the same."""
+    """The cluster reports the cancel by this run; the failed rank still decides the reason."""
     nodes = (said("stopped", 0, ended=4.0), exited(3, 1, ended=5.0))
     end = end_of(*nodes, action=ActionKind.STOP_REST, hint=Reason.CANCELLED)
     assert (end.reason, end.exit_code, end.source) == ("job_failed", 3, Source.SENTINEL)
@@ -352,12 +352,12 @@ def test_a_stopped_rank_never_ended_with_0() -> None:
     assert end_of(stopped, action=ActionKind.STOP_REST).reason == "unknown"
 
 
-def test_our_own_stop_is_no_signal_of_the_products() -> None:
+def test_a_stop_by_this_run_is_not_a_signal_of_the_product() -> None:
     end = end_of(said("stopped"), said("stopped", 1), action=ActionKind.STOP_REST, exit_code=143)
     assert end.reason == "unknown"
 
 
-def test_restarts_are_the_clusters_or_the_sentinels_whichever_is_more() -> None:
+def test_restarts_are_the_larger_count_of_cluster_and_sentinel() -> None:
     def restarts(cluster: int, sentinel: int) -> int:
         report = SentinelReport(SentinelWord.EXITED, 0, 0, restarts=sentinel)
         seen = Observation(Phase.ENDED, nodes=(NodeState(0, report=report),), restarts=cluster)
@@ -376,7 +376,7 @@ def test_heartbeats_are_those_of_rank_0() -> None:
     assert end_of(bare(1)).heartbeats is None
 
 
-def test_times_are_the_clusters_and_ours_where_it_does_not_tell() -> None:
+def test_times_are_the_clusters_or_else_those_of_this_run() -> None:
     def submitted(cluster: float | None) -> float | None:
         seen = Observation(Phase.ENDED, Times(cluster, 110.0, 130.0), nodes=(exited(0),))
         end = outcome(
@@ -388,7 +388,7 @@ def test_times_are_the_clusters_and_ours_where_it_does_not_tell() -> None:
     assert (submitted(101.0), submitted(None)) == (101.0, 100.0)
 
 
-def test_no_log_is_read_where_no_rule_asks_for_it() -> None:
+def test_a_log_is_read_only_if_a_rule_needs_it() -> None:
     def log(rank: int) -> LogChunk:
         raise AssertionError(f"the log of rank {rank} was read")
 
@@ -402,7 +402,7 @@ def test_no_log_is_read_where_no_rule_asks_for_it() -> None:
     )
 
 
-def test_an_incomplete_log_is_remembered() -> None:
+def test_the_outcome_records_an_incomplete_log() -> None:
     seen = Observation(Phase.ENDED, nodes=(exited(0),), log_complete=False)
     end = outcome(JobSpec("true"), seen, action=None, classification=Classification(), log=None)
     assert (end.reason, end.log_complete) == ("job_completed", False)

@@ -1,4 +1,4 @@
-"""``classify``: jobs whose own words say how they ended."""
+"""``classify``: jobs whose output reports how they ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WRAPPER = Classification(
     translate={"unknown": "job_failed", "cluster_stop": "cancelled", "nccl_test_failure": "nccl_failed"},
     reasons={"nccl_failed": ReasonClass.INFRA},
 )
-"""How the summary of an older wrapper is read, one that exits with 0 whatever happened."""
+"""Rules for the summary of a wrapper that always exits with 0."""
 
 
 def summary(reason: str, code: int, restarts: int = 0) -> str:
@@ -89,7 +89,7 @@ def end_of(
         ("cluster_stop", 0, "cancelled", None),
     ],
 )
-def test_a_wrapper_that_exits_0_whatever_happens(
+def test_a_rule_reads_the_end_from_a_wrapper_that_always_exits_0(
     words: str, code: int, reason: str, exit_code: int | None
 ) -> None:
     end = end_of(summary(words, code))
@@ -107,7 +107,7 @@ def test_the_last_occurrence_counts() -> None:
     assert (end.reason, end.restarts) == ("job_completed", 1)
 
 
-def test_the_first_rule_to_fill_a_field_keeps_it() -> None:
+def test_the_first_rule_with_a_value_for_a_field_decides_it() -> None:
     rules = (
         ClassifyRule(log="first (?P<reason>\\w+)"),
         ClassifyRule(log="second (?P<reason>\\w+) (?P<exit_code>\\d)"),
@@ -116,13 +116,13 @@ def test_the_first_rule_to_fill_a_field_keeps_it() -> None:
     assert (end.reason, end.exit_code) == ("job_failed", 5)
 
 
-def test_two_processes_on_one_line() -> None:
+def test_output_of_two_processes_on_one_line_is_read() -> None:
     assert (
         end_of("[SUMMARY] Termination reason: heartbeat_timeout [INFO] other").reason == "heartbeat_timeout"
     )
 
 
-def test_a_word_that_is_no_reason_is_unknown_and_quoted() -> None:
+def test_a_word_that_is_not_a_reason_is_unknown_and_quoted() -> None:
     end = end_of(summary("spontaneous \x07combustion" + "!" * 500, 0))
     assert (end.reason, end.reason_class, end.exit_code) == ("unknown", ReasonClass.INFRA, None)
     assert r'"spontaneous \x07combustion!!' in end.detail
@@ -130,13 +130,13 @@ def test_a_word_that_is_no_reason_is_unknown_and_quoted() -> None:
     assert len(end.detail) < 400
 
 
-def test_an_empty_word_is_no_reason_either() -> None:
+def test_an_empty_word_is_not_a_reason() -> None:
     rule = Classification((ClassifyRule(log="reason: (?P<reason>.*)$"),))
     assert end_of("reason: \n", rule).reason == "unknown"
 
 
 @pytest.mark.parametrize("text", ["oops", "9" * 30, "1.5", "٣"])
-def test_a_captured_number_that_is_none_gives_no_answer(text: str) -> None:
+def test_a_captured_text_that_is_not_a_number_gives_no_answer(text: str) -> None:
     rule = Classification((ClassifyRule(log=r"code (?P<exit_code>\S+)"),))
     end = end_of(f"code {text}\n", rule)
     assert (end.reason, end.log_complete) == ("unknown", True)
@@ -157,7 +157,7 @@ def test_a_captured_number_that_is_none_gives_no_answer(text: str) -> None:
         (r"end: (?P<reason>\w+)", "end: ---", '"end:" is followed by "---", where the pattern does not match'),
     ],
 )  # fmt: skip
-def test_no_older_line_and_no_part_of_a_word_is_green(pattern: str, last: str, words: str) -> None:
+def test_an_older_line_or_a_part_of_a_word_is_never_a_success(pattern: str, last: str, words: str) -> None:
     end = end_of(f"code: 0\nend: job_completed\n{last}\n", Classification((ClassifyRule(log=pattern),)))
     assert (end.reason, end.exit_code) == ("unknown", None)
     assert words in end.detail
@@ -166,7 +166,7 @@ def test_no_older_line_and_no_part_of_a_word_is_green(pattern: str, last: str, w
 @pytest.mark.parametrize(
     "pattern", [r"end:\s*(?P<reason>\w+)", r"end:[^#]*(?P<reason>job_\w+)", r"(?s)end:.*?(?P<reason>job_\w+)"]
 )
-def test_a_rule_reaches_into_no_other_line(pattern: str) -> None:
+def test_a_rule_does_not_match_across_lines(pattern: str) -> None:
     rules = Classification((ClassifyRule(log=pattern),))
     assert end_of("end:\njob_failed\n", rules).reason != "job_failed"
     assert end_of("end:\rjob_failed\n", rules).reason != "job_failed"
@@ -174,7 +174,7 @@ def test_a_rule_reaches_into_no_other_line(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("silent", [0, 1])
-def test_a_required_line_is_required_of_every_rank(silent: int) -> None:
+def test_a_required_line_must_be_in_the_log_of_every_rank(silent: int) -> None:
     rules = Classification((ClassifyRule(log="end: (?P<reason>.*)", required=True),))
     logs = {rank: "all is well\n" if rank == silent else "end: heartbeat_timeout\n" for rank in (0, 1)}
     end = end_of(logs, rules)
@@ -183,7 +183,7 @@ def test_a_required_line_is_required_of_every_rank(silent: int) -> None:
     assert end_of(dict.fromkeys((0, 1), "end: heartbeat_timeout\n"), rules).reason == "heartbeat_timeout"
 
 
-def test_a_required_number_that_is_missing_is_no_answer() -> None:
+def test_a_missing_required_number_gives_no_answer() -> None:
     rules = Classification((ClassifyRule(log=r"code: (?P<exit_code>\d+)", required=True),))
     assert end_of("", rules).reason == "unknown"
     assert end_of("code: 0\n", rules).reason == "job_completed"
@@ -192,7 +192,7 @@ def test_a_required_number_that_is_missing_is_no_answer() -> None:
 @pytest.mark.parametrize(
     "pattern", [r"(?P<reason>\w*)", r"\A(?![\s\S]*END)(?P<reason>)", r"a\n(?P<reason>b)", "("]
 )
-def test_a_rule_that_cannot_be_used_is_no_answer(pattern: str) -> None:
+def test_an_invalid_rule_gives_no_answer(pattern: str) -> None:
     end = end_of("x\n", Classification((ClassifyRule(log=pattern),)))
     assert end.reason == "unknown"
     assert "a rule cannot be used: " in end.detail
@@ -200,7 +200,7 @@ def test_a_rule_that_cannot_be_used_is_no_answer(pattern: str) -> None:
     assert by_status.reason == "unknown"
 
 
-def test_what_a_rule_spells_out_behind_a_word_is_no_part_of_it() -> None:
+def test_text_of_the_pattern_after_a_word_is_not_part_of_the_word() -> None:
     rules = Classification((ClassifyRule(log=r"end: (?P<reason>[a-z_]+)-\d+"),))
     assert end_of("end: preempted-12\n", rules).reason == "preempted"
     assert end_of("end: preempted-12\nend: preempted+1\n", rules).reason == "unknown"
@@ -225,14 +225,14 @@ def test_job_completed_with_another_code_in_the_same_log_is_a_failure() -> None:
     assert (end.reason, end.exit_code) == ("job_failed", 3)
 
 
-def test_no_rule_stands_for_a_rank_that_said_nothing() -> None:
+def test_a_rule_does_not_replace_the_report_of_a_silent_rank() -> None:
     log = LogChunk(summary("job_completed", 0), complete=True)
     seen = Observation(Phase.ENDED, nodes=(NodeState(0, exit_code=0),))
     end = outcome(JobSpec("x"), seen, action=None, classification=WRAPPER, log=lambda rank: log)
     assert end.reason == "unknown"
 
 
-def test_no_rule_makes_up_for_the_report_of_a_rank() -> None:
+def test_a_rule_does_not_replace_a_missing_report() -> None:
     log = LogChunk(summary("unknown", 5), complete=True)
     seen = Observation(Phase.ENDED, nodes=(NodeState(0),))
     end = outcome(JobSpec("x"), seen, action=None, classification=WRAPPER, log=lambda rank: log)
@@ -240,13 +240,13 @@ def test_no_rule_makes_up_for_the_report_of_a_rank() -> None:
     assert "against it: " in end.detail
 
 
-def test_a_rule_may_say_that_the_infrastructure_failed_where_a_rank_says_nothing() -> None:
+def test_a_rule_may_give_an_infrastructure_reason_for_a_silent_rank() -> None:
     rules = Classification((ClassifyRule(status="Maintenance", reason="preempted"),))
     seen = Observation(Phase.ENDED, native_reason="Maintenance", nodes=(NodeState(0),))
     assert outcome(JobSpec("x"), seen, action=None, classification=rules, log=None).reason == "preempted"
 
 
-def test_an_exit_code_rule() -> None:
+def test_an_exit_code_rule_gives_the_reason() -> None:
     rules = Classification(
         (ClassifyRule(exit_code=42, reason="nccl_failed"),), reasons={"nccl_failed": ReasonClass.INFRA}
     )
@@ -264,14 +264,14 @@ def test_a_status_rule_reads_the_schedulers_state_and_text(native: tuple[str, st
 
 
 @pytest.mark.parametrize("bad_rank", [0, 1])
-def test_a_rank_with_bad_news_is_believed_before_the_others(bad_rank: int) -> None:
+def test_a_rank_that_reports_a_failure_takes_precedence(bad_rank: int) -> None:
     logs = {rank: summary("heartbeat_timeout" if rank == bad_rank else "job_completed", 0) for rank in (0, 1)}
     assert end_of(logs).reason == "heartbeat_timeout"
     codes = {rank: summary("unknown", 3 if rank == bad_rank else 0, restarts=rank) for rank in (0, 1)}
     assert (end_of(codes).exit_code, end_of(codes).restarts) == (3, 1)
 
 
-def test_an_incomplete_log_under_a_rule_is_no_answer() -> None:
+def test_an_incomplete_log_under_a_rule_gives_no_answer() -> None:
     end = end_of("training goes well\n", complete=False)
     assert (end.reason, end.log_complete) == ("unknown", False)
     assert "the log of rank 0 is incomplete" in end.detail
@@ -296,7 +296,7 @@ def test_a_lost_machine_needs_no_log() -> None:
     assert end_of("", hint=Reason.NODE_FAILED, complete=False).reason == "node_failed"
 
 
-def test_higher_sources_are_not_overruled() -> None:
+def test_a_rule_does_not_override_a_source_of_higher_precedence() -> None:
     log = summary("heartbeat_timeout", 9)
     assert end_of(log, word=SentinelWord.MAX_RUNTIME_REACHED).reason == "max_runtime_reached"
     assert end_of(log, hint=Reason.OUT_OF_MEMORY).reason == "out_of_memory"

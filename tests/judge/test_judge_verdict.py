@@ -1,4 +1,4 @@
-"""Passed, failed, error, not run: what an end is worth."""
+"""The verdict on an end: passed, failed, error or not run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def judged(
 COMPLETED = ended("job_completed", 0)
 
 
-def test_nothing_said_expects_completion() -> None:
+def test_the_default_expectation_is_completion() -> None:
     assert judged(Expectation(), COMPLETED) == Judgement(Verdict.PASSED)
     assert judged(Expectation(), ended("job_failed", 3)) == Judgement(
         Verdict.FAILED, (Mismatch("reason", "job_completed", "job_failed"), Mismatch("exit_code", "0", "3"))
@@ -71,12 +71,12 @@ def test_infrastructure_that_was_not_expected_is_an_error(reason: Reason) -> Non
 
 @pytest.mark.parametrize("reason", INFRA)
 def test_infrastructure_that_was_expected_can_pass(reason: Reason) -> None:
-    """A rejected submission can be the point of a test, and even ``unknown`` can be named."""
+    """A test may expect a rejected submission, and even ``unknown``."""
     assert judged(expecting(reason), ended(reason)).verdict is Verdict.PASSED
     assert judged(expecting(reason), COMPLETED).verdict is Verdict.FAILED
 
 
-def test_any_is_any_end_of_the_product() -> None:
+def test_any_accepts_every_reason_of_the_product() -> None:
     verdicts = {reason: judged(expecting(), ended(reason)).verdict for reason in Reason}
     assert {reason for reason, verdict in verdicts.items() if verdict is Verdict.PASSED} == {
         reason for reason in Reason if reason.reason_class is ReasonClass.PRODUCT
@@ -97,7 +97,7 @@ def test_a_custom_reason_is_judged_by_its_class() -> None:
     )
 
 
-def test_cancelled_by_somebody_is_an_error_unless_expected() -> None:
+def test_a_cancel_by_another_user_is_an_error_unless_expected() -> None:
     assert judged(Expectation(), ended("cancelled")).verdict is Verdict.ERROR
     assert judged(expecting(), ended("cancelled")).verdict is Verdict.ERROR
     assert judged(expecting("cancelled"), ended("cancelled")).verdict is Verdict.PASSED
@@ -111,14 +111,14 @@ def test_cancelled_by_this_run_is_not_run(expect: Expectation) -> None:
 
 
 @pytest.mark.parametrize("expect", [Expectation(), expecting(), expecting("cancelled"), expecting(*Reason)])
-def test_the_deadline_of_the_test_fails_whatever_was_expected(expect: Expectation) -> None:
+def test_the_timeout_of_the_test_fails_despite_any_expectation(expect: Expectation) -> None:
     judgement = judged(expect, ended("cancelled", action=by_us(ActionKind.TEST_TIMEOUT)))
     assert judgement.verdict is Verdict.FAILED
     assert judgement.misses[0].seen == "stopped by the test's deadline: for a reason"
 
 
 @pytest.mark.parametrize("expect", [Expectation(), expecting("rejected"), expecting(*Reason)])
-def test_what_this_run_refused_to_submit_is_an_error_whatever_was_expected(expect: Expectation) -> None:
+def test_a_job_that_this_run_did_not_submit_is_an_error_despite_any_expectation(expect: Expectation) -> None:
     judgement = judged(expect, ended("rejected", action=by_us(ActionKind.REFUSED)))
     assert judgement.verdict is Verdict.ERROR
     assert judgement.misses[0].seen == "rejected by this run"
@@ -152,7 +152,7 @@ def test_other_actions_of_this_run_are_judged_by_their_reason(kind: ActionKind, 
         ("nonzero", None, False),
     ],
 )
-def test_exit_codes(codes: Any, seen: int | None, met: bool) -> None:
+def test_an_exit_code_must_be_an_expected_one(codes: Any, seen: int | None, met: bool) -> None:
     judgement = judged(expecting("job_failed", exit_codes=codes), ended("job_failed", seen))
     assert judgement.verdict is (Verdict.PASSED if met else Verdict.FAILED)
 
@@ -185,7 +185,7 @@ def test_all_that_is_unmet_is_reported_at_once() -> None:
     )
 
 
-def test_a_number_that_not_counted_is_unmet() -> None:
+def test_a_count_that_is_unknown_is_unmet() -> None:
     expect = Expectation(run_time=Range(0, text=">=0s"), heartbeats=Range(0, text=">=0"))
     assert [miss.seen for miss in judged(expect, COMPLETED).misses] == ["none", "none"]
 
@@ -207,14 +207,14 @@ def test_text_may_be_in_any_ranks_log_and_must_be_missing_from_all() -> None:
     "pattern",
     [r"begin\s*end", "begin[^#]*end", "(?s)begin.*end", r"begin(?:.|\n)*end", r"\Aend\Z(?!\n)x|begin\Wend"],
 )
-def test_a_match_is_one_of_a_line(pattern: str) -> None:
+def test_a_match_is_within_one_line(pattern: str) -> None:
     expect = Expectation(log=LogExpectation(matches=(pattern,)))
     for apart in ("begin\nend\n", "begin\rend\r", "begin\r\n end"):
         assert judged(expect, COMPLETED, {0: apart}).verdict is Verdict.FAILED
     assert judged(expect, COMPLETED, {0: "x\nbegin end\ny"}).verdict is Verdict.PASSED
 
 
-def test_line_anchors_are_those_of_each_line() -> None:
+def test_anchors_match_at_each_line() -> None:
     log = {0: "first\nsecond line\nthird\n"}
     for pattern in ("^second", r"\Asecond", "line$", r"line\Z", "(?m)^third$", r"\Afirst\Z", r"\Athird\Z"):
         assert (
@@ -234,7 +234,7 @@ def test_line_anchors_are_those_of_each_line() -> None:
         ("(", "not a valid regular expression: missing ), unterminated subpattern at position 0"),
     ],
 )
-def test_a_pattern_from_python_that_says_nothing_is_unmet(pattern: str, seen: str) -> None:
+def test_an_invalid_pattern_from_python_is_unmet(pattern: str, seen: str) -> None:
     judgement = judged(Expectation(log=LogExpectation(matches=(pattern,))), COMPLETED, {0: "x\na\nb\n"})
     assert [miss.seen for miss in judgement.misses] == [seen]
 
@@ -246,7 +246,7 @@ NEVER_BEAT = "0: the job never touched $CLUSTERJOBS_HEARTBEAT_FILE; output does 
 @pytest.mark.parametrize(
     "reasons", [(TIMEOUT,), (TIMEOUT, Reason.JOB_FAILED), ("heartbeat_timeout", "cancelled")]
 )
-def test_an_expected_heartbeat_timeout_asks_for_a_heartbeat(reasons: tuple[str, ...]) -> None:
+def test_an_expected_heartbeat_timeout_requires_a_heartbeat(reasons: tuple[str, ...]) -> None:
     expect = expecting(*reasons)
     limit = Source.SENTINEL_LIMIT
     assert judged(expect, ended(TIMEOUT, heartbeats=1, source=limit)).verdict is Verdict.PASSED
@@ -258,7 +258,7 @@ def test_an_expected_heartbeat_timeout_asks_for_a_heartbeat(reasons: tuple[str, 
     assert not_counted == Judgement(Verdict.FAILED, (Mismatch("heartbeats", implied, f"none {advice}"),))
 
 
-def test_what_is_said_of_heartbeats_stands_instead() -> None:
+def test_an_explicit_heartbeats_expectation_replaces_the_default() -> None:
     opted_out = expecting(TIMEOUT, heartbeats=Range(0, text=">=0"))
     assert judged(opted_out, ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED
     more = judged(expecting(TIMEOUT, heartbeats=Range(5, text=">=5")), ended(TIMEOUT, heartbeats=0))
@@ -267,7 +267,7 @@ def test_what_is_said_of_heartbeats_stands_instead() -> None:
     assert judged(none, ended(TIMEOUT, heartbeats=0)).verdict is Verdict.PASSED
 
 
-def test_no_heartbeat_is_asked_of_a_job_that_ends_otherwise() -> None:
+def test_a_job_with_another_end_needs_no_heartbeat() -> None:
     assert (
         judged(expecting(TIMEOUT, "job_failed"), ended("job_failed", 3, heartbeats=0)).verdict
         is Verdict.PASSED
@@ -280,7 +280,7 @@ def test_no_heartbeat_is_asked_of_a_job_that_ends_otherwise() -> None:
     ]
 
 
-def test_the_clock_of_a_wrapper_is_not_ours() -> None:
+def test_a_timeout_of_a_wrapper_needs_no_heartbeat() -> None:
     end = ended(TIMEOUT, heartbeats=0, source=Source.CLASSIFY_RULE)
     assert judged(expecting(TIMEOUT), end).verdict is Verdict.PASSED
 
@@ -315,7 +315,7 @@ def test_an_incomplete_log_does_not_matter_where_logs_are_not_judged() -> None:
     assert judged(Expectation(), ended("job_completed", 0, log_complete=False)).verdict is Verdict.PASSED
 
 
-def test_a_failure_is_one_with_an_incomplete_log_too() -> None:
+def test_a_failure_with_an_incomplete_log_is_a_failure() -> None:
     expect = Expectation(log=LogExpectation(contains=("x",), excludes=("Traceback",)))
     judgement = judged(expect, ended("job_failed", 3), {0: "Traceback"}, complete=False)
     assert judgement.verdict is Verdict.FAILED
@@ -359,7 +359,7 @@ def metric_verdict(metric: MetricExpectation, *logs: str) -> tuple[Verdict, str]
     ("pick", "value"),
     [("last", 2.0), ("first", 4.0), ("min", 1.0), ("max", 9.0), ("mean", 4.0), ("median", 3.0)],
 )
-def test_picks(pick: Any, value: float) -> None:
+def test_each_pick_selects_its_number(pick: Any, value: float) -> None:
     log = "m=4 m=9 m=1\nm=2\n"
     assert metric_verdict(MetricExpectation(r"m=(\S+)", pick), log) == (Verdict.PASSED, str(value))
 
@@ -379,12 +379,12 @@ def test_a_metric_of_one_rank_and_of_all() -> None:
 
 
 @pytest.mark.parametrize("text", ["3", "-0.5", "+1e3", ".5", "7.", "1E-9"])
-def test_numbers(text: str) -> None:
+def test_a_number_is_read_as_python_and_c_write_it(text: str) -> None:
     assert metric_verdict(MetricExpectation(r"m=(\S+)"), f"m={text}") == (Verdict.PASSED, str(float(text)))
 
 
 @pytest.mark.parametrize("text", ["1,234", "1_000", "0x1f", "3.5.", "fast", "٣", "--1"])
-def test_what_is_no_number_is_unmet(text: str) -> None:
+def test_text_that_is_not_a_number_is_unmet(text: str) -> None:
     assert metric_verdict(MetricExpectation(r"m=(\S+)"), f"m={text}") == (
         Verdict.FAILED,
         f'"{text}" is not a number',
@@ -429,13 +429,15 @@ def test_a_mean_that_overflows_is_unmet() -> None:
         ({"reference": 100.0, "tolerance_below": 0.5, "min": 90.0}, (90,), (89,)),
     ],
 )
-def test_bounds(bounds: dict[str, float], inside: tuple[float, ...], outside: tuple[float, ...]) -> None:
+def test_a_number_must_be_within_its_bounds(
+    bounds: dict[str, float], inside: tuple[float, ...], outside: tuple[float, ...]
+) -> None:
     metric = MetricExpectation(r"m=(\S+)", **bounds)  # type: ignore[arg-type]
     assert {metric_verdict(metric, f"m={value}")[0] for value in inside} == {Verdict.PASSED}
     assert {metric_verdict(metric, f"m={value}")[0] for value in outside} <= {Verdict.FAILED}
 
 
-def test_bounds_are_shown_as_they_were_meant() -> None:
+def test_bounds_are_shown_with_their_tolerance() -> None:
     metric = MetricExpectation(
         "x", "max", min=3, reference=120.0, tolerance_below=0.05, tolerance_above=0.125
     )

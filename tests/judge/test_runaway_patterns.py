@@ -1,4 +1,4 @@
-"""A user's regular expression that takes for ever stops neither pytest nor the other cells.
+"""A regular expression that never ends blocks neither pytest nor the other cells.
 
 It does today. Issue 17 ("a run's own process") mends it: a pattern runs where it can be ended, or in linear time.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 PATIENCE = 5.0
-"""Seconds until pytest counts as stopped; its process is killed then."""
+"""Seconds until pytest counts as blocked and its process is killed."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What docs/verdicts.md says is so: its matrices load, its tables are judged, its code runs."""
+"""docs/verdicts.md is correct: its matrices load, its tables are judged, its code runs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_page_names_every_reason_with_its_class() -> None:
 
 def test_the_page_names_the_sources_in_their_order() -> None:
     sources = re.findall(r"^\d\. \*\*(.+?)\*\*", PAGE, re.MULTILINE)
-    assert sources == [source.value for source in Source if source is not Source.NOBODY]
+    assert sources == [source.value for source in Source if source is not Source.NONE]
 
 
 @pytest.mark.parametrize("matrix", blocks("yaml"))
@@ -76,7 +76,7 @@ def test_matrices_load(matrix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("matrix", "row"), rows("it ends as"))
-def test_ends_have_the_verdict_that_is_promised(matrix: str, row: tuple[str, str], tmp_path: Path) -> None:
+def test_each_end_on_the_page_has_its_verdict(matrix: str, row: tuple[str, str], tmp_path: Path) -> None:
     reason, code = end_in(row[0])
     end = Outcome(
         reason, REASON_CLASSES[reason], Source.SENTINEL, exit_code=code, heartbeats=beats_in(row[0])
@@ -85,7 +85,7 @@ def test_ends_have_the_verdict_that_is_promised(matrix: str, row: tuple[str, str
 
 
 @pytest.mark.parametrize(("matrix", "row"), rows("it prints"))
-def test_words_have_the_outcome_that_is_promised(
+def test_each_log_line_on_the_page_has_its_outcome(
     matrix: str, row: tuple[str, str, str], tmp_path: Path
 ) -> None:
     printed, code, promised = row

@@ -132,13 +132,13 @@ def test_mistakes_of_every_stage_are_reported_together(mistakes: Mistakes) -> No
         ("defaults: {fixtures: [my-db]}", "2:23: defaults.fixtures.0: 'my-db' is not a valid name of a fixture"),
     ],
 )  # fmt: skip
-def test_one_mistake_one_message(mistakes: Mistakes, text: str, message: str) -> None:
+def test_one_mistake_gives_one_message(mistakes: Mistakes, text: str, message: str) -> None:
     found = mistakes(f"recipes: {{r: x}}\n{text}")
     assert len(found) == 1, found
     assert found[0].startswith(message)
 
 
-def test_a_mistake_that_many_cells_share_is_told_once(mistakes: Mistakes) -> None:
+def test_a_mistake_that_many_cells_share_is_reported_once(mistakes: Mistakes) -> None:
     text = "recipes: {a: x; y, b: z}\nnodes: [1, 2, 4]\nconditions: {c: {args: --x}}"
     (found,) = mistakes(text)
     assert found.endswith("(cells a-1n-c and 2 more)")
@@ -148,7 +148,7 @@ def test_top_level_x_keys_are_free(load: Load) -> None:
     assert load("x-anything: {[1, 2]: 3}\nx-: !!str 4\nrecipes: {a: x}".replace("[1, 2]", "b")).cells
 
 
-def test_hostile_text_is_escaped_and_long_lines_are_cut_around_the_place(tmp_path: Path, site: Site) -> None:
+def test_hostile_text_is_escaped_and_long_lines_are_cut_around_the_column(tmp_path: Path, site: Site) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(
         "recipes: {" + "a" * 300 + ": {'\\x1b[31m\u202e': \"\u202e\"}, b: " + "c" * 300 + "}",
@@ -165,7 +165,7 @@ def test_hostile_text_is_escaped_and_long_lines_are_cut_around_the_place(tmp_pat
         assert len(caret) <= len(source) + 1
 
 
-def test_the_caret_stands_under_its_column_in_a_long_line(tmp_path: Path, site: Site) -> None:
+def test_the_caret_is_under_its_column_in_a_long_line(tmp_path: Path, site: Site) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(
         f"recipes: {{a: {{description: {'x' * 400}, run: x, shell: fish, env: {{B: {'y' * 400}}}}}}}"
@@ -177,7 +177,7 @@ def test_the_caret_stands_under_its_column_in_a_long_line(tmp_path: Path, site: 
     assert source.strip().startswith("...") and source.endswith("...")
 
 
-def test_more_mistakes_than_anybody_reads_are_counted(mistakes: Mistakes, load: Load) -> None:
+def test_mistakes_beyond_the_shown_ones_are_counted(mistakes: Mistakes, load: Load) -> None:
     text = "recipes: {a: x}\nnodes: [" + ", ".join(f"n{n}" for n in range(70)) + "]"
     assert len(mistakes(text)) == 70
     with pytest.raises(MatrixErrors) as caught:

@@ -1,4 +1,4 @@
-"""Which cells a matrix has, and where they come from."""
+"""The cells of a matrix, and their locations."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def test_without_nodes_and_conditions_a_recipe_runs_on_one_node_and_completes(lo
     assert ids(load("recipes: {a: x}")) == ["a-1n-normal_completion"]
 
 
-def test_one_node_count_and_one_axis_value_may_stand_alone_in_a_list(load: Load) -> None:
+def test_a_list_may_have_one_node_count_or_one_axis_value(load: Load) -> None:
     assert ids(load("recipes: {a: x}\nnodes: [4]\naxes: {P: [1]}")) == ["a-4n-normal_completion-1"]
 
 
-def test_exclude_takes_cells_away(load: Load) -> None:
+def test_exclude_removes_cells(load: Load) -> None:
     matrix = load(BASE + "exclude: [{recipe: a, nodes: 2}, {condition: d, recipe: [b]}]")
     assert ids(matrix) == ["a-1n-c", "a-1n-d", "b-1n-c", "b-2n-c"]
 
 
-def test_include_adds_one_cell_that_no_only_or_exclude_takes_away(load: Load) -> None:
+def test_include_adds_a_cell_that_only_and_exclude_do_not_remove(load: Load) -> None:
     matrix = load(
         """\
         recipes: {a: {run: x, only: {nodes: 1}}}
@@ -75,7 +75,7 @@ def test_include_adds_one_cell_that_no_only_or_exclude_takes_away(load: Load) ->
     assert included.marks[0].name == "nightly"
 
 
-def test_only_of_every_layer_must_hold(load: Load) -> None:
+def test_a_cell_must_match_the_only_of_every_layer(load: Load) -> None:
     matrix = load(
         """\
         recipes: {a: {run: x, only: {nodes: [1, 2]}}, b: y}
@@ -86,7 +86,7 @@ def test_only_of_every_layer_must_hold(load: Load) -> None:
     assert ids(matrix) == ["a-2n-c", "b-2n-c", "b-4n-c"]
 
 
-def test_null_takes_back_an_only(load: Load) -> None:
+def test_null_removes_an_only(load: Load) -> None:
     matrix = load(
         """\
         defaults: {only: {nodes: 1}}
@@ -97,7 +97,7 @@ def test_null_takes_back_an_only(load: Load) -> None:
     assert ids(matrix) == ["a-1n-normal_completion", "a-2n-normal_completion", "b-1n-normal_completion"]
 
 
-def test_only_on_backend_skips_so_that_ids_stay(load: Load) -> None:
+def test_only_on_backend_skips_a_cell_and_keeps_its_id(load: Load) -> None:
     text = "recipes: {a: {run: x, only: {backend: slurm}}, b: y}\n"
     local, slurm, named = (load(text, backend=name) for name in ("local", "slurm", "big"))
     assert ids(local) == ids(slurm) == ids(named) == ["a-1n-normal_completion", "b-1n-normal_completion"]
@@ -114,13 +114,13 @@ def test_exclude_on_backend_skips_as_well(load: Load) -> None:
     assert {cell.skip for cell in load(text, backend="slurm").cells} == {None}
 
 
-def test_an_override_for_another_backend_does_nothing_and_is_no_mistake(load: Load) -> None:
+def test_an_override_for_another_backend_has_no_effect_and_is_valid(load: Load) -> None:
     text = "recipes: {a: x}\noverrides: [{where: {backend: slurm}, max_runtime: 5m}]"
     assert load(text).cells[0].spec.max_runtime == 7200
     assert load(text, backend="big").cells[0].spec.max_runtime == 300
 
 
-def test_the_command_line_backend_wins_over_the_file(load: Load) -> None:
+def test_the_backend_of_the_command_line_overrides_the_files(load: Load) -> None:
     text = "backend: slurm\nrecipes: {a: x}"
     assert [load(text).cells[0].backend, load(text, backend="local").cells[0].backend] == ["slurm", "local"]
 
@@ -153,7 +153,7 @@ def test_the_command_line_backend_wins_over_the_file(load: Load) -> None:
         ("axes: {X: {a: {env: {X: 1}}}}", "4:22: env: X is an axis: each cell sets its value"),
     ],
 )  # fmt: skip
-def test_selections_that_cannot_be_meant(mistakes: Mistakes, text: str, message: str) -> None:
+def test_an_invalid_selection_is_a_mistake(mistakes: Mistakes, text: str, message: str) -> None:
     (found,) = mistakes(BASE + text)
     assert found.startswith(message)
 
@@ -188,7 +188,7 @@ def test_equal_ids_from_different_values_are_a_mistake(mistakes: Mistakes) -> No
     assert mistakes(text) == ["2:21: duplicate cell a-1n-c-d-e-f (first from line 2)"]
 
 
-def test_a_product_beyond_reason_is_refused_before_it_is_made(mistakes: Mistakes) -> None:
+def test_too_large_a_product_is_refused_before_it_is_built(mistakes: Mistakes) -> None:
     values = ", ".join(map(str, range(100)))
     (found,) = mistakes(
         f"recipes: {{a: x}}\naxes: {{A: [{values}], B: [{values}], C: [{values}], D: [{values}]}}"
@@ -214,14 +214,14 @@ def test_what_a_backend_cannot_do_is_a_mistake_at_the_condition(mistakes: Mistak
         ("recipes: {a: {run: x, options: {big: {slots: 1}}}}", "big", "1:39: options.big: unknown option 'slots'; there are account, extra, partition, time"),
     ],
 )  # fmt: skip
-def test_unknown_backends_and_options(
+def test_an_unknown_backend_or_option_is_a_mistake(
     mistakes: Mistakes, text: str, backend: str | None, message: str
 ) -> None:
     (found,) = mistakes(text, backend=backend)
     assert found.startswith(message)
 
 
-def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
+def test_a_cell_is_compared_only_with_overrides_that_may_match_it(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -249,6 +249,6 @@ def test_a_cell_is_held_against_the_overrides_that_may_be_for_it_only(
     assert len(asked) <= 4 * 1200
 
 
-def test_a_cell_stands_at_its_recipe_where_no_condition_is_written_down(load: Load) -> None:
+def test_a_cell_is_located_at_its_recipe_if_the_file_has_no_condition(load: Load) -> None:
     assert [cell.line for cell in load("nodes: [1]\nrecipes:\n  a: x\n  b: y").cells] == [3, 4]
     assert [cell.line for cell in load("recipes: {a: x}\nconditions:\n  c: {}").cells] == [3]

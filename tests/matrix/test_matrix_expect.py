@@ -1,4 +1,4 @@
-"""What a matrix may expect, how its words are read, and what could never be met."""
+"""``expect`` and ``classify`` of a matrix: valid values, and mistakes."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_all_of_expect_is_typed(load: Load) -> None:
         ("metrics: {M-1: {pattern: (x)}}", "1:34: recipes.r.expect.metrics.M-1: 'M-1' is not a valid name of a metric: use letters, digits and _"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_expected(mistakes: Mistakes, said: str, message: str) -> None:
+def test_an_invalid_expectation_is_a_mistake(mistakes: Mistakes, said: str, message: str) -> None:
     found = mistakes(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}")
     assert len(found) == 1
     assert found[0].startswith(message)
@@ -167,7 +167,7 @@ EMPTY = "the pattern matches an empty line, so it matches every log: to require 
         ),
     ],
 )  # fmt: skip
-def test_a_pattern_that_can_match_nothing_or_says_nothing(
+def test_a_pattern_that_matches_never_or_always_is_a_mistake(
     mistakes: Mistakes, said: str, message: str
 ) -> None:
     (found,) = mistakes(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}")
@@ -182,7 +182,7 @@ def test_a_pattern_that_can_match_nothing_or_says_nothing(
         'log: {contains: "two\\nlines", excludes: " x"}',
     ],
 )  # fmt: skip
-def test_a_pattern_that_means_something(load: Load, said: str) -> None:
+def test_a_pattern_that_may_match_is_valid(load: Load, said: str) -> None:
     assert load(f"recipes: {{r: {{expect: {{{said}}}, run: x}}}}").warnings == ()
 
 
@@ -217,7 +217,7 @@ def test_a_heartbeat_is_implied_wherever_the_timeout_is_expected(load: Load, tex
     assert [verdict(taken_back, beats) for beats in (0, 1)] == [Verdict.PASSED, Verdict.PASSED]
 
 
-def test_a_heartbeat_timeout_that_max_runtime_hides(load: Load, mistakes: Mistakes) -> None:
+def test_a_heartbeat_timeout_not_below_max_runtime_is_reported(load: Load, mistakes: Mistakes) -> None:
     text = "recipes: {r: {run: x, heartbeat_timeout: 1h, max_runtime: 1m%s}}"
     assert load(text % "").warnings == (
         "matrices/m.yaml:1:42: heartbeat_timeout is not below max_runtime, so it never ends a job (cell r-1n-normal_completion)",
@@ -238,7 +238,7 @@ def test_a_heartbeat_timeout_that_max_runtime_hides(load: Load, mistakes: Mistak
         ("{exit_code: 7, reason: job_failed}", False),
     ],
 )
-def test_a_heartbeat_timeout_that_only_a_wrapper_knows_of(
+def test_a_heartbeat_timeout_of_a_wrapper_is_valid(
     load: Load, mistakes: Mistakes, rule: str, allowed: bool
 ) -> None:
     text = f"recipes: {{r: x}}\nclassify: [{rule}]\ndefaults: {{expect: {{reason: heartbeat_timeout}}}}"
@@ -249,7 +249,7 @@ def test_a_heartbeat_timeout_that_only_a_wrapper_knows_of(
         assert "heartbeat_timeout can never be the reason: heartbeat_timeout is not set" in mistake
 
 
-def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: Load) -> None:
+def test_classify_translate_and_reasons_are_keys_of_the_top_level_and_of_fragments(load: Load) -> None:
     text = """\
         reasons: {nccl_test_failed: infra, warmup_failed: product}
         classify:
@@ -307,13 +307,13 @@ def test_classify_translate_and_reasons_stand_at_the_top_or_in_a_fragment(load: 
         ("reasons: {Hung: infra}", "2:11: reasons.Hung: 'Hung' is not a valid reason: use lower-case words"),
     ],
 )  # fmt: skip
-def test_rules_that_cannot_be_meant(mistakes: Mistakes, text: str, message: str) -> None:
+def test_an_invalid_rule_is_a_mistake(mistakes: Mistakes, text: str, message: str) -> None:
     found = mistakes(f"recipes: {{r: x}}\n{text}")
     assert len(found) == 1
     assert found[0].startswith(message)
 
 
-def test_a_reason_that_another_recipe_adds_is_not_known_to_this_one(mistakes: Mistakes) -> None:
+def test_a_reason_that_only_another_recipe_adds_is_not_defined(mistakes: Mistakes) -> None:
     text = """\
         recipes:
           a: {run: x, reasons: {hung: product}, expect: {reason: hung}}
@@ -324,9 +324,7 @@ def test_a_reason_that_another_recipe_adds_is_not_known_to_this_one(mistakes: Mi
     ]
 
 
-def test_restarts_beyond_max_restarts_are_for_jobs_that_count_them_themselves(
-    load: Load, mistakes: Mistakes
-) -> None:
+def test_restarts_beyond_max_restarts_need_a_rule_that_counts_them(load: Load, mistakes: Mistakes) -> None:
     text = "recipes: {a: {run: x, max_restarts: 1, expect: {restarts: '>1'}}}"
     (found,) = mistakes(text)
     assert found.startswith("1:59: expect.restarts: >1 can never be met: max_restarts is 1 (cell a-1n-")

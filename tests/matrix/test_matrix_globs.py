@@ -1,4 +1,4 @@
-"""Globs: what they match, as pytest's own do, and the same of a path as of the disk."""
+"""Globs match as pytest's own do, both for a path and on the disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ FILES = ("a.yaml", "b.yml", "m/a.yaml", "m/ab.yaml", "m/sub/c.yaml", "m/sub/deep
         ("m/**/**/d.yaml", "m", ["m/sub/deep/d.yaml"]),
     ],
 )
-def test_a_path_and_the_disk_give_the_same(tmp_path: Path, text: str, base: str, found: list[str]) -> None:
+def test_matching_a_path_and_walking_the_disk_agree(
+    tmp_path: Path, text: str, base: str, found: list[str]
+) -> None:
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -40,7 +42,7 @@ def test_a_path_and_the_disk_give_the_same(tmp_path: Path, text: str, base: str,
     assert sorted(name for name, names in inside.items() if names and glob.matches(names)) == found
 
 
-def test_names_with_a_dot_are_for_patterns_with_a_dot(tmp_path: Path) -> None:
+def test_names_with_a_leading_dot_need_a_pattern_with_that_dot(tmp_path: Path) -> None:
     for name in (".x.yaml", ".git/y.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -49,7 +51,7 @@ def test_names_with_a_dot_are_for_patterns_with_a_dot(tmp_path: Path) -> None:
     assert list(Glob.of(".git/*.yaml").files(tmp_path)) == [".git/y.yaml"]
 
 
-def test_a_path_is_below_a_folder_however_either_is_reached(tmp_path: Path) -> None:
+def test_a_path_is_below_a_folder_also_through_links(tmp_path: Path) -> None:
     (tmp_path / "real" / "sub").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
     for way in ("real", "link"):
@@ -59,7 +61,7 @@ def test_a_path_is_below_a_folder_however_either_is_reached(tmp_path: Path) -> N
     assert below(tmp_path / "x", tmp_path / "gone") is None
 
 
-def test_a_link_to_where_one_is(tmp_path: Path) -> None:
+def test_a_link_to_a_parent_leads_back(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     for name, target in {"a/self": ".", "a/up": "..", "a/b": "../b", "a/gone": "gone"}.items():

@@ -1,4 +1,4 @@
-"""What a backend's type states that it cannot do is refused at collection, where the matrix asks for it."""
+"""A cell beyond the capabilities of its backend is an error at collection, at its place in the matrix."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def mistakes(load: Load) -> Mistakes:
     return mistakes
 
 
-def test_a_node_count_is_told_once_where_it_stands(mistakes: Mistakes) -> None:
+def test_too_large_a_node_count_is_reported_once_at_its_place(mistakes: Mistakes) -> None:
     assert mistakes("recipes: {a: x, b: x}\nnodes: [1, 2, 8]\nconditions: {c: {}, d: {}}") == [
         "2:12: backend small runs jobs of 1 node at most, not of 2 nodes: choose another backend, or"
         " `exclude: [{backend: small, nodes: 2}]` (cells a-2n-c and 3 more)",
@@ -81,7 +81,7 @@ def test_a_node_count_is_told_once_where_it_stands(mistakes: Mistakes) -> None:
     ]
 
 
-def test_an_include_is_told_at_its_nodes(mistakes: Mistakes) -> None:
+def test_too_large_a_node_count_of_an_include_is_reported_at_its_nodes(mistakes: Mistakes) -> None:
     text = "recipes: {a: x}\ninclude: [{recipe: a, condition: normal_completion, nodes: 4}]"
     (found,) = mistakes(text)
     assert found == (
@@ -90,7 +90,7 @@ def test_an_include_is_told_at_its_nodes(mistakes: Mistakes) -> None:
     )
 
 
-def test_restarts_are_told_where_they_are_asked_for(mistakes: Mistakes) -> None:
+def test_restarts_are_reported_where_they_are_requested(mistakes: Mistakes) -> None:
     text = "recipes: {a: x}\nconditions:\n  c: {max_restarts: 3}\n  d: {max_restarts: 0}"
     assert mistakes(text) == [
         "3:21: backend small does not start jobs again, max_restarts is 3: choose another backend, or"
@@ -98,19 +98,19 @@ def test_restarts_are_told_where_they_are_asked_for(mistakes: Mistakes) -> None:
     ]
 
 
-def test_more_restarts_than_there_can_be(mistakes: Mistakes) -> None:
+def test_more_restarts_than_the_backend_supports_are_a_mistake(mistakes: Mistakes) -> None:
     site = _site(lambda settings: Capabilities(max_restarts=9))
     (found,) = mistakes("recipes: {a: x}\ndefaults: {max_restarts: 10}", site)
     assert found.startswith("2:26: backend small starts a job again 9 times at most, max_restarts is 10: ")
 
 
-def test_a_type_says_what_lifts_a_limit(mistakes: Mistakes) -> None:
+def test_a_backend_type_explains_what_lifts_a_limit(mistakes: Mistakes) -> None:
     site = _site(lambda settings: Capabilities(max_nodes=2, remedies={"max_nodes": "raise slots"}))
     (found,) = mistakes("recipes: {a: x}\nnodes: [3]", site)
     assert "at most, not of 3 nodes: raise slots, or choose another backend, or `exclude:" in found
 
 
-def test_the_advice_helps_as_it_stands(load: Load) -> None:
+def test_following_the_advice_solves_the_problem(load: Load) -> None:
     text = """
     defaults: {max_restarts: 1}
     recipes: {a: x}
@@ -123,19 +123,19 @@ def test_the_advice_helps_as_it_stands(load: Load) -> None:
     assert [cell.skip for cell in load(text, backend="other").cells] == [None, None]
 
 
-def test_what_is_for_another_backend_is_not_held_against_this_one(load: Load) -> None:
-    """Neither against its limits nor by its own check: nothing of it is submitted here."""
+def test_layers_for_another_backend_are_not_checked(load: Load) -> None:
+    """Neither by its limits nor by its own check, since it gets no job."""
     text = "recipes: {a: {run: x, only: {backend: other}}}\nnodes: [8]"
     (cell,) = load(text).cells
     assert cell.skip == "only for backend other"
 
 
-def test_settings_decide(load: Load) -> None:
+def test_site_settings_decide_the_limit(load: Load) -> None:
     assert len(load("recipes: {a: x}\nnodes: [1, 8]", _site(nodes=8)).cells) == 2
     assert len(load("recipes: {a: x}\ndefaults: {max_restarts: 3}", _site(restarts=True)).cells) == 1
 
 
-def test_a_type_that_states_nothing_is_asked_nothing(load: Load) -> None:
+def test_a_type_without_capabilities_has_no_limits(load: Load) -> None:
     assert len(load("recipes: {a: x}\nnodes: [1, 8]\ndefaults: {max_restarts: 3}", _site(None)).cells) == 2
 
 
@@ -181,7 +181,7 @@ def _of(**fields: Any) -> State:
         (_of(remedies={"max_nodes": 3}), "remedies must be a mapping of text"),
     ],
 )  # fmt: skip
-def test_a_type_that_states_nonsense_is_one_mistake(mistakes: Mistakes, state: State, words: str) -> None:
+def test_invalid_capabilities_are_one_mistake(mistakes: Mistakes, state: State, words: str) -> None:
     (found,) = mistakes("recipes: {a: x, b: x}\nnodes: [1, 2]", _site(state))
     assert found.startswith("1:1: --cluster-backend: backend 'small': ") or "backends.small]" in found
     assert words in found

@@ -132,7 +132,7 @@ def test_anchors_and_merge_keys_work(load: Load) -> None:
     assert (c.run, c.env) == ("z", {"A": "1", "B": "2"})
 
 
-def test_a_mistake_in_what_an_alias_repeats_points_at_the_anchor_and_is_told_once(mistakes: Mistakes) -> None:
+def test_a_mistake_that_an_alias_repeats_is_reported_once_at_the_anchor(mistakes: Mistakes) -> None:
     text = """\
         x-base: &base {max_runtime: 5}
         recipes: {a: {<<: *base, run: x}, b: {<<: *base, run: y}}
@@ -199,7 +199,7 @@ def test_importing_the_package_imports_neither_yaml_nor_pydantic() -> None:
     assert ran.stdout == "set()\n"
 
 
-def test_a_pyyaml_without_its_c_part_gives_the_same(tmp_path: Path) -> None:
+def test_a_pyyaml_without_libyaml_gives_the_same_cells(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(
         "x-a: &a {run: x, env: {A: on, B: '1'}}\nrecipes: {a: {<<: *a}, on: y}\nnodes: [1, 08]\nconditions: {c: {max_runtime: 5}}"

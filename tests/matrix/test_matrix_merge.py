@@ -1,4 +1,4 @@
-"""The order of layers, and what each key does when two layers say something of it."""
+"""The order of layers, and how the values of two layers are merged."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_layers_apply_in_the_order_of_the_manual(load: Load) -> None:
     assert included == {**expected, "N": "recipe", "P": "include"}
 
 
-def test_null_removes(load: Load) -> None:
+def test_null_removes_the_value_of_a_lower_layer(load: Load) -> None:
     matrix = load(
         """\
         defaults:
@@ -125,7 +125,7 @@ def test_expect_merges_deeply_with_reason_and_exit_code_as_a_pair(load: Load) ->
     assert (code.metrics["M"].min, code.metrics["M"].max, code.metrics["N"].pattern) == (1, 2, "(y)")
 
 
-def test_args_marks_and_fixtures_append_and_equal_ones_stay_once(load: Load) -> None:
+def test_args_marks_and_fixtures_append_without_duplicates(load: Load) -> None:
     matrix = load(
         """\
         defaults: {args: --a 'b c', marks: [slow, {timeout: 30}], fixtures: db}
@@ -191,7 +191,7 @@ def test_a_layer_that_sets_run_drops_lower_args_and_keeps_its_own(load: Load) ->
         ("marks: slow", "marks: null", "marks"),
     ],
 )
-def test_an_override_that_disarms_a_condition_must_name_it(
+def test_an_override_that_replaces_part_of_a_condition_must_name_it(
     load: Load, mistakes: Mistakes, condition: str, override: str, key: str
 ) -> None:
     text = "recipes: {r: x}\nconditions: {c: {%s}}\noverrides: [{where: {%s}, %s}]"
@@ -219,7 +219,7 @@ def test_an_override_that_only_adds_need_not_name_the_condition(
     assert load(text % (condition, override)).cells
 
 
-def test_options_of_the_name_win_over_those_of_its_type_and_others_do_not_count(load: Load) -> None:
+def test_options_of_the_name_override_those_of_its_type(load: Load) -> None:
     text = """\
         recipes:
           r: {run: x, options: {local: {slots: 1}, big: {partition: huge}, slurm: {partition: small, account: me}}}
@@ -308,7 +308,7 @@ def test_every_key_of_a_fragment_reaches_the_cell(load: Load) -> None:
     assert (spec.max_restarts, cell.infra_retries) == (2, 3)
 
 
-def test_what_nobody_says_has_the_defaults_of_the_manual(load: Load) -> None:
+def test_keys_that_are_not_set_have_the_documented_defaults(load: Load) -> None:
     cell = only_cell(load("recipes: {r: x}"))
     spec = cell.spec
     assert (spec.max_runtime, spec.queue_timeout, spec.grace_period) == (7200, 43200, 10)

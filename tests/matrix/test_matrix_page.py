@@ -24,7 +24,7 @@ EXAMPLES = re.findall(r"(?<!<!-- mistakes -->\n)^```yaml\n(.*?)^```$", PAGE, re.
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """Where an example is written, beside the files that some of them name."""
+    """The folder of the examples, with the files that some of them name."""
     folder = tmp_path / "matrices"
     (folder / "configs" / "nav").mkdir(parents=True)
     (folder / "configs" / "nav" / "small.yaml").write_text("learning_rate: 0.1")

@@ -31,11 +31,11 @@ def runs(matrix: Matrix) -> dict[str, str]:
     return {cell.spec.recipe: cell.spec.run for cell in matrix.cells}
 
 
-def test_a_mapping_in_short_and_long_form(load: Load) -> None:
+def test_a_recipe_has_a_short_and_a_long_form(load: Load) -> None:
     assert runs(load("recipes: {a: x, b: {run: y}}")) == {"a": "x", "b": "y"}
 
 
-def test_a_list_of_names_takes_run_from_defaults(load: Load) -> None:
+def test_a_list_of_names_uses_run_of_the_defaults(load: Load) -> None:
     text = "recipes: [a, b]\ndefaults: {run: train $CLUSTERJOBS_RECIPE}"
     assert runs(load(text)) == {"a": "train $CLUSTERJOBS_RECIPE", "b": "train $CLUSTERJOBS_RECIPE"}
 
@@ -52,7 +52,7 @@ def test_every_file_of_recipe_files_is_a_recipe_named_by_its_path(load: Load, fo
     assert matrix.cells[2].spec.env == {"CLUSTERJOBS_RECIPE_FILE": "matrices/configs/nav/small.yaml"}
 
 
-def test_recipe_files_may_lie_beside_the_matrix_and_come_from_several_globs(
+def test_recipe_files_may_be_next_to_the_matrix_and_match_several_globs(
     load: Load, folder: Path, tmp_path: Path
 ) -> None:
     write(tmp_path / "configs" / "a.toml")
@@ -62,7 +62,7 @@ def test_recipe_files_may_lie_beside_the_matrix_and_come_from_several_globs(
     assert [cell.spec.recipe for cell in matrix.cells] == ["c", "configs.a", "b", "d"]
 
 
-def test_recipes_from_a_generated_file(load: Load, folder: Path) -> None:
+def test_recipes_from_reads_a_generated_file(load: Load, folder: Path) -> None:
     write(folder / "generated.json", '{\n\t"a": "x",\n\t"b": {"run": "y", "env": {"N": 1}}\n}')
     write(folder / "more.yaml", "[c, d]")
     matrix = load("recipes_from: [generated.json, more.yaml]\ndefaults: {run: z}")
@@ -112,7 +112,7 @@ def test_a_mistake_in_a_generated_file_is_shown_there(load: Load, folder: Path) 
         ("recipe_files: /etc/host*", "1:15: '/etc/host*' is outside rootdir"),
     ],
 )  # fmt: skip
-def test_recipes_that_cannot_be_meant(mistakes: Mistakes, folder: Path, text: str, message: str) -> None:
+def test_invalid_recipes_are_a_mistake(mistakes: Mistakes, folder: Path, text: str, message: str) -> None:
     write(folder / "a.toml")
     write(folder / "with space.toml")
     found = mistakes(text)
@@ -120,7 +120,7 @@ def test_recipes_that_cannot_be_meant(mistakes: Mistakes, folder: Path, text: st
     assert found[0].startswith(message)
 
 
-def test_folders_that_hold_themselves_are_looked_into_once(load: Load, folder: Path) -> None:
+def test_folders_that_contain_themselves_are_walked_once(load: Load, folder: Path) -> None:
     write(folder / "configs" / "a.yaml")
     write(folder / "configs" / "deep" / "b.yaml")
     for name in ("self", "again", "more", "still"):

@@ -1,4 +1,4 @@
-"""The shipped JSON Schema: current, complete, and of one mind with the loader."""
+"""The shipped JSON Schema is current, complete, and agrees with the loader."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def as_json(value: Any) -> Any:
-    """A YAML document as an editor's checker sees it: keys are text."""
+    """A YAML document as an editor reads it: keys are text."""
     if isinstance(value, dict):
         return {str(key): as_json(each) for key, each in value.items()}
     return [as_json(each) for each in value] if isinstance(value, list) else value
@@ -121,7 +121,7 @@ recipes: {a: {run: x, only: {backend: [slurm, local]}, options: {slurm: {partiti
 
 
 @pytest.mark.parametrize("text", VALID.split("---\n"))
-def test_the_schema_takes_what_the_loader_takes(
+def test_the_schema_accepts_what_the_loader_accepts(
     validator: jsonschema.Draft202012Validator, load: Load, text: str
 ) -> None:
     assert load(text).cells
@@ -256,7 +256,7 @@ _KEYS = st.sampled_from(
 
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(fragment=st.dictionaries(_KEYS, _VALUES, max_size=3))
-def test_what_the_loader_takes_the_schema_takes(
+def test_generated_matrices_that_the_loader_accepts_are_valid_in_the_schema(
     validator: jsonschema.Draft202012Validator, tmp_path: Path, site: Site, fragment: dict[str, Any]
 ) -> None:
     document = {"recipes": {"a": "x"}, "conditions": {"c": fragment}}

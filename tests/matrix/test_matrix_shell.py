@@ -83,7 +83,7 @@ def test_a_simple_command_gets_its_arguments_appended(run: str) -> None:
         "",
     ],
 )
-def test_what_is_no_simple_command_gets_nothing_appended(run: str) -> None:
+def test_other_scripts_than_a_simple_command_get_nothing_appended(run: str) -> None:
     assert not is_simple_command(run)
     assert with_args(run) is None
 
@@ -125,14 +125,14 @@ def test_the_parameters_of_another_program_are_not_the_scripts() -> None:
 
 
 @pytest.mark.parametrize("run", ["a | b", "a\nb |\nc", "a | b # c", "a |& b"])
-def test_a_pipe_is_seen(run: str) -> None:
+def test_a_pipe_is_found(run: str) -> None:
     assert has_pipe(run)
 
 
 @pytest.mark.parametrize(
     "run", ["a || b", "a '|' b", 'a "|" b', "a \\| b", "a # | b", "a >| b", "case x in a|b) c;; esac"]
 )
-def test_what_is_no_pipe(run: str) -> None:
+def test_other_bars_are_not_pipes(run: str) -> None:
     assert not has_pipe(run)
 
 
@@ -149,7 +149,7 @@ def test_what_is_no_pipe(run: str) -> None:
         ("echo é 'a", 1),
     ],
 )
-def test_a_script_that_its_shell_cannot_read_is_a_mistake(
+def test_a_script_that_its_shell_cannot_parse_is_a_mistake(
     mistakes: Mistakes, tmp_path: Path, shell: str, script: str, line: int | None
 ) -> None:
     text = json.dumps(script, ensure_ascii=False)
@@ -165,7 +165,7 @@ def test_a_script_that_its_shell_cannot_read_is_a_mistake(
         assert f"line {line}: " in found[0]
 
 
-def test_what_a_shell_can_read_is_none_and_runs_no_script(load: Load, tmp_path: Path) -> None:
+def test_a_valid_script_is_parsed_without_running_it(load: Load, tmp_path: Path) -> None:
     trace = tmp_path / "ran"
     scripts = [
         "cat <<EOF\nno end",
@@ -180,7 +180,7 @@ def test_what_a_shell_can_read_is_none_and_runs_no_script(load: Load, tmp_path: 
     assert not trace.exists()
 
 
-def test_a_shell_that_is_not_here_or_has_a_strange_start_up_file_says_nothing(
+def test_a_missing_shell_or_a_broken_startup_file_gives_no_error(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rc").write_text("exit 1")

@@ -40,7 +40,7 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
         ("9" * 400 + "s", "is not a valid duration"),
     ],
 )
-def test_a_duration_that_is_none_says_what_to_write(text: str, message: str) -> None:
+def test_an_invalid_duration_is_rejected_with_the_fix(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         notation.parse_duration(text)
     assert message in str(caught.value)
@@ -63,7 +63,7 @@ def test_sizes_are_bytes(text: str, size: int) -> None:
         ("2000TiB", "at most 1024TiB"),
     ],
 )
-def test_a_size_that_is_none_says_what_to_write(text: str, message: str) -> None:
+def test_an_invalid_size_is_rejected_with_the_fix(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         notation.parse_size(text)
     assert message in str(caught.value)
@@ -82,7 +82,7 @@ def test_a_size_that_is_none_says_what_to_write(text: str, message: str) -> None
         (">= 1", [1], [0]),
     ],
 )
-def test_ranges_of_counts(text: str, inside: list[float], outside: list[float]) -> None:
+def test_a_range_of_counts_has_its_bounds(text: str, inside: list[float], outside: list[float]) -> None:
     bounds = values.parse_count_range(text)
     assert all(each in bounds for each in inside)
     assert not any(each in bounds for each in outside)
@@ -95,7 +95,7 @@ def test_a_range_of_durations_is_in_seconds() -> None:
 
 
 @pytest.mark.parametrize("text", ["5..2", "<0", ">=x", "..", "1..", "", ">=-1", "1.5", "=3"])
-def test_what_is_no_range_of_counts(text: str) -> None:
+def test_an_invalid_range_of_counts_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         values.parse_count_range(text)
 
@@ -109,7 +109,7 @@ def test_tolerances_are_fractions(text: str, sides: tuple[float | None, float | 
 
 
 @pytest.mark.parametrize("text", ["5", "+20%..-5%", "%", "5 %", "five"])
-def test_what_is_no_tolerance(text: str) -> None:
+def test_an_invalid_tolerance_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="write 5%"):
         values.parse_tolerance(text)
 

@@ -1,4 +1,4 @@
-"""An Expectation means what a matrix' ``expect`` means, and cannot be built so that no job can meet it."""
+"""An Expectation has the defaults of ``expect`` in a matrix, and rejects what no job can meet."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MEANT: list[tuple[dict[str, Any], dict[str, Any], Any, Any]] = [
 
 
 @pytest.mark.parametrize(("given", "mapping", "reasons", "codes"), MEANT)
-def test_what_is_left_out_means_what_it_means_in_a_matrix(
+def test_omitted_fields_have_the_defaults_of_a_matrix(
     given: dict[str, Any], mapping: dict[str, Any], reasons: Any, codes: Any
 ) -> None:
     expect = Expectation(**given)
@@ -51,7 +51,7 @@ def test_what_is_left_out_means_what_it_means_in_a_matrix(
 
 
 @pytest.mark.parametrize("given", [given for given, _, _, _ in MEANT])
-def test_it_is_kept_without_warnings(given: dict[str, Any]) -> None:
+def test_an_expectation_is_stored_without_warnings(given: dict[str, Any]) -> None:
     expect = Expectation(**given, log=LogExpectation(contains=["a", "b"]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -99,20 +99,20 @@ def test_it_is_kept_without_warnings(given: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_no_job_can_meet_cannot_be_built(given: dict[str, Any], message: str) -> None:
+def test_an_expectation_that_no_job_can_meet_is_rejected(given: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         Expectation(**given)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("texts", ["", ["x", " "], 3, [b"x"]])
-def test_texts_that_say_nothing(texts: Any) -> None:
+def test_blank_texts_are_rejected(texts: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"^log\.excludes: "):
         LogExpectation(excludes=texts)
 
 
 @pytest.mark.parametrize(("low", "high"), [(3, 1), (float("nan"), None), (None, float("nan"))])
-def test_ranges_that_hold_nothing(low: Any, high: Any) -> None:
+def test_empty_ranges_are_rejected(low: Any, high: Any) -> None:
     with pytest.raises(ValueError, match="contains no number"):
         Range(low, high)
 
@@ -139,7 +139,9 @@ def test_ranges_are_shown(bounds: Range, text: str) -> None:
         ({"reason": object()}, "expect: a matrix has no form for <object"),
     ],
 )
-def test_a_mapping_is_refused_in_the_words_of_a_matrix(mapping: dict[str, Any], message: str | None) -> None:
+def test_a_mapping_is_rejected_with_the_messages_of_a_matrix(
+    mapping: dict[str, Any], message: str | None
+) -> None:
     if message is None:
         assert expectation_of(mapping).reasons == ("timeout",), "words are checked with the spec"
         return

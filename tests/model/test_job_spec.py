@@ -1,4 +1,4 @@
-"""Job specs that no cluster could start cannot be built."""
+"""A job spec rejects values that no cluster can use."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ UNFIT: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("field", "value", "message"), UNFIT)
-def test_what_cannot_be_started_cannot_be_built(field: str, value: Any, message: str) -> None:
+def test_a_spec_that_cannot_be_started_is_rejected(field: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         JobSpec(**{"run": "true", field: value})
     text = str(caught.value)
@@ -81,7 +81,7 @@ def test_resources_are_checked_too(field: str, value: Any, message: str) -> None
         Resources(**{field: value})
 
 
-def test_what_python_writes_is_taken() -> None:
+def test_values_of_python_types_are_accepted() -> None:
     spec: Any = JobSpec
     made = spec(
         "true",
@@ -99,6 +99,6 @@ def test_what_python_writes_is_taken() -> None:
     assert load(JobSpec, dump(made)).max_runtime == 5400.0
 
 
-def test_a_path_that_is_no_utf8_says_so() -> None:
+def test_a_path_that_is_not_utf8_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"workdir: .* is half a character, or a byte that is not UTF-8"):
         JobSpec("true", workdir=os.fsdecode(b"/x/\xff"))

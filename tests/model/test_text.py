@@ -1,4 +1,4 @@
-"""Log text for regular expressions, and for people."""
+"""Text of jobs for regular expressions and for people; the format of durations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies
 
-from pytest_clusterjobs.judge import clean
-from pytest_clusterjobs.judge import printable
 from pytest_clusterjobs.model.notation import format_duration
+from pytest_clusterjobs.model.text import clean
 from pytest_clusterjobs.model.text import escaped
 from pytest_clusterjobs.model.text import one_line
+from pytest_clusterjobs.model.text import printable
 from pytest_clusterjobs.model.text import quoted
 from pytest_clusterjobs.model.text import quoted_output
 
@@ -35,7 +35,7 @@ from pytest_clusterjobs.model.text import quoted_output
         ("\x1b[12\nFATAL", "12\nFATAL"),
     ],
 )
-def test_clean(text: str, cleaned: str) -> None:
+def test_text_for_patterns_is_without_sequences_and_prefixes(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
 
 
@@ -58,11 +58,11 @@ def test_cleaning_hostile_text_takes_time_in_proportion(line: str) -> None:
         ("\ud800\ufffe\uffff\ufdd0\U0001fffe", r"\ud800\ufffe\uffff\ufdd0\U0001fffe"),
     ],
 )
-def test_printable(text: str, shown: str) -> None:
+def test_printable_text_has_no_control_characters(text: str, shown: str) -> None:
     assert printable(text, 100) == shown
 
 
-def test_printable_keeps_the_side_that_was_asked_for() -> None:
+def test_printable_keeps_the_requested_side() -> None:
     assert printable("0123456789abcdef", 10) == "01234[...]"
     assert printable("0123456789abcdef", 10, keep="end") == "[...]bcdef"
     assert printable("0123456789", 10) == "0123456789"

@@ -1,4 +1,4 @@
-"""What people write at first: each mistake is told with what to write instead, and the rest of the file is read on."""
+"""Common mistakes: each is reported with its fix, and the rest of the file is still checked."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_each_mistake_says_what_to_write_instead(mistakes: Mistakes, text: str, 
         ('recipes: {a: {run: "x", args: [a b}}\n', '1:35: inside [ ] a text with [ ] { } : # , must be in quotes (or a bracket is not closed)'),
     ],
 )  # fmt: skip
-def test_what_is_no_yaml_is_told_in_words_about_the_file(mistakes: Mistakes, text: str, message: str) -> None:
+def test_a_yaml_syntax_error_is_explained_for_the_file(mistakes: Mistakes, text: str, message: str) -> None:
     assert mistakes(text) == [message]
 
 
@@ -149,14 +149,14 @@ def test_what_is_no_yaml_is_told_in_words_about_the_file(mistakes: Mistakes, tex
         ("setup_failed BOOT_FAIL", "start_failed"),
     ],
 )
-def test_words_of_other_tools_point_to_the_right_reason(mistakes: Mistakes, words: str, reason: str) -> None:
+def test_terms_of_other_tools_suggest_the_right_reason(mistakes: Mistakes, words: str, reason: str) -> None:
     for word in words.split():
         for text in (f"expect: {{reason: {word}}}", f"translate: {{their_word: {word}}}"):
             (message,) = mistakes(f"recipes: {{a: x}}\ndefaults: {{{text}}}")
             assert message.endswith(f": write {reason}"), message
 
 
-def test_the_nearest_spelling_is_told_of_misspellings_only(mistakes: Mistakes) -> None:
+def test_the_nearest_spelling_is_suggested_for_misspellings_only(mistakes: Mistakes) -> None:
     (typo,) = mistakes("recipes: {a: {run: x, expect: {reason: out_of_memroy}}}")
     assert typo.endswith("unknown reason 'out_of_memroy', did you mean 'out_of_memory'?")
     (word,) = mistakes("recipes: {a: {run: x, expect: {reason: started}}}")
@@ -175,7 +175,7 @@ def test_a_recipe_may_have_the_name_of_a_key(load: Load) -> None:
     assert [cell.axes["recipe"] for cell in load(text).cells] == ["smoke", "setup"]
 
 
-def test_mistakes_of_shape_and_of_meaning_are_told_in_one_round(mistakes: Mistakes) -> None:
+def test_mistakes_of_shape_and_of_meaning_are_reported_in_one_round(mistakes: Mistakes) -> None:
     text = """\
         recipes:
         - bert: {run: python train.py, env: [A=1]}
@@ -194,7 +194,7 @@ def test_mistakes_of_shape_and_of_meaning_are_told_in_one_round(mistakes: Mistak
 
 
 @pytest.mark.parametrize("text", ["\\ud83d\\ude00 x", "\\uD834\\uDD1E", "a\\\\\\ud83d\\ude00"])
-def test_json_may_escape_a_character_in_two_halves(tmp_path: Path, site: Site, text: str) -> None:
+def test_json_may_escape_a_character_as_a_surrogate_pair(tmp_path: Path, site: Site, text: str) -> None:
     content = f'{{"a": "echo {text}"}}'
     (tmp_path / "r.json").write_text(content)
     (tmp_path / "m.yaml").write_text("recipes_from: r.json")
@@ -202,7 +202,7 @@ def test_json_may_escape_a_character_in_two_halves(tmp_path: Path, site: Site, t
     assert cell.spec.run == json.loads(content)["a"]
 
 
-def test_half_a_character_in_json_is_a_mistake(tmp_path: Path, site: Site) -> None:
+def test_a_lone_surrogate_in_json_is_a_mistake(tmp_path: Path, site: Site) -> None:
     (tmp_path / "r.json").write_text('{"a": "echo \\ud83d"}')
     (tmp_path / "m.yaml").write_text("recipes_from: r.json")
     with pytest.raises(MatrixErrors, match=r"r\.json:1:15: the escape does not name a character"):
