@@ -1,4 +1,4 @@
-"""AWS's API: one session, clients that are created once, calls that are counted, errors as one-line messages.
+"""AWS's API: one session, clients that are created once, errors as one-line messages.
 
 botocore retries calls that may be repeated, and slows down when it is throttled. SubmitJob may not be
 repeated: it has no idempotency token, so a retry after a lost response may create a duplicate. It is only
@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -44,8 +43,6 @@ class Api:
         self._session: Any = None
         self._clients: dict[tuple[str, str, bool], Any] = {}
         self._lock = threading.Lock()
-        self.calls: Counter[str] = Counter()
-        """How often each operation was called; retries are not counted."""
 
     @property
     def region(self) -> str:
@@ -115,7 +112,6 @@ class Api:
         self, service: str, operation: str, region: str, arguments: dict[str, Any], *, retried: bool = True
     ) -> dict[str, Any]:
         client = self._client(service, region, retried=retried)
-        self.calls[operation] += 1
         name = client.meta.method_to_api_mapping.get(operation, operation)
         try:
             response: dict[str, Any] = getattr(client, operation)(**arguments)

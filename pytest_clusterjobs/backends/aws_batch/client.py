@@ -67,11 +67,6 @@ class BatchBackend:
         self._submitted: dict[str, Handle] = {}
         self.capabilities = capabilities(settings)
 
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """How often each operation of AWS's API was called so far."""
-        return dict(self._api.calls)
-
     # Submitting.
 
     def preview(self, spec: JobSpec, token: str) -> str:

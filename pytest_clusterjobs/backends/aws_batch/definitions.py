@@ -92,9 +92,9 @@ class Definitions:
         return body
 
     def _secrets(self, given: Any, spec: JobSpec) -> list[dict[str, str]]:
-        ours = {name: self._settings.secrets[name] for name in sorted(spec.secrets)}
-        others = [each for each in given if each.get("name") not in ours]
-        return [*others, *({"name": name, "valueFrom": arn} for name, arn in ours.items())]
+        arns = {name: self._settings.secrets[name] for name in sorted(spec.secrets)}
+        others = [each for each in given if each.get("name") not in arns]
+        return [*others, *({"name": name, "valueFrom": arn} for name, arn in arns.items())]
 
     def _register(self, body: Mapping[str, Any]) -> str:
         """The ``name:revision`` of a definition with this content, registered if there is none."""
@@ -103,8 +103,8 @@ class Definitions:
         found = self._api.batch("describe_job_definitions", jobDefinitionName=name, status="ACTIVE")
         newest = max((int(each["revision"]) for each in found.get("jobDefinitions", ())), default=None)
         if newest is None:
-            made = self._api.batch("register_job_definition", jobDefinitionName=name, **body)
-            newest = int(made["revision"])
+            response = self._api.batch("register_job_definition", jobDefinitionName=name, **body)
+            newest = int(response["revision"])
         return f"{name}:{newest}"
 
 

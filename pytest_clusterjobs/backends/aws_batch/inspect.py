@@ -64,19 +64,16 @@ def shown(job: DescribedJob) -> dict[str, Any]:
     return plain
 
 
-def _without_values(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            name: _hidden(inner) if name in ("environment", "env") else _without_values(inner)
-            for name, inner in value.items()
-        }
-    return [_without_values(each) for each in value] if isinstance(value, list) else value
-
-
-def _hidden(variables: Any) -> Any:
-    if not isinstance(variables, list):
-        return variables
-    return [{**each, "value": HIDDEN_VALUE} if "value" in each else each for each in variables]
+def _without_values(value: Any, *, is_variables: bool = False) -> Any:
+    if isinstance(value, list):
+        return [_without_values(each, is_variables=is_variables) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    found = {
+        name: _without_values(each, is_variables=name in ("environment", "env"))
+        for name, each in value.items()
+    }
+    return {**found, "value": HIDDEN_VALUE} if is_variables and "value" in found else found
 
 
 def _meaning(detail: Detail) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -9,22 +10,62 @@ from typing import Any
 MAX_DEPENDENCIES = 20
 """Jobs that one job can depend on."""
 
-_TEXT = frozenset({"jobQueue", "jobDefinition", "shareIdentifier"})
-_MAPPINGS = frozenset({"parameters", "tags"})
 
-OPTIONS = (
-    _TEXT
-    | _MAPPINGS
-    | {
-        "schedulingPriorityOverride",
-        "dependsOn",
-        "propagateTags",
-        "containerOverrides",
-        "instanceTypes",
-        "consumableResourcePropertiesOverride",
-    }
-)
-"""The fields that may be set. ``instanceTypes`` are those of a multi-node job, for all of its nodes."""
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_mapping_of_text(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+
+
+def _is_priority(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9999
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_dependencies(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) <= MAX_DEPENDENCIES
+        and all(
+            isinstance(each, Mapping)
+            and isinstance(each.get("jobId"), str)
+            and each.keys() <= {"jobId", "type"}
+            and each.get("type", "SEQUENTIAL") in ("SEQUENTIAL", "N_TO_N")
+            for each in value
+        )
+    )
+
+
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "jobQueue": (_is_text, "text"),
+    "jobDefinition": (_is_text, "text"),
+    "shareIdentifier": (_is_text, "text"),
+    "schedulingPriorityOverride": (_is_priority, "a whole number, 0 to 9999"),
+    "dependsOn": (_are_dependencies, f"at most {MAX_DEPENDENCIES} of {{jobId: ...}}"),
+    "parameters": (_is_mapping_of_text, "a mapping of text"),
+    "tags": (_is_mapping_of_text, "a mapping of text"),
+    "propagateTags": (_is_bool, "true or false"),
+    "containerOverrides": (_is_mapping, "a mapping, as in AWS's API"),
+    # Those of a multi-node job, for all of its nodes.
+    "instanceTypes": (_is_list_of_text, "a list of text"),
+    "consumableResourcePropertiesOverride": (_is_mapping, "a mapping, as in AWS's API"),
+}
+
+OPTIONS = frozenset(_RULES)
+"""The fields that may be set."""
 
 _NO_ARRAYS = "a cell is one job: use an axis"
 _ONE_CONTAINER = "only jobs of one container on ECS are supported"
@@ -50,12 +91,14 @@ _REFUSED_OVERRIDES: Mapping[str, str] = {
 
 
 def problems(options: Mapping[str, Any], *, nodes: int) -> Iterator[str]:
-    """What is wrong with the options of a job, one line each."""
+    """The mistakes in the options of a job, one line each."""
     for name, value in options.items():
         if name in REFUSED:
             yield f"options.aws-batch: {name} is set by the backend: {REFUSED[name]}"
-        elif fault := _fault(name, value):
-            yield f"options.aws-batch: {name} must be {fault}, not {value!r:.60}"
+        elif name not in _RULES:
+            yield f"options.aws-batch: {name} is not an option: use one of {', '.join(sorted(OPTIONS))}"
+        elif not _RULES[name][0](value):
+            yield f"options.aws-batch: {name} must be {_RULES[name][1]}, not {value!r:.60}"
     overrides = options.get("containerOverrides")
     if isinstance(overrides, Mapping):
         for name in overrides:
@@ -66,38 +109,3 @@ def problems(options: Mapping[str, Any], *, nodes: int) -> Iterator[str]:
         yield "options.aws-batch: instanceTypes is for jobs of several nodes"
     if nodes > 1 and isinstance(overrides, Mapping) and "instanceType" in overrides:
         yield "options.aws-batch: containerOverrides.instanceType is for one node: use instanceTypes"
-
-
-def _fault(name: str, value: Any) -> str:
-    """What an option must be, if its value is wrong."""
-    if name in _TEXT:
-        return "" if isinstance(value, str) and value and value.isprintable() else "text"
-    if name in _MAPPINGS:
-        texts = isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
-        return "" if texts else "a mapping of text"
-    if name == "schedulingPriorityOverride":
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return "" if whole and 0 <= value <= 9999 else "a whole number, 0 to 9999"
-    if name == "propagateTags":
-        return "" if isinstance(value, bool) else "true or false"
-    if name == "instanceTypes":
-        return "" if _is_list(value) and all(isinstance(each, str) for each in value) else "a list of text"
-    if name == "dependsOn":
-        return "" if _are_dependencies(value) else f"at most {MAX_DEPENDENCIES} of {{jobId: ...}}"
-    return "" if isinstance(value, Mapping) else "a mapping, as in AWS's API"
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _are_dependencies(value: Any) -> bool:
-    if not _is_list(value) or len(value) > MAX_DEPENDENCIES:
-        return False
-    return all(
-        isinstance(each, Mapping)
-        and isinstance(each.get("jobId"), str)
-        and each.keys() <= {"jobId", "type"}
-        and each.get("type", "SEQUENTIAL") in ("SEQUENTIAL", "N_TO_N")
-        for each in value
-    )

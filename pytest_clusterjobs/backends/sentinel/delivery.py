@@ -6,7 +6,6 @@ import math
 import re
 import shlex
 import subprocess
-from collections.abc import Collection
 from collections.abc import Iterable
 from functools import cache
 from functools import lru_cache
@@ -50,12 +49,14 @@ def argv(
     one). ``inherited`` names the variables that the job will have in addition to its own: the script's names
     differ from them.
     """
-    parts = {
-        *(["heartbeat"] if spec.heartbeat_timeout else []),
-        *(["workdir"] if workdir else []),
-        "setup" if spec.setup else "plain",
-        spec.shell,
-    }
+    parts = frozenset(
+        {
+            *(["heartbeat"] if spec.heartbeat_timeout else []),
+            *(["workdir"] if workdir else []),
+            "setup" if spec.setup else "plain",
+            spec.shell,
+        }
+    )
     prefix = _prefix(frozenset({*spec.env, *spec.secrets, *inherited}))
     return [
         "sh",
@@ -111,7 +112,7 @@ def _timer_sleep(limit: float) -> int:
     return min(500, max(25, round(limit)))
 
 
-def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) -> str:
+def _script(spec: JobSpec, parts: frozenset[str], prefix: str, prelude: str) -> str:
     interval, silent = heartbeat_checks(spec.heartbeat_timeout) if spec.heartbeat_timeout else (0, 0)
     values = {
         "SHELL": spec.shell,
@@ -119,20 +120,16 @@ def _script(spec: JobSpec, parts: Collection[str], prefix: str, prelude: str) ->
         "EVERY": str(interval),
         "SILENT": str(silent),
     }
-    text = _VALUE.sub(lambda match: values[match[0]], _part("sentinel.sh", parts))
+    text = _VALUE.sub(lambda match: values[match[0]], _assembled("sentinel.sh", parts))
     return _abbreviated(f"{prelude}\n{text}" if prelude else text, prefix)
 
 
-def _command(spec: JobSpec, parts: Collection[str], prefix: str) -> str:
+def _command(spec: JobSpec, parts: frozenset[str], prefix: str) -> str:
     """The script that is passed to the command's shell by ``-c``."""
-    text = _abbreviated(_joined(_part("command.sh", parts)), prefix).replace(
+    text = _abbreviated(";".join(_assembled("command.sh", parts).splitlines()), prefix).replace(
         "MODE", f"set {SHELL_OPTIONS[spec.shell]}"
     )
     return text.replace("ARGS", shlex.join(spec.args))
-
-
-def _joined(text: str) -> str:
-    return ";".join(text.splitlines())
 
 
 @lru_cache(maxsize=256)
@@ -163,10 +160,6 @@ def _short_names() -> tuple[dict[str, str], dict[str, str]]:
 @cache
 def _source(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="ascii")
-
-
-def _part(name: str, parts: Collection[str]) -> str:
-    return _assembled(name, frozenset(parts))
 
 
 @lru_cache(maxsize=64)

@@ -79,24 +79,24 @@ def _local(path: str, rootdir: Path) -> str:
 
 def _resources(spec: JobSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     wanted = spec.resources
-    ours: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if wanted.cpus is not None:
-        ours["cpus"] = f"{wanted.cpus}+"
+        fields["cpus"] = f"{wanted.cpus}+"
     if wanted.memory is not None:
-        ours["memory"] = f"{math.ceil(wanted.memory / BYTES_PER_GIB)}+"
+        fields["memory"] = f"{math.ceil(wanted.memory / BYTES_PER_GIB)}+"
     if wanted.gpus:
-        ours["accelerators"] = f"{accelerator(given)}:{wanted.gpus}"
+        fields["accelerators"] = f"{accelerator(given)}:{wanted.gpus}"
     if wanted.gpus == 0:
-        ours["accelerators"] = None
+        fields["accelerators"] = None
     if spec.image is not None:
-        ours["image_id"] = spec.image if ":" in spec.image.partition("/")[0] else f"docker:{spec.image}"
+        fields["image_id"] = spec.image if ":" in spec.image.partition("/")[0] else f"docker:{spec.image}"
     recovery = given.get("job_recovery")
     strategy = {"strategy": recovery} if isinstance(recovery, str) else dict(recovery or {})
     if spec.max_restarts:
         strategy = {"strategy": RECOVERY_STRATEGY, **strategy}
     # Set even if it is 0: the site's fragment must not allow restarts.
-    ours["job_recovery"] = {**strategy, "max_restarts_on_errors": spec.max_restarts}
-    return {**given, **ours}
+    fields["job_recovery"] = {**strategy, "max_restarts_on_errors": spec.max_restarts}
+    return {**given, **fields}
 
 
 def accelerator(resources: Mapping[str, Any]) -> str:

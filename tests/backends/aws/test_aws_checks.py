@@ -137,6 +137,11 @@ def test_an_invalid_option_is_rejected(name: str, value: Any, message: str) -> N
     assert name in TYPE.options
 
 
+def test_an_unknown_option_is_rejected() -> None:
+    (found,) = options(sidecar={})
+    assert found.startswith("options.aws-batch: sidecar is not an option: use one of ")
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
