@@ -168,15 +168,15 @@ def test_one_poll_is_one_command_for_any_number_of_jobs(
     run: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [started(run, "sleep 3") for _ in range(5)]
-    commands: list[str] = []
+    started_commands: list[str] = []
     ordinary = commands._run
 
     def counting(command: list[str], *rest: object) -> object:
-        commands.append(command[0])
+        started_commands.append(command[0])
         return ordinary(command, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(commands, "_run", counting)
     assert len(run.poll(*jobs)) == 5
-    assert commands == ["squeue"]
+    assert started_commands == ["squeue"]
     run.wait(*jobs)
-    assert set(commands) == {"squeue"}, "ends need no accounts"
+    assert set(started_commands) == {"squeue"}, "ends do not need sacct"
