@@ -1,4 +1,4 @@
-"""Slurm, AWS Batch and SkyPilot on this machine (``clusterjobs dev``). No other part of the package imports this."""
+"""Slurm, AWS Batch and SkyPilot on this machine (``clusterjobs dev``); nothing else imports it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ else:
     __getattr__ = attributes(
         __name__,
         {
-            "BatchClient": ".aws_batch.client",
-            "local_batch": ".aws_batch.fixture",
-            "LocalBatch": ".aws_batch.local_batch",
-            "SkyPilotClient": ".skypilot.client",
-            "SkyPilotServer": ".skypilot.server",
-            "SlurmClient": ".slurm.client",
-            "SlurmCluster": ".slurm.cluster",
-            "ClusterError": ".supervisor.errors",
-            "Missing": ".supervisor.errors",
+            ".aws_batch.client": "BatchClient",
+            ".aws_batch.fixture": "local_batch",
+            ".aws_batch.local_batch": "LocalBatch",
+            ".skypilot.client": "SkyPilotClient",
+            ".skypilot.server": "SkyPilotServer",
+            ".slurm.client": "SlurmClient",
+            ".slurm.cluster": "SlurmCluster",
+            ".supervisor.errors": "ClusterError Missing",
         },
     )
 

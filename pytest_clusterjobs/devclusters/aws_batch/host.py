@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import texts
-from .logs import Destination
 from .logs import EmulatedLogStream
 from .model import ContainerAttempt
 from .model import EmulatedJob
@@ -128,8 +127,8 @@ class Host:
         prefix = options.get("awslogs-stream-prefix", job.definition.name)
         attempt.stream = f"{prefix}/default/{attempt.task_arn.rsplit('/', 1)[1]}"
         region = options.get("awslogs-region", job.region)
-        destination = Destination(job.account, region, options.get("awslogs-group", GROUP), attempt.stream)
-        return EmulatedLogStream(self._logs, self._timers, destination, delay)
+        stream = (job.account, region, options.get("awslogs-group", GROUP), attempt.stream)
+        return EmulatedLogStream(self._logs, self._timers, stream, delay)
 
 
 def batch_variables(job: EmulatedJob, node: EmulatedNode) -> dict[str, str]:

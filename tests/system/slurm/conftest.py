@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,9 @@ import pytest
 
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
-from pytest_clusterjobs.devclusters.supervisor import Missing
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-
-
-@contextmanager
-def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
-    """Skip if a program is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
-    try:
-        yield
-    except Missing as missing:
-        require(missing.program)
-        raise
+from tests.system.processes import skipped_without
 
 
 @pytest.fixture(scope="session")
