@@ -1,6 +1,7 @@
 """The benchmarks on this machine: ``python -m benchmarks > benchmarks/results.md``.
 
-Each is a ratio to a peer or a floor that is measured in the same run, in turns. Absolute times depend on the machine.
+Each is a ratio to a peer or a floor that is measured in the same run, in turns. Absolute times depend on the
+machine.
 """
 
 from __future__ import annotations

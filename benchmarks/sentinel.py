@@ -1,6 +1,7 @@
 """The cost of the sentinel for a trivial job on its node: ``python -m benchmarks.sentinel``.
 
-The floor is the command's own shell, measured in turns. Processes are counted with strace, if it is installed.
+The floor is the command's own shell, measured in turns. Processes are counted with strace, if it is
+installed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Jobs on a real Slurm on this machine: pytest-clusterjobs, an sbatch/squeue loop, and ReFrame, in turns.
 
-    python -m benchmarks.slurm --reframe /path/to/venv/bin/reframe > benchmarks/results-slurm.md
+python -m benchmarks.slurm --reframe /path/to/venv/bin/reframe > benchmarks/results-slurm.md
 
-ReFrame is not a dependency: ``python3 -m venv V && V/bin/pip install reframe-hpc``. Without it its rows are omitted.
+ReFrame is not a dependency: ``python3 -m venv V && V/bin/pip install reframe-hpc``. Without it its rows are
+omitted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cluster jobs as pytest items.
 
-These are the names for tests, scripts and hooks. ``pytest_clusterjobs.backends`` has those for a backend's author,
-and ``pytest_clusterjobs.testing`` those for a backend's tests. Other modules are internal.
+These are the names for tests, scripts and hooks. ``pytest_clusterjobs.backends`` has those for a backend's
+author, and ``pytest_clusterjobs.testing`` those for a backend's tests. Other modules are internal.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ else:
             ".api.jobs": "Jobs Job",
             ".api.scripts": "open_backend",
             ".backends.protocol": "Backend",
-            ".model": "JobSpec Resources Outcome Reason ReasonClass Observation Phase Expectation LogExpectation MetricExpectation Range Cell Judgement Verdict",
+            ".model": "JobSpec Resources Outcome Reason ReasonClass Observation Phase Expectation "
+            "LogExpectation MetricExpectation Range Cell Judgement Verdict",
             ".model.records": "Result",
         },
     )

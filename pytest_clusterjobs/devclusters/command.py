@@ -130,8 +130,8 @@ def aws_batch(
 def skypilot(nodes: int, folder: Path | None, cache: Path | None, visible: tuple[Path, ...]) -> None:
     """Start a SkyPilot on this machine: an API server, and a Slurm cluster of N nodes on which it launches.
 
-    Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The variables to
-    export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
+    Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The
+    variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
     """
     from .skypilot import SkyPilotServer
 
@@ -182,7 +182,10 @@ def _exports(environment: Mapping[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _until_signal() -> Iterator[None]:
-    """Leave the block at the first of ``STOP_SIGNALS``. Raises CommandError for a cluster that does not run."""
+    """Leave the block at the first of ``STOP_SIGNALS``.
+
+    Raises CommandError for a cluster that does not run.
+    """
     from .supervisor import ClusterError
 
     before = {number: signal.signal(number, _stop) for number in STOP_SIGNALS}
@@ -198,7 +201,10 @@ def _until_signal() -> Iterator[None]:
 
 
 def _serve(cluster: LocalCluster[Any], introduction: Iterable[str]) -> NoReturn:
-    """Print shell code, and check the cluster until a signal comes. Raises ClusterError if a daemon ends by itself."""
+    """Print shell code, and check the cluster until a signal comes.
+
+    Raises ClusterError if a daemon ends by itself.
+    """
     for line in introduction:
         say(line)
     sys.stdout.flush()

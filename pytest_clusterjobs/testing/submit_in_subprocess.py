@@ -1,4 +1,4 @@
-"""Submit one job in a process of its own: ``python -m pytest_clusterjobs.testing.submit_in_subprocess [PATH ...]``.
+"""Submit one job in a process of its own, ``python -m ...submit_in_subprocess [PATH ...]``.
 
 The arguments of :func:`submit` are read from standard input, pickled, and the handle is printed as JSON. ``PATH`` is
 appended to ``sys.path``.

@@ -56,7 +56,10 @@ class Host:
         log_delay: float,
         on_end: Callable[[Exit], None],
     ) -> int | None:
-        """Start a container and return its number. If that fails, return ``None``; the attempt has the reason."""
+        """Start a container and return its number.
+
+        If that fails, return ``None``; the attempt has the reason.
+        """
         name = node.spec.get("image", "")
         if image.fails is not None or name.split("/")[0].endswith(UNREACHABLE_DOMAIN):
             attempt.reason = (image.fails or texts.PULL_FAILED.format(image=name))[:255]

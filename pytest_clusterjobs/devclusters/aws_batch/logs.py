@@ -15,7 +15,10 @@ class EmulatedLogStream:
     """One attempt's log. Lines become events; empty ones do not, as with the real driver."""
 
     def __init__(self, logs: Logs, timers: Timers, stream: tuple[str, str, str, str], delay: float) -> None:
-        """``stream``: account, region, group, name. It, and each event, becomes readable after ``delay`` seconds."""
+        """``stream``: account, region, group, name.
+
+        It, and each event, becomes readable after ``delay`` seconds.
+        """
         self._logs = logs
         self._timers = timers
         self._stream = stream

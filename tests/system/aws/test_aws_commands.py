@@ -1,4 +1,4 @@
-"""``clusterjobs show``, ``logs`` and ``watch`` for jobs of AWS Batch that no run has submitted, and ``plan``."""
+"""``clusterjobs show``, ``logs`` and ``watch`` for jobs that no run has submitted, and ``plan``."""
 
 from __future__ import annotations
 

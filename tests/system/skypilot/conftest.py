@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def skypilot_options(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Options of all servers of these tests: packages of earlier sessions, and the tests' folders on the nodes."""
+    """Options of all servers: packages of earlier sessions, and the tests' folders on the nodes."""
     cache = pytestconfig.cache
     assert cache is not None
     return {

@@ -1,4 +1,7 @@
-"""Ends of jobs on a real SkyPilot. They are launched at once and polled together: each takes a minute or two."""
+"""Ends of jobs on a real SkyPilot.
+
+They are launched at once and polled together: each takes a minute or two.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ pytestmark = [pytest.mark.system, pytest.mark.skypilot]
 
 RECORDING = Path(__file__).parents[2] / "backends" / "skypilot" / "ends.json"
 AT_ONCE = 4
-"""Clusters at once: each starts dozens of Pythons that import SkyPilot, for some seconds of processor time each."""
+"""Clusters at once: each starts dozens of Pythons that import SkyPilot, for some seconds of processor time
+each."""
 
 
 @pytest.fixture(scope="module")

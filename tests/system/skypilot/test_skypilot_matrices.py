@@ -36,8 +36,8 @@ RESTARTS = "  # It fails once, the cluster starts it again"
 """The first line of the condition that jobs of one cluster do not support."""
 MINUTES = 60.0
 ROOM = {"max_runtime: 3s": "max_runtime: 20s", 'run_time: "3s..30s"': 'run_time: "20s..60s"'}
-"""On a small machine SkyPilot starts a job's ranks ten seconds apart. With a run time of three seconds the job would
-end before the ranks have connected, without a first step in the log."""
+"""On a small machine SkyPilot starts a job's ranks ten seconds apart. With a run time of three seconds the
+job would end before the ranks have connected, without a first step in the log."""
 
 
 class Session:

@@ -31,7 +31,7 @@ REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_
 
 
 def traces() -> dict[str, float | None]:
-    """The files that SkyPilot would write in the real home, with the time of the last change, None if absent."""
+    """The files that SkyPilot would write in the real home, with their times; None if absent."""
     home = Path("~").expanduser()
     found = {name: home / name for name in REAL_HOME}
     return {name: path.stat().st_mtime if path.exists() else None for name, path in found.items()}

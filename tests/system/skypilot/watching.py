@@ -44,7 +44,10 @@ def watch(
     at_once: int,
     cancel: Sequence[str],
 ) -> Watched:
-    """Submit and poll as a run does, and carry out the ``harm`` of the scenarios; ``cancel`` is the command for it."""
+    """Submit and poll as a run does, and carry out the ``harm`` of the scenarios.
+
+    ``cancel`` is the command for it.
+    """
     specs = {token_of(name): replace(each.spec(name, {}), env=env) for name, each in scenarios.items()}
     waiting = dict(specs)
     handles: dict[str, Handle] = {}

@@ -18,7 +18,10 @@ from tests.system.processes import skipped_without
 
 @pytest.fixture(scope="session")
 def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClient]:
-    """A cluster of 8 nodes with accounting that all workers of this session share. Tests must not damage it."""
+    """A cluster of 8 nodes with accounting that all workers of this session share.
+
+    Tests must not damage it.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "slurm"
     with ExitStack() as stack:
@@ -29,7 +32,10 @@ def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def fresh_slurm(require: Callable[[str], str]) -> Iterator[Callable[..., SlurmCluster]]:
-    """Start a separate cluster that the test may damage. Options are those of SlurmCluster (2 nodes, no accounting)."""
+    """Start a separate cluster that the test may damage.
+
+    Options are those of SlurmCluster (2 nodes, no accounting).
+    """
     with ExitStack() as stack:
 
         def start(**options: Any) -> SlurmCluster:
