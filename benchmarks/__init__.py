@@ -1,1 +1,1 @@
-"""What we measure, against whom, and how to repeat it."""
+"""Benchmarks against peers and floors, and how to repeat them (``results*.md``)."""

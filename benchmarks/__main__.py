@@ -1,7 +1,7 @@
-"""Everything that we measure, in one run: ``python -m benchmarks > benchmarks/results.md``.
+"""The benchmarks on this machine: ``python -m benchmarks > benchmarks/results.md``.
 
-Ratios are against a peer or a floor measured in the same run, in turns; absolute times only say how
-fast the machine was.
+Each is a ratio to a peer or a floor that is measured in the same run, in turns. Absolute times depend on the
+machine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ with ThreadPoolExecutor({width}) as pool:
 
 
 def project(folder: Path, *, slots: int = 64, **files: str) -> Path:
-    """A project in a folder of its own; ``__`` in a file's name stands for ``/``, ``_yaml`` for its ending."""
+    """Write a project. In the name of a file ``__`` is ``/``, and ``_yaml`` and ``_py`` are its suffix."""
     folder.mkdir()
     (folder / "pyproject.toml").write_text(SITE.format(slots=slots))
     (folder / "pytest.ini").write_text("[pytest]\n")
@@ -52,13 +52,13 @@ def project(folder: Path, *, slots: int = 64, **files: str) -> Path:
 
 
 def matrix(run_text: str, recipes: int, backend: str = "local") -> str:
-    """A matrix of ``recipes`` cells that all run the same."""
+    """A matrix of ``recipes`` cells that all run the same command."""
     names = ", ".join(f'r{number}: "{run_text}"' for number in range(recipes))
     return f"backend: {backend}\nrecipes: {{{names}}}\nnodes: [1]\nconditions: {{c: {{}}}}\n"
 
 
-def sleepers(base: Path, jobs: int, rounds: int) -> str:
-    """Jobs of 2 s all at once, against the slowest of them."""
+def sleeping_jobs(base: Path, jobs: int, rounds: int) -> str:
+    """Jobs of 2 s that all run at once, against the duration of one."""
     folder = project(base / f"sleep{jobs}", slots=jobs, matrices__m_yaml=matrix("sleep 2", jobs))
     costs = [run(OURS, folder) for _ in range(rounds)]
     walls = sorted(cost.wall for cost in costs)
@@ -66,7 +66,7 @@ def sleepers(base: Path, jobs: int, rounds: int) -> str:
 
 
 def true_jobs(base: Path, jobs: int, width: int, rounds: int) -> list[str]:
-    """Jobs that do nothing, against a plain pool of processes of the same width."""
+    """Jobs that do nothing, against a pool of processes of the same width."""
     folder = project(base / "true", slots=width, matrices__m_yaml=matrix("true", jobs))
     rows = []
     for name, command in [
@@ -82,7 +82,7 @@ def true_jobs(base: Path, jobs: int, width: int, rounds: int) -> list[str]:
 
 
 def many_cells(base: Path, cells: int, rounds: int) -> list[str]:
-    """Cells on a backend that does nothing, against as many parametrized Python tests."""
+    """Cells on a backend that does nothing, against the same number of parametrized Python tests."""
     axes = f"axes: {{A: [{', '.join(f'a{n}' for n in range(100))}], B: [{', '.join(f'b{n}' for n in range(cells // 100))}]}}\n"
     ours_at = project(base / "cells", matrices__m_yaml=matrix("true", 1, "noop") + axes)
     tests = f"import pytest\n@pytest.mark.parametrize('number', range({cells}))\ndef test_it(number): pass\n"
@@ -124,11 +124,13 @@ def main(rounds: int) -> None:
         print(
             f"`python -m benchmarks {rounds}`; Python {platform.python_version()}, {packages}, {rounds} rounds in turns,"
         )
-        print("medians. Each row is ours / theirs = **ratio**, whole processes, children included.\n")
+        print(
+            "medians. Each row is pytest-clusterjobs / peer = **ratio**, of whole processes and their children.\n"
+        )
         print("## Wall time against the slowest job\n")
         print("| jobs | wall, start of Python to exit | ratio to 2 s |\n|---|---|---|")
         for jobs in (12, 100):
-            print(sleepers(base, jobs, rounds), flush=True)
+            print(sleeping_jobs(base, jobs, rounds), flush=True)
         head = "| what | wall | CPU | memory |\n|---|---|---|---|"
         print(f"\n## Jobs that do nothing, on the local backend\n\n{head}")
         print("\n".join(true_jobs(base, 1000, 32, max(1, rounds // 2))), flush=True)

@@ -1,4 +1,4 @@
-"""Whole processes, timed in turns against each other, so that a machine whose speed drifts stays fair."""
+"""Measure whole processes in turns, so that changes of the machine's speed affect both."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Cost:
     wall: float
     """Seconds."""
     cpu: float
-    """Seconds of it and of all its children that it waited for."""
+    """Seconds, including those of its child processes that it waited for."""
     memory: float
-    """MiB, the largest resident set of a single process."""
+    """The largest resident set of a single process, in MiB."""
 
 
 def run(command: list[str], folder: Path, *, check: bool = True) -> Cost:
@@ -42,14 +42,14 @@ def run(command: list[str], folder: Path, *, check: bool = True) -> Cost:
 def in_turns(
     one: Callable[[], Cost], other: Callable[[], Cost], rounds: int
 ) -> tuple[list[Cost], list[Cost]]:
-    """Both in turns, after one run each that does not count."""
+    """Run both in turns ``rounds`` times, after one run each that does not count."""
     one(), other()
     pairs = [(one(), other()) for _ in range(rounds)]
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def ratio(ours: list[Cost], theirs: list[Cost], figure: str) -> float:
-    """The median of the pairs' ratios."""
+    """The median of the ratios of each pair."""
     ratios: list[float] = [getattr(a, figure) / getattr(b, figure) for a, b in zip(ours, theirs, strict=True)]
     return median(ratios)
 
@@ -58,14 +58,15 @@ def line(name: str, ours: list[Cost], theirs: list[Cost]) -> str:
     """One row of the table of results: medians and the median ratio of wall and CPU time."""
     cells = [name]
     for figure in ("wall", "cpu"):
-        mine = median(getattr(cost, figure) for cost in ours)
+        own = median(getattr(cost, figure) for cost in ours)
         peer = median(getattr(cost, figure) for cost in theirs)
-        cells.append(f"{mine:.2f} s / {peer:.2f} s = **{ratio(ours, theirs, figure):.2f}**")
+        cells.append(f"{own:.2f} s / {peer:.2f} s = **{ratio(ours, theirs, figure):.2f}**")
     memory = f"{max(cost.memory for cost in ours):.0f} / {max(cost.memory for cost in theirs):.0f} MiB"
     return "| " + " | ".join([*cells, memory]) + " |"
 
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
-"""pytest without other plugins; add ours with ``-p pytest_clusterjobs.plugin.hookimpls``."""
+"""pytest without plugins."""
 
 OURS = [*PYTEST, "-p", "pytest_clusterjobs.plugin.hookimpls"]
+"""pytest with pytest-clusterjobs as the only plugin."""

@@ -1,6 +1,7 @@
-"""What a sentinel costs a plain job on its node: ``python -m benchmarks.sentinel``.
+"""The cost of the sentinel for a trivial job on its node: ``python -m benchmarks.sentinel``.
 
-The floor is the command's own shell, run in the same turns. Processes are counted by strace, where there is one.
+The floor is the command's own shell, measured in turns. Processes are counted with strace, if it is
+installed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def seconds(command: Sequence[str]) -> float:
 
 
 def processes(command: Sequence[str]) -> str:
-    """How many processes there were, and how often one became another program."""
+    """The number of processes and of executed programs, as two cells of the table."""
     if which("strace") is None:
         return "- | -"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,9 @@
-"""Jobs on a real Slurm of this machine: ours, a bare sbatch/squeue loop, and ReFrame, in turns on one cluster.
+"""Jobs on a real Slurm on this machine: pytest-clusterjobs, an sbatch/squeue loop, and ReFrame, in turns.
 
-    python -m benchmarks.slurm --reframe /path/to/venv/bin/reframe > benchmarks/results-slurm.md
+python -m benchmarks.slurm --reframe /path/to/venv/bin/reframe > benchmarks/results-slurm.md
 
-ReFrame is no dependency of ours: ``python3 -m venv V && V/bin/pip install reframe-hpc``. Without it its columns are left out.
+ReFrame is not a dependency: ``python3 -m venv V && V/bin/pip install reframe-hpc``. Without it its rows are
+omitted.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ while ids:
     ids &= set(listed.stdout.split())
     time.sleep(0.1)
 """
-"""No checks, no logs, no verdicts: what submitting and waiting costs at least."""
+"""The floor: submit and wait, without checks, logs and verdicts."""
 
 REFRAME_SITE = """
 site_configuration = {
@@ -80,7 +81,7 @@ PATCH = """
 import importlib.abc, sys
 
 class Finder(importlib.abc.MetaPathFinder):
-    # Makes the one call cheap that takes most of ReFrame 4.10's time: inspect.stack() for each deprecated field.
+    # Removes the call that takes most of ReFrame 4.10's time: inspect.stack() for each deprecated field.
     def find_spec(self, name, path, target=None):
         warnings = sys.modules.get("reframe.core.warnings")
         if warnings is not None and hasattr(warnings, "user_deprecation_warning"):
@@ -98,7 +99,7 @@ exec "{program}" "$@"
 
 @dataclass(frozen=True)
 class Load:
-    """What is run: so many jobs of a command."""
+    """A number of jobs that run the same command."""
 
     jobs: int
     command: str
@@ -113,11 +114,11 @@ class Sample:
 
     cost: Cost
     commands: int
-    """Scheduler commands that it started."""
+    """The number of scheduler commands that it started."""
 
 
-class Place:
-    """A folder in which contenders run, with programs on PATH that count themselves."""
+class Workspace:
+    """The folder in which contenders run, with shims on PATH that count the scheduler's commands."""
 
     def __init__(self, base: Path, cluster: SlurmCluster) -> None:
         self.base = base
@@ -145,27 +146,27 @@ class Place:
         return Sample(cost, len(self._count.read_text()))
 
 
-def ours(place: Place, load: Load) -> Sample:
-    """A matrix of as many cells."""
-    folder = Path(tempfile.mkdtemp(dir=place.base))
+def ours(workspace: Workspace, load: Load) -> Sample:
+    """pytest-clusterjobs: a matrix with one cell a job."""
+    folder = Path(tempfile.mkdtemp(dir=workspace.base))
     names = ", ".join(f'r{number}: "{load.command}"' for number in range(load.jobs))
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "matrices").mkdir()
     (folder / "matrices" / "m.yaml").write_text(
         f"backend: slurm\ndefaults: {{max_runtime: 10m}}\nrecipes: {{{names}}}\nnodes: [1]\nconditions: {{c: {{}}}}\n"
     )
-    return place.measure([*OURS, f"--cluster-max-jobs={load.jobs}"], folder)
+    return workspace.measure([*OURS, f"--cluster-max-jobs={load.jobs}"], folder)
 
 
-def bare(place: Place, load: Load) -> Sample:
-    """The loop."""
-    folder = Path(tempfile.mkdtemp(dir=place.base))
-    return place.measure([sys.executable, "-c", BARE, str(load.jobs), load.command], folder)
+def bare(workspace: Workspace, load: Load) -> Sample:
+    """The sbatch/squeue loop."""
+    folder = Path(tempfile.mkdtemp(dir=workspace.base))
+    return workspace.measure([sys.executable, "-c", BARE, str(load.jobs), load.command], folder)
 
 
-def reframe(place: Place, load: Load, program: str, *, patched: bool) -> Sample:
-    """ReFrame's asynchronous policy, with room for all jobs at once."""
-    folder = Path(tempfile.mkdtemp(dir=place.base))
+def reframe(workspace: Workspace, load: Load, program: str, *, patched: bool) -> Sample:
+    """ReFrame with its asynchronous policy and no limit below the number of jobs."""
+    folder = Path(tempfile.mkdtemp(dir=workspace.base))
     executable, *arguments = load.command.split()
     (folder / "site.py").write_text(REFRAME_SITE)
     text = REFRAME_TEST.format(jobs=load.jobs, executable=executable, arguments=arguments)
@@ -173,29 +174,31 @@ def reframe(place: Place, load: Load, program: str, *, patched: bool) -> Sample:
     (folder / "patch").mkdir()
     (folder / "patch" / "sitecustomize.py").write_text(PATCH)
     command = [program, "-C", "site.py", "-c", "bench.py", "-r", "--exec-policy=async", "--dont-restage"]
-    return place.measure(command, folder, **({"PYTHONPATH": str(folder / "patch")} if patched else {}))
+    return workspace.measure(command, folder, **({"PYTHONPATH": str(folder / "patch")} if patched else {}))
 
 
-def measured(place: Place, load: Load, program: str | None, rounds: int) -> Mapping[str, list[Sample]]:
-    """Every contender in turns, so often; the slow ones once where it would take a quarter of an hour."""
+def measured(
+    workspace: Workspace, load: Load, program: str | None, rounds: int
+) -> Mapping[str, list[Sample]]:
+    """Run all contenders in turns; ReFrame runs only once if that takes a quarter of an hour."""
     samples: dict[str, list[Sample]] = {}
     for turn in range(rounds):
-        for name, sample in _turn(place, load, program if turn == 0 or load.jobs < 1000 else None):
+        for name, sample in _turn(workspace, load, program if turn == 0 or load.jobs < 1000 else None):
             samples.setdefault(name, []).append(sample)
             print(f"{load} {name}: {sample.cost.wall:.2f} s, {sample.commands} commands", file=sys.stderr)
     return samples
 
 
-def _turn(place: Place, load: Load, program: str | None) -> Iterator[tuple[str, Sample]]:
-    yield "bare loop", bare(place, load)
-    yield "pytest-clusterjobs", ours(place, load)
+def _turn(workspace: Workspace, load: Load, program: str | None) -> Iterator[tuple[str, Sample]]:
+    yield "bare loop", bare(workspace, load)
+    yield "pytest-clusterjobs", ours(workspace, load)
     if program is not None:
-        yield "ReFrame", reframe(place, load, program, patched=False)
-        yield "ReFrame, patched", reframe(place, load, program, patched=True)
+        yield "ReFrame", reframe(workspace, load, program, patched=False)
+        yield "ReFrame, patched", reframe(workspace, load, program, patched=True)
 
 
 def rows(load: Load, samples: Mapping[str, list[Sample]]) -> Iterator[str]:
-    """A row a contender; ratios are to the medians of the bare loop."""
+    """One row for each contender; ratios are to the median of the bare loop."""
     floor = median(sample.cost.wall for sample in samples["bare loop"])
     for name, runs in samples.items():
         wall = median(sample.cost.wall for sample in runs)
@@ -219,7 +222,7 @@ def _head(cluster: SlurmCluster, program: str | None) -> str:
     return f"""# On Slurm
 
 `python -m benchmarks.slurm`; {", ".join(versions)}; medians, contenders in turns on one cluster of
-8 nodes with 16 pretended CPUs each, with accounting. CPU is the client's, its children included.
+8 nodes with 16 simulated CPUs each, with accounting. CPU time is that of the client and its child processes.
 
 | load | contender | wall | to the bare loop | client CPU | scheduler commands | runs |
 |---|---|---|---|---|---|---|"""
@@ -236,12 +239,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, SlurmCluster(nodes=8, cpus=16) as cluster:
         print(_head(cluster, options.reframe))
-        place = Place(Path(name), cluster)
+        workspace = Workspace(Path(name), cluster)
         for jobs in options.jobs:
             for command in ("true", "sleep 2"):
                 load = Load(jobs, command)
                 print(
-                    "\n".join(rows(load, measured(place, load, options.reframe, options.rounds))), flush=True
+                    "\n".join(rows(load, measured(workspace, load, options.reframe, options.rounds))),
+                    flush=True,
                 )
 
 

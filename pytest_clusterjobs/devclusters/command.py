@@ -6,7 +6,9 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHECK_INTERVAL_SECONDS = 1.0
 
+folder_option = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
+)
+
 
 @click.group()
 def dev() -> None:
@@ -43,51 +51,39 @@ def dev() -> None:
     show_default=True,
     help="Start slurmdbd and MariaDB, for sacct.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
-)
+@folder_option
 def slurm(nodes: int, accounting: bool, folder: Path | None) -> None:
-    """Start a Slurm cluster of N nodes. Each is a slurmd on this machine; Slurm must be installed, root is not needed.
+    """Start a Slurm cluster of N nodes, each a slurmd on this machine.
+
+    Slurm must be installed; root is not needed.
 
     The variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its jobs.
     """
     from .slurm import SlurmCluster
 
     with _until_signal(), SlurmCluster(folder, nodes=nodes, accounting=accounting) as cluster:
-        _introduce(cluster)
-        _watch(cluster)
+        _serve(cluster, _slurm_introduction(cluster))
 
 
-def _introduce(cluster: SlurmCluster) -> None:
-    """Print shell code: the variables, and everything else as comments."""
-    layout = cluster.layout
-    say(
-        f"# Slurm runs: {len(cluster.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB; logs are in {cluster.folder / 'log'}"
-    )
+def _slurm_introduction(cluster: SlurmCluster) -> Iterator[str]:
+    layout, log = cluster.layout, cluster.folder / "log"
+    size = f"{len(cluster.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB"
+    yield f"# Slurm runs: {size}; logs are in {log}"
     if not cluster.memory_limits:
-        say("# Memory limits are not enforced: that needs root, and cgroup v1")
+        yield "# Memory limits are not enforced: that needs root, and cgroup v1"
     if not layout.address:
-        say(
-            "# It listens on all addresses, because this host's name is not 127.0.0.1; munge rejects other users"
-        )
-    for name, value in cluster.environment.items():
-        say(f"export {name}={value}")
-    say("# Then: pytest matrices/ --cluster-backend slurm")
-    say("# Ctrl-C stops the cluster and all of its jobs")
-    sys.stdout.flush()
+        yield "# It listens on all addresses, because this host's name is not 127.0.0.1"
+        yield "# munge rejects other users"
+    yield from _exports(cluster.environment)
+    yield "# Then: pytest matrices/ --cluster-backend slurm"
+    yield "# Ctrl-C stops the cluster and all of its jobs"
 
 
 @dev.command("aws-batch")
 @click.option("--region", default="us-east-1", show_default=True, metavar="NAME")
 @click.option("--slots", type=click.IntRange(1, 10000), default=64, show_default=True, metavar="N")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="[default: any]")
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
-)
+@folder_option
 @click.option(
     "--workdir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -113,17 +109,12 @@ def aws_batch(
     variables = dict(map(_variable, env))
     options: dict[str, Any] = {"region": region, "slots": slots, "port": port, "workdir": workdir}
     with _until_signal(), LocalBatch(folder, environment=variables, **options) as batch:
-        _introduce_batch(batch)
-        _watch(batch)
+        _serve(batch, _batch_introduction(batch))
 
 
 @dev.command()
 @click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N")
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for its files and logs; must be empty or absent.  [default: a temporary one]",
-)
+@folder_option
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
@@ -139,31 +130,26 @@ def aws_batch(
 def skypilot(nodes: int, folder: Path | None, cache: Path | None, visible: tuple[Path, ...]) -> None:
     """Start a SkyPilot on this machine: an API server, and a Slurm cluster of N nodes on which it launches.
 
-    Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The variables to
-    export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
+    Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The
+    variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
     """
     from .skypilot import SkyPilotServer
 
     options: dict[str, Any] = {"nodes": nodes, "cache": cache, "visible": visible}
     with _until_signal(), SkyPilotServer(folder, **options) as server:
-        _introduce_skypilot(server)
-        _watch(server)
+        _serve(server, _skypilot_introduction(server))
 
 
-def _introduce_skypilot(server: SkyPilotServer) -> None:
-    """Print shell code: the variables, and everything else as comments."""
+def _skypilot_introduction(server: SkyPilotServer) -> Iterator[str]:
     layout = server.slurm.layout
-    say(f"# SkyPilot runs at {server.url}; logs are in {server.folder / 'log'}")
-    say(
-        f"# It launches on {len(layout.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB: {server.infra}"
-    )
-    say("# Jobs are processes of this user: run nothing that you would not run in this shell")
-    for name, value in server.environment.items():
-        say(f"export {name}={shlex.quote(value)}")
-    say("# Then: pytest matrices/ --cluster-backend skypilot")
-    say(f"# A preemption: SLURM_CONF={layout.conf} scancel ID")
-    say("# Ctrl-C stops it with all of its clusters and jobs")
-    sys.stdout.flush()
+    size = f"{len(layout.nodes)} nodes of {layout.cpus} CPUs and {layout.memory} MiB"
+    yield f"# SkyPilot runs at {server.url}; logs are in {server.folder / 'log'}"
+    yield f"# It launches on {size}: {server.infra}"
+    yield "# Jobs are processes of this user: run nothing that you would not run in this shell"
+    yield from _exports(server.environment)
+    yield "# Then: pytest matrices/ --cluster-backend skypilot"
+    yield f"# A preemption: SLURM_CONF={layout.conf} scancel ID"
+    yield "# Ctrl-C stops it with all of its clusters and jobs"
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -173,31 +159,33 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _introduce_batch(batch: LocalBatch) -> None:
-    """Print shell code: the variables, and everything else as comments."""
+def _batch_introduction(batch: LocalBatch) -> Iterator[str]:
     from .aws_batch.client import CONFLICTING_VARIABLES
 
-    say(f"# AWS Batch and CloudWatch Logs run at {batch.url}; the log is in {batch.folder / 'log'}")
-    say(
-        "# Jobs are processes of this user, without any isolation: run nothing that you would not run in this shell"
-    )
-    say(f"unset {' '.join(CONFLICTING_VARIABLES)}")
-    for name, value in batch.environment.items():
-        say(f"export {name}={shlex.quote(value)}")
-    say("# In pyproject.toml:")
-    say("#   [tool.clusterjobs.backends.aws-here]")
-    say('#   type = "aws-batch"')
-    say(f'#   queue = "{batch.queue}"')
-    say(f'#   job_definition = "{batch.definition}"')
-    say(f'#   multinode_job_definition = "{batch.parallel_definition}"')
-    say("# Then: pytest matrices/ --cluster-backend aws-here")
-    say("# Ctrl-C stops it and all of its jobs")
-    sys.stdout.flush()
+    yield f"# AWS Batch and CloudWatch Logs run at {batch.url}; the log is in {batch.folder / 'log'}"
+    yield "# Jobs are processes of this user, without any isolation: run nothing that you would not run in this shell"
+    yield f"unset {' '.join(CONFLICTING_VARIABLES)}"
+    yield from _exports(batch.environment)
+    yield "# In pyproject.toml:"
+    yield "#   [tool.clusterjobs.backends.aws-here]"
+    yield '#   type = "aws-batch"'
+    yield f'#   queue = "{batch.queue}"'
+    yield f'#   job_definition = "{batch.definition}"'
+    yield f'#   multinode_job_definition = "{batch.parallel_definition}"'
+    yield "# Then: pytest matrices/ --cluster-backend aws-here"
+    yield "# Ctrl-C stops it and all of its jobs"
+
+
+def _exports(environment: Mapping[str, str]) -> Iterator[str]:
+    return (f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 @contextmanager
 def _until_signal() -> Iterator[None]:
-    """Leave the block at the first of ``STOP_SIGNALS``. Raises CommandError for a cluster that does not run."""
+    """Leave the block at the first of ``STOP_SIGNALS``.
+
+    Raises CommandError for a cluster that does not run.
+    """
     from .supervisor import ClusterError
 
     before = {number: signal.signal(number, _stop) for number in STOP_SIGNALS}
@@ -212,8 +200,14 @@ def _until_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(cluster: LocalCluster[Any]) -> NoReturn:
-    """Check the cluster until a signal comes. Raises ClusterError if a daemon ends by itself."""
+def _serve(cluster: LocalCluster[Any], introduction: Iterable[str]) -> NoReturn:
+    """Print shell code, and check the cluster until a signal comes.
+
+    Raises ClusterError if a daemon ends by itself.
+    """
+    for line in introduction:
+        say(line)
+    sys.stdout.flush()
     while True:
         time.sleep(CHECK_INTERVAL_SECONDS)
         cluster.check()

@@ -63,8 +63,8 @@ class SubmittedJob:
 class Cluster:
     """One run on the backend of a :class:`Harness`, as a context manager.
 
-    Leaving the block cancels the jobs that still run. Jobs are judged as in a real run, but without an engine and
-    a ledger, so that tests see each answer of the backend.
+    Leaving the block cancels the jobs that still run. Jobs are judged as in a real run, but without an engine
+    and a ledger, so that tests see each answer of the backend.
     """
 
     def __init__(self, harness: Harness, folder: Path, run_id: str | None = None) -> None:

@@ -56,8 +56,8 @@ class Harness:
     silence: str | None = None
     """Shell text with which a command ends its node's sentinel without a report."""
     provoke: Mapping[Reason, Callable[[Cluster], SubmittedJob]] = field(default_factory=dict)
-    """Reasons that need an action on the cluster, each with a function that submits a job, performs the action
-    and returns the job."""
+    """Reasons that need an action on the cluster, each with a function that submits a job, performs the
+    action and returns the job."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Tests that do not apply, by function name, and why."""
 

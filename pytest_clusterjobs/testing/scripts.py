@@ -96,7 +96,10 @@ def rank(number: int, exit_code: int | None, word: SentinelWord | None = Sentine
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to one ``submit`` call. ``ACCEPT``, ``LOSE``, ``FAIL``, ``THROTTLE`` and ``reject`` make the usual ones."""
+    """The response to one ``submit`` call.
+
+    ``ACCEPT``, ``LOSE``, ``FAIL``, ``THROTTLE`` and ``reject`` make the usual ones.
+    """
 
     kind: Literal["accept", "reject", "lose", "fail", "throttle"] = "accept"
     """``lose``: the job exists and the caller gets an error; ``fail``: an error, and no job."""

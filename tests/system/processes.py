@@ -7,8 +7,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from pytest_clusterjobs.devclusters import Missing
+
+
+@contextmanager
+def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
+    """Skip if a program of a cluster is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
+    try:
+        yield
+    except Missing as missing:
+        require(missing.program)
+        pytest.skip(str(missing))
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0, pause: float = 0.05) -> None:

@@ -354,7 +354,7 @@ class ReadsOneRankOnly(LocalWrapper):
 
 
 class HasOneRankForAll(LocalWrapper):
-    """Starts one process for any number of ``nodes`` and returns its log for each rank, so ``max_nodes`` is 1."""
+    """Starts one process for any ``nodes`` and returns its log for each rank, so ``max_nodes`` is 1."""
 
     @property
     def capabilities(self) -> Capabilities:

@@ -1,4 +1,4 @@
-"""The manual clock wakes threads in the order in which they are due, and waits for each before it moves on."""
+"""The manual clock wakes threads in order, and waits for each before it moves on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each requirement of the conformance suite is enforced: the named test fails for a backend that breaks it."""
+"""Each requirement of the suite is enforced: the named test fails for a backend that breaks it."""
 
 from __future__ import annotations
 

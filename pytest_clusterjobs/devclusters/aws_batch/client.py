@@ -37,8 +37,8 @@ class ServerInfo:
 class BatchClient:
     """A running local AWS Batch: its address and credentials, its queues, and the faults that it simulates.
 
-    ``BatchClient.at(folder)`` connects to the server that runs in ``folder``. All methods raise ClusterError if
-    the server does not answer.
+    ``BatchClient.at(folder)`` connects to the server that runs in ``folder``. All methods raise ClusterError
+    if the server does not answer.
     """
 
     ready_file = "server.json"
@@ -83,11 +83,17 @@ class BatchClient:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that a process needs to use the server; they replace all of the user's own AWS settings."""
+        """The variables that a process needs to use the server.
+
+        They replace all of the user's own AWS settings.
+        """
         return self.environment_of("")
 
     def environment_of(self, caller: str) -> dict[str, str]:
-        """The variables for one of several callers, such as ``gw0``; faults can be limited to its access key."""
+        """The variables for one of several callers, such as ``gw0``.
+
+        Faults can be limited to its access key.
+        """
         found = {
             "AWS_ACCESS_KEY_ID": self.access_key(caller),
             "AWS_SECRET_ACCESS_KEY": "local",
@@ -112,7 +118,9 @@ class BatchClient:
         return self._info.key + caller.upper()
 
     def create_queue(self, name: str, **rules: Any) -> str:
-        """Create or change a queue, and return its name. ``rules`` decide how it behaves; times are in seconds.
+        """Create or change a queue, and return its name.
+
+        ``rules`` decide how it behaves; times are in seconds.
 
         - ``stuck="CAPACITY:..."``: jobs stay RUNNABLE with this reason; ``None`` releases them.
         - ``give_up``: cancel stuck jobs after this time.
@@ -136,8 +144,9 @@ class BatchClient:
     ) -> str:
         """Define an image, and return its name. All other images are this machine, without an entrypoint.
 
-        ``entrypoint`` precedes the command, which starts in ``workdir``. With ``fails`` its containers do not start,
-        with this reason and exit code ``code``. Images of a host that ends in ``.invalid`` cannot be pulled.
+        ``entrypoint`` precedes the command, which starts in ``workdir``. With ``fails`` its containers do not
+        start, with this reason and exit code ``code``. Images of a host that ends in ``.invalid`` cannot be
+        pulled.
         """
         given = {} if workdir is None else {"workdir": str(workdir)}
         self._control("image", name=name, entrypoint=list(entrypoint), fails=fails, code=code, **given)
@@ -155,11 +164,13 @@ class BatchClient:
         about: str = "",
         after: bool = False,
     ) -> None:
-        """Make the next ``times`` calls of an operation, such as ``DescribeJobs``, fail; ``*`` is any operation.
+        """Make the next ``times`` calls of an operation, such as ``DescribeJobs``, fail.
 
-        Status 0 drops the connection. With ``after`` the operation is carried out, and only its response is lost.
-        With ``caller`` only calls of this caller fail (see ``environment_of``). With ``about`` only calls fail whose
-        request contains this text, such as the name of a log stream or group.
+        ``*`` is any operation.
+
+        Status 0 drops the connection. With ``after`` the operation is carried out, and only its response is
+        lost. With ``caller`` only calls of this caller fail (see ``environment_of``). With ``about`` only
+        calls fail whose request contains this text, such as the name of a log stream or group.
         """
         given: dict[str, Any] = {"operation": operation, "status": status, "times": times, "after": after}
         optional = {"code": code, "message": message, "key": self._key(caller), "about": about}
@@ -188,7 +199,7 @@ class BatchClient:
         self._control("clear", key=self._key(caller))
 
     def calls(self, *, caller: str | None = None) -> dict[str, dict[str, int]]:
-        """For each operation, in lower case, the number of ``calls`` since the start, and of ``throttled`` ones."""
+        """The number of ``calls`` of each operation (in lower case), and of ``throttled`` ones."""
         found: dict[str, dict[str, int]] = self._control("calls", key=self._key(caller))
         return found
 

@@ -1,8 +1,8 @@
 """Runs the containers of the local AWS Batch: processes without isolation, which end with their main process.
 
-This is a script; it imports nothing of this package. Orders and events are JSON datagrams on standard input, which
-is a socket. An order to run carries the descriptor of the container's output. When the other end of the socket is
-closed, all containers end.
+This is a script; it imports nothing of this package. Orders and events are JSON datagrams on standard input,
+which is a socket. An order to run carries the descriptor of the container's output. When the other end of the
+socket is closed, all containers end.
 
 Each container has a guard: a fork of this process that is the subreaper of the container's processes.
 """
@@ -147,7 +147,7 @@ def _guard(
 
 
 def _keep_only(*descriptors: int) -> Iterator[int]:
-    """Close the descriptors of other containers, because the end of their output would otherwise not be noticed."""
+    """Close the descriptors of other containers, so that the end of their output is noticed."""
     null = os.open(os.devnull, os.O_RDWR)
     kept = [os.dup(descriptor) for descriptor in descriptors]
     os.dup2(null, 0)

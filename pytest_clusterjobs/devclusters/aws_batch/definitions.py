@@ -87,7 +87,7 @@ def nodes(definition: RegisteredDefinition, request: Json) -> tuple[list[Emulate
 
 
 def overrides_size(request: Json) -> int:
-    """The number of characters of the longest override of a submission, as passed to the container service."""
+    """The length of a submission's longest override, as passed to the container service."""
     given = [request.get("containerOverrides", {})]
     per_node = request.get("nodeOverrides", {}).get("nodePropertyOverrides", ())
     given += [each.get("containerOverrides", {}) for each in per_node]

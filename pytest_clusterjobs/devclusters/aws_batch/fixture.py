@@ -1,4 +1,4 @@
-"""The fixture ``local_batch``, for a conftest.py: ``from pytest_clusterjobs.devclusters import local_batch``."""
+"""The fixture ``local_batch``, which a conftest.py may import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from .local_batch import LocalBatch
 
 @pytest.fixture(scope="session")
 def local_batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatchClient]:
-    """A local AWS Batch that all workers of this session share; create a queue of your own to change its rules."""
+    """A local AWS Batch that all workers of this session share.
+
+    Create a queue of your own to change its rules.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "aws"
     try:

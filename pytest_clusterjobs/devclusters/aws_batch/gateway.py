@@ -59,7 +59,7 @@ class Gateway:
         pages: Pages,
         controls: Controls,
     ) -> None:
-        """``key`` is the beginning of every accepted access key, because other users must not run jobs as this one."""
+        """Accept only access keys that begin with ``key``: jobs run as this user."""
         self._key = key
         self._moto = moto
         self._services = services

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import texts
-from .logs import Destination
 from .logs import EmulatedLogStream
 from .model import ContainerAttempt
 from .model import EmulatedJob
@@ -57,7 +56,10 @@ class Host:
         log_delay: float,
         on_end: Callable[[Exit], None],
     ) -> int | None:
-        """Start a container and return its number. If that fails, return ``None``; the attempt has the reason."""
+        """Start a container and return its number.
+
+        If that fails, return ``None``; the attempt has the reason.
+        """
         name = node.spec.get("image", "")
         if image.fails is not None or name.split("/")[0].endswith(UNREACHABLE_DOMAIN):
             attempt.reason = (image.fails or texts.PULL_FAILED.format(image=name))[:255]
@@ -128,8 +130,8 @@ class Host:
         prefix = options.get("awslogs-stream-prefix", job.definition.name)
         attempt.stream = f"{prefix}/default/{attempt.task_arn.rsplit('/', 1)[1]}"
         region = options.get("awslogs-region", job.region)
-        destination = Destination(job.account, region, options.get("awslogs-group", GROUP), attempt.stream)
-        return EmulatedLogStream(self._logs, self._timers, destination, delay)
+        stream = (job.account, region, options.get("awslogs-group", GROUP), attempt.stream)
+        return EmulatedLogStream(self._logs, self._timers, stream, delay)
 
 
 def batch_variables(job: EmulatedJob, node: EmulatedNode) -> dict[str, str]:

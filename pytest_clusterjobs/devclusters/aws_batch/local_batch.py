@@ -27,10 +27,10 @@ SERVER = "pytest_clusterjobs.devclusters.aws_batch.server"
 class LocalBatch(BatchClient, LocalCluster[BatchClient]):
     """A private AWS Batch on this machine, in a folder of its own, as a context manager.
 
-    moto's server has the queues and the logs. Jobs are real processes of this user, without any isolation: images
-    are only names, and the file system is this machine's. The server listens only on the loopback interface, and
-    accepts only requests with its access key. Server and jobs end with the ``with`` block, and with this process,
-    even after a ``kill -9``.
+    moto's server has the queues and the logs. Jobs are real processes of this user, without any isolation:
+    images are only names, and the file system is this machine's. The server listens only on the loopback
+    interface, and accepts only requests with its access key. Server and jobs end with the ``with`` block, and
+    with this process, even after a ``kill -9``.
     """
 
     def __init__(
@@ -44,13 +44,15 @@ class LocalBatch(BatchClient, LocalCluster[BatchClient]):
         workdir: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Plan the server; nothing is started yet. Raises Missing, and ClusterError for a folder that is not empty.
+        """Plan the server; nothing is started yet.
+
+        Raises Missing, and ClusterError for a folder that is not empty.
 
         - ``folder``: by default a temporary folder is used, and removed at the end.
         - ``slots``: at most this number of containers runs at once.
         - ``port``: 0 is any free port.
-        - ``workdir``: the working directory of jobs, as if all images contained this folder; by default each job
-          has an empty folder of its own.
+        - ``workdir``: the working directory of jobs, as if all images contained this folder; by default each
+          job has an empty folder of its own.
         - ``environment``: variables in the job definitions that exist from the start.
         """
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from .moto_internals import Logs
 from .timers import Timers
@@ -12,24 +11,17 @@ MAX_EVENT_BYTES = 256 * 1024 - 26
 """A longer line becomes several events."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A log stream of one account and region."""
-
-    account: str
-    region: str
-    group: str
-    stream: str
-
-
 class EmulatedLogStream:
     """One attempt's log. Lines become events; empty ones do not, as with the real driver."""
 
-    def __init__(self, logs: Logs, timers: Timers, to: Destination, delay: float) -> None:
-        """The stream, and each event, becomes readable after ``delay`` seconds."""
+    def __init__(self, logs: Logs, timers: Timers, stream: tuple[str, str, str, str], delay: float) -> None:
+        """``stream``: account, region, group, name.
+
+        It, and each event, becomes readable after ``delay`` seconds.
+        """
         self._logs = logs
         self._timers = timers
-        self._to = to
+        self._stream = stream
         self._delay = delay
         self._rest = b""
         self._later(self._open)
@@ -64,9 +56,7 @@ class EmulatedLogStream:
             call()
 
     def _open(self) -> None:
-        to = self._to
-        self._logs.open(to.account, to.region, to.group, to.stream)
+        self._logs.open(*self._stream)
 
     def _put(self, events: list[tuple[int, str]]) -> None:
-        to = self._to
-        self._logs.put(to.account, to.region, to.group, to.stream, events)
+        self._logs.put(*self._stream, events)

@@ -1,7 +1,7 @@
 """Everything that is used of moto: its server application, its API, and the internals of its CloudWatch Logs.
 
-moto does not guarantee that these stay. It is therefore pinned in pyproject.toml, and ``test_moto.py`` reports
-changes.
+moto does not guarantee that these stay. It is therefore pinned in pyproject.toml, and ``test_moto.py``
+reports changes.
 """
 
 from __future__ import annotations

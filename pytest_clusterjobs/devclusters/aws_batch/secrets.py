@@ -19,7 +19,10 @@ class EmulatedSecrets:
         self._client = client
 
     def value(self, account: str, region: str, source: str) -> str:
-        """The value of ``valueFrom``: a secret's or parameter's ARN, or a parameter's name. Raises NoSecret."""
+        """The value of ``valueFrom``: a secret's or parameter's ARN, or a parameter's name.
+
+        Raises NoSecret.
+        """
         try:
             if match := re.match(r"arn:[^:]+:secretsmanager:([^:]+):[^:]+:secret:", source):
                 return self._secret(account, match[1], source)

@@ -1,4 +1,4 @@
-"""The server process of a local AWS Batch: ``python -m pytest_clusterjobs.devclusters.aws_batch.server FOLDER``."""
+"""The server process of a local AWS Batch; its argument is the folder."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Service:
     def __init__(
         self, account: str, region: str, scheduler: EmulatedScheduler, queue_arn: Callable[[str], str | None]
     ) -> None:
-        """``queue_arn`` returns the ARN of an enabled queue by its name or ARN, and raises BadRequest for a disabled one."""
+        """``queue_arn`` finds an enabled queue by name or ARN, and raises BadRequest for a disabled one."""
         self.account = account
         self.region = region
         self.jobs: dict[str, EmulatedJob] = {}

@@ -1,7 +1,7 @@
 """Messages and status reasons of AWS Batch.
 
-The texts are from its documentation and from public bug reports. Those under "Invented" are not real: tests should
-not match them.
+The texts are from its documentation and from public bug reports. Those under "Invented" are not real: tests
+should not match them.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ INHERITED = (
 
 @dataclass(frozen=True, kw_only=True)
 class SkyPilotLayout:
-    """The folder of a local SkyPilot, which its Slurm cluster shares, and its ports on the loopback interface."""
+    """The folder of a local SkyPilot and of its Slurm cluster, and its ports."""
 
     folder: Path
     api_port: int
@@ -98,7 +98,7 @@ class SkyPilotLayout:
         )
 
     def _write_login(self) -> None:
-        """Write the environment of a login: the shims on its PATH, this cluster's Slurm, the package index."""
+        """Write a login's environment: the shims on its PATH, this cluster's Slurm, the package index."""
         variables = {
             "PATH": f"{self.folder / 'shims'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "SLURM_CONF": str(self.folder / "etc" / "slurm.conf"),

@@ -21,7 +21,7 @@ class Nodes(SlurmCluster):
     """Nodes as SkyPilot expects them: each has a name, an address and a /tmp, and all share one home."""
 
     def install(self, layout: SkyPilotLayout, programs: Mapping[str, str], visible: Iterable[Path]) -> None:
-        """Set the files and programs of the nodes, and the folders below /tmp that they share with this machine."""
+        """Set the nodes' files and programs, and the folders below /tmp that jobs can see."""
         self._files, self._programs = layout, programs
         self._visible = (self.folder, *visible, *map(Path, (sys.prefix, sys.base_prefix, *sys.path)))
 

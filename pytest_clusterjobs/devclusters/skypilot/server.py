@@ -30,9 +30,9 @@ API_START_TIMEOUT_SECONDS = 180.0
 class SkyPilotServer(SkyPilotClient, LocalCluster[SkyPilotClient]):
     """A private SkyPilot on this machine, in a folder of its own, as a context manager.
 
-    An API server with its managed jobs controllers, sshd, and a Slurm cluster to launch on run as this user. They
-    listen only on the loopback interface. All of them, launched clusters and their jobs end with the ``with``
-    block, and with this process, even after a ``kill -9``.
+    An API server with its managed jobs controllers, sshd, and a Slurm cluster to launch on run as this user.
+    They listen only on the loopback interface. All of them, launched clusters and their jobs end with the
+    ``with`` block, and with this process, even after a ``kill -9``.
     """
 
     slurm: Nodes

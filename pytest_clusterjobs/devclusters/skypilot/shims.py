@@ -1,8 +1,8 @@
 """Replacements for two programs that a launched cluster would download.
 
 SkyPilot prepares each cluster from scratch: it installs uv with a script from astral.sh, and lets uv download
-CPython 3.10 from GitHub. A test machine may reach neither. Everything else is real: uv makes the environment, and
-installs SkyPilot and its dependencies from the package index.
+CPython 3.10 from GitHub. A test machine may reach neither. Everything else is real: uv makes the environment,
+and installs SkyPilot and its dependencies from the package index.
 """
 
 from __future__ import annotations

@@ -76,7 +76,10 @@ class SlurmClient:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def wait_for(self, job_id: str, *states: str, timeout: float = 60.0) -> dict[str, str]:
-        """Wait until a job is in one of ``states``; return its fields. Raises TimedOut after ``timeout`` seconds."""
+        """Wait until a job is in one of ``states``; return its fields.
+
+        Raises TimedOut after ``timeout`` seconds.
+        """
         seen: dict[str, str] = {}
 
         def is_there() -> bool:

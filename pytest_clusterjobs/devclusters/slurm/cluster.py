@@ -35,9 +35,9 @@ ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacct")
 class SlurmCluster(SlurmClient, LocalCluster[SlurmClient]):
     """A private Slurm on this machine, in a folder of its own, as a context manager.
 
-    slurmctld, a slurmd for each node, munged, and with ``accounting`` slurmdbd and MariaDB run as this user. They
-    listen only on the loopback interface if this host's name resolves to 127.0.0.1. All of them, and all jobs,
-    end with the ``with`` block, and with this process, even after a ``kill -9``.
+    slurmctld, a slurmd for each node, munged, and with ``accounting`` slurmdbd and MariaDB run as this user.
+    They listen only on the loopback interface if this host's name resolves to 127.0.0.1. All of them, and all
+    jobs, end with the ``with`` block, and with this process, even after a ``kill -9``.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class SlurmCluster(SlurmClient, LocalCluster[SlurmClient]):
         self.daemons.start(name, argv, cgroup=cgroup)
 
     def namespace(self, name: str = "") -> MountNamespace:
-        """The namespace of a separate node, or, without a name, of another machine that can reach the nodes."""
+        """The namespace of a separate node; without a name, of another machine in its network."""
         srun = Path(self.programs["srun"])
         binds = (
             Bind(self.layout.hosts, Path("/etc/hosts")),
@@ -227,7 +227,7 @@ def _make_folder(folder: Path) -> None:
         raise ClusterError(f"{folder}: use a folder whose path has only letters, digits and ./+-_, for Slurm")
     if len(str(folder)) > MAX_FOLDER_CHARACTERS:
         raise ClusterError(
-            f"{folder}: the path is too long for the Unix sockets below it; use {MAX_FOLDER_CHARACTERS} characters at most"
+            f"{folder}: the path is too long for Unix sockets; use at most {MAX_FOLDER_CHARACTERS} characters"
         )
     make_empty_folder(folder)
 

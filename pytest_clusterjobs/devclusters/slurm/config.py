@@ -126,8 +126,8 @@ def node_names(count: int) -> tuple[str, ...]:
 def loopback() -> str:
     """127.0.0.1 if this host's name resolves to it, else an empty text.
 
-    Slurm binds either to all addresses or to that of the host's name. With another loopback address srun would
-    not be reachable for its tasks: they connect to its source address, which is 127.0.0.1.
+    Slurm binds either to all addresses or to that of the host's name. With another loopback address srun
+    would not be reachable for its tasks: they connect to its source address, which is 127.0.0.1.
     """
     try:
         address = socket.gethostbyname(socket.gethostname())
@@ -206,8 +206,8 @@ def hosts(layout: SlurmLayout) -> str:
 def srun(layout: SlurmLayout) -> str:
     """The srun of separate nodes, which runs under this host's name.
 
-    srun waits for its tasks at the address of the host's name. The tasks connect to its source address, which is
-    127.0.0.1 for all connections over the loopback interface.
+    srun waits for its tasks at the address of the host's name. The tasks connect to its source address, which
+    is 127.0.0.1 for all connections over the loopback interface.
     """
     command = MountNamespace(layout.host).command([str(layout.srun.with_suffix(".real"))])
     return f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'

@@ -17,21 +17,3 @@ from .local_cluster import make_empty_folder as make_empty_folder
 from .namespaces import below as below
 from .namespaces import Bind as Bind
 from .namespaces import MountNamespace as MountNamespace
-
-__all__ = [
-    "LocalCluster",
-    "Daemons",
-    "ClusterError",
-    "CommandFailed",
-    "Missing",
-    "TimedOut",
-    "from_debian",
-    "from_extra",
-    "make_empty_folder",
-    "inherited_environment",
-    "run_command",
-    "wait_until",
-    "MountNamespace",
-    "Bind",
-    "below",
-]

@@ -37,7 +37,10 @@ def run_command(argv: Sequence[str], *, path: str, env: Mapping[str, str], timeo
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float) -> None:
-    """Wait until ``condition()`` holds. Raises TimedOut, with ``what`` in its message, after ``timeout`` seconds."""
+    """Wait until ``condition()`` holds.
+
+    Raises TimedOut, with ``what`` in its message, after ``timeout`` seconds.
+    """
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

@@ -24,7 +24,7 @@ STOP_TIMEOUT_SECONDS = 60.0
 
 
 class Lifeline:
-    """Keeps a cluster alive: each process that uses it holds one, and releases it at its death at the latest."""
+    """Keeps a cluster alive: each process that uses it holds one until it leaves or dies."""
 
     def __init__(self, folder: Path) -> None:
         """Join the cluster in ``folder``. Raises ClusterError if none runs there."""

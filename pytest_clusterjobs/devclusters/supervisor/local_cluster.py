@@ -33,7 +33,8 @@ ClientT = TypeVar("ClientT")
 class LocalCluster(ABC, Generic[ClientT]):
     """A cluster on this machine. A ``with`` block starts and stops it.
 
-    ``ClientT`` is the class for other processes that use the running cluster; it has ``ready_file`` and ``at``.
+    ``ClientT`` is the class for other processes that use the running cluster; it has ``ready_file`` and
+    ``at``.
     """
 
     folder: Path
@@ -124,7 +125,10 @@ class LocalCluster(ABC, Generic[ClientT]):
         return cluster, cluster.stop
 
     def _wait(self, condition: Callable[[], bool], what: str, daemon: str) -> None:
-        """Wait until ``condition()`` holds. Raises ClusterError if it does not, or if a daemon ends meanwhile."""
+        """Wait until ``condition()`` holds.
+
+        Raises ClusterError if it does not, or if a daemon ends meanwhile.
+        """
 
         def is_met() -> bool:
             self.check()

@@ -14,7 +14,10 @@ UNSHARE = Path(__file__).with_name("unshare.py")
 
 @dataclass(frozen=True)
 class Bind:
-    """A file or folder that is mounted over another; ``kept`` are folders below the target that stay visible."""
+    """A file or folder that is mounted over another.
+
+    ``kept`` are folders below the target that stay visible.
+    """
 
     source: Path
     target: Path

@@ -1,11 +1,11 @@
 """The supervisor: runs the daemons of one cluster, and ends them with the last process that uses the cluster.
 
-This is a script; it imports nothing of this package, and starts fast. It reads orders, one JSON object a line,
-from standard input, a FIFO, and answers each with a line. When the FIFO has no writer any more, all daemons end,
-even after a ``kill -9``.
+This is a script; it imports nothing of this package, and starts fast. It reads orders, one JSON object a
+line, from standard input, a FIFO, and answers each with a line. When the FIFO has no writer any more, all
+daemons end, even after a ``kill -9``.
 
-Each daemon has a guard: a fork of this process that is the subreaper of the daemon's descendants. slurmstepd and
-jobs are daemons themselves, and no pid file names them.
+Each daemon has a guard: a fork of this process that is the subreaper of the daemon's descendants. slurmstepd
+and jobs are daemons themselves, and no pid file names them.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _spawn(argv: list[str], env: dict[str, str], log: str) -> int:
 
 
 def _watch(daemon: int, orders: int, woken: int) -> bytes:
-    """Reap children until the daemon ends (returns nothing) or an order to end it comes (returns the order)."""
+    """Reap children until the daemon ends or an order comes; return the order, or nothing."""
     poller = select.poll()
     poller.register(orders, select.POLLIN)
     poller.register(woken, select.POLLIN)

@@ -1,8 +1,8 @@
 """Run a program in namespaces of its own: ``unshare.py NAMESPACE PROGRAM ARGUMENT...``, NAMESPACE as JSON.
 
-This is a script; it imports nothing of this package. The host name and the replaced files and folders are visible
-only to the program and its descendants, and are gone with the last of them. Root is not needed if ordinary users
-may create user namespaces.
+This is a script; it imports nothing of this package. The host name and the replaced files and folders are
+visible only to the program and its descendants, and are gone with the last of them. Root is not needed if
+ordinary users may create user namespaces.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
 from queue import Queue
 from typing import Any
 
@@ -22,6 +22,7 @@ from ...backends.protocol import Notifying
 from ...backends.protocol import NotSubmitted
 from ...backends.protocol import SubmissionRejected
 from ...model import Handle
+from ...model import JobSpec
 from ...model import Phase
 from ...model import Reason
 from ..cluster import Cluster
@@ -40,12 +41,7 @@ class SubmissionTests(Suite):
 
     def test_capabilities_are_valid(self, cluster: Cluster) -> None:
         can = cluster.backend.capabilities
-        assert can == cluster.backend.capabilities
-        assert can.ids_per_poll >= 1 and can.submit_threads >= 1
-        assert can.min_poll_interval >= 0 and can.find_settle >= 0 and can.log_settle >= 0
-        assert can.submissions_per_second is None or can.submissions_per_second > 0
-        assert can.max_nodes is None or can.max_nodes >= 1
-        assert can.max_restarts is None or can.max_restarts >= 0
+        assert sound(lambda: can) == cluster.backend.capabilities
 
     def test_the_type_states_what_its_backend_can_do(self, cluster: Cluster) -> None:
         state = cluster.harness.type.capabilities
@@ -204,7 +200,7 @@ class SubmissionTests(Suite):
             pytest.skip("give the backend as 'module:NAME', so that a fresh process can open it")
         token = cluster.token()
         spec = cluster.spec(f"echo first; sleep {cluster.seconds(1.0)}; echo last; exit 5")
-        handle = _submit_in_subprocess(cluster, cluster.harness.backend, asdict(spec), token)
+        handle = _submit_in_subprocess(cluster, cluster.harness.backend, spec, token)
         job = SubmittedJob(spec, token, handle, cluster.open())
         assert cluster.end(job).exit_code == 5
         assert [line for line in cluster.printed(job) if line in ("first", "last")] == ["first", "last"]
@@ -275,24 +271,13 @@ def _assert_rejected(cluster: Cluster, **fields: Any) -> None:
     assert not isinstance(cluster.backend.find(token), Found)
 
 
-def _submit_in_subprocess(cluster: Cluster, backend: str, spec: dict[str, object], token: str) -> Handle:
-    context = cluster.context()
-    order = {
-        "backend": backend,
-        "run_id": context.run_id,
-        "run_dir": str(context.run_dir),
-        "rootdir": str(context.rootdir),
-        "settings": dict(cluster.harness.settings),
-        "spec": spec,
-        "token": token,
-    }
+def _submit_in_subprocess(cluster: Cluster, backend: str, spec: JobSpec, token: str) -> Handle:
     done = subprocess.run(
         [sys.executable, "-m", "pytest_clusterjobs.testing.submit_in_subprocess", *sys.path],
-        input=json.dumps(order),
+        input=pickle.dumps((backend, cluster.context(), spec, token)),
         capture_output=True,
-        text=True,
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr.decode()
     return Handle(**json.loads(done.stdout))

@@ -1,4 +1,7 @@
-"""The internals of moto that the local AWS Batch uses. A failure means that moto has changed; see moto_internals.py."""
+"""The internals of moto that the local AWS Batch uses.
+
+A failure means that moto has changed; see moto_internals.py.
+"""
 
 from __future__ import annotations
 

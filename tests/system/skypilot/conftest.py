@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotClient
 from pytest_clusterjobs.devclusters.skypilot import SkyPilotServer
-from pytest_clusterjobs.devclusters.supervisor import Missing
+from tests.system.processes import skipped_without
 
 ENABLING_VARIABLE = "CLUSTERJOBS_SKYPILOT"
 
@@ -25,16 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(
                     pytest.mark.skip(reason=f"takes minutes; set {ENABLING_VARIABLE}=1 to run it")
                 )
-
-
-@contextmanager
-def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
-    """Skip if a program is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
-    try:
-        yield
-    except Missing as missing:
-        require(missing.program)
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ BACKEND = "pytest_clusterjobs.backends.skypilot:TYPE"
 ONE = "conformance"
 """The cluster that all jobs share in cluster mode."""
 
-TORN = "SkyPilot 0.14.1 decodes the output of a process that reads a log in pieces of 4 KiB, and each may end within a character"
+SPLIT_CHARACTERS = "SkyPilot 0.14.1 decodes a log in pieces of 4 KiB, and each may end within a character"
 
 
 def started(cluster: Cluster) -> SubmittedJob:
@@ -40,7 +40,10 @@ def started(cluster: Cluster) -> SubmittedJob:
 def harness_of(
     server: SkyPilotClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Harness]:
-    """A harness; ``sky`` with the given command cancels jobs, and other keywords are settings of the backend."""
+    """A harness.
+
+    ``sky`` with the given command cancels jobs, and other keywords are settings of the backend.
+    """
     talk_to(monkeypatch, server.url, server.environment)
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -63,7 +66,7 @@ def harness_of(
             refused={"options": {"resources": {"infra": "no-such-cloud"}}},
             shared=shared,
             provoke={Reason.CANCELLED: cancelled_by_a_user},
-            lacks={"test_wide_characters_are_not_split": TORN},
+            lacks={"test_wide_characters_are_not_split": SPLIT_CHARACTERS},
         )
 
     return harness

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,17 @@ import pytest
 
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
-from pytest_clusterjobs.devclusters.supervisor import Missing
 from pytest_clusterjobs.testing import Cluster
 from pytest_clusterjobs.testing import Harness
-
-
-@contextmanager
-def skipped_without(require: Callable[[str], str]) -> Iterator[None]:
-    """Skip if a program is missing, or fail if CLUSTERJOBS_REQUIRE names it."""
-    try:
-        yield
-    except Missing as missing:
-        require(missing.program)
-        raise
+from tests.system.processes import skipped_without
 
 
 @pytest.fixture(scope="session")
 def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClient]:
-    """A cluster of 8 nodes with accounting that all workers of this session share. Tests must not damage it."""
+    """A cluster of 8 nodes with accounting that all workers of this session share.
+
+    Tests must not damage it.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "slurm"
     with ExitStack() as stack:
@@ -40,7 +32,10 @@ def slurm(require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def fresh_slurm(require: Callable[[str], str]) -> Iterator[Callable[..., SlurmCluster]]:
-    """Start a separate cluster that the test may damage. Options are those of SlurmCluster (2 nodes, no accounting)."""
+    """Start a separate cluster that the test may damage.
+
+    Options are those of SlurmCluster (2 nodes, no accounting).
+    """
     with ExitStack() as stack:
 
         def start(**options: Any) -> SlurmCluster:

@@ -30,7 +30,7 @@ def requeued(slurm: SlurmCluster, job: SubmittedJob, times: int = 1) -> None:
     """Wait until Slurm has requeued a job, and shorten the two minutes for which it then delays the start."""
     job_id = str(job.handle.job_id)
     wait_until(lambda: slurm.job(job_id)["Restarts"] == str(times), "a requeue", 90)
-    # A node does not launch a job again within the second in which it killed it ("already killed"): the job fails.
+    # A node does not launch a job within the second in which it killed it ("already killed"): the job fails.
     time.sleep(1.5)
     deadline = time.monotonic() + 60
     # While the job is completing, Slurm resets the time of its next start.
