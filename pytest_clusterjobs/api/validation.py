@@ -45,7 +45,7 @@ def checked(spec: JobSpec, site: Site, backend: str) -> JobSpec:
     """The spec, with its mappings copied. Raises SiteError, and ValueError for unsupported features."""
     can, kind, settings = site.capabilities(backend), site.type(backend), site.settings(backend)
     for found in objections(spec, can, backend, kind, settings):
-        raise ValueError(f"job spec: {found.told()}")
+        raise ValueError(f"job spec: {found.message()}")
     for option in spec.options:
         if option not in kind.options:
             hint = did_you_mean(option, sorted(kind.options)) if kind.options else "; it has no options"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model import JobSpec
+from ..model.text import counted
 from .protocol import BackendError
 from .protocol import BackendType
 from .protocol import Capabilities
@@ -22,11 +23,11 @@ from .protocol import Unset
 class Objection:
     """One reason why a backend does not support a job."""
 
-    words: str
+    fault: str
     """What is wrong, beginning with the backend's name."""
     key: str = ""
     """The field of the job spec that exceeds a limit; empty if no limit is the reason."""
-    most: int = 0
+    limit: int = 0
     """That limit."""
     remedy: str = ""
     """How to lift it."""
@@ -35,37 +36,33 @@ class Objection:
     unset: tuple[Unset, ...] = ()
     """The missing site settings, if these are the reason."""
 
-    def told(self, *fixes: str) -> str:
+    def message(self, *fixes: str) -> str:
         """The whole message in one line, with further ``fixes``."""
         ways = ", or ".join(filter(None, [self.remedy, *fixes]))
-        return f"{self.words}: {ways}" if ways else self.words
+        return f"{self.fault}: {ways}" if ways else self.fault
 
 
 def excesses(spec: JobSpec, can: Capabilities, name: str) -> Iterator[Objection]:
     """The limits of the backend NAME that a spec exceeds."""
 
-    def excess(limit: str, words: str, key: str, most: int) -> Objection:
-        return Objection(f"backend {name} {words}", key, most, can.remedies.get(limit, ""))
+    def excess(field: str, fault: str, key: str, limit: int) -> Objection:
+        return Objection(f"backend {name} {fault}", key, limit, can.remedies.get(field, ""))
 
     if can.max_nodes is not None and spec.nodes > can.max_nodes:
-        most, wanted = _counted(can.max_nodes, "node"), _counted(spec.nodes, "node")
+        most, wanted = counted(can.max_nodes, "node"), counted(spec.nodes, "node")
         yield excess("max_nodes", f"runs jobs of {most} at most, not of {wanted}", "nodes", can.max_nodes)
-    asked = f"max_restarts is {spec.max_restarts}"
+    requested = f"max_restarts is {spec.max_restarts}"
     if not can.restarts and spec.max_restarts > 0:
-        yield excess("restarts", f"does not start jobs again, {asked}", "max_restarts", 0)
+        yield excess("restarts", f"does not start jobs again, {requested}", "max_restarts", 0)
     elif can.max_restarts is not None and spec.max_restarts > can.max_restarts:
-        words = f"starts a job again {_counted(can.max_restarts, 'time')} at most, {asked}"
-        yield excess("max_restarts", words, "max_restarts", can.max_restarts)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+        fault = f"starts a job again {counted(can.max_restarts, 'time')} at most, {requested}"
+        yield excess("max_restarts", fault, "max_restarts", can.max_restarts)
 
 
 def refuse(spec: JobSpec, can: Capabilities, name: str) -> None:
     """Raise SubmissionRejected if a spec asks for more than the backend NAME can do."""
     for found in excesses(spec, can, name):
-        raise SubmissionRejected(found.told())
+        raise SubmissionRejected(found.message())
 
 
 def objections(
@@ -74,13 +71,13 @@ def objections(
     """Every objection to a spec that is known before the backend NAME is opened."""
     yield from excesses(spec, can, name)
     try:
-        said = list(kind.check(spec, settings))
+        found = list(kind.check(spec, settings))
     except Exception as error:
-        said = [f"its check fails with {_told(error)}"]
-    unset = tuple(each for each in said if isinstance(each, Unset))
+        found = [f"its check fails with {_one_line(error)}"]
+    unset = tuple(each for each in found if isinstance(each, Unset))
     if unset:
         yield Objection(settings_needed(name, unset), unset=unset)
-    for each in said:
+    for each in found:
         if not isinstance(each, Unset):
             about = _ABOUT.match(each)
             yield Objection(f"backend {name}: {each}", about=about[1] if about else "")
@@ -96,28 +93,28 @@ def settings_needed(name: str, unset: Sequence[Unset], source: str = "pyproject.
     return f"backend {name}: set {names} under [tool.clusterjobs.backends.{name}] in {source}"
 
 
-def sound(tell: Callable[[], object]) -> Capabilities:
-    """The capabilities that ``tell`` returns, validated, since a third-party backend may get them wrong.
+def validated(read: Callable[[], object]) -> Capabilities:
+    """The capabilities that ``read`` returns, validated, since a third-party backend may get them wrong.
 
     Raises BackendError with a one-line message.
     """
     try:
-        told = tell()
+        found = read()
     except BackendError:
         raise
     except Exception as error:
-        raise BackendError(f"telling its capabilities fails with {_told(error)}") from error
-    if not isinstance(told, Capabilities):
-        raise BackendError(f"its capabilities must be Capabilities, not {told!r:.60}")
+        raise BackendError(f"reading its capabilities fails with {_one_line(error)}") from error
+    if not isinstance(found, Capabilities):
+        raise BackendError(f"its capabilities must be Capabilities, not {found!r:.60}")
     for names, is_fine, wanted in _FIELDS:
         for name in names:
-            value = getattr(told, name)
+            value = getattr(found, name)
             if not is_fine(value):
                 raise BackendError(f"its capabilities: {name} must be {wanted}, not {value!r:.60}")
-    return told
+    return found
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

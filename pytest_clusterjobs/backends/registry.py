@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ..model.text import did_you_mean
 from ..model.text import one_line
-from .limits import sound
+from .limits import validated
 from .protocol import Backend
 from .protocol import BackendContext
 from .protocol import BackendError
@@ -136,7 +136,7 @@ class Site:
         if state is None:
             return Capabilities()
         try:
-            return sound(partial(state, settings))
+            return validated(partial(state, settings))
         except BackendError as error:
             raise UnknownBackend(f"backend {name!r}: {error}") from error
 
@@ -151,7 +151,7 @@ class Site:
         )
         backend = self.type(name).open(context)
         try:
-            sound(partial(attrgetter("capabilities"), backend))
+            validated(partial(attrgetter("capabilities"), backend))
         except BackendError as error:
             raise BackendError(f"backend {name!r}: {error}") from error
         return backend

@@ -25,7 +25,7 @@ from .state import EngineState
 def refusal(core: EngineState, job: ActiveAttempt, backend: Backend) -> str | None:
     """Why this run does not submit a job because of what it asks for; ``None`` if it does."""
     for found in excesses(job.spec, backend.capabilities, job.registration.cell.backend):
-        return found.told()
+        return found.message()
     limit = core.config.max_nodes
     if limit is not None and job.spec.nodes > limit:
         return f"needs {job.spec.nodes} nodes, --cluster-max-nodes allows {limit}"

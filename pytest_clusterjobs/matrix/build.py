@@ -184,7 +184,7 @@ class Builder:
                     continue
                 about = found.key or found.about
                 location = draft.origin(*about.split(".")) if about else draft.location
-                self.reporter.error(location, found.told(*_fixes(found, draft, target.name)), draft.id)
+                self.reporter.error(location, found.message(*_fixes(found, draft, target.name)), draft.id)
 
 
 def _fixes(found: Objection, draft: CellDraft, backend: str) -> Iterator[str]:
@@ -194,5 +194,5 @@ def _fixes(found: Objection, draft: CellDraft, backend: str) -> Iterator[str]:
     elif found.key == "nodes":
         yield f"choose another backend, or `exclude: [{{backend: {backend}, nodes: {draft.axes['nodes']}}}]`"
     elif found.key == "max_restarts":
-        override = f"{{where: {{backend: {backend}}}, max_restarts: {found.most}}}"
+        override = f"{{where: {{backend: {backend}}}, max_restarts: {found.limit}}}"
         yield f"choose another backend, or `overrides: [{override}]`"

@@ -480,4 +480,4 @@ def test_a_job_that_can_never_start_is_known_at_collection() -> None:
     can = capabilities(LocalSettings(slots=4))
     assert list(excesses(JobSpec("true", nodes=4), can, "local")) == []
     (found,) = excesses(JobSpec("true", nodes=5), can, "local")
-    assert "5 nodes" in found.told() and "raise slots" in found.told()
+    assert "5 nodes" in found.message() and "raise slots" in found.message()

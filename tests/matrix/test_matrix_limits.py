@@ -166,8 +166,8 @@ def _of(**fields: Any) -> State:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (_fails, r"telling its capabilities fails with KeyError: 'no\nsuch key'"),
-        (lambda: None, "telling its capabilities fails with TypeError: "),
+        (_fails, r"reading its capabilities fails with KeyError: 'no\nsuch key'"),
+        (lambda: None, "reading its capabilities fails with TypeError: "),
         (lambda settings: None, "its capabilities must be Capabilities, not None"),
         (lambda settings: {"max_nodes": 1}, "its capabilities must be Capabilities, not {'max_nodes': 1}"),
         (_of(max_nodes="1"), "max_nodes must be a whole number of at least 1, or None, not '1'"),
@@ -190,6 +190,6 @@ def test_invalid_capabilities_are_one_mistake(mistakes: Mistakes, state: State, 
 def test_a_check_that_fails_is_one_mistake() -> None:
     kind = BackendType("mine", _never_opened, check=lambda spec, settings: [1 // 0])  # type: ignore[list-item]
     (found,) = objections(JobSpec("true"), Capabilities(), "mine", kind, None)
-    assert found.told() == (
+    assert found.message() == (
         "backend mine: its check fails with ZeroDivisionError: integer division or modulo by zero"
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ...backends.limits import sound
+from ...backends.limits import validated
 from ...backends.protocol import Found
 from ...backends.protocol import Notifying
 from ...backends.protocol import NotSubmitted
@@ -48,7 +48,7 @@ class SubmissionTests(Suite):
         if state is None:
             pytest.skip("the type declares no capabilities: pass them to BackendType")
         settings = cluster.harness.type.validate(cluster.harness.settings)
-        stated, can = sound(lambda: state(settings)), cluster.backend.capabilities
+        stated, can = validated(lambda: state(settings)), cluster.backend.capabilities
         # Limits that do not follow from the settings are left to the opened backend.
         assert stated.max_nodes in (None, can.max_nodes)
         assert stated.max_restarts in (None, can.max_restarts)

@@ -165,7 +165,7 @@ def test_a_job_is_started_at_most_ten_times() -> None:
     can = TYPE.capabilities(TYPE.validate(SITE))
     assert list(excesses(JobSpec("true", max_restarts=9), can, "aws-batch")) == []
     (found,) = excesses(JobSpec("true", max_restarts=10), can, "aws-batch")
-    assert found.told() == "backend aws-batch starts a job again 9 times at most, max_restarts is 10"
+    assert found.message() == "backend aws-batch starts a job again 9 times at most, max_restarts is 10"
 
 
 def test_a_secret_needs_an_arn_and_must_not_be_in_env() -> None:

@@ -82,7 +82,7 @@ def test_options_without_effect_on_a_cluster_are_rejected(fields: dict[str, Any]
 )
 def test_a_job_beyond_the_limits_of_a_cluster_is_rejected(fields: dict[str, Any], expected: str) -> None:
     (found,) = excesses(JobSpec("true", **fields), capabilities(ONE), "dev")
-    assert found.told().startswith(f"backend dev {expected}")
+    assert found.message().startswith(f"backend dev {expected}")
     assert list(excesses(JobSpec("true", **fields), capabilities(SkyPilotSettings()), "dev")) == []
 
 
