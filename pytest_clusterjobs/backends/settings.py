@@ -61,7 +61,7 @@ class MustBe:
         try:
             return handler(value)
         except ValidationError as error:
-            if isinstance(value, dict | list) and all(each["loc"] for each in error.errors()):
+            if all(_is_below(value, each) for each in error.errors()):
                 # The faults of a table's keys have messages of their own.
                 raise
             context = {"words": self.words, "is_secret": self.is_secret}
@@ -69,6 +69,15 @@ class MustBe:
 
 
 _MUST_BE = "must_be"
+
+
+def _is_below(value: Any, error: ErrorDetails) -> bool:
+    """Whether an error concerns a key of a table or an element of a list, and not the whole of it."""
+    location = error["loc"]
+    if isinstance(value, dict):
+        # The location may begin with the member of a union.
+        return any(part in value for part in location) or (bool(location) and error["type"] == "missing")
+    return isinstance(value, list) and any(isinstance(part, int) for part in location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +111,11 @@ def validate(model: Any, table: Mapping[str, Any]) -> SiteSettings:
         )
     try:
         # Read as JSON, pydantic's strict mode converts text to paths and enums, and nothing else.
-        settings: SiteSettings = model.model_validate_json(json.dumps(table, default=str))
+        text = json.dumps(table, default=str)
+        settings: SiteSettings = model.model_validate_json(text)
         return settings
     except ValidationError as error:
-        faults = list(dict.fromkeys(_faults(model, table, error)))
+        faults = list(dict.fromkeys(_faults(model, json.loads(text), error)))
     except Exception as error:
         faults = [SettingFault((), f"the check of the settings fails with {type(error).__name__}: {error}")]
     # Outside of the handler: pydantic's error would show values in tracebacks, secrets among them.
@@ -138,6 +148,8 @@ def _message(
     model: type[SiteSettings], table: Mapping[str, Any], path: tuple[str | int, ...], error: ErrorDetails
 ) -> str:
     key, kind, context = ".".join(map(str, path)), error["type"], error.get("ctx", {})
+    if kind == "json_invalid":
+        return "there is text that is not valid Unicode"
     if kind == "extra_forbidden":
         known = sorted(_model_at(model, path[:-1]).keys())
         hint = did_you_mean(str(path[-1]), known) if known else ": there are none"

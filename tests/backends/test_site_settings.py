@@ -146,6 +146,14 @@ def test_a_secret_is_never_shown() -> None:
     assert secret not in "".join(format_exception(caught.value))
 
 
+def test_values_from_python_are_those_of_a_table() -> None:
+    settings = FARM.validate({**URL, "folder": Path("/shared"), "pools": (Pool(name="p").model_dump(),)})
+    assert settings == Farm(url="https://farm", folder=Path("/shared"), pools=[Pool(name="p")])
+    assert faults(url="https://\ud800") == ["there is text that is not valid Unicode"]
+    with pytest.raises(FaultySettings, match="unknown setting '1'"):
+        FARM.validate({**URL, 1: 2})  # type: ignore[dict-item]
+
+
 def test_a_bug_in_a_model_is_a_fault() -> None:
     class Buggy(SiteSettings):
         x: int = 1
