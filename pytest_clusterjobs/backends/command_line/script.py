@@ -15,7 +15,7 @@ from ...model.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
-from ..shell import piece
+from ..shell import section
 from .job_folder import JobFolder
 
 BASH = Path("/bin/bash")
@@ -195,4 +195,4 @@ def _home(spec: JobSpec, token: str) -> str:
 
 
 def _section(name: str) -> str:
-    return piece(Path(__file__).with_name("job.sh"), name)
+    return section(Path(__file__).with_name("job.sh"), name)

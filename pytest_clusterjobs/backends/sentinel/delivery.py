@@ -20,7 +20,7 @@ from string import digits
 from ...model import JobSpec
 from ...model.token import nonce
 from ...model.token import STAND_IN
-from ..shell import bare
+from ..shell import strip_comments
 
 MAX_BYTES = 3072
 """The limit of the delivered script: AWS Batch caps all overrides of a job at 8192 bytes."""
@@ -188,4 +188,4 @@ def _assembled(name: str, parts: frozenset[str]) -> str:
             stack.pop()
         elif stack[-1]:
             kept.append(line)
-    return _BLANKS.sub(lambda match: match[1] or "", bare("\n".join(kept)))
+    return _BLANKS.sub(lambda match: match[1] or "", strip_comments("\n".join(kept)))
