@@ -108,7 +108,8 @@ def batch_script(
         f"#!{BASH} -p" if BASH.exists() else "#!/bin/sh",
         f"# {spec.name}: {token}, written by pytest-clusterjobs. Options are arguments of the submit command.",
         "clusterjobs_cr=$(printf '\\r')" if has_cr else "",
-        f"clusterjobs_dir={quote(str(folder.path))} clusterjobs_max={spec.max_restarts} clusterjobs_ranks={spec.nodes}",
+        f"clusterjobs_dir={quote(str(folder.path))} clusterjobs_max={spec.max_restarts}"
+        f" clusterjobs_ranks={spec.nodes}",
         batch.fill(_head(spec)).replace("NONCE", nonce(token)),
         f"unset {' '.join(batch.unset)}" if batch.unset else "",
         again,
