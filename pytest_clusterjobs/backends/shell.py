@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 @cache
-def piece(file: Path, name: str) -> str:
+def section(file: Path, name: str) -> str:
     """The text below ``## NAME`` in a file, up to the next such line."""
     return file.read_text(encoding="ascii").partition(f"## {name}\n")[2].partition("\n## ")[0].strip("\n")
 
 
-def bare(text: str) -> str:
-    """Shell text without comments and empty lines."""
+def strip_comments(text: str) -> str:
+    """Shell text without lines that are comments or empty."""
     return "\n".join(line for line in text.splitlines() if line and not line.startswith("#"))

@@ -15,8 +15,8 @@ from ...model.token import Token
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
-from ..shell import bare
-from ..shell import piece
+from ..shell import section
+from ..shell import strip_comments
 from .settings import AwsBatchSettings
 
 TIMEOUT_MARGIN_SECONDS = 60.0
@@ -206,4 +206,4 @@ def _prelude(spec: JobSpec, settings: AwsBatchSettings) -> str:
 
 def _part(name: str) -> str:
     """A part of ``node.sh``, as it is delivered."""
-    return bare(piece(Path(__file__).with_name("node.sh"), name))
+    return strip_comments(section(Path(__file__).with_name("node.sh"), name))

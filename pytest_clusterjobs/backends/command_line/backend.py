@@ -1,36 +1,9 @@
-"""The base class of backends that run a scheduler's own commands.
-
-::
-
-      the engine calls           this class does                       a scheduler implements
-    ┌──────────────────┐      ┌──────────────────────────────┐      ┌──────────────────────────────┐
-    │ submit           │ ───▶ │ folder, secrets, batch script│ ───▶ │ build_submission             │
-    │                  │      │ runs the submit command      │      │ job_id_of                    │
-    ├──────────────────┤      ├──────────────────────────────┤      ├──────────────────────────────┤
-    │ poll             │ ───▶ │ rows by id and name,         │ ───▶ │ own_jobs (or jobs_by_id)     │
-    │                  │      │ then the accounting,         │      │ [accounted_by_id]            │
-    │                  │      │ then the job's folder        │      │ [launcher_output]            │
-    ├──────────────────┤      ├──────────────────────────────┤      ├──────────────────────────────┤
-    │ cancel           │ ───▶ │ live jobs, in batches        │ ───▶ │ cancel_jobs                  │
-    ├──────────────────┤      ├──────────────────────────────┤      ├──────────────────────────────┤
-    │ find, sweep      │ ───▶ │ id file, owner file, names   │ ───▶ │ own_jobs (or jobs_by_name)   │
-    │                  │      │                              │      │ [accounted_by_name]          │
-    ├──────────────────┤      ├──────────────────────────────┤      ├──────────────────────────────┤
-    │ logs             │ ───▶ │ files by rank and start      │      │                              │
-    └──────────────────┘      └──────────────────────────────┘      └──────────────────────────────┘
-
-Methods in brackets have a default that is correct for a scheduler without this feature. A job's name in the
-scheduler is its token. Its folder is on a file system that its nodes and the observers share.
-"""
+"""The base class of backends that run a scheduler's own commands: what all of them do."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC
-from abc import abstractmethod
-from collections.abc import Collection
 from collections.abc import Mapping
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +28,6 @@ from ..protocol import NotSubmitted
 from ..protocol import SubmissionRejected
 from ..protocol import Throttled
 from ..protocol import Unknown
-from .commands import CommandRunner
 from .commands import NoAccounting
 from .commands import SubmissionInterrupted
 from .job_folder import JobFolder
@@ -72,6 +44,7 @@ from .records import EndRecord
 from .records import read_record
 from .script import ranks_and_restarts
 from .script import Submission
+from .template import SchedulerTemplate
 
 MAX_IDS_PER_CANCEL = 500
 """Jobs in one call of the cancel command."""
@@ -86,14 +59,11 @@ CLOCK_MARGIN_SECONDS = 3600.0
 """How much earlier than the batch script's file a job may have been submitted by the accounting's clock."""
 
 
-class CommandLineBackend(ABC):
-    """Jobs of one cluster, by the commands of its scheduler."""
-
-    runner: CommandRunner
-    """Runs the scheduler's commands; has its name for messages."""
+class CommandLineBackend(SchedulerTemplate):
+    """Jobs of one cluster, by the commands of its scheduler. See :mod:`.template` for what to override."""
 
     def __init__(self, context: BackendContext, capabilities: Capabilities, folder: Path) -> None:
-        self.context = context
+        super().__init__(context)
         self.capabilities = capabilities
         self._folder = folder
         """Holds the folders of the run's jobs."""
@@ -105,58 +75,6 @@ class CommandLineBackend(ABC):
         """True until a query of the accounting reports that there is none."""
         self._outage: tuple[float, str] | None = None
         """When the scheduler last failed to answer for a token, and its message."""
-
-    # What a scheduler implements.
-
-    @abstractmethod
-    def build_submission(self, spec: JobSpec, token: str, folder: JobFolder) -> Submission:
-        """The submit command and the batch script; nothing is written or run.
-
-        The command names the job ``token``, sends the script's output to ``folder.output`` and ends with
-        ``folder.script``.
-        """
-
-    @abstractmethod
-    def job_id_of(self, output: str) -> str | None:
-        """The id in what the submit command prints when it succeeds; ``None`` if there is none."""
-
-    @abstractmethod
-    def own_jobs(self) -> Mapping[str, QueueRow]:
-        """All jobs of this user that the scheduler remembers, by id. Raises BackendError."""
-
-    @abstractmethod
-    def cancel_jobs(self, job_ids: Sequence[str]) -> None:
-        """Request the end of jobs; an ended job is not an error. Raises BackendError.
-
-        The scheduler sends TERM to the batch script, and KILL some time later.
-        """
-
-    def jobs_by_id(self, job_ids: Collection[str]) -> Mapping[str, QueueRow]:
-        """The jobs with these ids that the scheduler remembers. Raises BackendError."""
-        return self.own_jobs()
-
-    def jobs_by_name(self, name: str) -> Mapping[str, QueueRow]:
-        """Jobs of this user with a name that the scheduler remembers, by id. Raises BackendError."""
-        return {job_id: row for job_id, row in self.own_jobs().items() if row.name == name}
-
-    def accounted_by_id(self, job_ids: Collection[str]) -> Mapping[str, QueueRow]:
-        """The jobs with these ids that are in the accounting. Raises NoAccounting, BackendError."""
-        raise NoAccounting("no accounting is read")
-
-    def accounted_by_name(self, name: str, since: float) -> Mapping[str, QueueRow]:
-        """Jobs of this user with a name in the accounting since then (seconds since the epoch), by id.
-
-        Raises NoAccounting, BackendError.
-        """
-        raise NoAccounting("no accounting is read")
-
-    def launcher_output(self, text: str) -> LauncherOutput:
-        """What the launcher and the scheduler's daemons printed of the last start, for its causes."""
-        return LauncherOutput(text)
-
-    def absence_reason(self, has_accounting: bool) -> str:
-        """The text of a job that the scheduler does not know."""
-        return f"{self.runner.scheduler} does not know the job"
 
     # Submitting.
 
@@ -393,7 +311,7 @@ class CommandLineBackend(ABC):
         live = (row for row in self.own_jobs().values() if row.phase is not Phase.ENDED)
         return {row.name: self._handle(row.name, row.job_id) for row in live if run_of(row.name) == run_id}
 
-    def close(self) -> None:  # noqa: B027 - there is nothing to close, and a scheduler need not override it
+    def close(self) -> None:
         """See :class:`Backend`."""
 
     def _known_job(self, token: str, handle: Handle) -> KnownJob:

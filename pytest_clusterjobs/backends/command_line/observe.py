@@ -176,14 +176,14 @@ def _completed(node: NodeState) -> bool:
 def _reason(
     text: str, job: KnownJob, nodes: tuple[NodeState, ...], launcher: LauncherOutput, *, always: bool = False
 ) -> str:
-    """The scheduler's reason, with the last output of its daemons if a rank of a job that began reported nothing."""
+    """The scheduler's reason, with the last output of its daemons if a rank reported nothing."""
     silent = sum(node.report is not None for node in nodes) < job.nodes
     output = launcher.end if silent or always else ""
     return "; ".join(part for part in (text, output) if part)
 
 
 def _times(job: KnownJob, row: QueueRow, record: EndRecord) -> Times:
-    """A scheduler's times are whole seconds; the folder's are finer, and include the first of several starts."""
+    """A scheduler's times are whole seconds; the folder's are finer, and include the first start."""
     submitted, started, ended = row.submitted, row.started, row.ended
     if row.restarts:
         submitted = _submitted(job) or submitted

@@ -23,7 +23,7 @@ class FinalRecord:
 
     code: int
     how: str
-    """``itself``, ``stopped`` (it received TERM), ``over`` (the scheduler began it once too often) or ``broken``."""
+    """``itself``, ``stopped`` (it received TERM), ``over`` (begun more often than allowed) or ``broken``."""
     at: float
     """Seconds since the epoch, by the clock of the file system."""
 

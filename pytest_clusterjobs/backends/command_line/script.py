@@ -15,7 +15,7 @@ from ...model.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
-from ..shell import piece
+from ..shell import section
 from .job_folder import JobFolder
 
 BASH = Path("/bin/bash")
@@ -108,7 +108,8 @@ def batch_script(
         f"#!{BASH} -p" if BASH.exists() else "#!/bin/sh",
         f"# {spec.name}: {token}, written by pytest-clusterjobs. Options are arguments of the submit command.",
         "clusterjobs_cr=$(printf '\\r')" if has_cr else "",
-        f"clusterjobs_dir={quote(str(folder.path))} clusterjobs_max={spec.max_restarts} clusterjobs_ranks={spec.nodes}",
+        f"clusterjobs_dir={quote(str(folder.path))} clusterjobs_max={spec.max_restarts}"
+        f" clusterjobs_ranks={spec.nodes}",
         batch.fill(_head(spec)).replace("NONCE", nonce(token)),
         f"unset {' '.join(batch.unset)}" if batch.unset else "",
         again,
@@ -195,4 +196,4 @@ def _home(spec: JobSpec, token: str) -> str:
 
 
 def _section(name: str) -> str:
-    return piece(Path(__file__).with_name("job.sh"), name)
+    return section(Path(__file__).with_name("job.sh"), name)

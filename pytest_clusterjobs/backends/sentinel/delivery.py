@@ -18,7 +18,7 @@ from string import digits
 
 from ...model import JobSpec
 from ...model.token import nonce
-from ..shell import bare
+from ..shell import strip_comments
 
 _NAME = re.compile(r"\bcj_[a-z]+\b")
 _DEFINITION = re.compile(r"\bcj_[a-z]+(?=\(\))")
@@ -173,4 +173,4 @@ def _assembled(name: str, parts: frozenset[str]) -> str:
             stack.pop()
         elif stack[-1]:
             kept.append(line)
-    return _BLANKS.sub(lambda match: match[1] or "", bare("\n".join(kept)))
+    return _BLANKS.sub(lambda match: match[1] or "", strip_comments("\n".join(kept)))

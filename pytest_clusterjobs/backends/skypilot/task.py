@@ -15,8 +15,8 @@ from ...model.token import nonce
 from .. import sentinel
 from ..environment import job_variables
 from ..environment import master_port
-from ..shell import bare
-from ..shell import piece
+from ..shell import section
+from ..shell import strip_comments
 from .options import merged
 from .settings import SkyPilotSettings
 
@@ -129,4 +129,4 @@ def _prelude(spec: JobSpec, token: str, settings: SkyPilotSettings) -> str:
 
 def _part(name: str) -> str:
     """A piece of ``node.sh``, as it is delivered."""
-    return bare(piece(Path(__file__).with_name("node.sh"), name))
+    return strip_comments(section(Path(__file__).with_name("node.sh"), name))

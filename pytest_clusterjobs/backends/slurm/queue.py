@@ -1,4 +1,4 @@
-"""Slurm's data on jobs: squeue for those that its controller remembers, sacct for those that it has dropped."""
+"""Slurm's data on jobs: squeue for those that its controller knows, sacct for those that it has dropped."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _by_id(rows: Iterable[QueueRow]) -> dict[str, QueueRow]:
 
 
 def squeue_rows(lines: Iterable[str]) -> Iterator[QueueRow]:
-    """The rows of squeue's lines, but for those that are not a job of this package (a line break in a name)."""
+    """The rows of squeue's lines, without the lines of names with a line break."""
     for fields in parse_table(lines, _SQUEUE_COLUMNS):
         job_id, array, restarts = fields["JobID"], fields["ArrayJobID"], fields["RestartCnt"]
         if job_id.isdecimal():

@@ -22,8 +22,8 @@ from ..command_line.script import one_node_launch
 from ..command_line.script import quote
 from ..command_line.script import quote_all
 from ..protocol import BackendError
-from ..shell import bare
-from ..shell import piece
+from ..shell import section
+from ..shell import strip_comments
 from .options import arguments
 from .options import BY_RESOURCE
 from .options import is_for_steps
@@ -168,8 +168,10 @@ def _srun_launch(
 
 
 def _prelude(spec: JobSpec, token: str) -> str:
-    return bare(_section("node")).replace("MAX", str(spec.max_restarts)).replace("NONCE", nonce(token))
+    return (
+        strip_comments(_section("node")).replace("MAX", str(spec.max_restarts)).replace("NONCE", nonce(token))
+    )
 
 
 def _section(name: str) -> str:
-    return piece(Path(__file__).with_name("job.sh"), name)
+    return section(Path(__file__).with_name("job.sh"), name)
