@@ -31,10 +31,10 @@ from ..protocol import Unset
 from .api import Api
 from .checks import problems
 from .definitions import Definition
-from .detail import ENDED
-from .detail import StreamName
 from .inspect import facts
 from .inspect import shown
+from .job_detail import ENDED
+from .job_detail import StreamName
 from .links import job_page
 from .log_reader import CloudWatchReader
 from .log_reader import streams_of

@@ -12,8 +12,8 @@ from datetime import datetime
 from datetime import UTC
 from typing import Any
 
-from .detail import Detail
-from .detail import Start
+from .job_detail import JobDetail
+from .job_detail import Start
 from .log_reader import CloudWatchReader
 from .observe import DescribedJob
 from .observe import end_reason
@@ -76,7 +76,7 @@ def _without_values(value: Any, *, is_variables: bool = False) -> Any:
     return {**found, "value": HIDDEN_VALUE} if is_variables and "value" in found else found
 
 
-def _meaning(detail: Detail) -> str:
+def _meaning(detail: JobDetail) -> str:
     """The meaning of AWS's text, from the table of status reasons, in brackets; empty if it is not known."""
     waiting = while_waiting(detail.status_reason) if detail.status == "RUNNABLE" else None
     row = end_reason(detail) if detail.is_over else waiting
@@ -85,7 +85,7 @@ def _meaning(detail: Detail) -> str:
     return f"({row.reason}: {row.meaning})" if row.reason is not None else f"({row.meaning})"
 
 
-def _times(detail: Detail) -> Facts:
+def _times(detail: JobDetail) -> Facts:
     created, started, stopped = detail.created, detail.started, detail.stopped
     for name, at in (("created", created), ("started", started), ("stopped", stopped)):
         if at is not None:
@@ -120,7 +120,7 @@ def _array(properties: Mapping[str, Any]) -> str:
     return f"{properties['size']} jobs: {summary}".rstrip(": ") if properties.get("size") else ""
 
 
-def _attempts(detail: Detail, reader: CloudWatchReader, indent: str = "") -> Facts:
+def _attempts(detail: JobDetail, reader: CloudWatchReader, indent: str = "") -> Facts:
     for number, start in enumerate(detail.starts):
         yield f"{indent}attempt {number + 1}", _attempt(start)
         yield "  log stream", start.stream

@@ -14,10 +14,10 @@ from ...model.token import nonce
 from .. import sentinel
 from ..protocol import BackendError
 from .api import Api
-from .detail import Detail
-from .detail import Start
-from .detail import StreamName
 from .errors import AccessDenied
+from .job_detail import JobDetail
+from .job_detail import Start
+from .job_detail import StreamName
 from .links import log_page
 from .log_stream import last_bytes
 from .log_stream import LogLines
@@ -55,7 +55,7 @@ class CloudWatchReader:
         """What the log of each rank of an ended job shows about its end."""
         return {rank: self._rank_log(detail) for rank, detail in job.ranks.items()}
 
-    def read(self, detail: Detail, *, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
+    def read(self, detail: JobDetail, *, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
         """Read a part of one start's log (``None``: the last start, or from the cursor's on).
 
         Raises BackendError.
@@ -66,7 +66,7 @@ class CloudWatchReader:
                 return replace(cached[0], text=last_bytes(cached[0].text, tail))
         return self._read_start(detail, restart, cursor, tail)
 
-    def _read_start(self, detail: Detail, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
+    def _read_start(self, detail: JobDetail, restart: int | None, cursor: Any, tail: int | None) -> LogChunk:
         last = max(0, len(detail.starts) - 1)
         at, token, reported = cursor or [last if restart is None else restart, None, False]
         stream = detail.stream(at, self._group)
@@ -103,7 +103,7 @@ class CloudWatchReader:
             self._denied[stream] = str(error)
             raise
 
-    def page(self, detail: Detail, start: int = -1) -> str | None:
+    def page(self, detail: JobDetail, start: int = -1) -> str | None:
         """The console's page of one start's log (the last); ``None`` if there is no log or no console."""
         stream = detail.stream(start % max(1, len(detail.starts)), self._group)
         if stream is None:
@@ -111,7 +111,7 @@ class CloudWatchReader:
         region = stream.region or self._api.region_of(detail.raw.get("jobArn", ""))
         return log_page(self._api.partition, region, stream.group, stream.name)
 
-    def _rank_log(self, detail: Detail) -> RankLog:
+    def _rank_log(self, detail: JobDetail) -> RankLog:
         cached = self._cached(detail)
         if cached is not None:
             return cached[1]
@@ -129,7 +129,7 @@ class CloudWatchReader:
                     del self._cache[next(iter(self._cache))]
         return found
 
-    def _evidence(self, detail: Detail, chunk: LogChunk, page: str | None) -> RankLog:
+    def _evidence(self, detail: JobDetail, chunk: LogChunk, page: str | None) -> RankLog:
         """What a log shows at its end, or if its end has no report, anywhere. Raises BackendError."""
         report = _report(chunk.text, detail)
         if report is not None or not chunk.complete or not detail.is_ours:
@@ -142,11 +142,11 @@ class CloudWatchReader:
             return RankLog(None, chunk.complete, page, unread=LOG_TOO_LARGE)
         return RankLog(marks.report, chunk.complete, page, begun=marks.begun)
 
-    def _cached(self, detail: Detail) -> tuple[LogChunk, RankLog] | None:
+    def _cached(self, detail: JobDetail) -> tuple[LogChunk, RankLog] | None:
         with self._lock:
             return self._cache.get(detail.job_id)
 
-    def _is_settled(self, detail: Detail, at: int) -> bool:
+    def _is_settled(self, detail: JobDetail, at: int) -> bool:
         """Whether all output of a start must be readable by now; a start that never began has none."""
         start = _start(detail, at)
         if start.started is None and start.stream is None:
@@ -165,17 +165,17 @@ def streams_of(job: DescribedJob, group: str) -> dict[str, list[str]]:
     return found
 
 
-def _start(detail: Detail, at: int) -> Start:
+def _start(detail: JobDetail, at: int) -> Start:
     starts = detail.starts
     return starts[at] if 0 <= at < len(starts) else Start()
 
 
-def _ran(detail: Detail, at: int) -> bool:
+def _ran(detail: JobDetail, at: int) -> bool:
     """Whether a start ran, as far as AWS Batch shows: then its sentinel has printed something by its end."""
     return _start(detail, at).started is not None
 
 
-def _without_stream(detail: Detail, cursor: list[Any], *, settled: bool, ran: bool) -> LogChunk:
+def _without_stream(detail: JobDetail, cursor: list[Any], *, settled: bool, ran: bool) -> LogChunk:
     if not (settled and ran):
         return LogChunk("", cursor, settled)
     driver = detail.log_configuration.get("logDriver")
@@ -189,6 +189,6 @@ def _missing(lines: LogLines, stream: StreamName, *, gone: bool) -> str:
     return f"{state}: {lines.missing} (stream {stream.name} in group {stream.group})"
 
 
-def _report(text: str, detail: Detail) -> SentinelReport | None:
+def _report(text: str, detail: JobDetail) -> SentinelReport | None:
     """The report in a text; the name of the job is the token that its nonce is derived from."""
     return sentinel.last_report(text, nonce(detail.name), detail.rank)

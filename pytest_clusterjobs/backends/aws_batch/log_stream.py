@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 from .api import Api
-from .detail import StreamName
 from .errors import LogStreamNotFound
+from .job_detail import StreamName
 
 MAX_PAGES_PER_READ = 4
 """Pages, of 1 MB at most, that one call of :func:`read_forward` reads."""

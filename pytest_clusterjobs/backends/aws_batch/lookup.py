@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from ...model.batches import batched
 from .api import Api
-from .detail import Detail
-from .detail import NODE_SEPARATOR
+from .job_detail import JobDetail
+from .job_detail import NODE_SEPARATOR
 from .observe import DescribedJob
 from .settings import IDS
 
@@ -49,15 +49,15 @@ class Lookup:
         while len(self._ended) > MAX_CACHED_JOBS:
             self._ended.pop(next(iter(self._ended)), None)
 
-    def _details(self, ids: Sequence[str], region: str) -> dict[str, Detail]:
-        found: dict[str, Detail] = {}
+    def _details(self, ids: Sequence[str], region: str) -> dict[str, JobDetail]:
+        found: dict[str, JobDetail] = {}
         for batch in batched(ids, IDS):
             response = self._api.batch("describe_jobs", region, jobs=list(batch))
-            found.update((raw["jobId"], Detail(raw)) for raw in response.get("jobs", ()))
+            found.update((raw["jobId"], JobDetail(raw)) for raw in response.get("jobs", ()))
         return found
 
 
-def _node_ids(details: Iterable[Detail]) -> list[str]:
+def _node_ids(details: Iterable[JobDetail]) -> list[str]:
     return [
         f"{detail.job_id}{NODE_SEPARATOR}{rank}"
         for detail in details
@@ -66,6 +66,6 @@ def _node_ids(details: Iterable[Detail]) -> list[str]:
     ]
 
 
-def _nodes_of(detail: Detail, nodes: Mapping[str, Detail]) -> dict[int, Detail]:
+def _nodes_of(detail: JobDetail, nodes: Mapping[str, JobDetail]) -> dict[int, JobDetail]:
     known = ((rank, nodes.get(f"{detail.job_id}{NODE_SEPARATOR}{rank}")) for rank in range(detail.nodes))
     return {rank: node for rank, node in known if node is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import sentinel
 from .api import Api
-from .detail import StreamName
+from .job_detail import StreamName
 from .log_stream import MAX_PAGES_PER_READ
 from .log_stream import pages_from_end
 from .log_stream import read_forward

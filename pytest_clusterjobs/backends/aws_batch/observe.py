@@ -13,7 +13,7 @@ from ...model import Phase
 from ...model import Reason
 from ...model import SentinelReport
 from ...model import Times
-from .detail import Detail
+from .job_detail import JobDetail
 from .status_reasons import at_end
 from .status_reasons import StatusReason
 from .status_reasons import while_waiting
@@ -63,12 +63,12 @@ class RankLog:
 class DescribedJob:
     """A job and its nodes as they were described together."""
 
-    detail: Detail
-    nodes: Mapping[int, Detail] = field(default_factory=dict)
+    detail: JobDetail
+    nodes: Mapping[int, JobDetail] = field(default_factory=dict)
     """By rank; only for a multi-node job that runs or has run."""
 
     @property
-    def ranks(self) -> Mapping[int, Detail]:
+    def ranks(self) -> Mapping[int, JobDetail]:
         """The data on each rank."""
         return self.nodes if self.detail.is_multinode else {0: self.detail}
 
@@ -117,7 +117,7 @@ def native_reason_of(job: DescribedJob, hint: str = "") -> str:
     return "; ".join(dict.fromkeys(text.strip() for text in [*texts, hint] if text.strip()))
 
 
-def end_reason(detail: Detail) -> StatusReason | None:
+def end_reason(detail: JobDetail) -> StatusReason | None:
     """AWS's reason for the end of a job, or of a node; ``None`` if only exit codes show how it ended.
 
     The flags of a job that succeeded are ignored: it was terminated or cancelled too late.
@@ -132,7 +132,7 @@ def end_reason(detail: Detail) -> StatusReason | None:
     return None if row is None or row.reason is None else row
 
 
-def _node_reason(job: DescribedJob, detail: Detail) -> StatusReason | None:
+def _node_reason(job: DescribedJob, detail: JobDetail) -> StatusReason | None:
     """AWS's reason for the end of a node.
 
     The flag and the text of a termination are ignored, because they apply to the whole job.
@@ -172,7 +172,7 @@ def _live(job: DescribedJob, phase: Phase) -> Observation:
     )
 
 
-def _is_of_this_start(job: DescribedJob, node: Detail) -> bool:
+def _is_of_this_start(job: DescribedJob, node: JobDetail) -> bool:
     """Whether the data on a node belongs to the present start of the job, not to an earlier one."""
     finished = job.detail.finished
     before = finished[-1].stopped if finished else None
@@ -231,7 +231,7 @@ def _node(job: DescribedJob, rank: int, log: RankLog) -> NodeState:
     )
 
 
-def _was_end_of(job: DescribedJob, rank: int, detail: Detail) -> bool:
+def _was_end_of(job: DescribedJob, rank: int, detail: JobDetail) -> bool:
     """Whether AWS Batch stopped this rank because the main node had ended with exit code 0."""
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:
@@ -249,5 +249,5 @@ def _never_began(nodes: Sequence[NodeState]) -> bool:
     )
 
 
-def _end_of(detail: Detail) -> float | None:
+def _end_of(detail: JobDetail) -> float | None:
     return detail.last.stopped or detail.stopped

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_clusterjobs.backends import sentinel
 from pytest_clusterjobs.backends.aws_batch.api import Api
-from pytest_clusterjobs.backends.aws_batch.detail import Detail
 from pytest_clusterjobs.backends.aws_batch.errors import AccessDenied
 from pytest_clusterjobs.backends.aws_batch.errors import LogStreamNotFound
+from pytest_clusterjobs.backends.aws_batch.job_detail import JobDetail
 from pytest_clusterjobs.backends.aws_batch.log_reader import CloudWatchReader
 from pytest_clusterjobs.backends.aws_batch.mark_search import MAX_SEARCHED_PAGES
 from pytest_clusterjobs.backends.aws_batch.observe import DescribedJob
@@ -75,7 +75,7 @@ def denied() -> Exception:
     return AccessDenied(DENIAL)
 
 
-def ended(code: int | None = 3, rank: int = 0, **more: Any) -> Detail:
+def ended(code: int | None = 3, rank: int = 0, **more: Any) -> JobDetail:
     start = {"startedAt": 2_000_000, "stoppedAt": 2_010_000}
     container = {"exitCode": code, "logStreamName": "s1"}
     raw = {
@@ -87,10 +87,10 @@ def ended(code: int | None = 3, rank: int = 0, **more: Any) -> Detail:
         "stoppedAt": 2_010_000,
         **more,
     }
-    return Detail(raw)
+    return JobDetail(raw)
 
 
-def rank_log(logs: CloudWatch, detail: Detail | None = None, at: float = 3_000.0) -> RankLog:
+def rank_log(logs: CloudWatch, detail: JobDetail | None = None, at: float = 3_000.0) -> RankLog:
     reader = CloudWatchReader(cast(Api, logs), "/g", settle=30.0, now=lambda: at)
     return reader.rank_logs(DescribedJob(detail or ended()))[0]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.backends.aws_batch.detail import Detail
-from pytest_clusterjobs.backends.aws_batch.detail import StreamName
 from pytest_clusterjobs.backends.aws_batch.inspect import shown
+from pytest_clusterjobs.backends.aws_batch.job_detail import JobDetail
+from pytest_clusterjobs.backends.aws_batch.job_detail import StreamName
 from pytest_clusterjobs.backends.aws_batch.observe import DescribedJob
 from pytest_clusterjobs.backends.aws_batch.observe import observe
 from pytest_clusterjobs.backends.aws_batch.observe import RankLog
@@ -46,7 +46,7 @@ def attempt(
 
 
 def seen(found: dict[str, Any], log: RankLog = COMPLETE) -> Observation:
-    return observe(DescribedJob(Detail(found)), {0: log})
+    return observe(DescribedJob(JobDetail(found)), {0: log})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_all_attempts_are_counted_and_the_last_decides() -> None:
     found = seen(raw("SUCCEEDED", attempts=attempts, stoppedAt=4_010_000, statusReason=ENDED))
     assert (found.restarts, found.exit_code, found.reason_hint) == (2, 0, None)
     assert found.times.started == 2000.0
-    detail = Detail(raw("SUCCEEDED", attempts=attempts))
+    detail = JobDetail(raw("SUCCEEDED", attempts=attempts))
     assert [str(stream.name) for n in range(3) if (stream := detail.stream(n))] == ["s1", "s2", "s3"]
     assert detail.stream(3) is None
 
@@ -99,12 +99,12 @@ def test_all_attempts_are_counted_and_the_last_decides() -> None:
 def test_restarts_of_a_job_that_is_running_or_waiting() -> None:
     running = raw("RUNNING", attempts=[attempt(3)], startedAt=3_000_000, container={"logStreamName": "s2"})
     assert (seen(running).restarts, seen(running).times.started) == (1, 2000.0)
-    assert Detail(running).stream(1) == StreamName("/aws/batch/job", "s2", "")
+    assert JobDetail(running).stream(1) == StreamName("/aws/batch/job", "s2", "")
     # A list that has the current attempt as well is understood, too.
     current = {"container": {"logStreamName": "s2"}, "startedAt": 3_000_000}
     assert seen({**running, "attempts": [attempt(3), current]}).restarts == 1
     waiting = raw("RUNNABLE", attempts=[attempt(3)], container={"logStreamName": "s1", "exitCode": 3})
-    assert (seen(waiting).restarts, len(Detail(waiting).starts)) == (1, 1)
+    assert (seen(waiting).restarts, len(JobDetail(waiting).starts)) == (1, 1)
 
 
 def test_a_waiting_job_has_its_status_reason() -> None:
@@ -192,28 +192,28 @@ def test_a_job_on_kubernetes() -> None:
     found = seen(raw("FAILED", eksAttempts=[pod], eksProperties={"podProperties": {"containers": []}}))
     assert (found.exit_code, found.reason_hint, found.restarts) == (137, Reason.OUT_OF_MEMORY, 0)
     assert found.nodes[0].host == "ip-10-0-0-1.ec2.internal"
-    assert Detail(raw("FAILED", eksAttempts=[pod])).stream(0) is None
+    assert JobDetail(raw("FAILED", eksAttempts=[pod])).stream(0) is None
 
 
 def test_the_definition_determines_the_log_group_and_region() -> None:
     options = {"awslogs-group": "/team", "awslogs-region": "eu-west-1"}
     logging = {"logConfiguration": {"logDriver": "awslogs", "options": options}, "logStreamName": "s"}
-    assert Detail(raw("RUNNING", container=logging)).stream(0) == StreamName("/team", "s", "eu-west-1")
-    plain = Detail(raw("RUNNING", container={"logStreamName": "s"}))
+    assert JobDetail(raw("RUNNING", container=logging)).stream(0) == StreamName("/team", "s", "eu-west-1")
+    plain = JobDetail(raw("RUNNING", container={"logStreamName": "s"}))
     assert plain.stream(0, "/site") == StreamName("/site", "s", "")
 
 
 # Multi-node jobs.
 
 
-def node(rank: int, status: str, *attempts: dict[str, Any], **more: Any) -> Detail:
+def node(rank: int, status: str, *attempts: dict[str, Any], **more: Any) -> JobDetail:
     about = {"nodeDetails": {"nodeIndex": rank, "isMainNode": rank == 0}, "attempts": list(attempts)}
-    return Detail({**raw(status, **about, **more), "jobId": f"j#{rank}"})
+    return JobDetail({**raw(status, **about, **more), "jobId": f"j#{rank}"})
 
 
-def parallel(status: str, nodes: list[Detail], *attempts: dict[str, Any], **more: Any) -> DescribedJob:
+def parallel(status: str, nodes: list[JobDetail], *attempts: dict[str, Any], **more: Any) -> DescribedJob:
     about = {"nodeProperties": {"numNodes": len(nodes), "mainNode": 0}, "attempts": list(attempts)}
-    return DescribedJob(Detail(raw(status, **about, **more)), dict(enumerate(nodes)))
+    return DescribedJob(JobDetail(raw(status, **about, **more)), dict(enumerate(nodes)))
 
 
 def logs(*reports: SentinelReport | None) -> dict[int, RankLog]:
@@ -389,6 +389,6 @@ def test_the_text_of_a_termination_is_not_interpreted() -> None:
 
 def test_values_of_variables_are_hidden() -> None:
     container = {"environment": [{"name": "TOKEN", "value": "hunter2"}], "command": ["true"]}
-    nodes = [Detail({**raw("RUNNING", container=container), "jobId": "j#0"})]
+    nodes = [JobDetail({**raw("RUNNING", container=container), "jobId": "j#0"})]
     text = repr(shown(parallel("RUNNING", nodes, container=container)))
     assert "TOKEN" in text and "hunter2" not in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_clusterjobs.backends.aws_batch.detail import Detail
+from pytest_clusterjobs.backends.aws_batch.job_detail import JobDetail
 from pytest_clusterjobs.backends.aws_batch.observe import end_reason
 from pytest_clusterjobs.backends.aws_batch.status_reasons import at_end
 from pytest_clusterjobs.backends.aws_batch.status_reasons import CATALOGUE
@@ -169,10 +169,10 @@ def test_a_time_limit_of_the_queue_takes_precedence_over_the_flags(cause: str, r
 def test_an_exit_code_alone_is_not_a_reason(code: int | None) -> None:
     container = {} if code is None else {"exitCode": code}
     raw = {"jobId": "j", "status": "FAILED", "attempts": [{"container": container, "stoppedAt": 2}]}
-    assert end_reason(Detail(raw)) is None
+    assert end_reason(JobDetail(raw)) is None
 
 
 def test_a_flag_after_success_is_ignored() -> None:
     raw = {"jobId": "j", "status": "SUCCEEDED", "isTerminated": True, "statusReason": "too late"}
-    assert end_reason(Detail(raw)) is None
-    assert end_reason(Detail({**raw, "status": "FAILED"})) is not None
+    assert end_reason(JobDetail(raw)) is None
+    assert end_reason(JobDetail({**raw, "status": "FAILED"})) is not None

@@ -80,7 +80,7 @@ def test_a_wrong_queue_of_one_cell_does_not_affect_others(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gone", "expected"),
+    ("unset", "expected"),
     [
         (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "AWS credentials: Unable to locate credentials"),
         (("AWS_SECRET_ACCESS_KEY",), "AWS credentials: Partial credentials"),
@@ -88,9 +88,9 @@ def test_a_wrong_queue_of_one_cell_does_not_affect_others(run: Run) -> None:
     ],
 )
 def test_missing_credentials_or_region_are_reported(
-    run: Run, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...], expected: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, unset: tuple[str, ...], expected: str
 ) -> None:
-    for name in gone:
+    for name in unset:
         monkeypatch.delenv(name)
     [reported] = rejections(run)
     assert expected in reported

@@ -163,7 +163,7 @@ def test_dev_skypilot_leaves_nothing(
 
 @contextmanager
 def dev_skypilot(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The running command, and the variables that it tells to export."""
+    """The running command, and the variables that it exports."""
     argv = [sys.executable, "-m", "pytest_clusterjobs.cli", "dev", "skypilot", *arguments]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
         try:

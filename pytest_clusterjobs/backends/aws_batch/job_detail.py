@@ -50,7 +50,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
+class JobDetail:
     """One job, or one node of a multi-node job."""
 
     raw: Mapping[str, Any]
