@@ -67,13 +67,13 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
 
 
 def _target(
-    site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter
+    site: Site, override: str | None, document: Document, raw: Map, reporter: Reporter
 ) -> BackendTarget | None:
-    name = asked or document.backend or "local"
+    name = override or document.backend or "local"
     try:
         return BackendTarget(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (UnknownBackend, ImportError) as error:
-        if asked:
+        if override:
             reporter.error(Location(location_of(raw).path, 1, 1), f"--cluster-backend: {error}")
         else:
             reporter.error(locate(raw, ["backend"], location_of(raw)), f"backend: {error}")

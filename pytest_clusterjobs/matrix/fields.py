@@ -80,7 +80,7 @@ def _parsed(parse: Callable[[str], T], pattern: str, *examples: str) -> _Read:
     return _read(r.reading(parse), {"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
-def _words(read: Callable[[Any], T], pattern: str) -> _Read:
+def _text(read: Callable[[Any], T], pattern: str) -> _Read:
     return _read(read, {"type": "string", "pattern": pattern})
 
 
@@ -89,9 +89,9 @@ def whole(low: int, high: int) -> _Read:
     return _read(r.whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
 
 
-def choice(*words: str) -> _Read:
-    """One of a few words."""
-    return _read(r.choice(*words), {"enum": list(words)})
+def choice(*choices: str) -> _Read:
+    """One of a few texts."""
+    return _read(r.choice(*choices), {"enum": list(choices)})
 
 
 def names(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
@@ -115,7 +115,7 @@ NODE_COUNT: JsonSchemaValue = {"type": "integer", "minimum": 1, "maximum": 100_0
 _CODE_OR_NONZERO: JsonSchemaValue = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"const": "nonzero"}]
 }
-_WORD: JsonSchemaValue = {"type": "string", "pattern": reason_readers.REASON_PATTERN}
+_REASON: JsonSchemaValue = {"type": "string", "pattern": reason_readers.REASON_PATTERN}
 _LISTED: JsonSchemaValue = {"type": "array", "minItems": 1, "items": SCALAR}
 _ENV_NAME: JsonSchemaValue = {"type": "string", "pattern": r"^(?!CLUSTERJOBS_)" + r.ENV_PATTERN[1:]}
 _IDENTIFIER: JsonSchemaValue = {"type": "string", "pattern": r.IDENTIFIER_PATTERN}
@@ -128,18 +128,18 @@ _MARK_CALL: JsonSchemaValue = {
 _REGEX = {**TEXT, "minLength": 1, "maxLength": MAX_PATTERN_CHARACTERS}
 
 Text = Annotated[str, *_read(r.text, TEXT)]
-Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
-Script = Annotated[str, *_words(r.script, r"\S")]
+Line = Annotated[str, *_text(r.line, r"^[^\n]*\S[^\n]*$")]
+Script = Annotated[str, *_text(r.script, r"\S")]
 Name = Annotated[str, *_read(r.name, NAME)]
 RecipeName = Annotated[str, *_read(r.recipe_name, NAME)]
 AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_read(r.env_name, _ENV_NAME)]
 Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], OneOrList()]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
-Word = Annotated[str, *_read(reason_readers.reason_name, _WORD)]
-NewReason = Annotated[str, *_read(reason_readers.new_reason, _WORD)]
+ReasonName = Annotated[str, *_read(reason_readers.reason_name, _REASON)]
+NewReason = Annotated[str, *_read(reason_readers.new_reason, _REASON)]
 FixtureNames = Annotated[list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], OneOrList()]
-MetricName = Annotated[str, *_words(r.identifier("metric"), r.IDENTIFIER_PATTERN)]
+MetricName = Annotated[str, *_text(r.identifier("metric"), r.IDENTIFIER_PATTERN)]
 Number = Annotated[float, *_read(r.number, {"type": "number"})]
 NodeCount = Annotated[int, *_read(r.whole(1, 100_000), NODE_COUNT)]
 Duration = Annotated[
@@ -202,7 +202,7 @@ Regexes = Annotated[
     OneOrList(),
 ]
 ExpectedReasons = Annotated[
-    list[Word], BeforeValidator(reason_readers.expected_reasons), NotEmpty(), OneOrList()
+    list[ReasonName], BeforeValidator(reason_readers.expected_reasons), NotEmpty(), OneOrList()
 ]
 WhereClause = Annotated[
     Where,
