@@ -79,8 +79,8 @@ def _ended_by_this_run(expect: Expectation, outcome: Outcome) -> Judgement:
     none of that.
     """
     assert outcome.action is not None
-    verdict, words = _VERDICT_OF_ACTION[outcome.action.kind]
-    seen = words.format(why=one_line(outcome.action.why))
+    verdict, text = _VERDICT_OF_ACTION[outcome.action.kind]
+    seen = text.format(why=one_line(outcome.action.why))
     return Judgement(verdict, (Mismatch("reason", expected_reason(expect), seen),))
 
 

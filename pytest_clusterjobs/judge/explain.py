@@ -35,7 +35,7 @@ _ENDS = {"reason", "exit_code"}
 """The mismatches that the headline combines."""
 
 _SENTINEL_TEXTS = {SentinelWord.STOPPED: "stopped by TERM"}
-"""Replacements for sentinel words that are not clear by themselves."""
+"""Replacements for states of sentinels that are not clear by themselves."""
 
 _MEANING = {
     Verdict.PASSED: "",
@@ -77,8 +77,8 @@ def failure_text(
 def headline(judgement: Judgement, outcome: Outcome, expect: Expectation, *, location: str, cell: str) -> str:
     """``path:line: cell: expected X, got Y``: reason and exit code, or else the first mismatch."""
     expected, got, end = _unmet(judgement, outcome, expect)
-    words = f"expected {expected}, got {got}" if expected else got
-    return f"{printable(f'{location}: {cell}', 1000)}: {words}{end}"
+    text = f"expected {expected}, got {got}" if expected else got
+    return f"{printable(f'{location}: {cell}', 1000)}: {text}{end}"
 
 
 def summary(judgement: Judgement, outcome: Outcome, expect: Expectation) -> str:
@@ -203,12 +203,12 @@ def _rank(node: NodeState) -> str:
     report = node.report
     code = node.exit_code if report is None or report.exit_code is None else report.exit_code
     silent = "never began" if node.begun is False else "no report"
-    words = [
+    parts = [
         silent if report is None else _SENTINEL_TEXTS.get(report.word, str(report.word)),
         *([] if code is None else [str(code)]),
     ]
     host = f" on {one_line(node.host, 80)}" if node.host else ""
-    return f"{node.rank}: {' '.join(words)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
+    return f"{node.rank}: {' '.join(parts)}{' (stopped by the cluster)' if node.stopped_by_cluster else ''}{host}"
 
 
 def _explanations(judgement: Judgement) -> Iterator[tuple[str, str]]:

@@ -113,9 +113,9 @@ def command_end(nodes_wanted: int, observation: Observation) -> JobEnd:
     if (against := _against_zero(observation)) is not None:
         return JobEnd(Reason.UNKNOWN, Source.EXIT_CODE, against, is_silent=True)
     if observation.reason_hint is Reason.UNKNOWN:
-        words = ": ".join(filter(None, [observation.native_state, observation.native_reason]))
+        text = ": ".join(filter(None, [observation.native_state, observation.native_reason]))
         detail = (
-            f"every rank ended with 0, but the scheduler reports that it failed: {quoted_output(words, 200)}"
+            f"every rank ended with 0, but the scheduler reports that it failed: {quoted_output(text, 200)}"
         )
         return JobEnd(Reason.UNKNOWN, Source.SCHEDULER, detail)
     return JobEnd(Reason.JOB_COMPLETED, Source.SENTINEL, _completed(nodes_wanted, left_over), code=0)
@@ -157,9 +157,9 @@ def _failure(node: NodeState) -> _Failure | None:
     report = node.report
     if report is not None and report.word is SentinelWord.START_FAILED:
         code = report.exit_code
-        words = "" if code is None else f", {exit_code_text(code)}"
+        text = "" if code is None else f", {exit_code_text(code)}"
         what = quoted_output(report.note) if report.note else "setup or shell failed"
-        return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: {what}{words}")
+        return _Failure(node, code, Source.SENTINEL, f"rank {node.rank}: {what}{text}")
     if report is not None and report.word is not SentinelWord.EXITED:
         return None
     return None if report is None or not report.exit_code else _own_failure(node, report.exit_code)

@@ -73,26 +73,27 @@ class LayerCheck:
                 )
 
     def _expect(self, layer: Layer) -> None:
-        for word in (layer.content.get("expect") or {}).get("reason") or ():
-            if word != ANY:
-                self._reason(layer, word, "expect", "reason", word)
+        for reason in (layer.content.get("expect") or {}).get("reason") or ():
+            if reason != ANY:
+                self._reason(layer, reason, "expect", "reason", reason)
 
     def _classification(self, layer: Layer) -> None:
         for at, rule in enumerate(layer.content.get("classify") or ()):
             if rule.reason is not None:
                 self._reason(layer, rule.reason, "classify", at, "reason")
-        for key, word in (layer.content.get("translate") or {}).items():
-            if word is not None:
-                self._reason(layer, word, "translate", key)
-        for word in layer.content.get("reasons") or ():
-            if word in REASON_CLASSES or word == ANY:
+        for key, reason in (layer.content.get("translate") or {}).items():
+            if reason is not None:
+                self._reason(layer, reason, "translate", key)
+        for reason in layer.content.get("reasons") or ():
+            if reason in REASON_CLASSES or reason == ANY:
                 self.reporter.error(
-                    layer.key("reasons", word), f"reasons: {word} is a built-in reason: choose another name"
+                    layer.key("reasons", reason),
+                    f"reasons: {reason} is a built-in reason: choose another name",
                 )
 
-    def _reason(self, layer: Layer, word: str, *path: object) -> None:
-        if word not in self.reasons:
-            self.reporter.error(layer.at(*path), unknown_reason(word, self.reasons))
+    def _reason(self, layer: Layer, reason: str, *path: object) -> None:
+        if reason not in self.reasons:
+            self.reporter.error(layer.at(*path), unknown_reason(reason, self.reasons))
 
     def _options(self, layer: Layer) -> None:
         """Report unknown backends and, for the backend in use, unknown options."""
@@ -115,7 +116,7 @@ class LayerCheck:
 
 def vocabulary(layers: Iterable[Layer]) -> list[str]:
     """The built-in reasons, and those that any layer adds."""
-    added = (word for layer in layers for word in layer.content.get("reasons") or ())
+    added = (reason for layer in layers for reason in layer.content.get("reasons") or ())
     return list(dict.fromkeys([*map(str, REASON_CLASSES), *added]))
 
 

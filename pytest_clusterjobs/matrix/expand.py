@@ -67,16 +67,16 @@ def _expand(path: Path, rootdir: Path, site: Site, backend: str | None) -> Matri
 
 
 def _target(
-    site: Site, asked: str | None, document: Document, raw: Map, reporter: Reporter
+    site: Site, override: str | None, document: Document, raw: Map, reporter: Reporter
 ) -> BackendTarget | None:
-    name = asked or document.backend or "local"
+    name = override or document.backend or "local"
     try:
         return BackendTarget(name, site.type(name), site.settings(name), site.capabilities(name), site.source)
     except (SiteError, ImportError) as error:
         here = location_of(raw)
-        location = Location(here.path, 1, 1) if asked else locate(raw, ["backend"], here)
+        location = Location(here.path, 1, 1) if override else locate(raw, ["backend"], here)
         for fault in error.faults if isinstance(error, SiteError) else [str(error)]:
-            reporter.error(location, f"{'--cluster-backend' if asked else 'backend'}: {fault}")
+            reporter.error(location, f"{'--cluster-backend' if override else 'backend'}: {fault}")
         return None
 
 

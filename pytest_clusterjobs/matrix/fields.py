@@ -45,6 +45,20 @@ class AnyOf:
         return {"anyOf": [*self.short, handler(core)]}
 
 
+class OneOrList:
+    """A list, or one entry in its place."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(r.as_list, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core)
+        entry = schema["items"]
+        return {"anyOf": [*entry.get("anyOf", [entry]), schema]}
+
+
 class NotEmpty:
     """At least one entry."""
 
@@ -66,7 +80,7 @@ def _parsed(parse: Callable[[str], T], pattern: str, *examples: str) -> _Read:
     return _read(r.reading(parse), {"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
-def _words(read: Callable[[Any], T], pattern: str) -> _Read:
+def _text(read: Callable[[Any], T], pattern: str) -> _Read:
     return _read(read, {"type": "string", "pattern": pattern})
 
 
@@ -75,19 +89,9 @@ def whole(low: int, high: int) -> _Read:
     return _read(r.whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
 
 
-def choice(*words: str) -> _Read:
-    """One of a few words."""
-    return _read(r.choice(*words), {"enum": list(words)})
-
-
-def one_or_list(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
-    """A list, which a single entry may replace; not empty."""
-    return NotEmpty(), *listed(*one)
-
-
-def listed(*one: JsonSchemaValue) -> tuple[BeforeValidator, AnyOf]:
-    """A list, which a single entry may replace."""
-    return BeforeValidator(r.as_list), AnyOf(*one)
+def choice(*choices: str) -> _Read:
+    """One of a few texts."""
+    return _read(r.choice(*choices), {"enum": list(choices)})
 
 
 def names(*one: JsonSchemaValue) -> tuple[NotEmpty, BeforeValidator, AnyOf]:
@@ -108,9 +112,10 @@ SCALAR: JsonSchemaValue = {"type": ["string", "number", "boolean"]}
 TEXT: JsonSchemaValue = {"type": "string"}
 NAME: JsonSchemaValue = {"type": "string", "pattern": r.NAME_PATTERN}
 NODE_COUNT: JsonSchemaValue = {"type": "integer", "minimum": 1, "maximum": 100_000}
-_CODE: JsonSchemaValue = {"type": "integer", "minimum": 0, "maximum": 255}
-_NONZERO: JsonSchemaValue = {"const": "nonzero"}
-_WORD: JsonSchemaValue = {"type": "string", "pattern": reason_readers.REASON_PATTERN}
+_CODE_OR_NONZERO: JsonSchemaValue = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"const": "nonzero"}]
+}
+_REASON: JsonSchemaValue = {"type": "string", "pattern": reason_readers.REASON_PATTERN}
 _LISTED: JsonSchemaValue = {"type": "array", "minItems": 1, "items": SCALAR}
 _ENV_NAME: JsonSchemaValue = {"type": "string", "pattern": r"^(?!CLUSTERJOBS_)" + r.ENV_PATTERN[1:]}
 _IDENTIFIER: JsonSchemaValue = {"type": "string", "pattern": r.IDENTIFIER_PATTERN}
@@ -123,22 +128,20 @@ _MARK_CALL: JsonSchemaValue = {
 _REGEX = {**TEXT, "minLength": 1, "maxLength": MAX_PATTERN_CHARACTERS}
 
 Text = Annotated[str, *_read(r.text, TEXT)]
-Line = Annotated[str, *_words(r.line, r"^[^\n]*\S[^\n]*$")]
-Script = Annotated[str, *_words(r.script, r"\S")]
+Line = Annotated[str, *_text(r.line, r"^[^\n]*\S[^\n]*$")]
+Script = Annotated[str, *_text(r.script, r"\S")]
 Name = Annotated[str, *_read(r.name, NAME)]
 RecipeName = Annotated[str, *_read(r.recipe_name, NAME)]
 AxisValue = Annotated[str, *_read(r.axis_value, SCALAR)]
 EnvName = Annotated[str, *_read(r.env_name, _ENV_NAME)]
-Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], *listed(_ENV_NAME)]
+Secrets = Annotated[list[Annotated[str, *_read(r.secret_name, _ENV_NAME)]], OneOrList()]
 EnvValue = Annotated[str, *_read(r.env_value, SCALAR)]
-Word = Annotated[str, *_read(reason_readers.reason_name, _WORD)]
-NewReason = Annotated[str, *_read(reason_readers.new_reason, _WORD)]
-FixtureNames = Annotated[
-    list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], *listed(_IDENTIFIER)
-]
-MetricName = Annotated[str, *_words(r.identifier("metric"), r.IDENTIFIER_PATTERN)]
+ReasonName = Annotated[str, *_read(reason_readers.reason_name, _REASON)]
+NewReason = Annotated[str, *_read(reason_readers.new_reason, _REASON)]
+FixtureNames = Annotated[list[Annotated[str, *_read(r.identifier("fixture"), _IDENTIFIER)]], OneOrList()]
+MetricName = Annotated[str, *_text(r.identifier("metric"), r.IDENTIFIER_PATTERN)]
 Number = Annotated[float, *_read(r.number, {"type": "number"})]
-NodeCount = Annotated[int, *whole(1, 100_000)]
+NodeCount = Annotated[int, *_read(r.whole(1, 100_000), NODE_COUNT)]
 Duration = Annotated[
     float, *_parsed(notation.parse_duration, notation.DURATION_PATTERN, "90s", "20m", "1h30m")
 ]
@@ -176,27 +179,31 @@ ReasonClassName = Annotated[
 ]
 ExitCode = Annotated[int, *whole(0, 255)]
 ExitCodes = Annotated[
-    list[Annotated[int | str, *_read(reason_readers.exit_code_or_nonzero, {"anyOf": [_CODE, _NONZERO]})]],
-    *one_or_list(_CODE, _NONZERO),
+    list[Annotated[int | str, *_read(reason_readers.exit_code_or_nonzero, _CODE_OR_NONZERO)]],
+    NotEmpty(),
+    OneOrList(),
 ]
 Args = Annotated[
     tuple[str, ...], *_read(r.split_args, {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]})
 ]
 MarkCalls = Annotated[
     list[Annotated[Mark, *_read(scalars.mark, {"anyOf": [_IDENTIFIER, _MARK_CALL]})]],
-    *listed(_IDENTIFIER, _MARK_CALL),
+    OneOrList(),
 ]
 AnyValue = Annotated[Any, *_read(scalars.python_value, {})]
 _SOME_TEXT: JsonSchemaValue = {**TEXT, "pattern": r"\S"}
 Texts = Annotated[
-    list[Annotated[str, *_read(pattern_readers.nonblank_text, _SOME_TEXT)]], *one_or_list(_SOME_TEXT)
+    list[Annotated[str, *_read(pattern_readers.nonblank_text, _SOME_TEXT)]], NotEmpty(), OneOrList()
 ]
-Lines = Annotated[list[Line], *one_or_list(TEXT)]
+Lines = Annotated[list[Line], NotEmpty(), OneOrList()]
 Regexes = Annotated[
     list[Annotated[str, *_read(pattern_readers.log_regex, {**_REGEX, "format": "regex"})]],
-    *one_or_list(_REGEX),
+    NotEmpty(),
+    OneOrList(),
 ]
-ExpectedReasons = Annotated[list[Word], BeforeValidator(reason_readers.expected_reasons), *one_or_list(_WORD)]
+ExpectedReasons = Annotated[
+    list[ReasonName], BeforeValidator(reason_readers.expected_reasons), NotEmpty(), OneOrList()
+]
 WhereClause = Annotated[
     Where,
     *_read(

@@ -58,17 +58,17 @@ def check_expectation(expect: Expectation, spec: JobSpec) -> None:
     semantic_errors = (
         each for each in contradictions(expect, Classification(), *limits) if not each.is_warning
     )
-    if words := [
+    if messages := [
         *(str(BadExpectation([each])) for each in problems),
         *(error.message for error in semantic_errors),
     ]:
-        raise ValueError("; ".join(words))
+        raise ValueError("; ".join(messages))
 
 
 def _problems(expect: Expectation) -> Iterator[tuple[tuple[str, ...], str]]:
-    for word in expect.reasons or ():
-        if word != ANY and word not in REASON_CLASSES:
-            yield ("reason",), unknown_reason(word, [*map(str, REASON_CLASSES)])
+    for reason in expect.reasons or ():
+        if reason != ANY and reason not in REASON_CLASSES:
+            yield ("reason",), unknown_reason(reason, [*map(str, REASON_CLASSES)])
     for pattern in expect.log.matches:
         try:
             line_pattern(pattern)

@@ -123,7 +123,7 @@ def allowed_place(key: str, model: type[BaseModel], above: Sequence[str]) -> str
         return f"{key} belongs next to {next((each for each in reversed(above) if not each.isdigit()), '')}"
     if key in Document.model_fields:
         return f"{key} belongs at the top level"
-    return next((words for inner, words in _ALLOWED_PLACES if key in inner.model_fields), "")
+    return next((place for inner, place in _ALLOWED_PLACES if key in inner.model_fields), "")
 
 
 _ALLOWED_PLACES: tuple[tuple[type[BaseModel], str], ...] = (
@@ -137,13 +137,13 @@ _ALLOWED_PLACES: tuple[tuple[type[BaseModel], str], ...] = (
 
 def unknown_key(key: str, known: Iterable[str], *, allowed_place: str = "") -> str:
     """The message for a key that is not allowed here; ``allowed_place`` is the place where it is."""
-    words = list(known)
+    known_keys = list(known)
     normalized = key.lower().replace("-", "_")
-    if normalized in HINTS and normalized not in words:
+    if normalized in HINTS and normalized not in known_keys:
         return f"unknown key {quoted(key)}: {HINTS[normalized]}"
     if allowed_place:
         return f"unknown key {quoted(key)}: {allowed_place}"
-    hint = did_you_mean(key, words)
+    hint = did_you_mean(key, known_keys)
     close = get_close_matches(normalized[:100], HINTS, n=1, cutoff=0.8)
     if close and "did you mean" not in hint:
         hint = f": {HINTS[close[0]]}"

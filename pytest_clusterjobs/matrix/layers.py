@@ -25,6 +25,7 @@ from .model import Include
 from .nodes import locate
 from .nodes import location_of
 from .nodes import Map
+from .nodes import value_at
 from .recipes import entries
 from .recipes import RecipeSource
 from .resolved import BackendTarget
@@ -190,7 +191,7 @@ class LayerReader:
             yield Layer(
                 "defaults",
                 document.defaults.explicit_fields(),
-                _value(self.raw, "defaults"),
+                self.raw.get("defaults"),
                 self._key("defaults"),
                 self._has_errors("defaults"),
             )
@@ -202,7 +203,7 @@ class LayerReader:
         raws = {
             location_of(each["where"]): each
             for each in _items(self.raw, "overrides")
-            if isinstance(_value(each, "where"), Map)
+            if isinstance(value_at(each, ["where"]), Map)
         }
         for at, each in enumerate(self.document.overrides or ()):
             content = {key: value for key, value in each.explicit_fields().items() if key != "where"}
@@ -280,10 +281,6 @@ def _with_variable(layer: Layer, name: str, value: str) -> Layer:
     return replace(layer, content={**layer.content, "env": {name: value, **(layer.content.get("env") or {})}})
 
 
-def _value(raw: Any, key: str) -> Any:
-    return raw.get(key) if isinstance(raw, Map) else None
-
-
-def _items(raw: Any, key: str) -> list[Any]:
-    found = _value(raw, key)
+def _items(raw: Map, key: str) -> list[Any]:
+    found = raw.get(key)
     return found if isinstance(found, list) else []

@@ -105,7 +105,7 @@ class ClassifyModel(_Model):
     """The exit code for which `reason` is the reason."""
     status: f.Regex | None = None
     """Regular expression for the scheduler's state or text for which `reason` is the reason."""
-    reason: f.Word | None = None
+    reason: f.ReasonName | None = None
     """The reason if the exit code or the status matches."""
     required: f.Flag | None = None
     """For a log rule: the end is unknown if a rank prints no matching line."""
@@ -171,7 +171,7 @@ class Fragment(_Model):
     """How the job must end."""
     classify: list[ClassifyModel] | None = None
     """Rules that read the end of the job from its output. The first rule that has a value is used."""
-    translate: dict[f.Text, f.Word | None] | None = None
+    translate: dict[f.Text, f.ReasonName | None] | None = None
     """Words that a log rule reads, with their reasons: {cluster_stop: cancelled}."""
     reasons: dict[f.NewReason, f.ReasonClassName | None] | None = None
     """Additional reasons with their classes: product, user or infra."""
@@ -252,7 +252,7 @@ class Document(_Model):
     """Fragments for the cells that their `where` selects, applied in order."""
     classify: list[ClassifyModel] | None = None
     """Rules that read the end of a job from its output, for all cells."""
-    translate: dict[f.Text, f.Word | None] | None = None
+    translate: dict[f.Text, f.ReasonName | None] | None = None
     """Words that log rules read, with their reasons, for all cells."""
     reasons: dict[f.NewReason, f.ReasonClassName] | None = None
     """Additional reasons with their classes, for all cells."""

@@ -173,7 +173,7 @@ def flag(value: Any) -> bool:
     """``true`` or ``false``."""
     if not isinstance(value, Scalar) or value.kind != "bool":
         fail(f"expected true or false, not {value_text(value)}")
-    return value.lower() in {"true", "yes", "on"}
+    return value.lower() == "true"
 
 
 def split_args(value: Any) -> tuple[str, ...]:

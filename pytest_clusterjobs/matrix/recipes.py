@@ -24,6 +24,7 @@ from .nodes import Map
 from .nodes import map_of
 from .nodes import Scalar
 from .nodes import scalar_of
+from .nodes import value_at
 from .readers import NAME_PATTERN
 from .validate import Loc
 from .validate import validate
@@ -111,9 +112,7 @@ def entries(
     kind: str, fragments: dict[Any, Any], raw: Map, path: tuple[str, ...], dropped: list[Loc]
 ) -> Iterator[Layer]:
     """The layers of one axis, from its validated fragments and their source."""
-    container: Any = raw
-    for part in path:
-        container = container.get(part) if isinstance(container, Map) else None
+    container = value_at(raw, path)
     keys = {str(key): key for key in _keys(container)}
     invalid = {str(loc[len(path)]) for loc in dropped if loc[: len(path)] == path and len(loc) > len(path)}
     for name, fragment in fragments.items():

@@ -130,12 +130,10 @@ def _run(state: Mapping[str, Any]) -> tuple[str, list[SemanticError]]:
 def _undeclared(state: Mapping[str, Any], expect: Expectation) -> Iterator[SemanticError]:
     """Reasons that another part of the matrix adds, but none of these layers."""
     known = {ANY} | REASON_CLASSES.keys() | state.get("reasons", {}).keys()
-    for word in expect.reasons or ():
-        if word not in known:
-            message = (
-                f"reason {quoted(word)} is not defined for this cell: add it under `reasons` at the top level"
-            )
-            yield SemanticError(("expect", "reason", word), message, is_missing=True)
+    for reason in expect.reasons or ():
+        if reason not in known:
+            message = f"reason {quoted(reason)} is not defined for this cell: add it under `reasons` at the top level"
+            yield SemanticError(("expect", "reason", reason), message, is_missing=True)
 
 
 def _options(options: Mapping[str, Any], target: BackendTarget | None) -> Mapping[str, Any]:

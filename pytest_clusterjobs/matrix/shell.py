@@ -10,14 +10,25 @@ _PARAMETER = re.compile(
 )
 _QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|(?:^|(?<=[\s;&|(]))#[^\n]*", re.DOTALL)
 """An escape, a string, or a comment."""
-_IN_DOUBLE_QUOTES = re.compile(r'"(?:[^"\\$`]|\\.|\$(?![({\'"])|\$\{[A-Za-z_][A-Za-z0-9_]*\})*"', re.DOTALL)
-_EXPANSION = re.compile(r"\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-+=?][^{}$`'\"\\\n]*)?\}|(?![({'\"]))")
+_WORD = re.compile(
+    r"""(?!\#)(?:
+        [^ \t\n|&;<>()`'"\\$]
+      | '[^']*'
+      | "(?:[^"\\$`] | \\. | \$(?![({'"]) | \$\{[A-Za-z_][A-Za-z0-9_]*\})*"
+      | \\[^\n]
+      | \$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-+=?][^{}$`'"\\\n]*)?\}
+      | \$(?![({'"])
+    )+""",
+    re.DOTALL | re.VERBOSE,
+)
+"""A word of a simple command: no operator, substitution or comment."""
+_BLANK = r"(?:[ \t]|\\\n)"
+_SIMPLE_COMMAND = re.compile(rf"{_BLANK}*{_WORD.pattern}(?:{_BLANK}+{_WORD.pattern})*{_BLANK}*", _WORD.flags)
 _NOT_A_COMMAND = frozenset(
     "if then elif else fi for while until do done case esac select function in { } [[ ]] ! coproc".split()  # noqa: SIM905
 )
 _TAKES_NONE = frozenset(["exit", "return", "break", "continue", ":", "true", "false", "set", "unset", "wait"])
 """Builtins that ignore arguments, or whose meaning arguments change."""
-_OPERATORS = frozenset("|&;<>()\n`")
 
 
 def with_args(run: str) -> str | None:
@@ -35,9 +46,10 @@ def is_simple_command(run: str) -> bool:
 
     In doubtful cases the answer is no.
     """
-    words = _words(run.strip())
-    if words is None:
+    script = run.strip()
+    if not _SIMPLE_COMMAND.fullmatch(script):
         return False
+    words = (match[0] for match in _WORD.finditer(script))
     command = next((word for word in words if not _ASSIGNMENT.match(word)), None)
     return command is not None and command not in _NOT_A_COMMAND | _TAKES_NONE
 
@@ -53,43 +65,3 @@ def _mentions_parameters(run: str) -> bool:
     """Whether the script itself uses its parameters; the ``$1`` of ``awk '{print $1}'`` does not count."""
     expanded = _QUOTED.sub(lambda found: found[0] if found[0].startswith('"') else "", run)
     return _PARAMETER.search(expanded) is not None
-
-
-def _words(script: str) -> list[str] | None:
-    """The words of a simple command, quotes kept; ``None`` if it is not one."""
-    words: list[str] = []
-    current = ""
-    at = 0
-    while at < len(script):
-        char = script[at]
-        if char in " \t":
-            words += [current] if current else []
-            current = ""
-            at += 1
-            continue
-        if char in _OPERATORS or (char == "#" and not current):
-            return None
-        stop = _end_of_piece(script, at)
-        if stop is None:
-            return None
-        piece = script[at:stop]
-        current += "" if piece == "\\\n" else piece
-        at = stop
-    return [*words, current] if current else words
-
-
-def _end_of_piece(script: str, at: int) -> int | None:
-    """Where a quoted string, an escape, an expansion or a plain character ends."""
-    char = script[at]
-    if char == "'":
-        end = script.find("'", at + 1)
-        return end + 1 if end >= 0 else None
-    if char == '"':
-        match = _IN_DOUBLE_QUOTES.match(script, at)
-        return match.end() if match else None
-    if char == "\\":
-        return at + 2 if at + 1 < len(script) else None
-    if char == "$":
-        match = _EXPANSION.match(script, at)
-        return match.end() if match else None
-    return at + 1

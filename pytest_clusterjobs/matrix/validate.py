@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from ..model.text import quoted
 from .errors import Location
 from .errors import Reporter
-from .fields import AnyOf
 from .hints import allowed_place
 from .hints import example
 from .hints import unknown_key
@@ -148,8 +147,7 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in getattr(annotation, "__args__", ()):
-        found = None if isinstance(part, AnyOf) else _inner_model(part)
-        if found is not None:
+        if (found := _inner_model(part)) is not None:
             return found
     return None
 

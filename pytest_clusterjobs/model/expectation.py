@@ -214,19 +214,19 @@ def _several(name: str, given: Any, kind: type | tuple[type, ...], one: str) -> 
 def _reasons(given: Any) -> tuple[str, ...] | None:
     if given is None:
         return None
-    words = _several("reasons", given, str, "a reason")
-    for word in words:
-        if not _REASON.fullmatch(word):
+    names = _several("reasons", given, str, "a reason")
+    for name in names:
+        if not _REASON.fullmatch(name):
             raise ValueError(
-                f"reasons: {quoted(word)} is not a valid reason: use lower-case words such as job_failed"
+                f"reasons: {quoted(name)} is not a valid reason: use lower-case words such as job_failed"
             )
-    if not words or (ANY in words and len(words) > 1):
+    if not names or (ANY in names and len(names) > 1):
         raise ValueError(
             "reasons: `any` cannot be combined with other reasons"
-            if words
+            if names
             else "reasons: at least one entry is required"
         )
-    return tuple(Reason(word) if word in REASON_CLASSES else word for word in words)
+    return tuple(Reason(name) if name in REASON_CLASSES else name for name in names)
 
 
 def _codes(given: Any) -> Codes:
