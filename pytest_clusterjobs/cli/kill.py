@@ -154,7 +154,7 @@ def _print(run: OpenRun, canceller: Canceller, as_json: bool) -> None:
 
 
 def state_of(target: CancelTarget) -> str:
-    """The state of a job, in a word or two."""
+    """The state of a job as it is shown."""
     if target.never_submitted:
         return "never submitted"
     if not target.ended:

@@ -60,9 +60,9 @@ def emit_line(value: Any) -> None:
     click.echo(json.dumps(value))
 
 
-def command(*words: str) -> str:
+def command(*arguments: str) -> str:
     """A command of this program for the user to paste."""
-    return shlex.join([*program("clusterjobs", "pytest_clusterjobs.cli"), *words])
+    return shlex.join([*program("clusterjobs", "pytest_clusterjobs.cli"), *arguments])
 
 
 def row(*texts: object, colour: str = "") -> TableRow:

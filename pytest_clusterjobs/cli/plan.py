@@ -17,6 +17,7 @@ from ..backends.protocol import BackendError
 from ..backends.protocol import Previewing
 from ..model import JobSpec
 from ..model.notation import format_duration
+from ..model.text import counted
 from ..model.text import one_line
 from ..model.text import printable
 from ..model.token import Token
@@ -103,7 +104,7 @@ def _print(items: list[CellItem], texts: Mapping[str, str]) -> None:
 
 def _facts_of(item: CellItem) -> Iterator[tuple[str, str]]:
     cell, spec = item.cell, item.cell.spec
-    yield "backend", f"{cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
+    yield "backend", f"{cell.backend}, {counted(spec.nodes, 'node')}"
     if spec.image:
         yield "image", one_line(spec.image)
     if spec.workdir:

@@ -202,7 +202,7 @@ class OpenRun:
 
     @property
     def state(self) -> str:
-        """The state of the run in a few words."""
+        """The state of the run as it is shown."""
         if self.owner is not None:
             alive = self.owner_alive
             if alive is None:

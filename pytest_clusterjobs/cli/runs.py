@@ -56,14 +56,13 @@ def describe(folder: Path) -> dict[str, Any]:
                 "trouble": None,
             }
     except (LedgerError, CommandError) as error:
-        message = error.message if isinstance(error, CommandError) else str(error)
         return {
             "run": folder.name,
             "started": None,
             "ended": None,
             "state": "unreadable",
             "summary": None,
-            "trouble": message.removeprefix(f"{folder}/"),
+            "trouble": str(error).removeprefix(f"{folder}/"),
         }
 
 

@@ -20,6 +20,7 @@ from ..model.notation import format_duration
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
+from ..model.text import counted
 from ..model.text import one_line
 from ..model.text import printable
 from ..model.text import quoted_output
@@ -113,7 +114,7 @@ def _about(run: OpenRun, entry: Registration, line: CellLine) -> Iterator[tuple[
     spec = entry.cell.spec
     yield "run", f"{run.run_id} ({run.state})"
     yield "matrix" if entry.test is None else "test", f"{entry.path}:{entry.cell.line}"
-    yield "backend", f"{entry.cell.backend}, {spec.nodes} node{'s' if spec.nodes > 1 else ''}"
+    yield "backend", f"{entry.cell.backend}, {counted(spec.nodes, 'node')}"
     yield "command", printable(spec.run.strip(), MAX_SCRIPT_CHARACTERS)
     if spec.args:
         yield "args", " ".join(quoted_output(arg) for arg in spec.args)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from typing import TYPE_CHECKING
 from typing import TypeVar
-
-if TYPE_CHECKING:
-    from ..model.records import Result
 
 T = TypeVar("T")
 
@@ -29,24 +25,6 @@ def dump(value: object) -> str:
     # Marks may contain any object, such as a function as a condition or an exception class.
     text: bytes = _adapter(type(value)).dump_json(value, fallback=repr)
     return text.decode()
-
-
-def dump_result(result: Result, outcome: str | None) -> str:
-    """``dump`` of a Result whose outcome is already JSON text, since it is stored twice but encoded once."""
-    if outcome is None:
-        return dump(result)
-    texts = {
-        "key": json.dumps(result.key),
-        "outcome": outcome,
-        "judgement": dump(result.judgement),
-        "attempt": str(result.attempt),
-        "job_id": json.dumps(result.job_id),
-        "url": json.dumps(result.url),
-        "logs": json.dumps(dict(result.logs)),
-        "fields": json.dumps(dict(result.fields)),
-        "ruling": "null" if result.ruling is None else dump(result.ruling),
-    }
-    return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
 
 
 class Damaged(ValueError):

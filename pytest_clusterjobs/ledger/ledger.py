@@ -22,7 +22,6 @@ from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
 from .codec import dump
-from .codec import dump_result
 from .codec import load
 from .codec import load_plain
 from .database import Database
@@ -178,11 +177,8 @@ class Ledger(Database):
             if observation.phase is not Phase.ENDED:
                 # An end is never replaced; earlier observations are.
                 history.append((token, at, text))
-        outcomes = {id(outcome): (token, dump(outcome)) for token, outcome in ended}
-        done = []
-        for result in results:
-            _, known = outcomes.get(id(result.outcome), (None, None))
-            done.append((result.key, result.judgement.verdict.value, dump_result(result, known)))
+        outcomes = [(token, dump(outcome)) for token, outcome in ended]
+        done = [(result.key, result.judgement.verdict.value, dump(result)) for result in results]
         with self._transaction() as db:
             insert(db, "INSERT OR REPLACE INTO observations", seen)
             insert(
@@ -192,7 +188,7 @@ class Ledger(Database):
                 "ON CONFLICT (token) DO UPDATE SET handle = excluded.handle",
             )
             insert(db, "INSERT INTO history", history)
-            insert(db, "INSERT OR REPLACE INTO outcomes", list(outcomes.values()))
+            insert(db, "INSERT OR REPLACE INTO outcomes", outcomes)
             insert(db, "INSERT OR REPLACE INTO results", done)
 
     def attempts(self, *, live: bool = False) -> list[Attempt]:

@@ -26,7 +26,7 @@ PATH = Path(__file__).with_name("report.schema.json")
 
 @dataclass(frozen=True)
 class Generator:
-    """What wrote the report."""
+    """The program that wrote the report."""
 
     name: Literal["pytest-clusterjobs"]
     version: str | None
@@ -39,7 +39,7 @@ class RunPart:
     id: str
     started: float
     ended: float | None
-    """None while it goes on, and for ever if it was killed."""
+    """None while the session runs, and if it was killed."""
     updated: float
     """When the report was written."""
     rootdir: str
@@ -50,14 +50,14 @@ class RunPart:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where pytest ran."""
+    """The environment in which pytest ran."""
 
     python: str
     pytest: str
     platform: str
     host: str
     backend: str | None
-    """What --cluster-backend said."""
+    """The value of --cluster-backend."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Git:
 
 @dataclass(frozen=True)
 class Summary:
-    """How many cells have which verdict."""
+    """The number of cells with each verdict."""
 
     selected: int
     passed: int
@@ -91,13 +91,13 @@ class AttemptPart:
     number: int
     intended: float
     spec: JobSpec | None
-    """What was submitted, where a hook changed it."""
+    """The spec that was submitted, if a hook changed it."""
     submitted: float | None
     handle: Handle | None
     observation: Observation | None
-    """The last thing that the cluster reported."""
+    """The last state that the cluster reported."""
     action: OwnAction | None
-    """What this run did to the job, if anything."""
+    """What this run did to the job; None if nothing."""
     outcome: Outcome | None
 
 
@@ -108,7 +108,8 @@ class CellPart:
     key: str
     verdict: Verdict | None
     reported: str | None
-    """What pytest said of the item: passed, failed, error, skipped, xfailed, xpassed, not run, pending; or another plugin's word."""
+    """The outcome that pytest reported for the item: passed, failed, error, skipped, xfailed, xpassed, not run, pending,
+    or another plugin's outcome."""
     registration: Registration
     """The cell as it was launched: its job spec, its expectation."""
     result: Result | None

@@ -83,7 +83,7 @@ def _row(line: CellLine) -> EndRow:
     job = _job(line)
     times = outcome.get("times") or job.times
     until = None if result else time.time()
-    reason = outcome.get("reason") or job.words or "-"
+    reason = outcome.get("reason") or job.native_reason or "-"
     word = _status(line)
     status = word
     if line.verdict is None:
@@ -118,7 +118,7 @@ class _Job:
     id: str | None = None
     attempt: int = 1
     phase: str = "not submitted"
-    words: str = ""
+    native_reason: str = ""
     times: Mapping[str, float | None] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""What is missing, ambiguous, foreign, newer or read-only is told in one line, with the exit code that means it."""
+"""Missing, ambiguous, damaged, newer or read-only runs are reported in one line, with the right exit code."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ def refused(place: Place, *arguments: str, code: int, prefix: tuple[str, ...] = 
 @pytest.mark.parametrize(
     "arguments", [["runs"], ["show", "x"], ["logs", "x"], ["report"], ["kill"], ["watch"]]
 )
-def test_no_runs(place: Place, arguments: list[str]) -> None:
+def test_a_project_without_runs_is_an_error(place: Place, arguments: list[str]) -> None:
     assert "no runs in " in refused(place, *arguments, code=4)
 
 
-def test_an_unknown_run(copy: Place) -> None:
+def test_an_unknown_run_is_an_error(copy: Place) -> None:
     line = refused(copy, "report", "1999", code=4)
     assert line.startswith("no run '1999'")
     assert copy.folder.name in line
 
 
-def test_an_ambiguous_prefix(copy: Place) -> None:
+def test_an_ambiguous_prefix_of_a_run_is_an_error(copy: Place) -> None:
     shutil.copytree(copy.folder, copy.folder.with_name(f"{copy.folder.name}x"))
     line = refused(copy, "report", copy.folder.name[:8], code=4)
     assert line.count(copy.folder.name[:15]) == 2
 
 
-def test_an_unknown_cell(copy: Place) -> None:
+def test_an_unknown_cell_is_an_error(copy: Place) -> None:
     assert refused(copy, "show", "nope", code=4).startswith("no cell matches 'nope' in run ")
 
 
-def test_an_ambiguous_cell(copy: Place) -> None:
+def test_an_ambiguous_cell_is_an_error_that_lists_the_cells(copy: Place) -> None:
     done = copy.command("logs", "bad")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.splitlines() == [
@@ -71,13 +71,13 @@ def test_an_ambiguous_cell(copy: Place) -> None:
     ]
 
 
-def test_an_attempt_and_a_rank_that_are_not_there(copy: Place) -> None:
+def test_an_unknown_attempt_or_rank_is_an_error(copy: Place) -> None:
     assert "has no attempt 2" in refused(copy, "logs", "a-1n-good", "--attempt", "2", code=4)
     assert "has no rank 5, only 0 to 1" in refused(copy, "logs", "a-2n-good", "--node", "5", code=4)
 
 
 def foreign_text(path: Path) -> None:
-    path.write_text("no database at all, but text that somebody put there\n" * 20)
+    path.write_text("not a database, but text\n" * 20)
 
 
 def change(path: Path, statement: str) -> None:
@@ -115,7 +115,9 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES)
-def test_a_ledger_that_is_none(copy: Place, damage: Callable[[Path], None], words: str) -> None:
+def test_a_damaged_ledger_is_an_error_of_one_line(
+    copy: Place, damage: Callable[[Path], None], words: str
+) -> None:
     path = copy.folder / "ledger.sqlite"
     damage(path)
     before = path.read_bytes()
@@ -124,28 +126,26 @@ def test_a_ledger_that_is_none(copy: Place, damage: Callable[[Path], None], word
 
 
 @pytest.mark.parametrize("arguments", [["logs", "a-1n-good"], ["report"], ["rejudge"], ["watch"], ["kill"]])
-def test_every_command_refuses_it(copy: Place, arguments: list[str]) -> None:
+def test_every_command_refuses_a_damaged_ledger(copy: Place, arguments: list[str]) -> None:
     torn(copy.folder / "ledger.sqlite")
     assert "malformed" in refused(copy, *arguments, code=3)
 
 
 @pytest.mark.parametrize("arguments", [["logs", "a-1n-good"], ["rejudge"], ["watch"], ["kill"]])
-def test_every_command_that_has_to_understand_it_says_that_it_does_not(
-    copy: Place, arguments: list[str]
-) -> None:
+def test_commands_that_read_registrations_refuse_invalid_ones(copy: Place, arguments: list[str]) -> None:
     meaningless(copy.folder / "ledger.sqlite")
     assert "damaged: Registration: Field required" in refused(copy, *arguments, code=3)
 
 
 @pytest.mark.parametrize("arguments", [["sweep"], ["gc", "--keep", "0"]])
-def test_a_damaged_ledger_is_named_by_what_looks_at_all_runs(copy: Place, arguments: list[str]) -> None:
+def test_commands_about_all_runs_name_a_damaged_ledger(copy: Place, arguments: list[str]) -> None:
     torn(copy.folder / "ledger.sqlite")
     done = copy.command(*arguments)
     assert "malformed" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_disk_that_may_only_be_read(copy: Place) -> None:
+def test_runs_on_a_read_only_disk_can_be_read(copy: Place) -> None:
     with read_only(copy.folder):
         assert copy.command("show", "a-1n-bad").returncode == 0
         assert "8      4 passed" in copy.command("runs").stdout
@@ -153,7 +153,7 @@ def test_a_disk_that_may_only_be_read(copy: Place) -> None:
         assert refused(copy, "report", "--json", target, code=3).endswith("Read-only file system")
 
 
-def test_a_disk_that_is_full(copy: Place) -> None:
+def test_a_full_disk_is_at_most_an_error_of_one_line(copy: Place) -> None:
     runs = copy.path / ".clusterjobs" / "runs"
     name = copy.folder.name
     shutil.move(runs / name, copy.path / "kept")
@@ -193,7 +193,7 @@ def test_a_damaged_run_does_not_hide_the_others(copy: Place) -> None:
     assert "file is not a database" in bad
 
 
-def test_a_folder_that_may_only_be_read(copy: Place, require: Callable[[str], str]) -> None:
+def test_runs_in_a_read_only_folder_can_be_read(copy: Place, require: Callable[[str], str]) -> None:
     copy.folder.chmod(0o555)
     (copy.folder / "ledger.sqlite").chmod(0o444)
     # Permissions mean something to root only without this capability.
@@ -209,7 +209,7 @@ def test_a_folder_that_may_only_be_read(copy: Place, require: Callable[[str], st
     copy.folder.chmod(0o755)
 
 
-def test_wrong_usage_is_told_by_the_command_itself(place: Place) -> None:
+def test_usage_errors_are_reported_by_the_command(place: Place) -> None:
     done = place.command("show")
     assert done.returncode == 2
     assert "Missing argument 'CELL'" in done.stderr
@@ -223,7 +223,9 @@ def test_wrong_usage_is_told_by_the_command_itself(place: Place) -> None:
         ("local:7", "local does not look up jobs by their ids: name a cell of a run", 3),
     ],
 )
-def test_a_job_of_no_backend(copy: Place, command: str, job: str, words: str, code: int) -> None:
+def test_a_job_that_cannot_be_looked_up_is_an_error(
+    copy: Place, command: str, job: str, words: str, code: int
+) -> None:
     assert refused(copy, command, job, code=code) == words
 
 

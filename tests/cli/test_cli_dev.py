@@ -1,4 +1,4 @@
-"""``clusterjobs dev aws-batch``, as a person uses it from two terminals."""
+"""``clusterjobs dev aws-batch``, used from two terminals."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def introduction(command: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_it_prints_is_all_that_a_shell_needs(
+def test_the_output_is_all_that_a_shell_needs(
     tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "the-persons-own")
     folder = tmp_path / "its own"
     argv = [*COMMAND, "--folder", str(folder), "--env", "CHECKPOINT_DIR=/shared"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
-        said = introduction(command)
+        output = introduction(command)
         (tmp_path / "user.py").write_text(USER)
-        script = f'{said}\nexec "$0" "$1"'
+        script = f'{output}\nexec "$0" "$1"'
         user = ["sh", "-euc", script, sys.executable, str(tmp_path / "user.py")]
         done = subprocess.run(user, capture_output=True, text=True, timeout=120, check=False)
         assert (done.returncode, done.stdout) == (
@@ -55,15 +55,15 @@ def test_what_it_prints_is_all_that_a_shell_needs(
         ), done.stderr
         command.send_signal(number)
         assert command.wait(60) == 0
-    assert "without any isolation" in said
+    assert "without any isolation" in output
     assert processes(str(folder)) == []
-    site = tomllib.loads("\n".join(re.findall("^#   (.*)", said, re.M)))["tool"]["clusterjobs"]["backends"]
+    site = tomllib.loads("\n".join(re.findall("^#   (.*)", output, re.M)))["tool"]["clusterjobs"]["backends"]
     ((_, settings),) = site.items()
     assert settings.pop("type") == "aws-batch"
     assert AwsBatchSettings(**settings).queue == "local"
 
 
-def test_trouble_is_one_line(tmp_path: Path) -> None:
+def test_an_error_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     argv = [*COMMAND, "--folder", str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)

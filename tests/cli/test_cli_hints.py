@@ -1,4 +1,4 @@
-"""What the command tells people to run can be pasted into their shell, from where they stand."""
+"""The commands that the output suggests can be pasted into a shell in the current folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCRIPTS = os.path.dirname(sys.executable)
 
 
 def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """What somebody types, with the command on PATH."""
+    """Run a line of shell, with the command on PATH."""
     return subprocess.run(
         command,
         shell=True,
@@ -39,30 +39,30 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def pasted(output: str, words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command that ``output`` has after ``words``."""
-    (line,) = (line for line in output.splitlines() if words in line)
-    return shell(line.partition(words)[2], cwd)
+def pasted(output: str, before: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command that ``output`` has after ``before``."""
+    (line,) = (line for line in output.splitlines() if before in line)
+    return shell(line.partition(before)[2], cwd)
 
 
 @pytest.mark.parametrize("where", [".", "matrices", ".."])
-def test_watch_says_that_ended_jobs_are_not_judged(place: Place, where: str) -> None:
+def test_watch_reports_jobs_that_have_ended_and_are_not_judged(place: Place, where: str) -> None:
     place.matrix(ENDED)
     assert place.pytest("--cluster-launch") == 0
     cwd = place.path / where
     root = f"--rootdir {place.path} " if where == ".." else ""
     watched = shell(f"clusterjobs {root}watch", cwd)
     assert watched.returncode == 1
-    words = "all jobs have ended, 2 are not judged yet; judge with: "
-    assert f"run {place.folder.name}: 2 not judged\n{words}clusterjobs {root}check" in watched.stdout
-    checked = pasted(watched.stdout, words, cwd)
+    hint = "all jobs have ended, 2 are not judged yet; judge with: "
+    assert f"run {place.folder.name}: 2 not judged\n{hint}clusterjobs {root}check" in watched.stdout
+    checked = pasted(watched.stdout, hint, cwd)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "2 passed" in checked.stdout
     again = shell(f"clusterjobs {root}watch", cwd)
     assert (again.returncode, "judged" in again.stdout) == (0, False)
 
 
-def test_sweep_says_how_to_end_what_it_finds(launched: Place) -> None:
+def test_sweep_prints_the_command_that_cancels_what_it_finds(launched: Place) -> None:
     with closing(sqlite3.connect(launched.folder / "ledger.sqlite")) as db:
         for table in ("attempts", "submissions", "observations"):
             db.execute(f"DELETE FROM {table}")
@@ -73,7 +73,7 @@ def test_sweep_says_how_to_end_what_it_finds(launched: Place) -> None:
     assert not any(map(lives, launched.sleepers()))
 
 
-def test_gc_says_how_to_remove_what_it_finds(place: Place) -> None:
+def test_gc_prints_the_command_that_removes_what_it_finds(place: Place) -> None:
     place.matrix(ENDED)
     place.pytest()
     asked = shell("clusterjobs gc --keep 0", place.path)
@@ -82,9 +82,9 @@ def test_gc_says_how_to_remove_what_it_finds(place: Place) -> None:
 
 
 @pytest.mark.parametrize("columns", ["40", "60", "80", "200"])
-def test_the_help_has_whole_summaries(place: Place, columns: str) -> None:
-    said = place.command("--help", COLUMNS=columns).stdout
-    assert "..." not in said.replace("[ARGS]...", "")
-    names = [line.split()[0] for line in said.partition("Commands:")[2].splitlines() if line[2:3].strip()]
+def test_the_help_has_complete_summaries(place: Place, columns: str) -> None:
+    output = place.command("--help", COLUMNS=columns).stdout
+    assert "..." not in output.replace("[ARGS]...", "")
+    names = [line.split()[0] for line in output.partition("Commands:")[2].splitlines() if line[2:3].strip()]
     assert names[:5] == ["launch", "check", "resume", "watch", "kill"]
-    assert "docs/cli.md" in said
+    assert "docs/cli.md" in output

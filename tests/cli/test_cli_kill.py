@@ -1,4 +1,4 @@
-"""kill, watch, sweep and gc: no job that nobody knows of, and none that outlives what is said of it."""
+"""kill, watch, sweep and gc: every live job of a run is found, and every reported end is real."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_kill_waits_until_every_process_is_gone(launched: Place) -> None:
     assert "no live jobs" in launched.command("kill").stdout
 
 
-def test_a_kill_that_cannot_be_written_down_says_so(launched: Place, require: Callable[[str], str]) -> None:
+def test_a_kill_that_cannot_be_recorded_is_reported(launched: Place, require: Callable[[str], str]) -> None:
     launched.folder.chmod(0o555)
     (launched.folder / "ledger.sqlite").chmod(0o444)
     # Permissions mean something to root only without this capability.
@@ -54,7 +54,7 @@ def test_kill_of_one_cell_leaves_the_others(launched: Place) -> None:
     assert sum(map(lives, launched.sleepers())) == 1
 
 
-def test_what_had_ended_is_left_for_a_check_to_judge(place: Place) -> None:
+def test_a_check_judges_what_had_ended_before_a_kill(place: Place) -> None:
     place.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
     place.pytest("--cluster-launch")
     place.command("watch")
@@ -62,7 +62,7 @@ def test_what_had_ended_is_left_for_a_check_to_judge(place: Place) -> None:
     assert place.pytest("--cluster-check") == 0
 
 
-def test_a_session_that_lives_is_interrupted(place: Place) -> None:
+def test_a_live_session_is_interrupted(place: Place) -> None:
     place.matrix(SLEEPERS)
     process = place.start()
     until(place.asleep)
@@ -75,7 +75,7 @@ def test_a_session_that_lives_is_interrupted(place: Place) -> None:
     assert states(place) == {"one": "not run", "two": "not run"}
 
 
-def test_what_it_ends_under_a_session_is_not_run_to_that_session(place: Place) -> None:
+def test_a_live_session_reports_killed_cells_as_not_run(place: Place) -> None:
     # Not even if a cancelled job is what was expected: the cluster has not cancelled it.
     expected = "conditions: {one: {expect: {reason: cancelled}}, two: {expect: {reason: cancelled}}}"
     place.matrix(SLEEPERS.replace("conditions: {one: {}, two: {}}", expected))
@@ -88,7 +88,7 @@ def test_what_it_ends_under_a_session_is_not_run_to_that_session(place: Place) -
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_job_by_hand_that_it_ends_is_a_gap_in_the_night(place: Place) -> None:
+def test_a_killed_job_of_a_python_test_fails_the_session(place: Place) -> None:
     run = "echo $$ > pid-1; exec sleep 300"
     (place.path / "test_job.py").write_text(f"def test_it(clusterjobs):\n    clusterjobs.run({run!r})\n")
     process = place.start()
@@ -109,7 +109,7 @@ def test_a_session_that_died_leaves_jobs_that_kill_finds(place: Place) -> None:
     assert not any(map(lives, place.sleepers()))
 
 
-def test_a_job_that_does_not_end_in_time_is_said_to_survive(place: Place) -> None:
+def test_a_job_that_does_not_end_in_time_is_reported_as_survived(place: Place) -> None:
     place.matrix(
         """
         recipes: {s: "trap '' TERM; echo $$ > pid-1; echo $$ > pid-2; while :; do sleep 0.1; done"}
@@ -125,34 +125,34 @@ def test_a_job_that_does_not_end_in_time_is_said_to_survive(place: Place) -> Non
     assert place.command("kill").returncode == 0
 
 
-def forget(place: Place, table: str) -> None:
+def delete_rows(place: Place, table: str) -> None:
     with closing(sqlite3.connect(place.folder / "ledger.sqlite")) as db:
         db.execute(f"DELETE FROM {table}")
         db.commit()
 
 
-def test_a_job_that_the_ledger_does_not_know_is_killed_too(launched: Place) -> None:
+def test_a_job_that_is_not_in_the_ledger_is_killed_too(launched: Place) -> None:
     for table in ("attempts", "submissions", "observations"):
-        forget(launched, table)
+        delete_rows(launched, table)
     found = launched.read("kill")
     assert [(job["key"], job["state"]) for job in found["jobs"]] == [(None, "ended")] * 2
     assert not any(map(lives, launched.sleepers()))
 
 
 def test_a_submission_that_was_never_recorded_is_looked_for(launched: Place) -> None:
-    forget(launched, "submissions")
+    delete_rows(launched, "submissions")
     assert launched.read("kill")["survived"] == 0
     assert not any(map(lives, launched.sleepers()))
 
 
-def test_sweep_leaves_what_its_run_still_waits_for(launched: Place) -> None:
+def test_sweep_leaves_jobs_that_their_run_waits_for(launched: Place) -> None:
     done = launched.command("sweep")
     assert (done.returncode, done.stdout) == (0, "no stray jobs\n")
 
 
-def test_sweep_finds_and_ends_what_no_ledger_knows(launched: Place) -> None:
+def test_sweep_finds_and_cancels_jobs_that_are_not_in_the_ledger(launched: Place) -> None:
     for table in ("attempts", "submissions", "observations"):
-        forget(launched, table)
+        delete_rows(launched, table)
     done = launched.command("sweep")
     assert done.returncode == 1
     assert done.stdout.count("it is not in the ledger") == 2
@@ -172,7 +172,7 @@ def test_watch_follows_a_launched_run_to_its_end(place: Place) -> None:
     (place.path / "go").touch()
     rest, _ = watcher.communicate(timeout=30)
     assert rest.splitlines()[0].split()[2:4] == ["matrices/m.yaml::a-1n-c", "ended"]
-    # It has ended, but nobody has judged it.
+    # It has ended, but has not been judged.
     assert rest.splitlines()[-2].endswith(": 1 not judged")
     assert rest.splitlines()[-1].startswith("all jobs have ended, 1 is not judged yet; judge with: ")
     assert watcher.returncode == 1
@@ -229,7 +229,7 @@ def test_gc_keeps_a_run_whose_session_lives(place: Place) -> None:
     process.communicate()
 
 
-def test_gc_keeps_what_is_young_or_among_the_latest(ended: Place) -> None:
+def test_gc_keeps_young_runs_and_the_latest(ended: Place) -> None:
     assert ended.read("gc", "--older-than", "1d") == []
     assert ended.read("gc") == []
     assert ended.command("gc", "--older-than", "soon").returncode == 2

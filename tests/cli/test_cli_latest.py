@@ -1,4 +1,4 @@
-"""Which run is the latest: none without cells; and one that nobody can read does not hide the others."""
+"""Which run is the latest: not one without cells; and an unreadable one does not hide the others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ UNREADABLE = [
 
 @pytest.fixture
 def two(ended: Place, place: Place) -> Place:
-    """The ended run twice; whoever damages the second one damages the latest."""
+    """The ended run twice; the second one is the latest."""
     without_socket = shutil.ignore_patterns("socket")
     shutil.copytree(ended.path / ".clusterjobs", place.path / ".clusterjobs", ignore=without_socket)
     shutil.copytree(place.folder, place.folder.with_name(BAD))
@@ -75,7 +75,7 @@ def first(place: Place) -> str:
 
 
 @pytest.mark.parametrize(("damage", "words"), UNREADABLE)
-def test_a_latest_run_that_cannot_be_read_is_named_in_a_line_and_passed_over(
+def test_an_unreadable_latest_run_is_reported_and_skipped(
     two: Place, damage: Callable[[Path], None], words: str
 ) -> None:
     damage(two.folder / "ledger.sqlite")
@@ -89,9 +89,7 @@ def test_a_latest_run_that_cannot_be_read_is_named_in_a_line_and_passed_over(
 
 
 @pytest.mark.parametrize("damage", [meaningless, unknown_words])
-def test_what_does_not_understand_the_latest_run_takes_the_one_before_it(
-    two: Place, damage: Callable[[Path], None]
-) -> None:
+def test_commands_use_the_run_before_an_unreadable_one(two: Place, damage: Callable[[Path], None]) -> None:
     damage(two.folder / "ledger.sqlite")
     done = two.command("show", "a-1n-bad")
     assert done.returncode == 0
@@ -100,7 +98,9 @@ def test_what_does_not_understand_the_latest_run_takes_the_one_before_it(
 
 
 @pytest.mark.parametrize(("damage", "words"), UNREADABLE)
-def test_lists_and_sweeps_go_on(two: Place, damage: Callable[[Path], None], words: str) -> None:
+def test_runs_gc_and_sweep_continue_after_an_unreadable_run(
+    two: Place, damage: Callable[[Path], None], words: str
+) -> None:
     damage(two.folder / "ledger.sqlite")
     done = two.command("runs")
     assert done.returncode == 0 and done.stderr == ""
@@ -116,15 +116,15 @@ def test_lists_and_sweeps_go_on(two: Place, damage: Callable[[Path], None], word
 
 
 @pytest.mark.parametrize("arguments", [["kill"], ["show", "a-1n-bad", "--run", BAD], ["report", BAD]])
-def test_a_run_that_was_meant_is_not_taken_for_another(two: Place, arguments: list[str]) -> None:
-    """What ends jobs means the latest, whatever its state; and a name is a name."""
+def test_a_run_that_was_named_is_not_replaced_by_another(two: Place, arguments: list[str]) -> None:
+    """Commands that end jobs use the latest run only, and a named run is never replaced."""
     foreign_text(two.folder / "ledger.sqlite")
     done = two.command(*arguments)
     assert done.returncode == 3
     assert "file is not a database" in done.stderr and "using run" not in done.stderr
 
 
-def test_permissions_that_deny_it(two: Place, require: Callable[[str], str]) -> None:
+def test_missing_permissions_are_reported(two: Place, require: Callable[[str], str]) -> None:
     as_user = (require("setpriv"), "--bounding-set=-dac_override,-dac_read_search")
     for path in (two.folder / "ledger.sqlite", two.folder):
         path.chmod(0)
@@ -143,7 +143,7 @@ def test_permissions_that_deny_it(two: Place, require: Callable[[str], str]) -> 
 
 
 def empty(folder: Path) -> None:
-    """What a session leaves that was interrupted before it had a cell."""
+    """Make a run like that of a session that was interrupted before it had a cell."""
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
         for table in ("cells", "attempts", "results", "reports"):
             db.execute(f"DELETE FROM {table}")
@@ -151,7 +151,7 @@ def empty(folder: Path) -> None:
 
 
 def nothing(folder: Path) -> None:
-    """What one leaves that was killed before that."""
+    """Make a run like that of a session that was killed before that."""
     for path in folder.glob("ledger.sqlite*"):
         path.unlink()
     (folder / "ledger.sqlite").touch()
@@ -175,7 +175,7 @@ def test_where_all_are_empty_one_of_them_is_the_latest(two: Place) -> None:
     assert find_run(two.folder.parent).name == BAD
 
 
-def test_a_session_that_ended_before_it_had_a_cell_hides_no_other(place: Place) -> None:
+def test_a_session_that_ended_before_it_had_a_cell_does_not_hide_others(place: Place) -> None:
     place.matrix('{recipes: {a: "true"}, nodes: [1], conditions: {c: {}}}')
     assert place.pytest() == 0
     run = place.folder.name

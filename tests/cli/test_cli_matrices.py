@@ -27,7 +27,7 @@ def test_validate_counts_cells(place: Place) -> None:
         assert (done.returncode, done.stdout) == (0, "4 cells in 1 matrix\n"), done.stderr
 
 
-def test_validate_prints_all_mistakes_of_all_files(place: Place) -> None:
+def test_validate_prints_all_errors_of_all_files(place: Place) -> None:
     place.matrix("{recipes: {a: x}, node: [1], conditions: {c: {max_runtim: 3s}}}", "matrices/one.yaml")
     place.matrix("{recipes: {a: x}, nodes: [0], conditions: {c: {}}}", "matrices/two.yaml")
     place.matrix(GOOD)
@@ -40,7 +40,7 @@ def test_validate_prints_all_mistakes_of_all_files(place: Place) -> None:
     assert [(each["path"], each["line"]) for each in problems][0:2] == [("matrices/one.yaml", 1)] * 2
 
 
-def test_a_folder_holds_what_pytest_takes_for_a_matrix(place: Place) -> None:
+def test_validate_finds_the_matrices_that_pytest_finds(place: Place) -> None:
     (place.path / "pytest.ini").write_text("[pytest]\ncluster_matrices = nightly/*.yaml\n")
     place.matrix(GOOD, "nightly/m.yaml")
     place.matrix("no: matrix", "configs/other.yaml")
@@ -58,13 +58,13 @@ def test_plan_is_what_pytest_would_select_and_submits_nothing(place: Place) -> N
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if "::" in line] == ["matrices/m.yaml::a-2n-c"]
-    told = {line[:19].strip(): line[19:].strip() for line in lines if line.startswith("  ")}
-    assert told["backend"] == "local, 2 nodes"
-    assert told["bash -eo pipefail"] == 'echo hi "$@"'
-    assert told["args"] == "'one two'"
-    assert told["environment"] == "COLOUR, API_KEY (secret)"
-    assert told["resources"] == "gpus 4 a node"
-    assert told["limits"] == "max_runtime 30m00s, queue_timeout 12h00m, grace_period 10.0s"
+    shown = {line[:19].strip(): line[19:].strip() for line in lines if line.startswith("  ")}
+    assert shown["backend"] == "local, 2 nodes"
+    assert shown["bash -eo pipefail"] == 'echo hi "$@"'
+    assert shown["args"] == "'one two'"
+    assert shown["environment"] == "COLOUR, API_KEY (secret)"
+    assert shown["resources"] == "gpus 4 a node"
+    assert shown["limits"] == "max_runtime 30m00s, queue_timeout 12h00m, grace_period 10.0s"
     assert "mauve" not in done.stdout
     assert "at most 2.00 node-hours" in done.stdout
     assert not (place.path / ".clusterjobs").exists()
@@ -85,14 +85,14 @@ def test_plan_as_json_has_the_command_line(place: Place) -> None:
     }
 
 
-def test_plan_of_a_matrix_with_mistakes(place: Place) -> None:
+def test_plan_of_a_matrix_with_errors_fails(place: Place) -> None:
     place.matrix("{recipes: {a: x}, node: [1], conditions: {c: {}}}")
     done = place.command("plan")
     assert done.returncode == 1
     assert "matrices/m.yaml:1:19: " in done.stdout
 
 
-def test_plan_of_nothing(place: Place) -> None:
+def test_plan_without_cells_is_an_error(place: Place) -> None:
     place.matrix(GOOD)
     assert place.command("plan", "-k", "nothing").returncode == 4
     missing = place.command("plan", "no-such-folder")

@@ -1,4 +1,4 @@
-"""Where ``clusterjobs report`` writes: through streams and links, over nothing that is no report."""
+"""Where ``clusterjobs report`` writes: to streams and through links, and never over other files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_dash_is_standard_output_and_nothing_else_is_there(ended: Place, tmp_p
     assert not (ended.path / "-").exists()
 
 
-def test_both_cannot_have_the_same_place(ended: Place) -> None:
+def test_json_and_junit_cannot_be_the_same_file(ended: Place) -> None:
     for where in ("-", "same"):
         done = ended.command("report", "--json", where, "--junit", where)
         assert done.returncode == 2
@@ -69,7 +69,7 @@ def test_a_tilde_after_an_equals_sign_is_home(ended: Place, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("option", ["--json", "--junit"])
-def test_what_is_no_report_is_left_as_it_is(ended: Place, tmp_path: Path, option: str) -> None:
+def test_a_file_that_is_not_a_report_is_not_overwritten(ended: Place, tmp_path: Path, option: str) -> None:
     for text in ("[tool.x]\n", "{}\n", "<html/>\n"):
         path = tmp_path / "notes"
         path.write_text(text)

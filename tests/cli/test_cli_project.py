@@ -1,4 +1,4 @@
-"""The command and pytest agree on the project, its runs and its backends, and name them where one may be surprised."""
+"""The command and pytest agree on the project, its runs and its backends, and messages name them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_project_is_pytests_rootdir(place: Place, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NO_INI)
-def test_what_pytest_passes_over_is_no_project(place: Place, name: str) -> None:
+def test_a_folder_that_pytest_skips_is_not_a_project(place: Place, name: str) -> None:
     below = place.path / "below"
     below.mkdir()
     (below / name).write_text(NO_INI[name])
@@ -79,8 +79,8 @@ def test_without_any_ini_file_it_is_the_current_folder_even_below_runs(place: Pl
     below = place.path / "matrices"
     assert rootdir_of_pytest(place, below) == below
     assert f"no runs in {below}/.clusterjobs/runs; to see those of {place.path}, " in missed(place, below)
-    said = place.command("show", "*", cwd=below).stderr.rstrip()
-    assert shell(f"{said.partition(' write ')[2]} show '*'", below).returncode == 0
+    error = place.command("show", "*", cwd=below).stderr.rstrip()
+    assert shell(f"{error.partition(' write ')[2]} show '*'", below).returncode == 0
 
 
 def test_rootdir_and_config_file_mean_what_they_mean_to_pytest(place: Place) -> None:
@@ -94,13 +94,13 @@ def test_rootdir_and_config_file_mean_what_they_mean_to_pytest(place: Place) -> 
     ):
         assert rootdir_of_pytest(place, place.path, *words) == project
     assert f"no runs in {other}/.clusterjobs/runs" in missed(place, place.path, "--rootdir=other")
-    said = missed(place, place.path, "-c", "other/my.ini")
-    assert f"no runs in {other}/kept/other-" in said
-    assert f"(project {other}; cluster_dir in {other}/my.ini names the folder)" in said
+    error = missed(place, place.path, "-c", "other/my.ini")
+    assert f"no runs in {other}/kept/other-" in error
+    assert f"(project {other}; cluster_dir in {other}/my.ini names the folder)" in error
 
 
 @pytest.mark.parametrize("words", ["--rootdir=other", "-c other/pytest.ini"])
-def test_check_is_given_the_same_project(place: Place, words: str) -> None:
+def test_check_uses_the_same_project(place: Place, words: str) -> None:
     """pytest by itself would look for an ini file where it is started, and not in rootdir."""
     place.matrix(ENDED, "other/of its own/m.yaml")
     (place.path / "other" / "pytest.ini").write_text(
@@ -114,7 +114,7 @@ def test_check_is_given_the_same_project(place: Place, words: str) -> None:
     assert place.command("runs", cwd=place.path / "other").returncode == 0
 
 
-def test_validate_and_plan_go_by_the_project_of_their_paths(place: Place) -> None:
+def test_validate_and_plan_use_the_project_of_their_paths(place: Place) -> None:
     """Whatever runs lie above."""
     (place.path / ".clusterjobs" / "runs").mkdir(parents=True)
     place.matrix(ENDED, "w/matrices/m.yaml")
@@ -145,7 +145,7 @@ def test_a_folder_without_a_matrix_is_named_with_the_patterns_and_the_project(pl
         "[pytest]\ncluster_dir = $NO_X\n",
     ],
 )
-def test_an_ini_file_that_makes_no_sense_is_one_line(place: Place, ini: str) -> None:
+def test_an_invalid_ini_file_is_an_error_of_one_line(place: Place, ini: str) -> None:
     (place.path / "pytest.ini").write_text(ini)
     done = place.command("runs")
     assert done.returncode == 3
@@ -161,7 +161,7 @@ def test_commands_without_a_project_need_none(place: Place) -> None:
 
 @pytest.mark.parametrize("command", ["show", "logs", "watch", "kill"])
 @pytest.mark.parametrize("runs", [False, True])
-def test_an_unknown_backend_is_named_and_nothing_else_is_answered(
+def test_an_unknown_backend_is_an_error_that_lists_the_backends(
     place: Place, ended: Place, command: str, runs: bool
 ) -> None:
     where = ended if runs else place
@@ -191,18 +191,20 @@ def test_each_fault_of_a_backend_s_settings_is_a_line_of_its_own(place: Place) -
     assert all(fault in done.stderr + done.stdout for fault in faults)
 
 
-def test_a_single_job_is_no_run_that_could_be_killed(ended: Place) -> None:
+def test_kill_takes_runs_and_not_jobs(ended: Place) -> None:
     done = ended.command("kill", "local:17")
     assert done.returncode == 2
     assert "local:17 is a job of local, not a run: " in done.stderr
     assert "clusterjobs kill RUN --cell CELL" in done.stderr
 
 
-def test_a_node_id_is_no_job_of_a_backend(ended: Place) -> None:
+def test_a_node_id_is_not_a_job_of_a_backend(ended: Place) -> None:
     assert ended.command("show", "matrices/m.yaml::a-1n-good").returncode == 0
 
 
-def test_what_it_says_to_run_keeps_the_folder(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_printed_commands_select_the_same_folder(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     place.matrix(ENDED)
     folder = tmp_path_factory.mktemp("its runs") / "a b"
     launched = place.command("--cluster-dir", str(folder), "launch")

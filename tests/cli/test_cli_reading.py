@@ -1,4 +1,4 @@
-"""runs, show and logs: what there is to see of runs, from a terminal or a program."""
+"""runs, show and logs: what they print of runs, for terminals and programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_project_can_be_named(ended: Place, place: Place) -> None:
     assert ended.folder.name in place.command("--rootdir", str(ended.path), "runs").stdout
 
 
-def test_show_tells_who_said_what(ended: Place) -> None:
+def test_show_prints_attempts_with_their_sources_and_timeline(ended: Place) -> None:
     text = ended.command("show", "a-2n-bad").stdout
     assert text.startswith("matrices/m.yaml::a-2n-bad  failed\n")
     for line in (
@@ -72,7 +72,7 @@ def test_logs_are_those_of_the_rank_that_failed_first(ended: Place) -> None:
     assert "node=0" in ended.command("logs", "a-2n-bad", "--node", "0").stdout
 
 
-def test_logs_cannot_steer_a_terminal_unless_raw(ended: Place) -> None:
+def test_logs_cannot_control_a_terminal_unless_raw(ended: Place) -> None:
     text = ended.command("logs", "a-1n-good").stdout
     assert text.partition("]\n")[2].startswith("rank 0 says hello\nred \\x07\n")
     assert (
@@ -82,11 +82,11 @@ def test_logs_cannot_steer_a_terminal_unless_raw(ended: Place) -> None:
     )
 
 
-def test_the_tail_of_a_log(ended: Place) -> None:
+def test_the_tail_is_the_end_of_a_log(ended: Place) -> None:
     assert ended.command("logs", "a-1n-good", "--tail", "13").stdout[-2:] == "]\n"
 
 
-def test_logs_as_json_say_whether_they_are_complete(ended: Place) -> None:
+def test_logs_as_json_tell_whether_they_are_complete(ended: Place) -> None:
     piece = ended.read("logs", "a-1n-good")
     assert piece["complete"] is True
     assert piece["text"].partition("]\n")[2].startswith("rank 0 says hello\n\x1b[31m")
@@ -117,7 +117,7 @@ def test_following_a_log_ends_with_the_job(place: Place) -> None:
     assert follower.returncode == 0
 
 
-def test_a_reader_that_closes_early_is_no_error(ended: Place) -> None:
+def test_a_reader_that_closes_early_is_not_an_error(ended: Place) -> None:
     done = subprocess.run(
         f"{shlex.join(COMMAND)} show 'a-*' | head -n 1",
         shell=True,

@@ -1,4 +1,4 @@
-"""report and rejudge: what a run left behind, made again from its ledger alone."""
+"""report and rejudge: reports and verdicts are made again from the ledger alone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_junit_report_is_the_same_case_by_case(ended: Place, tmp_path: Path)
     assert cases(again) == cases(ended.path / "report.xml")
 
 
-def test_the_junit_report_in_another_form(ended: Place, tmp_path: Path) -> None:
+def test_the_junit_report_can_have_another_family(ended: Place, tmp_path: Path) -> None:
     again = tmp_path / "again.xml"
     ended.command("report", "--junit", str(again), "--junit-family", "xunit2")
     assert words(again) == words(ended.path / "report.xml")
@@ -74,7 +74,7 @@ def test_workers_leave_the_same_reports(place: Place) -> None:
     assert cases(place.path / "again.xml") == cases(place.path / "report.xml")
 
 
-def test_what_the_project_wants_of_junit_is_remembered(place: Place) -> None:
+def test_the_project_s_junit_settings_are_stored_with_the_run(place: Place) -> None:
     place.matrix(ENDS)
     ini = ["-o", "junit_suite_name=night", "-o", "junit_duration_report=call", "-o", "junit_family=xunit1"]
     place.pytest("--junitxml=report.xml", "--junit-prefix=cluster", *ini)
@@ -83,7 +83,7 @@ def test_what_the_project_wants_of_junit_is_remembered(place: Place) -> None:
     assert 'name="night"' in (place.path / "again.xml").read_text()
 
 
-def test_a_check_takes_the_place_of_what_the_launch_said(place: Place) -> None:
+def test_the_reports_of_a_check_replace_those_of_the_launch(place: Place) -> None:
     place.matrix(ENDS)
     place.pytest("--cluster-launch")
     place.pytest("--cluster-check", "--cluster-check-wait", "--junitxml=report.xml")
@@ -125,7 +125,7 @@ def test_after_kill_9_the_junit_report_has_every_cell(killed: Place) -> None:
     assert "not run: the session ended before its job did" in cases(killed.path / "again.xml")["s-1n-one"]
 
 
-def test_a_verdict_that_pytest_never_heard_of_is_in_the_junit_report(place: Place) -> None:
+def test_a_verdict_that_pytest_did_not_report_is_in_the_junit_report(place: Place) -> None:
     place.matrix(ENDS)
     # In file order, a job that does not end holds the reports of all that come after it up.
     place.matrix(SLEEPERS, "matrices/a.yaml")
@@ -150,13 +150,13 @@ def verdicts(place: Place, *arguments: str) -> dict[str, tuple[str | None, str |
     }
 
 
-def test_rejudging_by_what_was_frozen_changes_nothing(ended: Place) -> None:
+def test_rejudging_by_the_launch_changes_nothing(ended: Place) -> None:
     done = ended.command("rejudge")
     assert done.returncode == 1
     assert "8 cells, 0 changed" in done.stdout
 
 
-def test_rejudging_by_todays_file(place: Place) -> None:
+def test_rejudging_by_todays_file_uses_its_expectations(place: Place) -> None:
     place.matrix(ENDS)
     place.pytest()
     text = ENDS.replace("contains: [hello]", "contains: [goodbye]").replace(
@@ -178,7 +178,7 @@ def test_rejudging_by_todays_file(place: Place) -> None:
     assert "the matrix no longer has this cell" in place.command("rejudge", "--with-todays-file").stderr
 
 
-def test_rejudging_says_where_logs_are_gone(place: Place) -> None:
+def test_rejudging_reports_missing_logs(place: Place) -> None:
     place.matrix(ENDS)
     place.pytest("-k", "1n-good")
     for path in place.path.rglob("*.log"):
@@ -190,7 +190,7 @@ def test_rejudging_says_where_logs_are_gone(place: Place) -> None:
     assert verdicts(place)["good"] == ("passed", "error")
 
 
-def test_todays_file_with_a_mistake_is_told_in_a_line(place: Place) -> None:
+def test_an_error_in_todays_file_is_one_line(place: Place) -> None:
     place.matrix(ENDS)
     place.pytest("-k", "1n-good")
     place.matrix(ENDS.replace("nodes:", "node:"))

@@ -62,19 +62,19 @@ def shows(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "arguments", [[], ["--raw"], ["--json"], ["-f"], ["--tail", "150"], ["--tail", "140", "--raw"]]
 )
-def test_a_log_has_no_value(ended: Place, arguments: list[str]) -> None:
+def test_a_log_shows_no_secret(ended: Place, arguments: list[str]) -> None:
     done = ended.command("logs", "a-1n-c", *arguments)
     assert done.returncode == 0, done.stderr
     assert "***" in done.stdout
     assert not shows(done.stdout + done.stderr)
 
 
-def test_the_log_of_another_cell_has_no_value_either(ended: Place) -> None:
+def test_the_log_of_another_cell_shows_no_secret_either(ended: Place) -> None:
     """It runs in the same environment, with all that its run hides."""
     assert ended.command("logs", "a-1n-other").stdout.splitlines()[1] == "***"
 
 
-def test_a_tail_that_begins_in_a_value_shows_nothing_of_it(ended: Place) -> None:
+def test_a_tail_that_begins_inside_a_secret_shows_no_part_of_it(ended: Place) -> None:
     whole = ended.command("logs", "a-1n-never").stdout
     behind = whole.partition("***")[2]
     for size in (1, 2, 6, len(VALUE) - 1, len(VALUE) + 1):
@@ -88,18 +88,18 @@ def test_a_tail_that_begins_in_a_value_shows_nothing_of_it(ended: Place) -> None
     "arguments",
     [["report"], ["report", "--junit", "-"], ["show", "a-1n-c"], ["rejudge"], ["watch"], ["runs"]],
 )
-def test_nothing_else_has_a_value(ended: Place, arguments: list[str]) -> None:
+def test_no_other_output_has_a_secret(ended: Place, arguments: list[str]) -> None:
     done = ended.command(*arguments)
     assert done.stdout
     assert not shows(done.stdout + done.stderr)
 
 
-def test_a_run_judged_again_finds_what_was_found(ended: Place) -> None:
+def test_judging_again_finds_the_same(ended: Place) -> None:
     lines = {line["key"].rpartition("::")[2]: line for line in ended.read("rejudge")}
     assert (lines["a-1n-never"]["was"], lines["a-1n-never"]["is"]) == ("failed", "failed")
 
 
-def test_the_values_are_in_one_file_that_only_this_user_reads(ended: Place) -> None:
+def test_secrets_are_in_one_file_that_only_this_user_can_read(ended: Place) -> None:
     secrets = ended.folder / "secrets"
     assert secrets.stat().st_mode & 0o777 == 0o600
     assert VALUE in json.loads(secrets.read_text())
@@ -108,7 +108,7 @@ def test_the_values_are_in_one_file_that_only_this_user_reads(ended: Place) -> N
     assert not any(shows(path.read_bytes().decode("latin-1")) for path in others)
 
 
-def test_without_the_file_no_log_is_shown(ended: Place) -> None:
+def test_without_the_file_of_secrets_no_log_is_shown(ended: Place) -> None:
     secrets = ended.folder / "secrets"
     aside = secrets.rename(secrets.with_name("aside"))
     try:
@@ -121,7 +121,7 @@ def test_without_the_file_no_log_is_shown(ended: Place) -> None:
     assert lines["a-1n-never"]["is"] == "error"
 
 
-def test_a_value_that_arrives_in_two_pieces_is_not_shown(
+def test_a_secret_that_arrives_in_two_pieces_is_not_shown(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first half is printed and read before the second."""
@@ -155,7 +155,7 @@ def test_a_value_that_arrives_in_two_pieces_is_not_shown(
     assert "sword" not in rest
 
 
-def test_a_check_from_another_shell_hides_what_the_launch_knew(
+def test_a_check_from_another_shell_hides_the_secrets_of_the_launch(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.matrix(PRINTS)
@@ -186,7 +186,7 @@ def test_a_check_from_another_shell_hides_what_the_launch_knew(
         assert not shows(text)
 
 
-def test_a_value_that_cannot_be_hidden_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_cannot_be_hidden_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIN", "077\n")
     place.matrix("recipes: {a: 'echo $PIN'}\nnodes: [1]\nconditions:\n  c: {secrets: [PIN]}\n")
     process = place.start("matrices")
@@ -198,7 +198,7 @@ def test_a_value_that_cannot_be_hidden_is_refused(place: Place, monkeypatch: pyt
     assert "077" not in output
 
 
-def test_no_process_has_a_value_on_its_command_line(place: Place) -> None:
+def test_no_process_has_a_secret_on_its_command_line(place: Place) -> None:
     place.matrix("recipes: {a: 'touch on; sleep 300'}\nnodes: [1]\nconditions: {c: {secrets: [PASSWORD]}}\n")
     process = place.start("matrices")
     until((place.path / "on").exists)
@@ -209,7 +209,7 @@ def test_no_process_has_a_value_on_its_command_line(place: Place) -> None:
     assert not any(VALUE.encode() in each for each in listed)
 
 
-def test_the_file_goes_with_its_run(ended: Place) -> None:
+def test_gc_removes_the_file_of_secrets(ended: Place) -> None:
     folder = ended.folder
     assert ended.command("gc", "--keep", "0", "--yes").returncode == 0
     assert not folder.exists()

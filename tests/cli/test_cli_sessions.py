@@ -1,4 +1,4 @@
-"""launch, check and resume: thin, and with pytest's own exit codes."""
+"""launch, check and resume run pytest and exit with its codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ conditions: {good: {}, bad: {run: exit 3}}
 """
 
 
-def test_launch_and_check(place: Place) -> None:
+def test_launch_submits_and_check_judges(place: Place) -> None:
     place.matrix(MATRIX)
     launched = place.command("launch", "matrices", "-k", "good or bad")
     assert launched.returncode == 0, launched.stdout
@@ -29,7 +29,7 @@ def test_launch_and_check(place: Place) -> None:
     assert named.returncode == 0
 
 
-def test_resume(place: Place) -> None:
+def test_resume_continues_a_run(place: Place) -> None:
     place.matrix(MATRIX)
     place.command("launch", "-k", "good")
     resumed = place.command("resume")

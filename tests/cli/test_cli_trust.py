@@ -1,4 +1,4 @@
-"""A run of another user is read, and nothing is done on its word."""
+"""Another user's run can be read, and causes no other action."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def names_a_module(place: Place) -> Path:
 
 @needs_root
 @pytest.mark.parametrize("arguments", [["logs", "a-1n-good"], ["kill"], ["watch"]])
-def test_nothing_is_done_on_the_word_of_another_users_ledger(given_away: Place, arguments: list[str]) -> None:
+def test_another_users_ledger_causes_no_action(given_away: Place, arguments: list[str]) -> None:
     mark = names_a_module(given_away)
     before = sorted(given_away.folder.iterdir())
     done = given_away.command(*arguments)
@@ -72,7 +72,7 @@ def test_another_users_run_is_read(given_away: Place) -> None:
 
 
 @needs_root
-def test_sweep_names_the_run_and_goes_on(given_away: Place) -> None:
+def test_sweep_reports_another_users_run_and_continues(given_away: Place) -> None:
     done = given_away.command("sweep")
     assert done.returncode == 1
     assert "belongs to another user" in done.stdout + done.stderr
@@ -80,7 +80,7 @@ def test_sweep_names_the_run_and_goes_on(given_away: Place) -> None:
 
 @needs_root
 @pytest.mark.parametrize("option", ["--cluster-check", "--cluster-resume"])
-def test_pytest_does_not_go_on_with_another_users_run(given_away: Place, option: str) -> None:
+def test_pytest_does_not_continue_another_users_run(given_away: Place, option: str) -> None:
     given_away.matrix("recipes: {a: 'true'}\nnodes: [1]\nconditions: {c: {}}\n")
     done = given_away.start(f"{option}={given_away.folder.name}", "matrices")
     said, _ = done.communicate(timeout=60)
@@ -104,7 +104,7 @@ def test_the_user_behind_sudo_is_trusted(given_away: Place, monkeypatch: pytest.
 
 
 @needs_root
-def test_settings_of_another_user_above_name_no_module(copy: Place) -> None:
+def test_no_module_is_imported_because_of_another_users_settings(copy: Place) -> None:
     mark = copy.path / "imported"
     (copy.path / "stranger.py").write_text(f"open({str(mark)!r}, 'w')\nTYPE = None\n")
     settings = copy.path / "pyproject.toml"
@@ -131,7 +131,7 @@ def test_runs_of_another_user_above_are_read_and_not_acted_on(given_away: Place)
     assert sorted(given_away.folder.iterdir()) == before
 
 
-def test_what_is_imported_is_decided_by_the_projects_settings(copy: Place) -> None:
+def test_only_modules_in_the_projects_settings_are_imported(copy: Place) -> None:
     """A run that somebody else packed belongs to whoever unpacks it."""
     mark = names_a_module(copy)
     done = copy.command("logs", "a-1n-good")

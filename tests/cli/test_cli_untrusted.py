@@ -1,4 +1,4 @@
-"""What ``clusterjobs`` prints steers no terminal, wherever it comes from; and it says what it means."""
+"""Output of ``clusterjobs`` cannot control a terminal, wherever its text comes from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVIL = "2\x1b[2J\x9b31m\u202e"
 """The name of a run's folder, and what its ledger calls it."""
 
 
-def test_names_of_runs_matrices_and_cells(place: Place) -> None:
+def test_names_of_runs_matrices_and_cells_cannot_control_a_terminal(place: Place) -> None:
     place.matrix('{recipes: {a: "exit 1"}, nodes: [1], conditions: {c: {}}}', "matrices/m\x1b[2J\x9b.yaml")
     place.pytest()
     evil = place.folder.rename(place.folder.with_name(EVIL))
@@ -54,7 +54,7 @@ def test_names_of_runs_matrices_and_cells(place: Place) -> None:
         assert "file is not a database" in done.stdout + done.stderr
 
 
-def test_a_job_that_waits_has_no_log_yet_and_one_that_runs_is_said_to(place: Place) -> None:
+def test_a_pending_job_has_no_log_and_a_running_one_is_shown_as_running(place: Place) -> None:
     (place.path / "pyproject.toml").write_text("[tool.clusterjobs.backends.local]\nslots = 1\n")
     place.matrix(
         '{recipes: {a: "echo $$ > pid-$CLUSTERJOBS_CELL; sleep 300"}, nodes: [1], conditions: {one: {}, two: {}}}'
@@ -71,7 +71,7 @@ def test_a_job_that_waits_has_no_log_yet_and_one_that_runs_is_said_to(place: Pla
     assert "rank 0   running on localhost" in text and "no report" not in text
 
 
-def test_a_job_of_a_python_test(place: Place) -> None:
+def test_a_job_of_a_python_test_is_shown_with_its_test(place: Place) -> None:
     (place.path / "test_py.py").write_text(
         "def test_it(clusterjobs):\n    clusterjobs.submit('exit 3', name='mine').wait()\n"
     )

@@ -1,4 +1,4 @@
-"""Which journal keeps a ledger: the one that needs shared memory only where memory can be shared."""
+"""The journal mode of a ledger: one that needs shared memory only on local file systems."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ MOUNTINFO = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
         ("4", None, False),
     ],
 )
-def test_the_kind_of_a_mount(mount: str, kind: str | None, local: bool) -> None:
+def test_the_file_system_of_a_mount_is_found(mount: str, kind: str | None, local: bool) -> None:
     assert journal_mode.mounted_type(mount, MOUNTINFO) == kind
     assert (kind in journal_mode.LOCAL) is local
 
 
-def test_the_kind_of_real_folders(tmp_path: Path) -> None:
+def test_the_file_system_of_real_folders_is_found(tmp_path: Path) -> None:
     assert journal_mode.file_system(Path("/proc")) == "proc"
     assert journal_mode.file_system(Path("/dev/shm")) == "tmpfs"
     assert journal_mode.file_system(tmp_path / "missing") is None
@@ -73,7 +73,7 @@ def test_a_local_ledger_has_a_write_ahead_log(tmp_path: Path, monkeypatch: pytes
     assert mode(tmp_path / "ledger.sqlite") == "wal"
 
 
-def test_a_ledger_on_a_network_has_none_and_is_synced(tmp_path: Path, network: None) -> None:
+def test_a_ledger_on_a_network_has_a_rollback_journal_and_is_synced(tmp_path: Path, network: None) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.set_meta(a=1)
     settings = [ledger._rows(f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "locking_mode")]
@@ -101,7 +101,7 @@ def killed_with_a_log(tmp_path: Path) -> Path:
     return tmp_path / "here" / "ledger.sqlite"
 
 
-def test_what_another_host_left_in_its_log_is_kept_without_its_shared_memory(
+def test_the_log_of_another_host_is_read_without_its_shared_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = killed_with_a_log(tmp_path)
@@ -117,7 +117,7 @@ def test_what_another_host_left_in_its_log_is_kept_without_its_shared_memory(
     assert mode(path) == "rollback"
 
 
-def test_a_foreign_file_on_a_network_keeps_its_mode(tmp_path: Path, network: None) -> None:
+def test_another_programs_file_on_a_network_keeps_its_mode(tmp_path: Path, network: None) -> None:
     path = tmp_path / "ledger.sqlite"
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""Ledgers of other versions: an older one is brought up to date, a newer one is refused."""
+"""Ledgers of other versions: an older one is upgraded, a newer one is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _version(path: Path) -> int:
     return int(found)
 
 
-def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
+def test_a_ledger_of_the_first_version_is_upgraded_without_loss(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     version_1(path, tmp_path)
     with closing(sqlite3.connect(path)) as db:
@@ -56,7 +56,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_everythin
         assert set(before) - {"COMMIT;"} <= set(db.iterdump())
 
 
-def test_any_reason_of_an_older_ledger_stays_any_reason(tmp_path: Path) -> None:
+def test_any_reason_in_an_older_ledger_remains_any_reason(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     version_1(path, tmp_path)
     with closing(sqlite3.connect(path)) as db, db:
@@ -85,7 +85,7 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyte
     assert _version(path) == migrations.SCHEMA_VERSION
 
 
-def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_newer_ledger_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     Ledger(path).close()
     with closing(sqlite3.connect(path)) as db:
@@ -117,9 +117,7 @@ Ledger(Path(sys.argv[1])).close()
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_processes_that_open_it_at_the_same_moment_do_not_get_in_each_others_way(
-    tmp_path: Path, old: bool
-) -> None:
+def test_several_processes_can_open_and_upgrade_it_at_once(tmp_path: Path, old: bool) -> None:
     path = tmp_path / "ledger.sqlite"
     if old:
         version_1(path, tmp_path)

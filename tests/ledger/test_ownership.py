@@ -1,4 +1,4 @@
-"""Whose run it is: one session at a time, and none of another host that may still be at work."""
+"""Ownership of a run: one session at a time, also across hosts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield found
 
 
-def test_a_session_takes_the_run_over_from_one_that_is_no_more(ledger: Ledger) -> None:
+def test_a_session_takes_over_the_run_of_a_dead_one(ledger: Ledger) -> None:
     assert ledger.take_over(lambda owner: owner is None, owner={"pid": 1}, mode="run") is None
     assert ledger.take_over(lambda owner: False, owner={"pid": 2}) == {"pid": 1}
     assert ledger.meta() == {"owner": {"pid": 1}, "mode": "run", "session": 1}
@@ -60,7 +60,7 @@ def test_a_session_takes_the_run_over_from_one_that_is_no_more(ledger: Ledger) -
     assert ledger.meta() == {"owner": {"pid": 2}, "mode": "run", "session": 2}
 
 
-def test_nothing_is_noted_for_a_session_that_was_superseded(ledger: Ledger) -> None:
+def test_nothing_is_recorded_for_a_superseded_session(ledger: Ledger) -> None:
     ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
     ledger.take_over(lambda owner: True, owner={})
     ledger.take_over(lambda owner: True, owner={})
@@ -81,7 +81,7 @@ print(ledger.take_over(lambda owner: owner is None, owner={"pid": os.getpid()}))
 """
 
 
-def test_of_processes_that_try_at_once_one_gets_it(tmp_path: Path) -> None:
+def test_one_of_several_processes_gets_the_run(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.sqlite").close()
     command = [sys.executable, "-c", TAKE, str(tmp_path / "ledger.sqlite")]
     pipe = subprocess.PIPE
@@ -95,13 +95,13 @@ def test_of_processes_that_try_at_once_one_gets_it(tmp_path: Path) -> None:
     assert {text for text in said if text != "None"} == {f"{{'pid': {processes[said.index('None')].pid}}}"}
 
 
-def test_an_owner_of_this_host_is_asked_itself(tmp_path: Path) -> None:
+def test_an_owner_on_this_host_is_looked_up(tmp_path: Path) -> None:
     assert is_free(tmp_path, None)
     assert not is_free(tmp_path, this_process())
     assert is_free(tmp_path, {**this_process(), "started": 1}), "another process with its number"
 
 
-def test_an_owner_of_another_host_is_free_when_it_gives_no_sign_of_life(tmp_path: Path) -> None:
+def test_an_owner_on_another_host_is_dead_without_a_sign_of_life(tmp_path: Path) -> None:
     there = {"pid": 1, "started": 1, "host": f"not-{platform.node()}"}
     assert is_free(tmp_path, there), "an older version gave none at all"
     beat(tmp_path)
@@ -114,7 +114,7 @@ def test_an_owner_of_another_host_is_free_when_it_gives_no_sign_of_life(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["alive"]
 
 
-def test_a_run_that_is_at_work_elsewhere_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_run_that_another_session_owns_is_refused_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path / ".clusterjobs" / "runs" / RUN
     with closing(Ledger(folder / "ledger.sqlite")) as ledger:
         ledger.take_over(lambda owner: True, owner={"pid": 7, "started": 1, "host": "elsewhere"})
@@ -124,7 +124,7 @@ def test_a_run_that_is_at_work_elsewhere_is_refused_in_one_line(tmp_path: Path) 
         Run(config, folder, {})
 
 
-def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Path) -> None:
+def test_a_submission_in_flight_at_the_end_of_its_session_gets_its_time(tmp_path: Path) -> None:
     """Its intent is old and the cluster slow: asked at once, it would say that there is no such job."""
     scripts = {"a": script(running(), (100, ended(0)), visible_after=15.0)}
     capabilities = Capabilities(min_poll_interval=1.0, find_settle=20.0)
@@ -152,7 +152,7 @@ def test_a_submission_that_its_session_left_under_way_gets_its_time(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("reason", "reruns", "retries"), [("preempted", 0, 1), ("job_failed", 1, 0)])
-def test_what_a_dead_session_cancelled_costs_no_retry_and_frees_none(
+def test_a_cancellation_by_a_dead_session_does_not_count_as_a_retry(
     tmp_path: Path, reason: str, reruns: int, retries: int
 ) -> None:
     """Attempts: failed before the crash, cancelled by it, failed after it. One more would be too many."""

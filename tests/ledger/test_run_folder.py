@@ -9,7 +9,7 @@ from pytest_clusterjobs.ledger.run_folder import find_run
 from pytest_clusterjobs.ledger.run_folder import new_run_id
 
 
-def test_runs_of_one_second_sort_too(tmp_path: Path) -> None:
+def test_runs_of_the_same_second_are_sorted(tmp_path: Path) -> None:
     """Which one is the latest must not be a matter of chance."""
     names = []
     for _ in range(40):
