@@ -41,7 +41,7 @@ class SubmissionTests(Suite):
 
     def test_capabilities_are_valid(self, cluster: Cluster) -> None:
         can = cluster.backend.capabilities
-        assert sound(lambda: can) == cluster.backend.capabilities
+        assert validated(lambda: can) == cluster.backend.capabilities
 
     def test_the_type_states_what_its_backend_can_do(self, cluster: Cluster) -> None:
         state = cluster.harness.type.capabilities
