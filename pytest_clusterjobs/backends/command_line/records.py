@@ -10,14 +10,10 @@ from pathlib import Path
 
 from ...model import NodeState
 from ...model import SentinelWord
-from ...model.token import nonce
-from .. import sentinel
+from ..logfile import read_tail
+from ..rank_report import read_report
 from .job_folder import JobFolder
-from .job_folder import read_tail
 from .launcher_output import LauncherOutput
-
-MAX_LOG_TAIL_BYTES = 16_384
-"""Bytes of a log's end that are searched for the sentinel's line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,7 @@ def _exit_codes(ranks: int, record: EndRecord, launcher: LauncherOutput) -> Mapp
 
 
 def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
-    report = sentinel.parse(read_tail(log, MAX_LOG_TAIL_BYTES).decode(errors="replace"), nonce(token), rank)
+    report = read_report(log, token, rank)
     if report is not None and report.restarts != restart:
         report = None
     return NodeState(
