@@ -56,6 +56,15 @@ def read_piece(path: Path, offset: int | None = None, tail: int | None = None) -
     return Piece(data, start, len(data) < MAX_PIECE_BYTES, state.st_size < start)
 
 
+def read_tail(path: Path, size: int) -> bytes:
+    """The last ``size`` bytes of a file; empty for a missing or unreadable one, or one that is not a file."""
+    try:
+        found = read_piece(path, tail=size)
+    except BackendError:
+        return b""
+    return b"" if found is None else found.data
+
+
 def read_rank_log(
     path_of: Callable[[int], Path],
     *,

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..logfile import read_piece
 from ..protocol import BackendError
 
 
@@ -83,12 +82,3 @@ def write_job(folder: JobFolder, script: str, secrets: Mapping[str, str]) -> Non
         lines = (f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
         with os.fdopen(os.open(folder.secrets, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write("".join(lines).encode(errors="surrogateescape"))
-
-
-def read_tail(path: Path, size: int) -> bytes:
-    """The last ``size`` bytes of a file; empty for a missing or unreadable one, or one that is not a file."""
-    try:
-        found = read_piece(path, tail=size)
-    except BackendError:
-        return b""
-    return b"" if found is None else found.data

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...model import Reason
+from ..logfile import read_tail
 from .job_folder import JobFolder
-from .job_folder import read_tail
 
 MAX_OUTPUT_TAIL_BYTES = 65_536
 """Bytes of the end that are read: a rank may have several lines."""

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from ...model import NodeState
 from ...model import SentinelWord
-from ...model.token import nonce
-from .. import sentinel
+from ..logfile import read_tail
+from ..rank_report import read_report
 from .job_folder import JobFolder
-from .job_folder import read_tail
 from .launcher_output import LauncherOutput
 
 
@@ -110,8 +109,7 @@ def _exit_codes(ranks: int, record: EndRecord, launcher: LauncherOutput) -> Mapp
 
 
 def _node(log: Path, token: str, rank: int, restart: int, host: str | None) -> NodeState:
-    tail = read_tail(log, sentinel.REPORT_TAIL_BYTES).decode(errors="replace")
-    report = sentinel.last_report(tail, nonce(token), rank)
+    report = read_report(log, token, rank)
     if report is not None and report.restarts != restart:
         report = None
     return NodeState(

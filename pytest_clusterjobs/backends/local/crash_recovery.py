@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...model import SentinelWord
+from ..rank_report import read_report
 from .records import apply
 from .records import CANCELLED
 from .records import ENDED
@@ -15,7 +16,6 @@ from .records import Event
 from .records import JobRecord
 from .records import NODE_FAILED
 from .records import packed
-from .reports import read_report
 from .runner_paths import RunnerPaths
 from .watchdog import end_all
 
@@ -56,7 +56,7 @@ def _last_events(paths: RunnerPaths, record: JobRecord) -> list[Event]:
     for rank, node in enumerate(record.nodes):
         if node.ended is not None:
             continue
-        report = read_report(paths, record.token, rank, record.restarts)
+        report = read_report(paths.log(record.token, rank, record.restarts), record.token, rank)
         codes[rank] = _code(report.word, report.exit_code) if report else None
         ends[rank] = report.word if report else None
         events.append({"e": "node", "rank": rank, "code": codes[rank], "report": packed(report)})

@@ -19,6 +19,7 @@ from ...model.paths import legible
 from ...model.paths import utf8
 from .. import sentinel
 from ..environment import node_variables
+from ..rank_report import read_report
 from . import processes
 from .alarms import Alarms
 from .clock import SteadyClock
@@ -31,7 +32,6 @@ from .records import ENDED
 from .records import Event
 from .records import JobRecord
 from .records import packed
-from .reports import read_report
 from .runner_paths import RunnerPaths
 
 FOLLOW_GRACE_SECONDS = 10.0
@@ -222,7 +222,7 @@ class LocalScheduler:
 
     def _report(self, job: ScheduledJob, rank: int) -> SentinelReport | None:
         token = job.record.token
-        return read_report(self._paths, token, rank, job.record.restarts)
+        return read_report(self._paths.log(token, rank, job.record.restarts), token, rank)
 
     def _dismiss(self, job: ScheduledJob, restarts: int) -> None:
         if job.record.has_ended or job.stopping or job.record.restarts != restarts or not job.live:
