@@ -33,8 +33,8 @@ _PATHS = click.Path(exists=True, path_type=Path)
 def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_json: bool) -> None:
     """Check matrices, and all matrices in folders; print every error, or the number of cells.
 
-    In a folder, the ini option cluster_matrices determines which files are matrices. The project's conftest.py
-    is executed, as by pytest --collect-only.
+    In a folder, the ini option cluster_matrices determines which files are matrices. The project's
+    conftest.py is executed, as by pytest --collect-only.
     """
     project = project.for_paths([str(path) for path in paths])
     files = dict.fromkeys(_files(project, paths))

@@ -187,13 +187,13 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
     if as_json:
         emit(about)
         return
-    word = "removed" if yes else "would be removed"
-    rows = [row(each["run"], clock(each["started"]), each["kept"] or word) for each in about]
+    state = "removed" if yes else "would be removed"
+    rows = [row(each["run"], clock(each["started"]), each["kept"] or state) for each in about]
     if rows:
         table(["run", "started", ""], rows)
     gone = sum(each["kept"] is None for each in about)
     remove = "" if yes or not gone else f"; remove them with: {command(*sys.argv[1:], '--yes')}"
-    say(f"{counted(gone, 'run') if gone else 'no runs'} {word}{remove}")
+    say(f"{counted(gone, 'run') if gone else 'no runs'} {state}{remove}")
 
 
 def _candidate(folder: Path, project: Project, older_than: float | None) -> dict[str, Any] | None:

@@ -60,12 +60,12 @@ class EndRow:
 def tally(lines: Iterable[CellLine]) -> dict[str, int]:
     """The number of cells per status in the table: a verdict, or else pytest's outcome."""
     found = Counter(map(_status, lines))
-    return {word: found[word] for word in dict.fromkeys([*_ORDER, *found]) if found[word]}
+    return {status: found[status] for status in dict.fromkeys([*_ORDER, *found]) if found[status]}
 
 
 def format_tally(counts: Mapping[str, int]) -> str:
     """A tally as text: ``3 passed, 1 failed``."""
-    return ", ".join(f"{n} {'errors' if word == 'error' and n > 1 else word}" for word, n in counts.items())
+    return ", ".join(f"{n} {'errors' if name == 'error' and n > 1 else name}" for name, n in counts.items())
 
 
 def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
@@ -84,11 +84,11 @@ def _row(line: CellLine) -> EndRow:
     times = outcome.get("times") or job.times
     until = None if result else time.time()
     reason = outcome.get("reason") or job.native_reason or "-"
-    word = _status(line)
-    status = word
+    status = _status(line)
+    colours = {"status": colour_of(status)}
     if line.verdict is None:
         status += f", job {'ended' if result else job.phase}"
-    elif line.judged not in (None, line.verdict) and word not in _XFAIL_OUTCOMES:
+    elif line.judged not in (None, line.verdict) and status not in _XFAIL_OUTCOMES:
         status += f", job {line.judged}"
     if (number := result.get("attempt", job.attempt)) > 1:
         status += f", attempt {number}"
@@ -105,7 +105,6 @@ def _row(line: CellLine) -> EndRow:
         "queue": _duration(times.get("submitted"), begun or times.get("ended") or until),
         "run": _duration(begun, times.get("ended") or until),
     }
-    colours = {"status": colour_of(word)}
     if reason in _LIMITS and line.verdict == Verdict.PASSED:
         colours["reason"] = "yellow"
     return EndRow({name: printable(text, 40) for name, text in texts.items()}, colours)
