@@ -23,7 +23,7 @@ from ..model.text import one_line
 from ..model.text import split_lines_at_cr
 from ..model.text import strip_ansi
 from .errors import CommandError
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .errors import NotFound
 from .external_jobs import external_job
 from .external_jobs import ExternalLog
@@ -115,7 +115,7 @@ def logs(
 def _check_complete(*, ended: bool, complete: bool) -> None:
     if ended and not complete:
         note("clusterjobs: the log is not complete, and the cluster has no more of it")
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:

@@ -14,7 +14,7 @@ from ..matrix import MatrixErrors
 from ..matrix import schema_json
 from ..model.text import counted
 from .collection import matrices_in
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .options import as_json
 from .options import pass_project
 from .output import emit
@@ -48,7 +48,7 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
             bad.append(errors)
     _print(good, bad, as_json)
     if bad:
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _files(project: Project, paths: tuple[Path, ...]) -> Iterator[Path]:

@@ -21,7 +21,7 @@ from ..ledger.run_folder import LEDGER
 from ..model.notation import parse_duration
 from ..model.text import counted
 from ..model.text import one_line
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .kill import CANCEL_TIMEOUT_SECONDS
 from .options import as_json
 from .options import pass_project
@@ -85,7 +85,7 @@ def sweep(project: Project, cancel: bool, timeout: float, as_json: bool) -> None
             errors.append(one_line(str(error), 2000))
     _print(strays, errors, cancel, left, as_json)
     if left or errors:
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _strays(run: OpenRun, backends: Backends, errors: list[str]) -> Iterator[Stray]:

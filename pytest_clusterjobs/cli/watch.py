@@ -29,7 +29,7 @@ from ..reports.json_report import CellLine
 from ..reports.terminal import format_tally
 from ..reports.terminal import tally
 from ..reports.verdicts import colour_of
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .external_jobs import external_job
 from .external_jobs import ExternalJob
 from .external_jobs import is_completed
@@ -108,7 +108,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
     if not as_json:
         _print_end(project, opened.run_id, lines, state)
     if any(line.verdict != Verdict.PASSED for line in lines):
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _print_end(project: Project, run_id: str, lines: list[CellLine], state: _RunState) -> None:
@@ -132,7 +132,7 @@ def _watch_job(job: ExternalJob, as_json: bool) -> None:
     for seen in job.follow():
         screen.show({line.key: line for line in _lines(job, seen.observation)})
     if not is_completed(seen.observation):
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:

@@ -28,7 +28,7 @@ from .place import STDOUT
 from .verdicts import colour_of
 from .verdicts import FAILURES
 
-TABLE_LIMIT = 50
+MAX_TABLE_ROWS = 50
 """The most rows of the summary table; for a larger run it has only the cells that did not pass."""
 
 _COLUMNS = ["job", "recipe", "nodes", "condition", "status", "reason", "exit", "restarts", "queue", "run"]
@@ -70,9 +70,9 @@ def format_tally(counts: Mapping[str, int]) -> str:
 
 def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
     """The table's rows, from the ledger's texts; for a large run only what did not pass, failures first."""
-    if len(lines) > TABLE_LIMIT:
+    if len(lines) > MAX_TABLE_ROWS:
         not_passed = [line for line in lines if _status(line) != Verdict.PASSED]
-        lines = sorted(not_passed, key=lambda line: line.verdict not in FAILURES)[:TABLE_LIMIT]
+        lines = sorted(not_passed, key=lambda line: line.verdict not in FAILURES)[:MAX_TABLE_ROWS]
     return [_row(line) for line in lines]
 
 
