@@ -202,9 +202,10 @@ class Jobs:
 
         ``spec`` is a JobSpec, or the text of its ``run``; ``fields`` are further fields of the spec.
         ``expect`` is how the job must end, as an Expectation or in a matrix's notation: if it is unmet, a
-        test that would otherwise pass fails. Without ``expect`` the test itself judges the job. Raises
-        TypeError, ValueError, SiteError, BackendError, LedgerError, and RuntimeError after the end of the test
-        or block.
+        test that would otherwise pass fails. Without ``expect`` the test itself judges the job.
+
+        Raises TypeError, ValueError, SiteError, BackendError, LedgerError, and RuntimeError after the end of
+        the test or block.
         """
         if self._closed:
             raise RuntimeError(f"{self._owner} has ended, and its jobs with it: submit jobs before its end")

@@ -9,13 +9,13 @@ import click
 
 from ..model.text import printable
 
-NOT_GREEN = 1
+EXIT_NOT_PASSED = 1
 """Something did not pass, survived a kill, or is invalid."""
 
-CANNOT = 3
+EXIT_PREVENTED = 3
 """A ledger or a cluster prevents it."""
 
-NOTHING = 4
+EXIT_NOT_FOUND = 4
 """There is no such run or cell, or there are none at all."""
 
 
@@ -29,7 +29,7 @@ class CommandError(click.ClickException):
     ``choices`` are further lines, such as names that may have been meant.
     """
 
-    exit_code = CANNOT
+    exit_code = EXIT_PREVENTED
 
     def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -47,4 +47,4 @@ class CommandError(click.ClickException):
 class NotFound(CommandError):
     """No run, cell, job or matrix has that name."""
 
-    exit_code = NOTHING
+    exit_code = EXIT_NOT_FOUND

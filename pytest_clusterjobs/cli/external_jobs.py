@@ -178,7 +178,7 @@ class ExternalLog:
         self._node = node
         self._restart = restart
         self._tail = tail
-        self.ended = False
+        self.has_ended = False
 
     def pieces(self, *, follow: bool) -> Iterator[tuple[str, bool]]:
         """Pieces of text, each with whether it reaches the log's end. Raises NotFound, BackendError."""
@@ -186,7 +186,7 @@ class ExternalLog:
         while True:
             seen = self._job.inspect()
             # Checked before reading, so that the end of the log is not missed.
-            self.ended = seen.observation.phase is Phase.ENDED
+            self.has_ended = seen.observation.phase is Phase.ENDED
             for chunk in read_log(
                 self._job.backend,
                 seen.handle,

@@ -15,7 +15,7 @@ from ..engine.kill import Canceller
 from ..engine.kill import CancelTarget
 from ..ledger.ledger import LedgerError
 from ..model.text import one_line
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .external_jobs import reject_external_job
 from .options import as_json
 from .options import pass_project
@@ -64,7 +64,7 @@ def kill(project: Project, run: str | None, cell: str | None, timeout: float, as
         canceller = kill_jobs(opened, backends, keys, timeout)
     _print(opened, canceller, as_json)
     if not _is_complete(canceller):
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _is_complete(canceller: Canceller) -> bool:

@@ -23,7 +23,7 @@ from ..model.text import one_line
 from ..model.text import split_lines_at_cr
 from ..model.text import strip_ansi
 from .errors import CommandError
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .errors import NotFound
 from .external_jobs import external_job
 from .external_jobs import ExternalLog
@@ -88,9 +88,9 @@ def logs(
 
     With --json, each line of output is a JSON object with a piece of the log.
 
-    NAME:JOBID in place of CELL selects the job with this id on the backend NAME, even if no run submitted it. Secrets
-    in its log are not masked, because their values are stored with a run. Exit code 1 if the job has ended and its log
-    is not complete.
+    NAME:JOBID in place of CELL selects the job with this id on the backend NAME, even if no run submitted
+    it. Secrets in its log are not masked, because their values are stored with a run. Exit code 1 if the job
+    has ended and its log is not complete.
     """
     with external_job(project, cell) as job:
         if job is not None:
@@ -98,7 +98,7 @@ def logs(
             complete = True
             for text, complete in log.pieces(follow=follow):
                 _print(text, raw, as_json, complete)
-            _check_complete(ended=log.ended and tail is None, complete=complete)
+            _check_complete(ended=log.has_ended and tail is None, complete=complete)
             return
     selection = LogSelection(attempt, node, restart, tail)
     # Once printing has begun, stay with the same run, whatever happens to its ledger.
@@ -115,7 +115,7 @@ def logs(
 def _check_complete(*, ended: bool, complete: bool) -> None:
     if ended and not complete:
         note("clusterjobs: the log is not complete, and the cluster has no more of it")
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _print(text: str, raw: bool, as_json: bool, complete: bool) -> None:

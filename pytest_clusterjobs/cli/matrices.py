@@ -14,7 +14,7 @@ from ..matrix import MatrixErrors
 from ..matrix import schema_json
 from ..model.text import counted
 from .collection import matrices_in
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .options import as_json
 from .options import pass_project
 from .output import emit
@@ -33,8 +33,8 @@ _PATHS = click.Path(exists=True, path_type=Path)
 def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_json: bool) -> None:
     """Check matrices, and all matrices in folders; print every error, or the number of cells.
 
-    In a folder, the ini option cluster_matrices determines which files are matrices. The project's conftest.py
-    is executed, as by pytest --collect-only.
+    In a folder, the ini option cluster_matrices determines which files are matrices. The project's
+    conftest.py is executed, as by pytest --collect-only.
     """
     project = project.for_paths([str(path) for path in paths])
     files = dict.fromkeys(_files(project, paths))
@@ -48,7 +48,7 @@ def validate(project: Project, paths: tuple[Path, ...], backend: str | None, as_
             bad.append(errors)
     _print(good, bad, as_json)
     if bad:
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _files(project: Project, paths: tuple[Path, ...]) -> Iterator[Path]:

@@ -27,7 +27,7 @@ from ..plugin.items import CellItem
 from ..plugin.settings import settings_of
 from .collection import collect
 from .errors import CommandError
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .errors import NotFound
 from .options import as_json
 from .options import pass_project
@@ -75,7 +75,7 @@ def plan(
     for error in found.errors:
         say(error, "red")
     if found.errors:
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
     items = [item for item in found.items if marked(item).runs]
     texts = scripts(items) if script else {}
     if as_json:

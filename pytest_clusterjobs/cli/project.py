@@ -67,7 +67,7 @@ class Project:
     """Options with which pytest finds the same project, if this command was given any."""
     given: Mapping[str, str] = field(default_factory=dict)
     """The options of this command that select the project."""
-    chosen: bool = True
+    is_explicit: bool = True
     """Whether its folder is the current one or was named by the caller, and not found further up."""
 
     def arguments(self, *command: str) -> list[str]:
@@ -81,7 +81,7 @@ class Project:
     def site(self) -> Site:
         """The project's backends. Raises SiteError; Untrusted for another user's settings further up."""
         settings = self.rootdir / SETTINGS
-        if not self.chosen and os.path.lexists(settings):
+        if not self.is_explicit and os.path.lexists(settings):
             demand_trust(settings)
         return read_site(self.rootdir)
 
@@ -162,7 +162,7 @@ def find_project(options: Mapping[str, str], paths: Sequence[str] = ()) -> Proje
         found.home,
         options=tuple(f"{option}={value}" for option, value in {**same, **options}.items()),
         given=options,
-        chosen=by_rootdir or found.rootdir == Path.cwd(),
+        is_explicit=by_rootdir or found.rootdir == Path.cwd(),
     )
 
 

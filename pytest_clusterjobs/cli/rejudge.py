@@ -25,7 +25,7 @@ from ..model.text import counted
 from ..model.text import one_line
 from ..reports.verdicts import colour_of
 from .errors import CommandError
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .options import as_json
 from .options import pass_project
 from .options import run_argument
@@ -78,7 +78,7 @@ def rejudge(project: Project, run: str | None, with_todays_file: bool, as_json: 
         lines = _lines(opened, backends, cells)
     _print(opened, lines, as_json)
     if any(line.verdict != Verdict.PASSED for line in lines):
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _current_cells(project: Project, run: OpenRun) -> dict[str, Cell]:

@@ -53,8 +53,8 @@ from .project import Project
 def show(project: Project, cell: str, run: str | None, follow: bool, as_json: bool) -> None:
     """Show everything known about a cell: its verdict, its attempts, and the timeline of each.
 
-    If CELL matches several cells, all of them are shown. NAME:JOBID in place of CELL selects the job with this id on
-    the backend NAME, even if no run submitted it.
+    If CELL matches several cells, all of them are shown. NAME:JOBID in place of CELL selects the job with
+    this id on the backend NAME, even if no run submitted it.
     """
     with external_job(project, cell) as job:
         if job is not None:

@@ -21,7 +21,7 @@ from ..ledger.run_folder import LEDGER
 from ..model.notation import parse_duration
 from ..model.text import counted
 from ..model.text import one_line
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .kill import CANCEL_TIMEOUT_SECONDS
 from .options import as_json
 from .options import pass_project
@@ -85,7 +85,7 @@ def sweep(project: Project, cancel: bool, timeout: float, as_json: bool) -> None
             errors.append(one_line(str(error), 2000))
     _print(strays, errors, cancel, left, as_json)
     if left or errors:
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _strays(run: OpenRun, backends: Backends, errors: list[str]) -> Iterator[Stray]:
@@ -187,13 +187,13 @@ def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, 
     if as_json:
         emit(about)
         return
-    word = "removed" if yes else "would be removed"
-    rows = [row(each["run"], clock(each["started"]), each["kept"] or word) for each in about]
+    state = "removed" if yes else "would be removed"
+    rows = [row(each["run"], clock(each["started"]), each["kept"] or state) for each in about]
     if rows:
         table(["run", "started", ""], rows)
     gone = sum(each["kept"] is None for each in about)
     remove = "" if yes or not gone else f"; remove them with: {command(*sys.argv[1:], '--yes')}"
-    say(f"{counted(gone, 'run') if gone else 'no runs'} {word}{remove}")
+    say(f"{counted(gone, 'run') if gone else 'no runs'} {state}{remove}")
 
 
 def _candidate(folder: Path, project: Project, older_than: float | None) -> dict[str, Any] | None:

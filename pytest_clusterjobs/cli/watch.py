@@ -29,7 +29,7 @@ from ..reports.json_report import CellLine
 from ..reports.terminal import format_tally
 from ..reports.terminal import tally
 from ..reports.verdicts import colour_of
-from .errors import NOT_GREEN
+from .errors import EXIT_NOT_PASSED
 from .external_jobs import external_job
 from .external_jobs import ExternalJob
 from .external_jobs import is_completed
@@ -68,7 +68,7 @@ class WatchedCell:
     since: float | None
     native_text: str
     """The scheduler's own state and reason."""
-    over: bool
+    is_over: bool
     """Whether nothing of it is still running."""
 
     @property
@@ -86,9 +86,9 @@ class WatchedCell:
 def watch(project: Project, run: str | None, as_json: bool) -> None:
     """Show the cells of a run until all jobs have ended.
 
-    On a terminal the table is updated in place; otherwise each change is printed as a line. NAME:JOBID in place of RUN
-    selects the job with this id on the backend NAME, even if no run submitted it. Exit code 1 unless every cell passed,
-    or the job ended successfully.
+    On a terminal the table is updated in place; otherwise each change is printed as a line. NAME:JOBID in
+    place of RUN selects the job with this id on the backend NAME, even if no run submitted it. Exit code 1
+    unless every cell passed, or the job ended successfully.
     """
     with external_job(project, run or "") as job:
         if job is not None:
@@ -99,21 +99,23 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
         state = _RunState(opened, backends)
         while True:
             begin = time.monotonic()
-            over = state.update()
+            is_over = state.update()
             screen.show(state.lines)
-            if over:
+            if is_over:
                 break
             time.sleep(max(MIN_PAUSE_SECONDS, COST_SHARE * (time.monotonic() - begin)))
         lines = list(cell_lines(opened.ledger))
     if not as_json:
         _print_end(project, opened.run_id, lines, state)
     if any(line.verdict != Verdict.PASSED for line in lines):
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _print_end(project: Project, run_id: str, lines: list[CellLine], state: _RunState) -> None:
     """Print the tally, and the next command for a run that has not been judged yet."""
-    counts = {"not judged" if word == "pending" else word: number for word, number in tally(lines).items()}
+    counts = tally(lines)
+    if pending := counts.pop("pending", 0):
+        counts["not judged"] = pending
     say(f"run {run_id}: {format_tally(counts) or 'no cells'}")
     ended = sum(line.state == Phase.ENDED for line in state.lines.values())
     if ended:
@@ -130,7 +132,7 @@ def _watch_job(job: ExternalJob, as_json: bool) -> None:
     for seen in job.follow():
         screen.show({line.key: line for line in _lines(job, seen.observation)})
     if not is_completed(seen.observation):
-        raise SystemExit(NOT_GREEN)
+        raise SystemExit(EXIT_NOT_PASSED)
 
 
 def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:
@@ -142,7 +144,7 @@ def _lines(job: ExternalJob, seen: Observation) -> Iterator[WatchedCell]:
         code = "" if node.exit_code is None else f"exit code {node.exit_code}"
         ended = "running" if node.ended is None else "ended"
         yield WatchedCell(
-            f"rank {node.rank}", job.job_id, ended, None, node.ended, code, over=node.ended is not None
+            f"rank {node.rank}", job.job_id, ended, None, node.ended, code, is_over=node.ended is not None
         )
 
 
@@ -175,7 +177,7 @@ class _RunState:
         lines = [self._line(line, last.get(line.key)) for line in cell_lines(run.ledger)]
         self.lines = {line.key: line for line in lines}
         # A live session may submit more jobs, and still has to write the verdicts.
-        return run.owner_alive is False and all(line.over for line in lines)
+        return run.owner_alive is False and all(line.is_over for line in lines)
 
     def _poll(self, attempts: list[Attempt]) -> None:
         """Poll jobs that no session polls. Failed polls are repeated at the next update."""
@@ -199,12 +201,12 @@ class _RunState:
             outcome = json.loads(line.result)["outcome"] if line.result else {}
             state = line.verdict or ("ended" if line.result else "not submitted")
             ended = (outcome.get("times") or {}).get("ended")
-            return WatchedCell(line.key, job, state, outcome.get("reason"), ended, "", over=True)
+            return WatchedCell(line.key, job, state, outcome.get("reason"), ended, "", is_over=True)
         seen = self._seen.get(attempt.token) or attempt.observation
         if seen is None:
             # Without a handle the job cannot be polled.
             over = attempt.handle is None
-            return WatchedCell(line.key, job, "submitted", None, attempt.submitted, "", over=over)
+            return WatchedCell(line.key, job, "submitted", None, attempt.submitted, "", is_over=over)
         times = seen.times
         since = times.ended or times.started or times.submitted
         over = seen.phase is Phase.ENDED
@@ -250,7 +252,7 @@ class _Screen:
     def _rewrite(self, lines: Mapping[str, WatchedCell]) -> None:
         """Redraw the table; if the screen is too small, running cells come first."""
         size = shutil.get_terminal_size()
-        order = sorted(lines.values(), key=lambda line: line.over)
+        order = sorted(lines.values(), key=lambda line: line.is_over)
         room = max(1, size.lines - 3)
         shown = list(lay_out(HEADER, [line.shown for line in order[:room]]))
         if len(order) > room:

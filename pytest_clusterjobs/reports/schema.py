@@ -108,8 +108,8 @@ class CellPart:
     key: str
     verdict: Verdict | None
     reported: str | None
-    """The outcome that pytest reported for the item: passed, failed, error, skipped, xfailed, xpassed, not run, pending,
-    or another plugin's outcome."""
+    """The outcome that pytest reported for the item: passed, failed, error, skipped, xfailed, xpassed,
+    not run, pending, or another plugin's outcome."""
     registration: Registration
     """The cell as it was launched: its job spec, its expectation."""
     result: Result | None

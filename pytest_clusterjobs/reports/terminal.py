@@ -28,7 +28,7 @@ from .place import STDOUT
 from .verdicts import colour_of
 from .verdicts import FAILURES
 
-TABLE_LIMIT = 50
+MAX_TABLE_ROWS = 50
 """The most rows of the summary table; for a larger run it has only the cells that did not pass."""
 
 _COLUMNS = ["job", "recipe", "nodes", "condition", "status", "reason", "exit", "restarts", "queue", "run"]
@@ -60,19 +60,19 @@ class EndRow:
 def tally(lines: Iterable[CellLine]) -> dict[str, int]:
     """The number of cells per status in the table: a verdict, or else pytest's outcome."""
     found = Counter(map(_status, lines))
-    return {word: found[word] for word in dict.fromkeys([*_ORDER, *found]) if found[word]}
+    return {status: found[status] for status in dict.fromkeys([*_ORDER, *found]) if found[status]}
 
 
 def format_tally(counts: Mapping[str, int]) -> str:
     """A tally as text: ``3 passed, 1 failed``."""
-    return ", ".join(f"{n} {'errors' if word == 'error' and n > 1 else word}" for word, n in counts.items())
+    return ", ".join(f"{n} {'errors' if name == 'error' and n > 1 else name}" for name, n in counts.items())
 
 
 def rows_of(lines: Collection[CellLine]) -> list[EndRow]:
     """The table's rows, from the ledger's texts; for a large run only what did not pass, failures first."""
-    if len(lines) > TABLE_LIMIT:
+    if len(lines) > MAX_TABLE_ROWS:
         not_passed = [line for line in lines if _status(line) != Verdict.PASSED]
-        lines = sorted(not_passed, key=lambda line: line.verdict not in FAILURES)[:TABLE_LIMIT]
+        lines = sorted(not_passed, key=lambda line: line.verdict not in FAILURES)[:MAX_TABLE_ROWS]
     return [_row(line) for line in lines]
 
 
@@ -84,11 +84,11 @@ def _row(line: CellLine) -> EndRow:
     times = outcome.get("times") or job.times
     until = None if result else time.time()
     reason = outcome.get("reason") or job.native_reason or "-"
-    word = _status(line)
-    status = word
+    status = _status(line)
+    colours = {"status": colour_of(status)}
     if line.verdict is None:
         status += f", job {'ended' if result else job.phase}"
-    elif line.judged not in (None, line.verdict) and word not in _XFAIL_OUTCOMES:
+    elif line.judged not in (None, line.verdict) and status not in _XFAIL_OUTCOMES:
         status += f", job {line.judged}"
     if (number := result.get("attempt", job.attempt)) > 1:
         status += f", attempt {number}"
@@ -105,7 +105,6 @@ def _row(line: CellLine) -> EndRow:
         "queue": _duration(times.get("submitted"), begun or times.get("ended") or until),
         "run": _duration(begun, times.get("ended") or until),
     }
-    colours = {"status": colour_of(word)}
     if reason in _LIMITS and line.verdict == Verdict.PASSED:
         colours["reason"] = "yellow"
     return EndRow({name: printable(text, 40) for name, text in texts.items()}, colours)

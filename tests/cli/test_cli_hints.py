@@ -45,12 +45,15 @@ def pasted(output: str, before: str, cwd: Path) -> subprocess.CompletedProcess[s
     return shell(line.partition(before)[2], cwd)
 
 
-@pytest.mark.parametrize("where", [".", "matrices", ".."])
-def test_watch_reports_jobs_that_have_ended_and_are_not_judged(place: Place, where: str) -> None:
+@pytest.mark.parametrize("where", [".", "matrices", "elsewhere"])
+def test_watch_reports_jobs_that_have_ended_and_are_not_judged(
+    place: Place, tmp_path_factory: pytest.TempPathFactory, where: str
+) -> None:
     place.matrix(ENDED)
     assert place.pytest("--cluster-launch") == 0
-    cwd = place.path / where
-    root = f"--rootdir {place.path} " if where == ".." else ""
+    is_outside = where == "elsewhere"
+    cwd = tmp_path_factory.mktemp(where) if is_outside else place.path / where
+    root = f"--rootdir {place.path} " if is_outside else ""
     watched = shell(f"clusterjobs {root}watch", cwd)
     assert watched.returncode == 1
     hint = "all jobs have ended, 2 are not judged yet; judge with: "

@@ -27,5 +27,5 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    for code in (0, errors.NOT_GREEN, 2, errors.CANNOT, errors.NOTHING):
+    for code in (0, errors.EXIT_NOT_PASSED, 2, errors.EXIT_PREVENTED, errors.EXIT_NOT_FOUND):
         assert f"\n| {code} | " in PAGE

@@ -132,7 +132,7 @@ def test_runs_of_another_user_above_are_read_and_not_acted_on(given_away: Place)
 
 
 def test_only_modules_in_the_projects_settings_are_imported(copy: Place) -> None:
-    """A run that somebody else packed belongs to whoever unpacks it."""
+    """An unpacked run belongs to the user who unpacked it."""
     mark = names_a_module(copy)
     done = copy.command("logs", "a-1n-good")
     assert done.returncode == 3

@@ -47,7 +47,7 @@ def test_names_of_runs_matrices_and_cells_cannot_control_a_terminal(place: Place
         done = place.command(*arguments)
         assert done.returncode in (0, 1, 4), done.stderr
         assert not steers(done.stdout + done.stderr), arguments
-    (evil / "ledger.sqlite").write_text("somebody's text, and no ledger by any means")
+    (evil / "ledger.sqlite").write_text("text, not a ledger")
     for arguments in (["runs"], ["show", "x"], ["sweep"], ["gc", "--keep", "0"]):
         done = place.command(*arguments)
         assert not steers(done.stdout + done.stderr), arguments

@@ -125,7 +125,7 @@ def test_a_run_that_another_session_owns_is_refused_in_one_line(tmp_path: Path) 
 
 
 def test_a_submission_in_flight_at_the_end_of_its_session_gets_its_time(tmp_path: Path) -> None:
-    """Its intent is old and the cluster slow: asked at once, it would say that there is no such job."""
+    """Its intent is old and the cluster slow: a query at once would not find the job."""
     scripts = {"a": script(running(), (100, ended(0)), visible_after=15.0)}
     capabilities = Capabilities(min_poll_interval=1.0, find_settle=20.0)
     with engine_rig(tmp_path / "l.sqlite", scripts, capabilities=capabilities) as rig:
@@ -137,7 +137,7 @@ def test_a_submission_in_flight_at_the_end_of_its_session_gets_its_time(tmp_path
         ordinary = rig.backend.find
 
         def find(token: str) -> FindAnswer:
-            """A cluster that has no idea when somebody submitted what."""
+            """A cluster that does not know the times of submissions."""
             answer = ordinary(token)
             return answer if isinstance(answer, Found) else NotSubmitted()
 
