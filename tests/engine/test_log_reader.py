@@ -126,7 +126,7 @@ def test_a_log_without_its_marks_is_not_complete(log: str, gap: str) -> None:
 
 
 def test_a_log_is_read_to_its_bound_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_logs, "MAX_CHARACTERS", 5 * SIZE)
+    monkeypatch.setattr(engine_logs, "MAX_LOG_CHARACTERS", 5 * SIZE)
     backend = Logs("x" * 100 * SIZE)
     whole = LogReader(cast(Backend, backend), Handle("1"), TOKEN, 1).whole(0)
     assert (len(whole.text), whole.complete) == (5 * SIZE, False)
