@@ -68,7 +68,7 @@ def exit_code_text(code: int) -> str:
 
 
 def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> JobEnd | None:
-    """The end of a job in which a sentinel reports that a limit was reached, or that it was stopped from outside.
+    """The end of a job in which a sentinel reports a limit or a stop from outside; ``None`` for others.
 
     A report that cannot be true is ``unknown``. A rank whose command never began is ``start_failed``,
     whatever the others report, unless an earlier failure of another rank explains it. A limit on any rank

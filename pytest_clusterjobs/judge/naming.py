@@ -55,7 +55,7 @@ class _Place:
 
 @lru_cache(maxsize=256)
 def metric_capture(pattern: str) -> Capture:
-    """How a metric is read: by ``{number}``, by its first group, or else by the whole match. Raises BadPattern."""
+    """How a metric is read: by ``{number}``, its first group, or the whole match. Raises BadPattern."""
     pieces = parts(pattern)
     holes = [at for at, piece in enumerate(pieces) if piece.kind == "number"]
     if len(holes) > 1:

@@ -178,7 +178,7 @@ def _from_logs(
     ranks: int,
     captures: Mapping[str, Capture],
 ) -> Iterator[tuple[str, _Value]]:
-    """One value per field. If ranks disagree, a rank that reports a problem decides over one that does not."""
+    """One value per field. If ranks disagree, a rank that reports a failure takes precedence."""
     silent = [rank for rank in range(ranks) if rank not in texts]
     if rule.required and silent:
         why = f"the log of rank {silent[0]} has no line for a rule that requires one"

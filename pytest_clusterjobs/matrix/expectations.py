@@ -21,16 +21,16 @@ class SemanticError:
     """A mistake in a merged fragment."""
 
     path: tuple[str, ...]
-    """The key of the mistake."""
+    """The key at which the mistake is."""
     message: str
     is_missing: bool = False
-    """A required value is missing, or only misspelt."""
+    """Whether a required value is missing, which another mistake may explain."""
     is_warning: bool = False
-    """Only a warning."""
+    """Whether it is only reported as a warning."""
 
 
 def expectation(content: Mapping[str, Any]) -> tuple[Expectation, list[SemanticError]]:
-    """The expectation of a merged ``expect``; and the parts that no job can meet, which are left out."""
+    """The expectation of a merged ``expect``, without the parts that no job can meet; and errors for those."""
     given: dict[str, Any] = {
         "reasons": content.get("reason"),
         "exit_codes": content.get("exit_code"),

@@ -135,14 +135,14 @@ class ClassifyModel(_Model):
 
 
 class Fragment(_Model):
-    """Part of a job. Defaults, recipes, nodes, axis values, conditions, overrides and includes share its keys."""
+    """Part of a job: the keys of defaults, recipes, nodes, axis values, conditions, overrides and includes."""
 
     run: f.Script | None = None
     """Script for `bash -eo pipefail` (or `sh -e`), run on every node. Removes the args of lower layers."""
     shell: Annotated[str, *f.choice("bash", "sh")] | None = None
     """The script's shell. Default: bash; sh is for images without bash."""
     setup: f.Script | None = None
-    """Script that runs before `run` in the same shell, once per start and node. Its failure is start_failed."""
+    """Script that runs before `run`, in the same shell, on each start. Its failure is start_failed."""
     args: f.Args | None = None
     """Positional parameters of `run`: text is split as in a shell, a list is not. Layers append."""
     env: dict[f.EnvName, f.EnvValue | None] | None = None
@@ -184,7 +184,7 @@ class Fragment(_Model):
     description: f.Text | None = None
     """The purpose, for reports."""
     only: f.WhereClause | None = None
-    """Axes and values to which this is restricted: {nodes: [1, 2]}. `backend` skips cells; axes remove them."""
+    """Restricts this to axes and values: {nodes: [1, 2]}. `backend` skips cells; axes remove them."""
     options: dict[f.Text, dict[f.Text, f.AnyValue] | None] | None = None
     """Options of a backend, by its type or NAME: {slurm: {partition: big}}."""
 
@@ -226,7 +226,7 @@ class RecipesFile(_Model):
 
 
 class Document(_Model):
-    """A matrix for pytest-clusterjobs: each combination of a recipe, a node count and a condition is a test."""
+    """A matrix for pytest-clusterjobs: each combination of recipe, node count and condition is a test."""
 
     backend: f.Line | None = None
     """The NAME of the backend. Default: local. --cluster-backend overrides it."""

@@ -1,4 +1,4 @@
-"""Whether a shell can parse the scripts of a matrix: the shell itself checks them, and runs none of them."""
+"""Checks the syntax of scripts with their shell, which parses and does not run them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .shell import is_simple_command
 _TIMEOUT_SECONDS = 10.0
 """Seconds for all scripts of a file; a shell that takes longer gives no result."""
 _ERROR = re.compile(r"^.*?\bline ([0-9]+): (?!warning:)(.+)|^[^\n:]*: ([0-9]+): (.+)", re.MULTILINE)
-"""The line in messages of bash, and of other shells."""
+"""Line and message in the output of bash and of other shells."""
 
 # A subshell that has executed `set -n` reads what follows and executes nothing, so one bash reads all
 # scripts. The first script is invalid on its first line: it shows the number from which this bash counts.
@@ -28,11 +28,11 @@ done
 _INVALID_SCRIPT = ")"
 
 _results: dict[tuple[str, str], str] = {}
-"""The result for each shell's scripts so far; a session's matrices share many scripts."""
+"""Results by shell and script: the matrices of a session share many scripts."""
 
 
 def syntax_errors(shell: str, scripts: Iterable[str]) -> dict[str, str]:
-    """Script to message, for those that the shell cannot parse. Empty if the shell is not on this machine."""
+    """Map each script that the shell cannot parse to a message; empty if this machine has no such shell."""
     candidates = [each for each in scripts if not is_simple_command(each)]
     new = [each for each in dict.fromkeys(candidates) if (shell, each) not in _results]
     program = shutil.which(shell) if new else None

@@ -128,8 +128,11 @@ class Observation:
     native_reason: str = ""
     """The scheduler's text on why the job is in this state."""
     reason_hint: Reason | None = None
-    """The reason if the scheduler is certain of it; ``None`` if the end of the command decides. ``UNKNOWN``: the
-    scheduler reports a failure that the ranks' reports may explain, so the job cannot have completed."""
+    """The reason if the scheduler is certain of it; ``None`` if the end of the command decides.
+
+    ``UNKNOWN``: the scheduler reports a failure that the ranks' reports may explain. The job cannot have
+    completed.
+    """
     exit_code: int | None = None
     """The exit code of the job that the cluster reports."""
     nodes: tuple[NodeState, ...] = ()
