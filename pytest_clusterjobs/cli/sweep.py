@@ -206,8 +206,8 @@ def _candidate(folder: Path, project: Project, older_than: float | None) -> dict
                 return None
             return {**about, "started": started, "kept": _why_kept(run, project)}
     except (LedgerError, SiteError) as error:
-        message = one_line(str(error), 2000)
-        return {**about, "kept": f"kept: {message.removeprefix(f'{folder / LEDGER}: ')}"}
+        message = str(error).removeprefix(f"{folder / LEDGER}: ")
+        return {**about, "kept": f"kept: {one_line(message, 2000)}"}
 
 
 def _why_kept(run: OpenRun, project: Project) -> str | None:
