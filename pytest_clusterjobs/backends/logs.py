@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
 from ..model import Handle
 from ..model import LogChunk
-from .protocol import Backend
 
 
 def read_log(
-    backend: Backend,
+    logs: Callable[..., LogChunk],
     handle: Handle,
     *,
     node: int = 0,
@@ -21,14 +21,12 @@ def read_log(
 ) -> Iterator[LogChunk]:
     """The chunks of one node's log up to its present end: at least one; the last may be empty.
 
-    Begins at ``cursor``, the one of the last chunk read before; ``None``: at the last ``tail`` bytes, or at
-    the beginning of the log. Raises what the backend's ``logs`` raises.
+    ``logs`` is that method of a backend. Begins at ``cursor``, the one of the last chunk read before; ``None``: at the last ``tail`` bytes, or at
+    the beginning of the log. Raises what ``logs`` raises.
     """
     more = True
     while more:
-        chunk = backend.logs(
-            handle, node=node, restart=restart, cursor=cursor, tail=tail if cursor is None else None
-        )
+        chunk = logs(handle, node=node, restart=restart, cursor=cursor, tail=tail if cursor is None else None)
         more = bool(chunk.text) and not chunk.complete and chunk.cursor not in (None, cursor)
         cursor = chunk.cursor
         yield chunk

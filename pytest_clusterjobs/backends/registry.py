@@ -27,7 +27,6 @@ from .protocol import BackendContext
 from .protocol import BackendError
 from .protocol import BackendType
 from .protocol import Capabilities
-from .toml_lines import key_lines
 from .toml_lines import line_of
 
 if TYPE_CHECKING:
@@ -159,8 +158,7 @@ class Site:
     def _located(self, name: str, faults: Iterable[tuple[tuple[str | int, ...], str]]) -> list[str]:
         """The faults of a NAME's table, by their keys, as lines that begin with the file, in its order."""
         table = (*TABLE, name)
-        lines = key_lines(self.text)
-        found = [(line_of(lines, (*table, *path), len(table)) or 0, message) for path, message in faults]
+        found = [(line_of(self.text, (*table, *path), len(table)) or 0, message) for path, message in faults]
         return [
             f"{_place(self.source, line)}: [{'.'.join(table)}]: {message}"
             for line, message in sorted(found, key=itemgetter(0))
@@ -186,8 +184,7 @@ def read_site(rootdir: Path) -> Site:
         raise SiteError(f"{path}: {error}") from error
     ours = table.get("tool", {}).get("clusterjobs", {})
     if faults := list(_faults(ours)):
-        lines = key_lines(text)
-        raise SiteError(*[f"{_place(path, line_of(lines, keys))}: {words}" for keys, words in faults])
+        raise SiteError(*[f"{_place(path, line_of(text, keys))}: {message}" for keys, message in faults])
     return Site(backends=ours.get("backends", {}), source=path.name, text=text)
 
 

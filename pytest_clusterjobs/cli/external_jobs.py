@@ -188,7 +188,7 @@ class ExternalLog:
             # Checked before reading, so that the end of the log is not missed.
             self.has_ended = seen.observation.phase is Phase.ENDED
             for chunk in read_log(
-                self._job.backend,
+                self._job.backend.logs,
                 seen.handle,
                 node=self._node,
                 restart=self._restart,

@@ -205,7 +205,7 @@ class _CellLog:
             self._tail_bytes = self._selection.tail + self._hiding().room
         try:
             yield from read_log(
-                self._backend,
+                self._backend.logs,
                 handle,
                 node=node,
                 restart=self._selection.restart,

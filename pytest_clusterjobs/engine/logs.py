@@ -147,7 +147,7 @@ class LogReader:
         if self._handle is None:
             return
         try:
-            yield from read_log(self._backend, self._handle, node=rank)
+            yield from read_log(self._backend.logs, self._handle, node=rank)
         except BUGS as error:
             yield LogChunk("", gap=_cause(error))
 

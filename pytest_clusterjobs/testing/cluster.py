@@ -209,11 +209,14 @@ class Cluster:
 
     def read(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> LogChunk:
         """One node's log from its beginning to its present end."""
-        pieces: list[str] = []
-        for chunk in read_log(job.backend, job.handle, node=node, restart=restart):
-            json.dumps(chunk.cursor)  # Raises TypeError if another process could not go on from there.
-            pieces.append(chunk.text)
-        return replace(chunk, text="".join(pieces))
+
+        def logs(handle: Handle, **place: Any) -> LogChunk:
+            chunk = job.backend.logs(handle, **place)
+            # Another process may continue from the cursor.
+            return replace(chunk, cursor=json.loads(json.dumps(chunk.cursor)))
+
+        chunks = list(read_log(logs, job.handle, node=node, restart=restart))
+        return replace(chunks[-1], text="".join(chunk.text for chunk in chunks))
 
     def log(self, job: SubmittedJob, *, node: int = 0, restart: int | None = None) -> str:
         """The complete log of one node of an ended job."""

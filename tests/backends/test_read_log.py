@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
-from typing import cast
 
 from pytest_clusterjobs.backends.logs import read_log
-from pytest_clusterjobs.backends.protocol import Backend
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import LogChunk
 
@@ -24,7 +22,7 @@ class Answers:
 
 
 def texts(backend: Answers, **options: Any) -> list[str]:
-    return [chunk.text for chunk in read_log(cast(Backend, backend), Handle("1"), **options)]
+    return [chunk.text for chunk in read_log(backend.logs, Handle("1"), **options)]
 
 
 def test_it_goes_on_from_each_cursor_to_the_end() -> None:
