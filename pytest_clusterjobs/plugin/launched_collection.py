@@ -12,6 +12,7 @@ from collections.abc import Generator
 from collections.abc import Iterator
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ class LaunchedCollection:
         self._is_about_the_run = self._mode is Mode.CHECK and not (
             self._selects or option.keyword or option.markexpr
         )
+        if (paths := self._project_paths()) is not None:
+            config.args = paths
         self._given = [
             Path(os.path.normpath(config.invocation_params.dir / arg))
             for arg in config.args
@@ -78,6 +81,22 @@ class LaunchedCollection:
         self._deselected: set[pytest.Item] = set()
         if not self._selects:
             config.args = [*config.args, *map(str, self._out_of_sight())]
+
+    def _project_paths(self) -> list[str] | None:
+        """What to collect if pytest was started outside of the project without paths; None inside of it.
+
+        pytest itself would collect the current folder, whose tests belong to another project.
+        """
+        config, root = self._config, self._config.rootpath
+        start = config.invocation_params.dir
+        is_named = config.option.rootdir is not None
+        if self._selects or below(start, root) is not None:
+            return None
+        if below(root, start) is not None and not is_named:  # as with `-c ci/pytest.ini`
+            return None
+        patterns: list[str] = config.getini("testpaths")
+        found = [name for each in patterns for name in sorted(glob(each, root_dir=root, recursive=True))]
+        return [os.path.normpath(root / name) for name in found or ("",)]
 
     def has(self, nodeid: str) -> bool:
         """Whether a file is one of the run's."""
