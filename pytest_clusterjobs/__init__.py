@@ -1,7 +1,7 @@
 """Cluster jobs as pytest items.
 
-These are the names for tests, scripts and hooks. ``pytest_clusterjobs.backends`` has those for a backend's author,
-and ``pytest_clusterjobs.testing`` those for a backend's tests. Other modules are internal.
+These are the names for tests, scripts and hooks. ``pytest_clusterjobs.backends`` has those for a backend's
+author, and ``pytest_clusterjobs.testing`` those for a backend's tests. Other modules are internal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The public modules: every name resolves and is documented, and docs and examples import from nowhere else."""
+"""The public modules: every name resolves and is documented, and docs and examples import from nowhere
+else."""
 
 from __future__ import annotations
 

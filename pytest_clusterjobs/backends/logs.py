@@ -21,8 +21,8 @@ def read_log(
 ) -> Iterator[LogChunk]:
     """The chunks of one node's log up to its present end: at least one; the last may be empty.
 
-    ``logs`` is that method of a backend. Begins at ``cursor``, the one of the last chunk read before; ``None``: at the last ``tail`` bytes, or at
-    the beginning of the log. Raises what ``logs`` raises.
+    ``logs`` is that method of a backend. Begins at ``cursor``, the one of the last chunk read before;
+    ``None``: at the last ``tail`` bytes, or at the beginning of the log. Raises what ``logs`` raises.
     """
     more = True
     while more:

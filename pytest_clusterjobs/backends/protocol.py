@@ -248,8 +248,9 @@ class BackendType:
     name: str
     open: Callable[[BackendContext], Backend]
     settings: type[SiteSettings] | None = None
-    """The model of its site settings, a subclass of ``pytest_clusterjobs.backends.SiteSettings``; ``None``: it has
-    no settings."""
+    """The model of its site settings, a subclass of ``pytest_clusterjobs.backends.SiteSettings``.
+
+    ``None``: it has no settings."""
     options: frozenset[str] = frozenset()
     """The keys of ``options.NAME`` in a matrix."""
     check: Callable[[JobSpec, Any], Iterable[str | Unset]] = lambda spec, settings: ()

@@ -1,4 +1,4 @@
-"""Slurm, AWS Batch and SkyPilot on this machine (``clusterjobs dev``); no other part of the package imports it."""
+"""Slurm, AWS Batch and SkyPilot on this machine (``clusterjobs dev``); no other module imports it."""
 
 from __future__ import annotations
 

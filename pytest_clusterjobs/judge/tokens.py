@@ -18,7 +18,7 @@ DIGITS = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 def character(column: bool = False) -> str:
     """One character of a token, as a regular expression.
 
-    White space, brackets, quotes, ``;`` and ``|`` end a token; so do ``. , : ! ?`` where nothing more follows.
+    White space, brackets, quotes, ``;`` and ``|`` end a token; so do ``. , : ! ?`` where no more follows.
     A comma between digits is part of it, except in a ``column`` of comma-separated values.
     """
     comma = "" if column else r"|,(?=[\d+._-])"

@@ -30,7 +30,7 @@ class SemanticError:
 
 
 def expectation(content: Mapping[str, Any]) -> tuple[Expectation, list[SemanticError]]:
-    """The expectation of a merged ``expect``, without the parts that no job can meet; and errors for those."""
+    """The expectation of a merged ``expect``, without parts that no job can meet; and errors for those."""
     given: dict[str, Any] = {
         "reasons": content.get("reason"),
         "exit_codes": content.get("exit_code"),

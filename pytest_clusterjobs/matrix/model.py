@@ -135,7 +135,7 @@ class ClassifyModel(_Model):
 
 
 class Fragment(_Model):
-    """Part of a job: the keys of defaults, recipes, nodes, axis values, conditions, overrides and includes."""
+    """Part of a job: keys of defaults, recipes, nodes, axis values, conditions, overrides and includes."""
 
     run: f.Script | None = None
     """Script for `bash -eo pipefail` (or `sh -e`), run on every node. Removes the args of lower layers."""

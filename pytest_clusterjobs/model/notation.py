@@ -49,7 +49,7 @@ def parse_duration(text: str) -> float:
 def format_duration(seconds: float | None, unknown: str = "-") -> str:
     """A duration as all output for people shows it; a negative one as 0.
 
-    ``0.6s`` and ``93.0s`` below two minutes, ``12m05s`` below two hours, else ``12h05m``; ``unknown`` for None.
+    ``0.6s`` below two minutes, ``12m05s`` below two hours, else ``12h05m``; ``unknown`` for None.
     """
     if seconds is None:
         return unknown

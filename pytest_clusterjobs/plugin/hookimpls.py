@@ -171,9 +171,10 @@ def uses_jobs(session: pytest.Session) -> bool:
 
 @pytest.fixture
 def clusterjobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
-    """Submit job specs from a Python test: ``job = clusterjobs.submit("nvidia-smi", nodes=2)``, ``job.wait()``.
+    """Submit jobs from a Python test: ``job = clusterjobs.submit("nvidia-smi", nodes=2)``.
 
-    A job that the test does not wait for is cancelled when the test ends.
+    ``job.wait()`` waits for its end, and returns its outcome. A job that the test does not wait for is
+    cancelled when the test ends.
     """
     from .fixture import jobs_of
 

@@ -1,7 +1,7 @@
 """Submit one job in a process of its own, ``python -m ...submit_in_subprocess [PATH ...]``.
 
-The arguments of :func:`submit` are read from standard input, pickled, and the handle is printed as JSON. ``PATH`` is
-appended to ``sys.path``.
+The arguments of :func:`submit` are read from standard input, pickled, and the handle is printed as JSON.
+``PATH`` is appended to ``sys.path``.
 """
 
 from __future__ import annotations

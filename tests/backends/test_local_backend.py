@@ -1,4 +1,5 @@
-"""What is special to the local backend; what any backend must do is in tests/testing/test_local_conformance.py."""
+"""What is special to the local backend; what any backend must do is in
+tests/testing/test_local_conformance.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The local backend's jobs that cannot be started, and a runner that cannot: the job's end says so, and the others go on."""
+"""The local backend's jobs that cannot be started, and a runner that cannot: the job's end says so, and
+the others go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Attempts: jobs that can never start, second chances after infrastructure and after failures, withdrawn jobs."""
+"""Attempts: jobs that can never start, second chances after infrastructure and after failures, withdrawn
+jobs."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ def test_a_job_that_is_not_taken_is_submitted_until_it_is(tmp_path: Path) -> Non
 
 
 def test_more_cells_than_a_user_may_have_jobs(tmp_path: Path) -> None:
-    """Each runs for an hour, and only two at a time are let in: the last waits longer than ``queue_timeout``, for its own run."""
+    """Each runs for an hour, and only two at a time are let in: the last waits longer than
+    ``queue_timeout``, for its own run."""
     names = [f"c{number}" for number in range(9)]
     scripts = {name: script(running(), (3600, ended(0))) for name in names}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
@@ -163,7 +164,8 @@ def test_one_that_comes_later_has_its_own_queue_timeout(tmp_path: Path) -> None:
 
 
 def test_an_hour_in_which_nobody_asked_does_not_count(tmp_path: Path) -> None:
-    """The window is full of another cluster's job; what was refused before that and after it is no hour of refusals."""
+    """The window is full of another cluster's job; what was refused before that and after it is no hour of
+    refusals."""
     scripts = {
         "o": script(running(), (3600, ended(0))),
         "b": script(ended(0), answers=(THROTTLE, THROTTLE, ACCEPT)),

@@ -1,4 +1,5 @@
-"""What a backend cannot do is refused before anything is submitted: by its capabilities, and by its cluster's word."""
+"""What a backend cannot do is refused before anything is submitted: by its capabilities, and by its
+cluster's word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the engine makes of the logs of a job: reports by rank, beginnings, gaps, and what the job itself printed."""
+"""What the engine makes of the logs of a job: reports by rank, beginnings, gaps, and what the job itself
+printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Secrets: what is hidden in a text, and the file by which every process that reads a log of the run knows it."""
+"""Secrets: what is hidden in a text, and the file by which every process that reads a log of the run knows
+it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A regular expression that never ends blocks neither pytest nor the other cells.
 
-It does today. Issue 17 ("a run's own process") mends it: a pattern runs where it can be ended, or in linear time.
+It does today. Issue 17 ("a run's own process") mends it: a pattern runs where it can be ended, or in
+linear time.
 """
 
 from __future__ import annotations

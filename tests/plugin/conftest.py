@@ -72,7 +72,8 @@ class Project:
         self.ini()
 
     def ini(self, *lines: str) -> None:
-        """Write the project's ini file; the spy is found through ``pythonpath``, as a user's backend would be."""
+        """Write the project's ini file; the spy is found through ``pythonpath``, as a user's backend would
+        be."""
         self.pytester.makeini("\n".join(["[pytest]", "pythonpath = .", *lines]))
 
     def command(self, *arguments: str) -> pytest.RunResult:

@@ -1,4 +1,5 @@
-"""A third-party backend of one node: wider cells are refused, whoever knows it and whenever, and nothing is green."""
+"""A third-party backend of one node: wider cells are refused, whoever knows it and whenever, and nothing
+is green."""
 
 from __future__ import annotations
 

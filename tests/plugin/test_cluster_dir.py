@@ -1,4 +1,5 @@
-"""Runs in a folder of the user's choice: the checkout stays as it is, and several projects share the folder."""
+"""Runs in a folder of the user's choice: the checkout stays as it is, and several projects share the
+folder."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 
 
 class Checkout:
-    """A project in which pytest and the command run as real processes, and a folder beside it for its runs."""
+    """A project in which pytest and the command run as real processes, and a folder beside it for its
+    runs."""
 
     def __init__(self, path: Path, beside: Path) -> None:
         self.path = path
@@ -87,7 +89,8 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def written_nowhere(checkout: Checkout) -> Iterator[Checkout]:
-    """A checkout that is as it was when the test ends, and behind a mount that takes no writes where that can be had."""
+    """A checkout that is as it was when the test ends, and behind a mount that takes no writes where that
+    can be had."""
     before = checkout.files()
     if os.geteuid() == 0:
         with read_only(checkout.path):
@@ -153,7 +156,8 @@ def test_jobs_from_python_without_pytest(checkout: Checkout) -> None:
 
 
 def test_option_over_variable_over_ini(checkout: Checkout, tmp_path: Path) -> None:
-    """Each is relative to where it is written: a command line to the current folder, an ini file to its own."""
+    """Each is relative to where it is written: a command line to the current folder, an ini file to its
+    own."""
     checkout.write("pytest.ini", "[pytest]\ncluster_dir = by-ini\n")
     below = checkout.path / "matrices"
     checkout.pytest("matrices", "--rootdir=.")

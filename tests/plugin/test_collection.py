@@ -1,4 +1,5 @@
-"""A matrix that lies where a user would put it runs, or there is a message about it, however pytest is started."""
+"""A matrix that lies where a user would put it runs, or there is a message about it, however pytest is
+started."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Start:
 
 @pytest.fixture
 def run_apart() -> Start:
-    """Starts pytest in a process of its own, for what depends on one: workers, filters of warnings, imports."""
+    """Starts pytest in a process of its own, for what depends on one: workers, filters of warnings,
+    imports."""
 
     def start(folder: Path, *arguments: object) -> Session:
         done = subprocess.run(

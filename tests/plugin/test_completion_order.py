@@ -1,4 +1,5 @@
-"""The loop beside other people's: session limits act while jobs are waited for, and everyone's loop is asked."""
+"""The loop beside other people's: session limits act while jobs are waited for, and everyone's loop is
+asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What can become of a ledger and its disk: full, locked, torn, gone, read-only. One line, and no job is left."""
+"""What can become of a ledger and its disk: full, locked, torn, gone, read-only. One line, and no job is
+left."""
 
 from __future__ import annotations
 

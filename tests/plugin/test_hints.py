@@ -37,7 +37,8 @@ ODD = "it's an odd folder"
 
 @pytest.fixture
 def odd(project: Project) -> Project:
-    """A project that only its whole command line finds: another ini file, a plugin, a folder with a quote in it."""
+    """A project that only its whole command line finds: another ini file, a plugin, a folder with a quote
+    in it."""
     project.matrix(MATRIX, f"{ODD}/m.yaml")
     (project.path / "tox.ini").unlink()
     (project.path / "other.ini").write_text(f"[pytest]\npythonpath = .\ncluster_matrices = {ODD}/*.yaml\n")

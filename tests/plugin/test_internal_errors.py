@@ -1,4 +1,5 @@
-"""After an internal error, ours or another plugin's: one line on the jobs, exit code 3, reports that are true."""
+"""After an internal error, ours or another plugin's: one line on the jobs, exit code 3, reports that are
+true."""
 
 from __future__ import annotations
 

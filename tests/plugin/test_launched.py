@@ -1,4 +1,5 @@
-"""A run is judged by what it was launched with, whatever today's files and conftests say; differences are told."""
+"""A run is judged by what it was launched with, whatever today's files and conftests say; differences are
+told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Bytes and locales: jobs run where Python would encode nothing but ASCII, and in folders whose names are no UTF-8."""
+"""Bytes and locales: jobs run where Python would encode nothing but ASCII, and in folders whose names are
+no UTF-8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Runs whose ledger lies on a file system that other hosts may share: no shared memory, and nothing else changes."""
+"""Runs whose ledger lies on a file system that other hosts may share: no shared memory, and nothing else
+changes."""
 
 from __future__ import annotations
 

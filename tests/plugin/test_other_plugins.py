@@ -1,6 +1,7 @@
 """Plugins that other projects use, beside matrices: reports agree, the exit code is right, and nothing hangs.
 
-Most are not installed for development, since some change what pytest shows wherever they are: CLUSTERJOBS_PLUGINS
+Most are not installed for development, since some change what pytest shows wherever they are:
+CLUSTERJOBS_PLUGINS
 names a folder that has them (see others.txt).
 """
 

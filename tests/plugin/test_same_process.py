@@ -1,6 +1,7 @@
 """What the engine suffers from living in pytest's process, beside the tests of other people's projects.
 
-Each test fails today and names what mends it: it is to pass, and lose its mark, when a run has a process of its own.
+Each test fails today and names what mends it: it is to pass, and lose its mark, when a run has a process
+of its own.
 """
 
 from __future__ import annotations

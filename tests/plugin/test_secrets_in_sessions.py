@@ -1,4 +1,5 @@
-"""Secrets in sessions: nothing that pytest shows or keeps has their values, whatever tests do to the environment."""
+"""Secrets in sessions: nothing that pytest shows or keeps has their values, whatever tests do to the
+environment."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def matrix(path: Path, text: str) -> None:
 
 
 def kept(path: Path) -> dict[str, str]:
-    """What a session has left in files, but for the secrets themselves and the logs as the jobs wrote them."""
+    """What a session has left in files, but for the secrets themselves and the logs as the jobs wrote
+    them."""
     files = [*path.glob("report.*"), *path.glob(".clusterjobs/runs/*/*")]
     found = {each.name: each.read_bytes().decode("latin-1") for each in files if each.is_file()}
     assert VALUE in found.pop("secrets")

@@ -1,4 +1,5 @@
-"""pytest, table, JSON report, JUnit and other plugins' reports say the same of a cell, and no silence is green."""
+"""pytest, table, JSON report, JUnit and other plugins' reports say the same of a cell, and no silence is
+green."""
 
 from __future__ import annotations
 

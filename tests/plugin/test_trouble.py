@@ -1,4 +1,5 @@
-"""What goes wrong around a run: disks, names, plugins and impatient people. No hang, no trace, no false green."""
+"""What goes wrong around a run: disks, names, plugins and impatient people. No hang, no trace, no false
+green."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Text from matrices, jobs and ledgers steers no terminal, and no line of a job passes for ours or for a command."""
+"""Text from matrices, jobs and ledgers steers no terminal, and no line of a job passes for ours or for a
+command."""
 
 from __future__ import annotations
 

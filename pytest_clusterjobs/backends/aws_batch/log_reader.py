@@ -156,7 +156,7 @@ class CloudWatchReader:
 
 
 def streams_of(job: DescribedJob, group: str) -> dict[str, list[str]]:
-    """The location of each rank's last log, for a handle that is used after AWS Batch has forgotten the job."""
+    """The location of each rank's last log, for a handle that is used after AWS Batch has dropped the job."""
     found: dict[str, list[str]] = {}
     for rank, detail in job.ranks.items():
         stream = detail.stream(len(detail.starts) - 1, group)

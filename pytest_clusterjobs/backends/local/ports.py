@@ -24,7 +24,7 @@ class Ports:
         self._taken: set[int] = set()
 
     def reserve(self, token: str) -> int:
-        """A free port for ``token``; the first choice is the same each time. Raises OSError if all are taken."""
+        """A free port for ``token``; the first choice is always the same. Raises OSError if all are taken."""
         for turn in range(MASTER_PORT_COUNT):
             port = master_port(token, turn)
             if port not in self._taken and self._lock(port):

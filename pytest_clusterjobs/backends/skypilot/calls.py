@@ -1,7 +1,7 @@
 """Calls of SkyPilot's client with a timeout.
 
-The client blocks without a limit if a server accepts a request and never responds. Each call therefore runs in
-a thread of its own, which is abandoned at a timeout.
+The client blocks without a limit if a server accepts a request and never responds. Each call therefore runs
+in a thread of its own, which is abandoned at a timeout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mistakes in a job that are found before anything is submitted, here and by SkyPilot's parsing of its task."""
+"""Mistakes in a job that are found before it is submitted, here and by SkyPilot's parsing of its task."""
 
 from __future__ import annotations
 

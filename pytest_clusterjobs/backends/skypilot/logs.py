@@ -77,7 +77,7 @@ def failed_starts(controller: str) -> list[str]:
 
 
 def chunk(text: str, *, cursor: Any, tail: int | None, complete: bool, gap: str = "") -> LogChunk:
-    """A part of one rank's log: its last ``tail`` bytes, or the text after ``cursor``, which counts characters.
+    """A part of one rank's log: its last ``tail`` bytes, or the text after ``cursor`` characters.
 
     ``gap`` is the reason why the log will never be complete. A log that has become shorter after the end of
     its job has a gap, too.

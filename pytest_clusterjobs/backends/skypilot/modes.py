@@ -31,8 +31,10 @@ FIELDS = (
     "end_at",
     "resources",
 )
-"""The fields of a managed job that are requested. SkyPilot's default lacks the failure reason; all fields would
-include the task's YAML."""
+"""The fields of a managed job that are requested.
+
+SkyPilot's default lacks the failure reason; all fields would include the task's YAML.
+"""
 
 CLUSTER_POLL_SECONDS = 0.5
 """Between two checks for a cluster that was just requested."""
@@ -43,7 +45,7 @@ class ClusterNotUp(BackendError):
 
 
 class JobMode(Protocol):
-    """The calls of one mode. Each gets the module ``sky``; launches and cancels return the id of a request."""
+    """The calls of one mode. Each gets the module ``sky``; launch and cancel return the id of a request."""
 
     @property
     def requests(self) -> Sequence[str]:

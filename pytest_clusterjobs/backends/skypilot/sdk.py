@@ -30,7 +30,7 @@ from .records import request_text
 from .states import LIVE_REQUESTS
 
 LATE_CANCEL_DELAYS_SECONDS = (0.0, 30.0)
-"""Pauses before each cancel of an unclaimed launch: a request that is cancelled may just have become a job."""
+"""Pauses before each cancel of an unclaimed launch: the request may just have become a job."""
 
 
 class Sky:
@@ -82,7 +82,7 @@ class Sky:
         return {each.request_id: Request(each.request_id, str(each.status)) for each in found}
 
     def launches(self, name: str) -> dict[str, str]:
-        """The live requests to launch a job whose token begins with ``name``, by token. Raises BackendError."""
+        """The live requests to launch jobs, by token; tokens begin with ``name``. Raises BackendError."""
         fields = ["request_id", "name", "status", "request_body"]
         pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"[a-z0-9-]*")
         found = {}

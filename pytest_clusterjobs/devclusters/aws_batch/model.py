@@ -140,7 +140,7 @@ class EmulatedJob:
     parent: EmulatedJob | None = None
     index: int | None = None
     history: list[tuple[float, Json]] = field(default_factory=list)
-    """Earlier views, each with the (monotonic) time of its beginning; only recorded if the queue has a lag."""
+    """Earlier views, each with the monotonic time of its beginning; recorded only if the queue lags."""
 
     @property
     def ended(self) -> bool:

@@ -1,4 +1,5 @@
-"""Mistakes that are reported at collection, because boto3 accepts them and AWS Batch reports them too late."""
+"""Mistakes that are reported at collection, because boto3 accepts them and AWS Batch reports them too
+late."""
 
 from __future__ import annotations
 

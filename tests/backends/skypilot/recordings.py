@@ -1,6 +1,7 @@
 """Recordings of a real SkyPilot API server: a proxy that records, and a server that replays.
 
-A recording is a list of exchanges. The responses to calls of one kind are replayed in their order, and the last
+A recording is a list of exchanges. The responses to calls of one kind are replayed in their order, and the
+last
 one repeatedly. Results are found by the id of their request.
 """
 

@@ -1,4 +1,5 @@
-"""Slurm's commands: whose environment they get, and what their errors mean. The messages are those of a real Slurm 22.05."""
+"""Slurm's commands: whose environment they get, and what their errors mean. The messages are those of a
+real Slurm 22.05."""
 
 from __future__ import annotations
 

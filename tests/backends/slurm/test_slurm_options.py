@@ -1,4 +1,5 @@
-"""Options of sbatch and site settings: what is passed on, what is refused at collection and with which advice."""
+"""Options of sbatch and site settings: what is passed on, what is refused at collection and with which
+advice."""
 
 from __future__ import annotations
 

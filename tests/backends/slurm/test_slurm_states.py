@@ -1,4 +1,5 @@
-"""Every state and every reason of Slurm has a place: nothing is an end that is none, and no word is guessed."""
+"""Every state and every reason of Slurm has a place: nothing is an end that is none, and no word is
+guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The shipped matrix of exit conditions, unchanged: every cell ends on AWS Batch as on every other backend."""
+"""The shipped matrix of exit conditions, unchanged: every cell ends on AWS Batch as on every other
+backend."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ REAL_HOME = (".ssh", ".slurm", ".bashrc", ".sky_ssh_rc", ".sky_clusters", ".sky_
 
 
 def traces() -> dict[str, float | None]:
-    """When each file that SkyPilot might write in the real home was changed; ``None`` if it does not exist."""
+    """When each file that SkyPilot might write in the real home was changed; ``None`` if it does not
+    exist."""
     home = Path("~").expanduser()
     found = {name: home / name for name in REAL_HOME}
     return {name: path.stat().st_mtime if path.exists() else None for name, path in found.items()}
