@@ -160,7 +160,7 @@ class ActiveAttempt:
         self.absent_at = None
         stuck = seen.phase is Phase.PENDING and seen.reason_hint is not None
         self.stuck_at = (self.stuck_at if self.stuck_at is not None else now) if stuck else None
-        self._clock(seen, now)
+        self._note_times(seen, now)
         if seen.phase is Phase.ENDED and self.ended_at is None:
             self.ended_at = now
         known = seen if seen.handle is None else replace(seen, handle=None)
@@ -181,7 +181,7 @@ class ActiveAttempt:
         self.observation = known
         return new
 
-    def _clock(self, seen: Observation, now: float) -> None:
+    def _note_times(self, seen: Observation, now: float) -> None:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
         if seen.phase is Phase.RUNNING and not seen.suspended:
             self.running_at = now if self.running_at is None else self.running_at
@@ -241,12 +241,12 @@ def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
         return None
     if job.observation.phase is Phase.PENDING or job.observation.suspended:
         if job.stuck_at is not None and now - job.stuck_at >= STUCK_AFTER_SECONDS:
-            return _give_up(job.observation, at)
+            return _never_starts(job.observation, at)
         waited = now - (job.submitted_at if job.waiting_at is None else job.waiting_at)
         if waited > spec.queue_timeout:
-            words = job.observation.native_reason or job.observation.native_state
+            state_text = job.observation.native_reason or job.observation.native_state
             state = "suspended" if job.observation.suspended else "still pending"
-            why = f"{state} after queue_timeout ({spec.queue_timeout:g} s): {words}"
+            why = f"{state} after queue_timeout ({spec.queue_timeout:g} s): {state_text}"
             return OwnAction(ActionKind.QUEUE_TIMEOUT, why, at)
         return None
     return _run_limit(job, now, at)
@@ -271,7 +271,7 @@ def _failed_ranks(seen: Observation) -> list[int]:
     return [node.rank for node in seen.nodes if node.ended is not None and node.exit_code != 0]
 
 
-def _give_up(seen: Observation, at: float) -> OwnAction:
+def _never_starts(seen: Observation, at: float) -> OwnAction:
     dependency = seen.reason_hint is Reason.DEPENDENCY_FAILED
     kind = ActionKind.DEPENDENCY_FAILED if dependency else ActionKind.REJECTED
     return OwnAction(kind, f"it can never start: {seen.native_reason or seen.native_state}", at)

@@ -79,9 +79,9 @@ def finish(
     logs: LogReader | None,
     extensions: Extensions | None = None,
     *,
-    tell: bool = True,
+    notify: bool = True,
 ) -> Result:
-    """Judge a job that has ended or that this run has given up. With ``tell`` the user's code is called."""
+    """Judge a job that has ended or that this run has given up. With ``notify`` the user's code is called."""
     extensions = extensions or NoExtensions()
     cell = job.registration.cell
     whole: Callable[[int], LogChunk] | None = logs.whole if logs is not None else None
@@ -111,7 +111,7 @@ def finish(
     fields, remarks = extensions.fields(cell, result)
     judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
     result = replace(result, fields=_hidden(fields, job), judgement=judgement, ruling=ruling)
-    if not tell:
+    if not notify:
         return result
     judgement, ruling = _with_remarks(job, judgement, ruling, extensions.ended(cell, result))
     return replace(result, judgement=judgement, ruling=ruling)

@@ -114,13 +114,13 @@ class Canceller:
     _cells: dict[str, Cell] = field(default_factory=dict)
     """By key."""
 
-    def run(self, patience: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
-        """Cancel, and wait at most ``patience`` seconds.
+    def run(self, timeout: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
+        """Cancel, and wait at most ``timeout`` seconds.
 
         ``wait_for_more()``: whether jobs may still be submitted. Raises Superseded when a later session has
         begun, LedgerError if the first read of the ledger fails.
         """
-        until = self.clock.monotonic() + patience
+        until = self.clock.monotonic() + timeout
         pause = FIRST_POLL_PAUSE_SECONDS
         while True:
             more = wait_for_more()
@@ -176,7 +176,7 @@ class Canceller:
             self.errors.pop(name, None)
             backend = self._try(name, partial(self.backends, name))
             if backend is not None:
-                self._ask(name, backend)
+                self._update_jobs(name, backend)
 
     def _read(self) -> None:
         """Update the jobs from the ledger."""
@@ -226,7 +226,7 @@ class Canceller:
             self.errors[name] = self.secrets.hide(message)
         return None
 
-    def _ask(self, name: str, backend: Backend) -> None:
+    def _update_jobs(self, name: str, backend: Backend) -> None:
         """Update one backend's jobs, and cancel those that have not ended."""
         swept = self._try(name, partial(backend.sweep, self.run_id))
         for token, handle in (swept or {}).items():
@@ -237,7 +237,7 @@ class Canceller:
         if settled:
             self._try(name, partial(self._find, mine, backend))
         listed = None if swept is None or not settled else swept.keys()
-        self._take_in(self._poll(name, mine, backend), listed)
+        self._apply(self._poll(name, mine, backend), listed)
         # A cluster that does not answer polls may still accept cancellations.
         self._try(name, partial(self._cancel, mine, backend))
 
@@ -278,7 +278,7 @@ class Canceller:
             seen.update(answer)
         return seen
 
-    def _take_in(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
+    def _apply(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
         """Note what was seen.
 
         ``listed``: the tokens that the cluster lists, or None if the list proves nothing.

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-FILE = "alive"
+LIVENESS_FILE = "alive"
 
 BEAT_INTERVAL_SECONDS = 15.0
 """Seconds between two signs."""
@@ -18,14 +18,14 @@ STALE_AFTER_SECONDS = 150.0
 def beat(folder: Path) -> None:
     """Leave a sign of life, unless the folder cannot be written to."""
     with suppress(OSError):
-        (folder / FILE).touch()
+        (folder / LIVENESS_FILE).touch()
 
 
 def silence(folder: Path) -> float | None:
     """Seconds since the last sign of life by the file server's clock; None if there has never been one."""
-    probe = folder / f"{FILE}.{os.getpid()}"
+    probe = folder / f"{LIVENESS_FILE}.{os.getpid()}"
     try:
-        last = (folder / FILE).stat().st_mtime
+        last = (folder / LIVENESS_FILE).stat().st_mtime
         probe.touch()
         now = probe.stat().st_mtime
         probe.unlink()

@@ -61,9 +61,9 @@ class LogReader:
             return self._whole[rank].text[-size:]
         if self._hiding.unknown:
             return ""
-        asked = size + MARKS_BYTES + self._hiding.room
-        chunk = self._tail(rank, asked)
-        return self._printed(chunk, begins=not is_cut(chunk.text, asked))[-size:]
+        requested = size + MARKS_BYTES + self._hiding.room
+        chunk = self._tail(rank, requested)
+        return self._printed(chunk, begins=not is_cut(chunk.text, requested))[-size:]
 
     def with_reports(self, observation: Observation) -> Observation:
         """The observation, with the sentinels' reports from the logs where the backend did not provide them.
@@ -152,12 +152,12 @@ class LogReader:
             yield LogChunk("", gap=_cause(error))
 
 
-def is_cut(tail: str, asked: int) -> bool:
-    """Whether a log may begin before its tail of ``asked`` bytes.
+def is_cut(tail: str, requested: int) -> bool:
+    """Whether a log may begin before its tail of ``requested`` bytes.
 
     Cut to whole characters, a tail may be shorter.
     """
-    return len(tail.encode()) > asked - 4
+    return len(tail.encode()) > requested - 4
 
 
 def _cause(error: BaseException) -> str:

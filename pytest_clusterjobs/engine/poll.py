@@ -219,7 +219,7 @@ class Poller:
             self._learn_actions(batch, seen)
             for token, observation in seen.items():
                 if token in batch:
-                    self._take_in(batch[token], observation, updates)
+                    self._apply(batch[token], observation, updates)
 
     def _learn_actions(self, batch: Mapping[str, ActiveAttempt], seen: Mapping[str, Observation]) -> None:
         """Look up actions of ``clusterjobs kill``, which may have ended jobs that were not cancelled here."""
@@ -228,12 +228,12 @@ class Poller:
             for token, observation in seen.items()
             if observation.phase in (Phase.ENDED, Phase.ABSENT)
             and token in batch
-            and _is_open_to_blame(batch[token])
+            and _may_be_cancelled_elsewhere(batch[token])
         ]
         for token, action in self._core.ledger.actions(gone).items():
             batch[token].action = action
 
-    def _take_in(self, job: ActiveAttempt, seen: Observation, updates: Round) -> None:
+    def _apply(self, job: ActiveAttempt, seen: Observation, updates: Round) -> None:
         now = self._core.clock.monotonic()
         if not job.has_been_polled:
             updates.first_polled.add(job)
@@ -401,6 +401,6 @@ class Poller:
         self._quiet_until = self._core.clock.monotonic() + pause * random.uniform(0.75, 1.25)
 
 
-def _is_open_to_blame(job: ActiveAttempt) -> bool:
+def _may_be_cancelled_elsewhere(job: ActiveAttempt) -> bool:
     """Whether another process may have ended a job: this run has not ended it, nor seen its end before."""
     return job.ended_at is None and (job.action is None or job.action.kind is ActionKind.STOP_REST)

@@ -29,7 +29,7 @@ CONFIRMATION_TIMEOUT_SECONDS = 900.0
 LEDGER_LOCK_TIMEOUT_SECONDS = 3.0
 """Seconds to wait for a process that has locked the ledger: ending jobs matters more than records."""
 
-WHY = "pytest ended before the job did; the reaper cancelled it"
+CANCEL_REASON = "pytest ended before the job did; the reaper cancelled it"
 
 
 def reap(
@@ -49,22 +49,22 @@ def reap(
     try:
         with closing(_open(folder / "ledger.sqlite", facts)) as ledger:
             if ledger.meta().get("session", 0) < facts.get("session", 0):
-                raise LedgerError(f"{ledger.path}: it has lost what its last session wrote")
+                raise LedgerError(f"{ledger.path}: truncated: it lacks what its last session wrote")
             if died:
                 # A failure to record this, such as a full disk, does not stop the cancellation.
                 with suppress(LedgerError):
                     ledger.set_meta(owner_died=time.time())
             known = {**ledger.meta(), **facts}
             if not died or known.get("on_crash") != "keep":
-                _kill(ledger, folder, known, names, clock, known.get("session"))
+                _cancel_jobs(ledger, folder, known, names, clock, known.get("session"))
     except Superseded as error:
         print(error, flush=True)
     except LedgerError as error:
         print(error, flush=True)
         if facts and not (died and facts.get("on_crash") == "keep"):
             # Only the clusters' lists are left to find the jobs.
-            with closing(Ledger(Path(":memory:"))) as nothing:
-                _kill(nothing, folder, facts, names, clock, None)
+            with closing(Ledger(Path(":memory:"))) as empty:
+                _cancel_jobs(empty, folder, facts, names, clock, None)
 
 
 def _open(path: Path, facts: Mapping[str, Any]) -> Ledger:
@@ -79,7 +79,7 @@ def _open(path: Path, facts: Mapping[str, Any]) -> Ledger:
     return ledger
 
 
-def _kill(
+def _cancel_jobs(
     ledger: Ledger,
     folder: Path,
     known: Mapping[str, Any],
@@ -91,15 +91,17 @@ def _kill(
     site = Site(backends=known["backends"], source="the ledger")
     open_backend = partial(site.open, run_id=run_id, run_dir=folder, rootdir=rootdir)
     with BackendPool(open_backend, path=[rootdir, *known.get("path", [])]) as backends:
-        killer = Canceller(ledger, Secrets(folder), run_id, backends, names, None, WHY, clock, session)
-        killer.run(
+        canceller = Canceller(
+            ledger, Secrets(folder), run_id, backends, names, None, CANCEL_REASON, clock, session
+        )
+        canceller.run(
             CONFIRMATION_TIMEOUT_SECONDS,
             wait_for_more=_unlisted(backends.opened, clock) if session is None else lambda: False,
         )
-    for target in killer.still_running:
+    for target in canceller.still_running:
         print(f"end not confirmed: {target.token}", flush=True)
-    for name, trouble in killer.errors.items():
-        print(f"{name}: {trouble}", flush=True)
+    for name, error in canceller.errors.items():
+        print(f"{name}: {error}", flush=True)
 
 
 def _unlisted(opened: Mapping[str, Backend], clock: Clock) -> Callable[[], bool]:

@@ -61,20 +61,20 @@ class Reaper:
 
 def start_reaper(folder: Path, meta: Mapping[str, Any]) -> Reaper:
     """Start the reaper of the run in ``folder``; ``meta`` is the ledger's. Raises OSError."""
-    ours, theirs = socket.socketpair()
+    own_end, reaper_end = socket.socketpair()
     module = "pytest_clusterjobs.engine.reaper"
-    command = [sys.executable, "-m", module, str(folder), str(theirs.fileno()), str(os.getpid())]
-    with theirs, (folder / "reaper.log").open("ab") as log:
+    command = [sys.executable, "-m", module, str(folder), str(reaper_end.fileno()), str(os.getpid())]
+    with reaper_end, (folder / "reaper.log").open("ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[reaper_end.fileno()],
             start_new_session=True,
             cwd="/",
         )
-    reaper = Reaper(process, ours)
+    reaper = Reaper(process, own_end)
     reaper._send(facts={name: meta[name] for name in FACTS if name in meta})
     return reaper
 

@@ -41,20 +41,20 @@ def possible(
     """
     if core.config.extensions.changes_specs:
         return jobs
-    ours = {
+    own_refusals = {
         job: why
         for job in jobs
         if (why := refusal(core, job, backends[job.registration.cell.backend])) is not None
     }
-    theirs: dict[ActiveAttempt, str] = {}
+    rejections: dict[ActiveAttempt, str] = {}
     for name, backend in backends.items():
-        theirs |= _known_rejections(
-            backend, [j for j in jobs if j not in ours and j.registration.cell.backend == name]
+        rejections |= _known_rejections(
+            backend, [j for j in jobs if j not in own_refusals and j.registration.cell.backend == name]
         )
-    _intend(core, [*ours, *theirs])
-    reject(core, ours, by_this_run=True)
-    reject(core, theirs)
-    return [job for job in jobs if job not in ours and job not in theirs]
+    _intend(core, [*own_refusals, *rejections])
+    reject(core, own_refusals, by_this_run=True)
+    reject(core, rejections)
+    return [job for job in jobs if job not in own_refusals and job not in rejections]
 
 
 def _known_rejections(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[ActiveAttempt, str]:
@@ -62,13 +62,13 @@ def _known_rejections(backend: Backend, jobs: Sequence[ActiveAttempt]) -> dict[A
     if not jobs or not isinstance(backend, Checking):
         return {}
     try:
-        words = backend.check_selection([job.spec for job in jobs])
-        told = dict(zip(jobs, map(str, words), strict=True))
+        answers = backend.check_selection([job.spec for job in jobs])
+        reasons = dict(zip(jobs, map(str, answers), strict=True))
     except BUGS:
         # What cannot be reported now is reported at submission. A bug in a backend must not lose a job
         # either.
         return {}
-    return {job: why for job, why in told.items() if why}
+    return {job: why for job, why in reasons.items() if why}
 
 
 def _intend(core: EngineState, jobs: Collection[ActiveAttempt]) -> None:
@@ -85,11 +85,13 @@ def reject(core: EngineState, refused: Mapping[ActiveAttempt, str], *, by_this_r
         return
     now = core.clock.time()
     refused = {job: job.hide(why) for job, why in refused.items()}
-    ours = {why: OwnAction(ActionKind.REFUSED, why, now) for why in refused.values()} if by_this_run else {}
+    actions = (
+        {why: OwnAction(ActionKind.REFUSED, why, now) for why in refused.values()} if by_this_run else {}
+    )
     results = {}
     acted: dict[OwnAction, list[str]] = {}
     for job, why in refused.items():
-        job.action = ours.get(why, job.action)
+        job.action = actions.get(why, job.action)
         seen = Observation(Phase.ENDED, Times(now, None, now), "REJECTED", why, Reason.REJECTED)
         if job.action is not None:
             seen = Observation(Phase.ABSENT)
@@ -114,7 +116,7 @@ def withdraw(core: EngineState, ends: Mapping[ActiveAttempt, OwnAction]) -> None
     for job, action in ends.items():
         job.action = action
         results[job] = finish(
-            job, Observation(Phase.ABSENT), None, core.config.extensions, tell=job.is_prepared
+            job, Observation(Phase.ABSENT), None, core.config.extensions, notify=job.is_prepared
         )
     # A job with an earlier unsuccessful submission has an intent.
     core.ledger.delete_intents(job.token for job in ends)

@@ -275,14 +275,14 @@ class Engine:
             self.core.stopping = True
             self.core.changed.notify_all()
 
-    def close(self, patience: float) -> int:
-        """Stop, wait up to ``patience`` seconds for confirmed ends, and return how many jobs are left.
+    def close(self, timeout: float) -> int:
+        """Stop, wait up to ``timeout`` seconds for confirmed ends, and return how many jobs are left.
 
         Submissions under way are cancelled when they arrive, within the same time.
         """
         self.stop()
         core = self.core
-        until = core.clock.monotonic() + patience
+        until = core.clock.monotonic() + timeout
         with core.changed:
             while core.in_flight and core.broken is None:
                 left = until - core.clock.monotonic()
@@ -294,10 +294,10 @@ class Engine:
             poller.close()
         return remaining
 
-    def settle(self, patience: float, tick: Callable[[], None]) -> None:
-        """Wait until all queued jobs are submitted, then up to ``patience`` seconds for a first poll of each.
+    def settle(self, timeout: float, tick: Callable[[], None]) -> None:
+        """Wait until all queued jobs are submitted, then up to ``timeout`` seconds for a first poll of each.
 
-        Meanwhile ``tick`` is called at least every ``TURN`` seconds.
+        Meanwhile ``tick`` is called at least every ``TICK_SECONDS`` seconds.
         """
         core = self.core
         since = None
@@ -309,7 +309,7 @@ class Engine:
                 )
                 since = None if is_waiting else core.clock.monotonic() if since is None else since
                 all_polled = all(job.has_been_polled for job in core.in_flight)
-                if since is not None and (all_polled or core.clock.monotonic() - since >= patience):
+                if since is not None and (all_polled or core.clock.monotonic() - since >= timeout):
                     return
                 self.raise_if_ending()
                 core.clock.wait(core.changed, TICK_SECONDS)

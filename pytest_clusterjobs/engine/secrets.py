@@ -22,10 +22,10 @@ from .hiding import MIN_HIDDEN_CHARACTERS
 from .hiding import normal
 from .hiding import too_short
 
-FILE = "secrets"
+SECRETS_FILE = "secrets"
 
 _MAX_FILE_BYTES = 64 << 20
-"""Bytes of the file."""
+"""The most bytes that are read of the file."""
 
 
 class SecretsError(LedgerError):
@@ -39,7 +39,7 @@ class Secrets:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._path = folder / SECRETS_FILE
         self._lock = threading.Lock()
         self._values: frozenset[str] | None = None
         """None while there is no file."""
@@ -99,7 +99,7 @@ def _read(path: Path) -> frozenset[str] | None:
     try:
         with open(path, "rb", opener=_open) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise SecretsError(f"{path}: no regular file")
+                raise SecretsError(f"{path}: not a regular file")
             values = json.loads(file.read(_MAX_FILE_BYTES))
     except FileNotFoundError:
         return None

@@ -242,8 +242,8 @@ class Submitter:
     def _breaker(self, job: ActiveAttempt) -> SubmissionBreaker:
         if job.breaker is None:
             name, spec = job.registration.cell.backend, job.spec
-            asked = repr((spec.nodes, spec.resources, spec.options))
-            job.breaker = self._breakers.setdefault((name, asked), SubmissionBreaker(name))
+            request = repr((spec.nodes, spec.resources, spec.options))
+            job.breaker = self._breakers.setdefault((name, request), SubmissionBreaker(name))
         return job.breaker
 
     def _submit(self, job: ActiveAttempt) -> Attempt | None:

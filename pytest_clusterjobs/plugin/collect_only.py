@@ -12,8 +12,8 @@ WHY_NOTHING_KEY = pytest.StashKey[str]()
 AFTER_ERRORS = f"{NOT_RUN}nothing is submitted after errors in collection; --continue-on-collection-errors submits all the same"
 
 
-def is_for_show(session: pytest.Session) -> bool:
-    """Whether nothing is submitted.
+def submits_nothing(session: pytest.Session) -> bool:
+    """Whether the session submits nothing.
 
     pytest itself runs no items then, but an xdist worker still does after collection errors.
     """

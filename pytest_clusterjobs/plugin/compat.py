@@ -28,13 +28,13 @@ class Marked:
     """The xfail mark in force on an item that runs."""
     raises: Any = None
     """That mark's own ``raises`` argument."""
-    trouble: bool = False
+    is_invalid: bool = False
     """Whether a condition cannot be evaluated; the item's own setup reports it."""
 
     @property
     def runs(self) -> bool:
         """Whether the item will run."""
-        return self.left_out is None and not self.trouble
+        return self.left_out is None and not self.is_invalid
 
 
 def marked(item: pytest.Item) -> Marked:
@@ -50,12 +50,12 @@ def marked(item: pytest.Item) -> Marked:
         from _pytest.skipping import evaluate_skip_marks
         from _pytest.skipping import evaluate_xfail_marks
     except ImportError:
-        return Marked(trouble=True)
+        return Marked(is_invalid=True)
     try:
         skipped, found = evaluate_skip_marks(item), evaluate_xfail_marks(item)
     except (pytest.fail.Exception, TypeError):
         # A mark that cannot be evaluated is an error of this item, which its setup reports.
-        return Marked(trouble=True)
+        return Marked(is_invalid=True)
     if skipped is not None:
         return Marked(left_out=("skip", skipped.reason))
     if found is None or getattr(item.config.option, "runxfail", False):
@@ -149,7 +149,7 @@ def fixture_mistakes(info: Any) -> Iterator[str]:
             if known[name][-1].params is not None:
                 yield f"fixture {name!r} is parametrized, and no cell has parameters: name one that is not"
         elif name != "request":
-            yield f"fixture {name!r} not found: see pytest --fixtures for those that there are"
+            yield f"fixture {name!r} not found: see pytest --fixtures for the available ones"
     seen: set[tuple[str, int]] = set()
     for name in info.initialnames:
         if name in known:
@@ -165,17 +165,17 @@ def _mistakes_below(known: Any, chain: tuple[str, ...], seen: set[tuple[str, int
     if (name, times) in seen:
         return
     seen.add((name, times))
-    asking = known[name][-times]
-    for other in asking.argnames:
+    requesting = known[name][-times]
+    for other in requesting.argnames:
         depth = chain.count(other) + 1
         if other not in known:
             continue
         if depth > len(known[other]):
             yield f"fixture {other!r} requests itself: {' -> '.join((*chain, other))}"
-        elif _SCOPES.index(known[other][-depth].scope) < _SCOPES.index(asking.scope):
+        elif _SCOPES.index(known[other][-depth].scope) < _SCOPES.index(requesting.scope):
             yield (
-                f"fixture {name!r} has the scope {asking.scope} and asks for {other!r}, which has the scope"
-                f" {known[other][-depth].scope}: give {other!r} the scope {asking.scope}"
+                f"fixture {name!r} has the scope {requesting.scope} and asks for {other!r}, which has the scope"
+                f" {known[other][-depth].scope}: give {other!r} the scope {requesting.scope}"
             )
         else:
             yield from _mistakes_below(known, (*chain, other), seen)

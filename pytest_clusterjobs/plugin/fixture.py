@@ -28,8 +28,8 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     link = config.stash.get(LINK_KEY, None)
     if link is None:
         pytest.fail(
-            f"the fixture {FIXTURE!r} has to be among the arguments of a test or of its fixtures,"
-            " so that pytest knows before it runs anything",
+            f"the fixture {FIXTURE!r} was requested at run time, when no run had been started: make it an argument"
+            " of the test or of one of its fixtures",
             pytrace=False,
         )
     settings = settings_of(config)

@@ -62,20 +62,20 @@ def _arguments(config: pytest.Config) -> list[str]:
 
 
 def _named(arguments: Iterable[str], options: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Each argument of a command line, with the option of ``options`` that it belongs to, or ``""``."""
+    """Each token of a command line, with the option of ``options`` that it belongs to, or ``""``."""
     open_for, follows = "", ""
-    for word in arguments:
-        if follows == "=" or (follows == "?" and not word.startswith("-")):
+    for token in arguments:
+        if follows == "=" or (follows == "?" and not token.startswith("-")):
             follows = ""
-            yield open_for, word
+            yield open_for, token
             continue
-        name = _option(word, options)
-        open_for, follows = name, options[name] if name == word else ""
-        yield name, word
+        name = _option(token, options)
+        open_for, follows = name, options[name] if name == token else ""
+        yield name, token
 
 
-def _option(word: str, options: Collection[str]) -> str:
-    name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
+def _option(token: str, options: Collection[str]) -> str:
+    name = token.partition("=")[0] if token.startswith("--") else token[:2] if token.startswith("-") else ""
     return name if name in options else ""
 
 

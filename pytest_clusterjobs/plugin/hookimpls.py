@@ -15,25 +15,25 @@ from .options import add_options
 from .options import DEFAULT_FOLDER
 from .options import DEFAULT_MATRICES
 from .options import MATRICES
-from .options import refuse_folder_apart
+from .options import reject_separate_folder
 from .options import SUFFIXES
 
 if TYPE_CHECKING:
     from ..api.jobs import Jobs
     from .items import MatrixFile
     from .launched_collection import LaunchedCollection
-    from .matrix_files import Finding
+    from .matrix_files import MatrixFinder
     from .single_process import CompletionLoop
 
 _COLLECTED = pytest.StashKey[bool]()
 
-_FINDING: pytest.StashKey[Finding] = pytest.StashKey()
+_FINDER: pytest.StashKey[MatrixFinder] = pytest.StashKey()
 
 _CHECKING = "clusterjobs-checking"
 
 FIXTURE = "clusterjobs"
 
-_OF_RUNS = (
+_RUN_MODULES = (
     "pytest_clusterjobs.backends.local.client",
     "pytest_clusterjobs.api.validation",
     "pytest_clusterjobs.api.scripts",
@@ -41,7 +41,7 @@ _OF_RUNS = (
     "pytest_clusterjobs.plugin.single_process",
     "pytest_clusterjobs.plugin.xdist_worker",
 )
-"""Modules that together import everything that a run needs."""
+"""Modules whose import loads everything that a run needs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +58,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the ``timeout`` mark if pytest-timeout does not, and reject meaningless settings."""
-    refuse_folder_apart(config)
+    reject_separate_folder(config)
     manager = config.pluginmanager
     if not (manager.hasplugin("timeout") or manager.hasplugin("pytest_timeout")):
         config.addinivalue_line("markers", "timeout(seconds): how long a cell's job may run")
@@ -74,7 +74,7 @@ def pytest_plugin_registered(plugin_name: str) -> None:
     C extensions, and packages of which only a part is removed, cannot be imported again.
     """
     if plugin_name == "pytester":
-        for module in _OF_RUNS:
+        for module in _RUN_MODULES:
             import_module(module)
 
 
@@ -96,22 +96,22 @@ def pytest_collect_file(
     others = yield
     if file_path.suffix.lower() not in SUFFIXES:
         return others
-    config, finding = parent.config, _finding(parent.session)
+    config, finder = parent.config, _finder(parent.session)
     checking: LaunchedCollection | None = config.pluginmanager.get_plugin(_CHECKING)
-    of_run = checking is not None and checking.has(finding.nodeid(file_path))
-    if not of_run and not finding.is_matrix(file_path, taken=bool(others)):
+    of_run = checking is not None and checking.has(finder.nodeid(file_path))
+    if not of_run and not finder.is_matrix(file_path, taken=bool(others)):
         if not others:
-            finding.left.append(file_path)
+            finder.uncollected.append(file_path)
         return others
-    nodeid = finding.nodeid(file_path)
-    if finding.is_second(file_path, nodeid):
+    nodeid = finder.nodeid(file_path)
+    if finder.is_second(file_path, nodeid):
         return others
     from .items import MatrixFile
 
     config.stash[_COLLECTED] = True
     file: MatrixFile = MatrixFile.from_parent(parent, path=file_path, nodeid=nodeid)
     if not of_run:
-        file.refusal = finding.refusal(file_path)
+        file.refusal = finder.refusal(file_path)
     return [*others, file]
 
 
@@ -119,12 +119,12 @@ def pytest_collect_file(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Handle links in the folders that are searched for matrices."""
+    """Drop cyclic links, and report dangling ones, in the folders that are searched for matrices."""
     report = yield
     if isinstance(collector, pytest.Directory) and report.passed and _may_look_into(collector):
-        from .uncollected import put_right
+        from .uncollected import fix_links
 
-        put_right(collector, report.result, _finding(collector.session))
+        fix_links(collector, report.result, _finder(collector.session))
     return report
 
 
@@ -137,12 +137,12 @@ def _has_own_patterns(config: pytest.Config) -> bool:
     return bool(config.getini(MATRICES) != DEFAULT_MATRICES)
 
 
-def _finding(session: pytest.Session) -> Finding:
-    if _FINDING not in session.stash:
-        from .matrix_files import Finding
+def _finder(session: pytest.Session) -> MatrixFinder:
+    if _FINDER not in session.stash:
+        from .matrix_files import MatrixFinder
 
-        session.stash[_FINDING] = Finding(session)
-    return session.stash[_FINDING]
+        session.stash[_FINDER] = MatrixFinder(session)
+    return session.stash[_FINDER]
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
@@ -150,16 +150,16 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
     It is an error if one of the project's own patterns has none.
     """
-    if not _has_own_patterns(config) and _FINDING not in session.stash:
+    if not _has_own_patterns(config) and _FINDER not in session.stash:
         return
     from .uncollected import unmatched
     from .uncollected import warn_of_files
 
-    finding = _finding(session)
-    warn_of_files(finding, config)
+    finder = _finder(session)
+    warn_of_files(finder, config)
     if _has_own_patterns(config) and not config.pluginmanager.hasplugin(_CHECKING):
         # Also without any: plugins that remember failures, such as pytest's cache, then forget earlier ones.
-        mistakes = "\n".join(unmatched(finding, session)) or None
+        mistakes = "\n".join(unmatched(finder, session)) or None
         report = pytest.CollectReport(MATRICES, "failed" if mistakes else "passed", mistakes, [])
         session.ihook.pytest_collectreport(report=report)
 

@@ -34,7 +34,7 @@ from .compat import set_suite_time
 StoredReport = tuple[str, str, str, dict[str, Any]]
 """Key, phase, outcome and the report."""
 
-_OF_A_WORKER = ("node", "worker_id", "item_index")
+_WORKER_ATTRIBUTES = ("node", "worker_id", "item_index")
 """Attributes that xdist adds to reports to identify workers. Passed reports are stored without them."""
 
 
@@ -59,20 +59,22 @@ def render_junit(ledger: Ledger, *, family: str | None = None) -> bytes:
         # The project's configuration is not used: the relevant settings were stored with the run.
         arguments = ["-c", os.devnull, f"--rootdir={meta['rootdir']}", f"--junitxml={draft}", *options]
         try:
-            _show(replay, [*arguments, "-p", "no:cacheprovider", "--noconftest"])
+            _replay_reports(replay, [*arguments, "-p", "no:cacheprovider", "--noconftest"])
             return draft.read_bytes()
         except OSError as error:
             raise ReplayError(f"cannot write {draft}: {error.strerror or error}") from error
 
 
-def _show(replay: _Replay, arguments: list[str]) -> None:
+def _replay_reports(replay: _Replay, arguments: list[str]) -> None:
     """Replay the reports in a pytest session of their own. Raises OSError, ReplayError."""
     recorded = StringIO()
     with _no_other_plugins(), redirect_stdout(recorded), redirect_stderr(recorded):
         code = pytest.main(arguments, plugins=[replay])
     if not replay.done or code == pytest.ExitCode.INTERNAL_ERROR:
         lines = [line for line in recorded.getvalue().splitlines() if line.strip()]
-        raise ReplayError(f"pytest exits {code}: {one_line(lines[-1]) if lines else 'and says nothing'}")
+        raise ReplayError(
+            f"pytest exited with {code}: {one_line(lines[-1]) if lines else 'without any output'}"
+        )
 
 
 def _text(value: object) -> str:
@@ -126,9 +128,9 @@ class _Replay:
         for key, phase, _, data in stored:
             report = self._report(config, registrations[key], phase, data, results.get(key))
             config.hook.pytest_runtest_logreport(report=report)
-        told = {key for key, *_ in stored}
+        reported = {key for key, *_ in stored}
         for key, entry in registrations.items():
-            if key not in told:
+            if key not in reported:
                 for report in self._missing(entry, results.get(key)):
                     config.hook.pytest_runtest_logreport(report=report)
         return True
@@ -151,7 +153,7 @@ class _Replay:
         result: Result | None,
     ) -> pytest.TestReport:
         if "$report_type" in data:
-            kept = {name: value for name, value in data.items() if name not in _OF_A_WORKER}
+            kept = {name: value for name, value in data.items() if name not in _WORKER_ATTRIBUTES}
             if not self._with_properties:
                 kept["user_properties"] = []
             if isinstance(kept["longrepr"], list):
@@ -174,10 +176,10 @@ class _Replay:
         **times: float,
     ) -> pytest.TestReport:
         """The report of a phase for which only the times, or nothing, are stored."""
-        ours: list[tuple[str, object]] = []
+        properties: list[tuple[str, object]] = []
         if result is not None and self._with_properties:
             verdict = verdict_of(result.judgement.verdict, self._outcomes.get(entry.key))
-            ours = properties_of(entry.cell, result, verdict)
+            properties = properties_of(entry.cell, result, verdict)
         return pytest.TestReport(
             nodeid=entry.key,
             location=(entry.path, entry.cell.line - 1, f"{Path(entry.path).stem}: {entry.cell.id}"),
@@ -186,7 +188,7 @@ class _Replay:
             longrepr=longrepr,
             when=phase,  # type: ignore[arg-type]
             sections=[(name, text) for name, text in sections],
-            user_properties=[*((name, value) for name, value in user_properties), *ours],
+            user_properties=[*((name, value) for name, value in user_properties), *properties],
             **times,
         )
 
@@ -218,13 +220,13 @@ class _Replay:
         )
         gist = summary(result.judgement, outcome, entry.cell.expect)
         path = Path(self._meta["rootdir"], entry.path)
-        refused = {"outcome": "failed", "longrepr": failure_at(path, entry.cell.line, text, gist)}
+        failure = {"outcome": "failed", "longrepr": failure_at(path, entry.cell.line, text, gist)}
         queue, run = outcome.queue_seconds or 0.0, outcome.run_seconds or 0.0
         error = verdict is Verdict.ERROR
-        yield self._built(entry, "setup", result, duration=queue, **(refused if error else {}))
+        yield self._built(entry, "setup", result, duration=queue, **(failure if error else {}))
         if not error:
             failed = verdict is Verdict.FAILED
-            yield self._built(entry, "call", result, duration=run, **(refused if failed else {}))
+            yield self._built(entry, "call", result, duration=run, **(failure if failed else {}))
         yield self._built(entry, "teardown", result)
 
 

@@ -23,10 +23,10 @@ from ..model.records import Registration
 from ..model.text import counted
 from ..model.text import one_line
 
-SHOWN = 5
+MAX_NAMES_PER_LINE = 5
 """The largest number of names in one line."""
 
-_NOT_THE_CELLS_OWN = ("id", "line", "axes", "spec", "marks", "skip")
+_NOT_COMPARED = ("id", "line", "axes", "spec", "marks", "skip")
 """Fields of a cell that are not compared by themselves: they are irrelevant or are reported another way."""
 
 
@@ -62,8 +62,8 @@ class Differences:
                 have=f"{cells} {'has' if one else 'have'}",
                 detail=detail,
             )
-            more = len(names) - SHOWN
-            shown = ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+            more = len(names) - MAX_NAMES_PER_LINE
+            shown = ", ".join(names[:MAX_NAMES_PER_LINE]) + (f" and {more} more" if more > 0 else "")
             yield f"{text}: {shown}"
 
 
@@ -127,15 +127,15 @@ class Launched:
             yield LaunchedCell(cell, cell)
 
     def _read(
-        self, path: Path, nodeid: str, todays: Callable[[], Iterable[Cell]], ours: bool
+        self, path: Path, nodeid: str, todays: Callable[[], Iterable[Cell]], was_launched: bool
     ) -> tuple[str, Iterable[Cell]]:
         """Today's cells, and how to report that one is missing."""
-        if ours and not path.is_file():
+        if was_launched and not path.is_file():
             return "{are} no longer in {detail}, which is gone: judged as launched", ()
         try:
             return "{are} no longer in {detail}: judged as launched", list(todays())
         except Exception as error:
-            if not ours:
+            if not was_launched:
                 raise
             problems = getattr(error, "problems", None)
             text = one_line(str(problems[0] if problems else error).splitlines()[0])
@@ -148,7 +148,7 @@ def _changes(then: Cell, now: Cell) -> Iterator[str]:
     # In the form in which the ledger would store it.
     now = load(Cell, dump(now))
     yield from _differing(then.spec, now.spec, fields(JobSpec))
-    yield from (name for name in _differing(then, now, fields(Cell)) if name not in _NOT_THE_CELLS_OWN)
+    yield from (name for name in _differing(then, now, fields(Cell)) if name not in _NOT_COMPARED)
 
 
 def _differing(then: object, now: object, of: Iterable[Any]) -> Iterator[str]:

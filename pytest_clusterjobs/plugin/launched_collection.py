@@ -80,7 +80,7 @@ class LaunchedCollection:
         self._collected: set[str] = set()
         self._deselected: set[pytest.Item] = set()
         if not self._selects:
-            config.args = [*config.args, *map(str, self._out_of_sight())]
+            config.args = [*config.args, *map(str, self._files_to_add())]
 
     def _project_paths(self) -> list[str] | None:
         """What to collect if pytest was started outside of the project without paths; None inside of it.
@@ -102,7 +102,7 @@ class LaunchedCollection:
         """Whether a file is one of the run's."""
         return nodeid in self._launched.files
 
-    def _out_of_sight(self) -> Iterator[Path]:
+    def _files_to_add(self) -> Iterator[Path]:
         unseen = (path for path in self._paths if path.is_file() and not self._is_given(path))
         return (path for path in unseen if not self._is_ignored(path))
 
@@ -133,13 +133,13 @@ class LaunchedCollection:
                 items.extend(session.genitems(file))
         if self._is_about_the_run:
             self._leave_out_others(items)
-        ours = [item for item in items if isinstance(item, CellItem) and self._launched.entry(item.key)]
+        launched = [item for item in items if isinstance(item, CellItem) and self._launched.entry(item.key)]
         done = yield
         kept = {*items, *self._deselected}
-        for item in ours:
+        for item in launched:
             if item not in kept:
                 items.append(item)
-                self._tell("taken out by a hook since the launch: judged all the same", item.key)
+                self._note("taken out by a hook since the launch: judged all the same", item.key)
         return done
 
     def _leave_out_others(self, items: list[pytest.Item]) -> None:
@@ -147,7 +147,7 @@ class LaunchedCollection:
         if not others:
             return
         for item in others:
-            self._tell("no part of this run, and not judged", item.key)
+            self._note("not part of this run, and not judged", item.key)
         gone = set(others)
         items[:] = [item for item in items if item not in gone]
         self._config.hook.pytest_deselected(items=others)
@@ -173,7 +173,7 @@ class LaunchedCollection:
         selected = {item.key for item in items}
         for key in self._launched.keys:
             if key not in selected:
-                self._tell("{are} not selected, and not judged here", key)
+                self._note("{are} not selected, and not judged here", key)
 
     def _judge_as_launched(self, item: CellItem) -> None:
         entry, now = self._launched.entry(item.key), marked(item)
@@ -187,10 +187,10 @@ class LaunchedCollection:
             skip = pytest.mark.skip(reason=reason)
             item.judge_by(skip if kind == "skip" else pytest.mark.xfail(reason=reason, run=False))
             if now.runs:
-                self._tell(f"marked {kind} at the launch and not today: still left out", item.key)
+                self._note(f"marked {kind} at the launch and not today: still left out", item.key)
         elif now.runs:
             done = "submitted now" if self._mode is Mode.RESUME else "not run"
-            self._tell(f"no part of this run: {done}", item.key)
+            self._note(f"not part of this run: {done}", item.key)
 
     @staticmethod
     def _mark(entry: Registration, now: Marked) -> pytest.MarkDecorator | None:
@@ -200,22 +200,23 @@ class LaunchedCollection:
 
     def _compare(self, entry: Registration, now: Marked) -> None:
         """Note how today's marks differ."""
-        if now.trouble:
-            self._tell(
-                "marked today by what cannot be evaluated: judged by the marks of the launch", entry.key
+        if now.is_invalid:
+            self._note(
+                "marked today with a condition that cannot be evaluated: judged by the marks of the launch",
+                entry.key,
             )
         elif now.left_out is not None:
-            self._tell(f"marked {now.left_out[0]} since the launch: judged all the same", entry.key)
+            self._note(f"marked {now.left_out[0]} since the launch: judged all the same", entry.key)
         elif entry.xfails is None or self._config.option.runxfail:
             return
         elif now.xfail is not None and not entry.xfails:
-            self._tell("marked xfail since the launch: judged without the mark", entry.key)
+            self._note("marked xfail since the launch: judged without the mark", entry.key)
         elif now.xfail is None and entry.xfails:
-            self._tell("marked xfail at the launch and not today: judged with the mark", entry.key)
+            self._note("marked xfail at the launch and not today: judged with the mark", entry.key)
         elif now.xfail is not None and _means(now.xfail) != _means(entry.xfails[0]):
-            self._tell("marked xfail otherwise since the launch: judged by the mark as it was", entry.key)
+            self._note("marked xfail otherwise since the launch: judged by the mark as it was", entry.key)
 
-    def _tell(self, kind: str, key: str) -> None:
+    def _note(self, kind: str, key: str) -> None:
         self._launched.differences.add(kind, key)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,7 +18,7 @@ from ..matrix.raw_file import top_level_keys
 from .options import MATRICES
 from .options import SUFFIXES
 
-_TELLING = frozenset({"conditions", "nodes", "axes", "overrides"})
+_TYPICAL_KEYS = frozenset({"conditions", "nodes", "axes", "overrides"})
 """Other top-level keys of a matrix that are unlikely in any other YAML file."""
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -26,7 +26,7 @@ _SEPARATED = re.compile(r"(?<=\.yaml)[\s,]+|(?<=\.yml)[\s,]+")
 _WILD = re.compile(r"[*?[\]]")
 
 
-def refused(pattern: str) -> str | None:
+def pattern_fault(pattern: str) -> str | None:
     """Why a pattern cannot match any matrix, and what to write instead; None if it can."""
     last = pattern.rstrip("/").rpartition("/")[2]
     if (bare := pattern.strip("'\",")) != pattern:
@@ -35,7 +35,7 @@ def refused(pattern: str) -> str | None:
         return f"each pattern stands on a line of its own: {' and '.join(several)}"
     if braces := _BRACES.search(pattern):
         before, after = pattern[: braces.start()], pattern[braces.end() :]
-        each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))
+        each = ", ".join(f"{before}{name.strip()}{after}" for name in braces[1].split(","))
         return f"a glob has no braces: write a pattern for each, {each}"
     if pattern.startswith("~"):
         return f"`~` is not expanded: write {os.path.expanduser(pattern)}, or a path relative to rootdir"
@@ -62,9 +62,9 @@ def _whole(part: str) -> str:
 def check_patterns(config: pytest.Config) -> None:
     """Raise pytest.UsageError for patterns that cannot match any file."""
     for pattern in config.getini(MATRICES):
-        if (why := refused(pattern)) is not None:
+        if (why := pattern_fault(pattern)) is not None:
             raise pytest.UsageError(
-                f"{source_of(config)}: {MATRICES}: {pattern!r} can match no matrix: {why}"
+                f"{source_of(config)}: {MATRICES}: {pattern!r} cannot match a matrix: {why}"
             )
 
 
@@ -80,7 +80,7 @@ def source_of(config: pytest.Config) -> str:
     return legible(config.inipath.name) if config.inipath is not None else "ini"
 
 
-class Finding:
+class MatrixFinder:
     """The YAML files of one session."""
 
     def __init__(self, session: pytest.Session) -> None:
@@ -89,7 +89,7 @@ class Finding:
         self.globs = {text: Glob.of(text) for text in session.config.getini(MATRICES)}
         self.matched: set[str] = set()
         """The patterns that matched a file."""
-        self.left: list[Path] = []
+        self.uncollected: list[Path] = []
         """The YAML files that are not collected."""
         self._paths: dict[str, Path] = {}
         self._named: dict[Path, Path | None] = {}
@@ -118,7 +118,7 @@ class Finding:
         if self.by_pattern(path):
             return True
         if self._session.isinitpath(path):
-            return _is_attempt(path) if not taken else has_recipes(path)
+            return _is_meant_as_matrix(path) if not taken else has_recipes(path)
         return self.project_of(path) is not None and has_recipes(path)
 
     def by_pattern(self, path: Path) -> bool:
@@ -203,7 +203,7 @@ def has_recipes(path: Path) -> bool:
         return False
 
 
-def _is_attempt(path: Path) -> bool:
+def _is_meant_as_matrix(path: Path) -> bool:
     """Whether a file is a matrix or is meant to be one, so that its mistakes should be reported."""
     from difflib import get_close_matches
 
@@ -212,7 +212,9 @@ def _is_attempt(path: Path) -> bool:
         data = read_regular(path, MAX_BYTES)
         for key in top_level_keys(data):
             seen.append(key)
-            if key in NAMES_RECIPES | _TELLING or get_close_matches(key[:40].lower(), NAMES_RECIPES, 1, 0.8):
+            if key in NAMES_RECIPES | _TYPICAL_KEYS or get_close_matches(
+                key[:40].lower(), NAMES_RECIPES, 1, 0.8
+            ):
                 return True
     except (OSError, ValueError):
         return not seen

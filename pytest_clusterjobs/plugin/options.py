@@ -109,14 +109,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def refuse_folder_apart(config: pytest.Config) -> None:
+def reject_separate_folder(config: pytest.Config) -> None:
     """Raise pytest.UsageError for ``--cluster-dir DIR`` as two arguments.
 
     pytest determines rootdir before it knows the options of plugins, and treats DIR as a path to tests. As
     soon as DIR exists, rootdir would change.
     """
-    words = [*map(str, config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
-    if "--cluster-dir" in words:
+    arguments = [*map(str, config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
+    if "--cluster-dir" in arguments:
         raise pytest.UsageError("write --cluster-dir=DIR: without = pytest takes DIR for a path to tests")
 
 

@@ -146,7 +146,7 @@ class CellSession:
     def _set_explanation(
         self, report: pytest.TestReport, item: CellItem, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> None:
-        if isinstance(excinfo.value, pytest.skip.Exception) and _is_ours(item, str(excinfo.value)):
+        if isinstance(excinfo.value, pytest.skip.Exception) and _is_about_job(item, str(excinfo.value)):
             report.longrepr = (legible(item.path), item.cell.line, f"Skipped: {excinfo.value}")
             return
         if not isinstance(excinfo.value, CellEnd):
@@ -179,7 +179,7 @@ def _follow(ruling: Ruling) -> None:
     pytest.skip(ruling.reason)
 
 
-def _is_ours(item: CellItem, reason: str) -> bool:
+def _is_about_job(item: CellItem, reason: str) -> bool:
     """Whether a skip is about the job, and not from a fixture or a mark."""
     ruling = item.result.ruling if item.result is not None else None
     return reason.startswith((NOT_RUN, PENDING)) or (ruling is not None and reason == ruling.reason)
@@ -205,8 +205,8 @@ def _takes_properties(config: pytest.Config) -> bool:
     return not getattr(config.option, "xmlpath", None) or config.getini("junit_family") != "xunit2"
 
 
-class Waiting:
-    """Results from this process's engine or a ledger, through a function that waits briefly for one."""
+class PolledResults:
+    """Results from this process's engine or from a ledger, which a function looks up again and again."""
 
     def __init__(
         self,
@@ -234,9 +234,9 @@ class Waiting:
             self._clear()
 
     def why_none(self, key: str) -> str:
-        """Pass it on."""
+        """See :class:`Results`."""
         return self._why_none(key)
 
     def give_up(self, key: str, why: str) -> None:
-        """Pass it on."""
+        """See :class:`Results`."""
         self._give_up(key, why)

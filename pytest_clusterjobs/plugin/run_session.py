@@ -207,7 +207,7 @@ class RunSession:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Exit non-zero if a selected cell has no verdict, except in a launch."""
         self._interruption = str(session.shouldfail or session.shouldstop or "")
-        reasons = list(self._why_not_green())
+        reasons = list(self._why_exit_code_1())
         if exitstatus == pytest.ExitCode.OK and reasons:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self._failure_reasons = reasons
@@ -234,7 +234,7 @@ class RunSession:
             unbroken(f"run {self.run_id} ended by an internal error: {jobs}{where}"), red=True
         )
 
-    def _why_not_green(self) -> Iterator[str]:
+    def _why_exit_code_1(self) -> Iterator[str]:
         """Why the exit code is not 0 although nothing failed."""
         not_run = self._of_cells.get("not_run", 0)
         if not_run:
@@ -245,7 +245,7 @@ class RunSession:
         if self._unmet:
             yield f"{counted(self._unmet, 'job')} failed"
         if self._unreported and not not_run:
-            yield f"pytest reported nothing of {counted(self._unreported, 'cell')}"
+            yield f"pytest did not report {counted(self._unreported, 'cell')}"
         if self._settings.run_config.mode is not Mode.LAUNCH and (
             pending := self._of_cells.get("pending", 0)
         ):
@@ -276,7 +276,7 @@ class RunSession:
             )
         if self._report_writer.error is not None:
             notes.append(self._report_writer.error)
-        notes += [*self.notes, *self._hooks.troubles]
+        notes += [*self.notes, *self._hooks.errors]
         write_summary(terminalreporter, self._rows, self._tally, self.run_id, notes)
         if self._failure_reasons:
             terminalreporter.write_line(f"exit code 1: {', '.join(self._failure_reasons)}", red=True)

@@ -65,8 +65,8 @@ def _read(config: pytest.Config) -> SessionSettings:
         try:
             site.settings(option.cluster_backend)
         except SiteError as error:
-            words = "\n".join(f"--cluster-backend: {fault}" for fault in error.faults)
-            raise pytest.UsageError(words) from error
+            message = "\n".join(f"--cluster-backend: {fault}" for fault in error.faults)
+            raise pytest.UsageError(message) from error
     # Use file order if pytest's own bookkeeping depends on the order of items.
     by_file = option.cluster_order == "file" or bool(getattr(option, "stepwise", False))
     mode = _mode(config)
@@ -93,12 +93,12 @@ def _read(config: pytest.Config) -> SessionSettings:
 
 def _mode(config: pytest.Config) -> Mode:
     option = config.option
-    asked = {
+    given_modes = {
         Mode.LAUNCH: option.cluster_launch,
         Mode.CHECK: option.cluster_check is not None,
         Mode.RESUME: option.cluster_resume is not None,
     }
-    modes = [mode for mode, given in asked.items() if given]
+    modes = [mode for mode, given in given_modes.items() if given]
     if len(modes) > 1:
         raise pytest.UsageError(" and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other")
     mode = modes[0] if modes else Mode.RUN
@@ -126,7 +126,7 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
         ) from error
 
 
-IN_RUN = Path("report.json")
+PATH_IN_RUN = Path("report.json")
 """The JSON report in the run's own folder."""
 
 
@@ -142,9 +142,9 @@ def _json_path(config: pytest.Config) -> Path | None:
     # For pytest, --junitxml=- names a file.
     path = place(f"./{xml}" if xml in ("-", "none") else xml, start) if xml else None
     if path is None or is_stream(path):
-        return IN_RUN
+        return PATH_IN_RUN
     names = (path.with_suffix(".json"), path.with_suffix(".clusterjobs.json"))
-    return next((each for each in names if _why_not(config, each) is None), IN_RUN)
+    return next((each for each in names if _why_not(config, each) is None), PATH_IN_RUN)
 
 
 def _why_not(config: pytest.Config, path: Path) -> str | None:

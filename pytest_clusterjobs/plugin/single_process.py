@@ -20,7 +20,7 @@ from ..model.records import Result
 from ..model.text import one_line
 from ..reports.verdicts import NOT_RUN
 from ..reports.verdicts import PENDING
-from .collect_only import is_for_show
+from .collect_only import submits_nothing
 from .compat import marked
 from .compat import reruns_of
 from .compat import stop_naming_files
@@ -33,8 +33,8 @@ from .fixture import LINK_KEY
 from .hookimpls import uses_jobs
 from .items import CellItem
 from .reporting import CellSession
+from .reporting import PolledResults
 from .reporting import SESSION_STOPPED
-from .reporting import Waiting
 from .run_session import RunSession
 from .settings import SessionSettings
 
@@ -42,7 +42,7 @@ FIRST_POLL_TIMEOUT_SECONDS = 60.0
 """Seconds to wait for a first observation of every job in a session that does not wait for their ends."""
 
 
-def _was_not_taken(outcome: Outcome) -> bool:
+def _was_not_accepted(outcome: Outcome) -> bool:
     """Whether the cluster did not accept the job, or not in time."""
     action = outcome.action
     return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
@@ -50,12 +50,12 @@ def _was_not_taken(outcome: Outcome) -> bool:
 
 def submits_jobs(session: pytest.Session) -> bool:
     """Whether a test of this session submits jobs from Python, and will run."""
-    return not is_for_show(session) and uses_jobs(session)
+    return not submits_nothing(session) and uses_jobs(session)
 
 
 def select(session: pytest.Session) -> list[CellItem]:
     """The cells of this session that will run, in order; empty if the session submits nothing."""
-    if is_for_show(session):
+    if submits_nothing(session):
         return []
     cells = [item for item in session.items if isinstance(item, CellItem)]
     for item in cells:
@@ -129,20 +129,24 @@ class SingleProcess:
             run.engine.settle(FIRST_POLL_TIMEOUT_SECONDS, run_session.progress.tick)
             run_session.progress.clear()
 
-    def _results(self, run: Run, run_session: RunSession, session: pytest.Session) -> Waiting:
+    def _results(self, run: Run, run_session: RunSession, session: pytest.Session) -> PolledResults:
         engine = run.engine
 
-        def refused(key: str) -> Result | None:
+        def result_if_refused(key: str) -> Result | None:
             result = engine.result(key)
-            settled = result is not None and (_was_not_taken(result.outcome) or result.ruling is not None)
+            settled = result is not None and (_was_not_accepted(result.outcome) or result.ruling is not None)
             return result if settled else None
 
         if self._settings.run_config.mode is Mode.LAUNCH:
             # A later check judges the accepted jobs, even those that have already ended.
-            return Waiting(refused, lambda key: True, why_none=lambda key: self._why_pending(run, key))
+            return PolledResults(
+                result_if_refused, lambda key: True, why_none=lambda key: self._why_pending(run, key)
+            )
         if not self._settings.run_config.waits:
-            return Waiting(engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key))
-        return Waiting(
+            return PolledResults(
+                engine.result, lambda key: True, why_none=lambda key: self._why_pending(run, key)
+            )
+        return PolledResults(
             lambda key: engine.wait_for(key, TICK_SECONDS),
             lambda key: engine.core.stopping or not engine.expects(key) or is_over(session),
             run_session.progress.tick,
@@ -166,8 +170,8 @@ class SingleProcess:
             return f"{NOT_RUN}not submitted in run {run.run_id} (--cluster-resume submits it)"
         number = f"job {job.handle.job_id}" if job.handle and job.handle.job_id else job.token
         seen = job.observation
-        words = "submitted" if seen is None else " ".join(filter(None, [seen.phase, seen.native_reason]))
-        return f"{PENDING}{number} of run {run.run_id}: {one_line(words)}"
+        state = "submitted" if seen is None else " ".join(filter(None, [seen.phase, seen.native_reason]))
+        return f"{PENDING}{number} of run {run.run_id}: {one_line(state)}"
 
     @property
     def _loop(self) -> CompletionLoop:
@@ -195,9 +199,9 @@ class CompletionLoop:
         if (why := why_file_order(session)) is not None:
             self._run_session.notes.append(f"cells are reported in file order, which {why} needs")
             return None
-        waiting = [item for item in session.items if isinstance(item, CellItem) and self._comes(item)]
-        coming = set(waiting)
-        ready = [item for item in session.items if item not in coming]
+        waiting = [item for item in session.items if isinstance(item, CellItem) and self._has_result(item)]
+        with_result = set(waiting)
+        ready = [item for item in session.items if item not in with_result]
         remaining = PendingItems(waiting)
         for position, item in enumerate(ready):
             _run(session, item, next(iter([*ready[position + 1 : position + 2], *waiting[:1]]), None))
@@ -213,7 +217,7 @@ class CompletionLoop:
                 _run(session, item, remaining.next_after(item))
         return True
 
-    def _comes(self, item: CellItem) -> bool:
+    def _has_result(self, item: CellItem) -> bool:
         """Whether the engine has or will have a result for this item."""
         return item.will_run and self._engine is not None and self._engine.expects(item.key)
 

@@ -84,10 +84,10 @@ class Progress:
 
     def _text(self, counts: Mapping[str, int]) -> str:
         text = "clusterjobs: " + ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-        for name, api_errors in self._run.engine.api_errors.items():
-            text += f"; {name} does not answer: {printable(api_errors, 120)}"
-        for name, words in self._run.engine.refusals.items():
-            text += f"; {name} is not accepting submissions: {printable(words, 120)}"
+        for name, api_error in self._run.engine.api_errors.items():
+            text += f"; {name} does not answer: {printable(api_error, 120)}"
+        for name, error in self._run.engine.refusals.items():
+            text += f"; {name} is not accepting submissions: {printable(error, 120)}"
         return text
 
 

@@ -16,26 +16,26 @@ from ..matrix.globs import TooManyEntries
 from ..matrix.raw_file import NAMES_RECIPES
 from ..matrix.raw_file import read_regular
 from ..matrix.raw_file import top_level_keys
-from .matrix_files import Finding
 from .matrix_files import legible
+from .matrix_files import MatrixFinder
 from .matrix_files import source_of
 from .options import MATRICES
 from .options import SUFFIXES
 
-_LOOKED_AT = 256 * 1024
-"""Bytes of a file that are searched for a matrix' keys."""
+_MAX_SEARCHED_BYTES = 256 * 1024
+"""Bytes at the beginning of a file that are searched for the keys of a matrix."""
 
 
 class UncollectedWarning(pytest.PytestWarning):
     """A file looks like a matrix, and its cells are not collected."""
 
 
-def warn_of_files(finding: Finding, config: pytest.Config) -> None:
+def warn_of_files(finder: MatrixFinder, config: pytest.Config) -> None:
     """Warn about files that look like matrices in the folders in which the session looks for tests."""
-    for path in finding.left:
+    for path in finder.uncollected:
         # pytest also sees files that lie beside the path to what the command line names.
-        if _looks_like_one(path) and finding.named_folder(path) is not None and not finding.has(path):
-            _warn(_warning(finding), legible(path), config)
+        if _looks_like_one(path) and finder.named_folder(path) is not None and not finder.has(path):
+            _warn(_warning(finder), legible(path), config)
 
 
 def _warn(warning: UncollectedWarning, path: str, config: pytest.Config) -> None:
@@ -48,17 +48,17 @@ def _warn(warning: UncollectedWarning, path: str, config: pytest.Config) -> None
         config.hook.pytest_warning_recorded.call_historic(kwargs=recorded)
 
 
-def _warning(finding: Finding) -> UncollectedWarning:
-    patterns = ", ".join(finding.globs) or "no pattern"
+def _warning(finder: MatrixFinder) -> UncollectedWarning:
+    patterns = ", ".join(finder.globs) or "no pattern"
     return UncollectedWarning(
         f"this looks like a matrix, and its cells are not collected: {MATRICES} ({patterns}), relative to rootdir"
-        f" {legible(finding.rootdir)}, does not match it. Add a pattern, or name the file on the command line"
+        f" {legible(finder.rootdir)}, does not match it. Add a pattern, or name the file on the command line"
     )
 
 
 def _looks_like_one(path: Path) -> bool:
     try:
-        data = read_regular(path, _LOOKED_AT)
+        data = read_regular(path, _MAX_SEARCHED_BYTES)
         # Most YAML files are not matrices, so avoid parsing them.
         if b"recipe" not in data or b"conditions" not in data:
             return False
@@ -72,18 +72,18 @@ def _looks_like_one(path: Path) -> bool:
     return False
 
 
-def unmatched(finding: Finding, session: pytest.Session) -> Iterator[str]:
+def unmatched(finder: MatrixFinder, session: pytest.Session) -> Iterator[str]:
     """What is wrong with the project's own patterns that match no file in the folders that were searched."""
     config = session.config
     if session.testsfailed:
         # Folders that could not be collected may contain the missing files.
         return
     # For patterns that come in pairs, a match for one suffix is enough.
-    served = {_without_suffix(text) for text in finding.matched}
-    for text, glob in finding.globs.items():
-        if _without_suffix(text) not in served and _was_looked_at(finding.rootdir / glob.base, session):
+    served = {_without_suffix(text) for text in finder.matched}
+    for text, glob in finder.globs.items():
+        if _without_suffix(text) not in served and _was_searched(finder.rootdir / glob.base, session):
             served.add(_without_suffix(text))
-            if (why := _why_nothing(glob, finding.rootdir, config)) is not None:
+            if (why := _why_nothing(glob, finder.rootdir, config)) is not None:
                 yield f"{source_of(config)}: {MATRICES}: {text!r} matches no matrix: {why}"
 
 
@@ -92,7 +92,7 @@ def _without_suffix(pattern: str) -> str:
     return stem if suffix.lower() in SUFFIXES else pattern
 
 
-def _was_looked_at(folder: Path, session: pytest.Session) -> bool:
+def _was_searched(folder: Path, session: pytest.Session) -> bool:
     """Whether the session has searched a folder, or would have if the folder were in rootdir."""
     rootdir = session.config.rootpath
     folder = Path(os.path.normpath(folder))
@@ -123,19 +123,22 @@ def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None
     return None
 
 
-def put_right(
-    folder: pytest.Directory, found: list[pytest.Item | pytest.Collector], finding: Finding
+def fix_links(
+    folder: pytest.Directory, found: list[pytest.Item | pytest.Collector], finder: MatrixFinder
 ) -> None:
-    """In folders that may contain matrices, drop links that lead back, and add dangling links as errors."""
-    if not finding.looks_into(folder.path):
+    """Drop links that lead to a folder above them, and add dangling links as errors.
+
+    Folders in which no pattern can match are left as they are.
+    """
+    if not finder.looks_into(folder.path):
         return
     found[:] = [node for node in found if not (isinstance(node, pytest.Directory) and leads_back(node.path))]
     from .items import MatrixFile
 
     for path in _dangling(folder.path):
         ignored = folder.ihook.pytest_ignore_collect(collection_path=path, config=folder.config)
-        if not ignored and finding.by_pattern(path):
-            found.append(MatrixFile.from_parent(folder, path=path, nodeid=finding.nodeid(path)))
+        if not ignored and finder.by_pattern(path):
+            found.append(MatrixFile.from_parent(folder, path=path, nodeid=finder.nodeid(path)))
 
 
 def _dangling(folder: Path) -> list[Path]:

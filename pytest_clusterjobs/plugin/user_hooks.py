@@ -37,10 +37,10 @@ NO_MISMATCH = ""
 """The expected result of a hook that checks the end of a job."""
 
 MAX_FIELDS = 50
-"""The number of fields that hooks may add to one cell."""
+"""The most fields that hooks may add to one cell."""
 
 MAX_FIELD_CHARACTERS = 1000
-"""The number of characters of a text in a field."""
+"""The most characters of a text in a field."""
 
 
 class HookCalls:
@@ -49,19 +49,17 @@ class HookCalls:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._troubles: dict[str, int] = {}
+        self._errors: dict[str, int] = {}
         self.ending: BaseException | None = None
         """The first ``pytest.exit`` that a hook raised in a thread of the engine."""
         self.hide: Callable[[str], str] = str
         """Removes the values of the run's secrets from a text, before it is cut to its length."""
 
     @property
-    def troubles(self) -> list[str]:
+    def errors(self) -> list[str]:
         """Exceptions of hooks that are not reported elsewhere: one line each, with their number."""
         with self._lock:
-            return [
-                f"{words} ({count} times)" if count > 1 else words for words, count in self._troubles.items()
-            ]
+            return [f"{text} ({count} times)" if count > 1 else text for text, count in self._errors.items()]
 
     @property
     def changes_specs(self) -> bool:
@@ -78,12 +76,10 @@ class HookCalls:
             # A hook may have changed the spec in place. Rebuilding it repeats the checks.
             replace(cell.spec)
         except BaseException as error:
-            recorded = self._reported_phases(name, error)
-            if isinstance(recorded, Ruling):
-                raise Vetoed(recorded.reason, recorded) from error
-            raise Vetoed(
-                gist(recorded.seen if recorded is not None else self._raised(name, error))
-            ) from error
+            remark = self._remark_of(name, error)
+            if isinstance(remark, Ruling):
+                raise Vetoed(remark.reason, remark) from error
+            raise Vetoed(gist(remark.seen if remark is not None else self._raised(name, error))) from error
         if answer is None:
             return cell.spec
         if isinstance(answer, JobSpec):
@@ -100,13 +96,13 @@ class HookCalls:
         try:
             answers = self._call(name, cell=cell, outcome=outcome, log=log)
         except BaseException as error:
-            yield self._reported_phases(name, error) or Mismatch(name, NO_MISMATCH, self._raised(name, error))
+            yield self._remark_of(name, error) or Mismatch(name, NO_MISMATCH, self._raised(name, error))
             return
         for answer in answers:
             wrong = f"{PREFIX}{name} returned {self._line(repr(answer), 80)}, not a text"
-            words = answer if isinstance(answer, str) else wrong
-            if words:
-                yield Mismatch(name, NO_MISMATCH, self.hide(words))
+            text = answer if isinstance(answer, str) else wrong
+            if text:
+                yield Mismatch(name, NO_MISMATCH, self.hide(text))
 
     def fields(self, cell: Cell, result: Result) -> tuple[Mapping[str, Field], Sequence[Remark]]:
         """The fields of all hooks. For a name given twice, the hook that pluggy calls first wins."""
@@ -142,7 +138,7 @@ class HookCalls:
             raise self.ending
         return getattr(self._config.hook, PREFIX + name)(config=self._config, **arguments)
 
-    def _reported_phases(self, name: str, error: BaseException) -> Remark | None:
+    def _remark_of(self, name: str, error: BaseException) -> Remark | None:
         """The meaning of one of pytest's own exceptions, as in a test; None for any other exception."""
         if isinstance(error, pytest.exit.Exception | KeyboardInterrupt):
             if threading.current_thread() is threading.main_thread():
@@ -158,15 +154,15 @@ class HookCalls:
         return None
 
     def _remarks_or_note(self, name: str, error: BaseException) -> Sequence[Remark]:
-        recorded = self._reported_phases(name, error)
-        if recorded is None:
+        remark = self._remark_of(name, error)
+        if remark is None:
             self._note(gist(self._raised(name, error)))
             return ()
-        return (recorded,)
+        return (remark,)
 
-    def _note(self, words: str) -> None:
+    def _note(self, text: str) -> None:
         with self._lock:
-            self._troubles[words] = self._troubles.get(words, 0) + 1
+            self._errors[text] = self._errors.get(text, 0) + 1
 
     def _raised(self, name: str, error: BaseException) -> str:
         """The text of any other exception, without secrets; it may have many lines."""

@@ -28,10 +28,10 @@ READY = "ready"
 WANTED = "wanted"
 """The file in the run's folder with which a worker reports that its tests submit jobs from Python."""
 
-TROUBLE = "clusterjobs_trouble"
+USAGE_ERROR = "clusterjobs_usage_error"
 """The key in ``workeroutput`` of the usage error with which a worker ended."""
 
-PUMP_PAUSE = 0.1
+PUMP_PAUSE_SECONDS = 0.1
 """Seconds between two checks for cells that workers have registered."""
 
 
@@ -86,8 +86,8 @@ class XdistController:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Raise a worker's usage error for the session; xdist would only report that no worker is left."""
-        if trouble := getattr(node, "workeroutput", {}).get(TROUBLE):
-            raise pytest.UsageError(trouble)
+        if usage_error := getattr(node, "workeroutput", {}).get(USAGE_ERROR):
+            raise pytest.UsageError(usage_error)
 
     def _start(self) -> Run:
         # Imported here, so that a session without matrices has no cost under xdist either.
@@ -103,19 +103,19 @@ class XdistController:
 
     def _pump(self, run: Run) -> None:
         """Pass the cells that workers register to the engine."""
-        seen = heard = 0
+        last_registration = last_request = 0
         try:
             while not self._over.is_set():
                 run.engine.raise_if_ending()
-                rows = run.ledger.registrations(after=seen)
+                rows = run.ledger.registrations(after=last_registration)
                 if rows:
-                    seen = rows[-1][0]
+                    last_registration = rows[-1][0]
                     run.engine.add([entry for _, entry in rows], registered=True)
-                for number, key, why in run.ledger.cancel_requests(after=heard):
-                    heard = number
+                for number, key, why in run.ledger.cancel_requests(after=last_request):
+                    last_request = number
                     run.engine.cancel([key], why)
                 self._progress.tick()
-                self._over.wait(PUMP_PAUSE)
+                self._over.wait(PUMP_PAUSE_SECONDS)
         except BaseException as error:
             if error is not run.engine.core.ending:
                 run.engine.core.fail(error)

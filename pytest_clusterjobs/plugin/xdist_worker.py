@@ -22,17 +22,19 @@ from .completion_order import why_file_order
 from .fixture import LINK_KEY
 from .items import CellItem
 from .reporting import CellSession
-from .reporting import Waiting
+from .reporting import PolledResults
 from .settings import settings_of
 from .single_process import left_out
 from .single_process import register
 from .single_process import select
 from .single_process import submits_jobs
 from .xdist_controller import READY
-from .xdist_controller import TROUBLE
+from .xdist_controller import USAGE_ERROR
 from .xdist_controller import WANTED
 
-FASTEST, SLOWEST = 0.05, 0.5
+READY_TIMEOUT_SECONDS = 60.0
+"""Seconds to wait until the controller has opened its ledger."""
+MIN_READ_PAUSE_SECONDS, MAX_READ_PAUSE_SECONDS = 0.05, 0.5
 """Seconds between two reads of a cell's row."""
 
 
@@ -42,14 +44,14 @@ def want_run(config: pytest.Config, folder: Path) -> None:
         # Not the worker's own setting: a relative path may be another folder here.
         replace(settings_of(config).home, path=folder.parent.parent).make()
     except LedgerError as error:
-        raise _ended(config, printable(str(error), 2000)) from error
+        raise _usage_error(config, printable(str(error), 2000)) from error
     folder.mkdir(exist_ok=True)
     (folder / WANTED).touch()
 
 
-def _ended(config: pytest.Config, why: str) -> pytest.UsageError:
+def _usage_error(config: pytest.Config, why: str) -> pytest.UsageError:
     """An error that ends this worker; the controller passes it on."""
-    config.workeroutput[TROUBLE] = why  # type: ignore[attr-defined]
+    config.workeroutput[USAGE_ERROR] = why  # type: ignore[attr-defined]
     return pytest.UsageError(why)
 
 
@@ -77,7 +79,8 @@ class XdistWorker:
         rows = _Rows(ledger)
         self._config.pluginmanager.register(
             CellSession(
-                self._config, Waiting(rows.wait_a_moment, lambda key: rows.stopped(key) or is_over(session))
+                self._config,
+                PolledResults(rows.wait_a_moment, lambda key: rows.stopped(key) or is_over(session)),
             ),
             "clusterjobs-session",
         )
@@ -95,10 +98,13 @@ class XdistWorker:
         return settings.run_config.site.open(name, run_id=run_id, run_dir=self._folder, rootdir=root)
 
     def _wait_until_ready(self) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + READY_TIMEOUT_SECONDS
         while not (self._folder / READY).exists():
             if time.monotonic() > until:
-                raise _ended(self._config, "the xdist controller did not open its ledger within 60 s")
+                raise _usage_error(
+                    self._config,
+                    f"the xdist controller did not open its ledger within {READY_TIMEOUT_SECONDS:g} s",
+                )
             time.sleep(0.02)
 
 
@@ -108,16 +114,16 @@ class _Rows:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._key = ""
-        self._pause = FASTEST
+        self._pause = MIN_READ_PAUSE_SECONDS
 
     def wait_a_moment(self, key: str) -> Result | None:
         """The row's result, or None after a pause."""
         if key != self._key:
-            self._key, self._pause = key, FASTEST
+            self._key, self._pause = key, MIN_READ_PAUSE_SECONDS
         result = self._ledger.result(key)
         if result is None:
             time.sleep(self._pause)
-            self._pause = min(SLOWEST, self._pause * 1.3)
+            self._pause = min(MAX_READ_PAUSE_SECONDS, self._pause * 1.3)
         return result
 
     def stopped(self, key: str) -> bool:

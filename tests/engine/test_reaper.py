@@ -272,7 +272,7 @@ def test_a_ledger_that_lost_its_end_is_no_later_session(rig: Rig, capfd: pytest.
     rig.ledger.set_meta(session=session - 1)
     rig.reap(session=session)
     assert rig.cancelled == {cell("a"), cell("b")}
-    assert "has lost what its last session wrote" in capfd.readouterr().out
+    assert "truncated: it lacks what its last session wrote" in capfd.readouterr().out
 
 
 def test_thousands_of_jobs_are_asked_about_in_full_batches(rig: Rig) -> None:

@@ -25,8 +25,8 @@ from pytest_clusterjobs.engine.hiding import MASK
 from pytest_clusterjobs.engine.hiding import normal
 from pytest_clusterjobs.engine.hiding import too_short
 from pytest_clusterjobs.engine.logs import LogReader
-from pytest_clusterjobs.engine.secrets import FILE
 from pytest_clusterjobs.engine.secrets import Secrets
+from pytest_clusterjobs.engine.secrets import SECRETS_FILE
 from pytest_clusterjobs.ledger.ledger import LedgerError
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import JobSpec
@@ -290,10 +290,10 @@ def test_the_values_are_kept_for_this_user_only(tmp_path: Path) -> None:
         Secrets(tmp_path).learn([spec("PASSWORD"), spec("KEY", "ABSENT")])
     finally:
         os.umask(before)
-    path = tmp_path / FILE
+    path = tmp_path / SECRETS_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text()) == sorted([VALUE, normal(KEY)])
-    assert [each.name for each in tmp_path.iterdir()] == [FILE]
+    assert [each.name for each in tmp_path.iterdir()] == [SECRETS_FILE]
 
 
 def test_no_secrets_make_no_file(tmp_path: Path) -> None:
@@ -322,9 +322,9 @@ def test_values_are_added_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.M
 def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
     secrets = Secrets(tmp_path)
     secrets.learn([spec("PASSWORD")])
-    before = (tmp_path / FILE).stat()
+    before = (tmp_path / SECRETS_FILE).stat()
     secrets.learn([spec("PASSWORD")] * 1000)
-    assert (tmp_path / FILE).stat() == before
+    assert (tmp_path / SECRETS_FILE).stat() == before
 
 
 def test_a_reader_meanwhile_finds_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_a_reader_meanwhile_finds_whole_files(tmp_path: Path, monkeypatch: pytes
 
     def read() -> None:
         while not over.is_set():
-            counts.append(len(json.loads((tmp_path / FILE).read_text())))
+            counts.append(len(json.loads((tmp_path / SECRETS_FILE).read_text())))
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -369,21 +369,21 @@ def _numbers(path: Path) -> None:
 
 @pytest.mark.parametrize("put", [_link, _fifo, _folder, _half, _numbers])
 def test_a_file_that_cannot_be_read_shows_nothing(tmp_path: Path, put: Any) -> None:
-    put(tmp_path / FILE)
+    put(tmp_path / SECRETS_FILE)
     secrets = Secrets(tmp_path)
-    assert str(tmp_path / FILE) in secrets.all.unknown
+    assert str(tmp_path / SECRETS_FILE) in secrets.all.unknown
     assert VALUE not in secrets.all.unknown
     assert secrets.of(spec()).hide("anything") == MASK
-    with pytest.raises(LedgerError, match=FILE):
+    with pytest.raises(LedgerError, match=SECRETS_FILE):
         secrets.learn([spec("PASSWORD")])
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     secrets = Secrets(tmp_path)
-    (tmp_path / FILE).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / SECRETS_FILE).symlink_to(tmp_path / "elsewhere")
     secrets.learn([spec("PASSWORD")])
     assert not (tmp_path / "elsewhere").exists()
-    assert not (tmp_path / FILE).is_symlink()
+    assert not (tmp_path / SECRETS_FILE).is_symlink()
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
@@ -425,7 +425,7 @@ def test_the_values_are_there_before_the_first_submission(
         submit = rig.backend.submit
 
         def spy(job: JobSpec, token: str) -> Handle:
-            known.extend(json.loads((tmp_path / FILE).read_text()))
+            known.extend(json.loads((tmp_path / SECRETS_FILE).read_text()))
             return submit(job, token)
 
         monkeypatch.setattr(rig.backend, "submit", spy)
@@ -443,5 +443,7 @@ def test_what_a_cluster_s_api_says_has_no_value(tmp_path: Path) -> None:
 def holding(folder: Path, value: str) -> list[str]:
     """The files with a value in them."""
     return [
-        each.name for each in folder.iterdir() if each.name != FILE and value.encode() in each.read_bytes()
+        each.name
+        for each in folder.iterdir()
+        if each.name != SECRETS_FILE and value.encode() in each.read_bytes()
     ]

@@ -261,7 +261,7 @@ def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: 
     project(root, f"cluster_matrices = {pattern}")
     found = collect(root, "test_proj.py")
     assert found.code == pytest.ExitCode.USAGE_ERROR
-    assert f"ERROR: pytest.ini: cluster_matrices: '{pattern}' can match no matrix: " in found.text
+    assert f"ERROR: pytest.ini: cluster_matrices: '{pattern}' cannot match a matrix: " in found.text
     assert fix in found.text
 
 

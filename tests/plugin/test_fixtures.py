@@ -70,14 +70,14 @@ def test_a_fixture_sees_the_outcome_and_can_fail_the_cell(project: Project) -> N
 @pytest.mark.parametrize(
     ("conftest", "words"),
     [
-        ("", "fixture 'checked' not found: see pytest --fixtures for those that there are"),
+        ("", "fixture 'checked' not found: see pytest --fixtures for the available ones"),
         (
             "import pytest\n@pytest.fixture(params=[1, 2])\ndef checked(request): return request.param",
             "fixture 'checked' is parametrized, and no cell has parameters: name one that is not",
         ),
         (
             "import pytest\n@pytest.fixture\ndef checked(deeper): pass",
-            "fixture 'deeper' not found: see pytest --fixtures for those that there are",
+            "fixture 'deeper' not found: see pytest --fixtures for the available ones",
         ),
         (
             "import pytest\n@pytest.fixture\ndef checked(): pass\n"

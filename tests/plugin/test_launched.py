@@ -108,7 +108,7 @@ def test_a_file_that_is_gone_is_judged(project: Project, how: str, arguments: li
         named = any(each in arguments for each in (".", "matrices"))
         assert found["skipped" if named else "deselected"] == 3
         done = ": not run" if named else ", and not judged"
-        result.stdout.fnmatch_lines([f"no part of this run{done}: matrices/n.yaml::a-1n-ok, *"])
+        result.stdout.fnmatch_lines([f"not part of this run{done}: matrices/n.yaml::a-1n-ok, *"])
 
 
 def test_a_file_that_is_gone_has_the_fixtures_of_its_folder(project: Project) -> None:
@@ -399,7 +399,7 @@ def test_a_recipe_that_was_renamed(project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "3 cells of this run are no longer in matrices/m.yaml: judged as launched: a-1n-ok, a-1n-bad, a-1n-exp3",
-            "no part of this run, and not judged: matrices/m.yaml::b-1n-ok, *",
+            "not part of this run, and not judged: matrices/m.yaml::b-1n-ok, *",
         ]
     )
 

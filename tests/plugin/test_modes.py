@@ -216,7 +216,7 @@ def test_a_check_that_selects_nothing_is_about_the_runs_own_cells(
     result = project.pytester.runpytest("--cluster-check", "--cluster-check-wait", *arguments)
     assert result.ret == pytest.ExitCode.OK
     result.assert_outcomes(passed=2, deselected=3)
-    result.stdout.fnmatch_lines(["no part of this run, and not judged: matrices/m.yaml::a-2n-c, *"])
+    result.stdout.fnmatch_lines(["not part of this run, and not judged: matrices/m.yaml::a-2n-c, *"])
     chosen = project.pytester.runpytest("--cluster-check", "-k", "1n-c or 2n-c")
     assert chosen.ret == pytest.ExitCode.TESTS_FAILED
     chosen.assert_outcomes(passed=1, skipped=2, deselected=2)

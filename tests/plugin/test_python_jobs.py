@@ -259,7 +259,9 @@ def test_nothing_is_submitted_for_show(project: Project) -> None:
 def test_asked_for_at_run_time_it_explains_itself(project: Project) -> None:
     project.pytester.makepyfile("def test_a(request): request.getfixturevalue('clusterjobs')")
     result = project.pytester.runpytest()
-    result.stdout.fnmatch_lines(["*'clusterjobs' has to be among the arguments of a test*"])
+    result.stdout.fnmatch_lines(
+        ["*'clusterjobs' was requested at run time*: make it an argument of the test or of *"]
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

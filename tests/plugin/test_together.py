@@ -164,7 +164,7 @@ def test_a_cell_of_which_pytest_says_nothing_is_not_green(project: Project) -> N
     )
     result = project.run()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["exit code 1: pytest reported nothing of 1 cell"])
+    result.stdout.fnmatch_lines(["exit code 1: pytest did not report 1 cell"])
 
 
 def test_an_exit_with_0_does_not_hide_cells_without_a_verdict(project: Project) -> None:
