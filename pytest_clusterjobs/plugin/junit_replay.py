@@ -72,7 +72,9 @@ def _show(replay: _Replay, arguments: list[str]) -> None:
         code = pytest.main(arguments, plugins=[replay])
     if not replay.done or code == pytest.ExitCode.INTERNAL_ERROR:
         lines = [line for line in recorded.getvalue().splitlines() if line.strip()]
-        raise ReplayError(f"pytest exits {code}: {one_line(lines[-1]) if lines else 'and says nothing'}")
+        raise ReplayError(
+            f"pytest exited with {code}: {one_line(lines[-1]) if lines else 'it printed nothing'}"
+        )
 
 
 def _text(value: object) -> str:

@@ -139,7 +139,7 @@ class LaunchedCollection:
         for item in ours:
             if item not in kept:
                 items.append(item)
-                self._tell("taken out by a hook since the launch: judged all the same", item.key)
+                self._tell("removed by a hook since the launch: judged all the same", item.key)
         return done
 
     def _leave_out_others(self, items: list[pytest.Item]) -> None:
@@ -147,7 +147,7 @@ class LaunchedCollection:
         if not others:
             return
         for item in others:
-            self._tell("no part of this run, and not judged", item.key)
+            self._tell("not part of this run, and not judged", item.key)
         gone = set(others)
         items[:] = [item for item in items if item not in gone]
         self._config.hook.pytest_deselected(items=others)
@@ -190,7 +190,7 @@ class LaunchedCollection:
                 self._tell(f"marked {kind} at the launch and not today: still left out", item.key)
         elif now.runs:
             done = "submitted now" if self._mode is Mode.RESUME else "not run"
-            self._tell(f"no part of this run: {done}", item.key)
+            self._tell(f"not part of this run: {done}", item.key)
 
     @staticmethod
     def _mark(entry: Registration, now: Marked) -> pytest.MarkDecorator | None:
@@ -202,7 +202,7 @@ class LaunchedCollection:
         """Note how today's marks differ."""
         if now.trouble:
             self._tell(
-                "marked today by what cannot be evaluated: judged by the marks of the launch", entry.key
+                "has a mark today that cannot be evaluated: judged by the marks of the launch", entry.key
             )
         elif now.left_out is not None:
             self._tell(f"marked {now.left_out[0]} since the launch: judged all the same", entry.key)
@@ -213,7 +213,7 @@ class LaunchedCollection:
         elif now.xfail is None and entry.xfails:
             self._tell("marked xfail at the launch and not today: judged with the mark", entry.key)
         elif now.xfail is not None and _means(now.xfail) != _means(entry.xfails[0]):
-            self._tell("marked xfail otherwise since the launch: judged by the mark as it was", entry.key)
+            self._tell("xfail mark changed since the launch: judged by the mark of the launch", entry.key)
 
     def _tell(self, kind: str, key: str) -> None:
         self._launched.differences.add(kind, key)
