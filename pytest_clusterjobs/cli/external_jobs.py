@@ -101,7 +101,7 @@ def external_job(project: Project, text: str) -> Iterator[ExternalJob | None]:
     backend = site.open(name, run_id="inspect", run_dir=project.home.runs, rootdir=project.rootdir)
     with closing(backend):
         if not isinstance(backend, Inspecting):
-            raise CommandError(f"{name} does not look up jobs by their ids: name a cell of a run")
+            raise CommandError(f"backend {name} cannot look up jobs by id: write a cell of a run")
         yield ExternalJob(name, match["job_id"], backend)
 
 

@@ -52,7 +52,8 @@ CANCEL_TIMEOUT_SECONDS = 120.0
 def kill(project: Project, run: str | None, cell: str | None, timeout: float, as_json: bool) -> None:
     """Cancel a run's jobs, and wait until the cluster confirms their ends.
 
-    A session that works on the run is interrupted first. Exit code 1 if a job survived.
+    A session that works on the run is interrupted first. Exit code 1 if a job survived or could not be
+    checked.
     """
     reject_external_job(
         project,
@@ -86,7 +87,7 @@ def kill_jobs(
     if run.is_copy and canceller.targets:
         canceller.unwritten = (
             canceller.unwritten
-            or f"{run.folder}: no permission to write, so the run's session treats these jobs as cancelled from outside"
+            or f"{run.folder}: no permission to write, so the run's session treats these jobs as cancelled by another process"
         )
     if run.read_again().owner_alive is False:
         canceller.settle()

@@ -81,7 +81,7 @@ def plan(
     if as_json:
         emit({"cells": [_as_dict(item, texts) for item in items], "totals": _totals(items)})
     elif not items:
-        raise NotFound(f"pytest would submit no cell of {found.rootdir}, the project that it finds")
+        raise NotFound(f"no cell is selected in the project {found.rootdir}: pytest would submit nothing")
     else:
         _print(items, texts)
 
@@ -96,9 +96,8 @@ def _print(items: list[CellItem], texts: Mapping[str, str]) -> None:
         say()
     totals = _totals(items)
     by_backend = ", ".join(f"{n} on {name}" for name, n in totals["backends"].items())
-    say(
-        f"{totals['jobs']} jobs ({by_backend}), {totals['nodes']} nodes in all, {totals['widest']} in the widest"
-    )
+    jobs, nodes = counted(totals["jobs"], "job"), counted(totals["nodes"], "node")
+    say(f"{jobs} ({by_backend}), {nodes} in all, {totals['widest']} in the widest job")
     say(f"at most {totals['node_hours']:.2f} node-hours, if every job reaches its limit")
 
 

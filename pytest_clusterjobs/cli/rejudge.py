@@ -139,7 +139,7 @@ def _print(run: OpenRun, lines: list[RejudgedCell], as_json: bool) -> None:
         return
     table(["cell", "was", "is", "unmet"], [row(*_texts(line), colour=_colour(line)) for line in lines])
     changed = sum(line.was != line.verdict for line in lines)
-    say(f"run {run.run_id}: {len(lines)} cells, {changed} changed")
+    say(f"run {run.run_id}: {counted(len(lines), 'cell')}, {changed} changed")
     for line in lines:
         if line.note:
             note(f"{line.key}: {line.note}")

@@ -23,12 +23,12 @@ def _exec_pytest(project: Project, *arguments: str) -> NoReturn:
 
 
 @click.command(context_settings=_AS_PYTEST)
-@click.argument("arguments", nargs=-1, metavar="PATHS... [PYTEST OPTIONS]")
+@click.argument("arguments", nargs=-1, metavar="[PATHS...] [PYTEST OPTIONS]")
 @pass_project
 def launch(project: Project, arguments: Sequence[str]) -> None:
     """Submit all cells in PATHS and return; the jobs keep running.
 
-    Exit codes are pytest's.
+    All arguments are passed to pytest. Exit codes are pytest's.
     """
     _exec_pytest(project, "--cluster-launch", *arguments)
 
@@ -41,7 +41,7 @@ def launch(project: Project, arguments: Sequence[str]) -> None:
 def check(project: Project, run: str | None, wait: bool, arguments: Sequence[str]) -> None:
     """Judge the jobs of a launched run that have ended; the other cells are pending.
 
-    Exit codes are pytest's.
+    Options of this command come before PATHS; all that follows is passed to pytest. Exit codes are pytest's.
     """
     waiting = ("--cluster-check-wait",) if wait else ()
     _exec_pytest(project, f"--cluster-check={run or 'latest'}", *waiting, *arguments)
@@ -54,6 +54,6 @@ def check(project: Project, run: str | None, wait: bool, arguments: Sequence[str
 def resume(project: Project, run: str | None, arguments: Sequence[str]) -> None:
     """Continue a run whose session ended early.
 
-    Exit codes are pytest's.
+    Options of this command come before PATHS; all that follows is passed to pytest. Exit codes are pytest's.
     """
     _exec_pytest(project, f"--cluster-resume={run or 'latest'}", *arguments)

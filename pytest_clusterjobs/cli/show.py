@@ -201,7 +201,7 @@ def _rank(node: NodeState, *, ended: bool) -> str:
 
 
 def _timeline(run: OpenRun, attempt: Attempt) -> Iterator[tuple[str, str]]:
-    moments = [(attempt.intended, "intended")]
+    moments = [(attempt.intended, "submitting")]
     if attempt.submitted is not None:
         moments.append((attempt.submitted, "submitted"))
     moments += [(at, _seen(seen)) for at, seen in run.ledger.history(attempt.token)]

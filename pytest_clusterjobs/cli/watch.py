@@ -124,7 +124,8 @@ def _print_end(project: Project, run_id: str, lines: list[CellLine], state: _Run
         say(f"all jobs have ended, {ended} {are} not judged yet; judge with: {check}")
     if missing := counts.get("not judged", 0) - ended:
         resume = command(*project.arguments("resume", "--run", run_id))
-        say(f"{missing} {'was' if missing == 1 else 'were'} never submitted; submit with: {resume}")
+        are = "was" if missing == 1 else "were"
+        say(f"{missing} {are} cancelled or never submitted; submit with: {resume}")
 
 
 def _watch_job(job: ExternalJob, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``clusterjobs dev``: real cluster systems on this machine, to develop matrices and backends against."""
+"""``clusterjobs dev``: cluster systems on this machine, to develop matrices and backends against."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ folder_option = click.option(
 
 @click.group()
 def dev() -> None:
-    """Start a real cluster system on this machine; it runs until Ctrl-C."""
+    """Start a cluster system on this machine; it runs until Ctrl-C."""
 
 
 @dev.command()
-@click.option("--nodes", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N")
+@click.option(
+    "--nodes", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N", help="How many nodes."
+)
 @click.option(
     "--accounting/--no-accounting",
     default=True,
@@ -53,9 +55,9 @@ def dev() -> None:
 )
 @folder_option
 def slurm(nodes: int, accounting: bool, folder: Path | None) -> None:
-    """Start a Slurm cluster of N nodes, each a slurmd on this machine.
+    """Start a Slurm cluster of N nodes on this machine.
 
-    Slurm must be installed; root is not needed.
+    Each node is a slurmd. Slurm must be installed; root is not needed.
 
     The variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its jobs.
     """
@@ -80,9 +82,22 @@ def _slurm_introduction(cluster: SlurmCluster) -> Iterator[str]:
 
 
 @dev.command("aws-batch")
-@click.option("--region", default="us-east-1", show_default=True, metavar="NAME")
-@click.option("--slots", type=click.IntRange(1, 10000), default=64, show_default=True, metavar="N")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="[default: any]")
+@click.option("--region", default="us-east-1", show_default=True, metavar="NAME", help="The AWS region.")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 10000),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="How many containers run at once.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="The port of the server.  [default: any]",
+)
 @folder_option
 @click.option(
     "--workdir",
@@ -99,9 +114,9 @@ def _slurm_introduction(cluster: SlurmCluster) -> Iterator[str]:
 def aws_batch(
     region: str, slots: int, port: int, folder: Path | None, workdir: Path, env: tuple[str, ...]
 ) -> None:
-    """Start an AWS Batch on this machine: moto's server, with jobs as real local processes, N at once.
+    """Start a simulated AWS Batch; its jobs are local processes.
 
-    Jobs run as you, WITHOUT ANY ISOLATION: images are only names, and jobs can access all of your files. The
+    The API is moto's server. Jobs run as you, WITHOUT ANY ISOLATION: images are only names, and jobs can access all of your files. The
     variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its jobs.
     """
     from .aws_batch import LocalBatch
@@ -113,7 +128,9 @@ def aws_batch(
 
 
 @dev.command()
-@click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N")
+@click.option(
+    "--nodes", type=click.IntRange(1, 64), default=2, show_default=True, metavar="N", help="How many nodes."
+)
 @folder_option
 @click.option(
     "--cache",
@@ -128,9 +145,9 @@ def aws_batch(
     help="A folder below /tmp that jobs can see; may be repeated.  [default: the current folder]",
 )
 def skypilot(nodes: int, folder: Path | None, cache: Path | None, visible: tuple[Path, ...]) -> None:
-    """Start a SkyPilot on this machine: an API server, and a Slurm cluster of N nodes on which it launches.
+    """Start a SkyPilot API server with a Slurm cluster of N nodes.
 
-    Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The
+    The server launches on this Slurm cluster. Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The
     variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
     """
     from .skypilot import SkyPilotServer

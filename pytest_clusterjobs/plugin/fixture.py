@@ -28,8 +28,8 @@ def jobs_of(request: pytest.FixtureRequest) -> Jobs:
     link = config.stash.get(LINK_KEY, None)
     if link is None:
         pytest.fail(
-            f"the fixture {FIXTURE!r} was requested at run time, when no run had been started: make it an argument"
-            " of the test or of one of its fixtures",
+            f"the fixture {FIXTURE!r} must be an argument of the test or of one of its fixtures,"
+            " because the run starts before the first test",
             pytrace=False,
         )
     settings = settings_of(config)
@@ -55,7 +55,10 @@ class Expectations:
         yield
         jobs = item.stash.get(JOBS_KEY, None)
         if jobs is not None:
+            failure = None
             try:
                 jobs.check()
             except UnmetExpectation as error:
-                pytest.fail(str(error), pytrace=False)
+                failure = str(error)
+            if failure is not None:  # not in the except block: pytest would print the text of both exceptions
+                pytest.fail(failure, pytrace=False)

@@ -139,7 +139,7 @@ class LaunchedCollection:
         for item in launched:
             if item not in kept:
                 items.append(item)
-                self._note("taken out by a hook since the launch: judged all the same", item.key)
+                self._note("removed by a hook since the launch: judged all the same", item.key)
         return done
 
     def _leave_out_others(self, items: list[pytest.Item]) -> None:
@@ -202,8 +202,7 @@ class LaunchedCollection:
         """Note how today's marks differ."""
         if now.is_invalid:
             self._note(
-                "marked today with a condition that cannot be evaluated: judged by the marks of the launch",
-                entry.key,
+                "has a mark today that cannot be evaluated: judged by the marks of the launch", entry.key
             )
         elif now.left_out is not None:
             self._note(f"marked {now.left_out[0]} since the launch: judged all the same", entry.key)
@@ -214,7 +213,7 @@ class LaunchedCollection:
         elif now.xfail is None and entry.xfails:
             self._note("marked xfail at the launch and not today: judged with the mark", entry.key)
         elif now.xfail is not None and _means(now.xfail) != _means(entry.xfails[0]):
-            self._note("marked xfail otherwise since the launch: judged by the mark as it was", entry.key)
+            self._note("xfail mark changed since the launch: judged by the mark of the launch", entry.key)
 
     def _note(self, kind: str, key: str) -> None:
         self._launched.differences.add(kind, key)

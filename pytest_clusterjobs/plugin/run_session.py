@@ -238,10 +238,10 @@ class RunSession:
         """Why the exit code is not 0 although nothing failed."""
         not_run = self._of_cells.get("not_run", 0)
         if not_run:
-            yield f"{counted(not_run, 'cell')} without a verdict"
+            yield f"{counted(not_run, 'cell')} not run"
         if self._unknown:
             are = "is" if self._unknown == 1 else "are"
-            yield f"{counted(self._unknown, 'selected cell')} {are} not in this run (select as at the launch, or nothing)"
+            yield f"{counted(self._unknown, 'selected cell')} {are} not in this run (select cells of the launch, or leave out paths, -k and -m)"
         if self._unmet:
             yield f"{counted(self._unmet, 'job')} failed"
         if self._unreported and not not_run:

@@ -100,12 +100,15 @@ def _mode(config: pytest.Config) -> Mode:
     }
     modes = [mode for mode, given in given_modes.items() if given]
     if len(modes) > 1:
-        raise pytest.UsageError(" and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other")
+        options = " and ".join(f"--cluster-{mode}" for mode in modes)
+        raise pytest.UsageError(f"{options} cannot be combined: write one of them")
     mode = modes[0] if modes else Mode.RUN
     if option.cluster_check_wait and mode is not Mode.CHECK:
-        raise pytest.UsageError("--cluster-check-wait goes with --cluster-check")
+        raise pytest.UsageError("--cluster-check-wait needs --cluster-check")
     if modes and getattr(option, "numprocesses", None):
-        raise pytest.UsageError(f"--cluster-{mode} does not go with -n: cells need no workers")
+        raise pytest.UsageError(
+            f"--cluster-{mode} cannot be combined with -n: leave out -n, cells need no workers"
+        )
     return mode
 
 
@@ -120,7 +123,7 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
     except Untrusted as error:
         raise pytest.UsageError(f"--cluster-{mode}: {one_line(str(error), 1000)}") from error
     except NoSuchRun as error:
-        hint = f" (paths stand before --cluster-{mode}, or write --cluster-{mode}=RUN)"
+        hint = f" (write paths before --cluster-{mode}, or write --cluster-{mode}=RUN)"
         raise pytest.UsageError(
             f"--cluster-{mode}: {one_line(str(error), 1000)}{hint if Path(name).exists() else ''}"
         ) from error

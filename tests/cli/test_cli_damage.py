@@ -220,7 +220,7 @@ def test_usage_errors_are_reported_by_the_command(place: Place) -> None:
     ("job", "words", "code"),
     [
         ("local:", "local: does not name a job: write local:JOBID", 4),
-        ("local:7", "local does not look up jobs by their ids: name a cell of a run", 3),
+        ("local:7", "backend local cannot look up jobs by id: write a cell of a run", 3),
     ],
 )
 def test_a_job_that_cannot_be_looked_up_is_an_error(

@@ -45,7 +45,7 @@ def test_show_prints_attempts_with_their_sources_and_timeline(ended: Place) -> N
         r"outcome +job_failed \(source: sentinel\), exit code 7, 0 restarts, 0 heartbeats",
         r"failed first +rank 1",
         r"rank 1 +exited on localhost, code 7, log /\S+\.1\.0\.log",
-        r"\S+ \S+  intended",
+        r"\S+ \S+  submitting",
         r'\S+ \S+  ended, reported by the cluster: "ENDED"',
     ):
         assert re.search(rf"^ +{line}", text, re.MULTILINE), line

@@ -202,7 +202,9 @@ def test_a_cell_that_the_run_does_not_have_is_not_run(project: Project) -> None:
         ]
     )
     result.stdout.fnmatch_lines(
-        ["exit code 1: 1 selected cell is not in this run (select as at the launch, or nothing)"]
+        [
+            "exit code 1: 1 selected cell is not in this run (select cells of the launch, or leave out paths, -k and -m)"
+        ]
     )
 
 
@@ -328,10 +330,10 @@ def test_last_failed_after_a_launch_is_what_the_check_found(project: Project) ->
     ("arguments", "message"),
     [
         (["--cluster-check"], "*--cluster-check: there are no runs in *"),
-        (["--cluster-launch", "--cluster-resume=x"], "*exclude each other*"),
-        (["--cluster-check-wait"], "*--cluster-check-wait goes with --cluster-check*"),
-        (["--cluster-launch", "-n2"], "*does not go with -n*"),
-        (["--cluster-check", "matrices"], "*paths stand before --cluster-check*"),
+        (["--cluster-launch", "--cluster-resume=x"], "*cannot be combined: write one of them*"),
+        (["--cluster-check-wait"], "*--cluster-check-wait needs --cluster-check*"),
+        (["--cluster-launch", "-n2"], "*cannot be combined with -n*"),
+        (["--cluster-check", "matrices"], "*write paths before --cluster-check*"),
     ],
 )
 def test_usage_errors(project: Project, arguments: list[str], message: str) -> None:

@@ -181,7 +181,7 @@ def test_an_error_of_aws_is_one_line(project: Project, monkeypatch: pytest.Monke
 
 def test_a_backend_that_cannot_inspect_jobs(project: Project) -> None:
     code, _, err = project.command("show", "local:1")
-    assert (code, err) == (3, "clusterjobs: local does not look up jobs by their ids: name a cell of a run\n")
+    assert (code, err) == (3, "clusterjobs: backend local cannot look up jobs by id: write a cell of a run\n")
 
 
 def test_a_name_that_is_not_a_job_is_a_cell(project: Project) -> None:
