@@ -116,8 +116,9 @@ def aws_batch(
 ) -> None:
     """Start a simulated AWS Batch; its jobs are local processes.
 
-    The API is moto's server. Jobs run as you, WITHOUT ANY ISOLATION: images are only names, and jobs can access all of your files. The
-    variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its jobs.
+    The API is moto's server. Jobs run as you, WITHOUT ANY ISOLATION: images are only names, and jobs can
+    access all of your files. The variables to export are printed once it runs. SIGTERM and Ctrl-C stop it
+    and all of its jobs.
     """
     from .aws_batch import LocalBatch
 
@@ -147,8 +148,9 @@ def aws_batch(
 def skypilot(nodes: int, folder: Path | None, cache: Path | None, visible: tuple[Path, ...]) -> None:
     """Start a SkyPilot API server with a Slurm cluster of N nodes.
 
-    The server launches on this Slurm cluster. Jobs run as you, WITHOUT ANY ISOLATION, except that they have a home and a /tmp of their own. The
-    variables to export are printed once it runs. SIGTERM and Ctrl-C stop it and all of its clusters and jobs.
+    The server launches on this Slurm cluster. Jobs run as you, WITHOUT ANY ISOLATION, except that they have a
+    home and a /tmp of their own. The variables to export are printed once it runs. SIGTERM and Ctrl-C stop it
+    and all of its clusters and jobs.
     """
     from .skypilot import SkyPilotServer
 

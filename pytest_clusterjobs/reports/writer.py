@@ -23,7 +23,7 @@ from .place import write
 MIN_WRITE_SECONDS = 1.0
 """The shortest time between two writes of the JSON report."""
 
-COST_SHARE = 20.0
+PAUSE_PER_COST = 20.0
 """The pause between two writes is this many times the cost of a write, so that a large report costs 5 %."""
 
 
@@ -78,7 +78,7 @@ class ReportWriter:
                 # Only the last report is written to a stream.
                 if self._path is not None and not is_stream(self._path):
                     self._write(list(cell_lines(self._ledger)))
-                pause = COST_SHARE * (time.monotonic() - begin)
+                pause = PAUSE_PER_COST * (time.monotonic() - begin)
         except LedgerError as error:
             self.error = str(error)
             if isinstance(error, LedgerGone):

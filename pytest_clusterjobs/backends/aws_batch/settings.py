@@ -16,12 +16,12 @@ from ..settings import SiteSettings
 LOG_GROUP = "/aws/batch/job"
 """The log group that AWS Batch uses for jobs whose definition has none."""
 
-IDS = 100
+MAX_JOBS_PER_DESCRIBE_CALL = 100
 """Jobs in one call of DescribeJobs."""
 
 SUBMIT_THREADS = 8
 
-SLACK = 5.0
+LOG_SETTLE_MARGIN_SECONDS = 5.0
 """Seconds that a poll may come after CloudWatch's settle time."""
 
 MAX_ATTEMPTS = 10
@@ -93,12 +93,12 @@ class AwsBatchSettings(SiteSettings):
 def capabilities(settings: AwsBatchSettings) -> Capabilities:
     """The capabilities of a backend with these settings; a job's definition decides about several nodes."""
     return Capabilities(
-        ids_per_poll=IDS,
+        ids_per_poll=MAX_JOBS_PER_DESCRIBE_CALL,
         submissions_per_second=settings.submissions_per_second,
         submit_threads=SUBMIT_THREADS,
         min_poll_interval=settings.poll_interval,
         find_settle=settings.find_settle,
-        log_settle=settings.log_settle + 2 * settings.poll_interval + SLACK,
+        log_settle=settings.log_settle + 2 * settings.poll_interval + LOG_SETTLE_MARGIN_SECONDS,
         max_restarts=MAX_ATTEMPTS - 1,
         stops_rest=False,
         knows_secrets=True,
