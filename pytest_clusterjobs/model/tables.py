@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-GAP = 2
+COLUMN_GAP_CHARACTERS = 2
 """Blanks between two columns."""
 
 
@@ -19,4 +19,8 @@ def align(rows: Sequence[Sequence[str]], limit: int | None = None) -> Iterator[s
     """One line per row. A text longer than ``limit`` is not cut, but moves only its own line."""
     widths = column_widths(rows, limit)
     for row in rows:
-        yield (" " * GAP).join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        yield (
+            (" " * COLUMN_GAP_CHARACTERS)
+            .join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+            .rstrip()
+        )

@@ -35,7 +35,7 @@ FIELDS = (
 include the task's YAML."""
 
 CLUSTER_POLL_SECONDS = 0.5
-"""Between two checks for a cluster that was just requested."""
+"""Seconds between two checks for a cluster that was just requested."""
 
 
 class ClusterNotUp(BackendError):

@@ -25,7 +25,7 @@ from .options import faults
 from .options import OPTIONS
 from .options import OWN
 
-SETTLE = 5.0
+FILE_SETTLE_SECONDS = 5.0
 """Seconds after an end in which files may be late on the shared file system."""
 
 
@@ -86,5 +86,5 @@ def capabilities(settings: SlurmSettings) -> Capabilities:
         submit_threads=4,
         min_poll_interval=settings.poll_interval,
         find_settle=10.0,
-        log_settle=SETTLE,
+        log_settle=FILE_SETTLE_SECONDS,
     )
