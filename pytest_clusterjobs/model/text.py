@@ -41,7 +41,7 @@ def clean(text: str) -> str:
 
 
 def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start") -> str:
-    """``text`` in at most ``limit`` characters, valid in XML 1.0 and unable to steer a terminal.
+    """``text`` in at most ``limit`` characters, valid in XML 1.0 and unable to control a terminal.
 
     Newlines and tabs stay. Other control characters, invisible characters (bidirectional overrides among
     them), surrogates and non-characters are escaped as in Python. ``[...]`` marks the side at which text was

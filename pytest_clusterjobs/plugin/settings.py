@@ -101,12 +101,16 @@ def _mode(config: pytest.Config) -> Mode:
     }
     modes = [mode for mode, given in given_modes.items() if given]
     if len(modes) > 1:
-        raise pytest.UsageError(" and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other")
+        raise pytest.UsageError(
+            " and ".join(f"--cluster-{mode}" for mode in modes) + " exclude each other: write one of them"
+        )
     mode = modes[0] if modes else Mode.RUN
     if option.cluster_check_wait and mode is not Mode.CHECK:
-        raise pytest.UsageError("--cluster-check-wait goes with --cluster-check")
+        raise pytest.UsageError("--cluster-check-wait needs --cluster-check: write both")
     if modes and getattr(option, "numprocesses", None):
-        raise pytest.UsageError(f"--cluster-{mode} does not go with -n: cells need no workers")
+        raise pytest.UsageError(
+            f"--cluster-{mode} cannot be combined with -n: write -n0 (cells need no workers)"
+        )
     return mode
 
 

@@ -329,8 +329,8 @@ def test_last_failed_after_a_launch_is_what_the_check_found(project: Project) ->
     [
         (["--cluster-check"], "*--cluster-check: there are no runs in *"),
         (["--cluster-launch", "--cluster-resume=x"], "*exclude each other*"),
-        (["--cluster-check-wait"], "*--cluster-check-wait goes with --cluster-check*"),
-        (["--cluster-launch", "-n2"], "*does not go with -n*"),
+        (["--cluster-check-wait"], "*--cluster-check-wait needs --cluster-check*"),
+        (["--cluster-launch", "-n2"], "*cannot be combined with -n: write -n0*"),
         (["--cluster-check", "matrices"], "*paths stand before --cluster-check*"),
     ],
 )
