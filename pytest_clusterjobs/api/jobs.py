@@ -39,6 +39,7 @@ CANCEL_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for the ends of jobs that are cancelled because they are no longer needed."""
 
 MAX_RETRIES = 20
+"""The largest ``infra_retries``, as in a matrix."""
 
 MAX_TAIL_BYTES = 1 << 30
 

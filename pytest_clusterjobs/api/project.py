@@ -18,11 +18,11 @@ import pytest
 
 from ..ledger.home import Home
 
-OPTION = "--cluster-dir"
+DIRECTORY_OPTION = "--cluster-dir"
 
-VARIABLE = "CLUSTERJOBS_DIR"
+DIRECTORY_VARIABLE = "CLUSTERJOBS_DIR"
 
-INI = "cluster_dir"
+DIRECTORY_INI = "cluster_dir"
 
 _UNEXPANDED = re.compile(r"~|.*\$[{\w]", re.DOTALL)
 
@@ -30,7 +30,9 @@ _UNEXPANDED = re.compile(r"~|.*\$[{\w]", re.DOTALL)
 def home_of(config: pytest.Config) -> Home:
     """The folder with the runs of this session's project. Raises pytest.UsageError."""
     start = config.invocation_params.dir
-    return _home(config.rootpath, config.option.cluster_dir, config.getini(INI), config.inipath, start)
+    return _home(
+        config.rootpath, config.option.cluster_dir, config.getini(DIRECTORY_INI), config.inipath, start
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +103,25 @@ def find(
     chosen = (
         each for each in (cluster_dir, environment.cluster_dir, by_default.cluster_dir) if each is not None
     )
-    ini = setup.ini.get(INI, "")
+    ini = setup.ini.get(DIRECTORY_INI, "")
     home = _home(setup.rootdir, next(chosen, None), str(ini), setup.inipath, start)
     return FoundProject(setup.rootdir, setup.inipath, home)
 
 
 def _home(rootdir: Path, option: str | None, ini: str, inipath: Path | None, start: Path) -> Home:
     named = (
-        (OPTION, option, start),
-        (VARIABLE, os.environ.get(VARIABLE) or None, start),
-        (f"{INI} in {inipath}" if inipath else INI, ini or None, inipath.parent if inipath else rootdir),
+        (DIRECTORY_OPTION, option, start),
+        (DIRECTORY_VARIABLE, os.environ.get(DIRECTORY_VARIABLE) or None, start),
+        (
+            f"{DIRECTORY_INI} in {inipath}" if inipath else DIRECTORY_INI,
+            ini or None,
+            inipath.parent if inipath else rootdir,
+        ),
     )
     for source, text, base in named:
         if text is not None:
-            return Home.outside(_absolute(source, text, base), rootdir, source)
-    return Home.inside(rootdir)
+            return Home.in_shared_folder(_absolute(source, text, base), rootdir, source)
+    return Home.in_project(rootdir)
 
 
 def _absolute(source: str, text: str, base: Path) -> Path:
@@ -139,7 +145,7 @@ def _options(where: str, arguments: str | Sequence[object]) -> Namespace:
     parser.add_argument("--rootdir")
     parser.add_argument("-c", "--config-file", dest="inifile")
     parser.add_argument("-o", "--override-ini", dest="overrides", action="append")
-    parser.add_argument(OPTION)
+    parser.add_argument(DIRECTORY_OPTION)
     try:
         split = shlex.split(arguments) if isinstance(arguments, str) else [str(each) for each in arguments]
     except (TypeError, ValueError) as error:

@@ -14,7 +14,7 @@ from ..model.records import Registration
 from ..model.records import Result
 
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
-"""Between two reads of a row of the ledger."""
+"""Seconds between two reads of a row of the ledger."""
 
 
 class RunClient(Protocol):

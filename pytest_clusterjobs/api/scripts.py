@@ -20,6 +20,7 @@ from ..engine.host import start_run
 from ..ledger.home import Home
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import new_run_id
+from ..ledger.run_folder import REPORT
 from ..reports.writer import ReportWriter
 from .jobs import Jobs
 from .project import find
@@ -77,7 +78,7 @@ def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
     home.make()
     config = RunConfig(root, site, cancel_timeout=CANCEL_TIMEOUT_SECONDS)
     with start_run(config, home.runs / new_run_id()) as run:
-        writer = ReportWriter(run.ledger, run.folder / "report.json", root, run.engine.core.fail)
+        writer = ReportWriter(run.ledger, run.folder / REPORT, root, run.engine.core.fail)
         try:
             owner = f"open_backend({name})"
             with Jobs(InProcessRun(run), site, owner=owner, path=owner, backend=name) as jobs:

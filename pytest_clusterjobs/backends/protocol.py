@@ -35,7 +35,7 @@ class BackendError(Exception):
 
 
 BUGS = (Exception, SystemExit)
-"""What else a backend may raise: bugs of its own or of an SDK that exits. They are handled as API errors."""
+"""Exceptions of a bug in a backend, or in an SDK that exits. The engine handles them as API errors."""
 
 
 class SubmissionRejected(BackendError):
@@ -250,7 +250,8 @@ class BackendType:
     settings: type[SiteSettings] | None = None
     """The model of its site settings, a subclass of ``pytest_clusterjobs.backends.SiteSettings``.
 
-    ``None``: it has no settings."""
+    ``None`` for a backend without settings.
+    """
     options: frozenset[str] = frozenset()
     """The keys of ``options.NAME`` in a matrix."""
     check: Callable[[JobSpec, Any], Iterable[str | Unset]] = lambda spec, settings: ()

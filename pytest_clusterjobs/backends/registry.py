@@ -37,7 +37,7 @@ GROUP = "pytest_clusterjobs.backends"
 TABLE = ("tool", "clusterjobs", "backends")
 """The table of ``pyproject.toml`` whose keys are NAMEs."""
 
-MAX_FAULT = 1000
+MAX_FAULT_CHARACTERS = 1000
 """The most characters of a line of an error message."""
 
 
@@ -48,7 +48,7 @@ class SiteError(ValueError):
     """
 
     def __init__(self, *faults: str) -> None:
-        self.faults = tuple(one_line(fault, MAX_FAULT) for fault in faults)
+        self.faults = tuple(one_line(fault, MAX_FAULT_CHARACTERS) for fault in faults)
         super().__init__("\n".join(self.faults))
 
 
@@ -182,21 +182,21 @@ def read_site(rootdir: Path) -> Site:
         return Site()
     except (OSError, ValueError) as error:
         raise SiteError(f"{path}: {error}") from error
-    ours = table.get("tool", {}).get("clusterjobs", {})
-    if faults := list(_faults(ours)):
+    own_table = table.get("tool", {}).get("clusterjobs", {})
+    if faults := list(_faults(own_table)):
         raise SiteError(*[f"{_place(path, line_of(text, keys))}: {message}" for keys, message in faults])
-    return Site(backends=ours.get("backends", {}), source=path.name, text=text)
+    return Site(backends=own_table.get("backends", {}), source=path.name, text=text)
 
 
-def _faults(ours: Any) -> Iterator[tuple[Sequence[str], str]]:
+def _faults(own_table: Any) -> Iterator[tuple[Sequence[str], str]]:
     """What is wrong with ``[tool.clusterjobs]`` itself, with the keys of the place."""
-    if not isinstance(ours, Mapping):
+    if not isinstance(own_table, Mapping):
         yield TABLE[:2], "[tool.clusterjobs] must be a table"
         return
-    for key in ours:
+    for key in own_table:
         if key != "backends":
             yield (*TABLE[:2], key), f"[tool.clusterjobs]: unknown key {key!r}, there is only 'backends'"
-    backends = ours.get("backends", {})
+    backends = own_table.get("backends", {})
     if not isinstance(backends, Mapping):
         yield TABLE, "[tool.clusterjobs.backends]: each backend is a table of its settings"
         return

@@ -22,7 +22,7 @@ from pydantic_core.core_schema import no_info_wrap_validator_function
 
 from ..model.text import did_you_mean
 
-MAX_VALUE = 60
+MAX_VALUE_CHARACTERS = 60
 """The most characters of a value that a message quotes."""
 
 
@@ -47,10 +47,10 @@ class SiteSettings(BaseModel):
 class MustBe:
     """What a setting must be, for messages: ``Annotated[float, Field(ge=0), MustBe("seconds")]``.
 
-    It comes last in ``Annotated``. The message is ``KEY must be WORDS, not VALUE``.
+    It comes last in ``Annotated``. The message is ``KEY must be DESCRIPTION, not VALUE``.
     """
 
-    words: str
+    description: str
     is_secret: bool = False
     """Whether messages leave out the value."""
 
@@ -64,8 +64,8 @@ class MustBe:
             if all(_is_below(value, each) for each in error.errors()):
                 # The faults of a table's keys have messages of their own.
                 raise
-            context = {"words": self.words, "is_secret": self.is_secret}
-            raise PydanticCustomError(_MUST_BE, "must be {words}", context) from None
+            context = {"description": self.description, "is_secret": self.is_secret}
+            raise PydanticCustomError(_MUST_BE, "must be {description}", context) from None
 
 
 _MUST_BE = "must_be"
@@ -153,13 +153,13 @@ def _message(
     if kind == "extra_forbidden":
         known = sorted(_model_at(model, path[:-1]).keys())
         hint = did_you_mean(str(path[-1]), known) if known else ": there are none"
-        return f"unknown setting {key[:MAX_VALUE]!r}{hint}"
+        return f"unknown setting {key[:MAX_VALUE_CHARACTERS]!r}{hint}"
     if kind == "missing":
         field = _model_at(model, path[:-1]).model_fields.get(str(path[-1]))
-        words = [each.words for each in field.metadata if isinstance(each, MustBe)] if field else []
-        return f"{key} is not set" + "".join(f": it must be {each}" for each in words)
+        wanted = [each.description for each in field.metadata if isinstance(each, MustBe)] if field else []
+        return f"{key} is not set" + "".join(f": it must be {each}" for each in wanted)
     if kind == _MUST_BE:
-        text = f"must be {context['words']}"
+        text = f"must be {context['description']}"
         return f"{key} {text}" if context["is_secret"] else f"{key} {text}, not {_quoted(table, path)}"
     if kind in _WANTED:
         return f"{key} must be {_WANTED[kind].format(**context)}, not {_quoted(table, path)}"
@@ -209,4 +209,4 @@ def _quoted(table: Mapping[str, Any], path: Sequence[str | int]) -> str:
     for key in path:
         here = here[key]
     text = repr(here)
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}..."

@@ -30,7 +30,7 @@ from .project import open_run
 from .project import OpenRun
 from .project import Project
 
-WHY = "clusterjobs kill"
+CANCEL_REASON = "clusterjobs kill"
 
 CANCEL_TIMEOUT_SECONDS = 120.0
 """The default time to wait for confirmed ends."""
@@ -73,7 +73,7 @@ def _is_complete(canceller: Canceller) -> bool:
 
 
 def kill_jobs(
-    run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float, why: str = WHY
+    run: OpenRun, backends: Backends, keys: Collection[str] | None, timeout: float, why: str = CANCEL_REASON
 ) -> Canceller:
     """Cancel all jobs of a run (``keys``: None) and end its session, or cancel the jobs of some cells."""
     names = {entry.cell.backend for entry in run.registrations()}
@@ -87,7 +87,7 @@ def kill_jobs(
     if run.is_copy and canceller.targets:
         canceller.unwritten = (
             canceller.unwritten
-            or f"{run.folder}: no permission to write, so the run's session treats these jobs as cancelled by another process"
+            or f"{run.folder}: no permission to write, so the run's session records that another program cancelled these jobs"
         )
     if run.read_again().owner_alive is False:
         canceller.settle()

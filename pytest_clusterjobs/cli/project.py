@@ -98,7 +98,7 @@ class Project:
             return f" (project {self.rootdir}; {self.home.source} names the folder)"
         here = Path.cwd()
         others = (path for path in (here, *here.parents) if path != self.rootdir)
-        other = next((path for path in others if Home.inside(path).runs.is_dir()), None)
+        other = next((path for path in others if Home.in_project(path).runs.is_dir()), None)
         return (
             ""
             if other is None

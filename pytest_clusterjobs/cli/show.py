@@ -76,9 +76,9 @@ def _show(opened: OpenRun, cell: str, as_json: bool) -> None:
         return
     for position, entry in enumerate(wanted):
         say() if position else None
-        mine = [attempt for attempt in attempts if attempt.key == entry.key]
+        own_attempts = [attempt for attempt in attempts if attempt.key == entry.key]
         _show_cell(opened, entry, lines[entry.key], results.get(entry.key))
-        for attempt in mine:
+        for attempt in own_attempts:
             _show_attempt(opened, entry, attempt)
 
 

@@ -37,7 +37,7 @@ from .project import open_run
 from .project import OpenRun
 from .project import Project
 
-KEPT_RUNS = 20
+DEFAULT_KEPT_RUNS = 20
 """The default number of runs that ``gc`` keeps."""
 
 NOT_IN_LEDGER = "it is not in the ledger"
@@ -164,7 +164,10 @@ def _duration(context: click.Context, parameter: click.Parameter, text: str | No
 
 @click.command()
 @click.option(
-    "--keep", type=click.IntRange(0), metavar="N", help=f"Keep the latest N runs.  [default: {KEPT_RUNS}]"
+    "--keep",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Keep the latest N runs.  [default: {DEFAULT_KEPT_RUNS}]",
 )
 @click.option(
     "--older-than",
@@ -177,7 +180,7 @@ def _duration(context: click.Context, parameter: click.Parameter, text: str | No
 @pass_project
 def gc(project: Project, keep: int | None, older_than: float | None, yes: bool, as_json: bool) -> None:
     """Remove old runs with their ledgers and logs; runs with live jobs or a live session are kept."""
-    count = keep if keep is not None else (0 if older_than is not None else KEPT_RUNS)
+    count = keep if keep is not None else (0 if older_than is not None else DEFAULT_KEPT_RUNS)
     entries = [_candidate(folder, project, older_than) for folder in project.folders()[count:]]
     about = [entry for entry in entries if entry is not None]
     for entry in about:

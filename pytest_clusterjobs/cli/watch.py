@@ -50,8 +50,8 @@ from .project import open_run
 from .project import OpenRun
 from .project import Project
 
-PAUSE_PER_COST = 10.0
-"""The pause between two updates is at least this many times the cost of an update."""
+PAUSE_PER_UPDATE_TIME = 10.0
+"""The pause between two updates takes at least this many times as long as an update."""
 
 HEADER = ["cell", "job", "state", "reason", "since", "the cluster reports"]
 
@@ -103,7 +103,7 @@ def watch(project: Project, run: str | None, as_json: bool) -> None:
             screen.show(state.lines)
             if is_over:
                 break
-            time.sleep(max(MIN_PAUSE_SECONDS, PAUSE_PER_COST * (time.monotonic() - begin)))
+            time.sleep(max(MIN_PAUSE_SECONDS, PAUSE_PER_UPDATE_TIME * (time.monotonic() - begin)))
         lines = list(cell_lines(opened.ledger))
     if not as_json:
         _print_end(project, opened.run_id, lines, state)

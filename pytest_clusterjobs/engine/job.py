@@ -34,7 +34,7 @@ MAX_SILENCE_SECONDS = 3600.0
 mean that a job has ended; if it fails for an hour, the run must still reach a verdict."""
 
 RUNTIME_MARGIN_SECONDS = 60.0
-"""Seconds after ``max_runtime`` and ``grace_period`` in which the job's own side can enforce the limit
+"""Seconds after ``max_runtime`` and ``grace_period`` in which the job's sentinel can enforce the limit
 first."""
 
 CANCEL_TIMEOUT_SECONDS = 600.0
@@ -228,8 +228,8 @@ def adopted(entry: Registration, attempt: Attempt, clock: Clock, secrets: Secret
 def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     """The action that this run must take on a job now, given the cluster's latest answer about it.
 
-    ``now`` is monotonic, ``at`` the time of day. The job's own side enforces its limits first. The
-    margins here only apply to jobs whose own side is dead.
+    ``now`` is monotonic, ``at`` the time of day. The job's sentinel enforces its limits first. The
+    margins here only apply to jobs whose sentinel is dead.
     """
     spec = job.spec
     if job.absent_at is not None:
@@ -288,7 +288,7 @@ def _run_limit(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     longest = job.spec.max_runtime * starts + job.spec.grace_period + RUNTIME_MARGIN_SECONDS
     ran -= job.waited
     if ran > longest:
-        why = f"ran {ran:.0f} s, max_runtime is {job.spec.max_runtime:g} s a start, and its own side did not end it"
+        why = f"ran {ran:.0f} s, max_runtime is {job.spec.max_runtime:g} s a start, and its sentinel did not end it"
         return OwnAction(ActionKind.MAX_RUNTIME, why, at)
     return None
 

@@ -108,7 +108,7 @@ class Canceller:
     """Backends that cannot be opened at all; their jobs are not waited for."""
     unwritten: str = ""
     """Why the ledger could not be read or written; empty if it could."""
-    _alone_at: float | None = None
+    _no_submitter_since: float | None = None
     """Monotonic seconds since when no process submits any more."""
     _registered: int = -1
     _cells: dict[str, Cell] = field(default_factory=dict)
@@ -125,7 +125,9 @@ class Canceller:
         while True:
             more = wait_for_more()
             now = self.clock.monotonic()
-            self._alone_at = None if more else now if self._alone_at is None else self._alone_at
+            self._no_submitter_since = (
+                None if more else now if self._no_submitter_since is None else self._no_submitter_since
+            )
             self._poll_all()
             if not more and not self._unfinished:
                 return
@@ -244,7 +246,10 @@ class Canceller:
     def _is_settled(self, backend: Backend) -> bool:
         """Whether all submitted jobs are visible by now. This requires that no process submits any more."""
         settle = backend.capabilities.find_settle
-        return self._alone_at is not None and self.clock.monotonic() - self._alone_at >= settle
+        return (
+            self._no_submitter_since is not None
+            and self.clock.monotonic() - self._no_submitter_since >= settle
+        )
 
     def _wanted(self, token: str) -> bool:
         """Whether a job listed by the cluster belongs to one of the selected cells."""

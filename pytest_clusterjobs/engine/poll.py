@@ -8,8 +8,6 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
@@ -19,9 +17,7 @@ from ..backends.protocol import Notifying
 from ..backends.protocol import NotSubmitted
 from ..backends.protocol import Throttled
 from ..model import ActionKind
-from ..model import Handle
 from ..model import Observation
-from ..model import Outcome
 from ..model import OwnAction
 from ..model import Phase
 from ..model.batches import batched
@@ -33,23 +29,19 @@ from .job import CANCEL_TIMEOUT_SECONDS
 from .job import due_action
 from .job import LOST_AFTER_SECONDS
 from .job import MAX_SILENCE_SECONDS
-from .job import next_deadline
 from .job import rest_to_stop
 from .judging import finish
 from .judging import needs_time
 from .judging import reader
 from .judging import settled_by_records
 from .logs import LogReader
+from .poll_schedule import due_batch
+from .poll_schedule import MAX_POLL_INTERVAL_SECONDS
+from .poll_schedule import next_poll_at
 from .refuse import reject
+from .round import Round
 from .state import EngineState
 from .submit import MAX_SUBMISSIONS
-
-MAX_POLL_INTERVAL_SECONDS = 30.0
-"""The longest time, in seconds, between two polls of a job."""
-
-POLL_INTERVAL_AGE_FRACTION = 0.05
-"""A job is polled again after this fraction of its age, so that the delay stays proportional to it."""
-
 
 SESSION_ENDED = "the session ended"
 """Why a job is cancelled when its session no longer waits for it."""
@@ -57,21 +49,6 @@ SESSION_ENDED = "the session ended"
 MIN_ROUND_SPACING_SECONDS = 0.05
 """The shortest time, in seconds, between two rounds: a burst of ends then needs one call and one
 transaction."""
-
-
-@dataclass(slots=True)
-class Round:
-    """The results of one poll round, for one transaction."""
-
-    changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
-    ended: list[tuple[str, Outcome]] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
-    resubmitted: list[ActiveAttempt] = field(default_factory=list)
-    """New attempts to submit."""
-    done: set[ActiveAttempt] = field(default_factory=set)
-    to_cancel: list[ActiveAttempt] = field(default_factory=list)
-    first_polled: set[ActiveAttempt] = field(default_factory=set)
-    """Jobs with their first poll result, for which another thread may be waiting."""
 
 
 class Poller:
@@ -146,7 +123,7 @@ class Poller:
                 if next_at is not None:
                     next_at = max(next_at, self._quiet_until, self._round_at + MIN_ROUND_SPACING_SECONDS)
                     if next_at <= now:
-                        batch = self._batch(now)
+                        batch = due_batch(self._jobs.values(), self._wanted_at, now, self._capabilities)
                         self._woken_up.difference_update(job.token for job in batch)
                         return batch
                 core.clock.wait(core.changed, None if next_at is None else next_at - now)
@@ -163,27 +140,8 @@ class Poller:
             job.request = OwnAction(ActionKind.CANCEL, SESSION_ENDED, self._core.clock.time())
         return job.request
 
-    def _batch(self, now: float) -> list[ActiveAttempt]:
-        """All jobs that are due, and the next ones to become due while the last call has room."""
-        order = sorted(self._jobs.values(), key=self._wanted_at)
-        due = sum(1 for job in order if self._wanted_at(job) <= now)
-        size = self._capabilities.ids_per_poll
-        full = -(-due // size) * size
-        soon = now + self._capabilities.min_poll_interval
-        return [job for job in order[:full] if self._wanted_at(job) <= max(now, soon)]
-
     def _schedule(self, job: ActiveAttempt, now: float) -> None:
-        age = now - job.submitted_at
-        interval = min(
-            MAX_POLL_INTERVAL_SECONDS,
-            max(self._capabilities.min_poll_interval, POLL_INTERVAL_AGE_FRACTION * age),
-        )
-        if job.action is not None or job.absent_at is not None:
-            interval = self._capabilities.min_poll_interval
-        deadline = next_deadline(job)
-        job.due_at = now + interval
-        if deadline is not None and deadline > now:
-            job.due_at = min(job.due_at, deadline + 0.001)
+        job.due_at = next_poll_at(job, now, self._capabilities)
         with self._core.changed:
             if job.token in self._woken_up:
                 # The news arrived while its poll was under way, which may have missed it.

@@ -18,6 +18,7 @@ from ..backends.registry import Site
 from ..ledger.ledger import Ledger
 from ..ledger.ledger import LedgerError
 from ..ledger.ledger import Superseded
+from ..ledger.run_folder import LEDGER
 from .clock import Clock
 from .clock import SystemClock
 from .kill import Canceller
@@ -47,7 +48,7 @@ def reap(
     """
     clock = clock or SystemClock()
     try:
-        with closing(_open(folder / "ledger.sqlite", facts)) as ledger:
+        with closing(_open(folder / LEDGER, facts)) as ledger:
             if ledger.meta().get("session", 0) < facts.get("session", 0):
                 raise LedgerError(f"{ledger.path}: truncated: it lacks what its last session wrote")
             if died:

@@ -211,10 +211,10 @@ class Engine:
             self._wait(lambda: key in self.core.results, timeout)
             return self.core.results.get(key)
 
-    def _wait(self, there: Callable[[], bool], timeout: float) -> None:
+    def _wait(self, is_available: Callable[[], bool], timeout: float) -> None:
         clock = self.core.clock
         until = clock.monotonic() + timeout
-        while self.core.ending is None and not there():
+        while self.core.ending is None and not is_available():
             left = until - clock.monotonic()
             if left <= 0:
                 break

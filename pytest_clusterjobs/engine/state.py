@@ -62,7 +62,7 @@ class EngineState:
         return sum(job.spec.nodes for job in self.in_flight)
 
     def has_room_for(self, job: ActiveAttempt) -> bool:
-        """Whether the window lets this job be submitted now."""
+        """Whether ``max_jobs`` and ``max_nodes`` allow this job to be submitted now."""
         limits = self.config
         if limits.max_jobs is not None and len(self.in_flight) >= limits.max_jobs:
             return False

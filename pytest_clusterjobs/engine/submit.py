@@ -1,4 +1,4 @@
-"""Submits jobs with a few threads and a bounded window. An intent is in the ledger before every call."""
+"""Submits jobs in a few threads, within the run's limits. The ledger has an intent before every call."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Submitter:
         self._core.deferred.setdefault(self._breaker(job), deque()).append(job)
 
     def _take(self, *, block: bool) -> list[ActiveAttempt]:
-        """The next jobs that fit the window; empty if there are none now, or with ``block`` at the run's end.
+        """The next jobs within the limits; empty if there are none now, or with ``block`` at the run's end.
 
         A long queue is taken in small batches, so that no thread takes so many that another is idle.
         """
@@ -223,7 +223,7 @@ class Submitter:
                 core.queue.insert(len(self._threads), jobs.popleft())
             if not jobs:
                 del core.deferred[breaker]
-        # A breaker whose pause is over waits for room in the window; the thread is notified of that.
+        # A breaker whose pause is over waits until the limits allow a job; the thread is notified of that.
         others = (breaker.retry_at - now for breaker in core.deferred if breaker.retry_at > now)
         return min((*(job.due_at - now for job in core.delayed), *others), default=inf)
 

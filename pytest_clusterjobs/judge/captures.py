@@ -1,4 +1,4 @@
-"""Reads a group of a pattern: never a part of a value, and never an older value in place of the last one."""
+"""Reads the value of a pattern's group: a whole token, and the last one even if it is not a valid value."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from ..model.text import quoted_output
 from .patterns import PLACEHOLDER
+from .tokens import enclosing_token
 from .tokens import NO_VALUE
 from .tokens import token_at
-from .tokens import whole_of
 
 _NO_VALUE = re.compile(rf"\s*{NO_VALUE}")
 _NO_VALUE_INSIDE = re.compile(rf"(?<![\w.]){NO_VALUE}")
@@ -85,7 +85,7 @@ class Capture:
 
     def _problem(self, match: re.Match[str], start: int, end: int) -> str:
         line = match.string
-        whole = whole_of(line, start, end, tail=self.tail, column=self.column, word=self.word)
+        whole = enclosing_token(line, start, end, tail=self.tail, column=self.column, word=self.word)
         if whole:
             return self._part_only(line[start:end], whole)
         head = self.before_stretch.match(line, match.start()) if self.before_stretch is not None else None

@@ -66,7 +66,7 @@ def outcome(
     decided = (
         _own_action(action)
         or _scheduler(observation, action)
-        or limit_end(spec, observation.nodes, stops_are_ours=action is not None)
+        or limit_end(spec, observation.nodes, stopped_by_this_run=action is not None)
     )
     if decided is None:
         end, reading = _classified(spec, observation, classification, log)

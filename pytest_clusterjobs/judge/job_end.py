@@ -46,7 +46,7 @@ class _Failure:
     detail: str
 
     @property
-    def is_consequence_like(self) -> bool:
+    def may_be_consequence(self) -> bool:
         """Whether the failure may also be the effect of a stop from outside."""
         return self.code == _TERM
 
@@ -67,7 +67,9 @@ def exit_code_text(code: int) -> str:
     return f"signal {name} (exit code {code})"
 
 
-def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool = False) -> JobEnd | None:
+def limit_end(
+    spec: JobSpec, nodes: Sequence[NodeState], *, stopped_by_this_run: bool = False
+) -> JobEnd | None:
     """The end of a job in which a sentinel reports a limit or a stop from outside; ``None`` for others.
 
     A report that cannot be true is ``unknown``. A rank whose command never began is ``start_failed``,
@@ -89,7 +91,7 @@ def limit_end(spec: JobSpec, nodes: Sequence[NodeState], *, stops_are_ours: bool
     if limits:
         return _limit(_earliest(limits), nodes)
     stopped = [node for node in nodes if _word(node) is SentinelWord.STOPPED and not _explained(node, nodes)]
-    if stops_are_ours or not stopped:
+    if stopped_by_this_run or not stopped:
         return None
     rank = _earliest(stopped).rank
     detail = f"stopped from outside (rank {rank}); neither this run nor the scheduler reports the cause"
@@ -135,7 +137,7 @@ def first_failure(nodes: Iterable[NodeState]) -> JobEnd | None:
         failures,
         key=lambda f: (
             f.node.ended if timed and f.node.ended is not None else 0.0,
-            f.is_consequence_like,
+            f.may_be_consequence,
             f.node.rank,
         ),
     )
@@ -190,7 +192,7 @@ def _explained(stopped: NodeState, nodes: Sequence[NodeState]) -> bool:
     if stopped.stopped_by_cluster:
         return True
     failures = [failure for node in nodes if (failure := _failure(node)) is not None]
-    return any(not failure.is_consequence_like and _not_after(failure.node, stopped) for failure in failures)
+    return any(not failure.may_be_consequence and _not_after(failure.node, stopped) for failure in failures)
 
 
 def _not_after(node: NodeState, other: NodeState) -> bool:

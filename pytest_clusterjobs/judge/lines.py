@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def lines(text: str, holding: str = "") -> Iterator[str]:
-    """The lines from first to last, without their line feeds; only those that contain ``holding``."""
+def lines(text: str, containing: str = "") -> Iterator[str]:
+    """The lines from first to last, without their line feeds; only those that contain ``containing``."""
     start = 0
-    while start < len(text) and (hit := text.find(holding, start)) >= 0:
+    while start < len(text) and (hit := text.find(containing, start)) >= 0:
         begin = text.rfind("\n", start, hit) + 1 or start
         end = text.find("\n", hit)
         if end < 0:
@@ -17,10 +17,10 @@ def lines(text: str, holding: str = "") -> Iterator[str]:
         start = end + 1
 
 
-def lines_from_the_end(text: str, holding: str = "") -> Iterator[str]:
+def lines_from_the_end(text: str, containing: str = "") -> Iterator[str]:
     """The lines from last to first, so that a reader can stop early."""
     end = len(text) - text.endswith("\n")
-    while text and end >= 0 and (hit := text.rfind(holding, 0, end)) >= 0:
+    while text and end >= 0 and (hit := text.rfind(containing, 0, end)) >= 0:
         begin = text.rfind("\n", 0, hit) + 1
         until = text.find("\n", hit, end)
         yield text[begin : end if until < 0 else until]

@@ -22,8 +22,8 @@ from .patterns import parts
 from .patterns import PLACEHOLDER
 from .patterns import stretch
 from .tokens import character
+from .tokens import continuation
 from .tokens import DIGITS
-from .tokens import goes_on
 from .tokens import MAX_TOKEN_CHARACTERS
 from .tokens import NO_VALUE
 from .tokens import START
@@ -57,18 +57,20 @@ class _Place:
 def metric_capture(pattern: str) -> Capture:
     """How a metric is read: by ``{number}``, its first group, or the whole match. Raises BadPattern."""
     pieces = parts(pattern)
-    holes = [at for at, piece in enumerate(pieces) if piece.kind == "number"]
-    if len(holes) > 1:
+    placeholders = [at for at, piece in enumerate(pieces) if piece.kind == "number"]
+    if len(placeholders) > 1:
         raise BadPattern(f"{PLACEHOLDER} is in the pattern twice: a metric is one number")
-    if not holes:
+    if not placeholders:
         whole = compiled(pattern)
         place = _group(pieces, 1) if whole.groups else None
     else:
         if any(piece.kind == "choice" or _REFERENCE.fullmatch(piece.text) for piece in pieces):
             raise BadPattern(f"beside {PLACEHOLDER} groups must be named: (?P<x>...) and (?P=x)")
-        place = _place(pieces, holes[0], holes[0], "(?P<number>")
-        hole = pieces[holes[0]]
-        whole = compiled(f"{pattern[: hole.start]}(?P<number>{_number(place)}){pattern[hole.end :]}")
+        place = _place(pieces, placeholders[0], placeholders[0], "(?P<number>")
+        placeholder_part = pieces[placeholders[0]]
+        whole = compiled(
+            f"{pattern[: placeholder_part.start]}(?P<number>{_number(place)}){pattern[placeholder_part.end :]}"
+        )
     check_for_lines(pattern, whole)
     if whole.flags & re.VERBOSE:
         raise BadPattern("(?x) is not supported: write the pattern without blanks and comments")
@@ -77,7 +79,9 @@ def metric_capture(pattern: str) -> Capture:
     if not place.alone:
         advice = f"write it outside, as in '(?:train|val) loss={PLACEHOLDER}'"
         raise BadPattern(f"the number is in another group or beside a `|`: {advice}")
-    return _capture(whole, place, whole.groupindex["number"] if holes else 1, placeholder=bool(holes))
+    return _capture(
+        whole, place, whole.groupindex["number"] if placeholders else 1, placeholder=bool(placeholders)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -92,7 +96,7 @@ def rule_capture(pattern: str, group: str, *, word: bool) -> Capture:
 
 def _number(place: _Place) -> str:
     """The pattern for ``{number}``: a number that ends there, or else any token."""
-    digits = rf"{DIGITS}(?!{goes_on(place.column)})"
+    digits = rf"{DIGITS}(?!{continuation(place.column)})"
     return rf"{place.start}(?:{digits}|{character(place.column)}{{1,{MAX_TOKEN_CHARACTERS}}})"
 
 

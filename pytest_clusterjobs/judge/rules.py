@@ -206,10 +206,10 @@ def _values_from_texts(
     classification: Classification, rule: ClassifyRule, texts: _FieldTexts
 ) -> Iterator[tuple[str, _Value]]:
     if "reason" in texts:
-        word, problem = texts["reason"]
+        name, problem = texts["reason"]
         yield (
             "reason",
-            _Value(Reason.UNKNOWN, f"reason: {problem}") if problem else _captured(classification, word),
+            _Value(Reason.UNKNOWN, f"reason: {problem}") if problem else _captured(classification, name),
         )
     elif rule.reason is not None:
         yield "reason", _reason(classification, rule.reason, "the log matches")
@@ -226,21 +226,21 @@ def _whole_number(name: str, text: str, problem: str) -> _Value:
     return _Value(value, clause if value is not None else f"{clause}, which is not a number")
 
 
-def _captured(classification: Classification, word: str) -> _Value:
-    translated = classification.translate.get(word)
+def _captured(classification: Classification, name: str) -> _Value:
+    translated = classification.translate.get(name)
     if translated is None:
-        return _reason(classification, word, f"the log reports {quoted_output(word)}")
+        return _reason(classification, name, f"the log reports {quoted_output(name)}")
     return _reason(
         classification,
         translated,
-        f"the log reports {quoted_output(word)}, translated to {quoted_output(translated)}",
+        f"the log reports {quoted_output(name)}, translated to {quoted_output(translated)}",
     )
 
 
-def _reason(classification: Classification, word: str, text: str) -> _Value:
-    if word in REASON_CLASSES or word in classification.reasons:
-        return _Value(word, text)
-    return _Value(Reason.UNKNOWN, f"{text}, and {quoted_output(word)} is not a known reason")
+def _reason(classification: Classification, name: str, text: str) -> _Value:
+    if name in REASON_CLASSES or name in classification.reasons:
+        return _Value(name, text)
+    return _Value(Reason.UNKNOWN, f"{text}, and {quoted_output(name)} is not a known reason")
 
 
 def _reading(filled: Mapping[str, _Value], gaps: Sequence[str]) -> RuleReading:

@@ -25,7 +25,7 @@ def character(column: bool = False) -> str:
     return rf"(?:{_CHARACTER}|{_WIDE}(?=\d){comma})"
 
 
-def goes_on(column: bool = False) -> str:
+def continuation(column: bool = False) -> str:
     """What follows a number that is not complete yet, as a regular expression."""
     commas = "" if column else ","
     return rf"(?:[\d.]|[{commas}_'\u2019](?=\d)|[eE][+-]?\d|[xX][0-9a-fA-F]|{_WIDE}(?=\d))"
@@ -43,7 +43,7 @@ START = r"""(?<![^\s;()\[\]{}<>|"`,'=:])"""
 _NUMBER = re.compile(rf"{DIGITS}|[+-]?(?:nan|inf(?:inity)?)", re.ASCII | re.I)
 _TOKEN = re.compile(f"{character()}{{1,{2 * MAX_TOKEN_CHARACTERS}}}")
 _COLUMN = re.compile(f"{character(column=True)}{{1,{2 * MAX_TOKEN_CHARACTERS}}}")
-_GOES_ON = re.compile(goes_on())
+_CONTINUATION = re.compile(continuation())
 _NUMBER_BEGINS = (
     rf"\d|\d[._'\u2019]|\d{_WIDE}|\d\.?[eE][+-]?|(?:\A|[^\w.])\.|(?:\A|[^\w)\]])[-+\u2212]|0[xX][0-9a-fA-F]*"
 )
@@ -78,7 +78,7 @@ def token_at(line: str, at: int, *, column: bool = False) -> str:
     return match[0] if match is not None else ""
 
 
-def whole_of(
+def enclosing_token(
     line: str, start: int, end: int, *, tail: re.Pattern[str] | None, column: bool = False, word: bool = False
 ) -> str:
     """The token of which ``line[start:end]`` is only a part; empty if that is whole.
@@ -95,7 +95,7 @@ def whole_of(
     if not word and (_BEGINS_BEFORE_IN_COLUMN if column else _BEGINS_BEFORE).search(before):
         found = _REACH.search(before)
         return (found[0] if found is not None else "") + line[start:reach]
-    over = word or _GOES_ON.match(line, end) is None
+    over = word or _CONTINUATION.match(line, end) is None
     if reach == end or (over and tail is not None and _spelt_out(tail, line, end, reach)):
         return ""
     return line[start:reach]

@@ -111,7 +111,7 @@ class Database:
     def _prepare(self) -> None:
         is_local = self._kind in journal_mode.LOCAL
         if not is_local:
-            journal_mode.share_no_memory(self._db)
+            journal_mode.avoid_shared_memory(self._db)
         with self._begin("DEFERRED") as db:
             version = check(db)
         if is_local:

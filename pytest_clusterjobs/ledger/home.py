@@ -11,8 +11,8 @@ from typing import Self
 
 from .ledger import LedgerError
 from .trust import is_own
+from .trust import SAFE_DIRECTORY_VARIABLE
 from .trust import Untrusted
-from .trust import VARIABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Home:
     """The setting that names its parent folder; empty for the project's own."""
 
     @classmethod
-    def inside(cls, rootdir: Path) -> Self:
+    def in_project(cls, rootdir: Path) -> Self:
         """``.clusterjobs`` in a project."""
         return cls(rootdir / ".clusterjobs")
 
     @classmethod
-    def outside(cls, folder: Path, rootdir: Path, source: str) -> Self:
+    def in_shared_folder(cls, folder: Path, rootdir: Path, source: str) -> Self:
         """A project's part of a shared folder, named after the project and digits that identify its path."""
         real = os.path.realpath(rootdir)
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", os.path.basename(real))[:40]
@@ -64,7 +64,7 @@ class Home:
         if self.source and not is_own(folder):
             raise Untrusted(
                 f"{self.source}: {folder} belongs to another user (uid {folder.stat().st_uid}): name a folder "
-                f"that belongs to you, or set {VARIABLE}={folder} to trust it"
+                f"that belongs to you, or set {SAFE_DIRECTORY_VARIABLE}={folder} to trust it"
             )
 
     def _unusable(self, where: object, why: str | None) -> LedgerError:

@@ -64,7 +64,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def share_no_memory(db: sqlite3.Connection) -> None:
+def avoid_shared_memory(db: sqlite3.Connection) -> None:
     """Avoid the shared index if another host left the file with a write-ahead log.
 
     Call before the first read.
@@ -73,7 +73,7 @@ def share_no_memory(db: sqlite3.Connection) -> None:
 
 
 def use_rollback_journal(db: sqlite3.Connection) -> None:
-    """Use the journal that needs only locks. Ends ``share_no_memory``. Raises sqlite3.Error."""
+    """Use the journal that needs only locks. Ends ``avoid_shared_memory``. Raises sqlite3.Error."""
     db.execute("PRAGMA journal_mode = TRUNCATE")
     # A file server may lose power while this process continues.
     db.execute("PRAGMA synchronous = FULL")

@@ -64,16 +64,18 @@ class Ledger(Database):
 
     # Ownership.
 
-    def take_over(self, may: Callable[[dict[str, Any] | None], bool], **values: Any) -> dict[str, Any] | None:
+    def take_over(
+        self, is_allowed: Callable[[dict[str, Any] | None], bool], **values: Any
+    ) -> dict[str, Any] | None:
         """Begin a session: count it, and store ``values`` (the new ``owner`` is one) like ``set_meta``.
 
-        ``may`` is called with the last owner (None if that one ended normally). If it returns False, nothing
-        is changed and the last owner is returned. If two processes try at once, one gets the run.
+        ``is_allowed`` is called with the last owner (None if that one ended normally). If it returns False,
+        nothing is changed and the last owner is returned. If two processes try at once, one gets the run.
         """
         with self._transaction():
             meta = self.meta()
             last: dict[str, Any] | None = meta.get("owner")
-            if not may(last):
+            if not is_allowed(last):
                 return last
             self._store({**values, "session": meta.get("session", 0) + 1})
         return None

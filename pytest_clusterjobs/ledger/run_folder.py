@@ -12,6 +12,8 @@ from urllib.parse import quote
 from .trust import is_trusted
 
 LEDGER = "ledger.sqlite"
+REPORT = "report.json"
+"""The JSON report, unless an option names another file."""
 
 LATEST = "latest"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .ledger import LedgerError
 
-VARIABLE = "CLUSTERJOBS_SAFE_DIRECTORY"
+SAFE_DIRECTORY_VARIABLE = "CLUSTERJOBS_SAFE_DIRECTORY"
 """Folders, separated as in PATH, whose contents are trusted whichever user owns them; ``*`` means all."""
 
 
@@ -34,7 +34,7 @@ def demand_trust(path: Path) -> None:
     if not is_trusted(path):
         raise Untrusted(
             f"{path} belongs to another user (uid {_owner(path)}), so nothing is imported, cancelled or "
-            f"written because of it: to trust it, set {VARIABLE}={path.parent}"
+            f"written because of it: to trust it, set {SAFE_DIRECTORY_VARIABLE}={path.parent}"
         )
 
 
@@ -47,12 +47,12 @@ def _owner(path: Path) -> int | None:
 
 def _users() -> set[int]:
     """The caller, root, and the user who became root with sudo."""
-    me = os.geteuid()
+    user = os.geteuid()
     sudo = os.environ.get("SUDO_UID", "")
-    return {me, 0, int(sudo)} if me == 0 and sudo.isdecimal() else {me, 0}
+    return {user, 0, int(sudo)} if user == 0 and sudo.isdecimal() else {user, 0}
 
 
 def _is_declared(path: Path) -> bool:
-    named = [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
+    named = [entry for entry in os.environ.get(SAFE_DIRECTORY_VARIABLE, "").split(os.pathsep) if entry]
     real = path.resolve()
     return any(entry == "*" or real.is_relative_to(Path(entry).resolve()) for entry in named)

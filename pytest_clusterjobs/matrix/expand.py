@@ -37,7 +37,7 @@ from .where import Selection
 from .where import SelectionIndex
 
 MAX_CELLS = 100_000
-_MAX_ID = 200
+_MAX_ID_CHARACTERS = 200
 
 
 def expand_file(path: Path, *, rootdir: Path, site: Site, backend: str | None) -> Matrix:
@@ -192,9 +192,10 @@ class Expansion:
         """The cells with a unique id; errors for the others."""
         seen: dict[str, CellDraft] = {}
         for draft in drafts:
-            if len(draft.id) > _MAX_ID:
+            if len(draft.id) > _MAX_ID_CHARACTERS:
                 self.reporter.error(
-                    draft.location, f"the cell id is longer than {_MAX_ID} characters: {quoted(draft.id)}"
+                    draft.location,
+                    f"the cell id is longer than {_MAX_ID_CHARACTERS} characters: {quoted(draft.id)}",
                 )
             first = seen.setdefault(draft.id, draft)
             if first is not draft:

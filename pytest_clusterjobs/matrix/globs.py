@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 MAX_ENTRIES = 100_000
-"""The number of names examined before a glob counts as a mistake."""
+"""The most names that are examined for one glob; a glob that covers more is reported as a mistake."""
 
 _WILD = re.compile(r"[*?[]")
 

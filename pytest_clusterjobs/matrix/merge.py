@@ -112,9 +112,9 @@ def replaced(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> Iterator[str
         elif key in lower and not (key in APPENDED and value is not None):
             yield from _replaced(key, value, lower[key]) if key in DEEP else (key,)
     if isinstance(upper.get("expect"), Mapping) and isinstance(lower.get("expect"), Mapping):
-        ours, theirs = ([key for key in _PAIR if key in side["expect"]] for side in (upper, lower))
-        if ours and theirs and not set(ours) & set(theirs):
-            yield f"expect.{theirs[0]}"
+        upper_keys, lower_keys = ([key for key in _PAIR if key in side["expect"]] for side in (upper, lower))
+        if upper_keys and lower_keys and not set(upper_keys) & set(lower_keys):
+            yield f"expect.{lower_keys[0]}"
 
 
 def _replaced(path: str, upper: Any, lower: Any) -> Iterator[str]:

@@ -42,7 +42,7 @@ class Scalar(str):
 
     @property
     def kind(self) -> str:
-        """``str``, ``int``, ``float``, ``bool``, ``null``, or ``odd`` where YAML versions disagree."""
+        """``str``, ``int``, ``float``, ``bool``, ``null``, or ``ambiguous`` where YAML versions disagree."""
         tag = self.node.tag.removeprefix(TAG)
         if self.node.style not in (None, "") or "\n" in self:
             return "str"

@@ -24,7 +24,7 @@ def read_regular(path: Path, most: int) -> bytes:
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
+            raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
         with open(number, "rb", closefd=False) as stream:
             return stream.read(most) or b""
     finally:
@@ -58,4 +58,4 @@ def top_level_keys(data: bytes) -> Iterator[str]:
             if depth == 1:
                 is_key = not is_key
     except yaml.YAMLError as error:
-        raise ValueError("no YAML") from error
+        raise ValueError("not YAML") from error

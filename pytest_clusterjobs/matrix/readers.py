@@ -26,7 +26,7 @@ T = TypeVar("T")
 NAME_PATTERN = r"^[A-Za-z0-9._+-]{1,100}$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-MAX_TEXT = 100_000
+MAX_TEXT_CHARACTERS = 100_000
 
 
 def fail(message: str, at: Any = None) -> NoReturn:
@@ -247,13 +247,13 @@ def identifier(what: str) -> Callable[[Any], str]:
     return read
 
 
-def choice(*words: str) -> Callable[[Any], str]:
-    """A reader of one of ``words``."""
+def choice(*texts: str) -> Callable[[Any], str]:
+    """A reader of one of ``texts``."""
 
     def read(value: Any) -> str:
         result = text(value)
-        if result not in words:
-            fail(f"expected one of {', '.join(words)}, not {quoted(result)}")
+        if result not in texts:
+            fail(f"expected one of {', '.join(texts)}, not {quoted(result)}")
         return result
 
     return read
@@ -273,8 +273,8 @@ def value_text(value: Any) -> str:
 
 
 def _no_controls(value: Scalar) -> None:
-    if len(value) > MAX_TEXT:
-        fail(f"the text is longer than {MAX_TEXT} characters", at=value)
+    if len(value) > MAX_TEXT_CHARACTERS:
+        fail(f"the text is longer than {MAX_TEXT_CHARACTERS} characters", at=value)
     if value.isprintable():
         return
     for char in value:

@@ -155,9 +155,9 @@ def _report_mapping(value: Any, example: str, report: Report) -> None:
 def _values(name: str, value: Any, report: Report) -> Any:
     """Values of an axis: a list of them, or a mapping."""
     if isinstance(value, Scalar):
-        words = [word for word in re.split(r"[,\s]+", value.strip("[]{} ")) if word]
-        report(value, f"expected a list: {suggestion(flow_entry(name, words))}")
-        return seq_of(value.node, [scalar_of(word, value.node) for word in words])
+        items = [word for word in re.split(r"[,\s]+", value.strip("[]{} ")) if word]
+        report(value, f"expected a list: {suggestion(flow_entry(name, items))}")
+        return seq_of(value.node, [scalar_of(word, value.node) for word in items])
     return _names(name, value, report)
 
 
@@ -278,15 +278,15 @@ def _listed(name: str, value: Any, report: Report) -> Any:
 
 def _expect(name: str, value: Any, report: Report) -> Any:
     """An expectation, for which a reason or an exit code alone is not a short form."""
-    words = [value] if isinstance(value, Scalar) else value
-    if not isinstance(words, list) or not words or not all(isinstance(each, Scalar) for each in words):
+    items = [value] if isinstance(value, Scalar) else value
+    if not isinstance(items, list) or not items or not all(isinstance(each, Scalar) for each in items):
         return _as_mapping(value, report) if isinstance(value, Seq) and value else value
-    codes = all(each.isdigit() or is_nonzero_word(each) for each in words)
+    codes = all(each.isdigit() or is_nonzero_word(each) for each in items)
     key = "exit_code" if codes else "reason"
-    means = [_as_code(each) if codes else reason_for(each) or str(each) for each in words]
+    means = [_as_code(each) if codes else reason_for(each) or str(each) for each in items]
     meaning = means if isinstance(value, Seq) else means[0]
     _report_mapping(value, flow_entry(name, {key: meaning}), report)
-    inner = [scalar_of(each, word.node) for each, word in zip(means, words, strict=True)]
+    inner = [scalar_of(each, word.node) for each, word in zip(means, items, strict=True)]
     return map_of(value.node, [(scalar_of(key, value.node), seq_of(value.node, inner))])
 
 

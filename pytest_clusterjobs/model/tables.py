@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-COLUMN_GAP = 2
+COLUMN_GAP_CHARACTERS = 2
 """Blanks between two columns."""
 
 
@@ -20,7 +20,7 @@ def align(rows: Sequence[Sequence[str]], limit: int | None = None) -> Iterator[s
     widths = column_widths(rows, limit)
     for row in rows:
         yield (
-            (" " * COLUMN_GAP)
+            (" " * COLUMN_GAP_CHARACTERS)
             .join(text.ljust(width) for text, width in zip(row, widths, strict=True))
             .rstrip()
         )

@@ -41,7 +41,7 @@ def clean(text: str) -> str:
 
 
 def printable(text: str, limit: int, *, keep: Literal["start", "end"] = "start") -> str:
-    """``text`` in at most ``limit`` characters, valid in XML 1.0 and unable to steer a terminal.
+    """``text`` in at most ``limit`` characters, valid in XML 1.0 and unable to control a terminal.
 
     Newlines and tabs stay. Other control characters, invisible characters (bidirectional overrides among
     them), surrogates and non-characters are escaped as in Python. ``[...]`` marks the side at which text was
@@ -98,17 +98,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def did_you_mean(word: str, known: Iterable[str], *, there_are: bool = True, cutoff: float = 0.6) -> str:
-    """End of a message: the closest known word, or the list of known words."""
-    words = list(known)
-    lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in words}
-    close = get_close_matches(word.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The end of a message about an unknown name: the closest known name, or the list of all."""
+    names = list(known)
+    lowered: Mapping[str, str] = {each.lower().replace("-", "_"): each for each in names}
+    close = get_close_matches(name.lower().replace("-", "_")[:100], lowered, n=1, cutoff=cutoff)
     if close:
         return f", did you mean {lowered[close[0]]!r}?"
-    if not there_are or not words:
+    if not names:
         return ""
-    listed = ", ".join(words[:20]) + (", ..." if len(words) > 20 else "")
-    return f"; there {'is' if len(words) == 1 else 'are'} {listed}"
+    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return f"; there {'is' if len(names) == 1 else 'are'} {listed}"
 
 
 def quoted(value: object, limit: int = 60) -> str:

@@ -163,7 +163,7 @@ def _function_using(fixtures: tuple[str, ...]) -> Callable[[], None]:
 
 
 class CellItem(pytest.Function):
-    """One cell. Its setup stands for submission and queueing, its call for the run and the verdict."""
+    """One cell. Its setup phase is the wait in the queue, its call phase the job's run and the verdict."""
 
     cell: Cell
     will_run = False

@@ -72,11 +72,11 @@ class RunSession:
         """Lines to print at the end of the session."""
         self._rows: list[EndRow] = []
         self._tally: dict[str, int] | None = None
-        self._of_cells: dict[str, int] = {}
+        self._verdict_counts: dict[str, int] = {}
         """The number of cells per verdict, without the jobs that only their tests judge."""
         self._live = 0
         """Jobs that were live when the session stopped."""
-        self._left = 0
+        self._left_to_reaper = 0
         """Live jobs whose cancellation is left to the reaper."""
         self._retries = 0
         self._unanswered = 0
@@ -141,16 +141,18 @@ class RunSession:
         assert self._report_writer is not None
         self._live = len(run.engine.core.in_flight)
         try:
-            self._left = run.stop()
+            self._left_to_reaper = run.stop()
         finally:
             # Also after a second Ctrl-C, which skips the wait for jobs but not the reports.
-            lines = self._report_writer.close(self._left)
+            lines = self._report_writer.close(self._left_to_reaper)
             # The report covers the whole run. This session's output and exit code cover only what it
             # selected.
             lines = [line for line in lines if run.engine.knows(line.key)]
             self._rows = rows_of(lines)
             self._tally = tally(lines)
-            self._of_cells = summarise(line for line in lines if not _is_judged_by_its_test(run, line.key))
+            self._verdict_counts = summarise(
+                line for line in lines if not _is_judged_by_its_test(run, line.key)
+            )
         if self._settings.run_config.mode is Mode.LAUNCH:
             self._unanswered = sum(job.handle is None for job in run.engine.core.in_flight)
             self._not_submitted = len(run.engine.unsubmitted()) - self._unanswered
@@ -164,11 +166,15 @@ class RunSession:
     def _require_clean_git(self) -> None:
         state = git_state(self._settings.run_config.rootdir)
         if state is None:
-            raise pytest.UsageError("cluster_require_clean_git: rootdir is not a git checkout")
+            raise pytest.UsageError(
+                "cluster_require_clean_git: rootdir is not a git checkout: run pytest in one"
+            )
         if state["dirty"]:
             raise pytest.UsageError("cluster_require_clean_git: uncommitted changes; commit or stash them")
         if not state["pushed"]:
-            raise pytest.UsageError(f"cluster_require_clean_git: commit {state['commit'][:12]} is not pushed")
+            raise pytest.UsageError(
+                f"cluster_require_clean_git: commit {state['commit'][:12]} is not pushed: push it first"
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -222,7 +228,7 @@ class RunSession:
         if self._settings.run_config.mode.leaves_jobs:
             jobs = f"{counted(self._live, 'job')} left running (pytest --cluster-check={self.run_id})"
         else:
-            cancelled, left = self._live - self._left, self._left
+            cancelled, left = self._live - self._left_to_reaper, self._left_to_reaper
             parts = [f"{counted(cancelled, 'job')} cancelled"] if cancelled or not left else []
             parts += [f"{counted(left, 'job')} left to the reaper, which cancels them"] if left else []
             jobs = ", ".join(parts)
@@ -236,7 +242,7 @@ class RunSession:
 
     def _why_exit_code_1(self) -> Iterator[str]:
         """Why the exit code is not 0 although nothing failed."""
-        not_run = self._of_cells.get("not_run", 0)
+        not_run = self._verdict_counts.get("not_run", 0)
         if not_run:
             yield f"{counted(not_run, 'cell')} not run"
         if self._unknown:
@@ -247,7 +253,7 @@ class RunSession:
         if self._unreported and not not_run:
             yield f"pytest did not report {counted(self._unreported, 'cell')}"
         if self._settings.run_config.mode is not Mode.LAUNCH and (
-            pending := self._of_cells.get("pending", 0)
+            pending := self._verdict_counts.get("pending", 0)
         ):
             yield f"{counted(pending, 'cell')} pending"
         if refused := self._unanswered + self._not_submitted:
@@ -270,9 +276,9 @@ class RunSession:
         for why, number in self._run.engine.refused.items():
             if number > 1:
                 notes.append(f"{number} cells are refused: {printable(why, 200)}")
-        if self._left:
+        if self._left_to_reaper:
             notes.append(
-                f"{counted(self._left, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"
+                f"{counted(self._left_to_reaper, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"
             )
         if self._report_writer.error is not None:
             notes.append(self._report_writer.error)
@@ -292,7 +298,7 @@ class RunSession:
 
     def _interruption_notes(self) -> Iterator[str]:
         """What the session has not done, and how to continue."""
-        left = self._of_cells.get("not_run", 0) + self._of_cells.get("pending", 0)
+        left = self._verdict_counts.get("not_run", 0) + self._verdict_counts.get("pending", 0)
         if not left:
             return
         why = f" ({self._interruption})" if self._interruption else ""

@@ -17,6 +17,7 @@ from ..ledger.home import Home
 from ..ledger.run_folder import find_run
 from ..ledger.run_folder import LEDGER
 from ..ledger.run_folder import NoSuchRun
+from ..ledger.run_folder import REPORT
 from ..ledger.trust import demand_trust
 from ..ledger.trust import Untrusted
 from ..model.text import one_line
@@ -129,7 +130,7 @@ def _run(config: pytest.Config, mode: Mode) -> Path | None:
         ) from error
 
 
-PATH_IN_RUN = Path("report.json")
+PATH_IN_RUN = Path(REPORT)
 """The JSON report in the run's own folder."""
 
 

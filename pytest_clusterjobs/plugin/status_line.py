@@ -68,7 +68,7 @@ class Progress:
         finally:
             self.clear()
 
-    def aside(self) -> AbstractContextManager[object]:
+    def suspended(self) -> AbstractContextManager[object]:
         """Show nothing in the block, so that the output of another thread is not interrupted."""
         return nullcontext() if self._line is None else self._line.lock
 

@@ -120,7 +120,7 @@ class HookCalls:
         return dict(list(found.items())[:MAX_FIELDS]), remarks
 
     def ended(self, cell: Cell, result: Result) -> Sequence[Remark]:
-        """Call the hooks."""
+        """Call the hooks for an attempt that has ended and was judged."""
         name = "job_ended"
         if self._has(name):
             try:

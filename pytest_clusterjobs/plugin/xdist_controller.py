@@ -130,7 +130,7 @@ class XdistController:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
         """Stop at maxfail: workers that wait for jobs would prevent xdist from stopping."""
-        with nullcontext() if self._run is None else self._progress.aside():
+        with nullcontext() if self._run is None else self._progress.suspended():
             done = yield
         self._failures += report.failed
         limit = self._config.option.maxfail

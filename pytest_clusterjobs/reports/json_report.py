@@ -24,7 +24,7 @@ from .verdicts import verdict_of
 
 FORMAT_VERSION = 1
 
-_STEERING = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_UNSAFE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """Characters that JSON allows in a text although they can control a terminal or reorder what is shown."""
 
 
@@ -89,7 +89,7 @@ def render(meta: Mapping[str, Any], lines: Sequence[CellLine], *, updated: float
     cells = ",\n".join(map(_cell, lines))
     text = f'{json.dumps(head, indent=1)[:-2]},\n "cells": [\n{cells}\n ]\n}}\n'
     # The text must also be safe to print on a terminal. Lone surrogates can only be escaped in UTF-8.
-    return _STEERING.sub(_escaped, text).encode("utf-8", "backslashreplace")
+    return _UNSAFE.sub(_escaped, text).encode("utf-8", "backslashreplace")
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ from ..model import Phase
 from ..model import Reason
 from ..model import Verdict
 from ..model.notation import format_duration
-from ..model.tables import COLUMN_GAP
+from ..model.tables import COLUMN_GAP_CHARACTERS
 from ..model.tables import column_widths
 from ..model.text import printable
 from ..model.text import unbroken
@@ -186,9 +186,9 @@ def _write_table(reporter: pytest.TerminalReporter, rows: list[EndRow], width: i
     writer = reporter.config.get_terminal_writer()
     table = [EndRow({name: name for name in _COLUMNS}, {}), *rows]
     widths = column_widths([[row.texts[name] for name in _COLUMNS] for row in table])
-    rooms = {name: COLUMN_GAP + width for name, width in zip(_COLUMNS, widths, strict=True)}
+    rooms = {name: COLUMN_GAP_CHARACTERS + width for name, width in zip(_COLUMNS, widths, strict=True)}
     for name in _OPTIONAL_COLUMNS:
-        if sum(rooms.values()) - COLUMN_GAP > width:
+        if sum(rooms.values()) - COLUMN_GAP_CHARACTERS > width:
             del rooms[name]
     last = list(rooms)[-1]
     for row in table:

@@ -20,11 +20,11 @@ from .place import JSON_REPORT
 from .place import make_folder
 from .place import write
 
-MIN_WRITE_SECONDS = 1.0
-"""The shortest time between two writes of the JSON report."""
+MIN_WRITE_INTERVAL_SECONDS = 1.0
+"""The shortest time, in seconds, between two writes of the JSON report."""
 
-PAUSE_PER_COST = 20.0
-"""The pause between two writes is this many times the cost of a write, so that a large report costs 5 %."""
+PAUSE_PER_WRITE_TIME = 20.0
+"""The pause between two writes takes this many times as long as a write, which then costs 5 % of the time."""
 
 
 class ReportWriter:
@@ -71,14 +71,14 @@ class ReportWriter:
             if "git" not in self._ledger.meta():
                 self._ledger.set_meta(git=git_state(self._rootdir))
             pause = 0.0
-            while not self._closing.wait(max(MIN_WRITE_SECONDS, pause)):
+            while not self._closing.wait(max(MIN_WRITE_INTERVAL_SECONDS, pause)):
                 begin = time.monotonic()
                 self._ledger.check_place()
                 self._flush()
                 # Only the last report is written to a stream.
                 if self._path is not None and not is_stream(self._path):
                     self._write(list(cell_lines(self._ledger)))
-                pause = PAUSE_PER_COST * (time.monotonic() - begin)
+                pause = PAUSE_PER_WRITE_TIME * (time.monotonic() - begin)
         except LedgerError as error:
             self.error = str(error)
             if isinstance(error, LedgerGone):

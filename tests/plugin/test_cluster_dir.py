@@ -233,13 +233,15 @@ def test_projects_that_share_a_folder_do_not_see_each_others_runs(tmp_path: Path
 def test_a_link_to_a_project_is_the_same_project(checkout: Checkout, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(checkout.path)
     folder = tmp_path / "runs"
-    names = {Home.outside(folder, rootdir, "").path for rootdir in (checkout.path, tmp_path / "link")}
+    names = {
+        Home.in_shared_folder(folder, rootdir, "").path for rootdir in (checkout.path, tmp_path / "link")
+    }
     assert len(names) == 1
 
 
 @pytest.mark.parametrize("name", ["", "a b\n'$(x)", "x" * 255, "\udcff", "-rf", "..."])
 def test_any_project_has_a_readable_name(name: str) -> None:
-    home = Home.outside(Path("/runs"), Path("/", name), "")
+    home = Home.in_shared_folder(Path("/runs"), Path("/", name), "")
     assert home.path.parent == Path("/runs")
     assert home.path.name.isascii() and home.path.name.isprintable() and len(home.path.name) < 60
 
@@ -257,7 +259,7 @@ def test_the_folder_is_for_its_user_alone(checkout: Checkout) -> None:
 @pytest.mark.parametrize("more", [[], ["-n2"]], ids=str)
 def test_a_folder_of_another_user_is_refused(checkout: Checkout, whose: str, more: list[str]) -> None:
     folder = checkout.beside
-    home = Home.outside(folder, checkout.path, "")
+    home = Home.in_shared_folder(folder, checkout.path, "")
     given = {"folder": folder, "part": home.path, "target": checkout.path.parent / "theirs"}[whose]
     given.mkdir(parents=True)
     if whose == "target":
@@ -310,7 +312,7 @@ def test_a_read_only_checkout_says_what_to_write(checkout: Checkout, more: list[
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes a mount")
 def test_a_folder_that_became_read_only_is_found_out_before_the_ledger_is(checkout: Checkout) -> None:
-    home = Home.outside(checkout.beside, checkout.path, "--cluster-dir")
+    home = Home.in_shared_folder(checkout.beside, checkout.path, "--cluster-dir")
     home.make()
     with (
         read_only(checkout.beside),

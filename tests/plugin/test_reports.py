@@ -141,12 +141,14 @@ def test_a_clean_checkout_can_be_required(project: Project) -> None:
     project.ini("cluster_require_clean_git = true")
     result = project.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*cluster_require_clean_git: rootdir is not a git checkout"])
+    result.stderr.fnmatch_lines(
+        ["*cluster_require_clean_git: rootdir is not a git checkout: run pytest in one"]
+    )
     (project.path / ".gitignore").write_text("/.clusterjobs/\n__pycache__/\n/submissions.txt\n/origin.git/\n")
     git(project, "init")
     git(project, "add", "-A")
     git(project, "commit", "-m", "all")
-    project.run().stderr.fnmatch_lines(["*cluster_require_clean_git: commit * is not pushed"])
+    project.run().stderr.fnmatch_lines(["*cluster_require_clean_git: commit * is not pushed: push it first"])
     git(project, "init", "--bare", "origin.git")
     git(project, "remote", "add", "origin", "origin.git")
     git(project, "push", "origin", "main")

@@ -19,7 +19,7 @@ from .request import size
 from .settings import AwsBatchSettings
 
 MAX_TAGS = 50
-"""Tags of one job."""
+"""The most tags of one job."""
 
 MIN_MEMORY_BYTES = 4 << 20
 

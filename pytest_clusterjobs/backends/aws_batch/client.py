@@ -143,7 +143,7 @@ class BatchBackend:
         return {job.detail.job_id: of_job for job, of_job in zip(jobs, logs, strict=True)}
 
     def _completed(self, handle: Handle, job: DescribedJob) -> Handle | None:
-        """The handle with the locations of the logs, for use after AWS Batch has forgotten the job."""
+        """The handle with the locations of the logs, for use when AWS Batch no longer knows the job."""
         streams = streams_of(job, self._settings.log_group)
         if not streams or streams == handle.data.get("streams"):
             return None
@@ -166,7 +166,7 @@ class BatchBackend:
         if job is None:
             known = handle.data.get("streams", {}).get(str(node))
             if known is None:
-                # It was just submitted, or AWS Batch forgot it before a poll saw it run.
+                # It was just submitted, or AWS Batch dropped it before a poll saw it run.
                 return LogChunk("", cursor)
             return self._reader.read_stream(StreamName(*known), cursor=cursor, tail=tail)
         detail = job.ranks.get(node)

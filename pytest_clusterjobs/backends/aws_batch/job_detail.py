@@ -66,7 +66,7 @@ class JobDetail:
         return str(self.raw.get("jobName", ""))
 
     @property
-    def is_ours(self) -> bool:
+    def has_sentinel(self) -> bool:
         """Whether this tool submitted it, so that its command has a sentinel."""
         with suppress(ValueError):
             return bool(Token.parse(self.name))

@@ -132,7 +132,7 @@ class CloudWatchReader:
     def _evidence(self, detail: JobDetail, chunk: LogChunk, page: str | None) -> RankLog:
         """What a log shows at its end, or if its end has no report, anywhere. Raises BackendError."""
         report = _report(chunk.text, detail)
-        if report is not None or not chunk.complete or not detail.is_ours:
+        if report is not None or not chunk.complete or not detail.has_sentinel:
             return RankLog(report, chunk.complete, page, unread=chunk.gap)
         stream = detail.stream(len(detail.starts) - 1, self._group)
         if stream is None or not chunk.text:
@@ -156,7 +156,7 @@ class CloudWatchReader:
 
 
 def streams_of(job: DescribedJob, group: str) -> dict[str, list[str]]:
-    """The location of each rank's last log, for a handle that is used after AWS Batch has dropped the job."""
+    """The location of each rank's last log, for use when AWS Batch no longer knows the job."""
     found: dict[str, list[str]] = {}
     for rank, detail in job.ranks.items():
         stream = detail.stream(len(detail.starts) - 1, group)

@@ -11,7 +11,7 @@ from .api import Api
 from .job_detail import JobDetail
 from .job_detail import NODE_SEPARATOR
 from .observe import DescribedJob
-from .settings import MAX_JOBS_PER_DESCRIBE_CALL
+from .settings import MAX_IDS_PER_CALL
 
 MAX_CACHED_JOBS = 2000
 """Ended jobs; each takes some kilobytes."""
@@ -51,7 +51,7 @@ class Lookup:
 
     def _details(self, ids: Sequence[str], region: str) -> dict[str, JobDetail]:
         found: dict[str, JobDetail] = {}
-        for batch in batched(ids, MAX_JOBS_PER_DESCRIBE_CALL):
+        for batch in batched(ids, MAX_IDS_PER_CALL):
             response = self._api.batch("describe_jobs", region, jobs=list(batch))
             found.update((raw["jobId"], JobDetail(raw)) for raw in response.get("jobs", ()))
         return found

@@ -35,10 +35,10 @@ NOT_STARTED = (
 )
 
 MAX_NODE_STOP_SECONDS = 60.0
-"""After the main node's end, until the other nodes must be shown as ended; AWS kills them after 30 s."""
+"""Seconds after the main node's end in which AWS may show others as running; it kills them after 30 s."""
 
 MAX_NOTICE_DELAY_SECONDS = 60.0
-"""How long after a failure AWS may notice that a node was lost or never started, which caused the failure."""
+"""Seconds after a failure in which AWS may notice its cause: a node that was lost or never started."""
 
 _CAUSES_OF_FAILURES = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.START_FAILED})
 """Reasons of one node that make the other nodes fail, too."""
@@ -225,13 +225,13 @@ def _node(job: DescribedJob, rank: int, log: RankLog) -> NodeState:
         report=log.report,
         begun=None if log.report is not None else log.begun,
         unread="" if log.report is not None else log.unread,
-        stopped_by_cluster=_was_end_of(job, rank, detail),
+        stopped_by_cluster=_was_stopped_after_main(job, rank, detail),
         host=detail.last.instance or None,
         log=log.page,
     )
 
 
-def _was_end_of(job: DescribedJob, rank: int, detail: JobDetail) -> bool:
+def _was_stopped_after_main(job: DescribedJob, rank: int, detail: JobDetail) -> bool:
     """Whether AWS Batch stopped this rank because the main node had ended with exit code 0."""
     main = job.ranks.get(0)
     if rank == 0 or main is None or main.last.exit_code != 0:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPENDENCIES = 20
-"""Jobs that one job can depend on."""
+"""The most jobs that one job can depend on."""
 
 
 def _is_text(value: Any) -> bool:

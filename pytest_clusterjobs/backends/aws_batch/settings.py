@@ -16,15 +16,15 @@ from ..settings import SiteSettings
 LOG_GROUP = "/aws/batch/job"
 """The log group that AWS Batch uses for jobs whose definition has none."""
 
-MAX_JOBS_PER_DESCRIBE_CALL = 100
-"""Jobs in one call of DescribeJobs."""
+MAX_IDS_PER_CALL = 100
+"""The most jobs in one call of DescribeJobs."""
 
 SUBMIT_THREADS = 8
 
-LOG_SETTLE_MARGIN_SECONDS = 5.0
+POLL_SLACK_SECONDS = 5.0
 """Seconds that a poll may come after CloudWatch's settle time."""
 
-MAX_ATTEMPTS = 10
+MAX_STARTS = 10
 """The most starts of one job that AWS Batch allows."""
 
 
@@ -93,13 +93,13 @@ class AwsBatchSettings(SiteSettings):
 def capabilities(settings: AwsBatchSettings) -> Capabilities:
     """The capabilities of a backend with these settings; a job's definition decides about several nodes."""
     return Capabilities(
-        ids_per_poll=MAX_JOBS_PER_DESCRIBE_CALL,
+        ids_per_poll=MAX_IDS_PER_CALL,
         submissions_per_second=settings.submissions_per_second,
         submit_threads=SUBMIT_THREADS,
         min_poll_interval=settings.poll_interval,
         find_settle=settings.find_settle,
-        log_settle=settings.log_settle + 2 * settings.poll_interval + LOG_SETTLE_MARGIN_SECONDS,
-        max_restarts=MAX_ATTEMPTS - 1,
+        log_settle=settings.log_settle + 2 * settings.poll_interval + POLL_SLACK_SECONDS,
+        max_restarts=MAX_STARTS - 1,
         stops_rest=False,
         knows_secrets=True,
     )

@@ -13,23 +13,26 @@ from ..protocol import BackendError
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """One job's folder, readable by its owner alone. The batch script writes all files not marked as ours."""
+    """One job's folder, readable by its owner alone.
+
+    The batch script writes its files, except those marked as written by the backend.
+    """
 
     path: Path
 
     @property
     def script(self) -> Path:
-        """The batch script as it was submitted. Ours."""
+        """The batch script as it was submitted. Written by the backend."""
         return self.path / "job.sh"
 
     @property
     def job_id(self) -> Path:
-        """The job id that the submit command printed. Ours, written after the answer was read."""
+        """The job id that the submit command printed. Written by the backend after it has read the answer."""
         return self.path / "id"
 
     @property
     def secrets(self) -> Path:
-        """The values of the job's secrets, until it has read them for the last time. Ours."""
+        """The values of the job's secrets, written by the backend and removed after their last use."""
         return self.path / "secrets"
 
     @property

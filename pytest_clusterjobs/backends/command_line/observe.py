@@ -136,7 +136,7 @@ def _is_own_end(hint: Reason | None, record: EndRecord, nodes: tuple[NodeState, 
     if record.ended is None or record.ended.how == "stopped":
         return False
     if hint is Reason.OUT_OF_MEMORY:
-        return _was_before(record, nodes)
+        return _was_in_earlier_start(record, nodes)
     return True
 
 
@@ -149,7 +149,7 @@ def _own_hint(
         return _BY_HOW[how]
     if how == "stopped":
         return launcher.stopped
-    if launcher.out_of_memory and not _was_before(record, nodes):
+    if launcher.out_of_memory and not _was_in_earlier_start(record, nodes):
         return Reason.OUT_OF_MEMORY
     return _not_begun(job, nodes, launcher)
 
@@ -160,7 +160,7 @@ def _not_begun(job: KnownJob, nodes: tuple[NodeState, ...], launcher: LauncherOu
     return launcher.not_begun if len(reports) < job.nodes else None
 
 
-def _was_before(record: EndRecord, nodes: tuple[NodeState, ...]) -> bool:
+def _was_in_earlier_start(record: EndRecord, nodes: tuple[NodeState, ...]) -> bool:
     """Whether a kill for memory was in an earlier start, because the last start ended well.
 
     The scheduler reports on the whole job.

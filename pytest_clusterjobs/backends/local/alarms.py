@@ -15,7 +15,7 @@ class Alarms:
         self._count = 0
 
     def after(self, seconds: float, function: Callable[[], None]) -> None:
-        """Have a function called by :meth:`tick` after so many seconds."""
+        """Schedule a function, which the first :meth:`tick` after this many seconds calls."""
         self._count += 1
         heapq.heappush(self._heap, (time.monotonic() + seconds, self._count, function))
 
@@ -25,6 +25,6 @@ class Alarms:
         return self._heap[0][0] if self._heap else None
 
     def tick(self) -> None:
-        """Call what is due."""
+        """Call the functions that are due."""
         while self._heap and self._heap[0][0] <= time.monotonic():
             heapq.heappop(self._heap)[2]()

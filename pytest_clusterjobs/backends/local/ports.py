@@ -15,7 +15,7 @@ from ..environment import MASTER_PORT_COUNT
 class Ports:
     """Reservations that end with this process.
 
-    One instance a process: closing another one would drop them all.
+    A process has only one instance: closing the file of another one would release all reservations.
     """
 
     def __init__(self) -> None:
@@ -24,9 +24,9 @@ class Ports:
         self._taken: set[int] = set()
 
     def reserve(self, token: str) -> int:
-        """A free port for ``token``; the first choice is always the same. Raises OSError if all are taken."""
-        for turn in range(MASTER_PORT_COUNT):
-            port = master_port(token, turn)
+        """A free port for ``token``, the same each time if possible. Raises OSError if all are taken."""
+        for candidate in range(MASTER_PORT_COUNT):
+            port = master_port(token, candidate)
             if port not in self._taken and self._lock(port):
                 if _free(port):
                     self._taken.add(port)

@@ -65,16 +65,16 @@ class Runner:
         answers = {"submit": self._submit, "poll": self._poll, "live": self._live, "cancel": self._cancel}
         self._server = RunnerServer(paths.listen(), self._selector, answers)
         self._must_reap = False
-        self._listen_to_children()
+        self._watch_children()
 
-    def _listen_to_children(self) -> None:
-        waker, sleeper = socket.socketpair()
-        waker.setblocking(False)
-        sleeper.setblocking(False)
-        self._wakeup = waker
+    def _watch_children(self) -> None:
+        writer, reader = socket.socketpair()
+        writer.setblocking(False)
+        reader.setblocking(False)
+        self._wakeup = writer
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        self._selector.register(sleeper, selectors.EVENT_READ, lambda: self._child_ended(sleeper))
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._selector.register(reader, selectors.EVENT_READ, lambda: self._child_ended(reader))
 
     def run(self) -> None:
         """Serve until there are neither jobs nor clients."""
@@ -154,10 +154,10 @@ class Runner:
         _, status = os.waitpid(pid, 0)
         self._scheduler.node_ended(token, pid, status)
 
-    def _child_ended(self, sleeper: socket.socket) -> None:
+    def _child_ended(self, reader: socket.socket) -> None:
         while True:
             try:
-                sleeper.recv(4096)
+                reader.recv(4096)
             except BlockingIOError:
                 break
         self._must_reap = True

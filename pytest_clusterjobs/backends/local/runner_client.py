@@ -124,7 +124,7 @@ class RunnerClient:
     def _check_machine(self, runner: Mapping[str, Any]) -> None:
         here = machine()["host"]
         if runner.get("host", here) != here:
-            raise BackendError(f"these jobs run on {runner['host']}, not here ({here})")
+            raise BackendError(f"these jobs run on {runner['host']}, not on {here}: run the command there")
 
     def _reachable(self) -> bool:
         with self._lock:

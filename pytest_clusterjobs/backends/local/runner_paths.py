@@ -104,8 +104,8 @@ def _address(name: str) -> bytes:
     return b"\0clusterjobs-" + name.encode()
 
 
-def is_ours(peer: socket.socket) -> bool:
-    """Whether the connected process runs as this process's user, or as root."""
+def is_same_user(peer: socket.socket) -> bool:
+    """Whether the connected process runs as the user of this process, or as root."""
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return uid in (0, os.getuid())

@@ -185,7 +185,7 @@ class LocalScheduler:
             self._note("stop", job.record.token, why=f"node {job.failed} could not be started")
             self._stop(job)
         else:
-            self._start_over(job)
+            self._finish_start(job)
 
     def _hostfile(self, nodes: int) -> Path:
         path = self._paths.hostfile(nodes)
@@ -206,7 +206,7 @@ class LocalScheduler:
         if code and not stopped and job.failed is None:
             job.failed = rank
         if not job.live:
-            self._start_over(job)
+            self._finish_start(job)
         elif code and not job.stopping:
             self._note("stop", token, why=f"node {rank} ended with {code}")
             self._stop(job)
@@ -243,8 +243,8 @@ class LocalScheduler:
             if pid in job.live:
                 processes.send(pid, signal.SIGKILL)
 
-    def _start_over(self, job: ScheduledJob) -> None:
-        """After all nodes of a start have ended: end or restart the job, once no process of it is left."""
+    def _finish_start(self, job: ScheduledJob) -> None:
+        """End or restart a job whose nodes have all ended, once none of its processes is left."""
         if all(node.report and node.report[0] == SentinelWord.EXITED for node in job.record.nodes):
             self._leftovers.sweep_soon()
             self._conclude(job)
@@ -263,7 +263,7 @@ class LocalScheduler:
             self.alarms.after(0.2, lambda: self.recheck(job, signal.SIGKILL))
 
     def orphan_ended(self) -> None:
-        """Some process that a job left behind has ended."""
+        """Check the ended jobs again, because a process that one of them left behind has ended."""
         for job in [job for job in self.jobs.values() if job.sweeping]:
             self.recheck(job)
 

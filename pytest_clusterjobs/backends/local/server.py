@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from .runner_paths import is_ours
+from .runner_paths import is_same_user
 
 RESERVED_DESCRIPTORS = 32
 """Descriptors that neither watched processes nor clients may use."""
@@ -90,7 +90,7 @@ class RunnerServer:
         except OSError:
             peer.close()
             return
-        if not is_ours(peer):
+        if not is_same_user(peer):
             peer.close()
             return
         peer.setblocking(False)

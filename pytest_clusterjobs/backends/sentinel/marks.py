@@ -12,9 +12,6 @@ from ...model import SentinelWord
 from ...model.text import strip_ansi
 from ...model.token import nonce
 
-REPORT_TAIL_BYTES = 16_384
-"""How much of the end of a log is searched for the report of a sentinel, before all of the log is."""
-
 _MARK = re.compile(
     r"\[clusterjobs (?P<nonce>[0-9a-f]{12}) (?P<word>[a-z_]{1,32})(?P<fields>(?: [a-z_]{1,32}=[^\s\]]{0,32}){1,16})\]"
     r"(?P<note>[^\n]{0,300})"
@@ -26,7 +23,7 @@ _NODE = re.compile(r"[0-9]{1,6}", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 REPORT_TAIL_BYTES = 16_384
-"""Bytes at the end of a log that are searched for the report of a sentinel."""
+"""Bytes at the end of a log that are searched for the report of a sentinel, before the whole log is."""
 
 
 @dataclass(frozen=True, slots=True)

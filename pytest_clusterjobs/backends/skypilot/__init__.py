@@ -26,9 +26,9 @@ def open_skypilot(context: BackendContext) -> SkyPilotBackend:
     if find_spec("sky") is None:
         raise BackendError(NO_SKYPILOT)
     from .client import SkyPilotBackend
-    from .project import settle
+    from .project import select_config
 
-    settle(context.rootdir)
+    select_config(context.rootdir)
     return SkyPilotBackend(context, context.settings)
 
 

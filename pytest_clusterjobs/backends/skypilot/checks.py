@@ -1,4 +1,4 @@
-"""Mistakes in a job that are found before it is submitted, here and by SkyPilot's parsing of its task."""
+"""Mistakes in a job that are found before it is submitted, here or when SkyPilot parses its task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .task import accelerator
 from .task import task
 
 PARSE_TIMEOUT_SECONDS = 60.0
-"""For SkyPilot's parsing of a task."""
+"""Seconds in which SkyPilot must parse a task."""
 
 
 def problems(spec: JobSpec, settings: SkyPilotSettings) -> Iterator[str]:

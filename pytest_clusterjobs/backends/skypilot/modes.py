@@ -37,7 +37,7 @@ SkyPilot's default lacks the failure reason; all fields would include the task's
 """
 
 CLUSTER_POLL_SECONDS = 0.5
-"""Between two checks for a cluster that was just requested."""
+"""Seconds between two checks for a cluster that was just requested."""
 
 
 class ClusterNotUp(BackendError):

@@ -15,7 +15,7 @@ CONFIG_VARIABLE = "SKYPILOT_PROJECT_CONFIG"
 CONFIG_FILE_NAME = ".sky.yaml"
 
 
-def settle(rootdir: Path | None = None) -> None:
+def select_config(rootdir: Path | None = None) -> None:
     """Set the file for this process and its children: that of the working directory, else of rootdir."""
     if CONFIG_VARIABLE in os.environ:
         return

@@ -21,7 +21,7 @@ from .errors import message_of
 from .errors import NoResponse
 from .late_launches import LateLaunches
 from .modes import JobMode
-from .project import settle
+from .project import select_config
 from .records import CLUSTER_NAME_PREFIX_LENGTH
 from .records import queued_job
 from .records import QueuedJob
@@ -72,7 +72,7 @@ class Sky:
                 self.cancel([row.job_id for row in self.queue(name, live=True) if row.name == name])
 
     def requests(self, request_ids: Sequence[str]) -> dict[str, Request]:
-        """The state of these requests, without those that the server has forgotten. Raises BackendError."""
+        """The state of these requests, without those that the server no longer knows. Raises BackendError."""
         if not request_ids:
             return {}
         fields = ["request_id", "status"]
@@ -159,7 +159,7 @@ class _LineFilter(io.StringIO):
 
 def _imported() -> Any:
     """SkyPilot, configured not to print. Raises BackendError."""
-    settle()
+    select_config()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -107,7 +107,7 @@ def file_pattern(path: Path | str) -> str:
 
 
 def _time_limit_minutes(spec: JobSpec) -> int:
-    """The time limit, which strikes only if the job's own side has kept none of its limits."""
+    """The time limit, in minutes; it takes effect only if the sentinel has not enforced its own limits."""
     seconds = spec.max_runtime + spec.grace_period + TIME_LIMIT_MARGIN_SECONDS
     return math.ceil(seconds * (spec.max_restarts + 1) / 60)
 
