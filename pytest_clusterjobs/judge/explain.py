@@ -158,7 +158,7 @@ def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: Job
 
 
 def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tuple[str, str]]:
-    yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source})"
+    yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source.shown})"
     if outcome.action is not None:
         yield "this run", f"{outcome.action.kind}: {one_line(outcome.action.why)}"
     native = [quoted_output(text, 300) for text in (outcome.native_state, outcome.native_reason) if text]

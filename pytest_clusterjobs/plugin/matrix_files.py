@@ -32,7 +32,7 @@ def refused(pattern: str) -> str | None:
     if (bare := pattern.strip("'\",")) != pattern:
         return f"a list has no quotes or commas: write {bare}"
     if len(several := _SEPARATED.split(pattern)) > 1:
-        return f"each pattern stands on a line of its own: {' and '.join(several)}"
+        return f"write each pattern on a line of its own: {' and '.join(several)}"
     if braces := _BRACES.search(pattern):
         before, after = pattern[: braces.start()], pattern[braces.end() :]
         each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))
@@ -50,7 +50,7 @@ def refused(pattern: str) -> str | None:
         return None
     if suffix and _WILD.search(last):
         return f"a matrix is a .yaml or .yml file: write {pattern.removesuffix(suffix)}.yaml"
-    return f"it names no .yaml or .yml file: write {below_it} for what is below a folder"
+    return f"it does not name a .yaml or .yml file: write {below_it} for what is below a folder"
 
 
 def _whole(part: str) -> str:
@@ -64,7 +64,7 @@ def check_patterns(config: pytest.Config) -> None:
     for pattern in config.getini(MATRICES):
         if (why := refused(pattern)) is not None:
             raise pytest.UsageError(
-                f"{source_of(config)}: {MATRICES}: {pattern!r} can match no matrix: {why}"
+                f"{source_of(config)}: {MATRICES}: {pattern!r} cannot match a matrix: {why}"
             )
 
 
