@@ -36,7 +36,7 @@ def refused(pattern: str) -> str | None:
     if braces := _BRACES.search(pattern):
         before, after = pattern[: braces.start()], pattern[braces.end() :]
         each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))
-        return f"a glob has no braces: write a pattern for each, {each}"
+        return f"globs do not support braces: write a pattern for each, {each}"
     if pattern.startswith("~"):
         return f"`~` is not expanded: write {os.path.expanduser(pattern)}, or a path relative to rootdir"
     if any("**" in part and part != "**" for part in pattern.split("/")):
