@@ -162,7 +162,8 @@ class _CellLog:
         nodes = self._entry.cell.spec.nodes
         if self._selection.node is not None:
             if self._selection.node >= nodes:
-                raise NotFound(f"{self._entry.key} has no rank {self._selection.node}, only 0 to {nodes - 1}")
+                ranks = "rank 0" if nodes == 1 else f"ranks 0 to {nodes - 1}"
+                raise NotFound(f"{self._entry.key} has no rank {self._selection.node}: it has {ranks}")
             return self._selection.node
         outcome = self.attempt.outcome
         return outcome.first_failing_node or 0 if outcome is not None else 0

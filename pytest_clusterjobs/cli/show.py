@@ -169,7 +169,7 @@ def _facts_of(attempt: Attempt) -> Iterator[tuple[str, str]]:
     if ended is None:
         yield "outcome", "none yet"
     else:
-        yield "outcome", f"{ended.reason} (source: {ended.source}), {_numbers(ended)}"
+        yield "outcome", f"{ended.reason} (source: {ended.source.shown}), {_numbers(ended)}"
         yield "why", one_line(ended.detail, 600) or "-"
         yield (
             "took",

@@ -52,15 +52,16 @@ def failure_text(
     spec: JobSpec,
     *,
     location: str,
-    rerun: str,
+    rerun: str | None,
     log_tails: Mapping[int, str],
     job_id: str | None = None,
     url: str | None = None,
 ) -> str:
     """The complete explanation, for a reader who sees only this text.
 
-    ``location`` is ``path:line``, ``rerun`` the command that runs this cell alone, ``log_tails`` the last
-    text of some ranks' logs with secrets redacted. Text from the job or the cluster is bounded and escaped.
+    ``location`` is ``path:line``, ``rerun`` the command that runs this cell alone, if there is one,
+    ``log_tails`` the last text of some ranks' logs with secrets redacted. Text from the job or the cluster is
+    bounded and escaped.
     """
     lines = [headline(judgement, outcome, expect, location=location, cell=spec.name)]
     if _MEANING[judgement.verdict]:
@@ -68,7 +69,8 @@ def failure_text(
     lines += ["", *_table(judgement, outcome, expect)]
     lines += _hint(judgement, outcome, expect, spec)
     lines += ["", *(f"{name + ':':<16}{text}" for name, text in _facts(outcome, job_id, url))]
-    lines.append(f"{'run it again:':<16}{one_line(rerun, 500)}")
+    if rerun is not None:
+        lines.append(f"{'run it again:':<16}{one_line(rerun, 500)}")
     for title, text in (*_explanations(judgement), *_tails(outcome, log_tails)):
         lines += ["", title, text]
     return "\n".join(lines)
@@ -158,7 +160,7 @@ def _hint(judgement: Judgement, outcome: Outcome, expect: Expectation, spec: Job
 
 
 def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tuple[str, str]]:
-    yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source})"
+    yield "why", f"{one_line(outcome.detail, 600)} (source: {outcome.source.shown})"
     if outcome.action is not None:
         yield "this run", f"{outcome.action.kind}: {one_line(outcome.action.why)}"
     native = [quoted_output(text, 300) for text in (outcome.native_state, outcome.native_reason) if text]

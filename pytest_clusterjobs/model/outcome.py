@@ -22,7 +22,12 @@ class Source(StrEnum):
     SENTINEL = "sentinel"
     EXIT_CODE = "exit code"
     NONE = "nobody"
-    """No source; the reason is ``unknown``."""
+    """No source; the reason is ``unknown``. Reports have this value; texts have ``shown``."""
+
+    @property
+    def shown(self) -> str:
+        """The source as it is named in texts."""
+        return "none" if self is Source.NONE else str(self)
 
 
 class Verdict(StrEnum):

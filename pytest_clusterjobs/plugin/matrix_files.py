@@ -32,11 +32,11 @@ def pattern_fault(pattern: str) -> str | None:
     if (bare := pattern.strip("'\",")) != pattern:
         return f"a list has no quotes or commas: write {bare}"
     if len(several := _SEPARATED.split(pattern)) > 1:
-        return f"each pattern stands on a line of its own: {' and '.join(several)}"
+        return f"write each pattern on a line of its own: {' and '.join(several)}"
     if braces := _BRACES.search(pattern):
         before, after = pattern[: braces.start()], pattern[braces.end() :]
-        each = ", ".join(f"{before}{name.strip()}{after}" for name in braces[1].split(","))
-        return f"a glob has no braces: write a pattern for each, {each}"
+        each = ", ".join(f"{before}{word.strip()}{after}" for word in braces[1].split(","))
+        return f"globs do not support braces: write a pattern for each, {each}"
     if pattern.startswith("~"):
         return f"`~` is not expanded: write {os.path.expanduser(pattern)}, or a path relative to rootdir"
     if any("**" in part and part != "**" for part in pattern.split("/")):
@@ -50,7 +50,7 @@ def pattern_fault(pattern: str) -> str | None:
         return None
     if suffix and _WILD.search(last):
         return f"a matrix is a .yaml or .yml file: write {pattern.removesuffix(suffix)}.yaml"
-    return f"it names no .yaml or .yml file: write {below_it} for what is below a folder"
+    return f"it does not name a .yaml or .yml file: write {below_it} for what is below a folder"
 
 
 def _whole(part: str) -> str:

@@ -84,7 +84,7 @@ def unmatched(finder: MatrixFinder, session: pytest.Session) -> Iterator[str]:
         if _without_suffix(text) not in served and _was_searched(finder.rootdir / glob.base, session):
             served.add(_without_suffix(text))
             if (why := _why_nothing(glob, finder.rootdir, config)) is not None:
-                yield f"{source_of(config)}: {MATRICES}: {text!r} matches no matrix: {why}"
+                yield f"{source_of(config)}: {MATRICES}: {text!r} does not match a matrix: {why}"
 
 
 def _without_suffix(pattern: str) -> str:
@@ -114,12 +114,12 @@ def _why_nothing(glob: Glob, rootdir: Path, config: pytest.Config) -> str | None
         )
     if glob.is_anchored:
         folder = os.path.normpath(rootdir / glob.base)
-        return f"pytest looks into what is named on the command line or in testpaths: name {legible(folder)} there"
+        return f"pytest collects the paths on the command line or in testpaths: add {legible(folder)}"
     left_out = config.getini("norecursedirs")
     for folder in (folder for name in files for folder in name.split("/")[:-1]):
         for pattern in left_out:
             if fnmatchcase(folder, pattern):
-                return f"pytest does not look into {legible(folder)}/, which norecursedirs ({pattern}) leaves out"
+                return f"pytest does not collect {legible(folder)}/, because norecursedirs excludes {pattern}"
     return None
 
 

@@ -73,7 +73,7 @@ def test_an_ambiguous_cell_is_an_error_that_lists_the_cells(copy: Place) -> None
 
 def test_an_unknown_attempt_or_rank_is_an_error(copy: Place) -> None:
     assert "has no attempt 2" in refused(copy, "logs", "a-1n-good", "--attempt", "2", code=4)
-    assert "has no rank 5, only 0 to 1" in refused(copy, "logs", "a-2n-good", "--node", "5", code=4)
+    assert "has no rank 5: it has ranks 0 to 1" in refused(copy, "logs", "a-2n-good", "--node", "5", code=4)
 
 
 def foreign_text(path: Path) -> None:

@@ -242,12 +242,12 @@ def test_patterns_are_pytests_globs(base: Path, root: Path, pattern: str, collec
     ("pattern", "fix"),
     [
         ("matrices/", "it names a folder: write matrices/**/*.yaml"),
-        ("matrices", "it names no .yaml or .yml file: write matrices/**/*.yaml"),
-        ("v1.2", "it names no .yaml or .yml file: write v1.2/**/*.yaml"),
+        ("matrices", "it does not name a .yaml or .yml file: write matrices/**/*.yaml"),
+        ("v1.2", "it does not name a .yaml or .yml file: write v1.2/**/*.yaml"),
         ('"matrices/*.yaml"', "a list has no quotes or commas: write matrices/*.yaml"),
         ("matrices/*.yaml,", "a list has no quotes or commas: write matrices/*.yaml"),
-        ("a/*.yaml, b/*.yml", "each pattern stands on a line of its own: a/*.yaml and b/*.yml"),
-        ("a/*.yaml b/*.yml", "each pattern stands on a line of its own: a/*.yaml and b/*.yml"),
+        ("a/*.yaml, b/*.yml", "write each pattern on a line of its own: a/*.yaml and b/*.yml"),
+        ("a/*.yaml b/*.yml", "write each pattern on a line of its own: a/*.yaml and b/*.yml"),
         ("./matrices/.", "it names a folder: write"),
         ("matrices/*.{yaml,yml}", "write a pattern for each, matrices/*.yaml, matrices/*.yml"),
         ("{matrices,nightly}/*.yaml", "write a pattern for each, matrices/*.yaml, nightly/*.yaml"),
@@ -274,13 +274,13 @@ def test_other_patterns_are_refused_with_the_fix(root: Path, pattern: str, fix: 
         ("../none/*.yaml", "there is no such file below {root}/../none."),
         (
             "../shared/*.yaml",
-            "pytest looks into what is named on the command line or in testpaths: name {base}/shared there",
+            "pytest collects the paths on the command line or in testpaths: add {base}/shared",
         ),
         (
             "{base}/shared/*.yaml",
-            "pytest looks into what is named on the command line or in testpaths: name {base}/shared there",
+            "pytest collects the paths on the command line or in testpaths: add {base}/shared",
         ),
-        (".ci/*.yaml", "pytest does not look into .ci/, which norecursedirs (.*) leaves out"),
+        (".ci/*.yaml", "pytest does not collect .ci/, because norecursedirs excludes .*"),
     ],
 )
 def test_a_pattern_that_matches_nothing_is_an_error(
@@ -292,9 +292,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(
     project(root, f"cluster_matrices = {pattern}")
     found = run(root)
     assert found.code == pytest.ExitCode.INTERRUPTED
-    message = (
-        f"pytest.ini: cluster_matrices: '{pattern}' matches no matrix: {why.format(base=base, root=root)}"
-    )
+    message = f"pytest.ini: cluster_matrices: '{pattern}' does not match a matrix: {why.format(base=base, root=root)}"
     assert message in found.flat, found.text
     # A session that does not look there cannot say so, and one that is told to ignore it knows.
     assert collect(root, "test_proj.py").code == 0
@@ -313,7 +311,7 @@ def test_mistakes_reach_the_controller_of_xdist(base: Path, root: Path, run_apar
     (root / "matrices" / "gone.yaml").unlink()
     found = run_apart(root, "-n1")
     assert found.code != 0
-    assert "cluster_matrices: 'nightly/*.yaml' matches no matrix" in found.text, found.text
+    assert "cluster_matrices: 'nightly/*.yaml' does not match a matrix" in found.text, found.text
 
 
 def test_a_pattern_that_was_put_right_is_no_failure_to_be_run_again(root: Path, run: Start) -> None:
@@ -333,7 +331,7 @@ def test_one_suffix_of_a_pair_is_enough(root: Path, collect: Start) -> None:
     project(root, "cluster_matrices =", "  matrices/*.yaml", "  matrices/*.yml", "  nightly/*.yml")
     found = collect(root)
     (line,) = [line for line in found.text.splitlines() if line.startswith("pytest.ini: ")]
-    assert "'nightly/*.yml' matches no matrix" in line
+    assert "'nightly/*.yml' does not match a matrix" in line
 
 
 def test_a_check_judges_its_run_whatever_the_patterns_are(root: Path, run: Start) -> None:
@@ -341,7 +339,7 @@ def test_a_check_judges_its_run_whatever_the_patterns_are(root: Path, run: Start
     project(root, "cluster_matrices = nightly/*.yaml")
     checked = run(root, "--cluster-check", "--cluster-check-wait")
     assert checked.code == 0, checked.text
-    assert "matches no matrix" not in checked.text
+    assert "does not match a matrix" not in checked.text
 
 
 # Files

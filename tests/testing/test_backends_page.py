@@ -43,7 +43,7 @@ def test_the_page_s_tests_run_as_they_stand(page_files: dict[str, str], pytester
     for name, text in page_files.items():
         pytester.path.joinpath(name).write_text(text, encoding="utf-8")
     pytester.syspathinsert()
-    result = pytester.runpytest_subprocess("-k", "a_day or json or exit_code_is_reported", "-q")
+    result = pytester.runpytest_subprocess("-k", "absent_for_a_minute or json or exit_code_is_reported", "-q")
     assert result.ret == 0
     assert result.parseoutcomes()["passed"] == 11
 
