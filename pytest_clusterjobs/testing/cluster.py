@@ -152,8 +152,8 @@ class Cluster:
         """One poll of each job, in batches as large as the backend accepts; ``[]`` if none was seen."""
         seen: list[Observation] = []
         for backend in {id(job.backend): job.backend for job in jobs}.values():
-            mine = [job for job in jobs if job.backend is backend]
-            for batch in batched(mine, backend.capabilities.ids_per_poll):
+            of_backend = [job for job in jobs if job.backend is backend]
+            for batch in batched(of_backend, backend.capabilities.ids_per_poll):
                 seen += _poll(backend, batch)
         return seen
 

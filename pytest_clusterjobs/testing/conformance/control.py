@@ -31,7 +31,7 @@ class ControlTests(Suite):
     def test_a_cancelled_job_is_not_the_product_s_end(self, cluster: Cluster) -> None:
         job = _running(cluster, run="trap 'exit 0' TERM; while :; do sleep 0.1; done")
         cluster.backend.cancel({job.token: job.handle})
-        # Judged like a cancel from outside the run.
+        # Judged like a cancel by another program.
         outcome = cluster.end(job)
         assert outcome.reason_class is not ReasonClass.PRODUCT, outcome.detail
         assert outcome.exit_code is None
@@ -74,10 +74,10 @@ class ControlTests(Suite):
         assert cluster.end(job).exit_code == 3
 
     def test_only_the_named_jobs_are_cancelled(self, cluster: Cluster) -> None:
-        doomed, spared = cluster.submit("sleep 600"), cluster.submit(f"sleep {cluster.seconds(1.5)}; exit 8")
-        cluster.backend.cancel({doomed.token: doomed.handle})
-        cluster.wait(doomed)
-        assert cluster.end(spared).exit_code == 8
+        cancelled, kept = cluster.submit("sleep 600"), cluster.submit(f"sleep {cluster.seconds(1.5)}; exit 8")
+        cluster.backend.cancel({cancelled.token: cancelled.handle})
+        cluster.wait(cancelled)
+        assert cluster.end(kept).exit_code == 8
 
     def test_cancelling_no_jobs_is_not_an_error(self, cluster: Cluster) -> None:
         cluster.backend.cancel({})

@@ -1,4 +1,4 @@
-"""Limits apply on the job's side: heartbeat, run time, grace period."""
+"""The limits that the sentinel enforces: heartbeat, run time, grace period."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ class LimitTests(Suite):
             max_runtime=cluster.seconds(1.0),
             grace_period=cluster.seconds(10.0),
         )
-        # It ended with 0 after the limit struck, which does not count as completed.
+        # It ended with 0 after the limit was reached, which does not count as completed.
         assert cluster.end(job).reason == Reason.MAX_RUNTIME_REACHED
         assert "cleaned" in cluster.printed(job)
