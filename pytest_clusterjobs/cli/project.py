@@ -31,7 +31,6 @@ from ..backends.registry import read_site
 from ..backends.registry import Site
 from ..backends.registry import UnknownBackend
 from ..engine.config import Mode
-from ..engine.kill import unsettled
 from ..engine.process import is_alive
 from ..engine.secrets import Secrets
 from ..ledger.home import Home
@@ -208,8 +207,9 @@ class OpenRun:
             if alive is None:
                 return f"session on {printable(str(self.owner['host']), 80)}"
             return "running" if alive else "session died"
-        left = self.meta.get("mode") in (Mode.LAUNCH, Mode.CHECK)
-        return "launched" if left and next(unsettled(self.ledger.attempts(live=True)), None) else "ended"
+        is_left = self.meta.get("mode") in (Mode.LAUNCH, Mode.CHECK)
+        has_jobs = is_left and any(attempt.may_have_job for attempt in self.ledger.attempts(live=True))
+        return "launched" if has_jobs else "ended"
 
     def registrations(self) -> list[Registration]:
         """The run's cells."""

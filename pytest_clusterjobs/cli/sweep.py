@@ -15,7 +15,6 @@ import click
 from ..backends.protocol import BackendError
 from ..backends.registry import SiteError
 from ..engine.kill import Canceller
-from ..engine.kill import unsettled
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import LEDGER
 from ..model.notation import parse_duration
@@ -216,7 +215,7 @@ def _candidate(folder: Path, project: Project, older_than: float | None) -> dict
 def _why_kept(run: OpenRun, project: Project) -> str | None:
     if run.owner_alive is not False:
         return f"kept: {run.state}"
-    live = list(unsettled(run.ledger.attempts(live=True)))
+    live = [attempt for attempt in run.ledger.attempts(live=True) if attempt.may_have_job]
     with Backends(run, project) as backends:
         for name in sorted({entry.cell.backend for entry in run.registrations()}):
             try:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import click
 
 from ..backends.protocol import BackendError
+from ..engine.answers import poll_all
 from ..engine.hiding import hidden
-from ..engine.kill import poll_all
-from ..engine.kill import unsettled
 from ..model import Handle
 from ..model import Observation
 from ..model import Phase
@@ -185,16 +184,18 @@ class _RunState:
         cells = {entry.key: entry.cell for entry in self._run.registrations()}
         secrets, hiding = self._run.secrets, {}
         by_name: dict[str, dict[str, Handle]] = {}
-        for attempt in unsettled(attempts):
+        for attempt in attempts:
             known = self._seen.get(attempt.token)
-            if attempt.handle is not None and not (known and known.phase is Phase.ENDED):
+            is_over = known is not None and known.phase is Phase.ENDED
+            if attempt.may_have_job and attempt.handle is not None and not is_over:
                 cell = cells[attempt.key]
                 by_name.setdefault(cell.backend, {})[attempt.token] = attempt.handle
                 hiding[attempt.token] = secrets.of(attempt.spec or cell.spec)
         for name, handles in by_name.items():
+            seen: dict[str, Observation] = {}
             with suppress(BackendError):
-                seen = poll_all(self._backends(name), handles)
-                self._seen.update((token, hidden(each, hiding[token])) for token, each in seen.items())
+                poll_all(self._backends(name), handles, seen)
+            self._seen.update((token, hidden(each, hiding[token])) for token, each in seen.items())
 
     def _line(self, line: CellLine, attempt: Attempt | None) -> WatchedCell:
         job = attempt.handle.job_id if attempt is not None and attempt.handle is not None else None

@@ -12,6 +12,7 @@ from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
 from ..model import Handle
 from ..model import Observation
+from ..model.batches import batched
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -33,3 +34,12 @@ def polled(backend: Backend, handles: Mapping[str, Handle]) -> Mapping[str, Obse
     if isinstance(seen, Mapping) and all(isinstance(each, Observation) for each in seen.values()):
         return cast(Mapping[str, Observation], seen)
     raise BackendError(f"the backend's poll answered {seen!r:.80}, not observations by token")
+
+
+def poll_all(backend: Backend, handles: Mapping[str, Handle], seen: dict[str, Observation]) -> None:
+    """Poll any number of jobs, as many at once as the cluster allows, and add the observations to ``seen``.
+
+    Raises BackendError; ``seen`` then has what was polled before.
+    """
+    for batch in batched(list(handles.items()), backend.capabilities.ids_per_poll):
+        seen.update(polled(backend, dict(batch)))

@@ -37,7 +37,7 @@ RUNTIME_MARGIN_SECONDS = 60.0
 """Seconds after ``max_runtime`` and ``grace_period`` in which the job's sentinel can enforce the limit
 first."""
 
-CANCEL_TIMEOUT_SECONDS = 600.0
+CANCEL_GIVE_UP_SECONDS = 600.0
 """Seconds after which a cancellation that no poll has confirmed is given up and reported."""
 
 STUCK_AFTER_SECONDS = 60.0

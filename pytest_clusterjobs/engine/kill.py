@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,10 +29,9 @@ from ..model import Handle
 from ..model import Observation
 from ..model import OwnAction
 from ..model import Phase
-from ..model.batches import batched
 from ..model.records import Attempt
 from ..model.token import Token
-from .answers import polled
+from .answers import poll_all
 from .clock import Clock
 from .clock import SystemClock
 from .hiding import hidden
@@ -276,11 +274,7 @@ class Canceller:
     def _poll(self, name: str, targets: Sequence[CancelTarget], backend: Backend) -> dict[str, Observation]:
         handles = {each.token: each.handle for each in targets if each.handle is not None}
         seen: dict[str, Observation] = {}
-        for batch in batched(list(handles.items()), backend.capabilities.ids_per_poll):
-            answer = self._try(name, partial(polled, backend, dict(batch)))
-            if answer is None:
-                break
-            seen.update(answer)
+        self._try(name, partial(poll_all, backend, handles, seen))
         return seen
 
     def _apply(self, seen: Mapping[str, Observation], listed: Collection[str] | None) -> None:
@@ -348,14 +342,6 @@ class Canceller:
             self.unwritten = str(error)
 
 
-def poll_all(backend: Backend, handles: Mapping[str, Handle]) -> dict[str, Observation]:
-    """Poll any number of jobs, as many at once as the cluster allows. Raises BackendError."""
-    seen: dict[str, Observation] = {}
-    for batch in batched(list(handles.items()), backend.capabilities.ids_per_poll):
-        seen.update(polled(backend, dict(batch)))
-    return seen
-
-
 def _gone(answer: Observation) -> Observation:
     """The end of a job that the scheduler no longer knows after its cancellation was requested."""
     return Observation(
@@ -364,11 +350,3 @@ def _gone(answer: Observation) -> Observation:
         answer.native_state or "ABSENT",
         answer.native_reason or "the scheduler no longer knows this job",
     )
-
-
-def unsettled(attempts: Sequence[Attempt]) -> Iterator[Attempt]:
-    """Attempts whose jobs may still be running, as far as the ledger knows."""
-    for attempt in attempts:
-        ended = attempt.observation is not None and attempt.observation.phase is Phase.ENDED
-        if attempt.is_live and not ended:
-            yield attempt

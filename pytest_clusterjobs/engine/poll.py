@@ -24,8 +24,8 @@ from ..model.batches import batched
 from ..model.records import Result
 from .answers import answer
 from .job import ActiveAttempt
+from .job import CANCEL_GIVE_UP_SECONDS
 from .job import CANCEL_RETRY_SECONDS
-from .job import CANCEL_TIMEOUT_SECONDS
 from .job import due_action
 from .job import LOST_AFTER_SECONDS
 from .job import MAX_SILENCE_SECONDS
@@ -287,9 +287,9 @@ class Poller:
         """Repeat a cancellation that no poll has confirmed; in the end give up, and report that."""
         if job.cancelled_at is None or now - job.cancelled_at >= CANCEL_RETRY_SECONDS:
             updates.to_cancel.append(job)
-        if job.cancel_since is not None and now - job.cancel_since >= CANCEL_TIMEOUT_SECONDS:
+        if job.cancel_since is not None and now - job.cancel_since >= CANCEL_GIVE_UP_SECONDS:
             why = (
-                f"no poll confirmed its cancellation within {CANCEL_TIMEOUT_SECONDS:.0f} s; "
+                f"no poll confirmed its cancellation within {CANCEL_GIVE_UP_SECONDS:.0f} s; "
                 "it may still be running"
             )
             job.action = OwnAction(ActionKind.LOST, why, self._core.clock.time())

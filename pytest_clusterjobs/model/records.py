@@ -70,8 +70,14 @@ class Attempt:
 
     @property
     def is_live(self) -> bool:
-        """Whether a job may be running or waiting for this attempt."""
+        """Whether the attempt has no outcome yet."""
         return self.outcome is None
+
+    @property
+    def may_have_job(self) -> bool:
+        """Whether a job may be running or waiting for this attempt, as far as the ledger knows."""
+        ended = self.observation is not None and self.observation.phase is Phase.ENDED
+        return self.is_live and not ended
 
 
 @dataclass(frozen=True, slots=True)
