@@ -14,6 +14,7 @@ from . import Judgement
 from . import Observation
 from . import Outcome
 from . import OwnAction
+from . import Phase
 
 Field = str | int | float | bool
 """A value that a user's hook adds to reports."""
