@@ -133,7 +133,7 @@ def test_a_folder_without_a_matrix_is_named_with_the_patterns_and_the_project(pl
         "clusterjobs: no file in here matches cluster_matrices (matrices/**/*.yaml, matrices/**/*.yml) below "
         f"{place.path}, the project that pytest finds (--rootdir or -c selects another)\n"
     )
-    assert f"pytest would submit no cell of {place.path}, " in place.command("plan", "here").stderr
+    assert f"no cell is selected in the project {place.path}: " in place.command("plan", "here").stderr
 
 
 @pytest.mark.parametrize(
