@@ -118,7 +118,10 @@ def test_checks_run_first_and_tests_run_even_if_they_fail(machine: Machine) -> N
 def test_without_arguments_every_test_is_run_once(machine: Machine) -> None:
     machine.install()
     assert machine.dev("test").returncode == 0
-    assert machine.calls[-2:] == ["-m|pytest|-n|6|--dist|worksteal|-m|not quiet|", "-m|pytest|-n|2|-m|quiet|"]
+    assert machine.calls[-2:] == [
+        "-m|pytest|-n|6|--dist|worksteal|-m|not quiet|",
+        "-m|pytest|-n|3|--dist|worksteal|-m|quiet|",
+    ]
 
 
 def test_a_python_that_is_too_old_is_skipped(machine: Machine) -> None:
