@@ -177,7 +177,8 @@ def _facts(outcome: Outcome, job_id: str | None, url: str | None) -> Iterator[tu
                 filter(None, (one_line(log or "", 500), "" if outcome.log_complete else "(incomplete)"))
             ),
         )
-    yield "times", f"queued {_duration(outcome.queue_seconds)}, ran {_duration(outcome.run_seconds)}"
+    if outcome.queue_seconds is not None or outcome.run_seconds is not None:
+        yield "times", f"queued {_duration(outcome.queue_seconds)}, ran {_duration(outcome.run_seconds)}"
     if job_id is not None:
         yield "job", one_line(job_id)
     if url is not None:

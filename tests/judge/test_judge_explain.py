@@ -179,3 +179,10 @@ def test_a_cell_without_an_expectation_gets_a_hint_on_how_to_expect_its_limit() 
     assert hint not in text_of(FAILED_EXPECTED, stopped, max_runtime=60.0)
     stalled = Outcome(Reason.HEARTBEAT_TIMEOUT, ReasonClass.PRODUCT, Source.SENTINEL, heartbeats=3)
     assert "expect: {reason: heartbeat_timeout}" in text_of(Expectation(), stalled, heartbeat_timeout=9.0)
+
+
+def test_times_are_left_out_of_the_text_of_a_job_that_has_none() -> None:
+    rejected = Outcome(Reason.REJECTED, ReasonClass.INFRA, Source.SCHEDULER, detail="no such partition")
+    assert "\ntimes:" not in text_of(Expectation(), rejected)
+    submitted = replace(rejected, times=Times(submitted=1.0, started=3.0))
+    assert "\ntimes:          queued 2.0s, ran unknown\n" in text_of(Expectation(), submitted)
