@@ -20,10 +20,10 @@ from .options import SUFFIXES
 
 if TYPE_CHECKING:
     from ..api.jobs import Jobs
+    from .completion_order import CompletionLoop
     from .items import MatrixFile
     from .launched_collection import LaunchedCollection
     from .matrix_files import MatrixFinder
-    from .single_process import CompletionLoop
 
 _COLLECTED = pytest.StashKey[bool]()
 
@@ -205,8 +205,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         python_tests_first(session)
         manager.register(XdistWorker(config, Path(folder)), "clusterjobs-worker")
         return
+    from .completion_order import CompletionLoop
     from .settings import settings_of
-    from .single_process import CompletionLoop
     from .single_process import SingleProcess
 
     manager.register(CompletionLoop(), "clusterjobs-loop")

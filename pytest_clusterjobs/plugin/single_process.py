@@ -1,4 +1,4 @@
-"""Cells in a plain pytest process: it runs the engine, and its loop follows the jobs."""
+"""Cells in a plain pytest process, which runs the engine around pytest's loop."""
 
 from __future__ import annotations
 
@@ -10,32 +10,26 @@ import pytest
 from ..api.run_client import InProcessRun
 from ..engine.config import Mode
 from ..engine.host import Run
-from ..engine.run import Engine
 from ..engine.run import TICK_SECONDS
 from ..model import ActionKind
 from ..model import Outcome
 from ..model import Reason
-from ..model.records import Registration
 from ..model.records import Result
 from ..model.text import one_line
 from ..reports.verdicts import NOT_RUN
 from ..reports.verdicts import PENDING
-from .collect_only import submits_nothing
-from .compat import marked
-from .compat import reruns_of
-from .compat import stop_naming_files
-from .compat import timeout_of
+from .completion_order import CompletionLoop
 from .completion_order import is_over
-from .completion_order import PendingItems
-from .completion_order import raise_if_over
-from .completion_order import why_file_order
 from .fixture import LINK_KEY
-from .hookimpls import uses_jobs
 from .items import CellItem
 from .reporting import CellSession
 from .reporting import PolledResults
 from .reporting import SESSION_STOPPED
 from .run_session import RunSession
+from .selection import left_out
+from .selection import register
+from .selection import select
+from .selection import submits_jobs
 from .settings import SessionSettings
 
 FIRST_POLL_TIMEOUT_SECONDS = 60.0
@@ -46,46 +40,6 @@ def _was_not_accepted(outcome: Outcome) -> bool:
     """Whether the cluster did not accept the job, or not in time."""
     action = outcome.action
     return outcome.reason is Reason.REJECTED or (action is not None and action.kind is ActionKind.NOT_TAKEN)
-
-
-def submits_jobs(session: pytest.Session) -> bool:
-    """Whether a test of this session submits jobs from Python, and will run."""
-    return not submits_nothing(session) and uses_jobs(session)
-
-
-def select(session: pytest.Session) -> list[CellItem]:
-    """The cells of this session that will run, in order; empty if the session submits nothing."""
-    if submits_nothing(session):
-        return []
-    cells = [item for item in session.items if isinstance(item, CellItem)]
-    for item in cells:
-        item.marked = marked(item)
-        item.will_run = item.marked.runs
-    return [item for item in cells if item.will_run]
-
-
-def left_out(session: pytest.Session) -> dict[str, tuple[str, str]]:
-    """The cells that a mark prevents from running, by key: the mark's name and its reason."""
-    cells = [item for item in session.items if isinstance(item, CellItem)]
-    return {item.key: item.marked.left_out for item in cells if item.marked.left_out is not None}
-
-
-def register(items: Sequence[CellItem]) -> list[Registration]:
-    """The items in the form used by the engine and the ledger, one per key."""
-    found: dict[str, Registration] = {}
-    for item in items:
-        assert item.parent is not None
-        if item.key not in found:
-            xfail = item.marked.xfail
-            found[item.key] = Registration(
-                item.key,
-                item.parent.nodeid,
-                item.cell,
-                timeout_of(item),
-                reruns_of(item, {mark.name for mark in item.cell.marks}),
-                xfails=() if xfail is None else (xfail,),
-            )
-    return list(found.values())
 
 
 class SingleProcess:
@@ -178,61 +132,3 @@ class SingleProcess:
         loop = self._config.pluginmanager.get_plugin("clusterjobs-loop")
         assert isinstance(loop, CompletionLoop)
         return loop
-
-
-class CompletionLoop:
-    """Pytest's loop, with Python tests first and then the cells in the order in which their jobs end."""
-
-    def __init__(self) -> None:
-        self._engine: Engine | None = None
-        self._run_session: RunSession | None = None
-
-    def begin(self, engine: Engine, run_session: RunSession) -> None:
-        """Follow this engine. Called once it has started."""
-        self._engine = engine
-        self._run_session = run_session
-
-    def run(self, session: pytest.Session) -> bool | None:
-        """Run all items, or return None to leave them to pytest's own loop."""
-        if self._engine is None or self._run_session is None or not self._run_session.follows_completion:
-            return None
-        if (why := why_file_order(session)) is not None:
-            self._run_session.notes.append(f"cells are reported in file order, which {why} needs")
-            return None
-        waiting = [item for item in session.items if isinstance(item, CellItem) and self._has_result(item)]
-        with_result = set(waiting)
-        ready = [item for item in session.items if item not in with_result]
-        remaining = PendingItems(waiting)
-        for position, item in enumerate(ready):
-            _run(session, item, next(iter([*ready[position + 1 : position + 2], *waiting[:1]]), None))
-        stop_naming_files(session.config)
-        by_key: dict[str, list[CellItem]] = {}
-        for item in waiting:
-            # With --keep-duplicates or a conftest the same cell may occur twice: one job, reported twice.
-            by_key.setdefault(item.key, []).append(item)
-        while remaining:
-            # Jobs that tests submitted from Python also end here, and have no item of their own.
-            for item in by_key.get(self._next_end(session).key, ()):
-                remaining.remove(item)
-                _run(session, item, remaining.next_after(item))
-        return True
-
-    def _has_result(self, item: CellItem) -> bool:
-        """Whether the engine has or will have a result for this item."""
-        return item.will_run and self._engine is not None and self._engine.expects(item.key)
-
-    def _next_end(self, session: pytest.Session) -> Result:
-        assert self._engine is not None
-        assert self._run_session is not None
-        engine = self._engine
-
-        def next_result() -> Result | None:
-            raise_if_over(session)
-            return engine.next_result(TICK_SECONDS)
-
-        return self._run_session.progress.until(next_result)
-
-
-def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-    raise_if_over(session)

@@ -23,11 +23,11 @@ from .fixture import LINK_KEY
 from .items import CellItem
 from .reporting import CellSession
 from .reporting import PolledResults
+from .selection import left_out
+from .selection import register
+from .selection import select
+from .selection import submits_jobs
 from .settings import settings_of
-from .single_process import left_out
-from .single_process import register
-from .single_process import select
-from .single_process import submits_jobs
 from .xdist_controller import READY
 from .xdist_controller import USAGE_ERROR
 from .xdist_controller import WANTED

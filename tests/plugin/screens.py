@@ -25,10 +25,11 @@ STATUS = re.compile(r"clusterjobs: \d+ (queued|pending|running|ended)")
 
 OFTEN = """
 import pytest_clusterjobs.plugin.status_line as status
+import pytest_clusterjobs.plugin.completion_order as order
 import pytest_clusterjobs.plugin.single_process as single
 
 status.LIVE_INTERVAL_SECONDS = status.QUIET_INTERVAL_SECONDS = 0.0
-single.TICK_SECONDS = 0.05
+order.TICK_SECONDS = single.TICK_SECONDS = 0.05
 """
 """A conftest that has the status line drawn whenever pytest waits."""
 
