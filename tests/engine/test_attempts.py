@@ -16,13 +16,13 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Result
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import pending
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
 from pytest_clusterjobs.testing.scripts import stuck
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import entry
 
 
 @pytest.mark.parametrize("reason", [Reason.REJECTED, Reason.DEPENDENCY_FAILED])

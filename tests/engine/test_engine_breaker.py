@@ -19,9 +19,6 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Registration
 from pytest_clusterjobs.model.records import Result
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import EngineRig
-from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import ACCEPT
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import FAIL
@@ -29,6 +26,9 @@ from pytest_clusterjobs.testing.scripts import LOSE
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
 from pytest_clusterjobs.testing.scripts import THROTTLE
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import EngineRig
+from tests.engine.engine_rig import entry
 
 LIMIT = Throttled("AssocMaxSubmitJobLimit")
 

@@ -25,12 +25,12 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Registration
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import EngineRig
-from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import EngineRig
+from tests.engine.engine_rig import entry
 
 NARROW = Capabilities(max_nodes=1, restarts=False)
 REJECTED = Expectation(reasons=(Reason.REJECTED,), exit_codes=None)

@@ -11,13 +11,13 @@ from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.token import Token
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import entry
-from pytest_clusterjobs.testing.engine_harness import RUN
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import pending
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import entry
+from tests.engine.engine_rig import RUN
 
 
 def test_results_come_in_the_order_of_ends(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.model import Verdict
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import pending
@@ -21,6 +19,8 @@ from pytest_clusterjobs.testing.scripts import restarted
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
 from pytest_clusterjobs.testing.scripts import State
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import entry
 
 HOUR = 3600.0
 LETS_RUN = Capabilities(stops_rest=False)

@@ -19,8 +19,6 @@ from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.model import Verdict
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import entry
 from pytest_clusterjobs.testing.scripts import absent
 from pytest_clusterjobs.testing.scripts import ACCEPT
 from pytest_clusterjobs.testing.scripts import Cancelling
@@ -36,6 +34,8 @@ from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import Script
 from pytest_clusterjobs.testing.scripts import script
 from pytest_clusterjobs.testing.scripts import suspended
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import entry
 
 
 def test_a_refused_submission_is_an_error_with_the_clusters_words(tmp_path: Path) -> None:

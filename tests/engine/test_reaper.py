@@ -33,14 +33,14 @@ from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.token import Token
 from pytest_clusterjobs.testing import ManualClock
 from pytest_clusterjobs.testing import ScriptedBackend
-from pytest_clusterjobs.testing.engine_harness import entry
-from pytest_clusterjobs.testing.engine_harness import RUN
 from pytest_clusterjobs.testing.scripts import absent
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import Script
 from pytest_clusterjobs.testing.scripts import script
+from tests.engine.engine_rig import entry
+from tests.engine.engine_rig import RUN
 
 
 def test_it_ends_with_a_run_that_is_closed_in_order(tmp_path: Path) -> None:

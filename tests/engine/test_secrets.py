@@ -39,8 +39,8 @@ from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.text import clean
 from pytest_clusterjobs.model.token import Token
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import entry
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import entry
 
 VALUE = "swordfish-42"
 KEY = "-----BEGIN KEY-----\nMIIEpAIB\n+/ab\nx=\n-----END KEY-----\n"

@@ -27,7 +27,7 @@ from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.records import Registration
 from pytest_clusterjobs.model.records import Result
-from pytest_clusterjobs.testing.engine_harness import entry
+from tests.engine.engine_rig import entry
 
 OUTCOME = Outcome("job_failed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=3)
 RESULT = Result(

@@ -37,13 +37,13 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.token import Token
-from pytest_clusterjobs.testing.engine_harness import engine_rig
-from pytest_clusterjobs.testing.engine_harness import entry
-from pytest_clusterjobs.testing.engine_harness import RUN
 from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import running
 from pytest_clusterjobs.testing.scripts import script
+from tests.engine.engine_rig import engine_rig
+from tests.engine.engine_rig import entry
+from tests.engine.engine_rig import RUN
 
 
 @pytest.fixture

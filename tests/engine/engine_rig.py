@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..backends.protocol import Capabilities
-from ..backends.registry import Site
-from ..engine.config import RunConfig
-from ..engine.run import Engine
-from ..ledger.ledger import Ledger
-from ..model import Cell
-from ..model import Expectation
-from ..model import JobSpec
-from ..model.records import Registration
-from ..model.records import Result
-from .clock import ManualClock
-from .scripted import ScriptedBackend
-from .scripts import Script
+from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.registry import Site
+from pytest_clusterjobs.engine.config import RunConfig
+from pytest_clusterjobs.engine.run import Engine
+from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.model import Cell
+from pytest_clusterjobs.model import Expectation
+from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model.records import Registration
+from pytest_clusterjobs.model.records import Result
+from pytest_clusterjobs.testing.clock import ManualClock
+from pytest_clusterjobs.testing.scripted import ScriptedBackend
+from pytest_clusterjobs.testing.scripts import Script
 
 RUN = "20260101t000000-abcdef"
 
