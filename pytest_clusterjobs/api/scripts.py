@@ -101,4 +101,5 @@ def _site(root: Path, name: str, settings: dict[str, Any]) -> Site:
     if not settings:
         return site
     backends = {**site.backends, name: {**site.backends.get(name, {}), **settings}}
-    return replace(site, backends=backends, source=f"open_backend({name!r})")
+    # Without the text of pyproject.toml: its lines are not those of the given settings.
+    return replace(site, backends=backends, source=f"open_backend({name!r})", text="")

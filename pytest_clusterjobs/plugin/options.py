@@ -24,6 +24,12 @@ DEFAULT_MAX_JOBS = 1000
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option of the plugin."""
     group = parser.getgroup("clusterjobs", "cluster jobs as test items")
+    _add_run_options(group)
+    _add_mode_options(group)
+    _add_ini_options(parser)
+
+
+def _add_run_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--cluster-backend",
         metavar="NAME",
@@ -65,6 +71,9 @@ def add_options(parser: pytest.Parser) -> None:
         default="cancel",
         help="cancel the jobs if pytest dies, or keep them running (default: cancel)",
     )
+
+
+def _add_mode_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--cluster-launch",
         action="store_true",
@@ -89,6 +98,9 @@ def add_options(parser: pytest.Parser) -> None:
         const="latest",
         help="continue a run whose session ended early (default: the latest run)",
     )
+
+
+def _add_ini_options(parser: pytest.Parser) -> None:
     parser.addini(
         MATRICES,
         type="linelist",

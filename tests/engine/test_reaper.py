@@ -219,7 +219,7 @@ def test_a_cluster_that_does_not_answer_may_still_listen(rig: Rig) -> None:
     rig.backend.outage(0, 1e6, calls=("poll", "sweep", "find"))
     rig.reap()
     assert not rig.backend.live()
-    assert rig.clock.monotonic() >= CONFIRMATION_TIMEOUT_SECONDS, "nobody confirmed it"
+    assert rig.clock.monotonic() >= CONFIRMATION_TIMEOUT_SECONDS, "no poll confirmed the end"
 
 
 def test_what_a_later_session_submits_is_not_touched(rig: Rig) -> None:

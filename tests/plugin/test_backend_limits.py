@@ -1,5 +1,4 @@
-"""A third-party backend of one node: wider cells are refused, whoever knows it and whenever, and nothing
-is green."""
+"""A third-party backend of one node: wider cells are rejected at collection or submission, never green."""
 
 from __future__ import annotations
 

@@ -58,6 +58,14 @@ def test_what_cannot_be_opened(tmp_path: Path, name: str, settings: dict[str, in
     assert not (tmp_path / ".clusterjobs").exists()
 
 
+def test_an_invalid_argument_has_no_line_of_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.clusterjobs.backends.mine]\ntype = "local"\nslots = 1\n')
+    with pytest.raises(
+        InvalidSettings, match=r"^open_backend\('mine'\): \[tool\.clusterjobs\.backends\.mine\]: slots"
+    ):
+        open_backend("mine", rootdir=tmp_path, slots=0)
+
+
 def test_without_a_block_it_says_how(tmp_path: Path) -> None:
     with pytest.raises(AttributeError, match=r"with open_backend\('local'\) as backend: backend\.submit"):
         open_backend(rootdir=tmp_path).submit("true")
