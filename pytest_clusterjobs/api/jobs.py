@@ -12,8 +12,8 @@ from typing import Self
 from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..backends.registry import Site
-from ..engine.job import ActiveAttempt
-from ..engine.judging import reader
+from ..engine.attempt import ActiveAttempt
+from ..engine.logs import reader_of
 from ..engine.secrets import Secrets
 from ..judge import failure_text
 from ..model import Cell
@@ -130,7 +130,7 @@ class Job:
         job = ActiveAttempt(
             self._entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle
         )
-        logs = reader(self._open_backend(self._entry.cell.backend), job)
+        logs = reader_of(self._open_backend(self._entry.cell.backend), job)
         return logs.whole(node).text if tail is None else logs.tail(node, tail)
 
     def unmet(self) -> str | None:

@@ -83,7 +83,7 @@ class InProcessRun(_SingleProcessClient):
     @property
     def stopped(self) -> bool:
         """See :class:`RunClient`."""
-        return self._run.engine.core.stopping
+        return self._run.engine.stopping
 
 
 class LedgerRun(_SingleProcessClient):

@@ -78,7 +78,7 @@ def _opened(name: str, root: Path, home: Home, site: Site) -> Iterator[Jobs]:
     home.make()
     config = RunConfig(root, site, cancel_timeout=CANCEL_TIMEOUT_SECONDS)
     with start_run(config, home.runs / new_run_id()) as run:
-        writer = ReportWriter(run.ledger, run.folder / REPORT, root, run.engine.core.fail)
+        writer = ReportWriter(run.ledger, run.folder / REPORT, root, run.engine.fail)
         try:
             owner = f"open_backend({name})"
             with Jobs(InProcessRun(run), site, owner=owner, path=owner, backend=name) as jobs:

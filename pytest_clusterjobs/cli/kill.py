@@ -82,8 +82,6 @@ def kill_jobs(
     if run.owner_alive is None:
         note(f"clusterjobs: the {run.state} may still submit jobs")
     canceller.run(timeout, wait_for_more=_has_live_session(run) if interrupted else lambda: False)
-    if interrupted:
-        _include_actions_of_the_session(run, canceller)
     if run.is_copy and canceller.targets:
         canceller.unwritten = (
             canceller.unwritten
@@ -91,6 +89,7 @@ def kill_jobs(
         )
     if run.read_again().owner_alive is False:
         canceller.settle()
+    canceller.close()
     return canceller
 
 
@@ -116,13 +115,6 @@ def _interrupt(run: OpenRun, why: str) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _include_actions_of_the_session(run: OpenRun, canceller: Canceller) -> None:
-    """Note the jobs that the session itself cancelled when it stopped: they did not end by themselves."""
-    for attempt in run.ledger.attempts():
-        if attempt.token in canceller.targets and attempt.action is not None:
-            canceller.targets[attempt.token].is_recorded = True
 
 
 def _has_live_session(run: OpenRun) -> Callable[[], bool]:

@@ -132,6 +132,7 @@ def _cancel(run: OpenRun, backends: Backends, strays: list[Stray], timeout: floa
     canceller.run(timeout)
     if run.owner_alive is False:
         canceller.settle()
+    canceller.close()
     return len({target.token for target in canceller.still_running} & tokens)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field
 from math import inf
+
+from .attempt import ActiveAttempt
 
 MAX_RETRY_PAUSE_SECONDS = 30.0
 """The longest pause, in seconds, between two tries at a cluster that accepts no submissions."""
@@ -17,55 +22,68 @@ REFUSAL_VALID_SECONDS = 300.0
 
 @dataclass(slots=True)
 class RateLimiter:
-    """Limits the rate of submissions to one backend.
-
-    Times are the clock's monotonic seconds. Guarded by the engine's lock.
-    """
+    """Limits the rate of submissions to one backend. Times are monotonic seconds."""
 
     rate: float | None
     """Submissions per second; ``None`` means no limit."""
-    _next_at: float = 0.0
+    next_at: float = 0.0
+    """When the next submission may be made."""
 
-    def pause(self, now: float) -> float:
-        """Seconds until the next submission. If 0, the slot is taken."""
-        if self._next_at > now:
-            return self._next_at - now
+    def take(self, now: float) -> bool:
+        """Whether a submission may be made now; if so, it counts as made."""
+        if self.next_at > now:
+            return False
         if self.rate is not None:
-            self._next_at = now + 1.0 / self.rate
-        return 0.0
+            self.next_at = now + 1.0 / self.rate
+        return True
 
 
 @dataclass(slots=True, eq=False)
 class SubmissionBreaker:
-    """Pauses submissions to one backend, for jobs that ask for the same.
+    """A circuit breaker: pauses submissions to one backend, for jobs that ask for the same.
 
-    Jobs are grouped because partitions and queues have limits too. After a refusal one job is tried on behalf
-    of all, with growing pauses. Guarded by the engine's lock; times are the clock's monotonic seconds.
+    Jobs are grouped because partitions and queues have limits too. The breaker owns the jobs that it defers.
+    After a refusal one of them is tried on behalf of all, with growing pauses. Times are monotonic seconds.
     """
 
-    backend: str
-    """NAME of the backend."""
     last_error: str = ""
     """Why the cluster accepts no jobs now; empty if it does."""
     retry_at: float = 0.0
     """When the next job may be tried."""
-    _probe: object = None
+    deferred: deque[ActiveAttempt] = field(default_factory=deque)
+    """The jobs that wait for it, in order."""
+    _probe: ActiveAttempt | None = None
     """The job that is tried on behalf of all: in the term of circuit breakers, they are half-open."""
     _refusals: int = 0
     _refused_at: float = -inf
     _refusing_since: float | None = None
     """Since when the cluster accepts none although it has no job of this run."""
 
-    def must_wait(self, job: object, now: float) -> bool:
+    def must_wait(self, job: ActiveAttempt, now: float) -> bool:
         """Whether ``job`` has to wait."""
         return self.retry_at > now and self._probe is not job
 
-    def start_probe(self, job: object, now: float) -> None:
+    def defer(self, job: ActiveAttempt, now: float) -> None:
+        """Take a job that has to wait."""
+        if job.deferred_at is None:
+            job.deferred_at = now
+        self.deferred.append(job)
+
+    def released(self, now: float) -> Iterator[ActiveAttempt]:
+        """Give up the jobs that need not wait any more: all, or the one that is tried on behalf of all."""
+        if not self.last_error:
+            while self.deferred:
+                yield self.deferred.popleft()
+        elif self.deferred and self.retry_at <= now:
+            self.start_probe(self.deferred[0], now)
+            yield self.deferred.popleft()
+
+    def start_probe(self, job: ActiveAttempt, now: float) -> None:
         """Note that ``job`` is about to be submitted; after a refusal it is the only one."""
         if self.last_error and self._probe is not job:
             self._probe, self.retry_at = job, now + PROBE_TIMEOUT_SECONDS
 
-    def refused(self, job: object, last_error: str, now: float, *, holds_jobs: bool) -> None:
+    def refused(self, job: ActiveAttempt, last_error: str, now: float, *, holds_jobs: bool) -> None:
         """Note that the cluster does not accept ``job`` for now, for the reason ``last_error``.
 
         ``holds_jobs``: the cluster has jobs of this run, whose ends may make room.
@@ -88,7 +106,7 @@ class SubmissionBreaker:
         self.last_error, self.retry_at = "", 0.0
         self._probe, self._refusals, self._refusing_since = None, 0, None
 
-    def release_probe(self, job: object) -> None:
+    def release_probe(self, job: ActiveAttempt) -> None:
         """Note that the result of ``job`` says nothing about the others.
 
         If it was the one tried, another one is next.
@@ -96,8 +114,16 @@ class SubmissionBreaker:
         if self._probe is job:
             self._probe, self.retry_at = None, 0.0
 
-    def waited(self, since: float | None, now: float) -> float:
-        """Seconds since ``since`` for which it has accepted none while it had no job of this run."""
-        if self._refusing_since is None or since is None:
+    def waited(self, job: ActiveAttempt, now: float) -> float:
+        """Seconds for which it has accepted none since it deferred ``job``, with no job of this run."""
+        if self._refusing_since is None or job.deferred_at is None:
             return 0.0
-        return now - max(self._refusing_since, since)
+        return now - max(self._refusing_since, job.deferred_at)
+
+    def expired(self, now: float) -> list[ActiveAttempt]:
+        """Give up the jobs whose ``queue_timeout`` is over."""
+        over = [job for job in self.deferred if self.waited(job, now) > job.spec.queue_timeout]
+        if over:
+            gone = {job.token for job in over}
+            self.deferred = deque(job for job in self.deferred if job.token not in gone)
+        return over

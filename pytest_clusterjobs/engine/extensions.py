@@ -40,6 +40,10 @@ class Extensions(Protocol):
         """
 
     @property
+    def is_asked(self) -> bool:
+        """Whether any of ``check``, ``fields`` and ``ended`` does something."""
+
+    @property
     def changes_specs(self) -> bool:
         """Whether ``prepare`` may return a spec other than the cell's own."""
 
@@ -63,6 +67,11 @@ class NoExtensions:
     """Adds nothing."""
 
     ending: BaseException | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a subclass does anything."""
+        return type(self) is not NoExtensions
 
     @property
     def changes_specs(self) -> bool:

@@ -54,7 +54,7 @@ class Run:
             self._reaper = start_reaper(folder, self.ledger.meta())
         except OSError as error:
             raise LedgerError(f"{folder}: cannot start the reaper: {error.strerror}") from error
-        self.engine = Engine(config, self.run_id, self.ledger, self._open_for_engine)
+        self.engine = Engine(config, self.run_id, self.ledger, self._open_for_engine, self.ledger.session())
         self._left: int | None = None
 
     def _take_over(self) -> None:

@@ -1,13 +1,13 @@
-"""Turns an ended job into its outcome, its verdict and the few log lines that explain it."""
+"""Turns an ended job into its outcome and its verdict. Pure functions, but for the calls of the user's code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ..backends.protocol import Backend
 from ..judge import judge
 from ..judge import outcome as judge_outcome
 from ..model import Judgement
@@ -16,18 +16,20 @@ from ..model import Mismatch
 from ..model import NodeState
 from ..model import Observation
 from ..model import Outcome
-from ..model import Phase
+from ..model import Reason
+from ..model import ReasonClass
+from ..model import Source
 from ..model import Verdict
 from ..model.records import Field
 from ..model.records import Result
 from ..model.records import Ruling
 from ..model.text import gist
 from ..model.text import printable
+from .attempt import ActiveAttempt
+from .attempt import Evidence
 from .extensions import Extensions
-from .extensions import NoExtensions
 from .extensions import Remark
-from .job import ActiveAttempt
-from .logs import LogReader
+from .messages import AskHooks
 
 EXCERPT_BYTES = 8_192
 """Bytes stored from the end of a log to explain a cell that did not pass."""
@@ -37,32 +39,28 @@ MAX_EXCERPT_RANKS = 2
 MAX_EXPLANATION_CHARACTERS = 2000
 """The most characters of a hook's text about one end."""
 
-
-def reader(backend: Backend, job: ActiveAttempt) -> LogReader:
-    """The reader of a job's logs."""
-    return LogReader(backend, job.handle, job.token, job.spec.nodes, job.hiding)
+_ANSWERS = (Verdict.PASSED, Verdict.FAILED)
 
 
-def settled_by_records(job: ActiveAttempt, logs: LogReader) -> Observation | None:
-    """The end of a job that the scheduler no longer knows, if every rank left a record of it."""
-    last = job.observation or Observation(Phase.ABSENT)
-    found = logs.with_reports(last)
-    if any(node.report is None for node in found.nodes):
-        return None
-    return replace(found, phase=Phase.ENDED)
-
-
-def needs_time(job: ActiveAttempt, observation: Observation, logs: LogReader) -> bool:
-    """Whether logs that the verdict depends on may still arrive."""
+def needs_whole_logs(job: ActiveAttempt) -> bool:
+    """Whether the verdict depends on the whole logs of all ranks."""
     cell = job.registration.cell
-    if cell.expect.needs_logs or cell.classify.needs_logs:
-        for rank in range(job.spec.nodes):
-            logs.whole(rank)
-    elif all(node.report is not None for node in observation.nodes):
+    return cell.expect.needs_logs or cell.classify.needs_logs
+
+
+def needs_reports(job: ActiveAttempt, observation: Observation) -> bool:
+    """Whether the cluster has not told how every rank ended, so that the logs are searched for it."""
+    reported = sum(node.report is not None for node in observation.nodes)
+    return reported < max(job.spec.nodes, len(observation.nodes))
+
+
+def needs_time(job: ActiveAttempt, observation: Observation, evidence: Evidence) -> bool:
+    """Whether logs that the verdict depends on may still arrive."""
+    if not needs_whole_logs(job) and all(node.report is not None for node in observation.nodes):
         return False
     if any(_may_be_late(node) for node in observation.nodes):
         return True
-    return logs.missing or not observation.log_complete
+    return evidence.missing or not observation.log_complete
 
 
 def _may_be_late(node: NodeState) -> bool:
@@ -70,21 +68,13 @@ def _may_be_late(node: NodeState) -> bool:
     return node.report is None and not node.begun and not node.stopped_by_cluster
 
 
-_ANSWERS = (Verdict.PASSED, Verdict.FAILED)
-
-
-def finish(
-    job: ActiveAttempt,
-    observation: Observation,
-    logs: LogReader | None,
-    extensions: Extensions | None = None,
-    *,
-    notify: bool = True,
-) -> Result:
-    """Judge a job that has ended or that this run has given up. With ``notify`` the user's code is called."""
-    extensions = extensions or NoExtensions()
+def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence | None) -> Result:
+    """Judge a job that has ended or that this run has given up; ``evidence`` is what its logs show."""
     cell = job.registration.cell
-    whole: Callable[[int], LogChunk] | None = logs.whole if logs is not None else None
+    whole: Callable[[int], LogChunk] | None = None
+    if evidence is not None:
+        logs = evidence.logs
+        whole = lambda rank: logs.get(rank, LogChunk("", complete=False))  # noqa: E731
     ended = judge_outcome(
         job.spec,
         observation,
@@ -93,48 +83,81 @@ def finish(
         log=whole,
         submitted=job.submitted,
     )
-    judgement = judge(cell.expect, ended, log=whole, nodes=job.spec.nodes)
-    ruling = job.ruling
-    if logs is not None and judgement.verdict in _ANSWERS:
-        remarks = extensions.check(cell, ended, lambda rank: logs.whole(rank).text)
-        judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
-    result = Result(
+    return Result(
         key=job.key,
         outcome=ended,
-        judgement=judgement,
+        judgement=judge(cell.expect, ended, log=whole, nodes=job.spec.nodes),
         attempt=job.number,
         job_id=job.handle.job_id if job.handle else None,
         url=job.handle.url if job.handle else None,
-        logs=_excerpts(job, ended, judgement, logs),
-        ruling=ruling,
+        ruling=job.ruling,
     )
+
+
+def error_result(job: ActiveAttempt, why: str) -> Result:
+    """An error of this run about a job, whatever its end was or will be."""
+    outcome = Outcome(Reason.UNKNOWN, ReasonClass.INFRA, Source.THIS_RUN, why, action=job.action)
+    judgement = Judgement(Verdict.ERROR, (Mismatch("verdict", "", why),))
+    return Result(
+        job.key,
+        outcome,
+        judgement,
+        job.number,
+        job.handle.job_id if job.handle else None,
+        job.handle.url if job.handle else None,
+        ruling=job.ruling,
+    )
+
+
+def excerpt_ranks(result: Result, nodes: int) -> Sequence[int]:
+    """The ranks whose last lines explain a verdict; none if the cell has passed."""
+    if result.judgement.verdict is Verdict.PASSED:
+        return ()
+    first = result.outcome.first_failing_node or 0
+    return [first, *(rank for rank in range(nodes) if rank != first)][:MAX_EXCERPT_RANKS]
+
+
+# The user's code.
+
+
+def consult(
+    extensions: Extensions,
+    question: AskHooks,
+    log: Callable[[int], str],
+    hide: Callable[[str], str],
+) -> Result:
+    """The verdict with the remarks of the user's code on it. ``log(rank)`` is a rank's whole log."""
+    cell, result = question.registration.cell, question.result
+    if question.check and result.judgement.verdict in _ANSWERS:
+        result = _with_remarks(result, extensions.check(cell, result.outcome, log), hide)
     fields, remarks = extensions.fields(cell, result)
-    judgement, ruling = _with_remarks(job, judgement, ruling, remarks)
-    result = replace(result, fields=_hidden(fields, job), judgement=judgement, ruling=ruling)
-    if not notify:
+    result = _with_remarks(replace(result, fields=_hidden(fields, hide)), remarks, hide)
+    if not question.notify:
         return result
-    judgement, ruling = _with_remarks(job, judgement, ruling, extensions.ended(cell, result))
-    return replace(result, judgement=judgement, ruling=ruling)
+    return _with_remarks(result, extensions.ended(cell, result), hide)
 
 
-def _with_remarks(
-    job: ActiveAttempt, judgement: Judgement, ruling: Ruling | None, remarks: Iterable[Remark]
-) -> tuple[Judgement, Ruling | None]:
-    """Judgement and ruling, with the remarks of the user's code.
+def _with_remarks(result: Result, remarks: Iterable[Remark], hide: Callable[[str], str]) -> Result:
+    """The verdict, with the remarks of the user's code.
 
     There are none for an infrastructure failure.
     """
+    judgement, ruling = result.judgement, result.ruling
     if judgement.verdict not in _ANSWERS:
-        return judgement, ruling
+        return result
     for remark in remarks:
         if isinstance(remark, Mismatch):
-            miss = _bounded(remark, job.hide(remark.seen))
+            miss = _bounded(remark, hide(remark.seen))
             judgement = replace(judgement, verdict=Verdict.FAILED, misses=(*judgement.misses, miss))
         elif ruling is None:
-            ruling = replace(remark, reason=job.hide(remark.reason))
+            ruling = replace(remark, reason=hide(remark.reason))
+    return replace(result, judgement=_ended_early(judgement, ruling), ruling=ruling)
+
+
+def _ended_early(judgement: Judgement, ruling: Ruling | None) -> Judgement:
     if ruling is not None and ruling.kind == "exit" and judgement.verdict is Verdict.PASSED:
-        judgement = replace(judgement, verdict=Verdict.NOT_RUN)
-    return judgement, ruling
+        return replace(judgement, verdict=Verdict.NOT_RUN)
+    return judgement
 
 
 def _bounded(miss: Mismatch, text: str) -> Mismatch:
@@ -144,16 +167,5 @@ def _bounded(miss: Mismatch, text: str) -> Mismatch:
     return replace(miss, seen=seen, explanation="" if whole == seen else whole)
 
 
-def _hidden(fields: Mapping[str, Field], job: ActiveAttempt) -> dict[str, Field]:
-    return {name: job.hide(value) if isinstance(value, str) else value for name, value in fields.items()}
-
-
-def _excerpts(
-    job: ActiveAttempt, ended: Outcome, judgement: Judgement, logs: LogReader | None
-) -> dict[int, str]:
-    if logs is None or judgement.verdict is Verdict.PASSED:
-        return {}
-    first = ended.first_failing_node or 0
-    ranks = [first, *(rank for rank in range(job.spec.nodes) if rank != first)][:MAX_EXCERPT_RANKS]
-    texts = {rank: logs.tail(rank, EXCERPT_BYTES) for rank in ranks}
-    return {rank: text for rank, text in texts.items() if text}
+def _hidden(fields: Mapping[str, Field], hide: Callable[[str], str]) -> dict[str, Field]:
+    return {name: hide(value) if isinstance(value, str) else value for name, value in fields.items()}

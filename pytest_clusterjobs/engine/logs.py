@@ -17,6 +17,7 @@ from ..model import LogChunk
 from ..model import NodeState
 from ..model import Observation
 from ..model.token import nonce
+from .attempt import ActiveAttempt
 from .hiding import hidden
 from .hiding import Hiding
 
@@ -150,6 +151,11 @@ class LogReader:
             yield from read_log(self._backend.logs, self._handle, node=rank)
         except BUGS as error:
             yield LogChunk("", gap=_cause(error))
+
+
+def reader_of(backend: Backend, job: ActiveAttempt) -> LogReader:
+    """The reader of a job's logs."""
+    return LogReader(backend, job.handle, job.token, job.spec.nodes, job.hiding)
 
 
 def is_cut(tail: str, requested: int) -> bool:

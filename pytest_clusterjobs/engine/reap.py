@@ -95,10 +95,11 @@ def _cancel_jobs(
         canceller = Canceller(
             ledger, Secrets(folder), run_id, backends, names, None, CANCEL_REASON, clock, session
         )
-        canceller.run(
-            CONFIRMATION_TIMEOUT_SECONDS,
-            wait_for_more=_unlisted(backends.opened, clock) if session is None else lambda: False,
-        )
+        wait_for_more = _unlisted(backends.opened, clock) if session is None else lambda: False
+        try:
+            canceller.run(CONFIRMATION_TIMEOUT_SECONDS, wait_for_more=wait_for_more)
+        finally:
+            canceller.close()
     for target in canceller.still_running:
         print(f"end not confirmed: {target.token}", flush=True)
     for name, error in canceller.errors.items():

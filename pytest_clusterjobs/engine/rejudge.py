@@ -16,8 +16,8 @@ from ..model import Phase
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
-from .job import ActiveAttempt
-from .judging import reader
+from .attempt import ActiveAttempt
+from .logs import reader_of
 from .secrets import Secrets
 
 
@@ -49,7 +49,7 @@ def rejudge(
     job = ActiveAttempt(
         entry, attempt.number, attempt.token, secrets, prepared=attempt.spec, handle=attempt.handle
     )
-    logs = reader(backend, job) if backend is not None else None
+    logs = reader_of(backend, job) if backend is not None else None
     if logs is not None:
         logs.know(result.outcome.nodes)
     whole = logs.whole if logs is not None else _no_log

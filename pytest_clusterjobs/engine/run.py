@@ -1,7 +1,8 @@
-"""The engine: add cells, take results as jobs end; closing it cancels what still runs."""
+"""The engine of a session: add cells, take results as jobs end; closing it cancels what still runs."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Collection
@@ -14,24 +15,27 @@ from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
 from ..ledger.ledger import Ledger
 from ..model import ActionKind
-from ..model import OwnAction
 from ..model import Phase
-from ..model import Reason
-from ..model import ReasonClass
-from ..model import Verdict
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
-from ..model.token import Token
+from .attempt import ActiveAttempt
+from .attempt import Submission
+from .config import Mode
 from .config import RunConfig
-from .job import ActiveAttempt
-from .job import adopted
-from .poll import Poller
-from .refuse import possible
-from .refuse import withdraw
+from .core import Core
+from .driver import Driver
+from .executor import ThreadExecutor
+from .messages import AnyEvent
+from .messages import CancelCells
+from .messages import CellsAdded
+from .messages import Detach
+from .messages import Resumed
+from .messages import Stop
+from .policy import Policy
+from .screen import screen
 from .secrets import Secrets
-from .state import EngineState
-from .submit import Submitter
+from .state import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +49,18 @@ class Earlier:
     """By key, in order."""
 
 
-RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
-"""The reasons after which ``infra_retries`` submits a new attempt."""
-
 TICK_SECONDS = 0.5
 """Seconds between two checks for Ctrl-C and updates of the status line while no job ends."""
 
-RETRY_PAUSE_SECONDS = 5.0
-"""Seconds before the first retry; doubled for each further one."""
 
-
-def _count(job: ActiveAttempt, earlier: Sequence[Attempt]) -> None:
-    """Take over the job's used retries and reruns. Attempts that a dead session cancelled do not count."""
-    outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
-    job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
-    job.reruns = sum(outcome.reason_class is ReasonClass.PRODUCT for outcome in outcomes)
+def policy_of(config: RunConfig) -> Policy:
+    """What a session may do, by its mode."""
+    submits = config.mode is not Mode.CHECK
+    return Policy.session(submits=submits, follows_up=config.waits, resumes=config.mode is Mode.RESUME)
 
 
 class Engine:
-    """Submits, polls, judges and cancels jobs. ``open_backend`` is called once for each NAME."""
+    """The session's side of a driver. ``open_backend`` is called once for each NAME."""
 
     def __init__(
         self,
@@ -71,13 +68,28 @@ class Engine:
         run_id: str,
         ledger: Ledger,
         open_backend: Callable[[str], Backend],
+        session: int | None = None,
     ) -> None:
-        self.core = EngineState(config, run_id, ledger, Secrets(ledger.path.parent))
+        self.config = config
+        self.secrets = Secrets(ledger.path.parent)
+        extensions = config.extensions
+        self._core = Core(
+            policy_of(config),
+            run_id,
+            self.secrets,
+            Limits(config.max_jobs, config.max_nodes),
+            has_hooks=extensions.is_asked,
+            prepares=extensions.changes_specs,
+        )
         self._backends = BackendPool(open_backend)
-        self._pollers: dict[str, Poller] = {}
-        self._submitter = Submitter(self.core, self._backends.opened, self._adopt)
-        self._taken: set[str] = set()
-        self._expected: set[str] = set()
+        self._ledger = ledger
+        self._driver = Driver(
+            self._core, ledger, self._backends, ThreadExecutor(), config.clock, extensions, session
+        )
+        self._thread: threading.Thread | None = None
+        self._taken: dict[str, None] = {}
+        self._expected: dict[str, None] = {}
+        self._opened: dict[str, None] = {}
         self._by_test: dict[str, list[str]] = {}
         self._from_test: set[str] = set()
 
@@ -91,91 +103,64 @@ class Engine:
         new = [entry for entry in registrations if entry.key not in self._taken]
         if not new:
             return
-        self._taken.update(entry.key for entry in new)
-        self._expected.update(entry.key for entry in new)
+        self._take(new)
         for entry in new:
-            self._ready(entry.cell.backend)
+            self._open(entry.cell.backend)
             if entry.test is not None:
                 self._by_test.setdefault(entry.test, []).append(entry.key)
                 self._from_test.add(entry.key)
         if not registered:
-            self.core.ledger.register(new)
-        self._enqueue([self._job(entry, 1) for entry in new])
-        self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.opened.values()))
+            self._ledger.register(new)
+        self._post(CellsAdded(new, *self._screened(new)))
 
-    def resume(self, earlier: Earlier, *, submit: bool) -> None:
+    def resume(self, earlier: Earlier) -> None:
         """Continue cells where another process left them.
 
-        With ``submit`` a cell that was never submitted is submitted, and a cell whose job was cancelled
-        because its session ended is submitted again once that end is confirmed. Without ``submit`` nothing is
-        submitted. Raises what opening backends raises.
+        If the session's mode submits jobs, a cell that was never submitted is submitted, and a cell whose job
+        was cancelled because its session ended is submitted again once that end is confirmed. Raises what
+        opening backends raises.
         """
-        waiting: list[ActiveAttempt] = []
-        for entry in earlier.registrations:
-            self._taken.add(entry.key)
-            self._expected.add(entry.key)
-            result = earlier.results.get(entry.key)
-            attempts = earlier.attempts.get(entry.key, [])
-            if result is not None and not (submit and result.judgement.verdict is Verdict.NOT_RUN):
-                with self.core.changed:
-                    self.core.complete(result)
-            elif attempts and attempts[-1].is_live:
-                self._ready(entry.cell.backend)
-                job = adopted(entry, attempts[-1], self.core.clock, self.core.secrets)
-                job.resubmit = submit and job.action is not None and job.action.kind is ActionKind.CANCEL
-                _count(job, attempts[:-1])
-                with self.core.changed:
-                    self.core.in_flight.add(job)
-                self._adopt(job)
-            elif submit:
-                self._ready(entry.cell.backend)
-                job = self._job(entry, attempts[-1].number + 1 if attempts else 1)
-                _count(job, attempts)
-                waiting.append(job)
-            else:
-                self._expected.discard(entry.key)
-        self._enqueue(waiting)
-        if self._backends.opened:
-            self._submitter.start(max(b.capabilities.submit_threads for b in self._backends.opened.values()))
+        entries = earlier.registrations
+        self._take(entries)
+        submits = self._core.state.policy.submits
+        live = {key for key, attempts in earlier.attempts.items() if attempts and attempts[-1].is_live}
+        left = [entry for entry in entries if entry.key in live or (submits and entry.key not in earlier.results)]
+        again = [
+            entry for entry in entries if submits and entry.key in earlier.results and entry.key not in live
+        ]
+        for entry in (*left, *again):
+            self._open(entry.cell.backend)
+        new = [entry for entry in (*left, *again) if submits and entry.key not in live]
+        self._post(Resumed(entries, earlier.results, earlier.attempts, *self._screened(new)))
 
-    def _enqueue(self, jobs: Sequence[ActiveAttempt]) -> None:
-        """Queue the jobs that can be submitted. All are checked before the first is submitted."""
-        self.core.secrets.learn(job.spec for job in jobs)
-        left = possible(self.core, self._backends.opened, jobs)
-        with self.core.changed:
-            self.core.queue.extend(left)
-            self.core.changed.notify_all()
+    def _take(self, entries: Iterable[Registration]) -> None:
+        keys = [entry.key for entry in entries]
+        with self._driver.changed:
+            self._taken.update(dict.fromkeys(keys))
+            self._expected.update(dict.fromkeys(keys))
 
-    def _ready(self, name: str) -> None:
-        if name in self._pollers:
-            return
-        self._pollers[name] = Poller(self.core, name, self._backends(name), self._retry)
-        self._pollers[name].start()
+    def _open(self, name: str) -> None:
+        if name not in self._opened:
+            opened = self._driver.opened(name, self._backends(name))
+            self._opened[name] = None
+            self._post(opened)
 
-    def _job(self, entry: Registration, number: int) -> ActiveAttempt:
-        token = str(Token.of(self.core.run_id, entry.key, number))
-        return ActiveAttempt(entry, number, token, self.core.secrets)
+    def _screened(self, entries: Sequence[Registration]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Why jobs cannot be submitted, by key, as far as is known before: all are checked before the first.
 
-    def _adopt(self, job: ActiveAttempt) -> None:
-        self._pollers[job.registration.cell.backend].adopt(job)
+        If a hook may change the specs, each job is checked just before its submission instead.
+        """
+        self.secrets.learn(entry.cell.spec for entry in entries)
+        if self.config.extensions.changes_specs:
+            return {}, {}
+        return screen(entries, self._backends.opened, self.config.max_nodes)
 
-    def _retry(self, job: ActiveAttempt, result: Result) -> ActiveAttempt | None:
-        """The next attempt, if any, after an infrastructure failure or a failure that is to be rerun."""
-        entry = job.registration
-        retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
-        failed = result.judgement.verdict is Verdict.FAILED and result.ruling is None
-        rerun = failed and job.reruns < entry.reruns
-        confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
-        # A session that does not wait for jobs cannot follow up on them.
-        may = self.core.config.waits and not self.core.stopping
-        if not (job.resubmit or retry or rerun) or not confirmed or not may:
-            return None
-        again = self._job(entry, job.number + 1)
-        again.retries = job.retries + (retry and not job.resubmit)
-        again.reruns = job.reruns + (rerun and not job.resubmit)
-        pause = RETRY_PAUSE_SECONDS * 2.0**job.retries if retry and not job.resubmit else 0.0
-        again.due_at = self.core.clock.monotonic() + pause
-        return again
+    def _post(self, event: AnyEvent) -> None:
+        if self._thread is None:
+            name = "clusterjobs-engine"
+            self._thread = threading.Thread(target=self._driver.run_timer, name=name, daemon=True)
+            self._thread.start()
+        self._driver.post(event, in_turn=threading.current_thread() is not threading.main_thread())
 
     def knows(self, key: str) -> bool:
         """Whether this cell was added."""
@@ -191,89 +176,103 @@ class Engine:
 
     def expects(self, key: str) -> bool:
         """Whether this cell has or will get a result."""
-        return key in self._expected
+        with self._driver.changed:
+            state = self._core.state
+            return key in self._expected and (key in state.expected or key not in state.cells)
 
     # Results.
 
     def result(self, key: str) -> Result | None:
         """The result of one cell, or None if it has none yet."""
-        return self.core.results.get(key)
+        return self._core.result(key)
 
     def next_result(self, timeout: float) -> Result | None:
         """Take the next result in completion order, waiting at most ``timeout`` seconds for it."""
-        with self.core.changed:
-            self._wait(lambda: bool(self.core.fresh), timeout)
-            return self.core.results[self.core.fresh.popleft()] if self.core.fresh else None
+        fresh = self._driver.fresh
+        with self._driver.changed:
+            self._wait(lambda: bool(fresh), timeout)
+            return self._core.result(fresh.popleft()) if fresh else None
 
     def wait_for(self, key: str, timeout: float) -> Result | None:
         """The result of one cell, waiting at most ``timeout`` seconds for it."""
-        with self.core.changed:
-            self._wait(lambda: key in self.core.results, timeout)
-            return self.core.results.get(key)
+        with self._driver.changed:
+            self._wait(lambda: self._core.result(key) is not None, timeout)
+            return self._core.result(key)
 
     def _wait(self, is_available: Callable[[], bool], timeout: float) -> None:
-        clock = self.core.clock
+        clock = self.config.clock
         until = clock.monotonic() + timeout
-        while self.core.ending is None and not is_available():
+        while self.ending is None and not is_available():
             left = until - clock.monotonic()
             if left <= 0:
                 break
-            clock.wait(self.core.changed, left)
+            clock.wait(self._driver.changed, left)
         self.raise_if_ending()
+
+    @property
+    def ending(self) -> BaseException | None:
+        """The exception that ends the session, raised in the thread that waits for results."""
+        return self._driver.failure or self._core.broken or self.config.extensions.ending
 
     def raise_if_ending(self) -> None:
         """Raise an internal error, or the exception with which the user's code ends the session."""
-        if self.core.ending is not None:
-            raise self.core.ending
+        if (ending := self.ending) is not None:
+            raise ending
+
+    def fail(self, error: BaseException) -> None:
+        """Stop everything because of an internal error."""
+        self._driver.fail(error)
 
     @property
     def api_errors(self) -> Mapping[str, str]:
         """The current errors of clusters' APIs, by backend NAME."""
-        return {name: poller.api_error for name, poller in self._pollers.items() if poller.api_error}
+        with self._driver.changed:
+            return {each.name: each.error for each in self._core.state.clusters.values() if each.error}
 
     @property
     def refusals(self) -> Mapping[str, str]:
         """Why clusters accept no jobs for now, by backend NAME."""
-        return self._submitter.refusals
+        found: dict[str, str] = {}
+        with self._driver.changed:
+            state = self._core.state
+            for job in state.attempts.values():
+                breaker = state.cluster(job).breakers.get(job.group or "")
+                if job.handle is None and breaker is not None and breaker.last_error:
+                    found[job.backend] = breaker.last_error
+        return found
 
     def counts(self) -> dict[str, int]:
         """How many cells are queued, pending, running and ended."""
-        with self.core.changed:
-            counts = {"queued": sum(1 for _ in self.core.waiting), "pending": 0, "running": 0}
-            for job in self.core.in_flight:
-                phase = job.observation.phase if job.observation is not None else Phase.PENDING
-                counts["running" if phase is Phase.RUNNING else "pending"] += 1
-            counts["ended"] = len(self.core.results)
+        with self._driver.changed:
+            state = self._core.state
+            counts = {"queued": sum(1 for _ in state.waiting), "pending": 0, "running": 0}
+            for job in state.in_flight:
+                counts["running" if self._core.phase_of(job) is Phase.RUNNING else "pending"] += 1
+            counts["ended"] = len(state.results)
             return counts
 
     @property
     def refused(self) -> Mapping[str, int]:
         """The reasons for which this run submits no jobs for some cells, with the number of cells."""
-        with self.core.changed:
-            actions = [result.outcome.action for result in self.core.results.values()]
+        with self._driver.changed:
+            actions = [result.outcome.action for result in self._core.state.results.values()]
         return Counter(each.why for each in actions if each is not None and each.kind is ActionKind.REFUSED)
 
     # Stopping.
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing is submitted any more and every job is cancelled."""
+        return self._driver.halted
+
     def cancel(self, keys: Iterable[str], why: str) -> None:
         """Cancel some cells' jobs. Those not submitted yet never will be, and get their result at once."""
-        wanted = set(keys)
-        action = OwnAction(ActionKind.CANCEL, why, self.core.clock.time())
-        with self.core.changed:
-            waiting = [job for job in self.core.waiting if job.key in wanted]
-            self.core.drop(waiting)
-            for job in self.core.in_flight:
-                if job.key in wanted and job.request is None:
-                    job.request = action
-            self.core.changed.notify_all()
-        withdraw(self.core, dict.fromkeys(waiting, action))
+        self._post(CancelCells(tuple(keys), why))
 
     def stop(self) -> None:
         """Stop submitting, and request cancellation of everything in flight. Returns immediately."""
-        with self.core.changed:
-            self.core.drop_all()
-            self.core.stopping = True
-            self.core.changed.notify_all()
+        self._driver.halted = True
+        self._post(Stop())
 
     def close(self, timeout: float) -> int:
         """Stop, wait up to ``timeout`` seconds for confirmed ends, and return how many jobs are left.
@@ -281,61 +280,80 @@ class Engine:
         Submissions under way are cancelled when they arrive, within the same time.
         """
         self.stop()
-        core = self.core
-        until = core.clock.monotonic() + timeout
-        with core.changed:
-            while core.in_flight and core.broken is None:
-                left = until - core.clock.monotonic()
+        self._wait_until(lambda: not self._core.unfinished and self._is_idle, timeout)
+        with self._driver.changed:
+            left = len(self._core.unfinished)
+        self._driver.close()
+        return left
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether everything that was posted is handled and written."""
+        return self._driver.is_idle and (self._core.state.outbox.is_empty or self._core.broken is not None)
+
+    def _wait_until(self, is_true: Callable[[], bool], timeout: float) -> None:
+        clock = self.config.clock
+        until = clock.monotonic() + timeout
+        with self._driver.changed, self._driver.watched():
+            while not is_true() and self._driver.failure is None:
+                left = until - clock.monotonic()
                 if left <= 0:
-                    break
-                core.clock.wait(core.changed, left)
-            remaining = len(core.in_flight)
-        for poller in self._pollers.values():
-            poller.close()
-        return remaining
+                    return
+                clock.wait(self._driver.changed, left)
 
     def settle(self, timeout: float, tick: Callable[[], None]) -> None:
         """Wait until all queued jobs are submitted, then up to ``timeout`` seconds for a first poll of each.
 
         Meanwhile ``tick`` is called at least every ``TICK_SECONDS`` seconds.
         """
-        core = self.core
-        since = None
+        clock, since = self.config.clock, None
         while True:
-            with core.changed:
-                # A job that is being submitted may be put back, to be submitted later.
-                is_waiting = any(True for _ in core.waiting) or any(
-                    not job.submissions for job in core.in_flight
+            with self._driver.changed, self._driver.watched():
+                jobs = [job for job in self._core.state.attempts.values() if job.is_live]
+                submitted = self._driver.is_idle and not any(
+                    job.submission not in _SUBMITTED for job in self._core.state.attempts.values()
                 )
-                since = None if is_waiting else core.clock.monotonic() if since is None else since
-                all_polled = all(job.has_been_polled for job in core.in_flight)
-                if since is not None and (all_polled or core.clock.monotonic() - since >= timeout):
+                since = None if not submitted else clock.monotonic() if since is None else since
+                all_polled = all(job.has_been_polled for job in jobs)
+                if since is not None and (all_polled or clock.monotonic() - since >= timeout):
                     return
                 self.raise_if_ending()
-                core.clock.wait(core.changed, TICK_SECONDS)
+                clock.wait(self._driver.changed, TICK_SECONDS)
             tick()
 
     def unsubmitted(self) -> Collection[str]:
         """The keys of cells that have no result and no confirmed submission."""
-        with self.core.changed:
-            accepted = {job.key for job in self.core.in_flight if job.handle is not None}
-            return self._expected - accepted - self.core.results.keys()
+        with self._driver.changed:
+            state = self._core.state
+            accepted = {job.key for job in state.attempts.values() if job.handle is not None}
+            return {key for key in self._expected if self.expects(key)} - accepted - state.results.keys()
+
+    def in_flight(self) -> Sequence[ActiveAttempt]:
+        """The jobs that have left the queue and have no recorded end."""
+        with self._driver.changed:
+            return list(self._core.state.in_flight)
 
     def state(self, key: str) -> ActiveAttempt | None:
         """The cell's job in flight, if there is one."""
-        with self.core.changed:
-            return next((job for job in self.core.in_flight if job.key == key), None)
+        return next((job for job in self.in_flight() if job.key == key), None)
 
     def detach(self) -> None:
-        """Stop tracking the jobs, and leave them running."""
-        with self.core.changed:
-            self.core.drop_all()
-            self.core.detached = True
-            self.core.changed.notify_all()
-        for poller in self._pollers.values():
-            poller.close()
-        self._submitter.join()
+        """Stop tracking the jobs, and leave them running. Waits for submissions under way."""
+        self._driver.halted = True
+        self._post(Detach())
+        self._wait_until(lambda: self._is_idle and not self._has_unanswered_submissions, DETACH_TIMEOUT_SECONDS)
+        self._driver.close()
+
+    @property
+    def _has_unanswered_submissions(self) -> bool:
+        return any(job.submission is Submission.SENT for job in self._core.state.attempts.values())
 
     def close_backends(self) -> None:
         """Close the backends, after ``close``."""
         self._backends.close()
+
+
+DETACH_TIMEOUT_SECONDS = 3600.0
+"""The most seconds to wait for the answers to submissions under way, as long as a call may take."""
+
+_SUBMITTED = frozenset({Submission.UNANSWERED, Submission.ACCEPTED, Submission.WITHDRAWN})

@@ -1,111 +1,114 @@
-"""The state shared by the engine's threads: one lock, the jobs in flight, and the results."""
+"""What the parts of the core share: the attempts, the backends, and the commands of the present turn."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Collection
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
-from itertools import chain
+from enum import Enum
 
-from ..ledger.ledger import Ledger
+from ..model.records import Registration
 from ..model.records import Result
-from .breaker import SubmissionBreaker
-from .clock import Clock
-from .config import RunConfig
-from .job import ActiveAttempt
+from .agenda import Agenda
+from .attempt import ActiveAttempt
+from .attempt import Life
+from .attempt import Submission
+from .cluster import ClusterState
+from .messages import Command
+from .messages import Now
+from .outbox import Outbox
+from .policy import Policy
 from .secrets import Secrets
 
 
+class Service(Enum):
+    """What the core still does for the run."""
+
+    OPEN = "open"
+    STOPPING = "stopping"
+    """It submits nothing more, and cancels every job."""
+    DETACHED = "detached"
+    """It submits nothing more, and leaves every job running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the run may use at the same time."""
+
+    max_jobs: int | None = None
+    max_nodes: int | None = None
+
+
+_OUT_OF_WINDOW = frozenset({Submission.WAITING, Submission.WITHDRAWN})
+
+
 @dataclass(slots=True, eq=False)
-class EngineState:
-    """Guarded by ``changed``, which is notified after any change."""
+class CoreState:
+    """The state of a run. Only the core's parts change it, in one turn at a time."""
 
-    config: RunConfig
+    policy: Policy
     run_id: str
-    ledger: Ledger
     secrets: Secrets
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    queue: deque[ActiveAttempt] = field(default_factory=deque)
-    """Jobs that wait to be submitted, in order."""
-    delayed: list[ActiveAttempt] = field(default_factory=list)
-    """Jobs that wait for ``due_at`` before they are queued again."""
-    deferred: dict[SubmissionBreaker, deque[ActiveAttempt]] = field(default_factory=dict)
-    """Jobs that wait for clusters that accept no jobs for now."""
-    in_flight: set[ActiveAttempt] = field(default_factory=set)
-    """Jobs that have left the queue and have not ended."""
+    limits: Limits = Limits()
+    has_hooks: bool = False
+    """Whether the user's code is asked about verdicts."""
+    prepares: bool = False
+    """Whether the user's code may change what is submitted."""
+    outbox: Outbox = field(default_factory=Outbox)
+    service: Service = Service.OPEN
+    attempts: dict[str, ActiveAttempt] = field(default_factory=dict)
+    """Every attempt for which something is left to do, by token."""
+    clusters: dict[str, ClusterState] = field(default_factory=dict)
+    """By NAME."""
+    timers: Agenda = field(default_factory=Agenda)
+    """When an attempt is looked at although nothing was said about it, by token."""
+    cells: dict[str, Registration] = field(default_factory=dict)
+    """Every cell that was added, by key."""
+    expected: dict[str, None] = field(default_factory=dict)
+    """The keys of the cells that have or will get a verdict."""
     results: dict[str, Result] = field(default_factory=dict)
-    fresh: deque[str] = field(default_factory=deque)
-    """Keys of results that have not been taken yet, in completion order."""
-    stopping: bool = False
-    """No more submissions; everything in flight is to be cancelled."""
-    detached: bool = False
-    """No more submissions; everything in flight is left running."""
-    broken: BaseException | None = None
-    """An internal error in one of the threads, to be raised in the thread that waits for results."""
+    """The verdicts that were published, by key."""
+    window: dict[str, int] = field(default_factory=dict)
+    """The nodes of the jobs that count for the limits, by token."""
+    nodes: int = 0
+    """Their sum."""
+    commands: list[Command] = field(default_factory=list)
+    now: Now = Now(0.0, 0.0)
 
-    @property
-    def ending(self) -> BaseException | None:
-        """The exception that ends the session, raised in the thread that waits for results."""
-        return self.broken or self.config.extensions.ending
+    def cluster(self, job: ActiveAttempt) -> ClusterState:
+        """The backend of a job."""
+        return self.clusters[job.backend]
 
-    @property
-    def clock(self) -> Clock:
-        """The run's clock."""
-        return self.config.clock
+    def enter(self, job: ActiveAttempt) -> None:
+        """Count a job for the limits."""
+        if job.token not in self.window:
+            self.window[job.token] = job.spec.nodes
+            self.nodes += job.spec.nodes
 
-    @property
-    def nodes_in_flight(self) -> int:
-        """The number of nodes that the jobs in flight use or wait for."""
-        return sum(job.spec.nodes for job in self.in_flight)
+    def leave(self, job: ActiveAttempt) -> None:
+        """Count a job no more."""
+        self.nodes -= self.window.pop(job.token, 0)
 
     def has_room_for(self, job: ActiveAttempt) -> bool:
-        """Whether ``max_jobs`` and ``max_nodes`` allow this job to be submitted now."""
-        limits = self.config
-        if limits.max_jobs is not None and len(self.in_flight) >= limits.max_jobs:
+        """Whether the limits allow this job to be submitted now."""
+        limits = self.limits
+        if limits.max_jobs is not None and len(self.window) >= limits.max_jobs:
             return False
         if limits.max_nodes is None or job.spec.nodes > limits.max_nodes:
             # A job that can never fit passes, so that it is refused.
             return True
-        return self.nodes_in_flight + job.spec.nodes <= limits.max_nodes
+        return self.nodes + job.spec.nodes <= limits.max_nodes
 
     @property
     def waiting(self) -> Iterator[ActiveAttempt]:
-        """All jobs that wait for their submission. The caller holds the lock."""
-        return chain(self.queue, self.delayed, *self.deferred.values())
+        """All jobs that wait for their submission."""
+        return (job for job in self.attempts.values() if job.submission is Submission.WAITING)
 
-    def drop(self, jobs: Collection[ActiveAttempt]) -> None:
-        """Remove these jobs from those that wait for their submission. The caller holds the lock."""
-        gone = set(jobs)
-        if not gone:
-            return
-        for job in gone:
-            if job.breaker is not None:
-                job.breaker.release_probe(job)
-        self.queue = deque(job for job in self.queue if job not in gone)
-        self.delayed = [job for job in self.delayed if job not in gone]
-        left = {
-            breaker: deque(job for job in jobs if job not in gone) for breaker, jobs in self.deferred.items()
-        }
-        self.deferred = {breaker: jobs for breaker, jobs in left.items() if jobs}
-
-    def drop_all(self) -> None:
-        """Remove all jobs that wait for their submission. The caller holds the lock."""
-        self.queue.clear()
-        self.delayed.clear()
-        self.deferred.clear()
-
-    def complete(self, result: Result) -> None:
-        """Publish a result. The caller holds the lock and has written it to the ledger."""
-        self.results[result.key] = result
-        self.fresh.append(result.key)
-        self.changed.notify_all()
-
-    def fail(self, error: BaseException) -> None:
-        """Stop everything because of an internal error."""
-        with self.changed:
-            self.broken = self.broken or error
-            self.stopping = True
-            self.changed.notify_all()
+    @property
+    def in_flight(self) -> Iterator[ActiveAttempt]:
+        """All jobs that have left the queue and have no recorded end."""
+        return (
+            job
+            for job in self.attempts.values()
+            if job.submission not in _OUT_OF_WINDOW and job.life is not Life.OVER
+        )

@@ -21,6 +21,7 @@ from ..model.batches import batched
 from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
+from .batch import Batch
 from .codec import dump
 from .codec import load
 from .codec import load_plain
@@ -85,7 +86,7 @@ class Ledger(Database):
 
         A truncated file may have an earlier session. That is damage, and not a successor.
         """
-        if session is not None and self.meta().get("session", 0) > session:
+        if session is not None and self.session() > session:
             raise Superseded(f"{self.path}: a later session has begun")
 
     # Cells.
@@ -193,6 +194,27 @@ class Ledger(Database):
             insert(db, "INSERT OR REPLACE INTO outcomes", outcomes)
             insert(db, "INSERT OR REPLACE INTO results", done)
 
+    def commit(self, batch: Batch, at: float, session: int | None = None) -> None:
+        """Write a batch in one transaction; ``at`` is the time of day.
+
+        Raises Superseded, and writes nothing, if ``session`` is given and is not the last one.
+        """
+        statements = list(_statements(batch, at))
+        with self._transaction() as db:
+            self.check_session(session)
+            for token in batch.deleted:
+                db.execute("DELETE FROM attempts WHERE token = ?", (token,))
+                db.execute("DELETE FROM specs WHERE token = ?", (token,))
+            for head, rows, tail in statements:
+                insert(db, head, rows, tail)
+            if batch.meta:
+                self._store(batch.meta)
+
+    def session(self) -> int:
+        """The number of the last session that has begun on the run; 0 if none has."""
+        found = self._rows("SELECT value FROM meta WHERE name = 'session'")
+        return int(found[0][0]) if found else 0
+
     def attempts(self, *, live: bool = False) -> list[Attempt]:
         """All attempts by key and number; with ``live`` only those that have no outcome."""
         where = "WHERE outcome IS NULL" if live else ""
@@ -279,3 +301,27 @@ def _attempt(*row: Any) -> Attempt:
         action=load(OwnAction, action) if action else None,
         outcome=load(Outcome, outcome) if outcome else None,
     )
+
+
+def _statements(batch: Batch, at: float) -> Iterator[tuple[str, list[tuple[Any, ...]], str]]:
+    """Beginning, rows and end of each statement that writes a part of a batch."""
+    answers = [(a.token, a.submitted, dump(a.handle) if a.handle else None) for a in batch.submitted]
+    # A poll may have recorded a more complete handle by now.
+    keep = "ON CONFLICT (token) DO UPDATE SET submitted = excluded.submitted, handle = coalesce(handle, excluded.handle)"
+    yield "INSERT INTO submissions (token, submitted, handle)", answers, keep
+    intended = batch.intended.values()
+    intents = [(a.token, a.key, a.number, a.intended) for a in intended]
+    yield "INSERT OR IGNORE INTO attempts", intents, ""
+    yield "INSERT OR IGNORE INTO specs", [(a.token, dump(a.spec)) for a in intended if a.spec is not None], ""
+    yield "INSERT OR IGNORE INTO actions", [(token, dump(action)) for token, action in batch.actions], ""
+    seen = [(token, dump(observation), observation, handle) for token, observation, handle in batch.changed]
+    yield "INSERT OR REPLACE INTO observations", [(token, text) for token, text, _, _ in seen], ""
+    handles = [(token, dump(handle)) for token, _, _, handle in seen if handle is not None]
+    replace = "ON CONFLICT (token) DO UPDATE SET handle = excluded.handle"
+    yield "INSERT INTO submissions (token, handle)", handles, replace
+    # An end is never replaced; earlier observations are.
+    history = [(token, at, text) for token, text, now, _ in seen if now.phase is not Phase.ENDED]
+    yield "INSERT INTO history", history, ""
+    yield "INSERT OR REPLACE INTO outcomes", [(token, dump(outcome)) for token, outcome in batch.ended], ""
+    done = [(result.key, result.judgement.verdict.value, dump(result)) for result in batch.results]
+    yield "INSERT OR REPLACE INTO results", done, ""

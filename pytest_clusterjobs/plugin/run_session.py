@@ -22,7 +22,7 @@ from ..backends.registry import SiteError
 from ..engine.config import Mode
 from ..engine.host import Run
 from ..engine.host import start_run
-from ..engine.poll import SESSION_ENDED
+from ..engine.tracking import SESSION_ENDED
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import new_run_id
 from ..model.paths import legible
@@ -113,9 +113,9 @@ class RunSession:
             run_config = replace(self._settings.run_config, extensions=self._hooks)
             with _sigterm_as_ctrl_c(), start_run(run_config, self.folder, **about) as run:
                 self._run = run
-                self._hooks.hide = run.engine.core.secrets.hide
+                self._hooks.hide = run.engine.secrets.hide
                 self._report_writer = ReportWriter(
-                    run.ledger, self.json_report, self._settings.run_config.rootdir, run.engine.core.fail
+                    run.ledger, self.json_report, self._settings.run_config.rootdir, run.engine.fail
                 )
                 self.progress = Progress(self._config, run)
                 try:
@@ -139,7 +139,7 @@ class RunSession:
     def _stop(self, run: Run) -> None:
         """Cancel, then write the reports while the ledger is still open."""
         assert self._report_writer is not None
-        self._live = len(run.engine.core.in_flight)
+        self._live = len(run.engine.in_flight())
         try:
             self._left_to_reaper = run.stop()
         finally:
@@ -154,7 +154,7 @@ class RunSession:
                 line for line in lines if not _is_judged_by_its_test(run, line.key)
             )
         if self._settings.run_config.mode is Mode.LAUNCH:
-            self._unanswered = sum(job.handle is None for job in run.engine.core.in_flight)
+            self._unanswered = sum(job.handle is None for job in run.engine.in_flight())
             self._not_submitted = len(run.engine.unsubmitted()) - self._unanswered
             self._retries = sum(entry.cell.infra_retries > 0 for _, entry in run.ledger.registrations())
         cells = [line for line in lines if not run.engine.is_from_test(line.key)]

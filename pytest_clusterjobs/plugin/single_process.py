@@ -76,7 +76,7 @@ class SingleProcess:
         else:
             earlier = run.earlier({item.key for item in items})
             known = {entry.key for entry in earlier.registrations}
-            run.engine.resume(earlier, submit=self._settings.run_config.mode is Mode.RESUME)
+            run.engine.resume(earlier)
             if self._settings.run_config.mode is Mode.RESUME:
                 run.engine.add(register([item for item in items if item.key not in known]))
         if not self._settings.run_config.waits:
@@ -102,7 +102,7 @@ class SingleProcess:
             )
         return PolledResults(
             lambda key: engine.wait_for(key, TICK_SECONDS),
-            lambda key: engine.core.stopping or not engine.expects(key) or is_over(session),
+            lambda key: engine.stopping or not engine.expects(key) or is_over(session),
             run_session.progress.tick,
             lambda key, why: engine.cancel([key], why),
             lambda key: self._why_none(run, key, session),
@@ -116,7 +116,7 @@ class SingleProcess:
 
     def _why_pending(self, run: Run, key: str) -> str:
         job = run.engine.state(key)
-        if job is None and run.engine.core.stopping:
+        if job is None and run.engine.stopping:
             return f"{NOT_RUN}{SESSION_STOPPED}"
         if (result := run.engine.result(key)) is not None:
             return f"{PENDING}job {result.job_id} of run {run.run_id}: ended, not judged yet"

@@ -62,6 +62,11 @@ class HookCalls:
             return [f"{text} ({count} times)" if count > 1 else text for text, count in self._errors.items()]
 
     @property
+    def is_asked(self) -> bool:
+        """Whether a hook is called for jobs that have ended."""
+        return any(map(self._has, ("check", "report_fields", "job_ended")))
+
+    @property
     def changes_specs(self) -> bool:
         """Whether a hook is called before each submission."""
         return self._has("before_submit")

@@ -61,8 +61,8 @@ class XdistController:
             except KeyboardInterrupt:
                 if self._run is not None:
                     self._run.ledger.shorten_waits()
-                if self._run is not None and self._run.engine.core.ending is not None:
-                    raise self._run.engine.core.ending from None
+                if self._run is not None and self._run.engine.ending is not None:
+                    raise self._run.engine.ending from None
                 raise
             finally:
                 self._over.set()
@@ -117,8 +117,8 @@ class XdistController:
                 self._progress.tick()
                 self._over.wait(PUMP_PAUSE_SECONDS)
         except BaseException as error:
-            if error is not run.engine.core.ending:
-                run.engine.core.fail(error)
+            if error is not run.engine.ending:
+                run.engine.fail(error)
             if not self._over.is_set():
                 # The main thread waits for workers, and they wait for rows that will never be written.
                 interrupt_main(signal.SIGTERM)

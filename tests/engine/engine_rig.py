@@ -66,6 +66,12 @@ class EngineRig:
         self.config = RunConfig(path.parent, Site(), clock=self.clock, **config)
         self.engine = Engine(self.config, RUN, self.ledger, lambda name: self.backend)
 
+    @property
+    def results(self) -> dict[str, Result]:
+        """The results that the engine has published, by key."""
+        known = [entry.key for _, entry in self.ledger.registrations()]
+        return {key: result for key in known if (result := self.engine.result(key)) is not None}
+
     def until_live(self, jobs: int) -> None:
         """Let time pass, within ``clock.auto()``, until the cluster has ``jobs`` live jobs."""
         while len(self.backend.live()) < jobs:

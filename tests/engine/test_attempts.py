@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.engine.extensions import NoExtensions
-from pytest_clusterjobs.engine.job import STUCK_AFTER_SECONDS
+from pytest_clusterjobs.engine.limits import STUCK_AFTER_SECONDS
 from pytest_clusterjobs.model import Cell
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import Reason

@@ -90,7 +90,7 @@ def watch_submissions(rig: EngineRig) -> list[set[str]]:
     ordinary, seen = rig.backend.submit, []
 
     def submit(spec: JobSpec, token: str) -> Handle:
-        seen.append({key.rpartition("::")[2] for key in rig.engine.core.results})
+        seen.append({key.rpartition("::")[2] for key in rig.results})
         return ordinary(spec, token)
 
     rig.backend.submit = submit  # type: ignore[method-assign]
@@ -113,7 +113,7 @@ def test_a_resumed_run_refuses_as_well(tmp_path: Path) -> None:
     with engine_rig(tmp_path / "l.sqlite", {}, capabilities=NARROW) as rig, rig.clock.auto():
         entries = [entry("a"), entry("wide", nodes=2)]
         rig.ledger.register(entries)
-        rig.engine.resume(Earlier(entries, {}, {}), submit=True)
+        rig.engine.resume(Earlier(entries, {}, {}))
         results = {each.key: each for _ in entries if (each := rig.engine.next_result(600.0)) is not None}
         assert refused(results["m.yaml::wide"].outcome)
         assert results["m.yaml::a"].judgement.verdict is Verdict.PASSED

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Throttled
+from pytest_clusterjobs.ledger.batch import Batch
 from pytest_clusterjobs.model import Expectation
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import LogExpectation
@@ -235,16 +236,15 @@ def test_a_new_attempt_is_not_intended_before_the_last_ones_end_is_written_down(
     other = script(running(), (10, ended(0)))
     scripts: dict[str, Script | list[Script]] = {"a": [preempted, script(ended(0))], "b": other}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig:
-        ordinary = rig.ledger.observe
+        ordinary = rig.ledger.commit
+        ends: list[str] = []
 
-        def observe(*args: Any, **kwargs: Any) -> None:
-            ends = [outcome.reason for _, outcome in kwargs.get("ended", ())]
-            with rig.engine.core.changed:
-                again = any(job.number > 1 for job in rig.engine.core.delayed)
-            assert not (again and Reason.PREEMPTED in ends)
-            ordinary(*args, **kwargs)
+        def commit(batch: Batch, *args: Any) -> None:
+            assert Reason.PREEMPTED in ends or not any(each.number > 1 for each in batch.intended.values())
+            ordinary(batch, *args)
+            ends.extend(outcome.reason for _, outcome in batch.ended)
 
-        rig.ledger.observe = observe  # type: ignore[method-assign]
+        rig.ledger.commit = commit  # type: ignore[method-assign]
         results = rig.finish(entry("a", infra_retries=1), entry("b"))
         assert results["a"].attempt == 2
 

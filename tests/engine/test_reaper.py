@@ -18,7 +18,7 @@ import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.registry import Site
-from pytest_clusterjobs.engine.kill import ABSENT_AFTER_SECONDS
+from pytest_clusterjobs.engine.limits import ABSENT_AFTER_SECONDS
 from pytest_clusterjobs.engine.reap import CONFIRMATION_TIMEOUT_SECONDS
 from pytest_clusterjobs.engine.reap import reap
 from pytest_clusterjobs.engine.reaper import start_reaper

@@ -144,7 +144,7 @@ def test_a_submission_in_flight_at_the_end_of_its_session_gets_its_time(tmp_path
         rig.backend.find = find  # type: ignore[method-assign]
         earlier = Earlier([cell], {}, {cell.key: rig.ledger.attempts()})
         with rig.clock.auto():
-            rig.engine.resume(earlier, submit=True)
+            rig.engine.resume(earlier)
             result = rig.engine.next_result(86400.0)
             rig.engine.close(60.0)
         assert result is not None and result.judgement.verdict is Verdict.PASSED
@@ -171,7 +171,7 @@ def test_a_cancellation_by_a_dead_session_does_not_count_as_a_retry(
             rig.ledger.record_action(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
             rig.engine.detach()
             again = Engine(rig.config, RUN, rig.ledger, lambda name: rig.backend)
-            again.resume(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}), submit=True)
+            again.resume(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}))
             result = again.next_result(86400.0)
             again.close(60.0)
         assert result is not None

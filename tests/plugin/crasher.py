@@ -25,12 +25,12 @@ from typing import Any
 
 from pytest_clusterjobs.backends.local import channel
 from pytest_clusterjobs.backends.local.client import LocalBackend
+from pytest_clusterjobs.engine import conclusions
 from pytest_clusterjobs.engine import host
-from pytest_clusterjobs.engine import run
-from pytest_clusterjobs.engine.poll import Poller
+from pytest_clusterjobs.engine.core import Core
+from pytest_clusterjobs.engine.driver import Driver
 from pytest_clusterjobs.engine.reaper import Reaper
 from pytest_clusterjobs.engine.run import Engine
-from pytest_clusterjobs.engine.state import EngineState
 from pytest_clusterjobs.ledger.database import Database
 from pytest_clusterjobs.ledger.ledger import Ledger
 
@@ -38,19 +38,15 @@ STEPS: dict[str, type] = {
     "set_meta": Ledger,
     "take_over": Ledger,
     "register": Ledger,
-    "record": Ledger,
-    "delete_intents": Ledger,
-    "record_action": Ledger,
-    "observe": Ledger,
+    "commit": Ledger,
     "add_reports": Ledger,
     "submit": LocalBackend,
     "find": LocalBackend,
     "poll": LocalBackend,
     "logs": LocalBackend,
     "cancel": LocalBackend,
-    "adopt": Poller,
-    "complete": EngineState,
-    "_retry": Engine,
+    "handle": Core,
+    "_publish": Driver,
     "close": Engine,
     "release": Reaper,
 }
@@ -162,6 +158,6 @@ for module, name, replaced in [
     (Database, "_begin", dying_transaction(Database._begin)),
     (channel, "Future", DyingFuture),
     (host, "start_reaper", remembering(vars(host)["start_reaper"])),
-    (run, "RETRY_PAUSE", 0.05),
+    (conclusions, "RETRY_PAUSE_SECONDS", 0.05),
 ]:
     setattr(module, name, replaced)

@@ -1,0 +1,299 @@
+"""The part of the core that concludes: from the end of a job to its published verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..model import ActionKind
+from ..model import Observation
+from ..model import OwnAction
+from ..model import Phase
+from ..model import Reason
+from ..model import ReasonClass
+from ..model import Times
+from ..model import Verdict
+from ..model.records import Attempt
+from ..model.records import Result
+from ..model.token import Token
+from .attempt import ActiveAttempt
+from .attempt import Event
+from .attempt import Evidence
+from .attempt import Life
+from .attempt import Submission
+from .judging import error_result
+from .judging import excerpt_ranks
+from .judging import needs_reports
+from .judging import needs_time
+from .judging import needs_whole_logs
+from .judging import verdict_on
+from .messages import AskHooks
+from .messages import Forget
+from .messages import HooksAnswered
+from .messages import LogsRead
+from .messages import Publish
+from .messages import ReadLogs
+from .policy import Judging
+from .state import CoreState
+from .state import Service
+
+RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
+"""The reasons after which ``infra_retries`` submits a new attempt."""
+
+RETRY_PAUSE_SECONDS = 5.0
+"""Seconds before the first retry; doubled for each further one."""
+
+HOOK_TIMEOUT_SECONDS = 3600.0
+"""Seconds after which a hook that has not answered makes an error of its cell."""
+
+NOT_WRITABLE = "ledger not writable"
+
+
+class Conclusions:
+    """The part of the core that concludes. ``resubmit`` is called with the attempt that follows another."""
+
+    def __init__(self, state: CoreState, resubmit: Callable[[ActiveAttempt], None]) -> None:
+        self._state = state
+        self._resubmit = resubmit
+
+    # Evidence.
+
+    def end(self, job: ActiveAttempt) -> None:
+        """Judge an ended job, or first read the logs that the verdict depends on."""
+        policy = self._state.policy
+        if job.life is not Life.ENDED or job.observation is None or policy.judges is Judging.NONE:
+            return
+        if policy.judges is Judging.CANCELLED:
+            return
+        if needs_whole_logs(job) or needs_reports(job, job.observation):
+            self._read(job, whole=needs_whole_logs(job))
+        else:
+            self._conclude(job, Evidence())
+
+    def end_is_settled(self, job: ActiveAttempt) -> bool:
+        """Whether an ended job's logs have had the time to arrive that its cluster asks for."""
+        settle = self._state.cluster(job).can.log_settle
+        return self._state.now.monotonic - (job.ended_at or 0.0) >= settle
+
+    def look_for_records(self, job: ActiveAttempt) -> None:
+        """Look for the reports of the ranks of a job that the scheduler does not know any more."""
+        if job.handle is not None:
+            self._read(job, whole=False)
+
+    def _read(self, job: ActiveAttempt, *, whole: bool) -> None:
+        cluster = self._state.cluster(job)
+        if job.token not in cluster.reading:
+            cluster.reading[job.token] = None
+            seen = job.observation or Observation(Phase.ABSENT)
+            cluster.reads.append(ReadLogs(cluster.name, job.token, seen, whole))
+
+    def logs_read(self, event: LogsRead) -> None:
+        """What was read of a job's logs."""
+        self._state.clusters[event.backend].reading.pop(event.token, None)
+        job = self._state.attempts.get(event.token)
+        if job is None:
+            return
+        if job.life is Life.JUDGED and job.result is not None and not job.result.logs:
+            self._ask_hooks(job, replace(job.result, logs=dict(event.excerpts)))
+            return
+        if job.life is Life.ABSENT:
+            self._settle_by_records(job, event)
+        if job.life is Life.ENDED:
+            evidence = Evidence(event.logs, event.missing, was_read=True)
+            job.observation = replace(job.observation or event.seen, nodes=event.seen.nodes)
+            if self.end_is_settled(job) or not needs_time(job, job.observation, evidence):
+                self._conclude(job, evidence)
+
+    def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> None:
+        """A job that the scheduler no longer knows has ended if every rank left a record of it."""
+        nodes = event.seen.nodes
+        if len(nodes) < job.spec.nodes or any(node.report is None for node in nodes):
+            return
+        known = job.observation or Observation(Phase.ABSENT)
+        job.observation = replace(known, phase=Phase.ENDED, nodes=nodes)
+        job.ended_at = self._state.now.monotonic
+        job.absent_at = None
+        job.move(Event.SEE_ENDED)
+        job.move(Event.CONFIRM)
+        if needs_whole_logs(job):
+            self.end(job)
+
+    # Verdicts.
+
+    def _conclude(self, job: ActiveAttempt, evidence: Evidence) -> None:
+        assert job.observation is not None
+        job.evidence = evidence
+        job.move(Event.JUDGE)
+        self._state.cluster(job).polls.drop(job.token)
+        result = verdict_on(job, job.observation, evidence)
+        ranks = excerpt_ranks(result, job.spec.nodes) if job.handle is not None else ()
+        job.result = result
+        if ranks:
+            cluster = self._state.cluster(job)
+            cluster.reading[job.token] = None
+            cluster.reads.append(
+                ReadLogs(cluster.name, job.token, job.observation, reports=False, excerpts=tuple(ranks))
+            )
+        else:
+            self._ask_hooks(job, result)
+
+    def give_up(self, job: ActiveAttempt) -> None:
+        """Judge a job that this run has given up, or that never ran, by its action alone."""
+        if job.move(Event.JUDGE):
+            seen = job.observation or Observation(Phase.ABSENT)
+            self._ask_hooks(job, verdict_on(job, seen, None))
+
+    def judge_cancelled(self, job: ActiveAttempt) -> None:
+        """Judge a job that a session which is gone, or its canceller, has cancelled."""
+        if job.life is Life.ENDED and job.action is not None and job.observation is not None:
+            job.move(Event.JUDGE)
+            self._record(job, verdict_on(job, job.observation, None))
+
+    def reject(self, job: ActiveAttempt, why: str, *, by_this_run: bool) -> None:
+        """End a job that was not accepted and whose intent is or will be in the ledger."""
+        now = self._state.now
+        if job.submitted is None:
+            job.submitted = now.time
+        why = job.hide(why)
+        if by_this_run:
+            job.action = OwnAction(ActionKind.REFUSED, why, now.time)
+        seen = Observation(Phase.ENDED, Times(now.time, None, now.time), "REJECTED", why, Reason.REJECTED)
+        if job.action is not None:
+            seen = Observation(Phase.ABSENT)
+            self._state.outbox.action(job.token, job.action)
+        self._state.outbox.intend(job.attempt())
+        self._state.outbox.submitted(job.attempt())
+        if job.move(Event.JUDGE):
+            self._ask_hooks(job, verdict_on(job, seen, None))
+
+    def withdraw(self, job: ActiveAttempt) -> None:
+        """End a job that was waiting for its submission."""
+        if job.move(Event.JUDGE):
+            self._ask_hooks(job, verdict_on(job, Observation(Phase.ABSENT), None))
+
+    def fail(self, job: ActiveAttempt, why: str) -> None:
+        """End a job with an error of this run."""
+        if job.move(Event.JUDGE):
+            self._record(job, error_result(job, why))
+
+    # Hooks.
+
+    def await_hooks(self, job: ActiveAttempt) -> None:
+        """Set the time by which the hooks must have answered."""
+        job.hooks_until = self._state.now.monotonic + HOOK_TIMEOUT_SECONDS
+        self._state.timers.at_most(job.token, job.hooks_until)
+
+    def _ask_hooks(self, job: ActiveAttempt, result: Result) -> None:
+        job.result = result
+        if not self._state.has_hooks:
+            self._record(job, result)
+            return
+        self.await_hooks(job)
+        has_logs = job.evidence is not None
+        # A cell that was withdrawn before its hooks were called has no job that they know of.
+        notify = job.prepared is not None
+        self._state.commands.append(
+            AskHooks(job.backend, job.token, job.registration, job.spec, result, has_logs, notify)
+        )
+
+    def hooks_answered(self, event: HooksAnswered) -> None:
+        """The verdict, with the remarks of the hooks."""
+        job = self._state.attempts.get(event.token)
+        if job is not None and job.life is Life.JUDGED:
+            self._record(job, event.result)
+
+    def hooks_are_late(self, job: ActiveAttempt) -> None:
+        """The hooks have not answered in time."""
+        why = f"a hook has not answered within {HOOK_TIMEOUT_SECONDS:.0f} s"
+        if job.life is Life.JUDGED or job.move(Event.JUDGE):
+            self._record(job, error_result(job, why))
+
+    # Records.
+
+    def _record(self, job: ActiveAttempt, result: Result) -> None:
+        """Write the end and the verdict, or the end alone if another attempt follows, in one transaction."""
+        state = self._state
+        again = self._next_attempt(job, result)
+        job.result = result
+        state.timers.drop(job.token)
+        job.move(Event.RECORD)
+        has_attempt = job.submission is not Submission.WITHDRAWN or job.submitted is not None
+        token = job.token if has_attempt else None
+        state.outbox.ended(
+            token, result.outcome, None if again else result, lambda: self._recorded(job, result, again)
+        )
+
+    def _recorded(self, job: ActiveAttempt, result: Result, again: ActiveAttempt | None) -> None:
+        self.finish(job)
+        # Only after the last attempt's end is in the ledger: a crash must not leave two live attempts.
+        if again is None:
+            self.publish(result)
+        elif self._state.service is Service.OPEN:
+            self._resubmit(again)
+
+    def finish(self, job: ActiveAttempt) -> None:
+        """Nothing is left to do for an attempt, but to end a job that outlives its verdict."""
+        state = self._state
+        job.move(Event.RECORDED)
+        state.leave(job)
+        state.commands.append(Forget(job.token))
+        if not job.wants_end:
+            state.attempts.pop(job.token, None)
+            state.timers.drop(job.token)
+
+    def publish(self, result: Result) -> None:
+        """Hand out a verdict."""
+        self._state.results[result.key] = result
+        self._state.commands.append(Publish(result))
+
+    def publish_unrecorded(self, error: Exception) -> None:
+        """Publish an error for every cell without a verdict: the ledger cannot be written."""
+        state = self._state
+        why = f"{NOT_WRITABLE}: {error}"
+        jobs = {job.key: job for job in state.attempts.values()}
+        for key in state.expected:
+            if key not in state.results:
+                job = jobs.get(key) or self._stand_in(key)
+                self.publish(error_result(job, why))
+        for job in list(state.attempts.values()):
+            if job.life is not Life.OVER:
+                job.move(Event.JUDGE)
+                job.move(Event.RECORD)
+                self.finish(job)
+
+    def _stand_in(self, key: str) -> ActiveAttempt:
+        state = self._state
+        return ActiveAttempt(state.cells[key], 1, str(Token.of(state.run_id, key, 1)), state.secrets)
+
+    # Further attempts.
+
+    def _next_attempt(self, job: ActiveAttempt, result: Result) -> ActiveAttempt | None:
+        """The next attempt, if any, after an infrastructure failure or a failure that is to be rerun."""
+        entry = job.registration
+        retry = result.outcome.reason in RETRIED and job.retries < entry.cell.infra_retries
+        failed = result.judgement.verdict is Verdict.FAILED and result.ruling is None
+        rerun = failed and job.reruns < entry.reruns
+        continues = job.continues is not None
+        confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
+        # A session that does not wait for jobs cannot follow up on them.
+        may = self._state.policy.follows_up and self._state.service is Service.OPEN
+        if not (continues or retry or rerun) or not confirmed or job.handle is None or not may:
+            return None
+        again = new_attempt(self._state, job.registration.key, job.number + 1)
+        again.retries = job.retries + (retry and not continues)
+        again.reruns = job.reruns + (rerun and not continues)
+        pause = RETRY_PAUSE_SECONDS * 2.0**job.retries if retry and not continues else 0.0
+        again.due_at = self._state.now.monotonic + pause
+        return again
+
+
+def new_attempt(state: CoreState, key: str, number: int) -> ActiveAttempt:
+    """An attempt of a cell that was added, counted from 1."""
+    return ActiveAttempt(state.cells[key], number, str(Token.of(state.run_id, key, number)), state.secrets)
+
+
+def count_used(job: ActiveAttempt, earlier: list[Attempt]) -> None:
+    """Take over the job's used retries and reruns. Attempts that a dead session cancelled do not count."""
+    outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
+    job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
+    job.reruns = sum(outcome.reason_class is ReasonClass.PRODUCT for outcome in outcomes)

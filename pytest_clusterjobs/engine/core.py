@@ -1,0 +1,318 @@
+"""The core: the whole logic of a run as a function of events.
+
+``Core.handle(event, now)`` returns commands. It does no I/O, reads no clock, draws no random number and starts
+no thread, so that the same events at the same times give the same commands. Run, launch, check, resume, kill,
+sweep and reap are policies of it (:mod:`.policy`). What a submission or a verdict rests on is a property of
+the core: it gives out the command only once the driver has reported the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from ..model import ActionKind
+from ..model import OwnAction
+from ..model import Phase
+from ..model import Verdict
+from ..model.records import Attempt
+from ..model.records import Registration
+from ..model.records import Result
+from .adoption import Adoption
+from .attempt import ActiveAttempt
+from .attempt import adopted
+from .attempt import Life
+from .cluster import ClusterState
+from .conclusions import Conclusions
+from .conclusions import count_used
+from .conclusions import new_attempt
+from .messages import AnyEvent
+from .messages import CallFailed
+from .messages import CancelAnswered
+from .messages import CancelCells
+from .messages import CellsAdded
+from .messages import Command
+from .messages import CommitFailed
+from .messages import Committed
+from .messages import Detach
+from .messages import HooksAnswered
+from .messages import LedgerRead
+from .messages import Listed
+from .messages import LogsRead
+from .messages import Looked
+from .messages import News
+from .messages import Now
+from .messages import Opened
+from .messages import OpenFailed
+from .messages import Polled
+from .messages import Prepared
+from .messages import Resumed
+from .messages import Settle
+from .messages import Stop
+from .messages import Submitted
+from .messages import SubmitterGone
+from .messages import Superseded
+from .messages import ThreadFree
+from .messages import Tick
+from .messages import Vetoed
+from .policy import Policy
+from .secrets import Secrets
+from .state import CoreState
+from .state import Limits
+from .state import Service
+from .submissions import Submissions
+from .tracking import SESSION_ENDED
+from .tracking import Tracking
+
+
+class Core:
+    """The whole logic of a run. ``state`` may be read between two turns, and is changed only by ``handle``."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        run_id: str,
+        secrets: Secrets,
+        limits: Limits | None = None,
+        *,
+        has_hooks: bool = False,
+        prepares: bool = False,
+    ) -> None:
+        self.state = CoreState(
+            policy, run_id, secrets, limits or Limits(), has_hooks=has_hooks, prepares=prepares
+        )
+        self._conclusions = Conclusions(self.state, lambda job: self._submissions.add([job]))
+        self._tracking = Tracking(self.state, self._conclusions)
+        self._submissions = Submissions(self.state, self._conclusions, self._tracking.accepted)
+        self._tracking.submissions = self._submissions
+        self.adoption = Adoption(self.state, self._tracking, self._submissions, self._conclusions)
+        self.broken: Exception | None = None
+        """Why the ledger cannot be used any more."""
+        self._handlers = {
+            CellsAdded: self._add,
+            Resumed: self._resume,
+            Submitted: self._submissions.submitted,
+            ThreadFree: self._thread_free,
+            Prepared: self._submissions.prepared,
+            Vetoed: self._submissions.vetoed,
+            Looked: self._looked,
+            Polled: self._tracking.polled,
+            Listed: self._listed,
+            CallFailed: self._tracking.call_failed,
+            LogsRead: self._logs_read,
+            CancelAnswered: self._tracking.cancel_answered,
+            HooksAnswered: self._conclusions.hooks_answered,
+            Committed: self._committed,
+            CommitFailed: self._commit_failed,
+            Superseded: self._superseded,
+            Opened: self._opened,
+            OpenFailed: self.adoption.open_failed,
+            LedgerRead: self.adoption.ledger_read,
+            CancelCells: self._cancel_cells,
+            Stop: self._stop,
+            Detach: self._detach,
+            SubmitterGone: self.adoption.submitter_gone,
+            Settle: self.adoption.settle,
+            News: self._news,
+            Tick: lambda event: None,
+        }
+
+    def handle(self, event: AnyEvent, now: Now) -> Sequence[Command]:
+        """Take one turn: the commands that follow from an event."""
+        state = self.state
+        state.now = now
+        self._handlers[type(event)](event)  # type: ignore[operator]
+        for token in state.timers.take(now.monotonic):
+            job = state.attempts.get(token)
+            if job is not None:
+                self._tracking.check(job)
+        self.adoption.turn()
+        self._flush()
+        self._submissions.admit()
+        for cluster in state.clusters.values():
+            self._tracking.call(cluster)
+        self._flush()
+        commands, state.commands = state.commands, []
+        return commands
+
+    @property
+    def wake_at(self) -> float:
+        """When, in monotonic seconds, the core is to get a Tick at the latest; infinity if never."""
+        state = self.state
+        now = state.now.monotonic
+        times = [cluster.wake_at(now) for cluster in state.clusters.values() if cluster.capabilities is not None]
+        for at in (state.timers.next_at, state.outbox.wake_at, self.adoption.wake_at):
+            if at is not None:
+                times.append(at)
+        return min(times, default=inf)
+
+    # The ledger.
+
+    def _flush(self) -> None:
+        """Give out the next commit, and what rests on nothing that is not in the ledger."""
+        outbox = self.state.outbox
+        while True:
+            self.state.commands += outbox.next(self.state.now.monotonic)
+            if outbox.error is not None and self.broken is None:
+                self._ledger_lost(outbox.error)
+            idle = outbox.take_idle()
+            for then in idle:
+                then()
+            if not idle:
+                return
+
+    def _committed(self, event: Committed) -> None:
+        for then in self.state.outbox.committed():
+            then()
+
+    def _commit_failed(self, event: CommitFailed) -> None:
+        self.state.outbox.failed(event.error, self.state.now.monotonic, for_good=event.for_good)
+
+    def _ledger_lost(self, error: Exception) -> None:
+        """Submit nothing more, end every job, and publish from memory: the ledger cannot be written."""
+        self.broken = error
+        self.adoption.unwritten = str(error)
+        if self.state.policy.cancels:
+            return
+        self._conclusions.publish_unrecorded(error)
+        self._stop(Stop())
+
+    def _superseded(self, event: Superseded) -> None:
+        """Leave everything to the later session."""
+        self.broken = event.error
+        self.state.outbox.error = event.error
+        self._detach(Detach())
+        for cluster in self.state.clusters.values():
+            cluster.cancels.clear()
+            cluster.polls.clear()
+            cluster.finds.clear()
+
+    # Cells.
+
+    def _add(self, event: CellsAdded) -> None:
+        self._register(event.cells)
+        self._queue([new_attempt(self.state, entry.key, 1) for entry in event.cells], event)
+
+    def _register(self, cells: Sequence[Registration]) -> None:
+        for entry in cells:
+            self.state.cells[entry.key] = entry
+            self.state.expected[entry.key] = None
+            self.state.clusters.setdefault(entry.cell.backend, ClusterState(entry.cell.backend))
+
+    def _queue(self, jobs: Sequence[ActiveAttempt], event: CellsAdded | Resumed) -> None:
+        """Queue the jobs that can be submitted. The others get their results immediately."""
+        possible = []
+        for job in jobs:
+            job.intended = self.state.now.time
+            if job.key in event.refused:
+                self.state.attempts[job.token] = job
+                self._submissions.reject(job, event.refused[job.key], by_this_run=True)
+            elif job.key in event.rejected:
+                self.state.attempts[job.token] = job
+                self._submissions.reject(job, event.rejected[job.key], by_this_run=False)
+            else:
+                possible.append(job)
+        if self.state.service is Service.OPEN:
+            self._submissions.add(possible)
+
+    def _resume(self, event: Resumed) -> None:
+        """Continue cells where another process left them."""
+        self._register(event.cells)
+        waiting = []
+        policy = self.state.policy
+        for entry in event.cells:
+            result = event.results.get(entry.key)
+            attempts = list(event.attempts.get(entry.key, ()))
+            if result is not None and not (policy.submits and result.judgement.verdict is Verdict.NOT_RUN):
+                self._conclusions.publish(result)
+            elif attempts and attempts[-1].is_live:
+                self._continue(entry, attempts)
+            elif policy.submits:
+                job = new_attempt(self.state, entry.key, attempts[-1].number + 1 if attempts else 1)
+                count_used(job, attempts)
+                waiting.append(job)
+            else:
+                self.state.expected.pop(entry.key, None)
+        self._queue(waiting, event)
+
+    def _continue(self, entry: Registration, attempts: list[Attempt]) -> None:
+        state = self.state
+        job = adopted(entry, attempts[-1], state.secrets, state.now.monotonic, state.now.time)
+        if state.policy.resumes and job.action is not None and job.action.kind is ActionKind.CANCEL:
+            job.continues = job.action
+        count_used(job, attempts[:-1])
+        self.adoption.adopt(job)
+
+    def _cancel_cells(self, event: CancelCells) -> None:
+        keys = dict.fromkeys(event.keys)
+        action = OwnAction(ActionKind.CANCEL, event.why, self.state.now.time)
+        for job in list(self.state.attempts.values()):
+            if job.key not in keys or job.action is not None:
+                continue
+            if job.is_live:
+                if job.life in (Life.UNSEEN, Life.PENDING, Life.RUNNING, Life.ABSENT):
+                    self._tracking.act(job, action)
+            else:
+                self._submissions.withdraw(job, action)
+
+    # Answers that concern several parts.
+
+    def _looked(self, event: Looked) -> None:
+        self._tracking.looked(event.backend)
+        self._submissions.looked(event)
+
+    def _listed(self, event: Listed) -> None:
+        self._tracking.listed(event)
+        self.adoption.listed(event)
+
+    def _logs_read(self, event: LogsRead) -> None:
+        self.state.clusters[event.backend].is_busy = False
+        self._conclusions.logs_read(event)
+        self._tracking.has_no_records(event.token)
+
+    def _thread_free(self, event: ThreadFree) -> None:
+        self._submissions.thread_is_free(event.backend, event.seconds, event.jobs)
+
+    def _opened(self, event: Opened) -> None:
+        cluster = self.state.clusters.setdefault(event.backend, ClusterState(event.backend))
+        cluster.open(event.capabilities, notifies=event.notifies)
+
+    def _news(self, event: News) -> None:
+        cluster = self.state.clusters.get(event.backend)
+        if cluster is None:
+            return
+        for token in event.tokens:
+            if token in cluster.polling:
+                cluster.woken[token] = None
+            elif token in cluster.polls:
+                cluster.polls.set(token, self.state.now.monotonic)
+
+    # The end.
+
+    def _stop(self, event: Stop) -> None:
+        state = self.state
+        if state.service is Service.OPEN:
+            state.service = Service.STOPPING
+        self._submissions.drop_waiting()
+        self._tracking.cancel_all(OwnAction(ActionKind.CANCEL, SESSION_ENDED, state.now.time))
+
+    def _detach(self, event: Detach) -> None:
+        self.state.service = Service.DETACHED
+        self._submissions.drop_waiting()
+
+    # What is left to do.
+
+    @property
+    def unfinished(self) -> Sequence[ActiveAttempt]:
+        """The attempts that have a job, or may have one, and no recorded end or no confirmed one."""
+        return [
+            job for job in self.state.attempts.values() if job.wants_end or (job.is_live and job.life is not Life.OVER)
+        ]
+
+    def result(self, key: str) -> Result | None:
+        """The published verdict on a cell, or None."""
+        return self.state.results.get(key)
+
+    def phase_of(self, job: ActiveAttempt) -> Phase:
+        """The phase of a job in flight, as far as it is known."""
+        return job.observation.phase if job.observation is not None else Phase.PENDING

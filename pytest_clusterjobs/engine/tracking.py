@@ -1,0 +1,420 @@
+"""The part of the core that tracks jobs: polls, limits, cancellations, and what the cluster lists."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ..backends.protocol import Found
+from ..model import ActionKind
+from ..model import Observation
+from ..model import OwnAction
+from ..model import Phase
+from . import limits
+from .attempt import ActiveAttempt
+from .attempt import Cancellation
+from .attempt import Event
+from .attempt import Life
+from .attempt import Submission
+from .cluster import ClusterState
+from .conclusions import Conclusions
+from .messages import CallFailed
+from .messages import Cancel
+from .messages import CancelAnswered
+from .messages import Find
+from .messages import Listed
+from .messages import ListJobs
+from .messages import Poll
+from .messages import Polled
+from .state import CoreState
+from .state import Service
+from .submissions import Submissions
+
+SESSION_ENDED = "the session ended"
+"""Why a job is cancelled when its session no longer waits for it."""
+
+CANCEL_COMMIT_WAIT_SECONDS = 2.0
+"""The most seconds for which a cancellation waits for the record of its action."""
+
+LIST_INTERVAL_SECONDS = 5.0
+"""Seconds between two readings of a cluster's list while the absence of jobs is to be confirmed."""
+
+_HAS_VERDICT = frozenset({Life.JUDGED, Life.RECORDING, Life.OVER})
+
+
+class Tracking:
+    """The part of the core that tracks jobs."""
+
+    def __init__(self, state: CoreState, conclusions: Conclusions) -> None:
+        self._state = state
+        self._conclusions = conclusions
+        self.submissions: Submissions
+
+    # Calls.
+
+    def call(self, cluster: ClusterState) -> None:
+        """Give the backend's thread its next call, if it is free and one is due."""
+        state, now = self._state, self._state.now.monotonic
+        if cluster.is_busy or cluster.capabilities is None:
+            return
+        if cluster.cancels and cluster.cancelling.until <= now and self._cancel(cluster):
+            return
+        if cluster.asking.until > now:
+            return
+        finds = cluster.finds.next_at
+        if finds is not None and finds <= now and (cluster.polls.next_at or inf) >= finds:
+            token = cluster.finds.take_one(now)
+            if token is not None and token in state.attempts:
+                self._give(cluster, Find(cluster.name, token))
+                return
+        if cluster.begin_round(now) and self._poll(cluster):
+            return
+        if cluster.list_at <= now:
+            cluster.list_at = inf
+            self._give(cluster, ListJobs(cluster.name))
+        elif cluster.reads:
+            self._give(cluster, cluster.reads.popleft())
+
+    def _give(self, cluster: ClusterState, command: object) -> None:
+        cluster.is_busy = True
+        self._state.commands.append(command)  # type: ignore[arg-type]
+
+    def _poll(self, cluster: ClusterState) -> bool:
+        while cluster.round:
+            handles = {}
+            for token in cluster.round.popleft():
+                job = self._state.attempts.get(token)
+                if job is not None and job.handle is not None:
+                    handles[token] = job.handle
+            if handles:
+                cluster.polling = dict.fromkeys(handles)
+                self._give(cluster, Poll(cluster.name, handles))
+                return True
+        return False
+
+    def _cancel(self, cluster: ClusterState) -> bool:
+        now = self._state.now.monotonic
+        handles = {}
+        for token in list(cluster.cancels):
+            job = self._state.attempts.get(token)
+            if job is None or job.cancellation is not Cancellation.DUE:
+                del cluster.cancels[token]
+            elif job.handle is not None:
+                del cluster.cancels[token]
+                handles[token] = job.handle
+                job.move(Event.ASK)
+                if job.cancel_since is None:
+                    job.cancel_since = now
+                    self._set_timer(job)
+        if handles:
+            self._give(cluster, Cancel(cluster.name, handles))
+        return bool(handles)
+
+    # Answers.
+
+    def polled(self, event: Polled) -> None:
+        """What a poll has shown."""
+        state, cluster = self._state, self._state.clusters[event.backend]
+        cluster.is_busy = False
+        now = state.now.monotonic
+        polling, cluster.polling = cluster.polling, {}
+        woken, cluster.woken = cluster.woken, {}
+        if event.error:
+            self._asking_failed(cluster, event.error, throttled=event.throttled)
+            # The rest of the round would fail as well.
+            polling.update((token, None) for batch in cluster.round for token in batch)
+            cluster.round.clear()
+        else:
+            self._asking_succeeded(cluster)
+        for token in polling:
+            job = state.attempts.get(token)
+            if job is None:
+                continue
+            seen = event.seen.get(token)
+            if seen is not None:
+                self._seen(job, seen, event.actions.get(token))
+            else:
+                self.check(job)
+            if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):
+                at = limits.next_poll_at(job, now, cluster.can.min_poll_interval)
+                # The news arrived while the poll was under way, which may have missed it.
+                cluster.polls.set(token, now if token in woken else at)
+
+    def _seen(self, job: ActiveAttempt, seen: Observation, recorded: OwnAction | None) -> None:
+        state = self._state
+        now, at = state.now
+        if recorded is not None and (job.action is None or job.action.kind is ActionKind.STOP_REST):
+            # ``clusterjobs kill`` has ended it.
+            if job.life not in _HAS_VERDICT:
+                job.action = recorded
+        if job.life in _HAS_VERDICT:
+            self._outlives(job, seen)
+            return
+        if job.see(seen, now) and job.observation is not None:
+            state.outbox.observed(job.token, job.observation, seen.handle)
+        if job.life is Life.ENDED:
+            job.move(Event.CONFIRM)
+            self._conclusions.end(job)
+            self._set_timer(job)
+            return
+        if job.life is Life.ABSENT and job.absent_at == now:
+            # As soon as the job is missing, look for the records that it left.
+            self._conclusions.look_for_records(job)
+        if self._confirm_absence(job) or job.action is not None:
+            return
+        action = limits.due_action(job, now, at)
+        if action is None and not state.cluster(job).can.stops_rest:
+            action = limits.rest_to_stop(job, now, at)
+        if action is None:
+            return
+        if action.kind is not ActionKind.LOST:
+            self.act(job, action)
+        elif state.policy.gives_up:
+            # It is lost if the logs have no record of its end either.
+            self._conclusions.look_for_records(job)
+
+    def has_no_records(self, token: str) -> None:
+        """The logs of a job were read. If it has been absent for too long, it is lost."""
+        job = self._state.attempts.get(token)
+        if job is None or job.life is not Life.ABSENT or job.action is not None:
+            return
+        action = limits.due_action(job, *self._state.now)
+        if action is not None and self._state.policy.gives_up:
+            self.act(job, action)
+
+    def _outlives(self, job: ActiveAttempt, seen: Observation) -> None:
+        """Apply a poll result to a job that has its verdict already and is being ended."""
+        now = self._state.now.monotonic
+        if seen.phase is Phase.ENDED:
+            self._confirmed(job)
+        elif seen.phase is Phase.ABSENT:
+            job.absent_at = now if job.absent_at is None else job.absent_at
+            self._confirm_absence(job)
+        else:
+            job.absent_at = job.unlisted_at = None
+
+    def _confirmed(self, job: ActiveAttempt) -> None:
+        job.move(Event.CONFIRM)
+        if job.life is Life.OVER:
+            self._state.attempts.pop(job.token, None)
+            self._state.timers.drop(job.token)
+
+    def _asking_failed(self, cluster: ClusterState, error: str, *, throttled: bool) -> None:
+        cluster.asking.failed(self._state.now.monotonic, throttled=throttled)
+        self.report(cluster, error)
+
+    def _asking_succeeded(self, cluster: ClusterState) -> None:
+        cluster.asking.succeeded()
+        self.report(cluster, "")
+
+    def report(self, cluster: ClusterState, error: str) -> None:
+        """Report an API error, also in the ledger. The cause may be the disk that the cluster itself uses."""
+        error = self._state.secrets.hide(error)
+        if error != cluster.error:
+            cluster.error = error
+            if not self._state.policy.cancels:
+                self._state.outbox.meta(**{f"trouble.{cluster.name}": error or None})
+
+    def call_failed(self, event: CallFailed) -> None:
+        """A lookup or a list got no usable answer."""
+        cluster = self._state.clusters[event.backend]
+        cluster.is_busy = False
+        self._asking_failed(cluster, event.error, throttled=event.throttled)
+        if event.token is None:
+            cluster.listed = None
+            cluster.list_at = self._state.now.monotonic
+        elif (job := self._state.attempts.get(event.token)) is not None:
+            cluster.finds.set(event.token, self._state.now.monotonic)
+            self.check(job)
+
+    def looked(self, backend: str) -> None:
+        """A lookup got an answer."""
+        cluster = self._state.clusters[backend]
+        cluster.is_busy = False
+        self._asking_succeeded(cluster)
+
+    # Cancellations.
+
+    def accepted(self, job: ActiveAttempt) -> None:
+        """A job exists, or may exist, from now on."""
+        self._set_timer(job)
+        if job.cancellation is Cancellation.DUE:
+            self._state.cluster(job).cancels[job.token] = None
+        elif self._state.policy.cancels:
+            self.act(job, self._own_cancel())
+        elif self._state.service is Service.STOPPING:
+            self.act(job, OwnAction(ActionKind.CANCEL, SESSION_ENDED, self._state.now.time))
+
+    def _own_cancel(self) -> OwnAction:
+        return OwnAction(ActionKind.CANCEL, self._state.policy.cancels, self._state.now.time)
+
+    def act(self, job: ActiveAttempt, action: OwnAction) -> None:
+        """Take an action on a job: record it, and have the cluster end the job.
+
+        The record goes first, but a ledger that does not answer delays the cancellation only for a moment.
+        """
+        state = self._state
+        is_new = job.action is None
+        if is_new:
+            job.action = action
+        if job.move(Event.REQUEST):
+            if is_new:
+                state.outbox.action(job.token, action, lambda: self._may_cancel(job))
+                state.timers.at_most(job.token, state.now.monotonic + CANCEL_COMMIT_WAIT_SECONDS)
+            if not is_new or state.outbox.error is not None:
+                self._may_cancel(job)
+            job.due_at = state.now.monotonic
+        if action.kind is ActionKind.LOST:
+            self._conclusions.give_up(job)
+
+    def _may_cancel(self, job: ActiveAttempt) -> None:
+        if job.move(Event.MAY_CANCEL):
+            self._state.cluster(job).cancels[job.token] = None
+
+    def cancel_answered(self, event: CancelAnswered) -> None:
+        """The cluster was asked to end jobs."""
+        state, cluster = self._state, self._state.clusters[event.backend]
+        cluster.is_busy = False
+        now = state.now.monotonic
+        if event.error:
+            cluster.cancelling.failed(now, throttled=event.throttled)
+            self.report(cluster, f"cancel: {event.error}")
+        else:
+            cluster.cancelling.succeeded()
+        for token in event.tokens:
+            job = state.attempts.get(token)
+            if job is None or job.cancellation is not Cancellation.SENT:
+                continue
+            if event.error:
+                job.move(Event.FAIL)
+                cluster.cancels[token] = None
+            else:
+                job.move(Event.ACKNOWLEDGE)
+                job.cancelled_at = now
+                cluster.polls.at_most(token, now + cluster.can.min_poll_interval)
+            self._set_timer(job)
+
+    def cancel_all(self, action: OwnAction) -> None:
+        """End every job that exists, or may exist."""
+        for job in list(self._state.attempts.values()):
+            if job.is_live and job.life is not Life.ENDED:
+                self.act(job, action)
+
+    # Absence.
+
+    def _confirm_absence(self, job: ActiveAttempt) -> bool:
+        """Treat a job's absence as its end if its cancellation was requested and it stays absent.
+
+        The cluster's list must lack it too: an absence from polls alone may be a gap. Returns whether it has
+        ended.
+        """
+        if job.absent_at is None or job.cancellation not in (Cancellation.SENT, Cancellation.ACKNOWLEDGED):
+            return False
+        cluster, now = self._state.cluster(job), self._state.now.monotonic
+        cluster.list_at = min(cluster.list_at, now + (LIST_INTERVAL_SECONDS if cluster.listed is not None else 0))
+        if job.unlisted_at is not None and now - job.unlisted_at >= limits.ABSENT_AFTER_SECONDS:
+            self._is_gone(job)
+            return True
+        return False
+
+    def _is_gone(self, job: ActiveAttempt) -> None:
+        if job.life in _HAS_VERDICT:
+            self._confirmed(job)
+            return
+        last = job.observation or Observation(Phase.ABSENT)
+        if job.see(limits.gone(last), self._state.now.monotonic) and job.observation is not None:
+            self._state.outbox.observed(job.token, job.observation, None)
+        job.move(Event.CONFIRM)
+        self._conclusions.end(job)
+
+    def take_end(self, job: ActiveAttempt, seen: Observation) -> None:
+        """Take over an end that another process has seen."""
+        job.see(seen, self._state.now.monotonic)
+        job.move(Event.CONFIRM)
+        self._conclusions.end(job)
+
+    def listed(self, event: Listed) -> None:
+        """The live jobs of the run that the cluster lists."""
+        state, cluster = self._state, self._state.clusters[event.backend]
+        cluster.is_busy = False
+        self._asking_succeeded(cluster)
+        cluster.listed = event.handles
+        now = state.now.monotonic
+        for token, handle in event.handles.items():
+            job = state.attempts.get(token)
+            if job is not None and job.handle is None:
+                self.submissions.found(job, Found(handle))
+        for job in list(state.attempts.values()):
+            if job.backend != cluster.name or job.absent_at is None:
+                continue
+            if job.token in event.handles or now - job.submitted_at < cluster.can.find_settle:
+                job.unlisted_at = None
+            elif job.unlisted_at is None:
+                job.unlisted_at = now
+        cluster.listed = event.handles
+
+    # Timers.
+
+    def check(self, job: ActiveAttempt) -> None:
+        """Look at a job about which nothing was said."""
+        state = self._state
+        now, at = state.now
+        hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
+        if job.submission is Submission.PREPARING and hooks_are_late:
+            self.submissions.hooks_are_late(job)
+        elif job.submission is Submission.SENT and now - job.submitted_at >= limits.MAX_SILENCE_SECONDS:
+            self.submissions.lose_answer(job, "the submission has not returned")
+        if job.life is Life.JUDGED and hooks_are_late:
+            self._conclusions.hooks_are_late(job)
+        if job.life is Life.ENDED and self._conclusions.end_is_settled(job):
+            self._conclusions.end(job)
+        self._check_cancellation(job, now, at)
+        may_be_lost = job.is_live and job.action is None and job.submission is not Submission.SENT
+        if may_be_lost and job.life is not Life.ENDED and job.life not in _HAS_VERDICT and state.policy.gives_up:
+            lost = limits.silence(job, now, at, state.cluster(job).error)
+            if lost is not None:
+                self.act(job, lost)
+        self._set_timer(job)
+
+    def _check_cancellation(self, job: ActiveAttempt, now: float, at: float) -> None:
+        if job.cancellation is Cancellation.RECORDING:
+            self._may_cancel(job)
+        elif job.cancellation is Cancellation.ACKNOWLEDGED and self._is_repeat_due(job, now):
+            job.move(Event.REPEAT)
+            self._state.cluster(job).cancels[job.token] = None
+        since = job.cancel_since
+        if not job.wants_end or since is None or not self._state.policy.gives_up:
+            return
+        if now - since >= limits.CANCEL_GIVE_UP_SECONDS:
+            job.move(Event.GIVE_UP)
+            if job.life not in _HAS_VERDICT:
+                job.action = limits.unconfirmed(at)
+                self._conclusions.give_up(job)
+            elif job.life is Life.OVER:
+                self._state.attempts.pop(job.token, None)
+
+    def _is_repeat_due(self, job: ActiveAttempt, now: float) -> bool:
+        return job.cancelled_at is not None and now - job.cancelled_at >= limits.CANCEL_RETRY_SECONDS
+
+    def _set_timer(self, job: ActiveAttempt) -> None:
+        """Set when to look at a job again if nothing is said about it until then."""
+        state = self._state
+        if job.token not in state.attempts:
+            return
+        times = [] if job.hooks_until is None else [job.hooks_until]
+        now = state.now.monotonic
+        if job.cancellation is Cancellation.RECORDING:
+            times.append(now + CANCEL_COMMIT_WAIT_SECONDS)
+        if job.cancellation is Cancellation.ACKNOWLEDGED and job.cancelled_at is not None:
+            times.append(job.cancelled_at + limits.CANCEL_RETRY_SECONDS)
+        if job.wants_end and job.cancel_since is not None and state.policy.gives_up:
+            times.append(job.cancel_since + limits.CANCEL_GIVE_UP_SECONDS)
+        if job.life is Life.ENDED and job.ended_at is not None:
+            settled_at = job.ended_at + state.cluster(job).can.log_settle
+            if settled_at > now:
+                times.append(settled_at)
+        if job.life not in _HAS_VERDICT and job.life is not Life.ENDED and job.action is None and state.policy.gives_up:
+            times.append(limits.silence_ends_at(job))
+        later = [each for each in times if each > now]
+        if later:
+            state.timers.at_most(job.token, min(later))
+
