@@ -242,6 +242,8 @@ class Core:
             job.continues = job.action
         count_used(job, attempts[:-1])
         self.adoption.adopt(job)
+        if job.action is not None and job.life is not Life.ENDED:
+            self._tracking.act(job, job.action)
 
     def _cancel_cells(self, event: CancelCells) -> None:
         keys = dict.fromkeys(event.keys)
