@@ -311,6 +311,10 @@ class Core:
             job for job in self.state.attempts.values() if job.wants_end or (job.is_live and job.life is not Life.OVER)
         ]
 
+    def is_judging(self, job: ActiveAttempt) -> bool:
+        """Whether the verdict on a job does not depend on what its cluster may still answer."""
+        return job.life in (Life.JUDGED, Life.RECORDING) or job.token in self.state.cluster(job).reading
+
     def result(self, key: str) -> Result | None:
         """The published verdict on a cell, or None."""
         return self.state.results.get(key)
