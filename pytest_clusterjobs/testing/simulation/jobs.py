@@ -1,0 +1,369 @@
+"""One job of the simulated cluster: its true life, whatever is shown of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ...model import JobSpec
+from ...model import Reason
+from .behaviour import Behaviour
+from .faults import JobFaults
+from .rank_run import RankRun
+from .true_ends import end_of_start
+from .truth import TrueEnd
+from .world import Timer
+
+if TYPE_CHECKING:
+    from .cluster import SimulatedCluster
+
+PENDING, HELD, RUNNING, SUSPENDED, WAITING, ENDED = (
+    "PENDING",
+    "HELD",
+    "RUNNING",
+    "SUSPENDED",
+    "REQUEUED",
+    "ENDED",
+)
+KILL_MARGIN_SECONDS = 2.0
+"""How long after its grace period a preempted rank is killed with its sentinel."""
+_RESTARTABLE = {Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL, Reason.NODE_FAILED, Reason.PREEMPTED}
+
+
+class TrueJob:
+    """A job from its submission to its end. All times are world time."""
+
+    __slots__ = (
+        "_cancel_timer",
+        "_fault_timers",
+        "_truth",
+        "behaviour",
+        "by",
+        "cancel_requests",
+        "cause",
+        "cluster",
+        "ended_at",
+        "faults",
+        "hint",
+        "id_at",
+        "log_at",
+        "native_reason",
+        "no_restart",
+        "number",
+        "ranks",
+        "runs",
+        "seen_end",
+        "shown",
+        "spec",
+        "started_at",
+        "starts",
+        "state",
+        "stopping",
+        "submitted_at",
+        "suspended_seconds",
+        "token",
+        "version",
+        "visible_at",
+    )
+
+    def __init__(
+        self,
+        cluster: SimulatedCluster,
+        number: int,
+        token: str,
+        spec: JobSpec,
+        behaviour: Behaviour,
+        faults: JobFaults,
+    ) -> None:
+        now = cluster.world.now
+        self.cluster = cluster
+        self.number = number
+        self.token = token
+        self.spec = spec
+        self.behaviour = behaviour
+        self.faults = faults
+        self.submitted_at = now
+        self.visible_at = now
+        """From when on lists and lookups show it."""
+        self.id_at = now
+        """When the cluster assigns its id."""
+        self.started_at: list[float] = []
+        """Every start."""
+        self.starts = 0
+        """In how many starts a command began."""
+        self.ended_at: float | None = None
+        self.log_at = math.inf
+        """When its complete log can be read; infinite before its end."""
+        self.cancel_requests: list[tuple[float, str]] = []
+        """Times, and ``run`` or ``other``. Requests for an ended job count too."""
+        self.state = PENDING
+        self.native_reason = "waiting for slots"
+        self.hint: Reason | None = None
+        """The scheduler's own fact about the end."""
+        self.cause = ""
+        """``cancelled``, ``preempted``, ``node_failed``, ``out_of_memory``, or empty if the ranks decide."""
+        self.by = "itself"
+        self.stopping = False
+        self.no_restart = False
+        self.ranks: list[RankRun] = []
+        """The ranks of the last start."""
+        self.runs: list[list[RankRun]] = []
+        """The ranks of every start."""
+        self.suspended_seconds = 0.0
+        self.version = 0
+        """Grows with every change that a poll can show."""
+        self.shown: list[object] = []
+        """What backends keep of their answers about it."""
+        self.seen_end = False
+        """Whether a poll has shown its end."""
+        self._truth: TrueEnd | None = None
+        self._cancel_timer: Timer | None = None
+        self._fault_timers: list[Timer] = []
+
+    @property
+    def nodes(self) -> int:
+        """How many ranks it has."""
+        return self.spec.nodes
+
+    @property
+    def restarts(self) -> int:
+        """How often the cluster has started it again."""
+        return max(0, len(self.started_at) - 1)
+
+    def is_live(self, now: float) -> bool:
+        """Whether it held capacity, or might have got some, at ``now``."""
+        return self.submitted_at <= now and (self.ended_at is None or now < self.ended_at)
+
+    def end(self) -> TrueEnd | None:
+        """How it ended; ``None`` if it has not."""
+        return self._truth
+
+    def command_end(self) -> TrueEnd | None:
+        """How its ranks ended, if a cancel by this run does not count (an action ``STOP_REST``)."""
+        if self._truth is None:
+            return None
+        return end_of_start(self, "" if self.cause == Reason.CANCELLED and self.by == "run" else self.cause)
+
+    def own_limit_end(self, now: float) -> float:
+        """When its own limits will have ended it at the latest, if it is not suspended again.
+
+        Infinite while it waits for its first start, or is held or suspended.
+        """
+        if self.ended_at is not None:
+            return self.ended_at
+        if self.state in (PENDING, HELD, SUSPENDED):
+            return math.inf
+        spec, traits = self.spec, self.cluster.traits
+        one = spec.max_runtime + spec.grace_period + KILL_MARGIN_SECONDS + (traits.follow_grace or 0.0)
+        left = spec.max_restarts - self.restarts if traits.restarts and not self.no_restart else 0
+        more = left * (one + traits.restart_delay)
+        if self.state == WAITING:
+            return now + traits.restart_delay + more
+        paused = max((rank.paused for rank in self.ranks), default=0.0)
+        return self.started_at[-1] + paused + one + more
+
+    # Starts
+
+    def start(self) -> None:
+        """Start all ranks, for the first time or again."""
+        world, restarts = self.cluster.world, len(self.started_at)
+        self.started_at.append(world.now)
+        self.state, self.stopping, self.cause, self.by, self.hint = RUNNING, False, "", "itself", None
+        self.native_reason = "" if not restarts else f"restarted, {restarts} so far"
+        self.ranks = [
+            RankRun(
+                world,
+                self.spec,
+                self.token,
+                rank,
+                restarts,
+                self.behaviour.rank(restarts, rank),
+                self.behaviour.lines if rank == 0 else [],
+                self._rank_over,
+            )
+            for rank in range(self.spec.nodes)
+        ]
+        self.runs.append(self.ranks)
+        self._plan_faults()
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that polls can show something new."""
+        self.version += 1
+        self.cluster.changed(self)
+
+    def _plan_faults(self) -> None:
+        """Set the timers of the faults; those of the first start only, but a suspension may come later."""
+        if len(self.started_at) > 1:
+            return
+        faults, world = self.faults, self.cluster.world
+        plans = (
+            (faults.preempted, self._preempt),
+            (faults.node_loss, self._lose_node),
+            (faults.suspension, self._suspend),
+            (faults.oom, self._out_of_memory),
+        )
+        self._fault_timers = [
+            world.at(world.now + after, happen) for after, happen in plans if after is not None
+        ]
+
+    # Ends
+
+    def _rank_over(self, rank: RankRun) -> None:
+        live = [each for each in self.ranks if each.ended is None]
+        self.version += 1
+        if not live:
+            self._start_over()
+            return
+        self.cluster.changed(self)
+        if self.stopping:
+            return
+        if rank.failed:
+            if self.cluster.traits.stops_rest:
+                self.stopping = True
+                self._term()
+        elif rank.rank == 0 and self.cluster.traits.follow_grace is not None:
+            number, world = len(self.started_at), self.cluster.world
+            world.at(world.now + self.cluster.traits.follow_grace, lambda: self._dismiss(number))
+
+    def _dismiss(self, number: int) -> None:
+        if self.stopping or self.state == ENDED or len(self.started_at) != number:
+            return
+        if self.state == SUSPENDED:
+            self._resume()
+        self.stopping = True
+        for rank in self.ranks:
+            if rank.term():
+                rank.dismissed = True
+
+    def _term(self) -> bool:
+        """Send TERM to all ranks; whether one of them was not stopping yet."""
+        return any([rank.term() for rank in self.ranks])
+
+    def _start_over(self) -> None:
+        """All ranks have ended: start again, or end."""
+        if any(rank.mark_of_begin() for rank in self.ranks):
+            self.starts += 1
+        for timer in self._fault_timers:
+            timer.cancel()
+        truth = end_of_start(self, self.cause)
+        if self._may_restart(truth):
+            traits, world = self.cluster.traits, self.cluster.world
+            self.state, self.native_reason = WAITING, "waiting to be started again"
+            world.at(world.now + traits.restart_delay, self._start_again)
+            self.cluster.changed(self)
+            return
+        self.conclude(truth)
+
+    def _may_restart(self, truth: TrueEnd) -> bool:
+        traits = self.cluster.traits
+        if not traits.restarts or self.no_restart or truth.reason not in _RESTARTABLE:
+            return False
+        if truth.reason == Reason.PREEMPTED and not traits.requeues:
+            return False
+        return self.restarts < self.spec.max_restarts
+
+    def _start_again(self) -> None:
+        if self.state == WAITING:
+            self.start()
+
+    def conclude(self, truth: TrueEnd) -> None:
+        """End it for good."""
+        world = self.cluster.world
+        self._truth = truth
+        self.state, self.ended_at = ENDED, world.now
+        if self._cancel_timer is not None:
+            self._cancel_timer.cancel()
+        self.cluster.ended(self)
+        self.changed()
+
+    # Stops
+
+    def cancel(self, by: str) -> None:
+        """Cancel it: ``run`` or ``other``."""
+        now = self.cluster.world.now
+        self.cancel_requests.append((now, by))
+        if self.state == ENDED:
+            return
+        self.no_restart = True
+        if self.state in (PENDING, HELD, WAITING):
+            self._cancelled(by)
+            self.conclude(end_of_start(self, self.cause))
+        elif self._cancel_timer is None:
+            delay = self.cluster.cancel_delay()
+            self._cancel_timer = self.cluster.world.at(now + delay, lambda: self._cancel_now(by))
+
+    def _cancelled(self, by: str) -> None:
+        self.cause, self.by, self.hint = str(Reason.CANCELLED), by, Reason.CANCELLED
+        self.native_reason = "cancelled on request"
+        if by == "other":
+            self.cluster.fault("cancelled_by_other", self.token)
+
+    def _cancel_now(self, by: str) -> None:
+        if self.state in (PENDING, HELD, WAITING):
+            self._cancelled(by)
+            self.conclude(end_of_start(self, self.cause))
+            return
+        if self.state == SUSPENDED:
+            self._resume()
+        if not self.stopping and self._term():
+            self.stopping = True
+            self._cancelled(by)
+            self.changed()
+
+    def _preempt(self) -> None:
+        if self.state == SUSPENDED:
+            self._resume()
+        if self.state != RUNNING or self.stopping or not self._term():
+            return
+        self.stopping = True
+        self.cause, self.by, self.hint = str(Reason.PREEMPTED), "cluster", Reason.PREEMPTED
+        self.native_reason = "preempted"
+        self.cluster.fault("preempted", self.token)
+        self.changed()
+
+    def _lose_node(self) -> None:
+        if self.state == SUSPENDED:
+            self._resume()
+        lost = self.ranks[self.faults.lost_rank]
+        if self.state != RUNNING or self.stopping or not lost.is_live:
+            return
+        self.stopping = True
+        self.cause, self.by, self.hint = str(Reason.NODE_FAILED), "cluster", Reason.NODE_FAILED
+        self.native_reason = f"rank {lost.rank}: its node does not respond"
+        self.cluster.fault("node_loss", self.token)
+        # The others first: the job is over when the last rank is.
+        self._term()
+        lost.kill()
+        self.changed()
+
+    def _out_of_memory(self) -> None:
+        rank = self.ranks[self.faults.oom_rank]
+        if self.state != RUNNING or self.stopping or rank.word is not None or not rank.is_live:
+            return
+        self.stopping = True
+        self.cause, self.by, self.hint = str(Reason.OUT_OF_MEMORY), "cluster", Reason.OUT_OF_MEMORY
+        self.native_reason = f"rank {rank.rank}: out of memory"
+        self.cluster.fault("oom", self.token)
+        rank.out_of_memory(whole_node=self.faults.oom_takes_sentinel)
+        self._term()
+        self.changed()
+
+    def _suspend(self) -> None:
+        if self.state != RUNNING:
+            return
+        world = self.cluster.world
+        self.state, self.native_reason = SUSPENDED, "suspended"
+        for rank in self.ranks:
+            rank.suspend()
+        self.cluster.fault("suspension", self.token)
+        world.at(world.now + self.faults.suspended_for, self._resume)
+        self.changed()
+
+    def _resume(self) -> None:
+        if self.state != SUSPENDED:
+            return
+        self.state, self.native_reason = RUNNING, ""
+        for rank in self.ranks:
+            rank.resume()
+        self.changed()

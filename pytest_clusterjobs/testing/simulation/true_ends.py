@@ -1,0 +1,63 @@
+"""How the ranks of a start decide the end of a job, written apart from the judge.
+
+The order is that of the design: what the cluster did, then limits, then the first failing rank.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...model import Reason
+from ...model import SentinelWord
+from .rank_run import RankRun
+from .truth import TrueEnd
+
+if TYPE_CHECKING:
+    from .jobs import TrueJob
+
+_LIMITS = (SentinelWord.HEARTBEAT_TIMEOUT, SentinelWord.MAX_RUNTIME_REACHED)
+_TERM_CODE = 143
+
+
+def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
+    """How the last start of a job ended, or a job that never started. ``cause``: see :class:`TrueJob`."""
+    ranks = job.ranks
+    begun = any(rank.begun is not None for rank in ranks)
+    reason, code, by = _decide(ranks, cause, begun, job.by)
+    return TrueEnd(
+        reason=str(reason),
+        exit_code=code,
+        restarts=job.restarts,
+        heartbeats=ranks[0].beats if ranks else 0,
+        begun=begun,
+        at=job.cluster.world.now if job.ended_at is None else job.ended_at,
+        by=by,
+    )
+
+
+def _decide(ranks: list[RankRun], cause: str, begun: bool, by: str) -> tuple[str, int | None, str]:
+    if cause == Reason.OUT_OF_MEMORY and not begun:
+        return Reason.START_FAILED, None, by
+    if cause:
+        return cause, None, by
+    limited = [rank for rank in ranks if rank.word in _LIMITS]
+    if limited:
+        first = min(limited, key=_by_end)
+        if first.begun is None:
+            return Reason.START_FAILED, None, "limit"
+        return str(first.word), None, "limit"
+    failed = [rank for rank in ranks if rank.exit_code and rank.word is not SentinelWord.STOPPED]
+    if failed:
+        first = min(failed, key=_by_end)
+        if first.word is SentinelWord.START_FAILED:
+            return Reason.START_FAILED, None, "itself"
+        code = first.exit_code or 0
+        return (Reason.KILLED_BY_SIGNAL if 129 <= code <= 192 else Reason.JOB_FAILED), code, "itself"
+    if all(rank.exit_code == 0 or rank.dismissed for rank in ranks):
+        return Reason.JOB_COMPLETED, 0, "itself"
+    # Only a cancel by this run that does not count leaves stopped ranks without a cause.
+    return Reason.UNKNOWN, None, by
+
+
+def _by_end(rank: RankRun) -> tuple[float, bool, int]:
+    return (rank.ended or 0.0, rank.exit_code == _TERM_CODE, rank.rank)
