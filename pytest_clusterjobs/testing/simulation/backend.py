@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...backends.limits import refuse
@@ -158,7 +159,7 @@ class SimulatedBackend:
     # Answers.
 
     def _job(self, handle: Handle) -> TrueJob | None:
-        number = handle.data.get("number")
+        number = handle.data.get("number", handle.data.get("request"))
         if number is not None:
             return self.cluster.jobs[number - 1] if number <= len(self.cluster.jobs) else None
         jobs = self.cluster.by_token.get(handle.data["token"])
@@ -178,15 +179,16 @@ class SimulatedBackend:
             return _ABSENT
         if now < job.visible_at and self.cluster.traits.hidden_at_first:
             return _ABSENT
-        seen = observe(job, now)
+        seen = observe(job, now, handle)
         if not self.network.intensity:
             job.seen_end = job.seen_end or seen.phase is Phase.ENDED
             return seen
-        return self._confused(job, seen)
+        # An old or contradicting answer does not take back an id.
+        found = self._confused(job, seen)
+        return found if found.handle == seen.handle else replace(found, handle=seen.handle)
 
     def _confused(self, job: TrueJob, seen: Observation) -> Observation:
-        shown: list[Observation] = job.shown  # type: ignore[assignment]
-        network, fault = self.network, self.cluster.fault
+        shown, network, fault = job.shown, self.network, self.cluster.fault
         if job.seen_end:
             if not network.happens("contradiction"):
                 return seen

@@ -7,10 +7,10 @@ Faults of the cluster (they change the truth):
 | preempted | the ranks get TERM; the job is started again, or ends | the verdict is that of the truth |
 | node_loss | one rank disappears without a report, the others are stopped; restarted, or ended | the same |
 | suspension | the job is frozen for a while; its limits do not count that time | absorbed; the limits hold |
-| held | the job is pending for a while or for ever; polls may hint that it can never start | the run ends it |
+| held | the job is pending for a while or for ever; polls may hint at a cause | the run ends it |
 | cancelled_by_other | a person cancels the job | the verdict is that of the truth |
 | oom | a rank is killed for memory, with its sentinel or without | the verdict is that of the truth |
-| forgotten | an ended job is absent from polls before a poll has shown its end | an error, or the truth from logs |
+| forgotten | an ended job is absent from polls that never showed its end | an error, or the truth |
 | late_log | an ended job's log is complete only after ``log_settle`` | an error, or the truth |
 | half_log | until then half of the log can be read | an error, or the truth |
 | lost_log | the log is never delivered, with a gap | an error, or the truth if polls have the reports |
@@ -28,8 +28,8 @@ Faults of the network (the truth stays):
 | outage | all calls fail for 10 s to 1 h | the engine; an hour without an answer is an error |
 | half_list | a poll leaves out jobs | the engine: they keep their state |
 | flapping | a running job is shown as pending once | the engine |
-| contradiction | after its end was shown, a job is shown as running, or with another code | the engine: an end is final |
-| stale | a poll shows an earlier state again; never the first answer of an end's place for ever | the engine |
+| contradiction | after its end a job is shown as running, or with another code | an end is final |
+| stale | a poll shows an earlier state again, also instead of the end | the engine |
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
 | cancel_ignored | a cancel is answered and has no effect | the engine: repeats it |
 

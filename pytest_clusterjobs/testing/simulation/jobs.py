@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ...model import JobSpec
+from ...model import Observation
 from ...model import Reason
 from .behaviour import Behaviour
 from .faults import JobFaults
@@ -112,8 +113,8 @@ class TrueJob:
         self.suspended_seconds = 0.0
         self.version = 0
         """Grows with every change that a poll can show."""
-        self.shown: list[object] = []
-        """What backends keep of their answers about it."""
+        self.shown: list[Observation] = []
+        """The last different answers of polls about it, before its end."""
         self.seen_end = False
         """Whether a poll has shown its end."""
         self._truth: TrueEnd | None = None

@@ -33,12 +33,12 @@ LOST = "the log was not delivered"
 def handle_of(job: TrueJob, now: float) -> Handle:
     """The handle as far as it is known at ``now``."""
     if now < job.id_at:
-        return Handle(None, {"token": job.token})
+        return Handle(None, {"token": job.token, "request": job.number})
     return Handle(str(job.number), {"token": job.token, "number": job.number})
 
 
-def observe(job: TrueJob, now: float) -> Observation:
-    """The true observation; that of a forgotten or invisible job is decided by the backend."""
+def observe(job: TrueJob, now: float, polled: Handle | None = None) -> Observation:
+    """The true observation of a job that the cluster lists. ``polled`` is the handle that is known so far."""
     epoch, traits = job.cluster.epoch, job.cluster.traits
     ended = job.ended_at is not None
     hint = job.faults.hint if job.state == HELD else job.hint if ended else None
@@ -60,8 +60,14 @@ def observe(job: TrueJob, now: float) -> Observation:
         restarts=job.restarts,
         suspended=job.state == SUSPENDED,
         log_complete=ended and is_log_complete(job, now),
-        handle=handle_of(job, now),
+        handle=new_handle(job, now, polled),
     )
+
+
+def new_handle(job: TrueJob, now: float, polled: Handle | None) -> Handle | None:
+    """The handle, if it has more than the polled one; otherwise ``None``."""
+    known = polled is not None and polled.job_id is not None
+    return None if known or now < job.id_at else handle_of(job, now)
 
 
 def _native_state(job: TrueJob) -> str:
