@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 
 import pytest
 
@@ -68,11 +68,9 @@ def judged(
 def agree(found: Outcome, job: TrueJob) -> None:
     truth = job.end()
     assert truth is not None
-    assert (found.reason, found.exit_code, found.restarts) == (
-        truth.reason,
-        truth.exit_code,
-        truth.restarts,
-    ), found.detail
+    assert found.reason in (truth.reason, *truth.also), found.detail
+    assert found.reason != truth.reason or found.exit_code == truth.exit_code
+    assert found.restarts == truth.restarts
     assert found.heartbeats is None or found.heartbeats == truth.heartbeats
 
 
@@ -260,7 +258,7 @@ def random_behaviour(rng: Rng, spec: JobSpec) -> Behaviour:
             setup_seconds=rng.weighted([(0.0, 3), (rng.uniform(0.0, limit * 0.2), 2), (limit * 1.5, 1)]),
             setup_fails=rng.chance(0.1),
             run_seconds=None if rng.chance(0.2) else rng.uniform(0.0, limit * 1.2),
-            exit_code=rng.weighted([(0, 6), (1 + rng.below(3), 2), (139, 1), (137, 1)]),
+            exit_code=rng.weighted([(0, 6), (1 + rng.below(3), 2), (139, 1), (137, 1), (143, 1)]),
             beats_until=rng.uniform(0.0, limit) if rng.chance(0.7) else None,
             ignores_term=rng.chance(0.2),
         )
@@ -335,11 +333,8 @@ def test_judge_and_truth_agree_if_only_the_cluster_has_faults() -> None:
 
 def test_a_seed_replays_a_history() -> None:
     def check(backend: SimulatedBackend, handle: Handle, job: TrueJob) -> None:
-        try:
+        with suppress(BackendError):
             backend.poll({job.token: handle})
-        except BackendError:
-            pass
 
     for seed in range(20):
         assert history(seed, 1.0, check) == history(seed, 1.0, check)
-    assert replace(Handle("1")) == Handle("1")

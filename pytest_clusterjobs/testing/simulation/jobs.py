@@ -222,10 +222,21 @@ class TrueJob:
         if rank.failed:
             if self.cluster.traits.stops_rest:
                 self.stopping = True
-                self._term()
+                self._stop_rest()
         elif rank.rank == 0 and self.cluster.traits.follow_grace is not None:
             number, world = len(self.started_at), self.cluster.world
             world.at(world.now + self.cluster.traits.follow_grace, lambda: self._dismiss(number))
+
+    def _stop_rest(self) -> None:
+        delay, world, ranks = self.cluster.traits.stop_delay, self.cluster.world, self.ranks
+
+        def stop() -> None:
+            _term_all(ranks)
+
+        if delay:
+            world.at(world.now + delay, stop)
+        else:
+            stop()
 
     def _dismiss(self, number: int) -> None:
         if self.stopping or self.state == ENDED or len(self.started_at) != number:
@@ -239,7 +250,7 @@ class TrueJob:
 
     def _term(self) -> bool:
         """Send TERM to all ranks; whether one of them was not stopping yet."""
-        return any([rank.term() for rank in self.ranks])
+        return _term_all(self.ranks)
 
     def _start_over(self) -> None:
         """All ranks have ended: start again, or end."""
@@ -368,3 +379,7 @@ class TrueJob:
         for rank in self.ranks:
             rank.resume()
         self.changed()
+
+
+def _term_all(ranks: list[RankRun]) -> bool:
+    return any([rank.term() for rank in ranks])

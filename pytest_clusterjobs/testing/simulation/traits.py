@@ -45,6 +45,8 @@ class Traits:
     restart_delay: float = 0.0
     cancel_delay: float = 0.0
     """The longest time from a cancel to the TERM."""
+    stop_delay: float = 0.0
+    """How long after a rank's failure the others get TERM, if ``stops_rest``. Needs ``ranks_in_polls``."""
     follow_grace: float | None = None
     """How long after a clean end of rank 0 the cluster stops the other ranks; ``None``: never."""
     requeues: bool = True
@@ -102,6 +104,7 @@ def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
         start_delay=rng.uniform(0.0, 120.0) if rng.chance(0.5) else 0.0,
         restart_delay=rng.uniform(0.0, 150.0) if rng.chance(0.5) else 0.0,
         cancel_delay=rng.uniform(0.0, 5.0) if rng.chance(0.5) else 0.0,
+        stop_delay=rng.uniform(0.0, 3.0) if named and rng.chance(0.5) else 0.0,
         follow_grace=follow,
         requeues=rng.chance(0.7),
         clock_skew=rng.uniform(-30.0, 30.0) if rng.chance(0.3) else 0.0,

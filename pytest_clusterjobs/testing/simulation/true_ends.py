@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LIMITS = (SentinelWord.HEARTBEAT_TIMEOUT, SentinelWord.MAX_RUNTIME_REACHED)
 _TERM_CODE = 143
+COINCIDENCE_SECONDS = 1.0
+"""How much further apart than a grace period the ends of two limits may be that struck together."""
 
 
 def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
@@ -24,6 +26,7 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
     ranks = job.ranks
     begun = any(rank.begun is not None for rank in ranks)
     reason, code, by = _decide(ranks, cause, begun, job.by)
+    also = _also(job, reason) if by in ("limit", "itself") else ()
     return TrueEnd(
         reason=str(reason),
         exit_code=code,
@@ -32,7 +35,31 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
         begun=begun,
         at=job.cluster.world.now if job.ended_at is None else job.ended_at,
         by=by,
+        also=also,
     )
+
+
+def _also(job: TrueJob, reason: str) -> tuple[str, ...]:
+    """What the design permits besides: nobody can tell which of two limits of one grace period was first.
+
+    A rank that died of a TERM of its own cannot be told from one that was stopped.
+    """
+    limited = [rank for rank in job.ranks if rank.word in _LIMITS]
+    if limited:
+        first = min(rank.ended or 0.0 for rank in limited)
+        window = first + job.spec.grace_period + COINCIDENCE_SECONDS
+        names = [_limit_reason(rank) for rank in limited if (rank.ended or 0.0) <= window]
+        return tuple(dict.fromkeys(name for name in names if name != reason))
+    stopped = any(rank.word is SentinelWord.STOPPED for rank in job.ranks)
+    if stopped and any(
+        rank.exit_code == _TERM_CODE and rank.word is not SentinelWord.STOPPED for rank in job.ranks
+    ):
+        return (str(Reason.UNKNOWN),)
+    return ()
+
+
+def _limit_reason(rank: RankRun) -> str:
+    return str(Reason.START_FAILED if rank.begun is None else rank.word)
 
 
 def _decide(ranks: list[RankRun], cause: str, begun: bool, by: str) -> tuple[str, int | None, str]:
@@ -42,10 +69,7 @@ def _decide(ranks: list[RankRun], cause: str, begun: bool, by: str) -> tuple[str
         return cause, None, by
     limited = [rank for rank in ranks if rank.word in _LIMITS]
     if limited:
-        first = min(limited, key=_by_end)
-        if first.begun is None:
-            return Reason.START_FAILED, None, "limit"
-        return str(first.word), None, "limit"
+        return _limit_reason(min(limited, key=_by_end)), None, "limit"
     failed = [rank for rank in ranks if rank.exit_code and rank.word is not SentinelWord.STOPPED]
     if failed:
         first = min(failed, key=_by_end)

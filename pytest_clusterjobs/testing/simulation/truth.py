@@ -22,3 +22,5 @@ class TrueEnd:
     """World time."""
     by: str
     """``itself``, ``limit``, ``run`` (a cancel by this run), ``other`` (by a person) or ``cluster``."""
+    also: tuple[str, ...] = ()
+    """Other reasons that the design permits, because the ends of several ranks coincide."""

@@ -50,7 +50,11 @@ class World:
         """Call all that is due up to ``until``, then let it be ``until``."""
         heap = self._heap
         while heap and heap[0][0] <= until:
-            self.step()
+            time, _, timer = heappop(heap)
+            callback = timer.callback
+            if callback is not None:
+                self.now, timer.callback = time, None
+                callback()
         self.now = max(self.now, until)
 
     def step(self) -> bool:
