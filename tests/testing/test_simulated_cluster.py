@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +21,11 @@ from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import Classification
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import JobSpec
+from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import Outcome
 from pytest_clusterjobs.model import OwnAction
 from pytest_clusterjobs.model import Phase
+from pytest_clusterjobs.model import ReasonClass
 from pytest_clusterjobs.model.token import Token
 from pytest_clusterjobs.testing.simulation.backend import open_backend
 from pytest_clusterjobs.testing.simulation.backend import SimulatedBackend
@@ -27,9 +34,13 @@ from pytest_clusterjobs.testing.simulation.behaviour import RankBehaviour
 from pytest_clusterjobs.testing.simulation.behaviour import simple
 from pytest_clusterjobs.testing.simulation.cluster import SimulatedCluster
 from pytest_clusterjobs.testing.simulation.faults import ClusterFaults
+from pytest_clusterjobs.testing.simulation.faults import JOB_FAULTS
 from pytest_clusterjobs.testing.simulation.faults import JobFaults
+from pytest_clusterjobs.testing.simulation.faults import LOG_FAULTS
 from pytest_clusterjobs.testing.simulation.jobs import TrueJob
+from pytest_clusterjobs.testing.simulation.network import ANSWER_KINDS
 from pytest_clusterjobs.testing.simulation.network import NetworkFaults
+from pytest_clusterjobs.testing.simulation.observing import handle_of
 from pytest_clusterjobs.testing.simulation.rng import Rng
 from pytest_clusterjobs.testing.simulation.traits import draw_traits
 from pytest_clusterjobs.testing.simulation.traits import Traits
@@ -331,10 +342,89 @@ def test_judge_and_truth_agree_if_only_the_cluster_has_faults() -> None:
         history(seed, 0.5, check)
 
 
-def test_a_seed_replays_a_history() -> None:
-    def check(backend: SimulatedBackend, handle: Handle, job: TrueJob) -> None:
-        with suppress(BackendError):
-            backend.poll({job.token: handle})
+def watched(seed: int) -> tuple[SimulatedCluster, list[tuple[float, str, str]]]:
+    """A history with all faults in which a process polls all the time and reads the logs at the end."""
+    rng = Rng(seed)
+    traits = draw_traits(rng.split("traits"), forgets=True)
+    world, spec = World(), JobSpec("x", name=f"cell{seed}", nodes=2, max_runtime=300.0, max_restarts=1)
+    behaviour = random_behaviour(rng.split("behaviour"), spec)
+    faults = ClusterFaults(rng.split("faults"), 1.0)
+    cluster = SimulatedCluster(world, rng.split("cluster"), traits, lambda token: behaviour, faults)
+    backend = open_backend(cluster, NetworkFaults(rng.split("network"), 1.0, horizon=1000.0))
+    heard: list[str] = []
+    if isinstance(backend, Notifying):
+        backend.subscribe(heard.extend)
+    seen: list[tuple[float, str, str]] = []
+    end: Observation | None = None
+    handle: Handle | None = None
+    with suppress(BackendError):
+        handle = backend.submit(spec, TOKEN)
+    while world.now < 1500.0:
+        world.run(world.now + 10.0)
+        try:
+            if handle is None:
+                found = backend.find(TOKEN)
+                handle = found.handle if isinstance(found, Found) else None
+            if handle is None:
+                continue
+            if world.now > 600.0:
+                backend.cancel({TOKEN: handle})
+            for observation in backend.poll({TOKEN: handle}).values():
+                seen.append((world.now, str(observation.phase), str(observation.exit_code)))
+                end = observation if end is None and observation.phase is Phase.ENDED else end
+        except BackendError as error:
+            seen.append((world.now, "error", str(error)))
+    if end is not None:
+        job = cluster.job(TOKEN)
+        with_reports = LogReader(backend, end.handle or handle_of(job, world.now), TOKEN, 2).with_reports(end)
+        found_end = outcome(spec, with_reports, action=None, classification=Classification(), log=None)
+        truth = job.end()
+        assert truth is not None
+        infra = found_end.reason_class is ReasonClass.INFRA
+        assert infra or found_end.reason in (truth.reason, *truth.also), (seed, found_end.detail, truth)
+    return cluster, [*world.timeline, *seen]
 
+
+def test_faults_never_make_another_product_reason_and_all_kinds_happen() -> None:
+    happened: dict[str, int] = {}
+    for seed in range(400):
+        for kind, count in watched(seed)[0].faults.items():
+            happened[kind] = happened.get(kind, 0) + count
+    kinds = [kind for kind, _ in (*JOB_FAULTS, *LOG_FAULTS)]
+    calls = ["error_before", "error_after", "throttled", "outage", "rejected", "forgotten"]
+    assert set(happened) == {*kinds, *calls, *ANSWER_KINDS}
+
+
+def test_a_seed_replays_a_history() -> None:
     for seed in range(20):
-        assert history(seed, 1.0, check) == history(seed, 1.0, check)
+        assert watched(seed)[1] == watched(seed)[1]
+
+
+def test_random_numbers_are_the_same_in_every_python() -> None:
+    rng = Rng(7).split("a")
+    found = (
+        rng.below(1000),
+        rng.uniform(0.0, 1.0),
+        rng.shuffled(range(5)),
+        rng.weighted([("a", 1), ("b", 3)]),
+    )
+    assert found == (523, 0.7170491548674808, [1, 4, 2, 0, 3], "b")
+
+
+def test_a_history_does_not_depend_on_hashes() -> None:
+    code = "import test_simulated_cluster as t; print(t.digest())"
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert found[0] == found[1] != b""
+
+
+def digest() -> str:
+    return hashlib.sha256(repr([watched(seed)[1] for seed in range(30)]).encode()).hexdigest()

@@ -215,17 +215,22 @@ class NotifyingBackend(SimulatedBackend):
     """A backend of a cluster that reports changes at once."""
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
-        """See :class:`Notifying`."""
+        """See :class:`Notifying`. Never called within another call of the backend."""
+        world = self.cluster.world
 
         def tell(token: str) -> None:
+            if not self.closed:
+                changed([token])
+
+        def notice(token: str) -> None:
             if self.closed:
                 return
             if self.network.happens("notice_lost"):
                 self.cluster.fault("notice_lost", token)
                 return
-            changed([token])
+            world.at(world.now, lambda: tell(token))
 
-        self.cluster.listeners.append(tell)
+        self.cluster.listeners.append(notice)
 
 
 def open_backend(cluster: SimulatedCluster, network: NetworkFaults | None = None) -> SimulatedBackend:
