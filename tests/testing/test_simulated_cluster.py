@@ -159,7 +159,7 @@ class TestLives:
         assert ended(job) == ("job_completed", 0, 13.05)
 
     def test_a_lost_node(self, traits: Traits) -> None:
-        job = life(JobSpec("x", nodes=2), simple(10.0), traits, JobFaults(node_loss=3.0, lost_rank=1))
+        job = life(JobSpec("x", nodes=2), simple(10.0), traits, JobFaults(node_loss=3.0, rank=1))
         assert ended(job) == ("node_failed", None, 3.05)
 
     def test_memory(self, traits: Traits) -> None:
@@ -168,6 +168,16 @@ class TestLives:
             assert ended(life(JobSpec("x", nodes=2), simple(10.0), traits, faults))[0] == "out_of_memory"
             unbegun = Behaviour([[RankBehaviour(5.0)]], [])
             assert ended(life(JobSpec("x"), unbegun, traits, faults))[0] == "start_failed"
+
+    def test_a_killed_sentinel(self, traits: Traits) -> None:
+        faults = JobFaults(killed=3.0, rank=1)
+        assert ended(life(JobSpec("x", nodes=2), simple(10.0), traits, faults))[0] == "unknown"
+        unbegun = Behaviour([[RankBehaviour(5.0)]], [])
+        assert ended(life(JobSpec("x", nodes=2), unbegun, traits, faults))[0] == "start_failed"
+        assert (
+            ended(life(JobSpec("x", nodes=2, max_restarts=1), simple(10.0), traits, faults))[0]
+            == "job_completed"
+        )
 
     def test_suspended_time_does_not_count(self, traits: Traits) -> None:
         behaviour = Behaviour([[RankBehaviour(run_seconds=None)]], [])

@@ -117,6 +117,9 @@ class SimulatedBackend:
         """See :class:`Backend`."""
         self._begin("find", token)
         self._finish("find", token)
+        if self.network.happens("find_unknown"):
+            self.cluster.fault("find_unknown", token)
+            return Unknown("the list of jobs is being rebuilt")
         jobs = self.cluster.by_token.get(token, [])
         for job in jobs:
             if self._is_listed(job):

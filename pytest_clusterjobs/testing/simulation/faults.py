@@ -10,6 +10,7 @@ Faults of the cluster (they change the truth):
 | held | the job is pending for a while or for ever; polls may hint at a cause | the run ends it |
 | cancelled_by_other | a person cancels the job | the verdict is that of the truth |
 | oom | a rank is killed for memory, with its sentinel or without | the verdict is that of the truth |
+| sentinel_killed | a person kills a sentinel; the cluster sees 137 | an error, or another rank's failure |
 | forgotten | an ended job is absent from polls that never showed its end | an error, or the truth |
 | late_log | an ended job's log is complete only after ``log_settle`` | an error, or the truth |
 | half_log | until then half of the log can be read | an error, or the truth |
@@ -31,6 +32,7 @@ Faults of the network (the truth stays):
 | contradiction | after its end a job is shown as running, or with another code | an end is final |
 | stale | a poll shows an earlier state again, also instead of the end | the engine |
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
+| find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |
 | cancel_ignored | a cancel is answered and has no effect | the engine: repeats it |
 
 A contradiction never turns a true failure green. A process that sees only the contradicting answer about
@@ -53,6 +55,7 @@ JOB_FAULTS: tuple[tuple[str, int], ...] = (
     ("held", 2),
     ("cancelled_by_other", 3),
     ("oom", 3),
+    ("sentinel_killed", 2),
 )
 LOG_FAULTS: tuple[tuple[str, int], ...] = (
     ("late_log", 3),
@@ -75,12 +78,15 @@ class JobFaults:
     preempted: float | None = None
     """After the start, as the following times."""
     node_loss: float | None = None
-    lost_rank: int = 0
     suspension: float | None = None
     suspended_for: float = 0.0
     oom: float | None = None
-    oom_rank: int = 0
     oom_takes_sentinel: bool = False
+    killed: float | None = None
+    rank: int = 0
+    """The rank of these faults."""
+    in_start: int = 0
+    """The start, counted from 0, in which the faults with a time after the start happen."""
     cancelled_by_other: float | None = None
     """After the submission."""
     log: str = ""
@@ -109,7 +115,8 @@ class ClusterFaults:
         """The faults of one job; one kind, seldom two."""
         if not self._job and not self._log:
             return NO_FAULTS
-        found = JobFaults()
+        found = JobFaults(rank=rng.below(spec.nodes))
+        found.in_start = rng.below(spec.max_restarts + 1) if rng.chance(0.3) else 0
         for p in (self._job, self._job * 0.3):
             if rng.chance(p):
                 _add(found, rng.weighted(self._kinds), rng, spec)
@@ -127,12 +134,13 @@ def _add(found: JobFaults, kind: str, rng: Rng, spec: JobSpec) -> None:
     elif kind == "preempted":
         found.preempted = at
     elif kind == "node_loss":
-        found.node_loss, found.lost_rank = at, rng.below(spec.nodes)
+        found.node_loss = at
     elif kind == "suspension":
         found.suspension, found.suspended_for = at, rng.uniform(1.0, 1800.0)
     elif kind == "oom":
-        found.oom, found.oom_rank = at, rng.below(spec.nodes)
-        found.oom_takes_sentinel = rng.chance(0.5)
+        found.oom, found.oom_takes_sentinel = at, rng.chance(0.5)
+    elif kind == "sentinel_killed":
+        found.killed = at
     elif kind == "cancelled_by_other":
         found.cancelled_by_other = rng.uniform(0.0, 60.0) if rng.chance(0.5) else at
 

@@ -10,6 +10,7 @@ from ...model import Observation
 from ...model import Reason
 from .behaviour import Behaviour
 from .faults import JobFaults
+from .mishaps import plan_mishaps
 from .rank_run import RankRun
 from .true_ends import end_of_start
 from .truth import TrueEnd
@@ -26,8 +27,8 @@ PENDING, HELD, RUNNING, SUSPENDED, WAITING, ENDED = (
     "REQUEUED",
     "ENDED",
 )
-KILL_MARGIN_SECONDS = 2.0
-"""How long after its grace period a preempted rank is killed with its sentinel."""
+LIMIT_MARGIN_SECONDS = 2.0
+"""How much longer than its limits and its grace period a start may take."""
 _RESTARTABLE = {Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL, Reason.NODE_FAILED, Reason.PREEMPTED}
 
 
@@ -102,7 +103,8 @@ class TrueJob:
         self.hint: Reason | None = None
         """The scheduler's own fact about the end."""
         self.cause = ""
-        """``cancelled``, ``preempted``, ``node_failed``, ``out_of_memory``, or empty if the ranks decide."""
+        """``cancelled``, ``preempted``, ``node_failed``, ``out_of_memory``, ``unknown`` (a sentinel was killed),
+        or empty if the ranks decide."""
         self.by = "itself"
         self.stopping = False
         self.no_restart = False
@@ -155,7 +157,7 @@ class TrueJob:
         if self.state in (PENDING, HELD, SUSPENDED):
             return math.inf
         spec, traits = self.spec, self.cluster.traits
-        one = spec.max_runtime + spec.grace_period + KILL_MARGIN_SECONDS + (traits.follow_grace or 0.0)
+        one = spec.max_runtime + spec.grace_period + LIMIT_MARGIN_SECONDS + (traits.follow_grace or 0.0)
         left = spec.max_restarts - self.restarts if traits.restarts and not self.no_restart else 0
         more = left * (one + traits.restart_delay)
         if self.state == WAITING:
@@ -185,28 +187,13 @@ class TrueJob:
             for rank in range(self.spec.nodes)
         ]
         self.runs.append(self.ranks)
-        self._plan_faults()
+        self._fault_timers = plan_mishaps(self)
         self.changed()
 
     def changed(self) -> None:
         """Note that polls can show something new."""
         self.version += 1
         self.cluster.changed(self)
-
-    def _plan_faults(self) -> None:
-        """Set the timers of the faults; those of the first start only, but a suspension may come later."""
-        if len(self.started_at) > 1:
-            return
-        faults, world = self.faults, self.cluster.world
-        plans = (
-            (faults.preempted, self._preempt),
-            (faults.node_loss, self._lose_node),
-            (faults.suspension, self._suspend),
-            (faults.oom, self._out_of_memory),
-        )
-        self._fault_timers = [
-            world.at(world.now + after, happen) for after, happen in plans if after is not None
-        ]
 
     # Ends
 
@@ -242,13 +229,13 @@ class TrueJob:
         if self.stopping or self.state == ENDED or len(self.started_at) != number:
             return
         if self.state == SUSPENDED:
-            self._resume()
+            self.resume()
         self.stopping = True
         for rank in self.ranks:
             if rank.term():
                 rank.dismissed = True
 
-    def _term(self) -> bool:
+    def term(self) -> bool:
         """Send TERM to all ranks; whether one of them was not stopping yet."""
         return _term_all(self.ranks)
 
@@ -269,7 +256,10 @@ class TrueJob:
 
     def _may_restart(self, truth: TrueEnd) -> bool:
         traits = self.cluster.traits
-        if not traits.restarts or self.no_restart or truth.reason not in _RESTARTABLE:
+        if not traits.restarts or self.no_restart:
+            return False
+        # A cluster takes a sentinel that was killed for a command that failed.
+        if truth.reason not in _RESTARTABLE and self.cause != Reason.UNKNOWN:
             return False
         if truth.reason == Reason.PREEMPTED and not traits.requeues:
             return False
@@ -317,62 +307,27 @@ class TrueJob:
             self.conclude(end_of_start(self, self.cause))
             return
         if self.state == SUSPENDED:
-            self._resume()
-        if not self.stopping and self._term():
+            self.resume()
+        if not self.stopping and self.term():
             self.stopping = True
             self._cancelled(by)
             self.changed()
 
-    def _preempt(self) -> None:
-        if self.state == SUSPENDED:
-            self._resume()
-        if self.state != RUNNING or self.stopping or not self._term():
-            return
+    def struck(self, reason: Reason, text: str) -> None:
+        """Note that the cluster, or a person, ends this start for a reason of its own."""
         self.stopping = True
-        self.cause, self.by, self.hint = str(Reason.PREEMPTED), "cluster", Reason.PREEMPTED
-        self.native_reason = "preempted"
-        self.cluster.fault("preempted", self.token)
-        self.changed()
+        self.cause, self.by, self.native_reason = str(reason), "cluster", text
+        self.hint = reason
 
-    def _lose_node(self) -> None:
-        if self.state == SUSPENDED:
-            self._resume()
-        lost = self.ranks[self.faults.lost_rank]
-        if self.state != RUNNING or self.stopping or not lost.is_live:
-            return
-        self.stopping = True
-        self.cause, self.by, self.hint = str(Reason.NODE_FAILED), "cluster", Reason.NODE_FAILED
-        self.native_reason = f"rank {lost.rank}: its node does not respond"
-        self.cluster.fault("node_loss", self.token)
-        # The others first: the job is over when the last rank is.
-        self._term()
-        lost.kill()
-        self.changed()
-
-    def _out_of_memory(self) -> None:
-        rank = self.ranks[self.faults.oom_rank]
-        if self.state != RUNNING or self.stopping or rank.word is not None or not rank.is_live:
-            return
-        self.stopping = True
-        self.cause, self.by, self.hint = str(Reason.OUT_OF_MEMORY), "cluster", Reason.OUT_OF_MEMORY
-        self.native_reason = f"rank {rank.rank}: out of memory"
-        self.cluster.fault("oom", self.token)
-        rank.out_of_memory(whole_node=self.faults.oom_takes_sentinel)
-        self._term()
-        self.changed()
-
-    def _suspend(self) -> None:
-        if self.state != RUNNING:
-            return
-        world = self.cluster.world
+    def suspend(self) -> None:
+        """Freeze all ranks."""
         self.state, self.native_reason = SUSPENDED, "suspended"
         for rank in self.ranks:
             rank.suspend()
-        self.cluster.fault("suspension", self.token)
-        world.at(world.now + self.faults.suspended_for, self._resume)
         self.changed()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Continue all ranks, if they are suspended."""
         if self.state != SUSPENDED:
             return
         self.state, self.native_reason = RUNNING, ""

@@ -13,6 +13,7 @@ ANSWER_KINDS = (
     "stale",
     "notice_lost",
     "cancel_ignored",
+    "find_unknown",
 )
 
 

@@ -138,10 +138,11 @@ class RankRun:
         self._stop(SentinelWord.STOPPED)
         return True
 
-    def kill(self) -> None:
-        """End the sentinel and its command at once: there is no report."""
+    def kill(self, code: int | None) -> None:
+        """End the sentinel and its command at once: there is no report. ``code`` is what the cluster sees."""
         if self.ended is None:
-            self._end(None, None)
+            self._count_beats()
+            self._end(None, code)
 
     def out_of_memory(self, *, whole_node: bool) -> None:
         """Kill the command, or the sentinel too, for memory."""

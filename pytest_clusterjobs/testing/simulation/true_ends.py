@@ -25,8 +25,11 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
     """How the last start of a job ended, or a job that never started. ``cause``: see :class:`TrueJob`."""
     ranks = job.ranks
     begun = any(rank.begun is not None for rank in ranks)
-    reason, code, by = _decide(ranks, cause, begun, job.by)
-    also = _also(job, reason) if by in ("limit", "itself") else ()
+    if cause == Reason.UNKNOWN:
+        reason, code, by, also = _after_a_kill(ranks)
+    else:
+        reason, code, by = _decide(ranks, cause, begun, job.by)
+        also = _also(job, reason) if by in ("limit", "itself") else ()
     return TrueEnd(
         reason=str(reason),
         exit_code=code,
@@ -37,6 +40,24 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
         by=by,
         also=also,
     )
+
+
+def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str, ...]]:
+    """A rank whose sentinel was killed has no word: an error, unless another rank failed before it.
+
+    If another failed after it, the design does not say which of the two counts; but it never completed.
+    """
+    killed = next(rank for rank in ranks if rank.word is None)
+    nothing = str(Reason.START_FAILED if killed.begun is None else Reason.UNKNOWN)
+    others = [rank for rank in ranks if rank.exit_code and rank is not killed and not rank.dismissed]
+    own = [rank for rank in others if rank.word is not SentinelWord.STOPPED]
+    if not own:
+        # A rank that was stopped has no cause that anybody reports.
+        return nothing, None, "other", (str(Reason.UNKNOWN),) if nothing != Reason.UNKNOWN else ()
+    reason, code, by = _decide(own, "", True, "itself")
+    if (min(own, key=_by_end).ended or 0.0) <= (killed.ended or 0.0):
+        return str(reason), code, by, (nothing, str(Reason.UNKNOWN))
+    return nothing, None, "other", (str(reason), str(Reason.UNKNOWN))
 
 
 def _also(job: TrueJob, reason: str) -> tuple[str, ...]:
