@@ -13,6 +13,7 @@ from .faults import JobFaults
 from .mishaps import plan_mishaps
 from .rank_run import RankRun
 from .true_ends import end_of_start
+from .true_ends import own_reason
 from .truth import TrueEnd
 from .world import Timer
 
@@ -103,8 +104,10 @@ class TrueJob:
         self.hint: Reason | None = None
         """The scheduler's own fact about the end."""
         self.cause = ""
-        """``cancelled``, ``preempted``, ``node_failed``, ``out_of_memory``, ``unknown`` (a sentinel was killed),
-        or empty if the ranks decide."""
+        """A reason that is not an end of the ranks' own, or empty.
+
+        ``unknown``: a sentinel was killed.
+        """
         self.by = "itself"
         self.stopping = False
         self.no_restart = False
@@ -146,6 +149,16 @@ class TrueJob:
         if self._truth is None:
             return None
         return end_of_start(self, "" if self.cause == Reason.CANCELLED and self.by == "run" else self.cause)
+
+    def partial_reasons(self) -> tuple[str, ...]:
+        """What else may be concluded if the log of a rank cannot be read.
+
+        That is the end of another rank, or what the scheduler reports of a job that never began.
+        """
+        found = [own_reason(rank) for rank in self.ranks]
+        if self.cause == Reason.OUT_OF_MEMORY:
+            found.append(self.cause)
+        return tuple(dict.fromkeys(name for name in found if name))
 
     def own_limit_end(self, now: float) -> float:
         """When its own limits will have ended it at the latest, if it is not suspended again.

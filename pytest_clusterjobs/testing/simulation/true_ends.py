@@ -79,6 +79,17 @@ def _also(job: TrueJob, reason: str) -> tuple[str, ...]:
     return ()
 
 
+def own_reason(rank: RankRun) -> str:
+    """Why a rank failed by itself or was limited; empty for a rank that did neither."""
+    if rank.word in _LIMITS:
+        return _limit_reason(rank)
+    if rank.word is SentinelWord.START_FAILED:
+        return str(Reason.START_FAILED)
+    if rank.word is not SentinelWord.EXITED or not rank.exit_code:
+        return ""
+    return str(Reason.KILLED_BY_SIGNAL if 129 <= rank.exit_code <= 192 else Reason.JOB_FAILED)
+
+
 def _limit_reason(rank: RankRun) -> str:
     return str(Reason.START_FAILED if rank.begun is None else rank.word)
 
@@ -94,10 +105,8 @@ def _decide(ranks: list[RankRun], cause: str, begun: bool, by: str) -> tuple[str
     failed = [rank for rank in ranks if rank.exit_code and rank.word is not SentinelWord.STOPPED]
     if failed:
         first = min(failed, key=_by_end)
-        if first.word is SentinelWord.START_FAILED:
-            return Reason.START_FAILED, None, "itself"
-        code = first.exit_code or 0
-        return (Reason.KILLED_BY_SIGNAL if 129 <= code <= 192 else Reason.JOB_FAILED), code, "itself"
+        code = first.exit_code if first.word is SentinelWord.EXITED else None
+        return own_reason(first), code, "itself"
     if all(rank.exit_code == 0 or rank.dismissed for rank in ranks):
         return Reason.JOB_COMPLETED, 0, "itself"
     # Only a cancel by this run that does not count leaves stopped ranks without a cause.
