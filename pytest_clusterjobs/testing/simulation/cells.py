@@ -237,7 +237,9 @@ def _lines(rng: Rng, plot: str) -> list[str]:
     if rng.chance(0.5):
         lines.append("training done")
     if plot == "classified":
-        reason = rng.weighted(((Reason.JOB_FAILED, 3), (Reason.JOB_COMPLETED, 3), (MATRIX_REASON, 2), ("", 2)))
+        reason = rng.weighted(
+            ((Reason.JOB_FAILED, 3), (Reason.JOB_COMPLETED, 3), (MATRIX_REASON, 2), ("", 2))
+        )
         lines += [f"RESULT reason={reason}"] if reason else []
     return lines
 
@@ -267,7 +269,8 @@ def _expectation(
         return Expectation("any", log=log, metrics=metrics)
     match wanted:
         case "fails":
-            codes = code if is_right else rng.pick((3, 4, "nonzero"))
+            wrong: int | str = rng.pick((3, 4)) if rng.chance(0.7) else "nonzero"
+            codes = code if is_right else wrong
             return Expectation(exit_codes=codes or None, restarts=restarts, log=log, metrics=metrics)
         case "signalled":
             return Expectation(Reason.KILLED_BY_SIGNAL, code, restarts=restarts)
@@ -293,7 +296,7 @@ def _printed(
     """What is expected of the output: mostly nothing."""
     match rng.weighted((("", 14), ("log", 3), ("metric", 3))):
         case "log":
-            contains = ("training",) if is_right else ("training done",)
+            contains: tuple[str, ...] = ("training",) if is_right else ("training done",)
             excludes = ("Traceback",) if is_right or rng.chance(0.5) else ("training done",)
             contains = contains if contains != excludes else ()
             return LogExpectation(contains, excludes, (r"^sps=\d+$",)), {}
