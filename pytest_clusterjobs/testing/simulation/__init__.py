@@ -1,1 +1,4 @@
-"""The simulation: the engine under virtual time, against a cluster with ground truth."""
+"""Runs the engine under virtual time against a simulated cluster whose true state is known.
+
+A seed determines a history completely: the jobs, the faults and every time.
+"""

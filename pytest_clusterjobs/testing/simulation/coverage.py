@@ -75,7 +75,7 @@ class Coverage:
         return found
 
     def share(self, verdict: Verdict, kind: str) -> float | None:
-        """The share of a verdict among the cells that this fault kind touched; ``None`` if it touched none."""
+        """The share of a verdict among the cells that a fault kind touched; ``None`` if it touched none."""
         counts = self.tables[VERDICT_FAULT]
         total = sum(counts.get((each.value, kind), 0) for each in Verdict)
         return counts.get((verdict.value, kind), 0) / total if total else None
