@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 
 import pytest
@@ -51,13 +49,18 @@ def an_end(
     return TrueEnd(reason, code, restarts=0, heartbeats=2, begun=True, at=at, by=by)
 
 
-@dataclass(slots=True)
 class Job:
-    job_id: str
-    token: str
-    submitted_at: float = 1.0
-    started_at: float | None = 2.0
-    end: TrueEnd | None = field(default_factory=an_end)
+    """A job that the sabotaged cluster had."""
+
+    def __init__(self, number: int, token: str, end: TrueEnd | None = None) -> None:
+        self.number = number
+        self.token = token
+        self.submitted_at = 1.0
+        self.started_at = [2.0]
+        self.truth: TrueEnd | None = end or an_end()
+
+    def end(self) -> TrueEnd | None:
+        return self.truth
 
 
 def plain_cells(count: int = 2) -> list[SimulatedCell]:
@@ -91,9 +94,10 @@ class TrueHistory:
         self.cells = plain_cells()
         self.keys = [cell.key for cell in self.cells]
         self.oracle = Oracle(RUN, self.cells, Bounds(ends_by=1000.0, **bounds))  # type: ignore[arg-type]
-        self.jobs = [Job(str(i), token(key)) for i, key in enumerate(self.keys)]
+        self.jobs = [Job(i, token(key)) for i, key in enumerate(self.keys)]
         self.results = [
-            a_result(key, Verdict.PASSED, job.job_id) for key, job in zip(self.keys, self.jobs, strict=True)
+            a_result(key, Verdict.PASSED, str(job.number))
+            for key, job in zip(self.keys, self.jobs, strict=True)
         ]
         self.commits = list(self.results)
         self.stored = list(self.results)
@@ -130,7 +134,7 @@ def test_a_true_history_breaks_no_rule() -> None:
 
 def test_a_wrong_verdict() -> None:
     history = TrueHistory()
-    history.jobs[0].end = an_end("job_failed", 3)
+    history.jobs[0].truth = an_end("job_failed", 3)
     found = history.feed()
     assert rules(found) == ["c", "c2"]
     assert "passed, the truth" in found[0].text
@@ -138,7 +142,7 @@ def test_a_wrong_verdict() -> None:
 
 def test_a_wrong_verdict_in_a_history_with_a_cause() -> None:
     history = TrueHistory()
-    history.jobs[0].end = an_end("job_failed", 3)
+    history.jobs[0].truth = an_end("job_failed", 3)
     history.oracle.on_fact(Fact("forgotten", 5.0, 5.0, history.keys[0]))
     assert rules(history.feed()) == ["c"]
 
@@ -174,7 +178,7 @@ def test_a_lost_log_is_a_cause_where_only_the_log_has_the_reports() -> None:
 
 def test_a_doubled_job() -> None:
     history = TrueHistory()
-    history.jobs.append(Job("2", history.jobs[0].token))
+    history.jobs.append(Job(2, history.jobs[0].token))
     assert rules(history.feed()) == ["a"]
 
 
@@ -184,9 +188,9 @@ def test_a_doubled_job() -> None:
 def test_an_extra_job_after_a_superseded_driver(by: str, reported: bool, broken: list[str]) -> None:
     history = TrueHistory(unique_tokens=False)
     history.oracle.on_process("superseded", 3.0)
-    history.jobs.insert(0, Job("extra", history.jobs[0].token, end=an_end("cancelled", None, by=by)))
+    history.jobs.insert(0, Job(7, history.jobs[0].token, end=an_end("cancelled", None, by=by)))
     if reported:
-        history.oracle.on_extra_reported("extra")
+        history.oracle.on_extra_reported("7")
     assert rules(history.feed()) == broken
 
 
@@ -209,7 +213,7 @@ def test_a_submission_without_an_intent() -> None:
 def test_a_leaked_job(end: float | None, facts: list[Fact], broken: list[str]) -> None:
     """A cell whose session was stopped at 60 s; its job lives on until ``end``."""
     history = TrueHistory()
-    history.jobs[0].end = None if end is None else an_end("cancelled", None, at=end, by="run")
+    history.jobs[0].truth = None if end is None else an_end("cancelled", None, at=end, by="run")
     for fact in facts:
         history.oracle.on_fact(fact)
     history.oracle.on_process("stopped", 60.0)
@@ -254,7 +258,7 @@ def test_a_resume_may_change_a_not_run() -> None:
 
 def test_a_verdict_before_the_end() -> None:
     history = TrueHistory()
-    history.jobs[0].end = an_end(at=65.0)
+    history.jobs[0].truth = an_end(at=65.0)
     assert rules(history.feed()) == ["d"]
 
 
@@ -295,7 +299,7 @@ def test_a_retry_that_is_missing() -> None:
     history = TrueHistory()
     entry = history.cells[0].registration
     history.cells[0].registration = replace(entry, reruns=1)
-    history.jobs[0].end = an_end("job_failed", 3)
+    history.jobs[0].truth = an_end("job_failed", 3)
     failed = a_result(history.keys[0], Verdict.FAILED, "0", "job_failed")
     history.results[0] = history.commits[0] = history.stored[0] = failed
     assert rules(history.feed()) == ["c2"]

@@ -121,12 +121,15 @@ class Attempted:
 class TrueJob(Protocol):
     """A job of the simulated cluster. The oracle keeps it, and reads it again at the end."""
 
-    job_id: str
+    number: int
+    """Its text is the cluster's id of the job."""
     token: str
     submitted_at: float
-    started_at: float | None
-    """The first start; ``None`` until then."""
-    end: TrueEnd | None
+    started_at: list[float]
+    """Every start."""
+
+    def end(self) -> TrueEnd | None:
+        """How it ended; ``None`` if it has not."""
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ class Lifetimes:
         """One start of a job ran this long, suspensions not counted."""
         most = spec.max_runtime + spec.grace_period + LIMIT_MARGIN_SECONDS
         if seconds > most:
-            text = f"{job.token}: job {job.job_id} ran {seconds:.1f} s in one start, its limits allow {most:.1f} s"
+            text = f"{job.token}: job {job.number} ran {seconds:.1f} s in one start, its limits allow {most:.1f} s"
             self._broken.append(Violation("b", text))
 
     def violations(
@@ -70,7 +70,8 @@ class Lifetimes:
     def _leak(self, job: TrueJob, at: float, grace: float, outages: Sequence[tuple[float, float]]) -> str:
         """How the job lived on after it should have ended at ``at``; empty if it did not."""
         since = max(at, job.submitted_at)
-        ended = job.end.at if job.end is not None else None
+        end = job.end()
+        ended = None if end is None else end.at
         if ended is not None and ended <= since:
             return ""
         deadline = since + self.patience + grace
@@ -82,4 +83,4 @@ class Lifetimes:
         if ended is not None and ended <= deadline:
             return ""
         lived = "lives on" if ended is None else f"lived until {ended:.1f} s"
-        return f"{job.token}: job {job.job_id} {lived}, it should have ended by {deadline:.1f} s ({at:.1f} s: stop)"
+        return f"{job.token}: job {job.number} {lived}, it should have ended by {deadline:.1f} s ({at:.1f} s: stop)"

@@ -35,6 +35,7 @@ from .facts import Attempted
 from .facts import Fact
 from .facts import KINDS
 from .facts import OF_TRUTH
+from .facts import STOPS
 from .facts import touching
 from .facts import TrueJob
 from .facts import Violation
@@ -118,7 +119,7 @@ class Oracle:
         """An event of a process of the run.
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
-        ``host_lost``, ``resumed``, ``superseded``, ``detached``, ``finished``. ``keeps_jobs``: the run leaves
+        ``host_lost``, ``resumed`` (by a session that submits), ``superseded``, ``detached``, ``finished``. ``keeps_jobs``: the run leaves
         its jobs alive.
         """
         facts = {"stopped": "session_stopped", "died": "session_died", "resumed": "session_resumed"}
@@ -131,8 +132,8 @@ class Oracle:
             self._session += 1
             self._resumed_at = at
             self._lifetimes.resume(at)
-            # A resume settles what the death left open.
-            self.facts = [fact for fact in self.facts if fact.kind != "session_died"]
+            # A resume submits again what a stop has ended.
+            self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
         if kind in ("finished", "detached"):
             self._finished = at
         if kind == "finished" and not keeps_jobs:
@@ -224,7 +225,9 @@ class Oracle:
             prefix, number = _split(token)
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
-                found[number - 1] = Attempted(job.end, job.submitted_at, job.started_at)
+                found[number - 1] = Attempted(
+                    job.end(), job.submitted_at, job.started_at[0] if job.started_at else None
+                )
         return found
 
     def _break(self, rule: str, text: str) -> None:
@@ -241,7 +244,9 @@ class Oracle:
     def _own(self, jobs: Sequence[TrueJob]) -> TrueJob:
         """The job that the product takes for the token's: the one its result names, else the first."""
         ids = [result.job_id for result in self._published.values()]
-        return next((job for job in jobs if job.job_id in ids and job.job_id not in self._reported), jobs[0])
+        return next(
+            (job for job in jobs if str(job.number) in ids and str(job.number) not in self._reported), jobs[0]
+        )
 
     def _check_commit(self, at: float, result: Result) -> None:
         key, verdict = result.key, result.judgement.verdict
@@ -272,7 +277,7 @@ class Oracle:
         for token, jobs in self._jobs.items():
             if len(jobs) < 2:
                 continue
-            names = ", ".join(job.job_id for job in jobs)
+            names = ", ".join(str(job.number) for job in jobs)
             if self.bounds.unique_tokens or not woke:
                 yield Violation("a", f"{token}: {len(jobs)} jobs ({names})")
                 continue
@@ -280,10 +285,11 @@ class Oracle:
             for job in jobs:
                 if job is own:
                     continue
-                if job.end is None or job.end.by not in ("run", "other"):
-                    yield Violation("a", f"{token}: the extra job {job.job_id} was not cancelled")
-                if job.job_id not in self._reported:
-                    yield Violation("a", f"{token}: the extra job {job.job_id} was not reported")
+                end = job.end()
+                if end is None or end.by not in ("run", "other"):
+                    yield Violation("a", f"{token}: the extra job {job.number} was not cancelled")
+                if str(job.number) not in self._reported:
+                    yield Violation("a", f"{token}: the extra job {job.number} was not reported")
 
     def _verdicts(self, key: str, cell: SimulatedCell) -> Iterator[Violation]:
         near = touching(self.facts, key)
