@@ -119,8 +119,8 @@ class Oracle:
         """An event of a process of the run.
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
-        ``host_lost``, ``resumed`` (by a session that submits), ``superseded``, ``detached``, ``finished``. ``keeps_jobs``: the run leaves
-        its jobs alive.
+        ``host_lost``, ``resumed`` (by a session that submits), ``superseded``, ``detached``, ``finished``.
+        ``keeps_jobs``: the run leaves its jobs alive.
         """
         facts = {"stopped": "session_stopped", "died": "session_died", "resumed": "session_resumed"}
         name = facts.get(kind, kind)
