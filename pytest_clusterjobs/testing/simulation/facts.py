@@ -15,6 +15,7 @@ ABSORBED: tuple[str, ...] = (
     "clock_jump",
     "error_after",
     "error_before",
+    "find_unknown",
     "flapping",
     "half_list",
     "notice_lost",
@@ -33,6 +34,7 @@ OF_TRUTH: tuple[str, ...] = (
     "node_loss",
     "oom",
     "preempted",
+    "sentinel_killed",
     "suspension",
 )
 """Kinds of faults that change how the job ends, so that the verdict follows the truth."""
@@ -57,7 +59,7 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
 }
 """Kinds of faults that may change a verdict, with the verdicts that they may give."""
 
-UNANSWERED = frozenset({"error_before", "outage", "throttled"})
+UNANSWERED = frozenset({"cancel_ignored", "error_before", "outage", "slow_answer", "throttled"})
 """While one of these lasts, the cluster carries out no cancel."""
 
 STOPS = frozenset({"killed", "session_died", "session_stopped"})

@@ -42,7 +42,7 @@ from .facts import Violation
 from .lifetimes import Lifetimes
 
 _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
-_WITHOUT_VERDICTS = frozenset({"commit_failed", "host_lost", "session_died"})
+_WITHOUT_VERDICTS = frozenset({"commit_failed", "host_lost", "session_died", "session_stopped", "killed"})
 """After one of these a cell may have no verdict."""
 
 
@@ -119,7 +119,8 @@ class Oracle:
         """An event of a process of the run.
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
-        ``host_lost``, ``resumed`` (by a session that submits), ``superseded``, ``detached``, ``finished``.
+        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not), ``superseded``,
+        ``detached``, ``finished``.
         ``keeps_jobs``: the run leaves its jobs alive.
         """
         facts = {"stopped": "session_stopped", "died": "session_died", "resumed": "session_resumed"}
@@ -128,6 +129,8 @@ class Oracle:
             self.facts.append(Fact(name, at, at, key))
         if kind in ("stopped", "died", "killed") and not keeps_jobs:
             self._lifetimes.stop(at, key)
+        if kind == "checked":
+            self._session += 1
         if kind == "resumed":
             self._session += 1
             self._resumed_at = at
@@ -217,6 +220,10 @@ class Oracle:
         found += self._replay()
         found += self._budgets.violations()
         return sorted(found, key=lambda each: each.rule)
+
+    def published(self) -> Mapping[str, Result]:
+        """The last result of each cell that was given to the clients."""
+        return self._published
 
     def attempts_of(self, key: str, upto: int) -> list[Attempted]:
         """The truth of a cell's first ``upto`` attempts, without extra jobs."""

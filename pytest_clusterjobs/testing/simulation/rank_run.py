@@ -116,6 +116,11 @@ class RankRun:
         now = self._world.now if self._paused_since is None else self._paused_since
         return now - self.started - self.paused
 
+    def stopped_for(self) -> float:
+        """Seconds since it was suspended; 0 if it is not."""
+        since = self._paused_since
+        return 0.0 if since is None or self.ended is not None else self._world.now - since
+
     def suspend(self) -> None:
         """Freeze it."""
         if self.ended is None and self._paused_since is None:

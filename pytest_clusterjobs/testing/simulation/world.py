@@ -39,6 +39,10 @@ class World:
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = 0
 
+    def time(self) -> float:
+        """The wall clock."""
+        return self.epoch + self.now
+
     def at(self, time: float, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` at ``time``; a time in the past is now."""
         timer = Timer(time if time > self.now else self.now, callback)
