@@ -26,6 +26,8 @@ class _Polls:
     count: int = 1
     tokens: Sequence[str] = ()
     """Of the last call."""
+    jobs: dict[str, None] = field(default_factory=dict)
+    """All jobs that were polled."""
 
 
 @dataclass(slots=True)
@@ -42,8 +44,9 @@ class Budgets:
         """Count one call of ``poll``."""
         polls = self._polls.get((backend, session))
         if polls is None:
-            self._polls[backend, session] = _Polls(at, at, tokens=tokens)
+            self._polls[backend, session] = _Polls(at, at, tokens=tokens, jobs=dict.fromkeys(tokens))
             return
+        polls.jobs.update(dict.fromkeys(tokens))
         if at - polls.last < MIN_SPACING_SECONDS - _ROUNDING_SECONDS:
             is_next_batch = len(polls.tokens) == self.ids_per_poll and not any(
                 token in polls.tokens for token in tokens
@@ -65,7 +68,8 @@ class Budgets:
         """The budgets that were exceeded."""
         yield from self._broken[:3]
         for (backend, session), polls in self._polls.items():
-            most = (polls.last - polls.first) / self.min_poll_interval + 1 + SPARE_POLLS
+            batches = -(-len(polls.jobs) // self.ids_per_poll)
+            most = ((polls.last - polls.first) / self.min_poll_interval + 1 + SPARE_POLLS) * batches
             if polls.count > most:
                 text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
                 yield Violation("g", text)

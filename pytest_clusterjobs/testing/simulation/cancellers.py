@@ -16,12 +16,15 @@ from ...engine.reap import CONFIRMATION_TIMEOUT_SECONDS
 from ...ledger.ledger import LedgerError
 from ...ledger.ledger import Superseded
 from .disk import empty_ledger
+from .facts import UNANSWERED
 from .scene import BACKEND
 from .scene import Scene
 from .worker import Worker
 
 KILL_REASON = "clusterjobs kill"
 KILL_TIMEOUT_SECONDS = 120.0
+EXCUSE_SECONDS = 120.0
+"""Faults of this time before a canceller gives up explain why."""
 
 
 class Stage(Enum):
@@ -85,9 +88,17 @@ class Canceller(Worker):
             unread = bool(adoption.unwritten) and not adoption.is_read
             if done or gone or unread or now >= self._until:
                 self.scene.world.note(self.process.name, "all ended" if done else "gives up")
+                if not done:
+                    self._gives_up()
                 self._write(Stage.WRITING)
         elif core.state.outbox.is_empty or core.broken is not None or now >= self._written_by:
             self._written()
+
+    def _gives_up(self) -> None:
+        """It is not to blame for what lives on if the cluster did not answer, or ignored it."""
+        facts, now = self.scene.oracle.facts, self.scene.world.now
+        if any(fact.kind in UNANSWERED and fact.until >= now - EXCUSE_SECONDS for fact in facts):
+            self.scene.oracle.on_process("reaper_died", now)
 
     def _write(self, stage: Stage) -> None:
         self.stage = stage

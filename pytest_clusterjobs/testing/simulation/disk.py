@@ -20,6 +20,8 @@ from .rng import Rng
 from .world import World
 
 PATH = Path("/simulated/ledger.sqlite")
+MAX_FAILURES = 3
+"""After so many failures in a row the engine takes the ledger for lost."""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Disk:
         self.rng = rng
         self.faults = faults
         self.db = _fresh(which)
+        self._failures = 0
         self.failed: Callable[[str], None] = lambda kind: None
         """Called with the kind of each fault that has happened: ``for_good`` or ``once``."""
         self.committed: Callable[[Batch], None] = lambda batch: None
@@ -60,19 +63,26 @@ class Disk:
             self.failed("for_good")
             raise LedgerError(f"{PATH}: database or disk is full")
         if faults.error and self.rng.chance(faults.error):
-            self.failed("once")
+            self._failed()
             raise LedgerError(f"{PATH}: disk I/O error")
 
     def after_write(self) -> None:
         """Raise LedgerError although the write is durable, if its answer is lost."""
         if self.faults.lost_answer and self.rng.chance(self.faults.lost_answer):
-            self.failed("once")
+            self._failed()
             raise LedgerError(f"{PATH}: disk I/O error after the write")
+        self._failures = 0
+
+    def _failed(self) -> None:
+        """A write has failed. The engine tries each three times."""
+        self._failures += 1
+        self.failed("for_good" if self._failures >= MAX_FAILURES else "once")
 
     def before_read(self) -> None:
         """Raise LedgerError if this read fails."""
         if self.faults.read_error and self.rng.chance(self.faults.read_error):
-            self.failed("once")
+            # The engine does not submit without knowing that the run is still its own.
+            self.failed("for_good")
             raise LedgerError(f"{PATH}: disk I/O error")
 
 

@@ -59,6 +59,8 @@ class SimulatedDriver(Driver):
         self._is_checked = False
         executor.capture = self._capture
         executor.deliver = self._deliver
+        self.poll_given_at = 0.0
+        """When, in world time, the poll under way was given to its lane."""
         self.holding = False
         """Whether a submission is checked, and must not be sent."""
 
@@ -120,6 +122,11 @@ class SimulatedDriver(Driver):
             self.tick()
         else:
             self._set_timer()
+
+    def _call(self, command: Any, work: Callable[[Any], m.AnyEvent]) -> None:
+        if type(command) is m.Poll:
+            self.poll_given_at = self._process.world.now
+        super()._call(command, work)
 
     # Submissions: checked, then sent, then answered.
 

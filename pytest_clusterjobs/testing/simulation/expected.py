@@ -220,6 +220,10 @@ def _with_end(
         found.add(true_verdict(cell, number, end))
     elif last.ran >= spec.max_runtime:
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+    rest = last.without_cancel
+    if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
+        # A rank had failed, and this run stopped the others.
+        found.add(true_verdict(cell, number, rest))
     if end.by == "run":
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
     return found

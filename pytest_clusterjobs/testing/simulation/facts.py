@@ -107,6 +107,8 @@ class Attempted:
     submitted: float | None = None
     started: float | None = None
     """The first start; ``None`` if it never started."""
+    without_cancel: TrueEnd | None = None
+    """How it ended if this run's cancel does not count: only the other ranks were stopped."""
 
     @property
     def waited(self) -> float:

@@ -33,6 +33,7 @@ from .scene import Trace
 from .shrink import EVERYTHING
 from .shrink import History as Shown
 from .shrink import Plan
+from .users import SimulatedHooks
 from .world import World
 
 PATIENCE_SECONDS = 120.0
@@ -57,6 +58,9 @@ def run(seed: int, plan: Plan = EVERYTHING, *, shown: bool = False) -> History:
     drawn = draw(seed, plan)
     world = World()
     scene = _scene(world, drawn, plan, shown=shown)
+    hooks = drawn.hook_faults
+    if hooks is not None:
+        drawn.session.extensions = lambda: SimulatedHooks(drawn.rng.split("hook draws"), hooks, scene.recorder)
     director = Director(scene, drawn)
     counts: dict[tuple[Any, Event], int] = {}
     with _counted_moves(counts):

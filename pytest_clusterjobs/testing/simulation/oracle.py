@@ -120,7 +120,7 @@ class Oracle:
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
         ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not), ``superseded``,
-        ``detached``, ``finished``.
+        ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the cluster did not answer).
         ``keeps_jobs``: the run leaves its jobs alive.
         """
         facts = {"stopped": "session_stopped", "died": "session_died", "resumed": "session_resumed"}
@@ -137,6 +137,8 @@ class Oracle:
             self._lifetimes.resume(at)
             # A resume submits again what a stop has ended.
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
+        if kind == "reaper_died":
+            self._lifetimes.resume(at)
         if kind in ("finished", "detached"):
             self._finished = at
         if kind == "finished" and not keeps_jobs:
@@ -221,6 +223,11 @@ class Oracle:
         found += self._budgets.violations()
         return sorted(found, key=lambda each: each.rule)
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether the last session has ended normally."""
+        return self._finished is not None
+
     def published(self) -> Mapping[str, Result]:
         """The last result of each cell that was given to the clients."""
         return self._published
@@ -232,8 +239,14 @@ class Oracle:
             prefix, number = _split(token)
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
+                end = job.end()
+                command_end = getattr(job, "command_end", None)
+                by_run = end is not None and end.by == "run" and command_end is not None
                 found[number - 1] = Attempted(
-                    job.end(), job.submitted_at, job.started_at[0] if job.started_at else None
+                    end,
+                    job.submitted_at,
+                    job.started_at[0] if job.started_at else None,
+                    command_end() if by_run else None,
                 )
         return found
 

@@ -19,6 +19,7 @@ from .sessions import SessionPlan
 from .shrink import Plan
 from .traits import draw_traits
 from .traits import Traits
+from .users import HookFaults
 
 FAULTLESS = 0.12
 """The share of histories in which nothing goes wrong and nobody interferes."""
@@ -67,6 +68,7 @@ class Drawn:
     ledger: Delays = field(default_factory=Delays)
     hooks: Delays = field(default_factory=Delays)
     disk: DiskFaults = field(default_factory=DiskFaults)
+    hook_faults: HookFaults | None = None
     actions: list[Action] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -96,7 +98,133 @@ def draw(seed: int, plan: Plan) -> Drawn:
         numbers=numbers,
     )
     _delays(rng.split("delays"), drawn)
+    if not faultless:
+        _troubles(rng, drawn)
+    if plan.faults is not None:
+        drawn.actions = [each for each in drawn.actions if each.number in plan.faults]
+    if plan.kinds is not None:
+        _drop_kinds(drawn, plan.kinds)
     return drawn
+
+
+def _troubles(rng: Rng, drawn: Drawn) -> None:
+    """Draw the faults of processes, users and the disk."""
+    kind = rng.split("troubles")
+    modes = rng.split("mode")
+    if modes.chance(0.15):
+        drawn.session.mode, drawn.session.waits = Mode.LAUNCH, False
+    drawn.session.on_crash = "keep" if modes.chance(0.15) else "cancel"
+    drawn.session.exit_first = modes.chance(0.06)
+    if kind.chance(0.25):
+        drawn.calls.hang_chance = kind.uniform(0.0, 0.1)
+        drawn.calls.hang_seconds = kind.weighted([(30.0, 4), (600.0, 2), (4000.0, 1)])
+    if kind.chance(0.15):
+        drawn.ledger.hang_chance = kind.uniform(0.0, 0.2)
+        drawn.ledger.hang_seconds = kind.weighted([(5.0, 4), (100.0, 2), (1000.0, 1)])
+    if kind.chance(0.25):
+        drawn.hook_faults = _hooks(rng.split("hooks"), drawn)
+    if kind.chance(0.2):
+        _disk(rng.split("disk faults"), drawn.disk)
+    count = kind.weighted([(0, 40), (1, 35), (2, 18), (3, 7)])
+    drawn.actions = [_action(rng.split(f"action {number}"), number, len(drawn.numbers)) for number in range(count)]
+    drawn.visits = _visits(rng.split("visits"), drawn)
+
+
+def _hooks(rng: Rng, drawn: Drawn) -> HookFaults:
+    if rng.chance(0.2):
+        drawn.hooks.hang_chance, drawn.hooks.hang_seconds = 0.1, 5000.0
+    return HookFaults(
+        vetoes=rng.uniform(0.0, 0.2) if rng.chance(0.3) else 0.0,
+        changes=rng.uniform(0.0, 0.5) if rng.chance(0.3) else 0.0,
+        mismatches=rng.uniform(0.0, 0.3) if rng.chance(0.5) else 0.0,
+        rulings=rng.uniform(0.0, 0.3) if rng.chance(0.5) else 0.0,
+        exits=rng.uniform(0.0, 0.2) if rng.chance(0.2) else 0.0,
+        reads_logs=rng.uniform(0.0, 1.0) if rng.chance(0.5) else 0.0,
+    )
+
+
+def _disk(rng: Rng, disk: DiskFaults) -> None:
+    match rng.weighted([("errors", 5), ("answers", 3), ("full", 2), ("gone", 1), ("reads", 1)]):
+        case "errors":
+            disk.error = rng.uniform(0.0, 0.3)
+        case "answers":
+            disk.lost_answer = rng.uniform(0.0, 0.3)
+        case "full":
+            disk.dead_from = _moment(rng)
+        case "gone":
+            disk.gone_from = _moment(rng)
+        case "reads":
+            disk.read_error = rng.uniform(0.0, 0.05)
+
+
+_ACTIONS = (
+    ("died", 30),
+    ("host_lost", 5),
+    ("stopped", 10),
+    ("interrupted", 14),
+    ("cancel_cells", 10),
+    ("kill", 7),
+    ("kill_cells", 7),
+    ("clock", 8),
+    ("reaper_died", 8),
+    ("rival", 3),
+)
+
+
+def _action(rng: Rng, number: int, cells: int) -> Action:
+    kind = rng.weighted(_ACTIONS)
+    found = Action(number, kind, _moment(rng))
+    if kind in ("died", "host_lost") and rng.chance(0.6):
+        # More deaths at the beginning, where more happens.
+        found.step = 1 + int(2.0 ** rng.uniform(0.0, 9.0))
+    some = tuple(each for each in range(cells) if rng.chance(0.4))
+    match kind:
+        case "stopped":
+            found.seconds = 10.0 ** rng.uniform(-1.0, 3.8)
+            found.cells = (0,) if rng.chance(0.6) else ()
+        case "interrupted":
+            found.seconds = rng.uniform(0.01, 2.0) if rng.chance(0.4) else 0.0
+        case "cancel_cells" | "kill_cells":
+            found.cells = some or (0,)
+        case "clock":
+            found.seconds = rng.weighted([(-3600.0, 1), (-5.0, 2), (30.0, 2), (86400.0, 1)])
+        case "reaper_died":
+            found.seconds = 10.0 ** rng.uniform(-2.0, 1.5)
+    return found
+
+
+def _moment(rng: Rng) -> float:
+    """A time in a history, more often an early one."""
+    return 10.0 ** rng.uniform(-2.0, 3.3)
+
+
+def _visits(rng: Rng, drawn: Drawn) -> list[Visit]:
+    launched = drawn.session.mode is Mode.LAUNCH
+    disturbed = any(each.kind in _ENDS for each in drawn.actions) or drawn.session.exit_first
+    found = []
+    if launched or disturbed or rng.chance(0.05):
+        for _ in range(rng.weighted([(0, 4), (1, 3), (2, 1)])):
+            found.append(_visit(rng, rng.weighted([("resume", 3), ("check", 1), ("look", 2), ("kill", 1)])))
+        if launched or rng.chance(0.75):
+            found.append(_visit(rng, rng.weighted([("resume", 3), ("check", 2)])))
+    return found
+
+
+_ENDS = ("died", "host_lost", "stopped", "interrupted", "kill")
+
+
+def _visit(rng: Rng, kind: str) -> Visit:
+    return Visit(kind, rng.weighted([(0.0, 1), (rng.uniform(0.0, 5.0), 2), (rng.uniform(0.0, 4000.0), 1)]))
+
+
+def _drop_kinds(drawn: Drawn, kept: tuple[str, ...]) -> None:
+    if "slow_answer" not in kept:
+        for delays in (drawn.calls, drawn.ledger, drawn.hooks):
+            delays.hang_chance = 0.0
+    if "commit_failed" not in kept:
+        drawn.disk = DiskFaults()
+    if not {"hook_refused", "hook_failed"} & set(kept):
+        drawn.hook_faults = None
 
 
 def _session(rng: Rng, faultless: bool) -> SessionPlan:

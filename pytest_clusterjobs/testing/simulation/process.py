@@ -13,7 +13,7 @@ class Process:
     ``step`` is called before everything that it does, so that its death can be planned for any of them.
     """
 
-    __slots__ = ("_waiting", "alive", "at_death", "name", "number", "step", "stopped", "world")
+    __slots__ = ("_waiting", "alive", "at_death", "name", "number", "step", "stopped", "stopped_at", "world")
 
     def __init__(self, world: World, name: str, number: int) -> None:
         self.world = world
@@ -22,6 +22,7 @@ class Process:
         """Stands for its pid."""
         self.alive = True
         self.stopped = False
+        self.stopped_at = 0.0
         self.at_death: list[Callable[[], None]] = []
         """Called once when it dies."""
         self.step: Callable[[], None] | None = None
@@ -44,7 +45,7 @@ class Process:
         """SIGSTOP: everything waits."""
         if self.alive and not self.stopped:
             self.world.note(self.name, "stopped by SIGSTOP")
-            self.stopped = True
+            self.stopped, self.stopped_at = True, self.world.now
 
     def resume(self) -> None:
         """SIGCONT: everything that has waited happens now, in its order."""
@@ -65,5 +66,5 @@ class Process:
         self.alive = False
         self.stopped = False
         self._waiting.clear()
-        for callback in self.at_death:
+        for callback in list(self.at_death):
             callback()

@@ -44,6 +44,7 @@ class RecordedBackend(SimulatedBackend):
             raise
         except SubmissionRejected:
             outcome = "rejected"
+            self.recorder.fact("rejected", self.recorder.key_of(token))
             raise
         finally:
             recorder = self.recorder
@@ -55,7 +56,8 @@ class RecordedBackend(SimulatedBackend):
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         """Poll."""
         recorder = self.recorder
-        recorder.oracle.on_call("poll", self.name, recorder.world.now, list(handles), session=self.session)
+        # The engine decides when to poll; the network may let two polls arrive closer together.
+        recorder.oracle.on_call("poll", self.name, self.driver.poll_given_at, list(handles), session=self.session)
         seen: Mapping[str, Observation] = {}
         try:
             seen = super().poll(handles)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...engine import messages as m
 from ...engine.core import Core
+from ...engine.liveness import STALE_AFTER_SECONDS
 from ...engine.secrets import Secrets
 from .cells import SimulatedCell
 from .disk import Disk
@@ -102,8 +103,12 @@ class Scene:
         return found
 
     def is_free(self, owner: dict[str, object] | None) -> bool:
-        """Whether the process that a ledger names as the owner is gone."""
-        return owner is None or not self.processes[int(str(owner["pid"])) - 1].alive
+        """Whether the process that a ledger names as the owner is gone, or shows no sign of life."""
+        if owner is None:
+            return True
+        process = self.processes[int(str(owner["pid"])) - 1]
+        is_stale = process.stopped and self.world.now - process.stopped_at > STALE_AFTER_SECONDS
+        return is_stale or not process.alive
 
     def fail(self, rule: str, text: str) -> None:
         """Report a violation."""

@@ -14,9 +14,11 @@ from ...engine.policy import Policy
 from ...engine.screen import screen
 from ...engine.state import Limits
 from ...ledger.ledger import LedgerError
+from ...ledger.ledger import Superseded
 from ...model import Verdict
 from ...model.records import Attempt
 from ...model.records import Registration
+from ...model.records import Result
 from .scene import BACKEND
 from .scene import Scene
 from .worker import Worker
@@ -50,7 +52,7 @@ class SessionPlan:
     exit_first: bool = False
     """``-x``: stop at the first cell that has not passed."""
     limits: Limits = Limits()
-    extensions: Callable[[Scene], NoExtensions] = lambda scene: NoExtensions()
+    extensions: Callable[[], NoExtensions] = NoExtensions
 
 
 class Session(Worker):
@@ -88,10 +90,11 @@ class Session(Worker):
             self.number = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
+            scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
         policy = Policy.session(submits=submits, follows_up=plan.waits, resumes=plan.mode is Mode.RESUME)
-        self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions(scene))
+        self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:
             scene.oracle.on_process("resumed" if submits else "checked", scene.world.now)
@@ -144,6 +147,8 @@ class Session(Worker):
         if self.core.state.prepares or not entries:
             return {}, {}
         refused, rejected = screen(entries, self.pool.opened, self.plan.limits.max_nodes)
+        for key in (*refused, *rejected):
+            self.scene.recorder.fact("rejected", key)
         return dict(refused), dict(rejected)
 
     # Results.
@@ -152,7 +157,7 @@ class Session(Worker):
         result = command.result
         self.scene.recorder.published(result)
         self.scene.world.note(
-            self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}"
+            self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}"
         )
         if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is Stage.WAITING:
             self.process.later(0.0, lambda: self.interrupt("-x"))
@@ -205,6 +210,11 @@ class Session(Worker):
 
     def _stop(self) -> None:
         """The session ends with an error."""
+        if isinstance(self.core.broken, Superseded):
+            self.scene.world.note(self.process.name, f"superseded: {self.core.broken}")
+            self.scene.oracle.on_process("superseded", self.scene.world.now)
+            self._close(detach=self.plan.mode.leaves_jobs)
+            return
         leaves = self.plan.mode.leaves_jobs
         self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
         self._close(detach=leaves)
@@ -239,6 +249,15 @@ class Session(Worker):
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"
-        scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
+        if not isinstance(self.core.broken, Superseded):
+            scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
         self._left(self, left)
         self.process.die(f"{kind}, {left} jobs are left to the reaper")
+
+
+
+def _why(result: Result) -> str:
+    """What a verdict is based on, for the timeline."""
+    misses = [f"{miss.field}: {miss.seen}" for miss in result.judgement.misses]
+    texts = [text for text in (result.outcome.detail, *misses) if text]
+    return f" ({'; '.join(texts)})" if texts else ""
