@@ -15,6 +15,7 @@ from .plans import Visit
 from .scene import Scene
 from .sessions import Session
 from .sessions import SessionPlan
+from .worker import LONG_COMMIT_SECONDS
 
 _MODES = {"resume": Mode.RESUME, "check": Mode.CHECK, "look": Mode.CHECK}
 
@@ -50,11 +51,13 @@ class Director:
         """Start a session, which is counted as working already."""
         session = Session(self.scene, plan, self._left)
         session.process.step = lambda: self._step(session)
-        session.process.at_death.append(lambda: self._over(session))
-        if session.begin():
-            self.sessions.append(session)
-        else:
+        self.sessions.append(session)
+        session.begin()
+        if session.is_over:
             self._next()
+        else:
+            # After what the session itself does at its end.
+            session.process.at_death.append(self._next)
 
     def _step(self, session: Session) -> None:
         self._steps += 1
@@ -86,10 +89,6 @@ class Director:
         if reaper.process.alive and not reaper.is_over:
             self.scene.oracle.on_process("reaper_died", self.scene.world.now)
             reaper.process.die("killed by SIGKILL")
-
-    def _over(self, session: Session) -> None:
-        if session in self.sessions and self.session is None:
-            self._next()
 
     # Visits.
 
@@ -162,6 +161,9 @@ class Director:
         world = self.scene.world
         session.process.stop()
         self.scene.recorder.fact("slow_answer", at=world.now, until=world.now + action.seconds)
+        if action.seconds >= LONG_COMMIT_SECONDS:
+            # A commit that was under way counts as failed.
+            self.scene.recorder.fact("commit_failed")
         world.at(world.now + action.seconds, session.process.resume)
         after = STALE_AFTER_SECONDS + 1.0
         if action.cells and action.seconds > after:

@@ -223,7 +223,7 @@ def _with_end(
     rest = last.without_cancel
     if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
         # A rank had failed, and this run stopped the others.
-        found.add(true_verdict(cell, number, rest))
+        found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
     if end.by == "run":
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
     return found

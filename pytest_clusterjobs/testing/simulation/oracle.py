@@ -194,11 +194,17 @@ class Oracle:
             self._publications.get((self._session, result.key), 0) + 1
         )
         committed = self._committed.get(result.key)
-        if committed is None or committed[0].judgement.verdict is not result.judgement.verdict:
+        same = committed is not None and committed[0].judgement.verdict is result.judgement.verdict
+        if not same and not self._is_unwritten(result):
             self._break(
                 "d", f"{result.key}: published at {at:.3f} s, and the ledger has another result or none"
             )
         self._published[result.key] = result
+
+    def _is_unwritten(self, result: Result) -> bool:
+        """Whether the ledger cannot be written, and the result is an error that says so."""
+        lost = any(fact.kind == "commit_failed" for fact in self.facts)
+        return lost and result.judgement.verdict is Verdict.ERROR
 
     def on_ledger(self, attempts: Sequence[Attempt], results: Mapping[str, Result]) -> None:
         """What ``attempts()`` and ``results()`` of the ledger return at the end."""
@@ -350,6 +356,8 @@ class Oracle:
         attempts, results = self._ledger
         for key, published in self._published.items():
             stored = results.get(key)
+            if self._is_unwritten(published):
+                continue
             if stored is None or stored.judgement.verdict is not published.judgement.verdict:
                 was = "nothing" if stored is None else stored.judgement.verdict
                 yield Violation("f", f"{key}: published {published.judgement.verdict}, the ledger has {was}")

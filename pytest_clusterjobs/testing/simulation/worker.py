@@ -22,6 +22,11 @@ from .scene import no_secrets
 from .scene import RUN_ID
 from .scene import Scene
 
+LONG_COMMIT_SECONDS = 800.0
+"""After about this time a commit without an answer counts as failed for good."""
+LONG_HOOK_SECONDS = 3500.0
+"""After about this time a hook without an answer makes an error of its cell."""
+
 
 class Worker:
     """A process that runs a core."""
@@ -81,7 +86,12 @@ class Worker:
 
     def _slow(self, lane: str, begin: float, seconds: float) -> None:
         self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
-        self.scene.recorder.fact("slow_answer", at=begin, until=begin + seconds)
+        recorder = self.scene.recorder
+        recorder.fact("slow_answer", at=begin, until=begin + seconds)
+        if lane == "ledger" and seconds >= LONG_COMMIT_SECONDS:
+            recorder.fact("commit_failed")
+        elif lane == "hooks" and seconds >= LONG_HOOK_SECONDS:
+            recorder.fact("hook_failed")
 
     def _published(self, command: m.Publish) -> None:
         """A verdict was handed out."""
@@ -99,8 +109,6 @@ class Worker:
     def close(self) -> None:
         """Begin no more work, and end the process."""
         self.driver.close()
-        if self.backend is not None:
-            self.backend.close()
 
     def over(self) -> None:
         """The process has ended."""
