@@ -298,6 +298,8 @@ class ActiveAttempt:
     """The last error of its submission."""
     group: str | None = None
     """What it asks for: jobs with the same group share a circuit breaker."""
+    is_inherited: bool = False
+    """Whether another session has submitted it, and may still do so if it was only stopped for a while."""
     continues: OwnAction | None = None
     """The action of a dead session after whose confirmed end the cell is submitted again."""
 
@@ -532,5 +534,6 @@ def adopted(
         answered_at=monotonic,
         running_at=None if started is None else monotonic - ran,
         ended_at=monotonic if has_ended else None,
+        is_inherited=True,
         submissions=1,
     )

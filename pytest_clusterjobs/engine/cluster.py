@@ -165,7 +165,8 @@ class ClusterState:
             times += [max(at, self.asking.until) for at in asked if at is not None]
         if (at := self.delayed.next_at) is not None:
             times.append(at)
-        if self.ready and self.busy_threads < self.can.submit_threads:
-            times.append(self.rate.next_at)
-        times += [breaker.retry_at for breaker in self.breakers.values() if breaker.deferred]
+        # What is over waits for something else: for a thread, for room within the limits.
+        waits = [self.rate.next_at] if self.ready else []
+        waits += [breaker.retry_at for breaker in self.breakers.values() if breaker.deferred]
+        times += [at for at in waits if at > now]
         return min(times, default=inf)

@@ -237,7 +237,7 @@ class Conclusions:
         job.move(Event.RECORDED)
         state.leave(job)
         state.commands.append(Forget(job.token))
-        if not job.wants_end:
+        if not job.wants_end and not state.policy.cancels:
             state.attempts.pop(job.token, None)
             state.timers.drop(job.token)
 

@@ -242,6 +242,8 @@ class Core:
             job.continues = job.action
         count_used(job, attempts[:-1])
         self.adoption.adopt(job)
+        if job.action is not None and job.life is not Life.ENDED:
+            self._tracking.act(job, job.action)
 
     def _cancel_cells(self, event: CancelCells) -> None:
         keys = dict.fromkeys(event.keys)
@@ -308,6 +310,10 @@ class Core:
         return [
             job for job in self.state.attempts.values() if job.wants_end or (job.is_live and job.life is not Life.OVER)
         ]
+
+    def is_judging(self, job: ActiveAttempt) -> bool:
+        """Whether the verdict on a job does not depend on what its cluster may still answer."""
+        return job.life in (Life.JUDGED, Life.RECORDING) or job.token in self.state.cluster(job).reading
 
     def result(self, key: str) -> Result | None:
         """The published verdict on a cell, or None."""

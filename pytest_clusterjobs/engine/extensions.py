@@ -75,8 +75,8 @@ class NoExtensions:
 
     @property
     def changes_specs(self) -> bool:
-        """Always False."""
-        return False
+        """Whether a subclass prepares specs."""
+        return type(self).prepare is not NoExtensions.prepare
 
     def prepare(self, cell: Cell, attempt: int) -> JobSpec:
         """Return the cell's own spec."""

@@ -314,7 +314,7 @@ class Engine:
                     job.submission not in _SUBMITTED for job in self._core.state.attempts.values()
                 )
                 since = None if not submitted else clock.monotonic() if since is None else since
-                all_polled = all(job.has_been_polled for job in jobs)
+                all_polled = all(job.has_been_polled and not self._core.is_judging(job) for job in jobs)
                 if since is not None and (all_polled or clock.monotonic() - since >= timeout):
                     return
                 self.raise_if_ending()

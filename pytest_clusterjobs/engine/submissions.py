@@ -16,6 +16,7 @@ from .attempt import Submission
 from .cluster import ClusterState
 from .cluster import MAX_AHEAD
 from .conclusions import Conclusions
+from .conclusions import new_attempt
 from .limits import MAX_SILENCE_SECONDS
 from .limits import next_poll_at
 from .messages import Accepted
@@ -341,6 +342,8 @@ class Submissions:
             self._state.attempts.pop(job.token, None)
             job.move(Event.WITHDRAW)
             job.move(Event.CONFIRM)
+        elif not state.policy.adopts and job.is_inherited and state.policy.submits and state.service is Service.OPEN:
+            self._replace(job)
         elif job.wants_end:
             self.withdraw(job, job.action)
         elif not state.policy.submits:
@@ -356,6 +359,14 @@ class Submissions:
             cluster.delayed.set(job.token, job.due_at)
         else:
             self.reject(job, f"submitted {job.submissions} times, never accepted: {job.why}", by_this_run=False)
+
+    def _replace(self, job: ActiveAttempt) -> None:
+        """Submit a cell as a new attempt, whose token the session that submitted the last one cannot use."""
+        again = new_attempt(self._state, job.key, job.number + 1)
+        again.retries, again.reruns = job.retries, job.reruns
+        self._state.outbox.withdraw(job.token)
+        self._forget(job)
+        self.add([again])
 
     # Jobs that never run.
 

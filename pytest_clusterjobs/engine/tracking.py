@@ -38,6 +38,7 @@ CANCEL_COMMIT_WAIT_SECONDS = 2.0
 LIST_INTERVAL_SECONDS = 5.0
 """Seconds between two readings of a cluster's list while the absence of jobs is to be confirmed."""
 
+_HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})
 _HAS_VERDICT = frozenset({Life.JUDGED, Life.RECORDING, Life.OVER})
 
 
@@ -96,10 +97,8 @@ class Tracking:
         handles = {}
         for token in list(cluster.cancels):
             job = self._state.attempts.get(token)
-            if job is None or job.cancellation is not Cancellation.DUE:
-                del cluster.cancels[token]
-            elif job.handle is not None:
-                del cluster.cancels[token]
+            del cluster.cancels[token]
+            if job is not None and job.cancellation is Cancellation.DUE and job.handle is not None:
                 handles[token] = job.handle
                 job.move(Event.ASK)
                 if job.cancel_since is None:
@@ -134,6 +133,9 @@ class Tracking:
                 self._seen(job, seen, event.actions.get(token))
             else:
                 self.check(job)
+            if state.policy.cancels and job.life not in _HAS_ENDED and job.cancellation is Cancellation.NONE:
+                # Also if the poll failed: a cluster that does not answer polls may still accept cancellations.
+                self.act(job, self._own_cancel())
             if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):
                 at = limits.next_poll_at(job, now, cluster.can.min_poll_interval)
                 # The news arrived while the poll was under way, which may have missed it.
@@ -237,10 +239,8 @@ class Tracking:
     def accepted(self, job: ActiveAttempt) -> None:
         """A job exists, or may exist, from now on."""
         self._set_timer(job)
-        if job.cancellation is Cancellation.DUE:
+        if job.cancellation is Cancellation.DUE and job.handle is not None:
             self._state.cluster(job).cancels[job.token] = None
-        elif self._state.policy.cancels:
-            self.act(job, self._own_cancel())
         elif self._state.service is Service.STOPPING:
             self.act(job, OwnAction(ActionKind.CANCEL, SESSION_ENDED, self._state.now.time))
 
@@ -267,7 +267,7 @@ class Tracking:
             self._conclusions.give_up(job)
 
     def _may_cancel(self, job: ActiveAttempt) -> None:
-        if job.move(Event.MAY_CANCEL):
+        if job.move(Event.MAY_CANCEL) and job.handle is not None:
             self._state.cluster(job).cancels[job.token] = None
 
     def cancel_answered(self, event: CancelAnswered) -> None:

@@ -244,7 +244,7 @@ def test_a_new_attempt_is_not_intended_before_the_last_ones_end_is_written_down(
             ordinary(batch, *args)
             ends.extend(outcome.reason for _, outcome in batch.ended)
 
-        rig.ledger.commit = commit  # type: ignore[method-assign]
+        rig.ledger.commit = commit  # type: ignore[method-assign, assignment]
         results = rig.finish(entry("a", infra_retries=1), entry("b"))
         assert results["a"].attempt == 2
 
@@ -294,11 +294,18 @@ def test_a_backend_with_a_bug_is_trouble_not_a_verdict(tmp_path: Path) -> None:
         assert rig.finish(entry("a"))["a"].judgement.verdict is Verdict.PASSED
 
 
-def test_a_bug_in_a_thread_is_raised_where_somebody_waits(tmp_path: Path) -> None:
-    """An answer that cannot be taken in would be asked for again until the end of time."""
+def test_an_answer_that_has_no_observations_is_an_api_error(tmp_path: Path) -> None:
     with engine_rig(tmp_path / "l.sqlite", {"a": script(running(), (100, ended(0)))}) as rig:
         rig.backend.poll = dict.fromkeys  # type: ignore[method-assign, assignment]
-        with pytest.raises(AttributeError, match="NoneType"):
+        outcome = rig.finish(entry("a"))["a"].outcome
+        assert outcome.reason == Reason.LOST
+        assert "the backend's poll answered" in outcome.detail
+
+
+def test_a_bug_is_raised_where_a_thread_waits(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {}) as rig:
+        rig.ledger.commit = None  # type: ignore[method-assign, assignment]
+        with pytest.raises(TypeError, match="NoneType"):
             rig.finish(entry("a"), limit=3600.0)
 
 

@@ -288,9 +288,10 @@ def test_thousands_of_jobs_are_asked_about_in_full_batches(rig: Rig) -> None:
     rig.reap()
     calls = rig.backend.calls
     assert not rig.backend.live()
-    assert len(calls.polls) == 4 * calls.sweeps, "four batches a look"
+    assert [len(poll.tokens) for poll in calls.polls[:4]] == [500] * 4
+    assert len(calls.polls) <= 4 * 6
     assert calls.sweeps < 20
-    assert calls.cancel_calls == 1
+    assert calls.cancel_calls <= 4
     assert not calls.finds
 
 

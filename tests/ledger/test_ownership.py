@@ -170,7 +170,7 @@ def test_a_cancellation_by_a_dead_session_does_not_count_as_a_retry(
             (*_, second) = rig.ledger.attempts()
             rig.ledger.record_action(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
             rig.engine.detach()
-            again = Engine(rig.config, RUN, rig.ledger, lambda name: rig.backend)
+            again = Engine(replace(rig.config, mode=Mode.RESUME), RUN, rig.ledger, lambda name: rig.backend)
             again.resume(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}))
             result = again.next_result(86400.0)
             again.close(60.0)
