@@ -175,6 +175,7 @@ class Killer(Canceller):
     def __init__(self, scene: Scene, keys: Collection[str] | None, interrupt: Callable[[], bool]) -> None:
         super().__init__(scene, "kill")
         self._keys = keys
+        self.process.at_death.append(self._ended)
         self._interrupt = interrupt
 
     def begin(self) -> None:
@@ -193,6 +194,11 @@ class Killer(Canceller):
             self._wait_for_more = self._owner_lives
         self._settles = lambda: not self._owner_lives()
         self.cancel(KILL_REASON, self._keys, None, KILL_TIMEOUT_SECONDS)
+
+    def _ended(self) -> None:
+        """A session that has begun meanwhile may have lost jobs to it."""
+        for key in self._keys or [None]:
+            self.scene.oracle.on_process("killed", self.scene.world.now, key=key, keeps_jobs=True)
 
     def _owner_lives(self) -> bool:
         try:

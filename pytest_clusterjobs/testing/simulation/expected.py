@@ -185,6 +185,10 @@ def allowed(
     for fact in near:
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
             found |= fact.verdicts(lost_after)
+    kinds = {fact.kind for fact in near}
+    if "killed" in kinds and kinds & {"slow_answer", "write_failed", "commit_failed", "superseded"}:
+        # The cancellation did not wait for its record, so a session takes it for another program's.
+        found.add(Verdict.ERROR)
     expected = cell.registration.cell.expect.reasons or ()
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None:

@@ -25,6 +25,7 @@ ABSORBED: tuple[str, ...] = (
     "stale",
     "superseded",
     "throttled",
+    "write_failed",
 )
 """Kinds of faults that never change a verdict, as long as each is shorter than ``lost_after``."""
 
@@ -39,7 +40,7 @@ OF_TRUTH: tuple[str, ...] = (
 )
 """Kinds of faults that change how the job ends, so that the verdict follows the truth."""
 
-LOG_KINDS: tuple[str, ...] = ("cut_log", "half_log", "late_log", "lost_log", "stuck_log")
+LOG_KINDS: tuple[str, ...] = ("cut_log", "half_log", "late_log", "lost_log", "stuck_log", "unread_log")
 """Kinds of faults that may give an error if the verdict depends on the log."""
 
 CAUSES: Mapping[str, frozenset[Verdict]] = {

@@ -94,7 +94,7 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
             recorder.fact("outage", at=start, until=end)
     disk = Disk(world, rng.split("disk"), drawn.disk)
     disk.committed = lambda batch: oracle.on_commit(world.now, batch.results, batch.intended)
-    disk.failed = lambda kind: recorder.fact("commit_failed") if kind == "for_good" else None
+    disk.failed = lambda kind: recorder.fact("commit_failed" if kind == "for_good" else "write_failed")
 
     def delays(lane: str) -> Delays:
         if lane == "ledger":

@@ -188,11 +188,10 @@ class Oracle:
             self._committed[result.key] = (result, at)
             self._lifetimes.stop(at, result.key)
 
-    def on_publish(self, result: Result, at: float) -> None:
-        """A result was given to the clients of the run."""
-        self._publications[self._session, result.key] = (
-            self._publications.get((self._session, result.key), 0) + 1
-        )
+    def on_publish(self, result: Result, at: float, *, session: int | None = None) -> None:
+        """A result was given to the clients of the run, by this session (default: the last one)."""
+        published = (self._session if session is None else session, result.key)
+        self._publications[published] = self._publications.get(published, 0) + 1
         committed = self._committed.get(result.key)
         same = committed is not None and committed[0].judgement.verdict is result.judgement.verdict
         if not same and not self._is_unwritten(result):

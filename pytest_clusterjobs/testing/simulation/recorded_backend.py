@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ...backends.protocol import BackendError
 from ...backends.protocol import FindAnswer
@@ -12,6 +13,7 @@ from ...backends.protocol import SubmissionRejected
 from ...backends.protocol import Throttled
 from ...model import Handle
 from ...model import JobSpec
+from ...model import LogChunk
 from ...model import Observation
 from .backend import NotifyingBackend
 from .backend import SimulatedBackend
@@ -79,6 +81,16 @@ class RecordedBackend(SimulatedBackend):
     def _requests(self, handle: Handle) -> int:
         job = self._job(handle)
         return 0 if job is None else len(job.cancel_requests)
+
+    def logs(self, handle: Handle, **parts: Any) -> LogChunk:
+        """Read a log."""
+        try:
+            return super().logs(handle, **parts)
+        except BackendError:
+            job = self._job(handle)
+            if job is not None:
+                self.recorder.fact("unread_log", self.recorder.key_of(job.token))
+            raise
 
     def find(self, token: str) -> FindAnswer:
         """Look up."""

@@ -131,9 +131,9 @@ class Recorder:
                 frozen = max(rank.stopped_for() for rank in ranks)
                 self.oracle.on_start(job, at, until, paused + frozen)
 
-    def published(self, result: Result) -> None:
-        """A result was given to the clients of the run."""
-        self.oracle.on_publish(result, self.world.now)
+    def published(self, result: Result, session: int) -> None:
+        """A session has given a result to its clients."""
+        self.oracle.on_publish(result, self.world.now, session=session)
 
 
 class RecordedCluster(SimulatedCluster):

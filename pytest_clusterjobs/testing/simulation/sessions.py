@@ -155,7 +155,7 @@ class Session(Worker):
 
     def _published(self, command: m.Publish) -> None:
         result = command.result
-        self.scene.recorder.published(result)
+        self.scene.recorder.published(result, self.number)
         self.scene.world.note(
             self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}"
         )
