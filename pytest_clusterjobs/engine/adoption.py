@@ -106,6 +106,9 @@ class Adoption:
                 cluster.finds.set(job.token, job.submitted_at + settle)
         elif job.life is Life.ENDED:
             self._conclusions.end(job)
+            if cluster.capabilities is not None:
+                # Its logs may still arrive.
+                self._tracking.check(job)
         else:
             cluster.polls.set(job.token, now)
         if job.life is not Life.ENDED:

@@ -73,7 +73,7 @@ class Conclusions:
     def end_is_settled(self, job: ActiveAttempt) -> bool:
         """Whether an ended job's logs have had the time to arrive that its cluster asks for."""
         settle = self._state.cluster(job).can.log_settle
-        return self._state.now.monotonic - (job.ended_at or 0.0) >= settle
+        return self._state.now.monotonic >= (job.ended_at or 0.0) + settle
 
     def look_for_records(self, job: ActiveAttempt) -> None:
         """Look for the reports of the ranks of a job that the scheduler does not know any more."""

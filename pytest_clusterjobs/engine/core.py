@@ -174,8 +174,9 @@ class Core:
         self.adoption.unwritten = str(error)
         if self.state.policy.cancels:
             return
-        self._conclusions.publish_unrecorded(error)
+        # The jobs are cancelled first: an attempt with a verdict and no cancellation is forgotten.
         self._stop(Stop())
+        self._conclusions.publish_unrecorded(error)
 
     def _superseded(self, event: Superseded) -> None:
         """Leave everything to the later session."""

@@ -50,7 +50,7 @@ class Outbox:
     @property
     def wake_at(self) -> float | None:
         """When ``next`` is to be called again."""
-        return self._at if self._sent is not None else None
+        return self._at if self._sent is not None and self.error is None else None
 
     # Changes.
 

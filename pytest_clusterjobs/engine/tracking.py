@@ -361,7 +361,7 @@ class Tracking:
         hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
         if job.submission is Submission.PREPARING and hooks_are_late:
             self.submissions.hooks_are_late(job)
-        elif job.submission is Submission.SENT and now - job.submitted_at >= limits.MAX_SILENCE_SECONDS:
+        elif job.submission is Submission.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
             self.submissions.lose_answer(job, "the submission has not returned")
         if job.life is Life.JUDGED and hooks_are_late:
             self._conclusions.hooks_are_late(job)
@@ -384,7 +384,7 @@ class Tracking:
         since = job.cancel_since
         if not job.wants_end or since is None or not self._state.policy.gives_up:
             return
-        if now - since >= limits.CANCEL_GIVE_UP_SECONDS:
+        if now >= since + limits.CANCEL_GIVE_UP_SECONDS:
             job.move(Event.GIVE_UP)
             if job.life not in _HAS_VERDICT:
                 job.action = limits.unconfirmed(at)
@@ -393,7 +393,7 @@ class Tracking:
                 self._state.attempts.pop(job.token, None)
 
     def _is_repeat_due(self, job: ActiveAttempt, now: float) -> bool:
-        return job.cancelled_at is not None and now - job.cancelled_at >= limits.CANCEL_RETRY_SECONDS
+        return job.cancelled_at is not None and now >= job.cancelled_at + limits.CANCEL_RETRY_SECONDS
 
     def _set_timer(self, job: ActiveAttempt) -> None:
         """Set when to look at a job again if nothing is said about it until then."""

@@ -1,0 +1,78 @@
+"""Rule (g): how often a history called each cluster's API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from .facts import Violation
+
+MIN_SPACING_SECONDS = 0.05
+"""No two polls of a backend follow each other faster, whatever the cluster reports as changed."""
+SPARE_POLLS = 5
+"""Polls of a session above one per ``min_poll_interval``: the first one, and those after notifications."""
+MAX_SUBMITS = 3
+"""Calls of ``submit`` for one attempt, without those that were throttled."""
+
+_ROUNDING_SECONDS = 1e-6
+
+
+@dataclass(slots=True)
+class _Polls:
+    first: float
+    last: float
+    count: int = 1
+    tokens: Sequence[str] = ()
+    """Of the last call."""
+    jobs: dict[str, None] = field(default_factory=dict)
+    """All jobs that were polled."""
+
+
+@dataclass(slots=True)
+class Budgets:
+    """Counts the calls, in constant memory for each backend, session and attempt."""
+
+    min_poll_interval: float
+    ids_per_poll: int
+    _polls: dict[tuple[str, int], _Polls] = field(default_factory=dict)
+    _submits: dict[str, int] = field(default_factory=dict)
+    _broken: list[Violation] = field(default_factory=list)
+
+    def poll(self, backend: str, session: int, at: float, tokens: Sequence[str]) -> None:
+        """Count one call of ``poll``."""
+        polls = self._polls.get((backend, session))
+        if polls is None:
+            self._polls[backend, session] = _Polls(at, at, tokens=tokens, jobs=dict.fromkeys(tokens))
+            return
+        polls.jobs.update(dict.fromkeys(tokens))
+        if at - polls.last < MIN_SPACING_SECONDS - _ROUNDING_SECONDS:
+            is_next_batch = len(polls.tokens) == self.ids_per_poll and not any(
+                token in polls.tokens for token in tokens
+            )
+            if is_next_batch:
+                polls.tokens = tokens
+                return
+            text = f"{backend}: polled at {polls.last:.3f} s and again at {at:.3f} s"
+            self._broken.append(Violation("g", text))
+        polls.last, polls.tokens = at, tokens
+        polls.count += 1
+
+    def submit(self, token: str, *, throttled: bool) -> None:
+        """Count one call of ``submit``; ``throttled``: the cluster asked for fewer calls."""
+        if not throttled:
+            self._submits[token] = self._submits.get(token, 0) + 1
+
+    def violations(self) -> Iterator[Violation]:
+        """The budgets that were exceeded."""
+        yield from self._broken[:3]
+        for (backend, session), polls in self._polls.items():
+            batches = -(-len(polls.jobs) // self.ids_per_poll)
+            most = ((polls.last - polls.first) / self.min_poll_interval + 1 + SPARE_POLLS) * batches
+            if polls.count > most:
+                text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
+                yield Violation("g", text)
+        for token, count in self._submits.items():
+            if count > MAX_SUBMITS:
+                yield Violation("g", f"{token}: {count} submissions, at most {MAX_SUBMITS} are allowed")

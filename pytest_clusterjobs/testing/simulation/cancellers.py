@@ -1,0 +1,207 @@
+"""The processes that end jobs, in virtual time: the reaper of a session, and ``clusterjobs kill``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import suppress
+from enum import Enum
+
+from ...engine import messages as m
+from ...engine.kill import LAST_COMMIT_SECONDS
+from ...engine.kill import SUBMITTER_CHECK_SECONDS
+from ...engine.policy import Policy
+from ...engine.reap import CANCEL_REASON
+from ...engine.reap import CONFIRMATION_TIMEOUT_SECONDS
+from ...ledger.ledger import LedgerError
+from ...ledger.ledger import Superseded
+from .disk import empty_ledger
+from .facts import UNANSWERED
+from .scene import BACKEND
+from .scene import Scene
+from .worker import Worker
+
+KILL_REASON = "clusterjobs kill"
+KILL_TIMEOUT_SECONDS = 120.0
+EXCUSE_SECONDS = 120.0
+"""Faults of this time before a canceller gives up explain why."""
+
+
+class Stage(Enum):
+    """How far a canceller is."""
+
+    CANCELLING = "cancelling"
+    WRITING = "writing"
+    """Waiting for its last commit, before and after the verdicts on cancelled jobs."""
+    SETTLING = "settling"
+
+
+class Canceller(Worker):
+    """Cancels jobs, and waits for their ends, as ``engine.kill.Canceller`` does with threads."""
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        super().__init__(scene, scene.process(name))
+        self.stage = Stage.CANCELLING
+        self._until = 0.0
+        self._written_by = 0.0
+        self._submits = True
+        self._wait_for_more: Callable[[], bool] = lambda: False
+        self._settles: Callable[[], bool] = lambda: False
+        self._unreadable: Callable[[str], bool] = lambda error: False
+
+    def cancel(
+        self,
+        why: str,
+        keys: Collection[str] | None,
+        session: int | None,
+        timeout: float,
+        *,
+        uses_backend: bool = True,
+    ) -> None:
+        """Begin."""
+        self.open(Policy.canceller(why, keys), session)
+        self.core.adoption.begin([BACKEND] if uses_backend else [])
+        self._until = self.scene.world.now + timeout
+        self.process.later(timeout, self.turned)
+        self.driver.tick()
+        self._check_submitter()
+
+    def _check_submitter(self) -> None:
+        """Look from time to time whether a session still submits."""
+        if self.stage is not Stage.CANCELLING or not self._submits:
+            return
+        if self._wait_for_more():
+            self.process.later(SUBMITTER_CHECK_SECONDS, self._check_submitter)
+            return
+        self._submits = False
+        self.driver.post(m.SubmitterGone())
+
+    def turned(self) -> None:
+        """Go on, if what it waits for has come."""
+        if self.is_over:
+            return
+        core, now = self.core, self.scene.world.now
+        if self.stage is Stage.CANCELLING:
+            adoption = core.adoption
+            done = adoption.is_done()
+            gone = isinstance(core.broken, Superseded) or self.driver.failure is not None
+            unread = bool(adoption.unwritten) and not adoption.is_read
+            if done or gone or unread or now >= self._until:
+                self.scene.world.note(self.process.name, "all ended" if done else "gives up")
+                if not done:
+                    self._gives_up()
+                self._write(Stage.WRITING)
+        elif core.state.outbox.is_empty or core.broken is not None or now >= self._written_by:
+            self._written()
+
+    def _gives_up(self) -> None:
+        """It is not to blame for what lives on if the cluster did not answer, or ignored it."""
+        facts, now = self.scene.oracle.facts, self.scene.world.now
+        if any(fact.kind in UNANSWERED and fact.until >= now - EXCUSE_SECONDS for fact in facts):
+            self.scene.oracle.on_process("reaper_died", now)
+
+    def _write(self, stage: Stage) -> None:
+        self.stage = stage
+        self._written_by = self.scene.world.now + LAST_COMMIT_SECONDS
+        self.process.later(LAST_COMMIT_SECONDS, self.turned)
+        if stage is Stage.WRITING:
+            self.process.later(0.0, self.turned)
+
+    def _written(self) -> None:
+        core = self.core
+        if self.stage is Stage.WRITING and core.broken is None and self._settles():
+            self._write(Stage.SETTLING)
+            self.driver.post(m.Settle())
+            return
+        self.close()
+        unread = core.adoption.unwritten if not core.adoption.is_read else ""
+        if unread and not isinstance(core.broken, Superseded) and self._unreadable(unread):
+            return
+        self.process.die("ends")
+
+
+class Reaper(Canceller):
+    """Ends the jobs of a session that has died, or that has left some behind."""
+
+    def __init__(self, scene: Scene, session: int, *, died: bool, on_crash: str, uses_backend: bool) -> None:
+        super().__init__(scene, "reaper")
+        self._session = session
+        self._died = died
+        self._keeps = died and on_crash == "keep"
+        self._uses_backend = uses_backend
+
+    def begin(self) -> None:
+        """Start, once the session is gone."""
+        try:
+            if self.ledger.meta().get("session", 0) < self._session:
+                raise LedgerError("truncated")
+            if self._died:
+                with suppress(LedgerError):
+                    self.ledger.set_meta(owner_died=self.scene.world.time())
+            if self._keeps:
+                self._end()
+                return
+            self._unreadable = lambda error: self._without_ledger(error)
+            self.cancel(
+                CANCEL_REASON, None, self._session, CONFIRMATION_TIMEOUT_SECONDS, uses_backend=self._uses_backend
+            )
+        except LedgerError as error:
+            if self._keeps or not self._without_ledger(str(error)):
+                self._end()
+
+    def _end(self) -> None:
+        self.is_over = True
+        self.process.alive = False
+        self.scene.working -= 1
+
+    def _without_ledger(self, error: str) -> bool:
+        """Only the clusters' lists are left to find the jobs."""
+        if not self._uses_backend:
+            return False
+        self.scene.world.note(self.process.name, f"works without the ledger: {error}")
+        self.ledger = empty_ledger(self.scene.world)
+        self._unreadable = lambda error: False
+        self.stage, self._submits = Stage.CANCELLING, True
+        until = self.scene.world.now + self.scene.cluster.traits.find_settle
+        self._wait_for_more = lambda: self.scene.world.now < until
+        self.process.at_death.clear()
+        self.cancel(CANCEL_REASON, None, None, CONFIRMATION_TIMEOUT_SECONDS)
+        return True
+
+
+class Killer(Canceller):
+    """``clusterjobs kill``: cancels all jobs of the run and ends its session, or cancels those of some cells."""
+
+    def __init__(self, scene: Scene, keys: Collection[str] | None, interrupt: Callable[[], bool]) -> None:
+        super().__init__(scene, "kill")
+        self._keys = keys
+        self.process.at_death.append(self._ended)
+        self._interrupt = interrupt
+
+    def begin(self) -> None:
+        """Start."""
+        scene, world = self.scene, self.scene.world
+        for key in self._keys or [None]:
+            scene.oracle.on_process("killed", world.now, key=key)
+        try:
+            owner = self.ledger.meta().get("owner")
+        except LedgerError:
+            owner = None
+        lives = owner is not None and not scene.is_free(owner)
+        if self._keys is None and lives and self._interrupt():
+            with suppress(LedgerError):
+                self.ledger.set_meta(stopped_by=KILL_REASON)
+            self._wait_for_more = self._owner_lives
+        self._settles = lambda: not self._owner_lives()
+        self.cancel(KILL_REASON, self._keys, None, KILL_TIMEOUT_SECONDS)
+
+    def _ended(self) -> None:
+        """A session that has begun meanwhile may have lost jobs to it."""
+        for key in self._keys or [None]:
+            self.scene.oracle.on_process("killed", self.scene.world.now, key=key, keeps_jobs=True)
+
+    def _owner_lives(self) -> bool:
+        try:
+            return not self.scene.is_free(self.ledger.meta().get("owner"))
+        except LedgerError:
+            return False

@@ -1,0 +1,267 @@
+"""Which verdicts the ground truth allows. Written from the documentation; shares no code with ``judge/``."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+
+from ...model import ANY
+from ...model import Classification
+from ...model import Expectation
+from ...model import JobSpec
+from ...model import MetricExpectation
+from ...model import Reason
+from ...model import REASON_CLASSES
+from ...model import ReasonClass
+from ...model import Verdict
+from .cells import SimulatedCell
+from .facts import Attempted
+from .facts import Fact
+from .facts import LOG_KINDS
+from .facts import STOPS
+from .facts import touching
+from .truth import TrueEnd
+
+LOST_AFTER_SECONDS = 300.0
+
+RETRIED = (Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT)
+"""The reasons after which ``infra_retries`` allows a new attempt."""
+
+_COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
+_NO_RULES = Classification()
+
+
+@dataclass(slots=True)
+class Classified:
+    """An end after the cell's ``classify`` rules."""
+
+    reason: str
+    kind: ReasonClass
+    exit_code: int | None
+
+
+def classified(end: TrueEnd, log_lines: Sequence[str], classify: Classification = _NO_RULES) -> Classified:
+    """The end as the cell's rules read it: they apply only to a command that ended by itself."""
+    reason, code = end.reason, end.exit_code
+    if reason in _COMMAND_ENDED and classify.rules:
+        read = _by_rules(code, log_lines, classify)
+        # A rule never makes a pass of a failure.
+        reason = reason if read in (None, Reason.JOB_COMPLETED) else str(read)
+    is_own = reason in _COMMAND_ENDED or reason not in REASON_CLASSES
+    return Classified(
+        reason, REASON_CLASSES.get(reason) or classify.reasons[reason], code if is_own else None
+    )
+
+
+def _by_rules(code: int | None, log_lines: Sequence[str], classify: Classification) -> str | None:
+    """The reason that the first rule with an answer gives."""
+    for rule in classify.rules:
+        if rule.log is not None:
+            found = [match for line in log_lines if (match := re.search(rule.log, line))]
+            if found:
+                word = found[-1]["reason"]
+                word = classify.translate.get(word, word)
+                return word if word in REASON_CLASSES or word in classify.reasons else Reason.UNKNOWN
+        elif rule.exit_code is not None and rule.exit_code == code:
+            return rule.reason
+    return None
+
+
+def accepts(expect: Expectation, end: Classified) -> bool:
+    """Whether the reason is an expected one; ``any`` stands for every product reason."""
+    if expect.reasons == (ANY,):
+        return end.kind is ReasonClass.PRODUCT
+    return end.reason in (expect.reasons or ())
+
+
+def meets(
+    expect: Expectation,
+    end: TrueEnd,
+    *,
+    log_lines: Sequence[str],
+    classify: Classification = _NO_RULES,
+) -> bool:
+    """Whether the truth meets the expectation. A job that this run cancelled never meets one.
+
+    ``log_lines`` are what the last start printed, on all ranks; empty if its command never began.
+    """
+    if end.reason == Reason.CANCELLED and end.by == "run":
+        return False
+    seen = classified(end, log_lines, classify)
+    return (
+        accepts(expect, seen)
+        and _code_met(expect, seen.exit_code)
+        and (expect.restarts is None or end.restarts in expect.restarts)
+        and _heartbeats_met(expect, seen, end.heartbeats)
+        and _log_met(expect, log_lines)
+        and all(_metric_met(metric, log_lines) for metric in expect.metrics.values())
+    )
+
+
+def _code_met(expect: Expectation, code: int | None) -> bool:
+    if expect.exit_codes is None:
+        return True
+    if expect.exit_codes == "nonzero":
+        return bool(code)
+    return code is not None and code in expect.exit_codes
+
+
+def _heartbeats_met(expect: Expectation, seen: Classified, heartbeats: int) -> bool:
+    if expect.heartbeats is not None:
+        return heartbeats in expect.heartbeats
+    named = seen.reason == Reason.HEARTBEAT_TIMEOUT and Reason.HEARTBEAT_TIMEOUT in (expect.reasons or ())
+    return heartbeats >= 1 or not named
+
+
+def _log_met(expect: Expectation, lines: Sequence[str]) -> bool:
+    wanted = expect.log
+    return (
+        all(any(text in line for line in lines) for text in wanted.contains)
+        and not any(text in line for line in lines for text in wanted.excludes)
+        and all(any(re.search(pattern, line) for line in lines) for pattern in wanted.matches)
+    )
+
+
+_PICKS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "last": lambda numbers: numbers[-1],
+    "first": lambda numbers: numbers[0],
+    "min": min,
+    "max": max,
+    "mean": statistics.fmean,
+    "median": statistics.median,
+}
+
+
+def _metric_met(metric: MetricExpectation, lines: Sequence[str]) -> bool:
+    """Covers the metrics that ``cells`` draws: ``name={number}`` with ``min`` and ``max``."""
+    assert metric.reference is None
+    name = metric.pattern.removesuffix("{number}")
+    numbers = [float(line.split(name, 1)[1].split()[0]) for line in lines if name in line]
+    if not numbers:
+        return False
+    value = _PICKS[metric.pick](numbers)
+    return (metric.min is None or value >= metric.min) and (metric.max is None or value <= metric.max)
+
+
+# From truth to verdicts.
+
+
+def lines_of(cell: SimulatedCell, attempt: int, end: TrueEnd) -> Sequence[str]:
+    """What the last start of an attempt printed."""
+    return cell.behaviour(attempt).lines if end.begun else ()
+
+
+def true_verdict(cell: SimulatedCell, attempt: int, end: TrueEnd) -> Verdict:
+    """The verdict on an end that this run did not cause."""
+    matrix_cell = cell.registration.cell
+    lines = lines_of(cell, attempt, end)
+    seen = classified(end, lines, matrix_cell.classify)
+    if seen.kind is not ReasonClass.PRODUCT and not accepts(matrix_cell.expect, seen):
+        return Verdict.ERROR
+    met = meets(matrix_cell.expect, end, log_lines=lines, classify=matrix_cell.classify)
+    return Verdict.PASSED if met else Verdict.FAILED
+
+
+def allowed(
+    cell: SimulatedCell,
+    attempts: Sequence[Attempted],
+    facts: Sequence[Fact],
+    *,
+    lost_after: float = LOST_AFTER_SECONDS,
+    reports_in_polls: bool = True,
+) -> frozenset[Verdict]:
+    """The verdicts that are right for the last of these attempts, given what happened to the cell.
+
+    Without ``reports_in_polls`` only the logs have the ranks' reports, so that every verdict needs them.
+    """
+    near = touching(facts, cell.key)
+    found: set[Verdict] = set()
+    for fact in near:
+        if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
+            found |= fact.verdicts(lost_after)
+    kinds = {fact.kind for fact in near}
+    if "killed" in kinds and kinds & {"slow_answer", "write_failed", "commit_failed", "superseded"}:
+        # The cancellation did not wait for its record, so a session takes it for another program's.
+        found.add(Verdict.ERROR)
+    expected = cell.registration.cell.expect.reasons or ()
+    last = attempts[-1] if attempts else Attempted(None)
+    if last.end is None:
+        found |= _without_end(expected, near)
+    else:
+        found |= _with_end(cell, len(attempts), last, last.end, near)
+    if Reason.LOST in expected and any(fact.kind == "forgotten" for fact in near):
+        found.add(Verdict.PASSED)
+    return frozenset(found)
+
+
+def _without_end(expected: Sequence[str], near: Sequence[Fact]) -> set[Verdict]:
+    """For a job that the cluster never had, or that is alive: only what happened counts."""
+    kinds = [fact.kind for fact in near]
+    if "rejected" in kinds and Reason.REJECTED in expected:
+        return {Verdict.PASSED}
+    return set()
+
+
+def _with_end(
+    cell: SimulatedCell, number: int, last: Attempted, end: TrueEnd, near: Sequence[Fact]
+) -> set[Verdict]:
+    spec, limit = cell.registration.cell.spec, cell.registration.test_timeout
+    found: set[Verdict] = set()
+    if limit is not None and last.ran >= limit:
+        found.add(Verdict.FAILED)
+    if last.waited >= spec.queue_timeout and end.by == "run":
+        found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
+    if end.by != "run":
+        found.add(true_verdict(cell, number, end))
+    elif end.reason != Reason.CANCELLED:
+        # This run stopped the other ranks after one had ended.
+        found.add(true_verdict(cell, number, end))
+    elif last.ran >= spec.max_runtime:
+        found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+    rest = last.without_cancel
+    if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
+        # A rank had failed, and this run stopped the others.
+        found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
+    if end.by == "run":
+        found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
+    return found
+
+
+def _waiting(near: Sequence[Fact], spec: JobSpec) -> Iterator[Reason]:
+    """The reasons for which this run may have ended a job that was held or suspended."""
+    for fact in near:
+        if fact.kind == "held":
+            yield Reason.REJECTED
+            yield Reason.DEPENDENCY_FAILED
+        if fact.kind in ("held", "suspension") and fact.seconds >= spec.queue_timeout:
+            yield Reason.QUEUE_TIMEOUT
+
+
+def _as(end: TrueEnd, reason: Reason) -> TrueEnd:
+    """An end that this run caused, with the reason for which it did."""
+    return replace(end, reason=reason.value, exit_code=None)
+
+
+def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequence[Fact]) -> bool:
+    """Whether a further attempt had to follow the last one."""
+    entry = cell.registration
+    last = attempts[-1] if attempts else Attempted(None)
+    if last.end is None or last.end.by == "run" or any(f.kind in STOPS for f in touching(facts, cell.key)):
+        return False
+    ends = [(i + 1, each.end) for i, each in enumerate(attempts) if each.end is not None]
+    reasons = [_reason(cell, number, end) for number, end in ends]
+    retried = sum(reason.reason in RETRIED for reason in reasons[:-1])
+    reruns = sum(reason.kind is ReasonClass.PRODUCT for reason in reasons[:-1])
+    if reasons[-1].reason in RETRIED and retried < entry.cell.infra_retries:
+        return True
+    return true_verdict(cell, len(attempts), last.end) is Verdict.FAILED and reruns < entry.reruns
+
+
+def _reason(cell: SimulatedCell, number: int, end: TrueEnd) -> Classified:
+    return classified(end, lines_of(cell, number, end), cell.registration.cell.classify)

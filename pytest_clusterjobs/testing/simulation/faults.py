@@ -1,0 +1,151 @@
+"""The faults of a history: which happen, and who must absorb them.
+
+Faults of the cluster (they change the truth):
+
+| kind | what happens | what follows |
+|---|---|---|
+| preempted | the ranks get TERM; the job is started again, or ends | the verdict is that of the truth |
+| node_loss | one rank disappears without a report, the others are stopped; restarted, or ended | the same |
+| suspension | the job is frozen for a while; its limits do not count that time | absorbed; the limits hold |
+| held | the job is pending for a while or for ever; polls may hint at a cause | the run ends it |
+| cancelled_by_other | a person cancels the job | the verdict is that of the truth |
+| oom | a rank is killed for memory, with its sentinel or without | the verdict is that of the truth |
+| sentinel_killed | a person kills a sentinel; the cluster sees 137 | an error, or another rank's failure |
+| forgotten | an ended job is absent from polls that never showed its end | an error, or the truth |
+| late_log | an ended job's log is complete only after ``log_settle`` | an error, or the truth |
+| half_log | until then half of the log can be read | an error, or the truth |
+| lost_log | the log is never delivered, with a gap | an error, or the truth if polls have the reports |
+| stuck_log | the log never becomes complete, without a gap | the same |
+| cut_log | the log's beginning is missing | an error if the log decides; else the truth |
+
+Faults of the network (the truth stays):
+
+| kind | what happens | who absorbs it |
+|---|---|---|
+| error_before | a call fails without effect | the engine: repeats it, or ``find`` after a submission |
+| error_after | a call has its effect, and its answer is lost | the engine: ``find`` after a submission |
+| throttled | a call is refused without effect | the engine: repeats it |
+| rejected | the cluster rejects all submissions of a spec | the verdict is ``rejected`` |
+| outage | all calls fail for 10 s to 1 h | the engine; an hour without an answer is an error |
+| half_list | a poll leaves out jobs | the engine: they keep their state |
+| flapping | a running job is shown as pending once | the engine |
+| contradiction | after its end a job is shown as running, or with another code | an end is final |
+| stale | a poll shows an earlier state again, also instead of the end | the engine |
+| notice_lost | a notification is not delivered | the engine: it polls anyway |
+| find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |
+| cancel_ignored | a cancel is answered and has no effect | the engine: repeats it |
+
+A contradiction never turns a true failure green. A process that sees only the contradicting answer about
+an exit code may report an error; it never reports another product reason.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...model import JobSpec
+from ...model import Reason
+from .rng import Rng
+
+JOB_FAULTS: tuple[tuple[str, int], ...] = (
+    ("preempted", 3),
+    ("node_loss", 3),
+    ("suspension", 3),
+    ("held", 2),
+    ("cancelled_by_other", 3),
+    ("oom", 3),
+    ("sentinel_killed", 2),
+)
+LOG_FAULTS: tuple[tuple[str, int], ...] = (
+    ("late_log", 3),
+    ("half_log", 2),
+    ("lost_log", 2),
+    ("stuck_log", 2),
+    ("cut_log", 2),
+)
+CALLS = ("submit", "poll", "cancel", "logs", "find", "sweep")
+
+
+@dataclass(slots=True)
+class JobFaults:
+    """The faults planned for one job. Times are seconds; ``None``: it does not happen."""
+
+    held: float | None = None
+    """How long it is held; infinite: for ever."""
+    hint: Reason | None = None
+    """What polls of the held job claim."""
+    preempted: float | None = None
+    """After the start, as the following times."""
+    node_loss: float | None = None
+    suspension: float | None = None
+    suspended_for: float = 0.0
+    oom: float | None = None
+    oom_takes_sentinel: bool = False
+    killed: float | None = None
+    rank: int = 0
+    """The rank of these faults."""
+    in_start: int = 0
+    """The start, counted from 0, in which the faults with a time after the start happen."""
+    cancelled_by_other: float | None = None
+    """After the submission."""
+    log: str = ""
+    """A kind of log fault."""
+    log_delay: float = 0.0
+    """How much later than ``log_settle`` a late log is complete."""
+
+
+NO_FAULTS = JobFaults()
+
+
+class ClusterFaults:
+    """Draws the faults of the jobs of a history. An intensity of 0 has none, of 1 many."""
+
+    __slots__ = ("_job", "_kinds", "_log", "_log_kinds", "intensity")
+
+    def __init__(self, rng: Rng, intensity: float) -> None:
+        self.intensity = intensity
+        # Each history has some kinds only, so that a kind is also seen without the others.
+        self._kinds = [item for item in JOB_FAULTS if rng.chance(0.6)] if intensity else []
+        self._log_kinds = [item for item in LOG_FAULTS if rng.chance(0.6)] if intensity else []
+        self._job = intensity * rng.uniform(0.1, 1.0) if self._kinds else 0.0
+        self._log = intensity * rng.uniform(0.0, 0.7) if self._log_kinds else 0.0
+
+    def plan(self, rng: Rng, spec: JobSpec) -> JobFaults:
+        """The faults of one job; one kind, seldom two."""
+        if not self._job and not self._log:
+            return NO_FAULTS
+        found = JobFaults(rank=rng.below(spec.nodes))
+        found.in_start = rng.below(spec.max_restarts + 1) if rng.chance(0.3) else 0
+        for p in (self._job, self._job * 0.3):
+            if rng.chance(p):
+                _add(found, rng.weighted(self._kinds), rng, spec)
+        if rng.chance(self._log):
+            found.log = rng.weighted(self._log_kinds)
+            found.log_delay = rng.uniform(0.0, 120.0)
+        return found
+
+
+def _add(found: JobFaults, kind: str, rng: Rng, spec: JobSpec) -> None:
+    at = _when(rng, spec)
+    if kind == "held":
+        found.held = math.inf if rng.chance(0.5) else rng.uniform(1.0, 600.0)
+        found.hint = rng.weighted([(None, 2), (Reason.REJECTED, 1), (Reason.DEPENDENCY_FAILED, 1)])
+    elif kind == "preempted":
+        found.preempted = at
+    elif kind == "node_loss":
+        found.node_loss = at
+    elif kind == "suspension":
+        found.suspension, found.suspended_for = at, rng.uniform(1.0, 1800.0)
+    elif kind == "oom":
+        found.oom, found.oom_takes_sentinel = at, rng.chance(0.5)
+    elif kind == "sentinel_killed":
+        found.killed = at
+    elif kind == "cancelled_by_other":
+        found.cancelled_by_other = rng.uniform(0.0, 60.0) if rng.chance(0.5) else at
+
+
+def _when(rng: Rng, spec: JobSpec) -> float:
+    """A moment of a start, more often an early one."""
+    part = rng.uniform(0.0, 1.0)
+    return spec.max_runtime * part * part * part

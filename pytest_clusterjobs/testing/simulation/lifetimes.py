@@ -1,0 +1,86 @@
+"""Rule (b): no job lives on that should not, and none beyond its own limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from ...model import JobSpec
+from .facts import Fact
+from .facts import TrueJob
+from .facts import UNANSWERED
+from .facts import Violation
+
+LIMIT_MARGIN_SECONDS = 30.0
+"""How much longer than ``max_runtime`` and ``grace_period`` one start may take on a slow cluster."""
+
+
+@dataclass(slots=True)
+class Lifetimes:
+    """Collects from when on jobs may not live. ``patience`` is in seconds."""
+
+    patience: float
+    _stops: list[tuple[float, str | None]] = field(default_factory=list)
+    _resumes: list[float] = field(default_factory=list)
+    _broken: list[Violation] = field(default_factory=list)
+
+    def stop(self, at: float, key: str | None) -> None:
+        """From now on no job of this cell (``None``: of the run) should live."""
+        self._stops.append((at, key))
+
+    def resume(self, at: float) -> None:
+        """A resumed session may continue jobs, and submit new ones."""
+        self._resumes.append(at)
+
+    def start(self, job: TrueJob, spec: JobSpec, seconds: float) -> None:
+        """One start of a job ran this long, suspensions not counted."""
+        most = spec.max_runtime + spec.grace_period + LIMIT_MARGIN_SECONDS
+        if seconds > most:
+            text = f"{job.token}: job {job.number} ran {seconds:.1f} s in one start, its limits allow {most:.1f} s"
+            self._broken.append(Violation("b", text))
+
+    def violations(
+        self,
+        jobs: Mapping[str, Sequence[TrueJob]],
+        owner: Callable[[str], tuple[str, float]],
+        facts: Sequence[Fact],
+    ) -> Iterator[Violation]:
+        """The jobs that lived too long. ``owner`` gives the key and the grace period of a token's cell.
+
+        The harness lets the cluster run on for the patience after the last session has ended, so a job that
+        is still alive then will never be ended.
+        """
+        yield from self._broken
+        outages = sorted((fact.at, fact.until) for fact in facts if fact.kind in UNANSWERED)
+        for token, same in jobs.items():
+            key, grace = owner(token)
+            for job in same:
+                for at, only in self._stops:
+                    if only is not None and only != key:
+                        continue
+                    text = self._leak(job, at, grace, outages)
+                    if text:
+                        yield Violation("b", text)
+                        break
+
+    def _leak(self, job: TrueJob, at: float, grace: float, outages: Sequence[tuple[float, float]]) -> str:
+        """How the job lived on after it should have ended at ``at``; empty if it did not."""
+        since = max(at, job.submitted_at)
+        end = job.end()
+        ended = None if end is None else end.at
+        if ended is not None and ended <= since:
+            return ""
+        deadline = since + self.patience + grace
+        for start, until in outages:
+            if start <= deadline and until > since:
+                deadline = max(deadline, until + self.patience + grace)
+        if any(at <= resumed <= deadline for resumed in self._resumes):
+            return ""
+        if ended is not None and ended <= deadline:
+            return ""
+        lived = "lives on" if ended is None else f"lived until {ended:.1f} s"
+        return f"{job.token}: job {job.number} {lived}, it should have ended by {deadline:.1f} s ({at:.1f} s: stop)"

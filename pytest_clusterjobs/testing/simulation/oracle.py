@@ -1,0 +1,380 @@
+"""The oracle: knows the ground truth of a history, and reports which rules the product broke in it.
+
+| rule | what it says |
+|---|---|
+| a | an attempt starts at most once; an extra job is cancelled and reported, and no verdict rests on it |
+| b | no job lives on that should not, and none beyond its own limits |
+| c | each selected cell has exactly one verdict, and the truth or a cause in the history allows it |
+| c2 | faults that the product absorbs do not change a verdict, and retries happen as the cell asks |
+| d | the results in the ledger are true at every commit, and do not change |
+| e | the history ends in time |
+| f | the ledger, read back, has the verdicts that were published, and knows every job |
+| g | the calls of the clusters' APIs stay within their budgets |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...model import Verdict
+from ...model.records import Attempt
+from ...model.records import Result
+from ...model.token import Token
+from .budgets import Budgets
+from .cells import SimulatedCell
+from .expected import allowed as allowed
+from .expected import LOST_AFTER_SECONDS
+from .expected import meets as meets
+from .expected import retry_is_due
+from .facts import ABSORBED
+from .facts import Attempted
+from .facts import Fact
+from .facts import KINDS
+from .facts import OF_TRUTH
+from .facts import STOPS
+from .facts import touching
+from .facts import TrueJob
+from .facts import Violation
+from .lifetimes import Lifetimes
+
+_ANSWERS = (Verdict.PASSED, Verdict.FAILED)
+_WITHOUT_VERDICTS = frozenset({"commit_failed", "host_lost", "session_died", "session_stopped", "killed"})
+"""After one of these a cell may have no verdict."""
+
+
+@dataclass(slots=True)
+class Bounds:
+    """What a history is held against. Durations are seconds of virtual time."""
+
+    ends_by: float
+    """When the last session must have ended."""
+    patience: float = 120.0
+    """How long a job may live on after it should end and the cluster answers again."""
+    lost_after: float = LOST_AFTER_SECONDS
+    min_poll_interval: float = 1.0
+    ids_per_poll: int = 1000
+    unique_tokens: bool = True
+    """Whether the cluster returns the first job for a second submission of a token."""
+    reports_in_polls: bool = True
+    """Whether polls have the ranks' reports; otherwise only the logs have them."""
+
+
+class Oracle:
+    """Fed by the harness during a history; ``violations`` judges it at the end.
+
+    All times are seconds of virtual time. ``cells`` are the selected cells.
+    """
+
+    __slots__ = (
+        "_broken",
+        "_budgets",
+        "_committed",
+        "_finished",
+        "_intents",
+        "_jobs",
+        "_key_of",
+        "_ledger",
+        "_lifetimes",
+        "_publications",
+        "_published",
+        "_reported",
+        "_resumed_at",
+        "_session",
+        "bounds",
+        "cells",
+        "facts",
+    )
+
+    def __init__(self, run_id: str, cells: Sequence[SimulatedCell], bounds: Bounds) -> None:
+        self.cells = {cell.key: cell for cell in cells}
+        self.bounds = bounds
+        self.facts: list[Fact] = []
+        self._key_of = {str(Token.of(run_id, key, 0))[:-1]: key for key in self.cells}
+        self._jobs: dict[str, list[TrueJob]] = {}
+        self._budgets = Budgets(bounds.min_poll_interval, bounds.ids_per_poll)
+        self._lifetimes = Lifetimes(bounds.patience)
+        self._committed: dict[str, tuple[Result, float]] = {}
+        self._published: dict[str, Result] = {}
+        self._publications: dict[tuple[int, str], int] = {}
+        self._reported: set[str] = set()
+        self._intents: set[str] | None = None
+        self._ledger: tuple[Sequence[Attempt], Mapping[str, Result]] | None = None
+        self._session = 1
+        self._resumed_at = -1.0
+        self._finished: float | None = None
+        self._broken: list[Violation] = []
+
+    # What the harness reports.
+
+    def on_fact(self, fact: Fact) -> None:
+        """A fault happened. Report a lasting one when it is over, or when the history is."""
+        assert fact.kind in KINDS, fact.kind
+        self.facts.append(fact)
+
+    def on_process(self, kind: str, at: float, *, keeps_jobs: bool = False, key: str | None = None) -> None:
+        """An event of a process of the run.
+
+        ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
+        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not), ``superseded``,
+        ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the cluster did not answer).
+        ``keeps_jobs``: the run leaves its jobs alive.
+        """
+        facts = {"stopped": "session_stopped", "died": "session_died", "resumed": "session_resumed"}
+        name = facts.get(kind, kind)
+        if name in KINDS:
+            self.facts.append(Fact(name, at, at, key))
+        if kind in ("stopped", "died", "killed") and not keeps_jobs:
+            self._lifetimes.stop(at, key)
+        if kind == "checked":
+            self._session += 1
+        if kind == "resumed":
+            self._session += 1
+            self._resumed_at = at
+            self._lifetimes.resume(at)
+            # A resume submits again what a stop has ended.
+            self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
+        if kind == "reaper_died":
+            self._lifetimes.resume(at)
+        if kind in ("finished", "detached"):
+            self._finished = at
+        if kind == "finished" and not keeps_jobs:
+            self._lifetimes.stop(at, None)
+
+    def on_submit_effect(self, job: TrueJob) -> None:
+        """The cluster has a new job. It is read again at the end."""
+        if self._intents is not None and job.token not in self._intents:
+            self._break(
+                "a", f"{job.token}: submitted at {job.submitted_at:.3f} s, before its intent was committed"
+            )
+        self._jobs.setdefault(job.token, []).append(job)
+
+    def on_start(self, job: TrueJob, at: float, until: float, suspended: float = 0.0) -> None:
+        """One start of a job is over, or the history is."""
+        cell = self._cell(job.token)
+        if cell is not None:
+            self._lifetimes.start(job, cell.registration.cell.spec, until - at - suspended)
+
+    def on_extra_reported(self, job_id: str) -> None:
+        """The product reported this job as an extra one of its token."""
+        self._reported.add(job_id)
+
+    def on_call(
+        self,
+        kind: str,
+        backend: str,
+        at: float,
+        tokens: Sequence[str] = (),
+        *,
+        session: int = 1,
+        throttled: bool = False,
+    ) -> None:
+        """The product called a method of a backend; only ``poll`` and ``submit`` have budgets."""
+        if kind == "poll":
+            self._budgets.poll(backend, session, at, tokens)
+        elif kind == "submit":
+            self._budgets.submit(tokens[0], throttled=throttled)
+
+    def on_commit(self, at: float, results: Iterable[Result] = (), intents: Iterable[str] = ()) -> None:
+        """A transaction of the ledger with these results and (by token) intents is durable."""
+        for token in intents:
+            self._intents = self._intents or set()
+            self._intents.add(token)
+        for result in results:
+            self._check_commit(at, result)
+            self._committed[result.key] = (result, at)
+            self._lifetimes.stop(at, result.key)
+
+    def on_publish(self, result: Result, at: float, *, session: int | None = None) -> None:
+        """A result was given to the clients of the run, by this session (default: the last one)."""
+        published = (self._session if session is None else session, result.key)
+        self._publications[published] = self._publications.get(published, 0) + 1
+        committed = self._committed.get(result.key)
+        same = committed is not None and committed[0].judgement.verdict is result.judgement.verdict
+        if not same and not self._is_unwritten(result):
+            self._break(
+                "d", f"{result.key}: published at {at:.3f} s, and the ledger has another result or none"
+            )
+        self._published[result.key] = result
+
+    def _is_unwritten(self, result: Result) -> bool:
+        """Whether the ledger cannot be written, and the result is an error that says so."""
+        lost = any(fact.kind == "commit_failed" for fact in self.facts)
+        return lost and result.judgement.verdict is Verdict.ERROR
+
+    def on_ledger(self, attempts: Sequence[Attempt], results: Mapping[str, Result]) -> None:
+        """What ``attempts()`` and ``results()`` of the ledger return at the end."""
+        self._ledger = (attempts, results)
+
+    # The judgement.
+
+    def violations(self) -> list[Violation]:
+        """All broken rules, in a fixed order.
+
+        Call it once, when the last session has ended and the cluster has run on for the patience.
+        """
+        found = list(self._broken)
+        found += self._extra_jobs()
+        found += self._lifetimes.violations(self._jobs, self._owner, self.facts)
+        for key, cell in self.cells.items():
+            found += self._verdicts(key, cell)
+        if self._finished is None or self._finished > self.bounds.ends_by:
+            at = "never" if self._finished is None else f"at {self._finished:.1f} s"
+            found.append(Violation("e", f"ended {at}, must end by {self.bounds.ends_by:.1f} s"))
+        found += self._replay()
+        found += self._budgets.violations()
+        return sorted(found, key=lambda each: each.rule)
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether the last session has ended normally."""
+        return self._finished is not None
+
+    def published(self) -> Mapping[str, Result]:
+        """The last result of each cell that was given to the clients."""
+        return self._published
+
+    def attempts_of(self, key: str, upto: int) -> list[Attempted]:
+        """The truth of a cell's first ``upto`` attempts, without extra jobs."""
+        found = [Attempted(None) for _ in range(upto)]
+        for token, jobs in self._jobs.items():
+            prefix, number = _split(token)
+            if self._key_of.get(prefix) == key and number <= upto:
+                job = self._own(jobs)
+                end = job.end()
+                command_end = getattr(job, "command_end", None)
+                by_run = end is not None and end.by == "run" and command_end is not None
+                found[number - 1] = Attempted(
+                    end,
+                    job.submitted_at,
+                    job.started_at[0] if job.started_at else None,
+                    command_end() if by_run else None,
+                )
+        return found
+
+    def _break(self, rule: str, text: str) -> None:
+        self._broken.append(Violation(rule, text))
+
+    def _cell(self, token: str) -> SimulatedCell | None:
+        return self.cells.get(self._key_of.get(_split(token)[0], ""))
+
+    def _owner(self, token: str) -> tuple[str, float]:
+        """The key and the grace period of a token's cell."""
+        cell = self._cell(token)
+        return ("", 0.0) if cell is None else (cell.key, cell.registration.cell.spec.grace_period)
+
+    def _own(self, jobs: Sequence[TrueJob]) -> TrueJob:
+        """The job that the product takes for the token's: the one its result names, else the first."""
+        ids = [result.job_id for result in self._published.values()]
+        return next(
+            (job for job in jobs if str(job.number) in ids and str(job.number) not in self._reported), jobs[0]
+        )
+
+    def _check_commit(self, at: float, result: Result) -> None:
+        key, verdict = result.key, result.judgement.verdict
+        if key not in self.cells:
+            self._break("d", f"{key}: a result of a cell that was not selected")
+            return
+        before = self._committed.get(key)
+        if before is not None and before[0].judgement.verdict is not verdict:
+            resumed = self._resumed_at >= before[1] and before[0].judgement.verdict is Verdict.NOT_RUN
+            if not resumed:
+                text = (
+                    f"{key}: the result changed from {before[0].judgement.verdict} to {verdict} at {at:.3f} s"
+                )
+                self._break("d", text)
+        if verdict in _ANSWERS and not self._has_answer(result, at):
+            self._break("d", f"{key}: {verdict} was committed at {at:.3f} s, before the job had ended")
+
+    def _has_answer(self, result: Result, at: float) -> bool:
+        """Whether the truth had an end by now, or the cell an answer without one."""
+        end = self.attempts_of(result.key, result.attempt)[-1].end if result.attempt else None
+        if end is not None and end.at <= at:
+            return True
+        near = touching(self.facts, result.key)
+        return any(fact.kind in ("rejected", "forgotten", "hook_failed") for fact in near)
+
+    def _extra_jobs(self) -> Iterator[Violation]:
+        woke = any(fact.kind == "superseded" for fact in self.facts)
+        for token, jobs in self._jobs.items():
+            if len(jobs) < 2:
+                continue
+            names = ", ".join(str(job.number) for job in jobs)
+            if self.bounds.unique_tokens or not woke:
+                yield Violation("a", f"{token}: {len(jobs)} jobs ({names})")
+                continue
+            own = self._own(jobs)
+            for job in jobs:
+                if job is own:
+                    continue
+                end = job.end()
+                if end is None or end.by not in ("run", "other"):
+                    yield Violation("a", f"{token}: the extra job {job.number} was not cancelled")
+                if str(job.number) not in self._reported:
+                    yield Violation("a", f"{token}: the extra job {job.number} was not reported")
+
+    def _verdicts(self, key: str, cell: SimulatedCell) -> Iterator[Violation]:
+        near = touching(self.facts, key)
+        kinds = [fact.kind for fact in near]
+        result = self._published.get(key)
+        if result is None:
+            if not _WITHOUT_VERDICTS & set(kinds):
+                yield Violation("c", f"{key}: no verdict")
+            return
+        for (session, each), count in self._publications.items():
+            if each == key and count > 1:
+                yield Violation("c", f"{key}: {count} verdicts in session {session}")
+        verdict = result.judgement.verdict
+        attempts = self.attempts_of(key, result.attempt)
+        right = allowed(
+            cell,
+            attempts,
+            self.facts,
+            lost_after=self.bounds.lost_after,
+            reports_in_polls=self.bounds.reports_in_polls,
+        )
+        absorbed = all(kind in ABSORBED or kind in OF_TRUTH for kind in kinds)
+        because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
+        if verdict not in right:
+            wanted = " or ".join(sorted(right)) or "no verdict without a cause"
+            text = f"{key}: {verdict}, the truth ({attempts[-1].end}) gives {wanted}; {because}"
+            yield Violation("c", text)
+            if absorbed:
+                yield Violation("c2", text)
+        elif absorbed and retry_is_due(cell, attempts, self.facts):
+            yield Violation(
+                "c2", f"{key}: {verdict} after attempt {result.attempt}, a retry was due; {because}"
+            )
+
+    def _replay(self) -> Iterator[Violation]:
+        if self._ledger is None:
+            return
+        attempts, results = self._ledger
+        for key, published in self._published.items():
+            stored = results.get(key)
+            if self._is_unwritten(published):
+                continue
+            if stored is None or stored.judgement.verdict is not published.judgement.verdict:
+                was = "nothing" if stored is None else stored.judgement.verdict
+                yield Violation("f", f"{key}: published {published.judgement.verdict}, the ledger has {was}")
+            elif (stored.attempt, stored.outcome.reason) != (published.attempt, published.outcome.reason):
+                yield Violation("f", f"{key}: the ledger has another attempt or reason than was published")
+        for key in results:
+            if key not in self._published and key in self.cells and self._finished_normally():
+                yield Violation("f", f"{key}: the ledger has a result that was not published")
+        known = {attempt.token for attempt in attempts}
+        for token in self._jobs:
+            if token not in known:
+                yield Violation("f", f"{token}: the ledger does not know this job")
+
+    def _finished_normally(self) -> bool:
+        return self._finished is not None and not any(f.kind in _WITHOUT_VERDICTS for f in self.facts)
+
+
+def _split(token: str) -> tuple[str, int]:
+    """A token without its attempt, and the attempt."""
+    prefix, _, number = token.rpartition("-a")
+    return f"{prefix}-a", int(number)

@@ -1,0 +1,263 @@
+"""A session on a run in virtual time: run, launch, check and resume, from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from ...engine import messages as m
+from ...engine.attempt import Submission
+from ...engine.config import Mode
+from ...engine.extensions import NoExtensions
+from ...engine.policy import Policy
+from ...engine.screen import screen
+from ...engine.state import Limits
+from ...ledger.ledger import LedgerError
+from ...ledger.ledger import Superseded
+from ...model import Verdict
+from ...model.records import Attempt
+from ...model.records import Registration
+from ...model.records import Result
+from .scene import BACKEND
+from .scene import Scene
+from .worker import Worker
+
+CANCEL_TIMEOUT_SECONDS = 1.5
+SETTLE_TIMEOUT_SECONDS = 30.0
+DETACH_TIMEOUT_SECONDS = 3600.0
+
+_SUBMITTED = frozenset({Submission.UNANSWERED, Submission.ACCEPTED, Submission.WITHDRAWN})
+_BAD = (Verdict.FAILED, Verdict.ERROR)
+
+
+class Stage(Enum):
+    """How far a session is."""
+
+    STARTING = "starting"
+    WAITING = "waiting"
+    """For results, or in ``launch`` for submissions."""
+    CLOSING = "closing"
+    OVER = "over"
+
+
+@dataclass(slots=True)
+class SessionPlan:
+    """What a session is asked to do."""
+
+    mode: Mode = Mode.RUN
+    waits: bool = True
+    """Whether a check waits for what still runs."""
+    on_crash: str = "cancel"
+    exit_first: bool = False
+    """``-x``: stop at the first cell that has not passed."""
+    limits: Limits = Limits()
+    extensions: Callable[[], NoExtensions] = NoExtensions
+
+
+class Session(Worker):
+    """A process that owns the run. ``left(jobs)`` is called when it ends by itself: jobs go to the reaper."""
+
+    def __init__(self, scene: Scene, plan: SessionPlan, left: Callable[[Session, int], None]) -> None:
+        super().__init__(scene, scene.process("session"))
+        self.plan = plan
+        self.stage = Stage.STARTING
+        self.number = 0
+        self.uses_backend = False
+        self._left = left
+        self._expected: list[str] = []
+        self._settled_at: float | None = None
+        self._closes_at = 0.0
+        self._detaches = False
+
+    # The start.
+
+    def begin(self) -> bool:
+        """Start on the run. Returns False if another process is working on it, or the ledger cannot be used."""
+        plan, scene = self.plan, self.scene
+        try:
+            owner = self.ledger.take_over(
+                scene.is_free,
+                owner={"pid": self.process.number},
+                on_crash="keep" if plan.mode.leaves_jobs else plan.on_crash,
+                mode=plan.mode,
+                ended=None,
+                stopped_by=None,
+            )
+            if owner is not None:
+                scene.world.note(self.process.name, f"the run is still at work in process {owner['pid']}")
+                return self._refused()
+            self.number = self.ledger.session()
+        except LedgerError as error:
+            scene.world.note(self.process.name, f"cannot start: {error}")
+            scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
+            return self._refused()
+        submits = plan.mode is not Mode.CHECK
+        policy = Policy.session(submits=submits, follows_up=plan.waits, resumes=plan.mode is Mode.RESUME)
+        self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
+        scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
+        if not plan.mode.is_new:
+            scene.oracle.on_process("resumed" if submits else "checked", scene.world.now)
+        try:
+            if plan.mode.is_new:
+                self._add()
+            else:
+                self._continue()
+        except LedgerError as error:
+            scene.world.note(self.process.name, f"cannot continue: {error}")
+            self._stop()
+            return True
+        self.stage = Stage.WAITING
+        self.turned()
+        return True
+
+    def _refused(self) -> bool:
+        self.is_over = True
+        self.process.alive = False
+        self.scene.working -= 1
+        return False
+
+    def _add(self) -> None:
+        entries = [cell.registration for cell in self.scene.cells]
+        self._open()
+        self.ledger.register(entries)
+        self._expected = [entry.key for entry in entries]
+        self.driver.post(m.CellsAdded(entries, *self._screened(entries)))
+
+    def _continue(self) -> None:
+        attempts: dict[str, list[Attempt]] = {}
+        for attempt in self.ledger.attempts():
+            attempts.setdefault(attempt.key, []).append(attempt)
+        selected = {cell.key for cell in self.scene.cells}
+        entries = [entry for _, entry in self.ledger.registrations() if entry.key in selected]
+        results = self.ledger.results()
+        self._expected = [entry.key for entry in entries]
+        live = {key for key, known in attempts.items() if known and known[-1].is_live}
+        submits = self.core.state.policy.submits
+        new = [entry for entry in entries if submits and entry.key not in live]
+        if live or new:
+            self._open()
+        self.driver.post(m.Resumed(entries, results, attempts, *self._screened(new)))
+
+    def _open(self) -> None:
+        self.uses_backend = True
+        self.driver.post(self.driver.opened(BACKEND, self.pool(BACKEND)))
+
+    def _screened(self, entries: list[Registration]) -> tuple[dict[str, str], dict[str, str]]:
+        if self.core.state.prepares or not entries:
+            return {}, {}
+        refused, rejected = screen(entries, self.pool.opened, self.plan.limits.max_nodes)
+        for key in (*refused, *rejected):
+            self.scene.recorder.fact("rejected", key)
+        return dict(refused), dict(rejected)
+
+    # Results.
+
+    def _published(self, command: m.Publish) -> None:
+        result = command.result
+        self.scene.recorder.published(result, self.number)
+        self.scene.world.note(
+            self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}"
+        )
+        if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is Stage.WAITING:
+            self.process.later(0.0, lambda: self.interrupt("-x"))
+
+    def turned(self) -> None:
+        """Go on with the session, if what it waits for has come."""
+        if self.stage is Stage.WAITING:
+            if self._is_ending():
+                self._stop()
+            elif self._is_done():
+                self._close(detach=self.plan.mode.leaves_jobs)
+        elif self.stage is Stage.CLOSING and self._is_closed():
+            self._finish()
+
+    def _is_ending(self) -> bool:
+        extensions = self.driver._extensions
+        return (self.driver.failure or self.core.broken or extensions.ending) is not None
+
+    def _is_done(self) -> bool:
+        state = self.core.state
+        if not self.plan.mode.leaves_jobs or (self.plan.mode is Mode.CHECK and self.plan.waits):
+            return not any(key in state.expected and key not in state.results for key in self._expected)
+        return self._is_settled()
+
+    def _is_settled(self) -> bool:
+        """Whether all is submitted, and was polled once or had the time for it."""
+        jobs = list(self.core.state.attempts.values())
+        if not self.driver.is_idle or any(job.submission not in _SUBMITTED for job in jobs):
+            self._settled_at = None
+            return False
+        now = self.scene.world.now
+        if self._settled_at is None:
+            self._settled_at = now
+            self.process.later(SETTLE_TIMEOUT_SECONDS, self.turned)
+        polled = all(job.has_been_polled for job in jobs if job.is_live)
+        return polled or now - self._settled_at >= SETTLE_TIMEOUT_SECONDS
+
+    # The end.
+
+    def interrupt(self, why: str, key: str | None = None) -> None:
+        """Ctrl-C, SIGTERM or ``-x``: stop, and cancel what runs unless the mode leaves jobs."""
+        if self.stage is Stage.WAITING:
+            self.scene.world.note(self.process.name, f"interrupted: {why}")
+            leaves = self.plan.mode.leaves_jobs
+            self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
+            self._close(detach=leaves)
+        elif self.stage is Stage.CLOSING:
+            self.scene.world.note(self.process.name, f"interrupted again: {why}")
+            self._finish()
+
+    def _stop(self) -> None:
+        """The session ends with an error."""
+        if isinstance(self.core.broken, Superseded):
+            self.scene.world.note(self.process.name, f"superseded: {self.core.broken}")
+            self.scene.oracle.on_process("superseded", self.scene.world.now)
+            self._close(detach=self.plan.mode.leaves_jobs)
+            return
+        leaves = self.plan.mode.leaves_jobs
+        self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
+        self._close(detach=leaves)
+
+    def _close(self, *, detach: bool) -> None:
+        self.stage, self._detaches = Stage.CLOSING, detach
+        self.driver.halted = True
+        timeout = DETACH_TIMEOUT_SECONDS if detach else CANCEL_TIMEOUT_SECONDS
+        self._closes_at = self.scene.world.now + timeout
+        self.process.later(timeout, self.turned)
+        self.driver.post(m.Detach() if detach else m.Stop())
+
+    def _is_closed(self) -> bool:
+        state, core = self.core.state, self.core
+        if self.scene.world.now >= self._closes_at or self.driver.failure is not None:
+            return True
+        if not (self.driver.is_idle and (state.outbox.is_empty or core.broken is not None)):
+            return False
+        if self._detaches:
+            return not any(job.submission is Submission.SENT for job in state.attempts.values())
+        return not core.unfinished
+
+    def _finish(self) -> None:
+        if self.stage is Stage.OVER:
+            return
+        self.stage = Stage.OVER
+        scene = self.scene
+        left = 0 if self._detaches else len(self.core.unfinished)
+        self.close()
+        try:
+            self.ledger.set_meta(ended=scene.world.time(), left_to_reaper=left, owner=None)
+        except LedgerError as error:
+            scene.world.note(self.process.name, f"the end is not recorded: {error}")
+        kind = "detached" if self._detaches else "finished"
+        if not isinstance(self.core.broken, Superseded):
+            scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
+        self._left(self, left)
+        self.process.die(f"{kind}, {left} jobs are left to the reaper")
+
+
+
+def _why(result: Result) -> str:
+    """What a verdict is based on, for the timeline."""
+    misses = [f"{miss.field}: {miss.seen}" for miss in result.judgement.misses]
+    texts = [text for text in (result.outcome.detail, *misses) if text]
+    return f" ({'; '.join(texts)})" if texts else ""

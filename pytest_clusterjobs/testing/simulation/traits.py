@@ -1,0 +1,111 @@
+"""What kind of cluster a history has: its capabilities, its delays and what it reports."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...backends.protocol import Capabilities
+from .rng import Rng
+
+
+@dataclass(slots=True)
+class Traits:
+    """The constant properties of a simulated cluster. Durations are seconds."""
+
+    ids_per_poll: int = 1000
+    submissions_per_second: float | None = None
+    submit_threads: int = 4
+    min_poll_interval: float = 1.0
+    find_settle: float = 0.0
+    log_settle: float = 0.0
+    restarts: bool = True
+    stops_rest: bool = True
+    unique_tokens: bool = True
+    """Whether a second submission of a token returns the first job."""
+    reports_in_polls: bool = True
+    """Whether polls have the ranks' reports; otherwise only the logs have them."""
+    ranks_in_polls: bool = True
+    """Whether polls name the ranks, with the codes and times of their ends."""
+    notifies: bool = False
+    memory: float = math.inf
+    """How long the cluster lists an ended job."""
+    logs_outlive: bool = True
+    """Whether the logs of a job that is no longer listed can be read."""
+    hidden_at_first: bool = False
+    """Whether a poll before a job is visible reports it as absent."""
+    slots: int = 64
+    """How many ranks run at once; further jobs wait in their order."""
+    knows_width: bool = True
+    """Whether ``max_nodes`` is stated in the capabilities."""
+    late_ids: float = 0.0
+    """How long after the submission the cluster assigns the id of a job; 0: at once."""
+    start_delay: float = 0.0
+    """The longest time that a job waits although slots are free."""
+    restart_delay: float = 0.0
+    cancel_delay: float = 0.0
+    """The longest time from a cancel to the TERM."""
+    stop_delay: float = 0.0
+    """How long after a rank's failure the others get TERM, if ``stops_rest``. Needs ``ranks_in_polls``."""
+    follow_grace: float | None = None
+    """How long after a clean end of rank 0 the cluster stops the other ranks; ``None``: never."""
+    requeues: bool = True
+    """Whether a preempted job that may be restarted is started again."""
+    clock_skew: float = 0.0
+    """How much the cluster's clock is ahead."""
+
+    def capabilities(self) -> Capabilities:
+        """What a backend of this cluster states."""
+        return Capabilities(
+            ids_per_poll=self.ids_per_poll,
+            submissions_per_second=self.submissions_per_second,
+            submit_threads=self.submit_threads,
+            min_poll_interval=self.min_poll_interval,
+            find_settle=self.find_settle,
+            log_settle=self.log_settle,
+            restarts=self.restarts,
+            stops_rest=self.stops_rest,
+            knows_secrets=True,
+            max_nodes=self.slots if self.knows_width else None,
+        )
+
+
+def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
+    """The traits of one history. ``forgets``: the cluster may forget an end before a poll has seen it."""
+    stops_rest = rng.chance(0.7)
+    follow = rng.uniform(0.0, 30.0) if rng.chance(0.3) else None
+    reports = rng.chance(0.5)
+    # Ranks that are stopped after a clean main node, or failed ranks of a running job, must be named.
+    named = reports or follow is not None or not stops_rest or rng.chance(0.5)
+    late = rng.chance(0.3)
+    settle = rng.uniform(1.0, 30.0) if late else 0.0
+    memory = math.inf
+    if rng.chance(0.4):
+        memory = rng.uniform(0.0, 120.0) if forgets and rng.chance(0.5) else rng.uniform(900.0, 7200.0)
+    return Traits(
+        ids_per_poll=rng.weighted([(1000, 5), (1, 1), (2, 1), (5, 1)]),
+        submissions_per_second=rng.weighted([(None, 2), (0.5, 1), (5.0, 1)]),
+        submit_threads=1 + rng.below(4),
+        min_poll_interval=rng.uniform(0.5, 5.0),
+        find_settle=settle,
+        log_settle=rng.uniform(0.5, 20.0) if rng.chance(0.5) else 0.0,
+        restarts=rng.chance(0.9),
+        stops_rest=stops_rest,
+        unique_tokens=rng.chance(0.5),
+        reports_in_polls=reports,
+        ranks_in_polls=named,
+        notifies=rng.chance(0.3),
+        memory=memory,
+        logs_outlive=rng.chance(0.7),
+        hidden_at_first=rng.chance(0.5),
+        slots=rng.weighted([(64, 12), (8, 4), (4, 4), (2, 1)]),
+        knows_width=rng.chance(0.5),
+        late_ids=rng.uniform(0.0, 60.0) if rng.chance(0.2) else 0.0,
+        start_delay=rng.uniform(0.0, 120.0) if rng.chance(0.5) else 0.0,
+        restart_delay=rng.uniform(0.0, 150.0) if rng.chance(0.5) else 0.0,
+        cancel_delay=rng.uniform(0.0, 5.0) if rng.chance(0.5) else 0.0,
+        stop_delay=rng.uniform(0.0, 3.0) if named and rng.chance(0.5) else 0.0,
+        follow_grace=follow,
+        requeues=rng.chance(0.7),
+        clock_skew=rng.uniform(-30.0, 30.0) if rng.chance(0.3) else 0.0,
+    )

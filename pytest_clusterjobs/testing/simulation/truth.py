@@ -1,0 +1,26 @@
+"""How a job really ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class TrueEnd:
+    """How an attempt's job ended in the ground truth."""
+
+    reason: str
+    """A value of ``Reason``; ``cancelled`` also if this run cancelled it."""
+    exit_code: int | None
+    """The command's own code; ``None`` if it did not end by itself."""
+    restarts: int
+    heartbeats: int
+    """Of rank 0 in the last start."""
+    begun: bool
+    """Whether the command of any rank began in the last start."""
+    at: float
+    """World time."""
+    by: str
+    """``itself``, ``limit``, ``run`` (a cancel by this run), ``other`` (by a person) or ``cluster``."""
+    also: tuple[str, ...] = ()
+    """Other reasons that the design permits, because the ends of several ranks coincide."""

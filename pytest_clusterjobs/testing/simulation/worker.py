@@ -1,0 +1,126 @@
+"""What a session and a canceller have in common: a process with a core, its driver and a backend."""
+
+from __future__ import annotations
+
+import traceback
+
+from ...backends.pool import BackendPool
+from ...engine import messages as m
+from ...engine.core import Core
+from ...engine.extensions import Extensions
+from ...engine.extensions import NoExtensions
+from ...engine.policy import Policy
+from ...engine.state import Limits
+from .clock import WorldClock
+from .disk import SimulatedLedger
+from .driver import SimulatedDriver
+from .executor import SimulatedExecutor
+from .process import Process
+from .recorded_backend import open_recorded
+from .recorded_backend import RecordedBackend
+from .scene import no_secrets
+from .scene import RUN_ID
+from .scene import Scene
+
+LONG_COMMIT_SECONDS = 800.0
+"""After about this time a commit without an answer counts as failed for good."""
+LONG_HOOK_SECONDS = 3500.0
+"""After about this time a hook without an answer makes an error of its cell."""
+
+
+class Worker:
+    """A process that runs a core."""
+
+    def __init__(self, scene: Scene, process: Process) -> None:
+        self.scene = scene
+        self.process = process
+        self.ledger = SimulatedLedger(scene.disk)
+        self.rng = scene.rng.split(process.name)
+        self.core: Core
+        self.driver: SimulatedDriver
+        self.backend: RecordedBackend | None = None
+        self.is_over = False
+
+    def open(
+        self,
+        policy: Policy,
+        session: int | None,
+        *,
+        limits: Limits | None = None,
+        extensions: Extensions | None = None,
+    ) -> None:
+        """Make the core and its driver."""
+        scene, process = self.scene, self.process
+        extensions = extensions or NoExtensions()
+        self.core = Core(
+            policy,
+            RUN_ID,
+            no_secrets(),
+            limits or Limits(),
+            has_hooks=extensions.is_asked,
+            prepares=extensions.changes_specs,
+        )
+        scene.trace.watch(self.core, process)
+        executor = SimulatedExecutor(process, self.rng.split("executor"), scene.delays)
+        executor.slow = self._slow
+        self.pool = BackendPool(self._open_backend)
+        self.driver = SimulatedDriver(
+            process,
+            self.core,
+            self.ledger,
+            self.pool,
+            executor,
+            WorldClock(scene.world, self.rng.uniform(0.0, 1e6)),
+            extensions,
+            session,
+            self._published,
+        )
+        self.driver.turned = self._turned
+        scene.drivers[process.name] = self.driver
+        process.at_death.append(self.over)
+
+    def _open_backend(self, name: str) -> RecordedBackend:
+        scene = self.scene
+        self.backend = open_recorded(scene.cluster, scene.network, self.driver, self.process.number)
+        return self.backend
+
+    def _slow(self, lane: str, begin: float, seconds: float) -> None:
+        self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
+        recorder = self.scene.recorder
+        recorder.fact("slow_answer", at=begin, until=begin + seconds)
+        if lane == "ledger" and seconds >= LONG_COMMIT_SECONDS:
+            recorder.fact("commit_failed")
+        elif lane == "hooks" and seconds >= LONG_HOOK_SECONDS:
+            recorder.fact("hook_failed")
+
+    def _published(self, command: m.Publish) -> None:
+        """A verdict was handed out."""
+
+    def _turned(self) -> None:
+        driver = self.driver
+        if driver.spinning:
+            driver.spinning = False
+            self.scene.fail("g", f"{self.process.name}: a busy loop at {self.scene.world.now:.3f} s")
+        self.turned()
+
+    def turned(self) -> None:
+        """Something may have changed."""
+
+    def close(self) -> None:
+        """Begin no more work, and end the process."""
+        self.driver.close()
+
+    def over(self) -> None:
+        """The process has ended."""
+        if self.is_over:
+            return
+        self.is_over = True
+        scene = self.scene
+        scene.working -= 1
+        scene.drivers.pop(self.process.name, None)
+        if self.backend is not None:
+            self.backend.closed = True
+        error = self.driver.failure
+        if error is not None:
+            text = "".join(traceback.format_exception(error)[-3:]).strip()
+            scene.fail("i", f"{self.process.name}: {text}")
