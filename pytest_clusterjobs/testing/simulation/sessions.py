@@ -157,7 +157,8 @@ class Session(Worker):
         result = command.result
         self.scene.recorder.published(result, self.number)
         self.scene.world.note(
-            self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}"
+            self.process.name,
+            f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}",
         )
         if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is Stage.WAITING:
             self.process.later(0.0, lambda: self.interrupt("-x"))
@@ -253,7 +254,6 @@ class Session(Worker):
             scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
         self._left(self, left)
         self.process.die(f"{kind}, {left} jobs are left to the reaper")
-
 
 
 def _why(result: Result) -> str:
