@@ -254,6 +254,9 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None or last.end.by == "run" or any(f.kind in STOPS for f in touching(facts, cell.key)):
         return False
+    if any(each.end is not None and each.end.by == "run" for each in attempts[:-1]):
+        # What it was judged to be is not part of the truth.
+        return False
     ends = [(i + 1, each.end) for i, each in enumerate(attempts) if each.end is not None]
     reasons = [_reason(cell, number, end) for number, end in ends]
     retried = sum(reason.reason in RETRIED for reason in reasons[:-1])

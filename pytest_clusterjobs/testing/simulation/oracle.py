@@ -82,6 +82,7 @@ class Oracle:
         "_publications",
         "_published",
         "_reported",
+        "_without_retries",
         "_resumed_at",
         "_session",
         "bounds",
@@ -107,6 +108,7 @@ class Oracle:
         self._resumed_at = -1.0
         self._finished: float | None = None
         self._broken: list[Violation] = []
+        self._without_retries: set[str] = set()
 
     # What the harness reports.
 
@@ -204,6 +206,10 @@ class Oracle:
         """Whether the ledger cannot be written, and the result is an error that says so."""
         lost = any(fact.kind == "commit_failed" for fact in self.facts)
         return lost and result.judgement.verdict is Verdict.ERROR
+
+    def on_no_retry(self, key: str) -> None:
+        """A session that does not wait for jobs has judged this cell: no further attempt follows."""
+        self._without_retries.add(key)
 
     def on_ledger(self, attempts: Sequence[Attempt], results: Mapping[str, Result]) -> None:
         """What ``attempts()`` and ``results()`` of the ledger return at the end."""
@@ -344,7 +350,7 @@ class Oracle:
             yield Violation("c", text)
             if absorbed:
                 yield Violation("c2", text)
-        elif absorbed and retry_is_due(cell, attempts, self.facts):
+        elif absorbed and key not in self._without_retries and retry_is_due(cell, attempts, self.facts):
             yield Violation(
                 "c2", f"{key}: {verdict} after attempt {result.attempt}, a retry was due; {because}"
             )
@@ -366,8 +372,9 @@ class Oracle:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
         known = {attempt.token for attempt in attempts}
-        for token in self._jobs:
-            if token not in known:
+        woke = any(fact.kind == "superseded" for fact in self.facts)
+        for token, jobs in self._jobs.items():
+            if token not in known and not (woke and all(job.end() is not None for job in jobs)):
                 yield Violation("f", f"{token}: the ledger does not know this job")
 
     def _finished_normally(self) -> bool:

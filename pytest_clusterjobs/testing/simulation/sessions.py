@@ -93,7 +93,7 @@ class Session(Worker):
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
-        policy = Policy.session(submits=submits, follows_up=plan.waits, resumes=plan.mode is Mode.RESUME)
+        policy = Policy.session(submits=submits, follows_up=plan.waits or plan.mode is Mode.RESUME, resumes=plan.mode is Mode.RESUME)
         self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:
@@ -156,6 +156,8 @@ class Session(Worker):
     def _published(self, command: m.Publish) -> None:
         result = command.result
         self.scene.recorder.published(result, self.number)
+        if not self.core.state.policy.follows_up:
+            self.scene.oracle.on_no_retry(result.key)
         self.scene.world.note(
             self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}"
         )
@@ -192,7 +194,8 @@ class Session(Worker):
         if self._settled_at is None:
             self._settled_at = now
             self.process.later(SETTLE_TIMEOUT_SECONDS, self.turned)
-        polled = all(job.has_been_polled for job in jobs if job.is_live)
+        core = self.core
+        polled = all(job.has_been_polled and not core.is_judging(job) for job in jobs if job.is_live)
         return polled or now - self._settled_at >= SETTLE_TIMEOUT_SECONDS
 
     # The end.

@@ -22,10 +22,10 @@ from .scene import no_secrets
 from .scene import RUN_ID
 from .scene import Scene
 
-LONG_COMMIT_SECONDS = 800.0
-"""After about this time a commit without an answer counts as failed for good."""
-LONG_HOOK_SECONDS = 3500.0
-"""After about this time a hook without an answer makes an error of its cell."""
+LONG_COMMIT_SECONDS = 400.0
+"""A few calls of this length in a row, and a commit without an answer counts as failed for good."""
+LONG_HOOK_SECONDS = 600.0
+"""A few calls of this length in a row, and a hook without an answer makes an error of its cell."""
 
 
 class Worker:
