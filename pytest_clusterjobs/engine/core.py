@@ -312,8 +312,10 @@ class Core:
             job for job in self.state.attempts.values() if job.wants_end or (job.is_live and job.life is not Life.OVER)
         ]
 
-    def is_judging(self, job: ActiveAttempt) -> bool:
-        """Whether the verdict on a job does not depend on what its cluster may still answer."""
+    def is_undecided(self, job: ActiveAttempt) -> bool:
+        """Whether a submitted job has no first answer yet, or a verdict on it is being made."""
+        if job.is_live and not job.has_been_polled:
+            return True
         return job.life in (Life.JUDGED, Life.RECORDING) or job.token in self.state.cluster(job).reading
 
     def result(self, key: str) -> Result | None:

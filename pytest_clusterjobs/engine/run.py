@@ -309,12 +309,10 @@ class Engine:
         clock, since = self.config.clock, None
         while True:
             with self._driver.changed, self._driver.watched():
-                jobs = [job for job in self._core.state.attempts.values() if job.is_live]
-                submitted = self._driver.is_idle and not any(
-                    job.submission not in _SUBMITTED for job in self._core.state.attempts.values()
-                )
+                jobs = self._core.state.attempts.values()
+                submitted = self._driver.is_idle and all(job.submission in _SUBMITTED for job in jobs)
                 since = None if not submitted else clock.monotonic() if since is None else since
-                all_polled = all(job.has_been_polled and not self._core.is_judging(job) for job in jobs)
+                all_polled = not any(self._core.is_undecided(job) for job in jobs)
                 if since is not None and (all_polled or clock.monotonic() - since >= timeout):
                     return
                 self.raise_if_ending()
