@@ -342,7 +342,10 @@ class Oracle:
             lost_after=self.bounds.lost_after,
             reports_in_polls=self.bounds.reports_in_polls,
         )
-        absorbed = all(kind in ABSORBED or kind in OF_TRUTH for kind in kinds)
+        absorbed = all(
+            kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
+            for kind, fact in zip(kinds, near, strict=True)
+        )
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"

@@ -194,8 +194,7 @@ class Session(Worker):
         if self._settled_at is None:
             self._settled_at = now
             self.process.later(SETTLE_TIMEOUT_SECONDS, self.turned)
-        core = self.core
-        polled = all(job.has_been_polled and not core.is_judging(job) for job in jobs if job.is_live)
+        polled = not any(self.core.is_undecided(job) for job in jobs)
         return polled or now - self._settled_at >= SETTLE_TIMEOUT_SECONDS
 
     # The end.
