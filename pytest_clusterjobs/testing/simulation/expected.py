@@ -230,6 +230,8 @@ def _with_end(
         found.add(true_verdict(cell, number, end))
     elif last.ran >= spec.max_runtime:
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+    if any(fact.kind in LOG_KINDS for fact in near):
+        found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
     rest = last.without_cancel
     if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
         # A rank had failed, and this run stopped the others.

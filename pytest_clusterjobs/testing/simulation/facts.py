@@ -110,6 +110,8 @@ class Attempted:
     """The first start; ``None`` if it never started."""
     without_cancel: TrueEnd | None = None
     """How it ended if this run's cancel does not count: only the other ranks were stopped."""
+    partial: tuple[str, ...] = ()
+    """Other reasons that may be concluded if a log cannot be read."""
 
     @property
     def waited(self) -> float:

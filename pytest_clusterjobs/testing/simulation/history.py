@@ -184,7 +184,8 @@ def _judged(
     scene.disk.faults = DiskFaults()
     ledger = SimulatedLedger(scene.disk)
     try:
-        oracle.on_ledger(ledger.attempts(), ledger.results())
+        registered = [entry.key for _, entry in ledger.registrations()]
+        oracle.on_ledger(ledger.attempts(), ledger.results(), registered)
     except LedgerError as error:
         scene.fail("f", f"the ledger cannot be read: {error}")
     director.end()

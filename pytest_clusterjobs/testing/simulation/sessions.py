@@ -87,7 +87,7 @@ class Session(Worker):
             if owner is not None:
                 scene.world.note(self.process.name, f"the run is still at work in process {owner['pid']}")
                 return self._refused()
-            self.number = self.ledger.session()
+            self.number = scene.last_session = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
@@ -116,6 +116,10 @@ class Session(Worker):
         self.process.alive = False
         self.scene.working -= 1
         return False
+
+    def is_superseded(self) -> bool:
+        """Whether another session has taken over the run."""
+        return self.scene.last_session > self.number
 
     def _add(self) -> None:
         entries = [cell.registration for cell in self.scene.cells]

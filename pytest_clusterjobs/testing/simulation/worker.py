@@ -81,8 +81,12 @@ class Worker:
 
     def _open_backend(self, name: str) -> RecordedBackend:
         scene = self.scene
-        self.backend = open_recorded(scene.cluster, scene.network, self.driver, self.process.number)
+        self.backend = open_recorded(scene.cluster, scene.network, self.driver, self.process.number, self.is_superseded)
         return self.backend
+
+    def is_superseded(self) -> bool:
+        """Whether another session has taken over the run."""
+        return False
 
     def _slow(self, lane: str, begin: float, seconds: float) -> None:
         self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
