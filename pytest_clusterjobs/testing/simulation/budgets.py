@@ -48,9 +48,8 @@ class Budgets:
             return
         polls.jobs.update(dict.fromkeys(tokens))
         if at - polls.last < MIN_SPACING_SECONDS - _ROUNDING_SECONDS:
-            is_next_batch = len(polls.tokens) == self.ids_per_poll and not any(
-                token in polls.tokens for token in tokens
-            )
+            # Jobs that have ended meanwhile are left out of the batches of a round.
+            is_next_batch = not any(token in polls.tokens for token in tokens)
             if is_next_batch:
                 polls.tokens = tokens
                 return

@@ -152,7 +152,7 @@ class Oracle:
             self._lifetimes.resume(at)
             # A resume submits again what a stop has ended.
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
-        if kind == "reaper_died":
+        if kind == "reaper_died" or (kind == "died" and keeps_jobs):
             self._lifetimes.resume(at)
         if kind in ("finished", "detached"):
             self._finished = at
