@@ -75,8 +75,6 @@ class Adoption:
         self._pause = min(MAX_ROUND_SECONDS, self._pause * 1.3)
         self._is_reading = True
         self._state.commands.append(ReadLedger(self._last_cell))
-        for cluster in self._state.clusters.values():
-            self._list(cluster)
 
     def _list(self, cluster: ClusterState) -> None:
         if cluster.is_unavailable or cluster.is_opening:
@@ -119,15 +117,19 @@ class Adoption:
         self._is_reading = False
         if event.error:
             self.unwritten = event.error
-            return
+        else:
+            self._learn_all(event)
+        # Only now: what the lists show and the ledger does not know is a stray job.
+        for cluster in self._state.clusters.values():
+            self._list(cluster)
+
+    def _learn_all(self, event: LedgerRead) -> None:
         self.is_read = True
         for number, entry in event.cells:
             self._last_cell = max(self._last_cell, number)
             self._state.cells[entry.key] = entry
             name = entry.cell.backend
-            if name not in self._state.clusters:
-                self._state.clusters[name] = ClusterState(name)
-                self._list(self._state.clusters[name])
+            self._state.clusters.setdefault(name, ClusterState(name))
         keys = self._state.policy.keys
         for attempt in event.attempts:
             if keys is None or attempt.key in keys:

@@ -27,6 +27,7 @@ from .judging import needs_reports
 from .judging import needs_time
 from .judging import needs_whole_logs
 from .judging import verdict_on
+from .limits import LOG_RETRY_SECONDS
 from .messages import AskHooks
 from .messages import Forget
 from .messages import HooksAnswered
@@ -70,9 +71,9 @@ class Conclusions:
         else:
             self._conclude(job, Evidence())
 
-    def end_is_settled(self, job: ActiveAttempt) -> bool:
-        """Whether an ended job's logs have had the time to arrive that its cluster asks for."""
-        settle = self._state.cluster(job).can.log_settle
+    def end_is_settled(self, job: ActiveAttempt, further: float = 0.0) -> bool:
+        """Whether an ended job's logs have had the time to arrive that its cluster asks for, and more."""
+        settle = self._state.cluster(job).can.log_settle + further
         return self._state.now.monotonic >= (job.ended_at or 0.0) + settle
 
     def look_for_records(self, job: ActiveAttempt) -> None:
@@ -99,10 +100,19 @@ class Conclusions:
         if job.life is Life.ABSENT:
             self._settle_by_records(job, event)
         if job.life is Life.ENDED:
-            evidence = Evidence(event.logs, event.missing, was_read=True)
-            job.observation = replace(job.observation or event.seen, nodes=event.seen.nodes)
-            if self.end_is_settled(job) or not needs_time(job, job.observation, evidence):
-                self._conclude(job, evidence)
+            self._weigh(job, event)
+
+    def _weigh(self, job: ActiveAttempt, event: LogsRead) -> None:
+        """Judge an ended job by its logs, unless they may still become more complete."""
+        known = job.observation or event.seen
+        complete = known.log_complete or (bool(event.logs) and not event.missing)
+        job.observation = replace(known, nodes=event.seen.nodes, log_complete=complete)
+        evidence = Evidence(event.logs, event.missing, was_read=True)
+        needs = needs_time(job, job.observation, evidence)
+        if needs and event.error and not self.end_is_settled(job, LOG_RETRY_SECONDS):
+            self._read(job, whole=needs_whole_logs(job))
+        elif not needs or self.end_is_settled(job):
+            self._conclude(job, evidence)
 
     def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> None:
         """A job that the scheduler no longer knows has ended if every rank left a record of it."""

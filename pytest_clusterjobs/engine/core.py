@@ -269,9 +269,10 @@ class Core:
         self.adoption.listed(event)
 
     def _logs_read(self, event: LogsRead) -> None:
-        self.state.clusters[event.backend].is_busy = False
+        self._tracking.logs_read(event)
         self._conclusions.logs_read(event)
-        self._tracking.has_no_records(event.token)
+        if not event.error:
+            self._tracking.has_no_records(event.token)
 
     def _thread_free(self, event: ThreadFree) -> None:
         self._submissions.thread_is_free(event.backend, event.seconds, event.jobs)

@@ -351,7 +351,7 @@ class Driver:
         whole = {rank: logs.whole(rank) for rank in range(job.spec.nodes)} if command.whole else {}
         tails = {rank: logs.tail(rank, EXCERPT_BYTES) for rank in command.excerpts}
         shown = {rank: text for rank, text in tails.items() if text}
-        return m.LogsRead(command.backend, command.token, seen, whole, logs.missing, shown)
+        return m.LogsRead(command.backend, command.token, seen, whole, logs.missing, logs.error, shown)
 
     # Hooks.
 

@@ -37,6 +37,10 @@ CANCEL_RETRY_SECONDS = 15.0
 CANCEL_GIVE_UP_SECONDS = 600.0
 """Seconds after which a cancellation that no poll has confirmed is given up and reported."""
 
+LOG_RETRY_SECONDS = 300.0
+"""Seconds, after the time in which the logs of an ended job arrive, for which a read that failed is repeated.
+An API that fails for minutes does not mean that a log is gone."""
+
 MAX_POLL_INTERVAL_SECONDS = 30.0
 """The longest time, in seconds, between two polls of a job."""
 
@@ -158,7 +162,8 @@ def next_deadline(job: ActiveAttempt) -> float | None:
 def next_poll_at(job: ActiveAttempt, now: float, min_interval: float) -> float:
     """When to poll a job again that has just been polled, in monotonic seconds."""
     interval = min(MAX_POLL_INTERVAL_SECONDS, max(min_interval, POLL_INTERVAL_AGE_FRACTION * (now - job.submitted_at)))
-    if job.wants_end or job.action is not None or job.absent_at is not None:
+    settles = job.ended_at is not None and job.observation is not None and not job.observation.log_complete
+    if job.wants_end or job.action is not None or job.absent_at is not None or settles:
         interval = min_interval
     deadline = next_deadline(job)
     if deadline is not None and deadline > now:

@@ -45,6 +45,8 @@ class LogReader:
         self._whole: dict[int, LogChunk] = {}
         self.missing = False
         """Whether a requested log could not be read, or not to its end."""
+        self.error = ""
+        """The API's last error, if a read had no usable answer; another try may have one."""
 
     def know(self, nodes: Iterable[NodeState]) -> None:
         """Note how the ranks ended: a log without the corresponding marks is not complete."""
@@ -80,19 +82,26 @@ class LogReader:
         return hidden(replace(observation, nodes=tuple(nodes)), self._hiding)
 
     def _with_report(self, node: NodeState) -> NodeState:
-        end = self._tail(node.rank, sentinel.REPORT_TAIL_BYTES)
+        tail = end = self._tail(node.rank, sentinel.REPORT_TAIL_BYTES)
         report = sentinel.read(end.text, self._nonce, node.rank).report
         if report is not None:
             return replace(node, report=report)
         if node.begun is not None:
             return node
-        text = ""
+        text, begun = "", False
         for chunk in self._pieces(node.rank):
             # A mark may be split across two pieces.
             text = text[-MARKS_BYTES:] + chunk.text
-            if sentinel.read(text, self._nonce, node.rank).begun:
-                return replace(node, begun=True)
+            found = sentinel.read(text, self._nonce, node.rank)
+            if found.report is not None:
+                # The tail could not be read, or it has grown meanwhile.
+                return replace(node, report=found.report)
+            begun = begun or bool(found.begun)
+            if begun and not tail.gap:
+                break
             end = chunk
+        if begun:
+            return replace(node, begun=True)
         self.missing = self.missing or not end.complete
         return replace(node, begun=False) if end.complete else replace(node, unread=end.gap)
 
@@ -136,7 +145,8 @@ class LogReader:
         try:
             chunk = self._backend.logs(self._handle, node=rank, tail=size)
         except BUGS as error:
-            chunk = LogChunk("", gap=_cause(error))
+            self.error = _cause(error)
+            chunk = LogChunk("", gap=self.error)
         self.missing = self.missing or not chunk.complete
         return chunk
 
@@ -150,7 +160,8 @@ class LogReader:
         try:
             yield from read_log(self._backend.logs, self._handle, node=rank)
         except BUGS as error:
-            yield LogChunk("", gap=_cause(error))
+            self.error = _cause(error)
+            yield LogChunk("", gap=self.error)
 
 
 def reader_of(backend: Backend, job: ActiveAttempt) -> LogReader:

@@ -329,7 +329,7 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class LogsRead:
-    """What was read of a job's logs. A log that cannot be read is ``missing``, and not an error."""
+    """What was read of a job's logs."""
 
     backend: str
     token: str
@@ -337,6 +337,9 @@ class LogsRead:
     """With the ranks' reports."""
     logs: Mapping[int, LogChunk] = field(default_factory=dict)
     missing: bool = False
+    """Whether a log that was asked for could not be read to its end."""
+    error: str = ""
+    """The API's last error, if a read had no usable answer."""
     excerpts: Mapping[int, str] = field(default_factory=dict)
 
 

@@ -23,6 +23,7 @@ from .messages import CancelAnswered
 from .messages import Find
 from .messages import Listed
 from .messages import ListJobs
+from .messages import LogsRead
 from .messages import Poll
 from .messages import Polled
 from .state import CoreState
@@ -227,6 +228,13 @@ class Tracking:
         elif (job := self._state.attempts.get(event.token)) is not None:
             cluster.finds.set(event.token, self._state.now.monotonic)
             self.check(job)
+
+    def logs_read(self, event: LogsRead) -> None:
+        """Logs were read, or could not be read."""
+        cluster = self._state.clusters[event.backend]
+        cluster.is_busy = False
+        if event.error:
+            self._asking_failed(cluster, event.error, throttled=False)
 
     def looked(self, backend: str) -> None:
         """A lookup got an answer."""
