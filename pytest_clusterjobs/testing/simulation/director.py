@@ -185,7 +185,7 @@ class Director:
 
         def cancel() -> None:
             for key in keys:
-                scene.oracle.on_process("killed", scene.world.now, key=key)
+                scene.oracle.on_process("cancelled", scene.world.now, key=key)
             session.driver.post(m.CancelCells(tuple(keys), "a request"))
 
         session.process.do(cancel)

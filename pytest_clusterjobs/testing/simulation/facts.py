@@ -49,7 +49,7 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
     "contradiction": frozenset({Verdict.ERROR}),  # the cluster reports two codes
     "forgotten": frozenset({Verdict.ERROR}),  # absent before a poll has shown the end
     "hook_failed": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code raised or found a mismatch
-    "hook_refused": frozenset({Verdict.ERROR}),
+    "hook_refused": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "host_lost": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "killed": frozenset({Verdict.NOT_RUN}),  # `clusterjobs kill`, or a cancel request for a cell
     "lost_submission": frozenset({Verdict.ERROR}),  # the cluster cannot tell whether it has the job
@@ -110,6 +110,8 @@ class Attempted:
     """The first start; ``None`` if it never started."""
     without_cancel: TrueEnd | None = None
     """How it ended if this run's cancel does not count: only the other ranks were stopped."""
+    partial: tuple[str, ...] = ()
+    """Other reasons that may be concluded if a log cannot be read."""
 
     @property
     def waited(self) -> float:

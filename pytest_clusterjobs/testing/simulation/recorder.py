@@ -71,7 +71,7 @@ class Recorder:
         at = now if at is None else at
         until = max(at, now if until is None else until)
         known = self._facts.get((kind, key))
-        if known is None:
+        if known is None or (until > at and at > known.until):
             known = self._facts[kind, key] = Fact(kind, at, until, key)
             self.oracle.on_fact(known)
         elif until - at > known.seconds:

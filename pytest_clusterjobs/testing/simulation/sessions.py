@@ -87,13 +87,13 @@ class Session(Worker):
             if owner is not None:
                 scene.world.note(self.process.name, f"the run is still at work in process {owner['pid']}")
                 return self._refused()
-            self.number = self.ledger.session()
+            self.number = scene.last_session = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
-        policy = Policy.session(submits=submits, follows_up=plan.waits, resumes=plan.mode is Mode.RESUME)
+        policy = Policy.session(submits=submits, follows_up=plan.waits or plan.mode is Mode.RESUME, resumes=plan.mode is Mode.RESUME)
         self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:
@@ -116,6 +116,10 @@ class Session(Worker):
         self.process.alive = False
         self.scene.working -= 1
         return False
+
+    def is_superseded(self) -> bool:
+        """Whether another session has taken over the run."""
+        return self.scene.last_session > self.number
 
     def _add(self) -> None:
         entries = [cell.registration for cell in self.scene.cells]
@@ -156,6 +160,8 @@ class Session(Worker):
     def _published(self, command: m.Publish) -> None:
         result = command.result
         self.scene.recorder.published(result, self.number)
+        if not self.core.state.policy.follows_up:
+            self.scene.oracle.on_no_retry(result.key)
         self.scene.world.note(
             self.process.name,
             f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}",
@@ -193,7 +199,7 @@ class Session(Worker):
         if self._settled_at is None:
             self._settled_at = now
             self.process.later(SETTLE_TIMEOUT_SECONDS, self.turned)
-        polled = all(job.has_been_polled for job in jobs if job.is_live)
+        polled = not any(self.core.is_undecided(job) for job in jobs)
         return polled or now - self._settled_at >= SETTLE_TIMEOUT_SECONDS
 
     # The end.
