@@ -232,6 +232,11 @@ def _with_end(
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     if any(fact.kind in LOG_KINDS for fact in near):
         found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
+    if any(fact.kind == "stale" for fact in near):
+        # An old answer shows the job as running when its limits are over; one such answer suffices.
+        if limit is not None:
+            found.add(Verdict.FAILED)
+        found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     rest = last.without_cancel
     if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
         # A rank had failed, and this run stopped the others.
