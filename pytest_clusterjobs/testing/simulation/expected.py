@@ -232,6 +232,9 @@ def _with_end(
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     if any(fact.kind in LOG_KINDS for fact in near):
         found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
+    if end.by == "run" and any(fact.kind == "clock_jump" for fact in near):
+        # A later session has only the wall clock to tell how long a job has run.
+        found.add(Verdict.ERROR)
     if any(fact.kind == "stale" for fact in near):
         # An old answer shows the job as running when its limits are over; one such answer suffices.
         if limit is not None:
