@@ -18,6 +18,8 @@ from ..model.records import Registration
 from ..model.token import Token
 from .attempt import ActiveAttempt
 from .attempt import adopted
+from .attempt import Cancellation
+from .attempt import HAS_ENDED
 from .attempt import Life
 from .attempt import Submission
 from .cluster import ClusterState
@@ -30,13 +32,19 @@ from .messages import ReadLedger
 from .messages import Settle
 from .messages import SubmitterGone
 from .state import CoreState
+from .state import Service
 from .submissions import Submissions
 from .tracking import Tracking
+
+NOT_IN_LEDGER = "it is not in the ledger"
+"""Why a job is cancelled that the cluster lists and that the run did not submit, as far as it knows."""
 
 FIRST_ROUND_SECONDS = 0.2
 """Initial seconds between two readings of the ledger and the lists while jobs are being cancelled."""
 
 MAX_ROUND_SECONDS = 10.0
+
+_ASKED = frozenset({Cancellation.ACKNOWLEDGED, Cancellation.CONFIRMED, Cancellation.GIVEN_UP})
 
 
 class Adoption:
@@ -56,6 +64,7 @@ class Adoption:
         self.is_read = False
         """Whether the ledger has been read."""
         self._is_reading = False
+        self._is_closed = False
         self._last_cell = 0
         self._round_at = 0.0 if state.policy.adopts else inf
         self._pause = FIRST_ROUND_SECONDS
@@ -83,6 +92,11 @@ class Adoption:
             cluster.is_opening = True
             self._state.commands.append(Open(cluster.name))
         cluster.list_at = self._state.now.monotonic
+
+    def close(self) -> None:
+        """Take over no more jobs."""
+        self._round_at = inf
+        self._is_closed = True
 
     def begin(self, names: list[str]) -> None:
         """Handle the jobs on these backends."""
@@ -115,6 +129,8 @@ class Adoption:
     def ledger_read(self, event: LedgerRead) -> None:
         """What the ledger has: new cells, and all attempts that have no outcome."""
         self._is_reading = False
+        if self._is_closed:
+            return
         if event.error:
             self.unwritten = event.error
         else:
@@ -180,16 +196,37 @@ class Adoption:
     def listed(self, event: Listed) -> None:
         """Take over the jobs that the cluster lists and the ledger does not know."""
         state, cluster = self._state, self._state.clusters[event.backend]
-        if not state.policy.adopts:
+        sweeps = state.policy.resumes and state.service is Service.STOPPING
+        if self._is_closed or not (state.policy.adopts or sweeps):
             return
         for token, handle in event.handles.items():
             if token not in state.attempts and self._is_wanted(token):
                 self._adopt_stray(cluster, token, handle)
-        if self.is_settled(cluster):
+        if sweeps:
+            self._cancel_strays(cluster)
+        elif self.is_settled(cluster):
             cluster.settled_list_at = state.now.monotonic
             for job in state.attempts.values():
                 if job.backend == cluster.name and job.submission is Submission.UNANSWERED:
                     cluster.finds.at_most(job.token, state.now.monotonic)
+
+    def sweep(self) -> None:
+        """Read the clusters' lists once more: a session that was taken for dead may have woken up.
+
+        What it has submitted meanwhile is cancelled and reported.
+        """
+        for cluster in self._state.clusters.values():
+            if cluster.capabilities is not None:
+                cluster.list_at, cluster.is_listing = self._state.now.monotonic, True
+
+    def _cancel_strays(self, cluster: ClusterState) -> None:
+        state = self._state
+        for token in self.strays:
+            job = state.attempts.get(token)
+            if job is not None and job.backend == cluster.name and job.cancellation is Cancellation.NONE:
+                self._tracking.act(job, OwnAction(ActionKind.CANCEL, NOT_IN_LEDGER, state.now.time))
+        if self.strays:
+            state.outbox.meta(strays=list(self.strays))
 
     def is_settled(self, cluster: ClusterState) -> bool:
         """Whether all submitted jobs are visible by now. This requires that no process submits any more."""
@@ -211,7 +248,12 @@ class Adoption:
         state, now = self._state, self._state.now
         self.strays[token] = None
         cell = Cell(
-            id=token, line=0, axes={}, backend=cluster.name, spec=JobSpec("true", name=token), expect=Expectation()
+            id=token,
+            line=0,
+            axes={},
+            backend=cluster.name,
+            spec=JobSpec("true", name=token),
+            expect=Expectation(),
         )
         with suppress(ValueError):
             number = Token.parse(token).attempt
@@ -227,6 +269,19 @@ class Adoption:
 
     # The end.
 
+    def has_asked(self) -> bool:
+        """Whether every cluster that answers has been asked to end the jobs that are known."""
+        clusters = [
+            each for each in self._state.clusters.values() if not each.is_unavailable and not each.error
+        ]
+        if not self.is_read or any(cluster.listed is None for cluster in clusters):
+            return False
+        return all(
+            job.life in HAS_ENDED or job.handle is None or job.cancellation in _ASKED
+            for job in self._state.attempts.values()
+            if self._state.cluster(job) in clusters
+        )
+
     def is_done(self) -> bool:
         """Whether every job of the run has ended, as far as the available clusters can tell."""
         if not self.is_read or self._no_submitter_since is None:
@@ -237,9 +292,8 @@ class Adoption:
             if cluster.error or cluster.settled_list_at < self._no_submitter_since:
                 return False
         return not any(
-            job.life is not Life.ENDED
+            job.life not in HAS_ENDED
             and job.submission is not Submission.WITHDRAWN
-            and job.life not in (Life.JUDGED, Life.RECORDING, Life.OVER)
             and not self._state.cluster(job).is_unavailable
             for job in self._state.attempts.values()
         )

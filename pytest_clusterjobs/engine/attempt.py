@@ -218,9 +218,7 @@ IGNORED: dict[tuple[State, Event], str] = {
     **{(_S.WITHDRAWN, each): "it was withdrawn" for each in SUBMISSION_EVENTS if each is not _E.ACCEPT},
     **{(_S.UNANSWERED, each): "find decides" for each in (_E.LOSE_ANSWER, _E.PUT_BACK)},
     **{
-        (state, _E.REQUEST): "it is being cancelled already"
-        for state in Cancellation
-        if state is not _C.NONE
+        (state, _E.REQUEST): "it is being cancelled already" for state in Cancellation if state is not _C.NONE
     },
     **{
         (state, each): "nothing is left to cancel"
@@ -228,7 +226,10 @@ IGNORED: dict[tuple[State, Event], str] = {
         for each in CANCELLATION_EVENTS
         if each is not _E.REQUEST
     },
-    **{(state, _E.MAY_CANCEL): "it is being cancelled already" for state in (_C.DUE, _C.SENT, _C.ACKNOWLEDGED)},
+    **{
+        (state, _E.MAY_CANCEL): "it is being cancelled already"
+        for state in (_C.DUE, _C.SENT, _C.ACKNOWLEDGED)
+    },
     **{(state, _E.REPEAT): "the cluster has not answered yet" for state in (_C.RECORDING, _C.DUE, _C.SENT)},
     **{
         (state, each): "an answer to an earlier request"
@@ -384,6 +385,11 @@ class ActiveAttempt:
         return self.prepared or self.registration.cell.spec
 
     @property
+    def is_stray(self) -> bool:
+        """Whether the cluster lists the job, and the ledger does not know it; it gets no verdict."""
+        return not self.registration.path
+
+    @property
     def has_been_polled(self) -> bool:
         """Whether this process has already handled a poll result for the job."""
         return self.polled_at is not None
@@ -478,6 +484,9 @@ class ActiveAttempt:
         since = now if self.rank_failed_at is None else self.rank_failed_at
         self.rank_failed_at = since if failed else None
 
+
+HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})
+"""The states in which nothing more is learned of a job's life."""
 
 _SUBMISSION_SET = frozenset(SUBMISSION_EVENTS)
 _LIFE_SET = frozenset(LIFE_EVENTS)

@@ -77,6 +77,8 @@ class ClusterState:
     round_at: float = -inf
     polling: dict[str, None] = field(default_factory=dict)
     """The tokens of the poll under way."""
+    polling_since: float = -inf
+    """When that poll was begun: what it answers may be as old as that."""
     woken: dict[str, None] = field(default_factory=dict)
     """Those of them for which the backend has reported news since the poll began."""
     finds: Agenda = field(default_factory=Agenda)
@@ -88,6 +90,8 @@ class ClusterState:
     """The tokens of the jobs that are to be cancelled."""
     list_at: float = inf
     """When the cluster's list is read next."""
+    is_listing: bool = False
+    """Whether the list is to be read, or being read."""
     listed: Mapping[str, Handle] | None = None
     """The cluster's last list; None if it has not been read, or not successfully."""
     settled_list_at: float = -inf

@@ -66,6 +66,9 @@ class Conclusions:
             return
         if policy.judges is Judging.CANCELLED:
             return
+        if job.is_stray:
+            self._forget(job)
+            return
         if needs_whole_logs(job) or needs_reports(job, job.observation):
             self._read(job, whole=needs_whole_logs(job))
         else:
@@ -149,7 +152,9 @@ class Conclusions:
 
     def give_up(self, job: ActiveAttempt) -> None:
         """Judge a job that this run has given up, or that never ran, by its action alone."""
-        if job.move(Event.JUDGE):
+        if job.is_stray:
+            self._forget(job)
+        elif job.move(Event.JUDGE):
             seen = job.observation or Observation(Phase.ABSENT)
             self._ask_hooks(job, verdict_on(job, seen, None))
 
@@ -240,6 +245,10 @@ class Conclusions:
             self.publish(result)
         elif self._state.service is Service.OPEN:
             self._resubmit(again)
+
+    def _forget(self, job: ActiveAttempt) -> None:
+        self._state.leave(job)
+        self._state.attempts.pop(job.token, None)
 
     def finish(self, job: ActiveAttempt) -> None:
         """Nothing is left to do for an attempt, but to end a job that outlives its verdict."""

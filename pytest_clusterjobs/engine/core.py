@@ -140,7 +140,9 @@ class Core:
         """When, in monotonic seconds, the core is to get a Tick at the latest; infinity if never."""
         state = self.state
         now = state.now.monotonic
-        times = [cluster.wake_at(now) for cluster in state.clusters.values() if cluster.capabilities is not None]
+        times = [
+            cluster.wake_at(now) for cluster in state.clusters.values() if cluster.capabilities is not None
+        ]
         for at in (state.timers.next_at, state.outbox.wake_at, self.adoption.wake_at):
             if at is not None:
                 times.append(at)
@@ -297,6 +299,8 @@ class Core:
         state = self.state
         if state.service is Service.OPEN:
             state.service = Service.STOPPING
+            if state.policy.resumes:
+                self.adoption.sweep()
         self._submissions.drop_waiting()
         self._tracking.cancel_all(OwnAction(ActionKind.CANCEL, SESSION_ENDED, state.now.time))
 
@@ -307,10 +311,19 @@ class Core:
     # What is left to do.
 
     @property
+    def is_sweeping(self) -> bool:
+        """Whether a cluster's list is still to be read."""
+        state = self.state
+        wanted = state.policy.resumes and state.service is Service.STOPPING
+        return wanted and any(cluster.is_listing and not cluster.error for cluster in state.clusters.values())
+
+    @property
     def unfinished(self) -> Sequence[ActiveAttempt]:
         """The attempts that have a job, or may have one, and no recorded end or no confirmed one."""
         return [
-            job for job in self.state.attempts.values() if job.wants_end or (job.is_live and job.life is not Life.OVER)
+            job
+            for job in self.state.attempts.values()
+            if job.wants_end or (job.is_live and job.life is not Life.OVER)
         ]
 
     def is_undecided(self, job: ActiveAttempt) -> bool:

@@ -193,7 +193,9 @@ class Driver:
             self.changed.notify_all()
         self._executor.close()
 
-    def _start(self, lane: str, work: Callable[[Any], m.AnyEvent], command: m.Command, threads: int = 1) -> None:
+    def _start(
+        self, lane: str, work: Callable[[Any], m.AnyEvent], command: m.Command, threads: int = 1
+    ) -> None:
         self._executor.start(lane, threads, partial(self._work, work, command))
 
     def _call(self, command: Any, work: Callable[[Any], m.AnyEvent]) -> None:

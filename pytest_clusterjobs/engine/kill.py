@@ -16,7 +16,7 @@ from ..model import Handle
 from ..model import Observation
 from ..model.records import Attempt
 from .attempt import ActiveAttempt
-from .attempt import Life
+from .attempt import HAS_ENDED
 from .attempt import Submission
 from .clock import Clock
 from .clock import SystemClock
@@ -31,6 +31,9 @@ from .secrets import Secrets
 
 SUBMITTER_CHECK_SECONDS = 0.2
 """Seconds between two checks whether another process still submits jobs of the run."""
+
+LAST_ANSWER_SECONDS = 60.0
+"""The most seconds to wait, beyond a timeout, until every cluster was asked once."""
 
 LAST_COMMIT_SECONDS = 5.0
 """The most seconds to wait at the end for the ledger."""
@@ -99,7 +102,10 @@ class Canceller:
         with driver.changed, driver.watched():
             while not (done := adoption.is_done()) and driver.failure is None:
                 now = self.clock.monotonic()
-                if isinstance(self._core.broken, Superseded) or now >= until:
+                if isinstance(self._core.broken, Superseded):
+                    break
+                # Every cluster is asked once, however little time there is.
+                if now >= until and (adoption.has_asked() or now >= until + LAST_ANSWER_SECONDS):
                     break
                 if adoption.unwritten and not adoption.is_read:
                     break
@@ -107,12 +113,14 @@ class Canceller:
                     submits = False
                     driver.post(SubmitterGone())
                     continue
-                pause = min(SUBMITTER_CHECK_SECONDS, until - now) if submits else until - now
+                left = until - now if now < until else until + LAST_ANSWER_SECONDS - now
+                pause = min(SUBMITTER_CHECK_SECONDS, left) if submits else left
                 self.clock.wait(driver.changed, pause)
             self._finish(done)
 
     def _finish(self, done: bool) -> None:
         core, adoption = self._core, self._core.adoption
+        adoption.close()
         self._wait_for_ledger()
         self.unwritten = adoption.unwritten
         if self._driver.failure is not None:
@@ -153,7 +161,6 @@ class Canceller:
 
     def _target(self, job: ActiveAttempt) -> CancelTarget:
         never_submitted = job.submission is Submission.WITHDRAWN
-        has_ended = job.life in (Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER)
         return CancelTarget(
             token=job.token,
             backend=job.backend,
@@ -162,7 +169,7 @@ class Canceller:
             seen=job.observation,
             is_recorded=job.action is not None,
             never_submitted=never_submitted,
-            ended=never_submitted or has_ended,
+            ended=never_submitted or job.life in HAS_ENDED,
             error=job.why,
         )
 

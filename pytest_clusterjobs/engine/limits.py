@@ -161,7 +161,9 @@ def next_deadline(job: ActiveAttempt) -> float | None:
 
 def next_poll_at(job: ActiveAttempt, now: float, min_interval: float) -> float:
     """When to poll a job again that has just been polled, in monotonic seconds."""
-    interval = min(MAX_POLL_INTERVAL_SECONDS, max(min_interval, POLL_INTERVAL_AGE_FRACTION * (now - job.submitted_at)))
+    interval = min(
+        MAX_POLL_INTERVAL_SECONDS, max(min_interval, POLL_INTERVAL_AGE_FRACTION * (now - job.submitted_at))
+    )
     settles = job.ended_at is not None and job.observation is not None and not job.observation.log_complete
     if job.wants_end or job.action is not None or job.absent_at is not None or settles:
         interval = min_interval

@@ -77,7 +77,9 @@ class Outbox:
         """Record a changed observation."""
         self.batch.changed.append((token, seen, handle))
 
-    def ended(self, token: str | None, outcome: Outcome, result: Result | None, then: Callable[[], None]) -> None:
+    def ended(
+        self, token: str | None, outcome: Outcome, result: Result | None, then: Callable[[], None]
+    ) -> None:
         """Record an end; ``result`` is None if another attempt follows, ``token`` if there was no job."""
         if token is not None:
             self.batch.ended.append((token, outcome))

@@ -124,7 +124,9 @@ class Engine:
         self._take(entries)
         submits = self._core.state.policy.submits
         live = {key for key, attempts in earlier.attempts.items() if attempts and attempts[-1].is_live}
-        left = [entry for entry in entries if entry.key in live or (submits and entry.key not in earlier.results)]
+        left = [
+            entry for entry in entries if entry.key in live or (submits and entry.key not in earlier.results)
+        ]
         again = [
             entry for entry in entries if submits and entry.key in earlier.results and entry.key not in live
         ]
@@ -280,7 +282,9 @@ class Engine:
         Submissions under way are cancelled when they arrive, within the same time.
         """
         self.stop()
-        self._wait_until(lambda: not self._core.unfinished and self._is_idle, timeout)
+        self._wait_until(
+            lambda: not self._core.unfinished and not self._core.is_sweeping and self._is_idle, timeout
+        )
         with self._driver.changed:
             left = len(self._core.unfinished)
         self._driver.close()
@@ -339,7 +343,9 @@ class Engine:
         """Stop tracking the jobs, and leave them running. Waits for submissions under way."""
         self._driver.halted = True
         self._post(Detach())
-        self._wait_until(lambda: self._is_idle and not self._has_unanswered_submissions, DETACH_TIMEOUT_SECONDS)
+        self._wait_until(
+            lambda: self._is_idle and not self._has_unanswered_submissions, DETACH_TIMEOUT_SECONDS
+        )
         self._driver.close()
 
     @property

@@ -89,7 +89,9 @@ class Submissions:
             if token in self._state.attempts:
                 cluster.queue.append(self._state.attempts[token])
         for breaker in cluster.breakers.values():
-            if not breaker.deferred or (breaker.last_error and not self._state.has_room_for(breaker.deferred[0])):
+            if not breaker.deferred or (
+                breaker.last_error and not self._state.has_room_for(breaker.deferred[0])
+            ):
                 continue
             # These jobs were queued earlier than the ones in the queue.
             cluster.queue.extendleft(reversed(list(breaker.released(now))))
@@ -292,7 +294,9 @@ class Submissions:
         now, breaker = self._state.now, cluster.breaker(job)
         # A job whose submission was not answered may exist.
         has_jobs = any(
-            each.backend == cluster.name and each is not job and (each.handle is not None or each.submissions > 0)
+            each.backend == cluster.name
+            and each is not job
+            and (each.handle is not None or each.submissions > 0)
             for each in self._state.in_flight
         )
         breaker.refused(job, last_error, now.monotonic, holds_jobs=has_jobs)
@@ -342,7 +346,12 @@ class Submissions:
             self._state.attempts.pop(job.token, None)
             job.move(Event.WITHDRAW)
             job.move(Event.CONFIRM)
-        elif not state.policy.adopts and job.is_inherited and state.policy.submits and state.service is Service.OPEN:
+        elif (
+            not state.policy.adopts
+            and job.is_inherited
+            and state.policy.submits
+            and state.service is Service.OPEN
+        ):
             self._replace(job)
         elif job.wants_end:
             self.withdraw(job, job.action)
@@ -358,7 +367,9 @@ class Submissions:
             job.due_at = state.now.monotonic + 2.0 ** (job.submissions - 1)
             cluster.delayed.set(job.token, job.due_at)
         else:
-            self.reject(job, f"submitted {job.submissions} times, never accepted: {job.why}", by_this_run=False)
+            self.reject(
+                job, f"submitted {job.submissions} times, never accepted: {job.why}", by_this_run=False
+            )
 
     def _replace(self, job: ActiveAttempt) -> None:
         """Submit a cell as a new attempt, whose token the session that submitted the last one cannot use."""

@@ -13,6 +13,7 @@ from . import limits
 from .attempt import ActiveAttempt
 from .attempt import Cancellation
 from .attempt import Event
+from .attempt import HAS_ENDED
 from .attempt import Life
 from .attempt import Submission
 from .cluster import ClusterState
@@ -39,7 +40,6 @@ CANCEL_COMMIT_WAIT_SECONDS = 2.0
 LIST_INTERVAL_SECONDS = 5.0
 """Seconds between two readings of a cluster's list while the absence of jobs is to be confirmed."""
 
-_HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})
 _HAS_VERDICT = frozenset({Life.JUDGED, Life.RECORDING, Life.OVER})
 
 
@@ -88,7 +88,7 @@ class Tracking:
                 if job is not None and job.handle is not None:
                     handles[token] = job.handle
             if handles:
-                cluster.polling = dict.fromkeys(handles)
+                cluster.polling, cluster.polling_since = dict.fromkeys(handles), self._state.now.monotonic
                 self._give(cluster, Poll(cluster.name, handles))
                 return True
         return False
@@ -134,7 +134,7 @@ class Tracking:
                 self._seen(job, seen, event.actions.get(token))
             else:
                 self.check(job)
-            if state.policy.cancels and job.life not in _HAS_ENDED and job.cancellation is Cancellation.NONE:
+            if state.policy.cancels and job.life not in HAS_ENDED and job.cancellation is Cancellation.NONE:
                 # Also if the poll failed: a cluster that does not answer polls may still accept cancellations.
                 self.act(job, self._own_cancel())
             if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):
@@ -143,16 +143,16 @@ class Tracking:
                 cluster.polls.set(token, now if token in woken else at)
 
     def _seen(self, job: ActiveAttempt, seen: Observation, recorded: OwnAction | None) -> None:
-        state = self._state
-        now, at = state.now
-        if recorded is not None and (job.action is None or job.action.kind is ActionKind.STOP_REST):
-            # ``clusterjobs kill`` has ended it.
-            if job.life not in _HAS_VERDICT:
-                job.action = recorded
+        state, at = self._state, self._state.now.time
+        # A limit is judged by the time at which the answer was true.
+        now = state.cluster(job).polling_since
         if job.life in _HAS_VERDICT:
             self._outlives(job, seen)
             return
-        if job.see(seen, now) and job.observation is not None:
+        if recorded is not None and (job.action is None or job.action.kind is ActionKind.STOP_REST):
+            # ``clusterjobs kill`` has ended it, or is about to.
+            job.action = recorded
+        if job.see(seen, now) and job.observation is not None and not job.is_stray:
             state.outbox.observed(job.token, job.observation, seen.handle)
         if job.life is Life.ENDED:
             job.move(Event.CONFIRM)
@@ -162,6 +162,8 @@ class Tracking:
         if job.life is Life.ABSENT and job.absent_at == now:
             # As soon as the job is missing, look for the records that it left.
             self._conclusions.look_for_records(job)
+        if job.action is not None and job.cancellation is Cancellation.NONE:
+            self.act(job, job.action)
         if self._confirm_absence(job) or job.action is not None:
             return
         action = limits.due_action(job, now, at)
@@ -318,7 +320,9 @@ class Tracking:
         if job.absent_at is None or job.cancellation not in (Cancellation.SENT, Cancellation.ACKNOWLEDGED):
             return False
         cluster, now = self._state.cluster(job), self._state.now.monotonic
-        cluster.list_at = min(cluster.list_at, now + (LIST_INTERVAL_SECONDS if cluster.listed is not None else 0))
+        cluster.list_at = min(
+            cluster.list_at, now + (LIST_INTERVAL_SECONDS if cluster.listed is not None else 0)
+        )
         if job.unlisted_at is not None and now - job.unlisted_at >= limits.ABSENT_AFTER_SECONDS:
             self._is_gone(job)
             return True
@@ -329,7 +333,8 @@ class Tracking:
             self._confirmed(job)
             return
         last = job.observation or Observation(Phase.ABSENT)
-        if job.see(limits.gone(last), self._state.now.monotonic) and job.observation is not None:
+        changed = job.see(limits.gone(last), self._state.now.monotonic)
+        if changed and job.observation is not None and not job.is_stray:
             self._state.outbox.observed(job.token, job.observation, None)
         job.move(Event.CONFIRM)
         self._conclusions.end(job)
@@ -345,7 +350,7 @@ class Tracking:
         state, cluster = self._state, self._state.clusters[event.backend]
         cluster.is_busy = False
         self._asking_succeeded(cluster)
-        cluster.listed = event.handles
+        cluster.listed, cluster.is_listing = event.handles, False
         now = state.now.monotonic
         for token, handle in event.handles.items():
             job = state.attempts.get(token)
@@ -358,7 +363,6 @@ class Tracking:
                 job.unlisted_at = None
             elif job.unlisted_at is None:
                 job.unlisted_at = now
-        cluster.listed = event.handles
 
     # Timers.
 
@@ -377,7 +381,12 @@ class Tracking:
             self._conclusions.end(job)
         self._check_cancellation(job, now, at)
         may_be_lost = job.is_live and job.action is None and job.submission is not Submission.SENT
-        if may_be_lost and job.life is not Life.ENDED and job.life not in _HAS_VERDICT and state.policy.gives_up:
+        if (
+            may_be_lost
+            and job.life is not Life.ENDED
+            and job.life not in _HAS_VERDICT
+            and state.policy.gives_up
+        ):
             lost = limits.silence(job, now, at, state.cluster(job).error)
             if lost is not None:
                 self.act(job, lost)
@@ -420,9 +429,13 @@ class Tracking:
             settled_at = job.ended_at + state.cluster(job).can.log_settle
             if settled_at > now:
                 times.append(settled_at)
-        if job.life not in _HAS_VERDICT and job.life is not Life.ENDED and job.action is None and state.policy.gives_up:
+        if (
+            job.life not in _HAS_VERDICT
+            and job.life is not Life.ENDED
+            and job.action is None
+            and state.policy.gives_up
+        ):
             times.append(limits.silence_ends_at(job))
         later = [each for each in times if each > now]
         if later:
             state.timers.at_most(job.token, min(later))
-

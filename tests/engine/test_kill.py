@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
-from pytest_clusterjobs.engine.limits import ABSENT_AFTER_SECONDS
 from pytest_clusterjobs.engine.kill import Canceller
+from pytest_clusterjobs.engine.limits import ABSENT_AFTER_SECONDS
 from pytest_clusterjobs.engine.secrets import Secrets
 from pytest_clusterjobs.ledger.ledger import Ledger
 from pytest_clusterjobs.model import ActionKind

@@ -143,7 +143,11 @@ class Reaper(Canceller):
                 return
             self._unreadable = lambda error: self._without_ledger(error)
             self.cancel(
-                CANCEL_REASON, None, self._session, CONFIRMATION_TIMEOUT_SECONDS, uses_backend=self._uses_backend
+                CANCEL_REASON,
+                None,
+                self._session,
+                CONFIRMATION_TIMEOUT_SECONDS,
+                uses_backend=self._uses_backend,
             )
         except LedgerError as error:
             if self._keeps or not self._without_ledger(str(error)):

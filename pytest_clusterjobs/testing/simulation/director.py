@@ -142,7 +142,9 @@ class Director:
                 self._kill(None)
             case "kill_cells":
                 scene.working += 1
-                self._kill([scene.cells[each].key for each in action.cells if each < len(scene.cells)] or None)
+                self._kill(
+                    [scene.cells[each].key for each in action.cells if each < len(scene.cells)] or None
+                )
             case "clock":
                 scene.world.note("world", f"the wall clock jumps by {action.seconds:.1f} s")
                 scene.world.epoch += action.seconds

@@ -180,7 +180,18 @@ class SimulatedDriver(Driver):
 def describe(message: Any) -> str:
     """An event or command in one line."""
     parts = [type(message).__name__]
-    for name in ("backend", "token", "answer", "error", "jobs", "handles", "seen", "tokens", "result", "batch"):
+    for name in (
+        "backend",
+        "token",
+        "answer",
+        "error",
+        "jobs",
+        "handles",
+        "seen",
+        "tokens",
+        "result",
+        "batch",
+    ):
         value = getattr(message, name, None)
         if value is None or value == "" or value == ():
             continue

@@ -49,7 +49,18 @@ class SimulatedExecutor:
     is delivered later.
     """
 
-    __slots__ = ("_closed", "_delays", "_lanes", "_on_the_way", "_order", "_process", "_rng", "capture", "deliver", "slow")
+    __slots__ = (
+        "_closed",
+        "_delays",
+        "_lanes",
+        "_on_the_way",
+        "_order",
+        "_process",
+        "_rng",
+        "capture",
+        "deliver",
+        "slow",
+    )
 
     def __init__(self, process: Process, rng: Rng, delays: Callable[[str], Delays]) -> None:
         self.capture: Callable[[Work], list[object]]

@@ -62,7 +62,9 @@ def run(seed: int, plan: Plan = EVERYTHING, *, shown: bool = False) -> History:
     scene = _scene(world, drawn, plan, shown=shown)
     hooks = drawn.hook_faults
     if hooks is not None:
-        drawn.session.extensions = lambda: SimulatedHooks(drawn.rng.split("hook draws"), hooks, scene.recorder)
+        drawn.session.extensions = lambda: SimulatedHooks(
+            drawn.rng.split("hook draws"), hooks, scene.recorder
+        )
     director = Director(scene, drawn)
     counts: dict[tuple[Any, Event], int] = {}
     with _counted_moves(counts):
@@ -130,7 +132,9 @@ def _run(world: World, scene: Scene, drawn: Drawn) -> None:
     bound = scene.oracle.bounds.ends_by
     while scene.working and world.step():
         if world.now > bound or scene.trace.events > MAX_EVENTS:
-            scene.fail("e", f"not over at {world.now:.0f} s, after {scene.trace.events} events: {_dump(scene)}")
+            scene.fail(
+                "e", f"not over at {world.now:.0f} s, after {scene.trace.events} events: {_dump(scene)}"
+            )
             scene.working = 0
             return
     if scene.working:
@@ -145,7 +149,9 @@ def _dump(scene: Scene) -> str:
     lines = []
     for name, driver in scene.drivers.items():
         state = driver.core.state
-        lines.append(f"{name}: {state.service.value}, wakes at {driver.wake_at}, outbox empty: {state.outbox.is_empty}")
+        lines.append(
+            f"{name}: {state.service.value}, wakes at {driver.wake_at}, outbox empty: {state.outbox.is_empty}"
+        )
         for cluster in state.clusters.values():
             lines.append(
                 f"  {cluster.name}: busy {cluster.is_busy}, error {cluster.error!r}, queue {len(cluster.queue)}, "
@@ -177,7 +183,12 @@ def _counted_moves(counts: dict[tuple[Any, Event], int]) -> Iterator[None]:
 
 
 def _judged(
-    seed: int, plan: Plan, scene: Scene, drawn: Drawn, director: Director, counts: dict[tuple[Any, Event], int]
+    seed: int,
+    plan: Plan,
+    scene: Scene,
+    drawn: Drawn,
+    director: Director,
+    counts: dict[tuple[Any, Event], int],
 ) -> History:
     oracle, world = scene.oracle, scene.world
     scene.recorder.close(scene.cluster.jobs)
@@ -201,7 +212,10 @@ def _judged(
         seed,
         plan,
         {n: _line(cell) for n, cell in zip(drawn.numbers, drawn.cells, strict=True)},
-        {**{each.number: (each.kind, str(each)) for each in drawn.actions}, **{100 + i: (kind, "") for i, kind in enumerate(kinds)}},
+        {
+            **{each.number: (each.kind, str(each)) for each in drawn.actions},
+            **{100 + i: (kind, "") for i, kind in enumerate(kinds)},
+        },
         found,
         world.timeline,
         events=scene.trace.events,

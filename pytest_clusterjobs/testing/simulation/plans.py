@@ -126,7 +126,9 @@ def _troubles(rng: Rng, drawn: Drawn) -> None:
     if kind.chance(0.2):
         _disk(rng.split("disk faults"), drawn.disk)
     count = kind.weighted([(0, 40), (1, 35), (2, 18), (3, 7)])
-    drawn.actions = [_action(rng.split(f"action {number}"), number, len(drawn.numbers)) for number in range(count)]
+    drawn.actions = [
+        _action(rng.split(f"action {number}"), number, len(drawn.numbers)) for number in range(count)
+    ]
     drawn.visits = _visits(rng.split("visits"), drawn)
 
 
@@ -230,7 +232,9 @@ def _drop_kinds(drawn: Drawn, kept: tuple[str, ...]) -> None:
 def _session(rng: Rng, faultless: bool) -> SessionPlan:
     limits = Limits()
     if rng.chance(0.25):
-        limits = Limits(1 + rng.below(4) if rng.chance(0.5) else None, 4 + rng.below(4) if rng.chance(0.5) else None)
+        limits = Limits(
+            1 + rng.below(4) if rng.chance(0.5) else None, 4 + rng.below(4) if rng.chance(0.5) else None
+        )
     return SessionPlan(limits=limits)
 
 

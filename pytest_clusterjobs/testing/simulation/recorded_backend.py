@@ -58,14 +58,21 @@ class RecordedBackend(SimulatedBackend):
             recorder = self.recorder
             recorder.submitted(token, outcome)
             recorder.oracle.on_call(
-                "submit", self.name, recorder.world.now, [token], session=self.session, throttled=outcome == "throttled"
+                "submit",
+                self.name,
+                recorder.world.now,
+                [token],
+                session=self.session,
+                throttled=outcome == "throttled",
             )
 
     def poll(self, handles: Mapping[str, Handle]) -> Mapping[str, Observation]:
         """Poll."""
         recorder = self.recorder
         # The engine decides when to poll; the network may let two polls arrive closer together.
-        recorder.oracle.on_call("poll", self.name, self.driver.poll_given_at, list(handles), session=self.session)
+        recorder.oracle.on_call(
+            "poll", self.name, self.driver.poll_given_at, list(handles), session=self.session
+        )
         seen: Mapping[str, Observation] = {}
         try:
             seen = super().poll(handles)

@@ -35,7 +35,17 @@ class Recorder:
     Single faults count once for each cell; what lasts is reported with its duration.
     """
 
-    __slots__ = ("_answered", "_asked", "_failed", "_facts", "_key_of", "_refused", "_unstopped", "oracle", "world")
+    __slots__ = (
+        "_answered",
+        "_asked",
+        "_failed",
+        "_facts",
+        "_key_of",
+        "_refused",
+        "_unstopped",
+        "oracle",
+        "world",
+    )
 
     def __init__(self, world: World, oracle: Oracle, run_id: str, cells: Iterable[SimulatedCell]) -> None:
         self.world = world
@@ -53,7 +63,9 @@ class Recorder:
         prefix, _, _ = token.rpartition("-a")
         return self._key_of.get(f"{prefix}-a")
 
-    def fact(self, kind: str, key: str | None = None, *, at: float | None = None, until: float | None = None) -> None:
+    def fact(
+        self, kind: str, key: str | None = None, *, at: float | None = None, until: float | None = None
+    ) -> None:
         """A fault happened; one of the same kind and cell is extended."""
         now = self.world.now
         at = now if at is None else at
@@ -114,7 +126,9 @@ class Recorder:
             if failed or token in ignored:
                 first = self._unstopped.setdefault(token, now)
                 # Until the next request, which may be as far away as the longest pause.
-                self.fact("outage" if failed else "cancel_ignored", self.key_of(token), at=first, until=now + 45.0)
+                self.fact(
+                    "outage" if failed else "cancel_ignored", self.key_of(token), at=first, until=now + 45.0
+                )
             else:
                 self._unstopped.pop(token, None)
 

@@ -162,7 +162,8 @@ class Session(Worker):
         if not self.core.state.policy.follows_up:
             self.scene.oracle.on_no_retry(result.key)
         self.scene.world.note(
-            self.process.name, f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}"
+            self.process.name,
+            f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}",
         )
         if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is Stage.WAITING:
             self.process.later(0.0, lambda: self.interrupt("-x"))
@@ -259,7 +260,6 @@ class Session(Worker):
             scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
         self._left(self, left)
         self.process.die(f"{kind}, {left} jobs are left to the reaper")
-
 
 
 def _why(result: Result) -> str:
