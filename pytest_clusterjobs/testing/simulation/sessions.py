@@ -159,7 +159,7 @@ class Session(Worker):
     def _published(self, command: m.Publish) -> None:
         result = command.result
         self.scene.recorder.published(result, self.number)
-        if not self.core.state.policy.follows_up:
+        if not self.core.state.policy.follows_up or result.ruling is not None:
             self.scene.oracle.on_no_retry(result.key)
         self.scene.world.note(
             self.process.name,
