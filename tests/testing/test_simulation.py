@@ -52,8 +52,8 @@ def test_a_history_is_shown_with_its_events(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_plan_keeps_some_cells_only() -> None:
-    whole = run(3)
-    part = run(3, Plan(cells=(1,)))
+    whole = next(each for each in map(run, range(20)) if len(each.cells) > 2)
+    part = run(whole.seed, Plan(cells=(1,)))
     assert list(part.cells) == [1]
     assert part.cells[1] == whole.cells[1]
 
