@@ -33,6 +33,8 @@ LOST_AFTER_SECONDS = 300.0
 RETRIED = (Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT)
 """The reasons after which ``infra_retries`` allows a new attempt."""
 
+SKEW_SECONDS = 31.0
+"""How much a later session may misjudge how long a job has run, because the cluster has another clock."""
 CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_stopped", "superseded"})
 """After one of these, or before a resume, another process of the run may have cancelled jobs."""
 UNRECORDED = frozenset({"commit_failed", "slow_answer", "write_failed"})
@@ -218,7 +220,7 @@ def _with_end(
 ) -> set[Verdict]:
     spec, limit = cell.registration.cell.spec, cell.registration.test_timeout
     found: set[Verdict] = set()
-    if limit is not None and last.ran >= limit:
+    if limit is not None and last.ran >= limit - SKEW_SECONDS:
         found.add(Verdict.FAILED)
     if last.waited >= spec.queue_timeout and end.by == "run":
         found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
@@ -232,6 +234,14 @@ def _with_end(
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     if any(fact.kind in LOG_KINDS for fact in near):
         found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
+    if end.by == "run" and any(fact.kind == "clock_jump" for fact in near):
+        # A later session has only the wall clock to tell how long a job has run.
+        found.add(Verdict.ERROR)
+    if any(fact.kind == "stale" for fact in near):
+        # An old answer shows the job as running when its limits are over; one such answer suffices.
+        if limit is not None:
+            found.add(Verdict.FAILED)
+        found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     rest = last.without_cancel
     if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
         # A rank had failed, and this run stopped the others.

@@ -18,6 +18,7 @@ ABSORBED: tuple[str, ...] = (
     "find_unknown",
     "flapping",
     "half_list",
+    "hook_slow",
     "notice_lost",
     "outage",
     "session_resumed",

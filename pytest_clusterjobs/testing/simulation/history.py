@@ -99,7 +99,7 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
     can = traits.capabilities()
     for cell in drawn.cells:
         spec = cell.registration.cell.spec
-        if excesses(spec, can, BACKEND) or spec.nodes > traits.slots:
+        if any(True for _ in excesses(spec, can, BACKEND)) or spec.nodes > traits.slots:
             recorder.fact("rejected", cell.key)
     disk = Disk(world, rng.split("disk"), drawn.disk)
     disk.committed = lambda batch: oracle.on_commit(world.now, batch.results, batch.intended)

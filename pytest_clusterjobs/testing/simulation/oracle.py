@@ -43,8 +43,10 @@ from .facts import Violation
 from .lifetimes import Lifetimes
 
 _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
-_WITHOUT_VERDICTS = frozenset({"commit_failed", "host_lost", "session_died", "session_stopped", "killed"})
-"""After one of these a cell may have no verdict."""
+_WITHOUT_VERDICTS = frozenset(
+    {"commit_failed", "hook_slow", "host_lost", "session_died", "session_stopped", "killed"}
+)
+"""After one of these a cell may have no verdict. A launch does not wait for slow hooks."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,6 @@ from ...engine.policy import Policy
 from ...engine.screen import screen
 from ...engine.state import Limits
 from ...ledger.ledger import LedgerError
-from ...ledger.ledger import Superseded
 from ...model import Verdict
 from ...model.records import Attempt
 from ...model.records import Registration
@@ -160,7 +159,7 @@ class Session(Worker):
     def _published(self, command: m.Publish) -> None:
         result = command.result
         self.scene.recorder.published(result, self.number)
-        if not self.core.state.policy.follows_up:
+        if not self.core.state.policy.follows_up or result.ruling is not None:
             self.scene.oracle.on_no_retry(result.key)
         self.scene.world.note(
             self.process.name,
@@ -209,7 +208,8 @@ class Session(Worker):
         if self.stage is Stage.WAITING:
             self.scene.world.note(self.process.name, f"interrupted: {why}")
             leaves = self.plan.mode.leaves_jobs
-            self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
+            if not self.is_superseded():
+                self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
             self._close(detach=leaves)
         elif self.stage is Stage.CLOSING:
             self.scene.world.note(self.process.name, f"interrupted again: {why}")
@@ -217,8 +217,8 @@ class Session(Worker):
 
     def _stop(self) -> None:
         """The session ends with an error."""
-        if isinstance(self.core.broken, Superseded):
-            self.scene.world.note(self.process.name, f"superseded: {self.core.broken}")
+        if self.is_superseded():
+            self.scene.world.note(self.process.name, f"superseded; {self.core.broken}")
             self.scene.oracle.on_process("superseded", self.scene.world.now)
             self._close(detach=self.plan.mode.leaves_jobs)
             return
@@ -256,7 +256,7 @@ class Session(Worker):
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"
-        if not isinstance(self.core.broken, Superseded):
+        if not self.is_superseded():
             scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
         self._left(self, left)
         self.process.die(f"{kind}, {left} jobs are left to the reaper")

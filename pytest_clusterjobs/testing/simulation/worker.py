@@ -94,8 +94,10 @@ class Worker:
         recorder.fact("slow_answer", at=begin, until=begin + seconds)
         if lane == "ledger" and seconds >= LONG_COMMIT_SECONDS:
             recorder.fact("commit_failed")
-        elif lane == "hooks" and seconds >= LONG_HOOK_SECONDS:
-            recorder.fact("hook_failed")
+        elif lane == "hooks":
+            recorder.fact("hook_slow", at=begin, until=begin + seconds)
+            if seconds >= LONG_HOOK_SECONDS:
+                recorder.fact("hook_failed")
 
     def _published(self, command: m.Publish) -> None:
         """A verdict was handed out."""
