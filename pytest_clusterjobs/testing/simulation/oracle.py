@@ -86,9 +86,9 @@ class Oracle:
         "_published",
         "_registered",
         "_reported",
-        "_without_retries",
         "_resumed_at",
         "_session",
+        "_without_retries",
         "bounds",
         "cells",
         "facts",
@@ -127,8 +127,9 @@ class Oracle:
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
         ``cancelled`` (one cell, on request of a user of the session),
-        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not), ``superseded``,
-        ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the cluster did not answer).
+        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not),
+        ``superseded``, ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the
+        cluster did not answer).
         ``keeps_jobs``: the run leaves its jobs alive.
         """
         facts = {
@@ -276,14 +277,13 @@ class Oracle:
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
                 end = job.end()
-                command_end = getattr(job, "command_end", None)
-                by_run = end is not None and end.by == "run" and command_end is not None
+                by_run = end is not None and end.by == "run"
                 found[number - 1] = Attempted(
                     end,
                     job.submitted_at,
                     job.started_at[0] if job.started_at else None,
-                    command_end() if by_run else None,
-                    () if end is None or command_end is None else job.partial_reasons(),  # type: ignore[attr-defined]
+                    job.command_end() if by_run else None,
+                    () if end is None else job.partial_reasons(),
                 )
         return found
 

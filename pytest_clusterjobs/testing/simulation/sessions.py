@@ -72,7 +72,7 @@ class Session(Worker):
     # The start.
 
     def begin(self) -> bool:
-        """Start on the run. Returns False if another process is working on it, or the ledger cannot be used."""
+        """Start on the run. Returns False if another process works on it, or the ledger fails."""
         plan, scene = self.plan, self.scene
         try:
             owner = self.ledger.take_over(
@@ -92,7 +92,11 @@ class Session(Worker):
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
-        policy = Policy.session(submits=submits, follows_up=plan.waits or plan.mode is Mode.RESUME, resumes=plan.mode is Mode.RESUME)
+        policy = Policy.session(
+            submits=submits,
+            follows_up=plan.waits or plan.mode is Mode.RESUME,
+            resumes=plan.mode is Mode.RESUME,
+        )
         self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:
