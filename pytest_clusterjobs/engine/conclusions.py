@@ -138,7 +138,9 @@ class Conclusions:
             return False
         now = self._state.now.monotonic
         stopped = any(node.report is not None and node.report.word is SentinelWord.STOPPED for node in nodes)
-        lasts = job.absent_at is not None and now >= job.absent_at + ABSENT_AFTER_SECONDS
+        visible_at = job.submitted_at + self._state.cluster(job).can.find_settle
+        since = max(job.absent_at or now, visible_at)
+        lasts = now >= since + ABSENT_AFTER_SECONDS
         if not lasts and (stopped or job.spec.max_restarts > 0):
             return False
         known = job.observation or Observation(Phase.ABSENT)

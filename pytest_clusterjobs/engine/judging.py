@@ -78,15 +78,18 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
     A resumed session knows a job's age by the time of day only, which may have jumped.
     """
     times, action, spec = seen.times, job.action, job.spec
-    if action is None or times.ended is None:
+    if action is None:
         return ""
     limit, since = {
         ActionKind.MAX_RUNTIME: (spec.max_runtime, times.started),
         ActionKind.TEST_TIMEOUT: (job.registration.test_timeout, times.started),
         ActionKind.QUEUE_TIMEOUT: (spec.queue_timeout, times.submitted if times.started is None else None),
     }.get(action.kind, (None, None))
-    if limit is None or since is None:
+    if limit is None:
         return ""
+    if since is None or times.ended is None:
+        unconfirmed = job.is_inherited and times.ended is None
+        return f"{action.why}; the cluster does not report how long it really was" if unconfirmed else ""
     lasted = times.ended - since
     if lasted >= limit - max(TOLERANCE_SECONDS, TOLERANCE_SHARE * limit):
         return ""

@@ -181,7 +181,8 @@ class Tracking:
         if job.absent_at == now or job.records_at is None:
             job.records_at = now
         if now >= job.records_at:
-            lasting = absent_at + limits.ABSENT_AFTER_SECONDS
+            visible_at = job.submitted_at + self._state.cluster(job).can.find_settle
+            lasting = max(absent_at, visible_at) + limits.ABSENT_AFTER_SECONDS
             job.records_at = lasting if now < lasting else inf
             self._conclusions.look_for_records(job)
 
