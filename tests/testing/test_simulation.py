@@ -59,7 +59,9 @@ def test_a_plan_keeps_some_cells_only() -> None:
 
 
 def test_a_plan_without_kinds_has_no_faults_of_the_cluster_and_its_network() -> None:
-    history = next(each for each in map(run, range(50)) if any(k == "error_before" for k, _ in each.faults.values()))
+    history = next(
+        each for each in map(run, range(50)) if any(k == "error_before" for k, _ in each.faults.values())
+    )
     calm = run(history.seed, Plan(kinds=(), faults=()))
     assert not {"error_before", "throttled", "stale"} & {kind for kind, _ in calm.faults.values()}
 

@@ -1,4 +1,4 @@
-"""``python -m pytest_clusterjobs.testing.simulation``: runs histories, and shrinks and shows a failing one."""
+"""``python -m pytest_clusterjobs.testing.simulation``: runs histories, and shrinks a failing one."""
 
 from __future__ import annotations
 
@@ -92,13 +92,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pytest_clusterjobs.testing.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_clusterjobs.testing.simulation", description=__doc__
+    )
     parser.add_argument("--seeds", type=_range, default=(0, 999), metavar="A..B", help="the seeds to run")
     parser.add_argument("--seed", type=int, metavar="N", help="replay one history, and print its timeline")
     parser.add_argument("--cells", type=_numbers, metavar="N,N", help="with --seed: keep these cells only")
-    parser.add_argument("--kinds", type=_words, metavar="K,K", help="with --seed: keep these kinds of faults only")
+    parser.add_argument(
+        "--kinds", type=_words, metavar="K,K", help="with --seed: keep these kinds of faults only"
+    )
     parser.add_argument("--faults", type=_numbers, metavar="N,N", help="with --seed: keep these actions only")
-    parser.add_argument("--shrink", action="store_true", help="make the failing history with the lowest seed small")
+    parser.add_argument(
+        "--shrink", action="store_true", help="make the failing history with the lowest seed small"
+    )
     parser.add_argument("--plain", action="store_true", help="with --seed: without events and commands")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--hash", action="store_true", help="print one digest of all histories")
@@ -172,7 +178,9 @@ def _summary(found: Chunk, seconds: float) -> None:
     count = len(found.events)
     if not count:
         return
-    print(f"{count} histories in {seconds:.1f} s, {len(found.bad)} with violations, {found.faultless} without faults")
+    print(
+        f"{count} histories in {seconds:.1f} s, {len(found.bad)} with violations, {found.faultless} without faults"
+    )
     medians = [sorted(each)[count // 2] for each in (found.cells, found.faults, found.events)]
     print("median: {} cells, {} kinds of faults, {} events".format(*medians))
     kinds = sorted(found.kinds.items(), key=lambda item: (-item[1], item[0]))

@@ -139,6 +139,12 @@ class TrueJob(Protocol):
     def end(self) -> TrueEnd | None:
         """How it ended; ``None`` if it has not."""
 
+    def command_end(self) -> TrueEnd | None:
+        """How its ranks ended, if a cancel by this run does not count."""
+
+    def partial_reasons(self) -> tuple[str, ...]:
+        """What else may be concluded if the log of a rank cannot be read."""
+
 
 @dataclass(slots=True)
 class Violation:

@@ -116,7 +116,7 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
 
 
 def ends_by(drawn: Drawn) -> float:
-    """When, in world time, the last session must have ended: all that the limits allow, one cell after another."""
+    """When, in world time, the last session must have ended: all that the limits allow, cell by cell."""
     traits, total = drawn.traits, 3600.0
     for cell in drawn.cells:
         entry = cell.registration
@@ -175,7 +175,7 @@ def _counted_moves(counts: dict[tuple[Any, Event], int]) -> Iterator[None]:
         counts[pair] = counts.get(pair, 0) + 1
         return move(job, event)
 
-    ActiveAttempt.move = counted  # type: ignore[method-assign]
+    ActiveAttempt.move = counted  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...model import Reason
 from ...model import Verdict
 from ...model.records import Attempt
 from ...model.records import Result
@@ -39,6 +40,7 @@ from .facts import OF_TRUTH
 from .facts import STOPS
 from .facts import touching
 from .facts import TrueJob
+from .facts import UNANSWERED
 from .facts import Violation
 from .lifetimes import Lifetimes
 
@@ -86,9 +88,9 @@ class Oracle:
         "_published",
         "_registered",
         "_reported",
-        "_without_retries",
         "_resumed_at",
         "_session",
+        "_without_retries",
         "bounds",
         "cells",
         "facts",
@@ -127,8 +129,9 @@ class Oracle:
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
         ``cancelled`` (one cell, on request of a user of the session),
-        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not), ``superseded``,
-        ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the cluster did not answer).
+        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not),
+        ``superseded``, ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the
+        cluster did not answer).
         ``keeps_jobs``: the run leaves its jobs alive.
         """
         facts = {
@@ -249,7 +252,7 @@ class Oracle:
         """
         found = list(self._broken)
         found += self._extra_jobs()
-        found += self._lifetimes.violations(self._jobs, self._owner, self.facts)
+        found += self._lifetimes.violations(self._jobs, self._owner, self.facts, self._given_up())
         for key, cell in self.cells.items():
             found += self._verdicts(key, cell)
         if self._finished is None or self._finished > self.bounds.ends_by:
@@ -276,16 +279,24 @@ class Oracle:
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
                 end = job.end()
-                command_end = getattr(job, "command_end", None)
-                by_run = end is not None and end.by == "run" and command_end is not None
+                by_run = end is not None and end.by == "run"
                 found[number - 1] = Attempted(
                     end,
                     job.submitted_at,
                     job.started_at[0] if job.started_at else None,
-                    command_end() if by_run else None,
-                    () if end is None or command_end is None else job.partial_reasons(),  # type: ignore[attr-defined]
+                    job.command_end() if by_run else None,
+                    () if end is None else job.partial_reasons(),
                 )
         return found
+
+    def _given_up(self) -> list[str]:
+        """The cells that were reported as lost while the cluster did not answer, or did not obey."""
+        return [
+            key
+            for key, result in self._published.items()
+            if result.outcome.reason == Reason.LOST
+            and any(fact.kind in UNANSWERED for fact in touching(self.facts, key))
+        ]
 
     def _break(self, rule: str, text: str) -> None:
         self._broken.append(Violation(rule, text))

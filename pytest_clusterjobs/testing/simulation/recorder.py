@@ -38,8 +38,8 @@ class Recorder:
     __slots__ = (
         "_answered",
         "_asked",
-        "_failed",
         "_facts",
+        "_failed",
         "_key_of",
         "_refused",
         "_unstopped",

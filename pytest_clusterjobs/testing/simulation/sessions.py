@@ -72,7 +72,7 @@ class Session(Worker):
     # The start.
 
     def begin(self) -> bool:
-        """Start on the run. Returns False if another process is working on it, or the ledger cannot be used."""
+        """Start on the run. Returns False if another process works on it, or the ledger fails."""
         plan, scene = self.plan, self.scene
         try:
             owner = self.ledger.take_over(
@@ -89,10 +89,16 @@ class Session(Worker):
             self.number = scene.last_session = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
+            # If it was counted as a session all the same, the reaper of the last one leaves everything to it.
+            scene.oracle.on_process("reaper_died", scene.world.now)
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
-        policy = Policy.session(submits=submits, follows_up=plan.waits or plan.mode is Mode.RESUME, resumes=plan.mode is Mode.RESUME)
+        policy = Policy.session(
+            submits=submits,
+            follows_up=plan.waits or plan.mode is Mode.RESUME,
+            resumes=plan.mode is Mode.RESUME,
+        )
         self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:

@@ -1,4 +1,4 @@
-"""The users' own code in a history: hooks that veto, change a spec, find a mismatch, skip, or end the session."""
+"""The users' own code in a history: hooks that veto, change a spec, find a mismatch, or end the session."""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ class Worker:
 
     def _open_backend(self, name: str) -> RecordedBackend:
         scene = self.scene
-        self.backend = open_recorded(scene.cluster, scene.network, self.driver, self.process.number, self.is_superseded)
+        self.backend = open_recorded(
+            scene.cluster, scene.network, self.driver, self.process.number, self.is_superseded
+        )
         return self.backend
 
     def is_superseded(self) -> bool:
