@@ -384,7 +384,7 @@ def _life() -> Iterable[Mutation]:
                 "if action.kind is not ActionKind.LOST:",
                 "if action.kind is not ActionKind.LOST or state.policy.gives_up:",
             ),
-            (TRACKING, "if job.life is Life.ABSENT and job.absent_at == now:", "if False:"),
+            (TRACKING, "if job.life is Life.ABSENT and job.absent_at is not None:", "if False:"),
         ),
     )
     yield Mutation(
@@ -810,8 +810,15 @@ def _core() -> Iterable[Mutation]:
     )
     yield Mutation(
         68,
-        "no timer for the time in which logs settle",
-        ((TRACKING, "            if settled_at > now:\n                times.append(settled_at)\n", ""),),
+        "nothing wakes an ended job whose logs have not settled",
+        (
+            (TRACKING, "            if settled_at > now:\n                times.append(settled_at)\n", ""),
+            (
+                TRACKING,
+                "if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):",
+                "if token in state.attempts and (job.life not in HAS_ENDED or job.wants_end):",
+            ),
+        ),
     )
     yield Mutation(
         69,
@@ -828,12 +835,12 @@ def _core() -> Iterable[Mutation]:
     )
     yield Mutation(
         70,
-        "a cancel that failed counts as acknowledged",
+        "a cancel that failed is not repeated",
         (
             (
                 TRACKING,
-                "            if event.error:\n                job.move(Event.FAIL)\n",
-                "            if False:\n                job.move(Event.FAIL)\n",
+                "                job.move(Event.FAIL)\n                cluster.cancels[token] = None\n",
+                "                job.move(Event.FAIL)\n",
             ),
         ),
     )
@@ -970,6 +977,42 @@ def _core() -> Iterable[Mutation]:
         "a retry that is due is not made",
         ((CONCLUSIONS, "job.retries < entry.cell.infra_retries", "job.retries + 1 < entry.cell.infra_retries"),),
     )  # fmt: skip
+
+    yield Mutation(
+        97,
+        "a second job of one attempt is not ended",
+        (
+            (
+                SUBMISSIONS,
+                "            self.extra(cluster.name, job.token, answer.handle)\n",
+                "            pass\n",
+            ),
+        ),
+    )
+    yield Mutation(
+        98,
+        "an attempt follows after a cancel of the cell",
+        (
+            (CONCLUSIONS, "        may = may and job.key not in self._state.cancelled\n", ""),
+            (CONCLUSIONS, " and result.key not in self._state.cancelled:", ":"),
+        ),
+    )
+    yield Mutation(
+        99,
+        "a limit of a resumed session is judged by the time of day",
+        (
+            (
+                JUDGING,
+                '    if action is None:\n        return ""\n    limit, since',
+                '    if True:\n        return ""\n    limit, since',
+            ),
+        ),
+    )
+    yield Mutation(
+        100,
+        "the records of an earlier start are an end",
+        ((CONCLUSIONS, "if not lasts and (stopped or job.spec.max_restarts > 0):", "if False:"),),
+    )
 
 
 def _budgets() -> Iterable[Mutation]:

@@ -22,8 +22,8 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mutation_list import Mutation
-from .mutation_list import MUTATIONS
+from tests.testing.mutation_list import Mutation
+from tests.testing.mutation_list import MUTATIONS
 
 PACKAGE = "pytest_clusterjobs"
 ROOT = Path(__file__).parents[2]
@@ -137,9 +137,7 @@ def _search(path: Path, first: int, last: int, skipped: Sequence[int]) -> tuple[
     """The first seed with a violation, and its violations."""
     environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
     arguments = [sys.executable, "-c", _SEARCH, str(first), str(last), json.dumps(list(skipped))]
-    done = subprocess.run(
-        arguments, env=environment, cwd=path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(arguments, env=environment, cwd=path, capture_output=True, text=True, check=False)
     if done.returncode:
         return first, [["i", done.stderr.strip()[-300:]]]
     if not done.stdout:
