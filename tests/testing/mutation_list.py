@@ -1,7 +1,7 @@
 """The rules of the engine, the ledger and the judge that mutations break, as exact changes of the source.
 
 Numbers up to 64 are those of the list that was fixed before the simulation was written. A rule of it that
-lives outside these packages has a replacement, which ``rule`` says.
+lives outside these packages has a replacement; docs/simulation_mutations.md says which and why.
 """
 
 from __future__ import annotations
@@ -415,7 +415,7 @@ def _life() -> Iterable[Mutation]:
     )
     yield Mutation(
         32,
-        "a restart does not give a new `max_runtime` (replaces the sentinel's heartbeat clock)",
+        "a restart does not give a new `max_runtime`",
         ((LIMITS, "job.spec.max_runtime * starts +", "job.spec.max_runtime +"),),
     )
     yield Mutation(
@@ -539,7 +539,7 @@ def _cancel() -> Iterable[Mutation]:
     )  # fmt: skip
     yield Mutation(
         43,
-        "a resume cancels the jobs that were kept (replaces `keep` cancels, a rule of the reaper's process)",
+        "a resume cancels the jobs that were kept",
         (
             (
                 CORE,
@@ -619,7 +619,7 @@ def _retries() -> Iterable[Mutation]:
     )
     yield Mutation(
         50,
-        "the end of an attempt that is retried is not recorded (the core has no common transaction)",
+        "the end of an attempt that is retried is not recorded",
         (
             (
                 CONCLUSIONS,
@@ -665,7 +665,7 @@ def _verdict() -> Iterable[Mutation]:
     )
     yield Mutation(
         54,
-        "an unexpected infrastructure reason is `failed`, not `error` (replaces `xfail`, a rule of pytest's side)",
+        "an unexpected infrastructure reason is `failed`, not `error`",
         (
             (
                 EXPECT,
@@ -676,7 +676,7 @@ def _verdict() -> Iterable[Mutation]:
     )
     yield Mutation(
         55,
-        "what was read of a log before counts (replaces the report of another start, which backends drop)",
+        "what was read of a log before it was complete counts",
         ((DRIVER, "if logs is None or not command.excerpts:", "if logs is None:"),),
     )
     yield Mutation(

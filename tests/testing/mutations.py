@@ -32,6 +32,8 @@ HISTORY_SECONDS = 60
 BROKEN = ("NameError", "TypeError", "AttributeError", "ImportError", "SyntaxError", "UnboundLocalError")
 """Errors of a mutation that is no valid code, and proves nothing."""
 
+MARKER = "<!-- The rest is written by tests/testing/mutations.py. -->\n"
+
 _SEARCH = f"""
 import json, signal, sys
 
@@ -41,20 +43,24 @@ def late(number, frame):
 signal.signal(signal.SIGALRM, late)
 first, last, skipped = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 from {PACKAGE}.testing.simulation.history import run
+digests, hits = {{}}, {{}}
 for seed in range(first, last + 1):
     if seed in skipped:
         continue
     signal.alarm({HISTORY_SECONDS})
     try:
-        found = [[each.rule, each.text] for each in run(seed).violations]
+        history = run(seed)
+        found, digests[seed] = [[each.rule, each.text] for each in history.violations], history.digest[:12]
     except Exception as error:
         found = [["i", f"the simulation raised {{error!r}}"]]
     signal.alarm(0)
     if found:
-        print(json.dumps([seed, found]))
-        break
+        hits[seed] = found
+        if sys.argv[4] == "stop":
+            break
+print(json.dumps([hits, digests]))
 """
-"""Prints the first seed with a violation, and its violations."""
+"""Prints the seeds with violations (the first one only, with ``stop``), and the digests of all histories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Found:
     broken: str = ""
     """The letter of the oracle's rule."""
     text: str = ""
+    changed: int | None = None
+    """In how many histories the mutation had any effect; None if that was not measured."""
 
     @property
     def is_invalid(self) -> bool:
@@ -95,32 +103,44 @@ class Runner:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._known = folder / f"baseline-{_digest()}.json"
+        self._digests: dict[int, str] = {}
 
     def run(self, mutation: Mutation) -> Found:
         """Search for the first history that breaks a rule because of the mutation."""
-        first, count = 0, 0
+        first, digests = 0, dict[int, str]()
         with tempfile.TemporaryDirectory(prefix=f"mutation-{mutation.number}-") as name:
             copy = Path(name)
             shutil.copytree(ROOT / PACKAGE, copy / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
             apply(mutation, copy / PACKAGE)
             while first < self.seeds:
                 skipped = [seed for seed, bad in self._baseline().items() if bad and seed >= first]
-                hit = _search(copy, first, self.seeds - 1, skipped)
-                if hit is None:
+                hits, more = _search(copy, first, self.seeds - 1, skipped)
+                digests.update(more)
+                if not hits:
                     break
-                seed, violations = hit
+                ((seed, violations),) = hits.items()
                 if self._is_good(seed):
                     broken = ", ".join(dict.fromkeys(rule for rule, _ in violations))
                     return Found(mutation.number, mutation.rule, seed + 1, seed, broken, violations[0][1])
                 first = seed + 1
-                count += 1
-        return Found(mutation.number, mutation.rule, self.seeds)
+        right = self._digests
+        changed = sum(right.get(seed, digest) != digest for seed, digest in digests.items())
+        return Found(mutation.number, mutation.rule, self.seeds, changed=changed if right else None)
+
+    def measure(self) -> None:
+        """Run all seeds without a mutation, so that the effects of mutations can be counted."""
+        path = self._known.with_name(f"digests-{self.seeds}-{self._known.name}")
+        if not path.exists():
+            hits, digests = _search(ROOT, 0, self.seeds - 1, [], stop=False)
+            self._known.write_text(json.dumps({seed: seed in hits for seed in range(self.seeds)}))
+            path.write_text(json.dumps(digests))
+        self._digests = {int(seed): digest for seed, digest in json.loads(path.read_text()).items()}
 
     def _is_good(self, seed: int) -> bool:
         """Whether the package itself has no violation on a seed."""
         known = self._baseline()
         if seed not in known:
-            bad = _search(ROOT, seed, seed, []) is not None
+            bad = bool(_search(ROOT, seed, seed, [])[0])
             known = {**self._baseline(), seed: bad}
             partial = self._known.with_suffix(f".{os.getpid()}-{seed}")
             partial.write_text(json.dumps(known))
@@ -133,17 +153,20 @@ class Runner:
         return {int(seed): bad for seed, bad in json.loads(self._known.read_text()).items()}
 
 
-def _search(path: Path, first: int, last: int, skipped: Sequence[int]) -> tuple[int, list[list[str]]] | None:
-    """The first seed with a violation, and its violations."""
+def _search(
+    path: Path, first: int, last: int, skipped: Sequence[int], *, stop: bool = True
+) -> tuple[dict[int, list[list[str]]], dict[int, str]]:
+    """Violations by seed, of the first bad history with ``stop``, else of all; and digests by seed."""
     environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
-    arguments = [sys.executable, "-c", _SEARCH, str(first), str(last), json.dumps(list(skipped))]
+    how = "stop" if stop else "all"
+    arguments = [sys.executable, "-c", _SEARCH, str(first), str(last), json.dumps(list(skipped)), how]
     done = subprocess.run(arguments, env=environment, cwd=path, capture_output=True, text=True, check=False)
     if done.returncode:
-        return first, [["i", done.stderr.strip()[-300:]]]
-    if not done.stdout:
-        return None
-    seed, violations = json.loads(done.stdout)
-    return seed, violations
+        return {first: [["i", done.stderr.strip()[-300:]]]}, {}
+    hits, digests = json.loads(done.stdout)
+    return {int(seed): each for seed, each in hits.items()}, {
+        int(seed): each for seed, each in digests.items()
+    }
 
 
 def _digest() -> str:
@@ -159,7 +182,7 @@ def _digest() -> str:
 
 def table(found: Sequence[Found]) -> Iterator[str]:
     """The results as a Markdown table."""
-    yield "| no. | rule that is broken | seeds to the first violation | oracle's rule |"
+    yield "| no. | rule that is broken | histories until it was found | oracle's rule |"
     yield "|---|---|---|---|"
     for each in sorted(found, key=lambda each: each.number):
         seeds = f"{each.histories}" if each.seed is not None else f"not found in {each.histories}"
@@ -172,10 +195,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("numbers", nargs="*", type=int, help="the mutations to run; all if none is named")
     parser.add_argument("--seeds", type=int, default=20_000, help="histories to run at most")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="mutations at a time")
+    parser.add_argument("--effects", action="store_true", help="count the histories that a mutation changes")
     parser.add_argument("--folder", type=Path, default=Path("tmp/mutations"), help="where results are kept")
-    parser.add_argument("--table", type=Path, help="write all kept results there, as a Markdown table")
+    parser.add_argument("--table", type=Path, help="the page whose table gets all kept results")
     options = parser.parse_args(arguments)
     runner = Runner(options.seeds, options.folder)
+    if options.effects:
+        runner.measure()
     chosen = [each for each in MUTATIONS if not options.numbers or each.number in options.numbers]
     missed = 0
     with ThreadPoolExecutor(options.j) as pool:
@@ -183,12 +209,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             missed += found.seed is None
             text = json.dumps(asdict(found))
             (options.folder / f"result-{found.number}.json").write_text(text)
-            where = f"seed {found.seed}, ({found.broken}) {found.text[:160]}" if found.text else "NOT FOUND"
+            where = (
+                f"seed {found.seed}, ({found.broken}) {found.text[:160]}"
+                if found.text
+                else f"NOT FOUND, changed {found.changed}"
+            )
             note = " INVALID" if found.is_invalid else ""
             print(f"{found.number:3} {found.rule}: {where}{note}", flush=True)
     if options.table is not None:
         kept = [json.loads(path.read_text()) for path in options.folder.glob("result-*.json")]
-        options.table.write_text("\n".join(table([Found(**each) for each in kept])) + "\n")
+        page = options.table.read_text().partition(MARKER)[0] if options.table.exists() else ""
+        rows = "\n".join(table([Found(**each) for each in kept]))
+        options.table.write_text(f"{page}{MARKER}\n{rows}\n")
     return missed
 
 
