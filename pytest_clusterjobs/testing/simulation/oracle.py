@@ -384,6 +384,8 @@ class Oracle:
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
             for kind, fact in zip(kinds, near, strict=True)
         )
+        jumped = "clock_jump" in kinds and attempts[-1].end is not None and attempts[-1].end.by == "run"
+        absorbed = absorbed and not jumped
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"
