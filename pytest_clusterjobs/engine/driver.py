@@ -318,7 +318,7 @@ class Driver:
         return m.Polled(command.backend, seen, self._recorded_actions(seen), error, throttled)
 
     def _recorded_actions(self, seen: Mapping[str, Observation]) -> Mapping[str, OwnAction]:
-        """What ``clusterjobs kill`` has recorded about jobs that are gone; a ledger that fails has nothing."""
+        """What ``clusterjobs kill`` has recorded about jobs that are gone; nothing if the ledger fails."""
         gone = [token for token, each in seen.items() if each.phase in (Phase.ENDED, Phase.ABSENT)]
         try:
             return self._ledger.actions(gone) if gone else {}

@@ -1,4 +1,4 @@
-"""Turns an ended job into its outcome and its verdict. Pure functions, but for the calls of the user's code."""
+"""Turns an ended job into its outcome and its verdict. Pure functions, except the calls of user code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a role of the engine may do: run, launch, check, resume, kill, sweep and reap are policies of one core."""
+"""What a role of the engine may do: run, launch, check, resume, kill, sweep and reap are policies of a core."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class Tracking:
             else:
                 self.check(job)
             if state.policy.cancels and job.life not in HAS_ENDED and job.cancellation is Cancellation.NONE:
-                # Also if the poll failed: a cluster that does not answer polls may still accept cancellations.
+                # Also if the poll failed: the cluster may still accept cancellations.
                 self.act(job, self._own_cancel())
             if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):
                 at = limits.next_poll_at(job, now, cluster.can.min_poll_interval)
