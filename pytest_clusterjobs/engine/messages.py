@@ -63,7 +63,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Submit jobs one after the other. Each is answered by one Submitted; one ThreadFree follows at the end."""
+    """Submit jobs one after the other. Each is answered by one Submitted, and all by one ThreadFree."""
 
     backend: str
     jobs: Sequence[tuple[JobSpec, str]]

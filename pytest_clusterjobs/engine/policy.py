@@ -1,4 +1,4 @@
-"""What a role of the engine may do: run, launch, check, resume, kill, sweep and reap are policies of a core."""
+"""What a role of the engine may do. Run, launch, check, resume, kill, sweep and reap are such roles."""
 
 from __future__ import annotations
 
