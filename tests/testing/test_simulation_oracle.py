@@ -62,6 +62,12 @@ class Job:
     def end(self) -> TrueEnd | None:
         return self.truth
 
+    def command_end(self) -> TrueEnd | None:
+        return None
+
+    def partial_reasons(self) -> tuple[str, ...]:
+        return ()
+
 
 def plain_cells(count: int = 2) -> list[SimulatedCell]:
     """Cells that expect ``job_completed``, and nothing of their logs."""

@@ -11,7 +11,7 @@ from .facts import Violation
 
 MIN_SPACING_SECONDS = 0.05
 """No two polls of a backend follow each other faster, whatever the cluster reports as changed."""
-SPARE_POLLS = 5
+SPARE_POLLS = 10
 """Polls of a session above one per ``min_poll_interval``: the first one, and those after notifications."""
 MAX_SUBMITS = 3
 """Calls of ``submit`` for one attempt, without those that were throttled."""
@@ -48,9 +48,8 @@ class Budgets:
             return
         polls.jobs.update(dict.fromkeys(tokens))
         if at - polls.last < MIN_SPACING_SECONDS - _ROUNDING_SECONDS:
-            is_next_batch = len(polls.tokens) == self.ids_per_poll and not any(
-                token in polls.tokens for token in tokens
-            )
+            # Jobs that have ended meanwhile are left out of the batches of a round.
+            is_next_batch = not any(token in polls.tokens for token in tokens)
             if is_next_batch:
                 polls.tokens = tokens
                 return
@@ -68,9 +67,10 @@ class Budgets:
         """The budgets that were exceeded."""
         yield from self._broken[:3]
         for (backend, session), polls in self._polls.items():
+            # News of a job, and its cancellation, are followed by polls at once.
             batches = -(-len(polls.jobs) // self.ids_per_poll)
             most = ((polls.last - polls.first) / self.min_poll_interval + 1 + SPARE_POLLS) * batches
-            if polls.count > most:
+            if polls.count > most + 3 * len(polls.jobs):
                 text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
                 yield Violation("g", text)
         for token, count in self._submits.items():

@@ -141,7 +141,7 @@ class Reaper(Canceller):
             if self._keeps:
                 self._end()
                 return
-            self._unreadable = lambda error: self._without_ledger(error)
+            self._unreadable = self._without_ledger
             self.cancel(
                 CANCEL_REASON,
                 None,
@@ -174,7 +174,7 @@ class Reaper(Canceller):
 
 
 class Killer(Canceller):
-    """``clusterjobs kill``: cancels all jobs of the run and ends its session, or cancels those of some cells."""
+    """``clusterjobs kill``: cancels all jobs of the run and ends its session, or those of some cells."""
 
     def __init__(self, scene: Scene, keys: Collection[str] | None, interrupt: Callable[[], bool]) -> None:
         super().__init__(scene, "kill")
@@ -185,7 +185,7 @@ class Killer(Canceller):
     def begin(self) -> None:
         """Start."""
         scene, world = self.scene, self.scene.world
-        for key in self._keys or [None]:
+        for key in self._keys or (None,):
             scene.oracle.on_process("killed", world.now, key=key)
         try:
             owner = self.ledger.meta().get("owner")
@@ -201,7 +201,7 @@ class Killer(Canceller):
 
     def _ended(self) -> None:
         """A session that has begun meanwhile may have lost jobs to it."""
-        for key in self._keys or [None]:
+        for key in self._keys or (None,):
             self.scene.oracle.on_process("killed", self.scene.world.now, key=key, keeps_jobs=True)
 
     def _owner_lives(self) -> bool:

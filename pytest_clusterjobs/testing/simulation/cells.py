@@ -160,14 +160,20 @@ def _limits(rng: Rng, plot: str) -> _Limits:
     return _Limits(
         nodes=rng.weighted(((1, 5), (2, 3), (3, 1), (4, 1))),
         heartbeat_timeout=rng.uniform(8.0, 60.0) if beats else None,
-        max_runtime=rng.uniform(120.0, 1800.0),
-        queue_timeout=rng.weighted(((600.0, 2), (3600.0, 3), (43200.0, 3))),
+        max_runtime=_between(rng, 60.0, 1800.0),
+        queue_timeout=rng.weighted(((300.0, 2), (1200.0, 3), (7200.0, 3))),
         grace_period=rng.weighted(((0.0, 1), (10.0, 4), (30.0, 1))),
         max_restarts=restarts,
         infra_retries=retries,
         reruns=1 if plot == "flaky" or rng.chance(0.1) else 0,
-        test_timeout=rng.uniform(60.0, 300.0) if has_timeout else None,
+        test_timeout=rng.uniform(30.0, 200.0) if has_timeout else None,
     )
+
+
+def _between(rng: Rng, low: float, high: float) -> float:
+    """A duration, more often a short one: what happens in a long time costs many polls."""
+    part = rng.uniform(0.0, 1.0)
+    return low + (high - low) * part * part * part
 
 
 # What the commands do.
@@ -192,7 +198,7 @@ def _final_plot(plot: str) -> str:
 
 def _behaviour(rng: Rng, plot: str, limits: _Limits, faults: float) -> Behaviour:
     """One start with this plot. The rank that decides differs, the others run until they are done."""
-    seconds = rng.uniform(1.0, min(400.0, limits.max_runtime * 0.7))
+    seconds = _between(rng, 1.0, min(400.0, limits.max_runtime * 0.7))
     beats = limits.heartbeat_timeout is not None
     ranks = [
         RankBehaviour(

@@ -155,7 +155,8 @@ class Director:
 
     def _die(self, session: Session) -> None:
         keeps = session.plan.mode.leaves_jobs or session.plan.on_crash == "keep"
-        self.scene.oracle.on_process("died", self.scene.world.now, keeps_jobs=keeps)
+        if not session.is_superseded():
+            self.scene.oracle.on_process("died", self.scene.world.now, keeps_jobs=keeps)
         session.process.die("killed by SIGKILL")
         self._reap(session, died=True)
 
@@ -185,7 +186,7 @@ class Director:
 
         def cancel() -> None:
             for key in keys:
-                scene.oracle.on_process("killed", scene.world.now, key=key)
+                scene.oracle.on_process("cancelled", scene.world.now, key=key)
             session.driver.post(m.CancelCells(tuple(keys), "a request"))
 
         session.process.do(cancel)

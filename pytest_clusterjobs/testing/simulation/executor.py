@@ -45,8 +45,8 @@ class Lane:
 class SimulatedExecutor:
     """The executor of one process.
 
-    Each piece of work has its effect at one instant; ``capture`` runs it and returns what it has posted, which
-    is delivered later.
+    Each piece of work has its effect at one instant; ``capture`` runs it and returns what it has posted,
+    which is delivered later.
     """
 
     __slots__ = (

@@ -33,6 +33,13 @@ LOST_AFTER_SECONDS = 300.0
 RETRIED = (Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT)
 """The reasons after which ``infra_retries`` allows a new attempt."""
 
+SKEW_SECONDS = 31.0
+"""How much a later session may misjudge how long a job has run, because the cluster has another clock."""
+CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_stopped", "superseded"})
+"""After one of these, or before a resume, another process of the run may have cancelled jobs."""
+UNRECORDED = frozenset({"commit_failed", "slow_answer", "write_failed"})
+"""After one of these a cancellation may have no record in time."""
+
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
 _NO_RULES = Classification()
 
@@ -186,10 +193,10 @@ def allowed(
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
             found |= fact.verdicts(lost_after)
     kinds = {fact.kind for fact in near}
-    if "killed" in kinds and kinds & {"slow_answer", "write_failed", "commit_failed", "superseded"}:
-        # The cancellation did not wait for its record, so a session takes it for another program's.
-        found.add(Verdict.ERROR)
     expected = cell.registration.cell.expect.reasons or ()
+    if kinds & CANCELLED_BY and kinds & UNRECORDED:
+        # The cancellation did not wait for its record, so a session takes it for another program's.
+        found.add(Verdict.PASSED if Reason.CANCELLED in expected else Verdict.ERROR)
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None:
         found |= _without_end(expected, near)
@@ -213,16 +220,27 @@ def _with_end(
 ) -> set[Verdict]:
     spec, limit = cell.registration.cell.spec, cell.registration.test_timeout
     found: set[Verdict] = set()
-    if limit is not None and last.ran >= limit:
+    if limit is not None and last.ran >= limit - SKEW_SECONDS:
         found.add(Verdict.FAILED)
     if last.waited >= spec.queue_timeout and end.by == "run":
         found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
     if end.by != "run":
         found.add(true_verdict(cell, number, end))
+        found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in end.also)
     elif end.reason != Reason.CANCELLED:
         # This run stopped the other ranks after one had ended.
         found.add(true_verdict(cell, number, end))
     elif last.ran >= spec.max_runtime:
+        found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+    if any(fact.kind in LOG_KINDS for fact in near):
+        found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
+    if end.by == "run" and any(fact.kind == "clock_jump" for fact in near):
+        # A later session has only the wall clock to tell how long a job has run.
+        found.add(Verdict.ERROR)
+    if any(fact.kind == "stale" for fact in near):
+        # An old answer shows the job as running when its limits are over; one such answer suffices.
+        if limit is not None:
+            found.add(Verdict.FAILED)
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     rest = last.without_cancel
     if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
@@ -253,6 +271,9 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     entry = cell.registration
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None or last.end.by == "run" or any(f.kind in STOPS for f in touching(facts, cell.key)):
+        return False
+    if any(each.end is not None and each.end.by == "run" for each in attempts[:-1]):
+        # What it was judged to be is not part of the truth.
         return False
     ends = [(i + 1, each.end) for i, each in enumerate(attempts) if each.end is not None]
     reasons = [_reason(cell, number, end) for number, end in ends]

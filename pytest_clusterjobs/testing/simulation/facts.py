@@ -18,6 +18,7 @@ ABSORBED: tuple[str, ...] = (
     "find_unknown",
     "flapping",
     "half_list",
+    "hook_slow",
     "notice_lost",
     "outage",
     "session_resumed",
@@ -49,7 +50,7 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
     "contradiction": frozenset({Verdict.ERROR}),  # the cluster reports two codes
     "forgotten": frozenset({Verdict.ERROR}),  # absent before a poll has shown the end
     "hook_failed": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code raised or found a mismatch
-    "hook_refused": frozenset({Verdict.ERROR}),
+    "hook_refused": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "host_lost": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "killed": frozenset({Verdict.NOT_RUN}),  # `clusterjobs kill`, or a cancel request for a cell
     "lost_submission": frozenset({Verdict.ERROR}),  # the cluster cannot tell whether it has the job
@@ -110,6 +111,8 @@ class Attempted:
     """The first start; ``None`` if it never started."""
     without_cancel: TrueEnd | None = None
     """How it ended if this run's cancel does not count: only the other ranks were stopped."""
+    partial: tuple[str, ...] = ()
+    """Other reasons that may be concluded if a log cannot be read."""
 
     @property
     def waited(self) -> float:
@@ -135,6 +138,12 @@ class TrueJob(Protocol):
 
     def end(self) -> TrueEnd | None:
         """How it ended; ``None`` if it has not."""
+
+    def command_end(self) -> TrueEnd | None:
+        """How its ranks ended, if a cancel by this run does not count."""
+
+    def partial_reasons(self) -> tuple[str, ...]:
+        """What else may be concluded if the log of a rank cannot be read."""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+from ...backends.limits import excesses
 from ...engine.attempt import ActiveAttempt
 from ...engine.attempt import Event
 from ...ledger.ledger import LedgerError
@@ -27,6 +28,7 @@ from .plans import KeptClusterFaults
 from .plans import KeptNetwork
 from .recorder import RecordedCluster
 from .recorder import Recorder
+from .scene import BACKEND
 from .scene import RUN_ID
 from .scene import Scene
 from .scene import Trace
@@ -37,7 +39,7 @@ from .users import SimulatedHooks
 from .world import World
 
 PATIENCE_SECONDS = 120.0
-MAX_EVENTS = 60_000
+MAX_EVENTS = 20_000
 """A history with more turns than this does not end."""
 
 
@@ -94,6 +96,11 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
     for start, end in network.outages:
         if plan.kinds is None or "outage" in plan.kinds:
             recorder.fact("outage", at=start, until=end)
+    can = traits.capabilities()
+    for cell in drawn.cells:
+        spec = cell.registration.cell.spec
+        if any(True for _ in excesses(spec, can, BACKEND)) or spec.nodes > traits.slots:
+            recorder.fact("rejected", cell.key)
     disk = Disk(world, rng.split("disk"), drawn.disk)
     disk.committed = lambda batch: oracle.on_commit(world.now, batch.results, batch.intended)
     disk.failed = lambda kind: recorder.fact("commit_failed" if kind == "for_good" else "write_failed")
@@ -109,7 +116,7 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
 
 
 def ends_by(drawn: Drawn) -> float:
-    """When, in world time, the last session must have ended: all that the limits allow, one cell after another."""
+    """When, in world time, the last session must have ended: all that the limits allow, cell by cell."""
     traits, total = drawn.traits, 3600.0
     for cell in drawn.cells:
         entry = cell.registration
@@ -168,7 +175,7 @@ def _counted_moves(counts: dict[tuple[Any, Event], int]) -> Iterator[None]:
         counts[pair] = counts.get(pair, 0) + 1
         return move(job, event)
 
-    ActiveAttempt.move = counted  # type: ignore[method-assign]
+    ActiveAttempt.move = counted  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -188,7 +195,8 @@ def _judged(
     scene.disk.faults = DiskFaults()
     ledger = SimulatedLedger(scene.disk)
     try:
-        oracle.on_ledger(ledger.attempts(), ledger.results())
+        registered = [entry.key for _, entry in ledger.registrations()]
+        oracle.on_ledger(ledger.attempts(), ledger.results(), registered)
     except LedgerError as error:
         scene.fail("f", f"the ledger cannot be read: {error}")
     director.end()

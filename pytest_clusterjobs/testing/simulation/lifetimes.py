@@ -24,13 +24,18 @@ class Lifetimes:
     """Collects from when on jobs may not live. ``patience`` is in seconds."""
 
     patience: float
-    _stops: list[tuple[float, str | None]] = field(default_factory=list)
+    excused: set[int] = field(default_factory=set)
+    """Numbers of jobs that a session has submitted after another one had taken its run over."""
+    _stops: list[tuple[float, str | None, bool]] = field(default_factory=list)
     _resumes: list[float] = field(default_factory=list)
     _broken: list[Violation] = field(default_factory=list)
 
-    def stop(self, at: float, key: str | None) -> None:
-        """From now on no job of this cell (``None``: of the run) should live."""
-        self._stops.append((at, key))
+    def stop(self, at: float, key: str | None, *, earlier_only: bool = False) -> None:
+        """From now on no job of this cell (``None``: of the run) should live.
+
+        ``earlier_only``: this concerns only the jobs that were submitted before.
+        """
+        self._stops.append((at, key, earlier_only))
 
     def resume(self, at: float) -> None:
         """A resumed session may continue jobs, and submit new ones."""
@@ -59,8 +64,10 @@ class Lifetimes:
         for token, same in jobs.items():
             key, grace = owner(token)
             for job in same:
-                for at, only in self._stops:
-                    if only is not None and only != key:
+                if job.number in self.excused:
+                    continue
+                for at, only, earlier_only in self._stops:
+                    if (only is not None and only != key) or (earlier_only and job.submitted_at > at):
                         continue
                     text = self._leak(job, at, grace, outages)
                     if text:

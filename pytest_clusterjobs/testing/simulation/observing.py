@@ -135,7 +135,8 @@ def _delivered(job: TrueJob, text: str, complete: bool) -> tuple[str, str]:
     if kind == "lost_log":
         return "", LOST
     if kind == "cut_log":
-        return (text[CUT_CHARACTERS:] if complete else ""), ""
+        # The end is there: a rank that prints nothing has a short log.
+        return (text[min(CUT_CHARACTERS, max(0, text.rfind("\n[clusterjobs "))) :] if complete else ""), ""
     if complete:
         return text, ""
     if kind in ("half_log", "stuck_log"):

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -42,8 +43,10 @@ from .facts import Violation
 from .lifetimes import Lifetimes
 
 _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
-_WITHOUT_VERDICTS = frozenset({"commit_failed", "host_lost", "session_died", "session_stopped", "killed"})
-"""After one of these a cell may have no verdict."""
+_WITHOUT_VERDICTS = frozenset(
+    {"commit_failed", "hook_slow", "host_lost", "session_died", "session_stopped", "killed"}
+)
+"""After one of these a cell may have no verdict. A launch does not wait for slow hooks."""
 
 
 @dataclass(slots=True)
@@ -81,9 +84,11 @@ class Oracle:
         "_lifetimes",
         "_publications",
         "_published",
+        "_registered",
         "_reported",
         "_resumed_at",
         "_session",
+        "_without_retries",
         "bounds",
         "cells",
         "facts",
@@ -107,6 +112,8 @@ class Oracle:
         self._resumed_at = -1.0
         self._finished: float | None = None
         self._broken: list[Violation] = []
+        self._without_retries: set[str] = set()
+        self._registered: Collection[str] | None = None
 
     # What the harness reports.
 
@@ -119,25 +126,36 @@ class Oracle:
         """An event of a process of the run.
 
         ``stopped`` (Ctrl-C, -x), ``died``, ``killed`` (by `clusterjobs kill`, or one cell by its ``key``),
-        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not), ``superseded``,
-        ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the cluster did not answer).
+        ``cancelled`` (one cell, on request of a user of the session),
+        ``host_lost``, ``resumed`` (by a session that submits), ``checked`` (by one that does not),
+        ``superseded``, ``detached``, ``finished``, ``reaper_died`` (killed, or it has given up while the
+        cluster did not answer).
         ``keeps_jobs``: the run leaves its jobs alive.
         """
-        facts = {"stopped": "session_stopped", "died": "session_died", "resumed": "session_resumed"}
+        facts = {
+            "stopped": "session_stopped",
+            "died": "session_died",
+            "resumed": "session_resumed",
+            "cancelled": "killed",
+        }
         name = facts.get(kind, kind)
         if name in KINDS:
             self.facts.append(Fact(name, at, at, key))
-        if kind in ("stopped", "died", "killed") and not keeps_jobs:
+        if kind in ("stopped", "died", "cancelled") and not keeps_jobs:
             self._lifetimes.stop(at, key)
+        if kind == "killed" and not keeps_jobs:
+            self._lifetimes.stop(at, key, earlier_only=True)
         if kind == "checked":
             self._session += 1
+            # It leaves the jobs running that it finds.
+            self._lifetimes.resume(at)
         if kind == "resumed":
             self._session += 1
             self._resumed_at = at
             self._lifetimes.resume(at)
             # A resume submits again what a stop has ended.
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
-        if kind == "reaper_died":
+        if kind == "reaper_died" or (kind == "died" and keeps_jobs):
             self._lifetimes.resume(at)
         if kind in ("finished", "detached"):
             self._finished = at
@@ -205,9 +223,23 @@ class Oracle:
         lost = any(fact.kind == "commit_failed" for fact in self.facts)
         return lost and result.judgement.verdict is Verdict.ERROR
 
-    def on_ledger(self, attempts: Sequence[Attempt], results: Mapping[str, Result]) -> None:
-        """What ``attempts()`` and ``results()`` of the ledger return at the end."""
+    def on_no_retry(self, key: str) -> None:
+        """A session that does not wait for jobs has judged this cell: no further attempt follows."""
+        self._without_retries.add(key)
+
+    def on_late_job(self, job: TrueJob) -> None:
+        """A session has submitted this job after another one had taken its run over."""
+        self._lifetimes.excused.add(job.number)
+
+    def on_ledger(
+        self,
+        attempts: Sequence[Attempt],
+        results: Mapping[str, Result],
+        registered: Collection[str] | None = None,
+    ) -> None:
+        """What the ledger has at the end: attempts, results, and the keys of its cells (``None``: all)."""
         self._ledger = (attempts, results)
+        self._registered = registered
 
     # The judgement.
 
@@ -245,13 +277,13 @@ class Oracle:
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
                 end = job.end()
-                command_end = getattr(job, "command_end", None)
-                by_run = end is not None and end.by == "run" and command_end is not None
+                by_run = end is not None and end.by == "run"
                 found[number - 1] = Attempted(
                     end,
                     job.submitted_at,
                     job.started_at[0] if job.started_at else None,
-                    command_end() if by_run else None,
+                    job.command_end() if by_run else None,
+                    () if end is None else job.partial_reasons(),
                 )
         return found
 
@@ -321,7 +353,8 @@ class Oracle:
         kinds = [fact.kind for fact in near]
         result = self._published.get(key)
         if result is None:
-            if not _WITHOUT_VERDICTS & set(kinds):
+            is_unknown = self._registered is not None and key not in self._registered
+            if not is_unknown and not _WITHOUT_VERDICTS & set(kinds):
                 yield Violation("c", f"{key}: no verdict")
             return
         for (session, each), count in self._publications.items():
@@ -336,7 +369,10 @@ class Oracle:
             lost_after=self.bounds.lost_after,
             reports_in_polls=self.bounds.reports_in_polls,
         )
-        absorbed = all(kind in ABSORBED or kind in OF_TRUTH for kind in kinds)
+        absorbed = all(
+            kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
+            for kind, fact in zip(kinds, near, strict=True)
+        )
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"
@@ -344,7 +380,7 @@ class Oracle:
             yield Violation("c", text)
             if absorbed:
                 yield Violation("c2", text)
-        elif absorbed and retry_is_due(cell, attempts, self.facts):
+        elif absorbed and key not in self._without_retries and retry_is_due(cell, attempts, self.facts):
             yield Violation(
                 "c2", f"{key}: {verdict} after attempt {result.attempt}, a retry was due; {because}"
             )
@@ -366,8 +402,9 @@ class Oracle:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
         known = {attempt.token for attempt in attempts}
-        for token in self._jobs:
-            if token not in known:
+        woke = any(fact.kind == "superseded" for fact in self.facts)
+        for token, jobs in self._jobs.items():
+            if token not in known and not (woke and all(job.end() is not None for job in jobs)):
                 yield Violation("f", f"{token}: the ledger does not know this job")
 
     def _finished_normally(self) -> bool:

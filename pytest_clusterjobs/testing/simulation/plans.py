@@ -31,8 +31,8 @@ class Action:
 
     number: int
     kind: str
-    """``died``, ``host_lost``, ``stopped``, ``interrupted``, ``cancel_cells``, ``kill``, ``kill_cells``, ``clock``,
-    ``reaper_died``, ``rival``."""
+    """``died``, ``host_lost``, ``stopped``, ``interrupted``, ``cancel_cells``, ``kill``, ``kill_cells``,
+    ``clock``, ``reaper_died``, ``rival``."""
     at: float = inf
     """World time; infinite if ``step`` says when."""
     step: int = 0
@@ -197,7 +197,7 @@ def _action(rng: Rng, number: int, cells: int) -> Action:
 
 def _moment(rng: Rng) -> float:
     """A time in a history, more often an early one."""
-    return 10.0 ** rng.uniform(-2.0, 3.3)
+    return float(10.0 ** rng.uniform(-2.0, 3.3))
 
 
 def _visits(rng: Rng, drawn: Drawn) -> list[Visit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ class RecordedBackend(SimulatedBackend):
     driver: SimulatedDriver
     session = 1
     name = "sim"
+    is_superseded: Callable[[], bool]
+    """Whether another session has taken over the run."""
 
     def submit(self, spec: JobSpec, token: str) -> Handle:
         """Submit, unless the submission is only to be checked now."""
@@ -38,8 +41,11 @@ class RecordedBackend(SimulatedBackend):
             raise Held
         outcome = "failed"
         try:
+            before = len(self.cluster.jobs)
             handle = super().submit(spec, token)
             outcome = "accepted"
+            if self.is_superseded() and len(self.cluster.jobs) > before:
+                self.recorder.oracle.on_late_job(self.cluster.jobs[-1])
             return handle
         except Throttled:
             outcome = "throttled"
@@ -117,10 +123,15 @@ class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):
 
 
 def open_recorded(
-    cluster: RecordedCluster, network: NetworkFaults, driver: SimulatedDriver, session: int
+    cluster: RecordedCluster,
+    network: NetworkFaults,
+    driver: SimulatedDriver,
+    session: int,
+    is_superseded: Callable[[], bool],
 ) -> RecordedBackend:
     """A backend for one process."""
     kind = RecordedNotifyingBackend if cluster.traits.notifies else RecordedBackend
     backend = kind(cluster, network)
     backend.recorder, backend.driver, backend.session = cluster.recorder, driver, session
+    backend.is_superseded = is_superseded
     return backend

@@ -38,8 +38,8 @@ class Recorder:
     __slots__ = (
         "_answered",
         "_asked",
-        "_failed",
         "_facts",
+        "_failed",
         "_key_of",
         "_refused",
         "_unstopped",
@@ -71,11 +71,11 @@ class Recorder:
         at = now if at is None else at
         until = max(at, now if until is None else until)
         known = self._facts.get((kind, key))
-        if known is None:
+        if known is None or (until > at and at > known.until + 1.0):
             known = self._facts[kind, key] = Fact(kind, at, until, key)
             self.oracle.on_fact(known)
-        elif until - at > known.seconds:
-            known.at, known.until = at, until
+        elif until > at:
+            known.at, known.until = min(known.at, at), max(known.until, until)
 
     def fault(self, kind: str, text: str) -> None:
         """The cluster or its network has a fault; ``text`` ends with the token that it concerns, if any."""

@@ -91,6 +91,8 @@ class Scene:
     processes: list[Process] = field(default_factory=list)
     working: int = 0
     """How many processes have something left to do, and how many are planned."""
+    last_session: int = 0
+    """The number in the ledger of the last session that has begun."""
     broken: list[Violation] = field(default_factory=list)
     """What the harness itself finds wrong."""
     drivers: dict[str, SimulatedDriver] = field(default_factory=dict)

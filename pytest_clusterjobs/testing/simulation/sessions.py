@@ -14,7 +14,6 @@ from ...engine.policy import Policy
 from ...engine.screen import screen
 from ...engine.state import Limits
 from ...ledger.ledger import LedgerError
-from ...ledger.ledger import Superseded
 from ...model import Verdict
 from ...model.records import Attempt
 from ...model.records import Registration
@@ -73,7 +72,7 @@ class Session(Worker):
     # The start.
 
     def begin(self) -> bool:
-        """Start on the run. Returns False if another process is working on it, or the ledger cannot be used."""
+        """Start on the run. Returns False if another process works on it, or the ledger fails."""
         plan, scene = self.plan, self.scene
         try:
             owner = self.ledger.take_over(
@@ -87,13 +86,17 @@ class Session(Worker):
             if owner is not None:
                 scene.world.note(self.process.name, f"the run is still at work in process {owner['pid']}")
                 return self._refused()
-            self.number = self.ledger.session()
+            self.number = scene.last_session = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
-        policy = Policy.session(submits=submits, follows_up=plan.waits, resumes=plan.mode is Mode.RESUME)
+        policy = Policy.session(
+            submits=submits,
+            follows_up=plan.waits or plan.mode is Mode.RESUME,
+            resumes=plan.mode is Mode.RESUME,
+        )
         self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:
@@ -116,6 +119,10 @@ class Session(Worker):
         self.process.alive = False
         self.scene.working -= 1
         return False
+
+    def is_superseded(self) -> bool:
+        """Whether another session has taken over the run."""
+        return self.scene.last_session > self.number
 
     def _add(self) -> None:
         entries = [cell.registration for cell in self.scene.cells]
@@ -156,6 +163,8 @@ class Session(Worker):
     def _published(self, command: m.Publish) -> None:
         result = command.result
         self.scene.recorder.published(result, self.number)
+        if not self.core.state.policy.follows_up or result.ruling is not None:
+            self.scene.oracle.on_no_retry(result.key)
         self.scene.world.note(
             self.process.name,
             f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}",
@@ -193,7 +202,7 @@ class Session(Worker):
         if self._settled_at is None:
             self._settled_at = now
             self.process.later(SETTLE_TIMEOUT_SECONDS, self.turned)
-        polled = all(job.has_been_polled for job in jobs if job.is_live)
+        polled = not any(self.core.is_undecided(job) for job in jobs)
         return polled or now - self._settled_at >= SETTLE_TIMEOUT_SECONDS
 
     # The end.
@@ -203,7 +212,8 @@ class Session(Worker):
         if self.stage is Stage.WAITING:
             self.scene.world.note(self.process.name, f"interrupted: {why}")
             leaves = self.plan.mode.leaves_jobs
-            self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
+            if not self.is_superseded():
+                self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
             self._close(detach=leaves)
         elif self.stage is Stage.CLOSING:
             self.scene.world.note(self.process.name, f"interrupted again: {why}")
@@ -211,8 +221,8 @@ class Session(Worker):
 
     def _stop(self) -> None:
         """The session ends with an error."""
-        if isinstance(self.core.broken, Superseded):
-            self.scene.world.note(self.process.name, f"superseded: {self.core.broken}")
+        if self.is_superseded():
+            self.scene.world.note(self.process.name, f"superseded; {self.core.broken}")
             self.scene.oracle.on_process("superseded", self.scene.world.now)
             self._close(detach=self.plan.mode.leaves_jobs)
             return
@@ -250,7 +260,7 @@ class Session(Worker):
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"
-        if not isinstance(self.core.broken, Superseded):
+        if not self.is_superseded():
             scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
         self._left(self, left)
         self.process.die(f"{kind}, {left} jobs are left to the reaper")

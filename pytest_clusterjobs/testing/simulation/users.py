@@ -1,4 +1,4 @@
-"""The users' own code in a history: hooks that veto, change a spec, find a mismatch, skip, or end the session."""
+"""The users' own code in a history: hooks that veto, change a spec, find a mismatch, or end the session."""
 
 from __future__ import annotations
 
@@ -62,8 +62,6 @@ class SimulatedHooks(NoExtensions):
         if rng.chance(self._faults.vetoes):
             self._recorder.fact("hook_refused", key)
             ruling = Ruling("skip", "not now") if rng.chance(0.5) else None
-            if ruling is not None:
-                self._recorder.fact("killed", key)
             raise Vetoed("a hook does not want it", ruling)
         if rng.chance(self._faults.changes):
             return replace(cell.spec, env={**cell.spec.env, "CHANGED": "1"})

@@ -22,10 +22,10 @@ from .scene import no_secrets
 from .scene import RUN_ID
 from .scene import Scene
 
-LONG_COMMIT_SECONDS = 800.0
-"""After about this time a commit without an answer counts as failed for good."""
-LONG_HOOK_SECONDS = 3500.0
-"""After about this time a hook without an answer makes an error of its cell."""
+LONG_COMMIT_SECONDS = 400.0
+"""A few calls of this length in a row, and a commit without an answer counts as failed for good."""
+LONG_HOOK_SECONDS = 600.0
+"""A few calls of this length in a row, and a hook without an answer makes an error of its cell."""
 
 
 class Worker:
@@ -81,8 +81,14 @@ class Worker:
 
     def _open_backend(self, name: str) -> RecordedBackend:
         scene = self.scene
-        self.backend = open_recorded(scene.cluster, scene.network, self.driver, self.process.number)
+        self.backend = open_recorded(
+            scene.cluster, scene.network, self.driver, self.process.number, self.is_superseded
+        )
         return self.backend
+
+    def is_superseded(self) -> bool:
+        """Whether another session has taken over the run."""
+        return False
 
     def _slow(self, lane: str, begin: float, seconds: float) -> None:
         self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
@@ -90,8 +96,10 @@ class Worker:
         recorder.fact("slow_answer", at=begin, until=begin + seconds)
         if lane == "ledger" and seconds >= LONG_COMMIT_SECONDS:
             recorder.fact("commit_failed")
-        elif lane == "hooks" and seconds >= LONG_HOOK_SECONDS:
-            recorder.fact("hook_failed")
+        elif lane == "hooks":
+            recorder.fact("hook_slow", at=begin, until=begin + seconds)
+            if seconds >= LONG_HOOK_SECONDS:
+                recorder.fact("hook_failed")
 
     def _published(self, command: m.Publish) -> None:
         """A verdict was handed out."""

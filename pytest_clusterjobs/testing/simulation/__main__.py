@@ -1,0 +1,191 @@
+"""``python -m pytest_clusterjobs.testing.simulation``: runs histories, and shrinks a failing one."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from .coverage import Coverage
+from .history import History
+from .history import run
+from .shrink import EVERYTHING
+from .shrink import Plan
+from .shrink import render
+from .shrink import shrink
+
+CHUNK = 50
+"""How many histories a worker is given at once."""
+PROGRESS_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What is known of some histories."""
+
+    first: int
+    coverage: Coverage = field(default_factory=Coverage)
+    events: list[int] = field(default_factory=list)
+    faults: list[int] = field(default_factory=list)
+    cells: list[int] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    """In how many histories each kind of fault has happened."""
+    faultless: int = 0
+    bad: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Seeds with their violations."""
+    digests: list[str] = field(default_factory=list)
+
+    def add(self, history: History) -> None:
+        """Count a history."""
+        self.coverage.merge(history.coverage)
+        self.events.append(history.events)
+        self.cells.append(len(history.cells))
+        self.faults.append(len(history.faults))
+        for kind in sorted({kind for kind, _ in history.faults.values()}):
+            self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        self.faultless += history.faultless
+        self.digests.append(history.digest)
+        if history.violations:
+            self.bad.append((history.seed, [str(each) for each in history.violations]))
+
+    def merge(self, other: Chunk) -> None:
+        """Add the counts of other histories."""
+        self.coverage.merge(other.coverage)
+        for name in ("events", "faults", "cells", "bad", "digests"):
+            getattr(self, name).extend(getattr(other, name))
+        for kind, times in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + times
+        self.faultless += other.faultless
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.seed is not None:
+        return _show(options)
+    first, last = options.seeds
+    found = Chunk(first)
+    begin = time.perf_counter()
+    for chunk in _progress(_chunks(first, last, options.j), last - first + 1, begin):
+        found.merge(chunk)
+        if found.bad and options.stop:
+            break
+    if options.hash:
+        print(hashlib.sha256("".join(found.digests).encode()).hexdigest())
+    if options.table:
+        print(found.coverage.table())
+    _summary(found, time.perf_counter() - begin)
+    if not found.bad:
+        return 0
+    for seed, texts in sorted(found.bad)[: options.show]:
+        print(f"--seed {seed}", *(f"    {text[:300]}" for text in texts[:3]), sep="\n")
+    if options.shrink:
+        seed = min(found.bad)[0]
+        print(render(shrink(run, seed)), f"replay: --seed {seed}", sep="\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_clusterjobs.testing.simulation", description=__doc__
+    )
+    parser.add_argument("--seeds", type=_range, default=(0, 999), metavar="A..B", help="the seeds to run")
+    parser.add_argument("--seed", type=int, metavar="N", help="replay one history, and print its timeline")
+    parser.add_argument("--cells", type=_numbers, metavar="N,N", help="with --seed: keep these cells only")
+    parser.add_argument(
+        "--kinds", type=_words, metavar="K,K", help="with --seed: keep these kinds of faults only"
+    )
+    parser.add_argument("--faults", type=_numbers, metavar="N,N", help="with --seed: keep these actions only")
+    parser.add_argument(
+        "--shrink", action="store_true", help="make the failing history with the lowest seed small"
+    )
+    parser.add_argument("--plain", action="store_true", help="with --seed: without events and commands")
+    parser.add_argument("-j", type=int, default=1, metavar="N", help="worker processes")
+    parser.add_argument("--hash", action="store_true", help="print one digest of all histories")
+    parser.add_argument("--table", action="store_true", help="print the coverage table")
+    parser.add_argument("--show", type=int, default=10, metavar="N", help="failing seeds to print")
+    parser.add_argument("--stop", action="store_true", help="stop at the first violation")
+    return parser
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("..")
+    return int(first), int(last or first)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(",") if each)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(each for each in text.split(",") if each)
+
+
+def _show(options: argparse.Namespace) -> int:
+    plan = EVERYTHING
+    if (options.cells, options.kinds, options.faults) != (None, None, None):
+        plan = Plan(options.cells, options.kinds, options.faults)
+    if options.shrink:
+        plan = shrink(run, options.seed, plan).plan
+    history = run(options.seed, plan, shown=not options.plain)
+    print(render(history))
+    print(f"{history.events} events, digest {run(options.seed, plan).digest}")
+    return 1 if history.violations else 0
+
+
+def _chunks(first: int, last: int, workers: int) -> Iterator[Chunk]:
+    """The chunks, in the order of their seeds."""
+    parts = [(at, min(at + CHUNK - 1, last)) for at in range(first, last + 1, CHUNK)]
+    if workers <= 1:
+        yield from map(_run_chunk, parts)
+        return
+    with multiprocessing.Pool(workers) as pool:
+        yield from pool.imap(_run_chunk, parts)
+
+
+def _run_chunk(part: tuple[int, int]) -> Chunk:
+    found = Chunk(part[0])
+    for seed in range(part[0], part[1] + 1):
+        try:
+            found.add(run(seed))
+        except Exception as error:
+            found.bad.append((seed, [f"(i) the simulation raised {error!r}"]))
+    return found
+
+
+def _progress(chunks: Iterator[Chunk], total: int, begin: float) -> Iterator[Chunk]:
+    done = bad = 0
+    next_at = begin + PROGRESS_SECONDS
+    for chunk in chunks:
+        done += len(chunk.digests)
+        bad += len(chunk.bad)
+        now = time.perf_counter()
+        if now >= next_at:
+            rate = done / (now - begin)
+            text = f"{done}/{total} histories, {rate:.0f}/s, {bad} with violations, {(total - done) / rate:.0f} s left"
+            print(text, file=sys.stderr, flush=True)
+            next_at = now + PROGRESS_SECONDS
+        yield chunk
+
+
+def _summary(found: Chunk, seconds: float) -> None:
+    count = len(found.events)
+    if not count:
+        return
+    print(
+        f"{count} histories in {seconds:.1f} s, {len(found.bad)} with violations, {found.faultless} without faults"
+    )
+    medians = [sorted(each)[count // 2] for each in (found.cells, found.faults, found.events)]
+    print("median: {} cells, {} kinds of faults, {} events".format(*medians))
+    kinds = sorted(found.kinds.items(), key=lambda item: (-item[1], item[0]))
+    print("histories by kind:", ", ".join(f"{kind} {times}" for kind, times in kinds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The simulation: its histories break no rule, and a seed replays them exactly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pytest_clusterjobs.testing.simulation.__main__ import main
+from pytest_clusterjobs.testing.simulation.history import run
+from pytest_clusterjobs.testing.simulation.shrink import Plan
+
+COMMAND = [sys.executable, "-m", "pytest_clusterjobs.testing.simulation"]
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_histories_break_no_rule(first: int) -> None:
+    broken = {}
+    for seed in range(first, first + 50):
+        violations = run(seed).violations
+        if violations:
+            broken[seed] = [str(each) for each in violations]
+    assert broken == {}
+
+
+def test_a_seed_gives_the_same_history_twice() -> None:
+    for seed in range(20):
+        first, second = run(seed), run(seed)
+        assert first.digest == second.digest
+        assert first.timeline == second.timeline
+
+
+def test_a_history_does_not_depend_on_the_order_of_hashes() -> None:
+    assert _digest("0") == _digest("12345")
+
+
+def _digest(hash_seed: str) -> str:
+    command = [*COMMAND, "--seeds", "0..19", "--hash"]
+    env = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()[0]
+
+
+def test_a_history_is_shown_with_its_events(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--seed", "3"])
+    shown = capsys.readouterr().out
+    assert "seed 3, " in shown
+    assert "CellsAdded" in shown
+    assert run(3).digest in shown
+
+
+def test_a_plan_keeps_some_cells_only() -> None:
+    whole = next(each for each in map(run, range(20)) if len(each.cells) > 2)
+    part = run(whole.seed, Plan(cells=(1,)))
+    assert list(part.cells) == [1]
+    assert part.cells[1] == whole.cells[1]
+
+
+def test_a_plan_without_kinds_has_no_faults_of_the_cluster_and_its_network() -> None:
+    history = next(
+        each for each in map(run, range(50)) if any(k == "error_before" for k, _ in each.faults.values())
+    )
+    calm = run(history.seed, Plan(kinds=(), faults=()))
+    assert not {"error_before", "throttled", "stale"} & {kind for kind, _ in calm.faults.values()}
+
+
+def test_histories_are_neither_trivial_nor_all_disturbed() -> None:
+    histories = [run(seed) for seed in range(60)]
+    middle = len(histories) // 2
+    assert sorted(len(each.cells) for each in histories)[middle] >= 3
+    assert sorted(len(each.faults) for each in histories)[middle] >= 2
+    assert sorted(each.events for each in histories)[middle] >= 40
+    assert sum(each.faultless for each in histories) >= 6
