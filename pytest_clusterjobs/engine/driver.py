@@ -1,4 +1,6 @@
-"""The driver: carries out the core's commands on threads, and gives it the answers. It knows no rules.
+"""The driver: carries out the core's commands on threads, and gives it the answers.
+
+It decides nothing about jobs, but checks before each submission that its session still owns the run.
 
 Executor, clock, ledger and backends are parameters, so that a simulation runs this same driver on virtual
 time, on a simulated cluster and on a disk that fails.

@@ -49,7 +49,7 @@ def needs_whole_logs(job: ActiveAttempt) -> bool:
 
 
 def needs_reports(job: ActiveAttempt, observation: Observation) -> bool:
-    """Whether the cluster has not told how every rank ended, so that the logs are searched for it."""
+    """Whether the cluster has not reported how every rank ended, so that the logs are searched for it."""
     reported = sum(node.report is not None for node in observation.nodes)
     return reported < max(job.spec.nodes, len(observation.nodes))
 

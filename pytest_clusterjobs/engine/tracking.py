@@ -367,7 +367,7 @@ class Tracking:
     # Timers.
 
     def check(self, job: ActiveAttempt) -> None:
-        """Look at a job about which nothing was said."""
+        """Check a job although no event concerns it: its limits and its cancellation."""
         state = self._state
         now, at = state.now
         hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
@@ -413,7 +413,7 @@ class Tracking:
         return job.cancelled_at is not None and now >= job.cancelled_at + limits.CANCEL_RETRY_SECONDS
 
     def _set_timer(self, job: ActiveAttempt) -> None:
-        """Set when to look at a job again if nothing is said about it until then."""
+        """Set when to check a job if no event concerns it until then."""
         state = self._state
         if job.token not in state.attempts:
             return
