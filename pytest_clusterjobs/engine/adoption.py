@@ -255,10 +255,17 @@ class Adoption:
             spec=JobSpec("true", name=token),
             expect=Expectation(),
         )
+        number = 1
         with suppress(ValueError):
             number = Token.parse(token).attempt
         attempt = Attempt(token, token, number, now.time, submitted=now.time, handle=handle)
         self.adopt(adopted(Registration(token, "", cell), attempt, state.secrets, now.monotonic, now.time))
+
+    def adopt_extra(self, backend: str, token: str, handle: Handle) -> None:
+        """End a second job of one attempt: no verdict rests on it."""
+        name = f"{token}+{len(self.strays)}"
+        self._adopt_stray(self._state.clusters[backend], name, handle)
+        self._cancel_strays(self._state.clusters[backend])
 
     def open_failed(self, event: OpenFailed) -> None:
         """A backend could not be opened."""

@@ -157,7 +157,11 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.UNANSWERED, _E.ACCEPT): _S.ACCEPTED,
     (_S.UNANSWERED, _E.NOT_FOUND): _S.WAITING,
     (_S.UNANSWERED, _E.WITHDRAW): _S.WITHDRAWN,
-    # The cluster's list shows a job that ``find`` had not shown.
+    # The cluster's list, or an answer that comes late, shows a job that ``find`` had not shown.
+    (_S.WAITING, _E.ACCEPT): _S.ACCEPTED,
+    (_S.PREPARING, _E.ACCEPT): _S.ACCEPTED,
+    (_S.INTENDED, _E.ACCEPT): _S.ACCEPTED,
+    (_S.READY, _E.ACCEPT): _S.ACCEPTED,
     (_S.WITHDRAWN, _E.ACCEPT): _S.ACCEPTED,
     (_L.UNSEEN, _E.SEE_PENDING): _L.PENDING,
     (_L.UNSEEN, _E.SEE_RUNNING): _L.RUNNING,
@@ -214,7 +218,7 @@ IGNORED: dict[tuple[State, Event], str] = {
     **{(state, _E.JUDGE): "one verdict" for state in (_L.JUDGED, _L.RECORDING, _L.OVER)},
     **{(state, _E.RECORD): "one verdict" for state in (_L.RECORDING, _L.OVER)},
     (_L.OVER, _E.RECORDED): "one verdict",
-    **{(_S.ACCEPTED, each): "a job exists" for each in (_E.WITHDRAW, *_ANSWERS, _E.NOT_FOUND)},
+    **{(_S.ACCEPTED, each): "a job exists" for each in (_E.WITHDRAW, *_ANSWERS, _E.NOT_FOUND, _E.COMMITTED)},
     **{(_S.WITHDRAWN, each): "it was withdrawn" for each in SUBMISSION_EVENTS if each is not _E.ACCEPT},
     **{(_S.UNANSWERED, each): "find decides" for each in (_E.LOSE_ANSWER, _E.PUT_BACK)},
     **{
@@ -328,6 +332,8 @@ class ActiveAttempt:
     rank_failed_at: float | None = None
     """Since when a failed rank has been seen while others run."""
     absent_at: float | None = None
+    records_at: float | None = None
+    """When the records that it left are looked for, while it is absent."""
     unlisted_at: float | None = None
     """Since when it has been absent from polls and from the cluster's list."""
     stuck_at: float | None = None

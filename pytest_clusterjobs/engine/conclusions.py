@@ -11,6 +11,7 @@ from ..model import OwnAction
 from ..model import Phase
 from ..model import Reason
 from ..model import ReasonClass
+from ..model import SentinelWord
 from ..model import Times
 from ..model import Verdict
 from ..model.records import Attempt
@@ -27,6 +28,7 @@ from .judging import needs_reports
 from .judging import needs_time
 from .judging import needs_whole_logs
 from .judging import verdict_on
+from .limits import ABSENT_AFTER_SECONDS
 from .limits import LOG_RETRY_SECONDS
 from .messages import AskHooks
 from .messages import Forget
@@ -46,6 +48,8 @@ RETRY_PAUSE_SECONDS = 5.0
 
 HOOK_TIMEOUT_SECONDS = 3600.0
 """Seconds after which a hook that has not answered makes an error of its cell."""
+
+CANCELLED = "cancelled on request"
 
 NOT_WRITABLE = "ledger not writable"
 
@@ -101,8 +105,14 @@ class Conclusions:
             self._ask_hooks(job, replace(job.result, logs=dict(event.excerpts)))
             return
         if job.life is Life.ABSENT:
-            self._settle_by_records(job, event)
-        if job.life is Life.ENDED:
+            if not self._settle_by_records(job, event):
+                return
+            if needs_whole_logs(job):
+                self.end(job)
+                return
+        if job.life is Life.ENDED and job.is_stray:
+            self._forget(job)
+        elif job.life is Life.ENDED and self._state.policy.judges is Judging.ALL:
             self._weigh(job, event)
 
     def _weigh(self, job: ActiveAttempt, event: LogsRead) -> None:
@@ -117,19 +127,27 @@ class Conclusions:
         elif not needs or self.end_is_settled(job):
             self._conclude(job, evidence)
 
-    def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> None:
-        """A job that the scheduler no longer knows has ended if every rank left a record of it."""
+    def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> bool:
+        """A job that the scheduler no longer knows has ended if every rank left a record of it.
+
+        The cluster may be about to start it again, and its list may not have it yet: unless its records
+        exclude that, the absence must have lasted. Returns whether it has ended.
+        """
         nodes = event.seen.nodes
         if len(nodes) < job.spec.nodes or any(node.report is None for node in nodes):
-            return
+            return False
+        now = self._state.now.monotonic
+        stopped = any(node.report is not None and node.report.word is SentinelWord.STOPPED for node in nodes)
+        lasts = job.absent_at is not None and now >= job.absent_at + ABSENT_AFTER_SECONDS
+        if not lasts and (stopped or job.spec.max_restarts > 0):
+            return False
         known = job.observation or Observation(Phase.ABSENT)
         job.observation = replace(known, phase=Phase.ENDED, nodes=nodes)
         job.ended_at = self._state.now.monotonic
         job.absent_at = None
         job.move(Event.SEE_ENDED)
         job.move(Event.CONFIRM)
-        if needs_whole_logs(job):
-            self.end(job)
+        return True
 
     # Verdicts.
 
@@ -243,8 +261,14 @@ class Conclusions:
         # Only after the last attempt's end is in the ledger: a crash must not leave two live attempts.
         if again is None:
             self.publish(result)
-        elif self._state.service is Service.OPEN:
+        elif self._state.service is Service.OPEN and result.key not in self._state.cancelled:
             self._resubmit(again)
+        elif self._state.service is Service.OPEN:
+            # The cell was cancelled during the commit.
+            again.action = OwnAction(ActionKind.CANCEL, CANCELLED, self._state.now.time)
+            again.move(Event.WITHDRAW)
+            self._state.attempts[again.token] = again
+            self.withdraw(again)
 
     def _forget(self, job: ActiveAttempt) -> None:
         self._state.leave(job)
@@ -296,6 +320,7 @@ class Conclusions:
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
         # A session that does not wait for jobs cannot follow up on them.
         may = self._state.policy.follows_up and self._state.service is Service.OPEN
+        may = may and job.key not in self._state.cancelled
         if not (continues or retry or rerun) or not confirmed or job.handle is None or not may:
             return None
         again = new_attempt(self._state, job.registration.key, job.number + 1)

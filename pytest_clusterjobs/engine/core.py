@@ -81,11 +81,13 @@ class Core:
         self.state = CoreState(
             policy, run_id, secrets, limits or Limits(), has_hooks=has_hooks, prepares=prepares
         )
+        self.state.outbox.is_foreign = bool(policy.cancels)
         self._conclusions = Conclusions(self.state, lambda job: self._submissions.add([job]))
         self._tracking = Tracking(self.state, self._conclusions)
         self._submissions = Submissions(self.state, self._conclusions, self._tracking.accepted)
         self._tracking.submissions = self._submissions
         self.adoption = Adoption(self.state, self._tracking, self._submissions, self._conclusions)
+        self._submissions.extra = self.adoption.adopt_extra
         self.broken: Exception | None = None
         """Why the ledger cannot be used any more."""
         self._handlers = {
@@ -250,6 +252,7 @@ class Core:
 
     def _cancel_cells(self, event: CancelCells) -> None:
         keys = dict.fromkeys(event.keys)
+        self.state.cancelled.update(keys)
         action = OwnAction(ActionKind.CANCEL, event.why, self.state.now.time)
         for job in list(self.state.attempts.values()):
             if job.key not in keys or job.action is not None:
@@ -273,8 +276,7 @@ class Core:
     def _logs_read(self, event: LogsRead) -> None:
         self._tracking.logs_read(event)
         self._conclusions.logs_read(event)
-        if not event.error:
-            self._tracking.has_no_records(event.token)
+        self._tracking.has_no_records(event.token, failed=bool(event.error))
 
     def _thread_free(self, event: ThreadFree) -> None:
         self._submissions.thread_is_free(event.backend, event.seconds, event.jobs)

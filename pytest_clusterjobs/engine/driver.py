@@ -375,17 +375,18 @@ class Driver:
     def _whole_log(self, command: m.AskHooks, rank: int) -> str:
         """A rank's whole log, for a hook; read on the backend's own thread."""
         text: list[str] = []
-        self._executor.run(
-            f"cluster {command.backend}", lambda: text.append(self._reader(command).whole(rank).text)
-        )
+        self._executor.run(f"cluster {command.backend}", lambda: text.extend(self._whole_logs(command, rank)))
         return "".join(text)
 
-    def _reader(self, command: m.AskHooks) -> LogReader:
-        job = self.core.state.attempts[command.token]
-        if command.token not in self._readers:
-            backend = self._backends.opened[command.backend]
-            self._readers[command.token] = reader_of(backend, job)
-        return self._readers[command.token]
+    def _whole_logs(self, command: m.AskHooks, rank: int) -> Iterator[str]:
+        job = self.core.state.attempts.get(command.token)
+        logs = self._readers.get(command.token)
+        if logs is None and job is not None:
+            logs = reader_of(self._backends.opened[command.backend], job)
+            self._readers[command.token] = logs
+        if logs is not None:
+            # Otherwise the run has given the cell up meanwhile.
+            yield logs.whole(rank).text
 
     def _forget(self, command: m.Forget) -> None:
         self._readers.pop(command.token, None)

@@ -10,6 +10,9 @@ from dataclasses import replace
 
 from ..judge import judge
 from ..judge import outcome as judge_outcome
+from ..judge.facts import TOLERANCE_SECONDS
+from ..judge.facts import TOLERANCE_SHARE
+from ..model import ActionKind
 from ..model import Judgement
 from ..model import LogChunk
 from ..model import Mismatch
@@ -20,6 +23,7 @@ from ..model import Reason
 from ..model import ReasonClass
 from ..model import Source
 from ..model import Verdict
+from ..model.notation import format_duration
 from ..model.records import Field
 from ..model.records import Result
 from ..model.records import Ruling
@@ -68,8 +72,31 @@ def _may_be_late(node: NodeState) -> bool:
     return node.report is None and not node.begun and not node.stopped_by_cluster
 
 
+def contradiction(job: ActiveAttempt, seen: Observation) -> str:
+    """Why a limit that this run enforced cannot have been reached, by the cluster's own clock; or empty.
+
+    A resumed session knows a job's age by the time of day only, which may have jumped.
+    """
+    times, action, spec = seen.times, job.action, job.spec
+    if action is None or times.ended is None:
+        return ""
+    limit, since = {
+        ActionKind.MAX_RUNTIME: (spec.max_runtime, times.started),
+        ActionKind.TEST_TIMEOUT: (job.registration.test_timeout, times.started),
+        ActionKind.QUEUE_TIMEOUT: (spec.queue_timeout, times.submitted if times.started is None else None),
+    }.get(action.kind, (None, None))
+    if limit is None or since is None:
+        return ""
+    lasted = times.ended - since
+    if lasted >= limit - max(TOLERANCE_SECONDS, TOLERANCE_SHARE * limit):
+        return ""
+    return f"{action.why}, but the cluster reports {format_duration(max(0.0, lasted))} only"
+
+
 def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence | None) -> Result:
     """Judge a job that has ended or that this run has given up; ``evidence`` is what its logs show."""
+    if why := contradiction(job, observation):
+        return error_result(job, why)
     cell = job.registration.cell
     whole: Callable[[int], LogChunk] | None = None
     if evidence is not None:

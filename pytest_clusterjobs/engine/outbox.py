@@ -31,6 +31,8 @@ class Outbox:
     ``then`` is called once the change is in the ledger. It is not called if that can never happen.
     """
 
+    is_foreign: bool = False
+    """Whether this process is not the run's session."""
     batch: Batch = field(default_factory=Batch)
     then: list[Callable[[], None]] = field(default_factory=list)
     _sent: Batch | None = None
@@ -109,6 +111,7 @@ class Outbox:
                 yield self._commit(self._sent, now)
         elif self.batch:
             self._sent, self._then_sent = self.batch, self.then
+            self._sent.is_foreign = self.is_foreign
             self.batch, self.then = Batch(), []
             yield self._commit(self._sent, now)
 

@@ -68,6 +68,8 @@ class CoreState:
     """The keys of the cells that have or will get a verdict."""
     results: dict[str, Result] = field(default_factory=dict)
     """The verdicts that were published, by key."""
+    cancelled: dict[str, None] = field(default_factory=dict)
+    """The keys of the cells that were cancelled on request: no attempt follows."""
     window: dict[str, int] = field(default_factory=dict)
     """The nodes of the jobs that count for the limits, by token."""
     nodes: int = 0

@@ -9,6 +9,7 @@ from ..backends.limits import excesses
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
 from ..model import ActionKind
+from ..model import Handle
 from ..model import OwnAction
 from .attempt import ActiveAttempt
 from .attempt import Event
@@ -49,6 +50,7 @@ class Submissions:
         self._conclusions = conclusions
         self._accepted = accepted
         self._order: dict[str, int] = {}
+        self.extra: Callable[[str, str, Handle], None]
 
     # The queue.
 
@@ -248,6 +250,10 @@ class Submissions:
 
     def _accept(self, cluster: ClusterState, job: ActiveAttempt, answer: Accepted) -> None:
         job.submissions += 1
+        if job.submission is Submission.ACCEPTED and job.handle != answer.handle:
+            # An answer that came after the job was looked up, in vain, and submitted again.
+            self.extra(cluster.name, job.token, answer.handle)
+        self._leave_queue(cluster, job)
         if not job.move(Event.ACCEPT):
             return
         now = self._state.now
@@ -262,6 +268,14 @@ class Submissions:
         delay = 0.0 if cluster.notifies else cluster.can.min_poll_interval
         cluster.polls.set(job.token, now.monotonic + delay)
         self._accepted(job)
+
+    def _leave_queue(self, cluster: ClusterState, job: ActiveAttempt) -> None:
+        """Take a job that turns out to exist out of the queue for its next submission."""
+        if job.submission in _AHEAD:
+            cluster.ahead -= 1
+        if job.submission is Submission.WAITING or job.submission in _AHEAD:
+            self.remove(job)
+            self._state.enter(job)
 
     def _not_sent(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         cluster.breaker(job).release_probe(job)
@@ -330,9 +344,10 @@ class Submissions:
 
     def found(self, job: ActiveAttempt, answer: Found) -> None:
         """The cluster has the job whose submission was not answered."""
+        cluster, now = self._state.cluster(job), self._state.now
+        self._leave_queue(cluster, job)
         if not job.move(Event.ACCEPT):
             return
-        cluster, now = self._state.cluster(job), self._state.now
         job.handle = answer.handle
         job.answered_at = now.monotonic
         cluster.finds.drop(job.token)
@@ -355,7 +370,7 @@ class Submissions:
             self._replace(job)
         elif job.wants_end:
             self.withdraw(job, job.action)
-        elif not state.policy.submits:
+        elif job.is_inherited and not state.policy.submits:
             # A later session submits it.
             state.expected.pop(job.key, None)
             self._forget(job)

@@ -159,9 +159,8 @@ class Tracking:
             self._conclusions.end(job)
             self._set_timer(job)
             return
-        if job.life is Life.ABSENT and job.absent_at == now:
-            # As soon as the job is missing, look for the records that it left.
-            self._conclusions.look_for_records(job)
+        if job.life is Life.ABSENT and job.absent_at is not None:
+            self._look_for_records(job, job.absent_at, now)
         if job.action is not None and job.cancellation is Cancellation.NONE:
             self.act(job, job.action)
         if self._confirm_absence(job) or job.action is not None:
@@ -177,10 +176,26 @@ class Tracking:
             # It is lost if the logs have no record of its end either.
             self._conclusions.look_for_records(job)
 
-    def has_no_records(self, token: str) -> None:
-        """The logs of a job were read. If it has been absent for too long, it is lost."""
+    def _look_for_records(self, job: ActiveAttempt, absent_at: float, now: float) -> None:
+        """Look for the records that a job left: as soon as it is missing, and once its absence has lasted."""
+        if job.absent_at == now or job.records_at is None:
+            job.records_at = now
+        if now >= job.records_at:
+            lasting = absent_at + limits.ABSENT_AFTER_SECONDS
+            job.records_at = lasting if now < lasting else inf
+            self._conclusions.look_for_records(job)
+
+    def has_no_records(self, token: str, *, failed: bool) -> None:
+        """The logs of a job were read, or could not be. If it has been absent for too long, it is lost."""
         job = self._state.attempts.get(token)
         if job is None or job.life is not Life.ABSENT or job.action is not None:
+            return
+        since, now = job.absent_at, self._state.now.monotonic
+        if (
+            failed
+            and since is not None
+            and now < since + limits.LOST_AFTER_SECONDS + limits.LOG_RETRY_SECONDS
+        ):
             return
         action = limits.due_action(job, *self._state.now)
         if action is not None and self._state.policy.gives_up:

@@ -27,6 +27,8 @@ class Batch:
     changed: list[tuple[str, Observation, Handle | None]] = field(default_factory=list)
     ended: list[tuple[str, Outcome]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    is_foreign: bool = False
+    """Whether a process writes it that is not the run's session: an end that is recorded stays."""
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> bool:

@@ -38,6 +38,13 @@ LEFT JOIN actions USING (token) LEFT JOIN outcomes USING (token)
 """
 
 
+_REPLACE_RESULT = """
+ON CONFLICT (key) DO UPDATE SET verdict = excluded.verdict, result = excluded.result
+WHERE json_extract(excluded.result, '$.attempt') {newer} json_extract(result, '$.attempt')
+"""
+"""An attempt's result never replaces that of a later attempt."""
+
+
 class Superseded(Exception):
     """A later session has begun on the run and handles what is left to do."""
 
@@ -203,8 +210,9 @@ class Ledger(Database):
         with self._transaction() as db:
             self.check_session(session)
             for token in batch.deleted:
-                db.execute("DELETE FROM attempts WHERE token = ?", (token,))
-                db.execute("DELETE FROM specs WHERE token = ?", (token,))
+                # The token may be used again.
+                for table in ("attempts", "specs", "actions", "submissions", "observations", "outcomes"):
+                    db.execute(f"DELETE FROM {table} WHERE token = ?", (token,))
             for head, rows, tail in statements:
                 insert(db, head, rows, tail)
             if batch.meta:
@@ -322,6 +330,8 @@ def _statements(batch: Batch, at: float) -> Iterator[tuple[str, list[tuple[Any, 
     # An end is never replaced; earlier observations are.
     history = [(token, at, text) for token, text, now, _ in seen if now.phase is not Phase.ENDED]
     yield "INSERT INTO history", history, ""
-    yield "INSERT OR REPLACE INTO outcomes", [(token, dump(outcome)) for token, outcome in batch.ended], ""
+    ends = [(token, dump(outcome)) for token, outcome in batch.ended]
+    yield f"INSERT OR {'IGNORE' if batch.is_foreign else 'REPLACE'} INTO outcomes", ends, ""
     done = [(result.key, result.judgement.verdict.value, dump(result)) for result in batch.results]
-    yield "INSERT OR REPLACE INTO results", done, ""
+    newer = ">" if batch.is_foreign else ">="
+    yield "INSERT INTO results", done, _REPLACE_RESULT.format(newer=newer)

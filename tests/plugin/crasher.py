@@ -31,6 +31,7 @@ from pytest_clusterjobs.engine.core import Core
 from pytest_clusterjobs.engine.driver import Driver
 from pytest_clusterjobs.engine.reaper import Reaper
 from pytest_clusterjobs.engine.run import Engine
+from pytest_clusterjobs.engine.tracking import Tracking
 from pytest_clusterjobs.ledger.database import Database
 from pytest_clusterjobs.ledger.ledger import Ledger
 
@@ -47,6 +48,7 @@ STEPS: dict[str, type] = {
     "cancel": LocalBackend,
     "handle": Core,
     "_publish": Driver,
+    "act": Tracking,
     "close": Engine,
     "release": Reaper,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_clusterjobs.backends.aws_batch.api import Api
 from pytest_clusterjobs.devclusters.aws_batch import BatchClient
-from pytest_clusterjobs.engine import job as engine_job
+from pytest_clusterjobs.engine import limits
 from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import Phase
@@ -91,7 +91,7 @@ def test_a_job_restarts_after_its_machine_was_lost(run: Run, aws: BatchClient, t
 def test_a_job_that_can_never_start_is_rejected(
     run: Run, queue: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_job, "STUCK_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(limits, "STUCK_AFTER_SECONDS", 1.0)
     name = queue(stuck="MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too much")
     [result] = run.finish(JobSpec("true", options={"jobQueue": name}))
     assert reason(result) == Reason.REJECTED
