@@ -332,10 +332,11 @@ class ActiveAttempt:
     rank_failed_at: float | None = None
     """Since when a failed rank has been seen while others run."""
     absent_at: float | None = None
+    """Since when it has been absent from polls."""
     records_at: float | None = None
     """When the records that it left are looked for, while it is absent."""
     unlisted_at: float | None = None
-    """Since when it has been absent from polls and from the cluster's list."""
+    """Since when it has been absent from the cluster's list as well."""
     stuck_at: float | None = None
     """Since when the cluster has reported that it can never start."""
     ended_at: float | None = None

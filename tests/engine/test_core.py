@@ -37,6 +37,7 @@ from pytest_clusterjobs.engine.messages import LogsRead
 from pytest_clusterjobs.engine.messages import Looked
 from pytest_clusterjobs.engine.messages import News
 from pytest_clusterjobs.engine.messages import NotAccepted
+from pytest_clusterjobs.engine.messages import NotSent
 from pytest_clusterjobs.engine.messages import Now
 from pytest_clusterjobs.engine.messages import Open
 from pytest_clusterjobs.engine.messages import Opened
@@ -243,6 +244,26 @@ def test_an_attempt_is_submitted_three_times_at_most() -> None:
     assert rig.times(Submit) == [0.0, 1.0, 3.0]
     assert rig.result().outcome.reason is Reason.REJECTED
     assert "submitted 3 times, never accepted: reset" in rig.result().outcome.detail
+
+
+def test_a_submission_that_is_answered_after_its_lookup_is_not_repeated() -> None:
+    rig = CoreRig(entry("a"), answers={Submit: silent})
+    rig.until(3600.5)
+    assert len(rig.times(Find)) == 1
+    rig.give(Submitted(token("a"), Accepted(Handle("late"))))
+    rig.until(3700.0)
+    assert rig.submitted() == [token("a")]
+    assert rig.last(Poll).handles == {token("a"): Handle("late")}
+
+
+def test_a_second_job_of_an_attempt_is_cancelled() -> None:
+    rig = CoreRig(entry("a"), answers={Submit: silent})
+    rig.until(3602.0)
+    assert len(rig.submitted()) == 2
+    rig.give(Submitted(token("a"), Accepted(Handle("first"))))
+    rig.give(Submitted(token("a"), Accepted(Handle("second"))))
+    rig.until(3610.0)
+    assert list(rig.last(Cancel).handles.values()) == [Handle("second")]
 
 
 def test_while_a_cluster_accepts_no_jobs_one_is_tried_for_all() -> None:
@@ -542,8 +563,8 @@ def test_a_superseded_session_that_stops_cancels_nothing() -> None:
 
 
 @pytest.mark.xfail(reason="the state WAITING does not expect the answer", raises=AssertionError)
-@pytest.mark.parametrize("answer", [Accepted(Handle("1")), Unanswered("reset")])
-def test_a_submission_may_be_answered_after_it_was_looked_up(answer: SubmitAnswer) -> None:
+@pytest.mark.parametrize("answer", [Unanswered("reset"), NotSent()])
+def test_a_submission_may_fail_after_it_was_looked_up(answer: SubmitAnswer) -> None:
     rig = CoreRig(entry("a"), answers={Submit: silent})
     rig.until(3600.5)
     assert len(rig.times(Find)) == 1
