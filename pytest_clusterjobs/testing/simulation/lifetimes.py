@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -53,8 +54,11 @@ class Lifetimes:
         jobs: Mapping[str, Sequence[TrueJob]],
         owner: Callable[[str], tuple[str, float]],
         facts: Sequence[Fact],
+        given_up: Collection[str] = (),
     ) -> Iterator[Violation]:
         """The jobs that lived too long. ``owner`` gives the key and the grace period of a token's cell.
+
+        ``given_up``: the cells whose results say that a job may still run.
 
         The harness lets the cluster run on for the patience after the last session has ended, so a job that
         is still alive then will never be ended.
@@ -64,7 +68,7 @@ class Lifetimes:
         for token, same in jobs.items():
             key, grace = owner(token)
             for job in same:
-                if job.number in self.excused:
+                if job.number in self.excused or key in given_up:
                     continue
                 for at, only, earlier_only in self._stops:
                     if (only is not None and only != key) or (earlier_only and job.submitted_at > at):

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...model import Reason
 from ...model import Verdict
 from ...model.records import Attempt
 from ...model.records import Result
@@ -39,6 +40,7 @@ from .facts import OF_TRUTH
 from .facts import STOPS
 from .facts import touching
 from .facts import TrueJob
+from .facts import UNANSWERED
 from .facts import Violation
 from .lifetimes import Lifetimes
 
@@ -250,7 +252,7 @@ class Oracle:
         """
         found = list(self._broken)
         found += self._extra_jobs()
-        found += self._lifetimes.violations(self._jobs, self._owner, self.facts)
+        found += self._lifetimes.violations(self._jobs, self._owner, self.facts, self._given_up())
         for key, cell in self.cells.items():
             found += self._verdicts(key, cell)
         if self._finished is None or self._finished > self.bounds.ends_by:
@@ -286,6 +288,15 @@ class Oracle:
                     () if end is None else job.partial_reasons(),
                 )
         return found
+
+    def _given_up(self) -> list[str]:
+        """The cells that were reported as lost while the cluster did not answer, or did not obey."""
+        return [
+            key
+            for key, result in self._published.items()
+            if result.outcome.reason == Reason.LOST
+            and any(fact.kind in UNANSWERED for fact in touching(self.facts, key))
+        ]
 
     def _break(self, rule: str, text: str) -> None:
         self._broken.append(Violation(rule, text))

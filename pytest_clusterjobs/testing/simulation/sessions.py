@@ -89,6 +89,8 @@ class Session(Worker):
             self.number = scene.last_session = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
+            # If it was counted as a session all the same, the reaper of the last one leaves everything to it.
+            scene.oracle.on_process("reaper_died", scene.world.now)
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
         submits = plan.mode is not Mode.CHECK
