@@ -290,7 +290,7 @@ class Adoption:
         )
 
     def is_done(self) -> bool:
-        """Whether every job of the run has ended, as far as the available clusters can tell."""
+        """Whether every job of the run has ended, as far as the available clusters show it."""
         if not self.is_read or self._no_submitter_since is None:
             return False
         for cluster in self._state.clusters.values():

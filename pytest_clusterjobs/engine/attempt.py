@@ -1,9 +1,9 @@
 """The life of an attempt: its three state machines, and the data that goes with them.
 
-An attempt is one submission of a cell. Its state lies in three regions: what became of the submission, what
-the cluster says of the job, and how far its cancellation has come. Each region is an enum with one table of
-transitions; an event that a state does not expect is ignored by a named rule. The pictures of the tables are
-in docs/architecture.md.
+An attempt is one submission of a cell. Its state has three regions: what became of the submission, what the
+cluster reports of the job, and how far its cancellation has come. Each region is an enum. ``TRANSITIONS`` has
+the next state for each state and event. An event that a state ignores has a rule in words (``IGNORED``); any
+other event is a bug. docs/architecture.md has pictures of the table.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Submission(Enum):
     ACCEPTED = "accepted"
     """The job exists, or existed."""
     WITHDRAWN = "withdrawn"
-    """There is no job, and there will be none."""
+    """There is no job, and none is expected."""
 
 
 class Life(Enum):
-    """What the cluster says of the job, up to the verdict."""
+    """What the cluster reports of the job, up to the verdict."""
 
     UNSEEN = "unseen"
     """No poll has answered yet."""
@@ -321,9 +321,9 @@ class ActiveAttempt:
     hooks_until: float | None = None
     """When the hooks that were asked must have answered."""
     polled_at: float | None = None
-    """When this process first got a poll's answer for it."""
+    """When the first poll began that showed it to this process."""
     answered_at: float = 0.0
-    """When the cluster last answered anything about it."""
+    """When the cluster last answered anything about it; for a poll, when the poll began."""
     running_at: float | None = None
     waiting_at: float | None = None
     """Since when it has waited to be started again or to continue."""
@@ -332,16 +332,18 @@ class ActiveAttempt:
     rank_failed_at: float | None = None
     """Since when a failed rank has been seen while others run."""
     absent_at: float | None = None
+    """Since when it has been absent from polls."""
     records_at: float | None = None
     """When the records that it left are looked for, while it is absent."""
     unlisted_at: float | None = None
-    """Since when it has been absent from polls and from the cluster's list."""
+    """Since when it has been absent from the cluster's list as well."""
     stuck_at: float | None = None
     """Since when the cluster has reported that it can never start."""
     ended_at: float | None = None
     cancelled_at: float | None = None
-    """When its cancellation was last requested."""
+    """When the cluster last acknowledged a request to cancel it."""
     cancel_since: float | None = None
+    """When the cluster was first asked to cancel it."""
 
     # Budgets.
     retries: int = 0
@@ -432,7 +434,7 @@ class ActiveAttempt:
             handle=self.handle,
         )
 
-    # What the cluster says.
+    # What the cluster reports.
 
     def see(self, seen: Observation, now: float) -> bool:
         """Apply a poll result. Returns whether it differs from what was known.

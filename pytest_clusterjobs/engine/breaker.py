@@ -107,7 +107,7 @@ class SubmissionBreaker:
         self._probe, self._refusals, self._refusing_since = None, 0, None
 
     def release_probe(self, job: ActiveAttempt) -> None:
-        """Note that the result of ``job`` says nothing about the others.
+        """Note that the result of ``job`` is no evidence about the others.
 
         If it was the one tried, another one is next.
         """

@@ -1,9 +1,9 @@
 """The core: the whole logic of a run as a function of events.
 
-``Core.handle(event, now)`` returns commands. It does no I/O, reads no clock, draws no random number and starts
-no thread, so that the same events at the same times give the same commands. Run, launch, check, resume, kill,
-sweep and reap are policies of it (:mod:`.policy`). What a submission or a verdict rests on is a property of
-the core: it gives out the command only once the driver has reported the commit.
+``Core.handle(event, now)`` returns commands. It does no I/O, reads no clock, draws no random number and
+starts no thread, so that the same events at the same times give the same commands. Run, launch, check,
+resume, kill, sweep and reap are policies of it (:mod:`.policy`). A submission is given out only after the
+driver has reported the commit of its intent, and a verdict only after its own commit.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ from .tracking import Tracking
 
 
 class Core:
-    """The whole logic of a run. ``state`` may be read between two turns, and is changed only by ``handle``."""
+    """The whole logic of a run. ``state`` may be read between two turns; only ``handle`` changes it."""
 
     def __init__(
         self,

@@ -1,4 +1,6 @@
-"""The driver: carries out the core's commands on threads, and gives it the answers. It knows no rules.
+"""The driver: carries out the core's commands on threads, and gives it the answers.
+
+It decides nothing about jobs, but checks before each submission that its session still owns the run.
 
 Executor, clock, ledger and backends are parameters, so that a simulation runs this same driver on virtual
 time, on a simulated cluster and on a disk that fails.
@@ -318,7 +320,7 @@ class Driver:
         return m.Polled(command.backend, seen, self._recorded_actions(seen), error, throttled)
 
     def _recorded_actions(self, seen: Mapping[str, Observation]) -> Mapping[str, OwnAction]:
-        """What ``clusterjobs kill`` has recorded about jobs that are gone; a ledger that fails has nothing."""
+        """What ``clusterjobs kill`` has recorded about jobs that are gone; nothing if the ledger fails."""
         gone = [token for token, each in seen.items() if each.phase in (Phase.ENDED, Phase.ABSENT)]
         try:
             return self._ledger.actions(gone) if gone else {}

@@ -88,7 +88,7 @@ class Run:
         return found
 
     def stop(self) -> int:
-        """Cancel or leave the live jobs, as the mode says.
+        """Cancel or leave the live jobs, by the session's mode.
 
         Returns how many cancelled jobs are left to the reaper.
         """

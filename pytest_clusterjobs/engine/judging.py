@@ -1,4 +1,4 @@
-"""Turns an ended job into its outcome and its verdict. Pure functions, but for the calls of the user's code."""
+"""Turns an ended job into its outcome and its verdict. Pure functions, except the calls of user code."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def needs_whole_logs(job: ActiveAttempt) -> bool:
 
 
 def needs_reports(job: ActiveAttempt, observation: Observation) -> bool:
-    """Whether the cluster has not told how every rank ended, so that the logs are searched for it."""
+    """Whether the cluster has not reported how every rank ended, so that the logs are searched for it."""
     reported = sum(node.report is not None for node in observation.nodes)
     return reported < max(job.spec.nodes, len(observation.nodes))
 

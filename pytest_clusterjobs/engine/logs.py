@@ -71,7 +71,7 @@ class LogReader:
     def with_reports(self, observation: Observation) -> Observation:
         """The observation, with the sentinels' reports from the logs where the backend did not provide them.
 
-        For a rank without a report it says whether the command began, or why that cannot be known.
+        For a rank without a report it states whether the command began, or why that cannot be known.
         """
         known = {node.rank: node for node in observation.nodes}
         nodes = [known.get(rank, NodeState(rank)) for rank in range(self._nodes)]

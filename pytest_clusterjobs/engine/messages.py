@@ -1,8 +1,8 @@
-"""What the core and its driver tell each other: events come in, commands go out. Plain data.
+"""The events that the core receives, and the commands that it returns. Plain data.
 
-The core is a function of events: ``Core.handle(event, now)`` returns commands. The driver carries them out and
-answers each with one event, in any order. ``RESTS_ON_COMMIT`` names what the core gives out only after a
-commit.
+The core is a function of events: ``Core.handle(event, now)`` returns commands. The driver carries them out.
+It answers each with one event, in any order; a Submit is answered by one event for each job and one for the
+thread, Publish and Forget by none. ``RESTS_ON_COMMIT`` names what the core gives out only after a commit.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Submit jobs one after the other. Each is answered by one Submitted."""
+    """Submit jobs one after the other. Each is answered by one Submitted, and all by one ThreadFree."""
 
     backend: str
     jobs: Sequence[tuple[JobSpec, str]]

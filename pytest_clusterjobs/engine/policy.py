@@ -1,4 +1,4 @@
-"""What a role of the engine may do: run, launch, check, resume, kill, sweep and reap are policies of one core."""
+"""What a role of the engine may do. Run, launch, check, resume, kill, sweep and reap are such roles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Judging(Enum):
 
     ALL = "all"
     CANCELLED = "cancelled"
-    """Only those of jobs that the run itself has cancelled, once ``Settle`` says that no session is left."""
+    """Only those of jobs that the run has cancelled, and only after ``Settle``."""
     NONE = "none"
     """None; a later session judges them."""
 
@@ -28,6 +28,7 @@ class Policy:
     resumes: bool = False
     """Whether a job that a dead session cancelled is submitted again."""
     judges: Judging = Judging.ALL
+    """Which ends become verdicts."""
     cancels: str = ""
     """Why it cancels every job as soon as it knows it; empty if it does not."""
     keys: Collection[str] | None = None

@@ -61,7 +61,7 @@ class CoreState:
     clusters: dict[str, ClusterState] = field(default_factory=dict)
     """By NAME."""
     timers: Agenda = field(default_factory=Agenda)
-    """When an attempt is looked at although nothing was said about it, by token."""
+    """When an attempt is checked although no event concerns it, by token."""
     cells: dict[str, Registration] = field(default_factory=dict)
     """Every cell that was added, by key."""
     expected: dict[str, None] = field(default_factory=dict)

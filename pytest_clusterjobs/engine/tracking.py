@@ -135,7 +135,7 @@ class Tracking:
             else:
                 self.check(job)
             if state.policy.cancels and job.life not in HAS_ENDED and job.cancellation is Cancellation.NONE:
-                # Also if the poll failed: a cluster that does not answer polls may still accept cancellations.
+                # Also if the poll failed: the cluster may still accept cancellations.
                 self.act(job, self._own_cancel())
             if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):
                 at = limits.next_poll_at(job, now, cluster.can.min_poll_interval)
@@ -383,7 +383,7 @@ class Tracking:
     # Timers.
 
     def check(self, job: ActiveAttempt) -> None:
-        """Look at a job about which nothing was said."""
+        """Check a job although no event concerns it: its limits and its cancellation."""
         state = self._state
         now, at = state.now
         hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
@@ -429,7 +429,7 @@ class Tracking:
         return job.cancelled_at is not None and now >= job.cancelled_at + limits.CANCEL_RETRY_SECONDS
 
     def _set_timer(self, job: ActiveAttempt) -> None:
-        """Set when to look at a job again if nothing is said about it until then."""
+        """Set when to check a job if no event concerns it until then."""
         state = self._state
         if job.token not in state.attempts:
             return

@@ -384,6 +384,8 @@ class Oracle:
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
             for kind, fact in zip(kinds, near, strict=True)
         )
+        jumped = "clock_jump" in kinds and attempts[-1].end is not None and attempts[-1].end.by == "run"
+        absorbed = absorbed and not jumped
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"
@@ -403,6 +405,9 @@ class Oracle:
         for key, published in self._published.items():
             stored = results.get(key)
             if self._is_unwritten(published):
+                continue
+            if published.judgement.verdict is Verdict.NOT_RUN and not self._finished_normally():
+                # A later session has committed another one, and has not lived to publish it.
                 continue
             if stored is None or stored.judgement.verdict is not published.judgement.verdict:
                 was = "nothing" if stored is None else stored.judgement.verdict
