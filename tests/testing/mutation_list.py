@@ -56,7 +56,7 @@ def _list() -> Iterable[Mutation]:
 _UNANSWERED = """            case Unanswered() as answer:
                 self.lose_answer(job, job.hide(answer.why))
 """
-_CHECKED = """        if self.core.state.service is not Service.OPEN:
+_CHECKED = """        if self.core.state.service is not Serving.OPEN:
             return False
         try:
 """
@@ -95,8 +95,8 @@ def _submission() -> Iterable[Mutation]:
         (
             (
                 SUBMISSIONS,
-                "if self._state.service is not Service.OPEN or self._state.outbox.error is not None:",
-                "if self._state.service is Service.DETACHED or self._state.outbox.error is not None:",
+                "if self._state.service is not Serving.OPEN or self._state.outbox.error is not None:",
+                "if self._state.service is Serving.DETACHED or self._state.outbox.error is not None:",
             ),
             (
                 CORE,
@@ -113,13 +113,13 @@ def _submission() -> Iterable[Mutation]:
         (
             (
                 SUBMISSIONS,
-                "if self._state.service is not Service.OPEN or self._state.outbox.error is not None:",
-                "if self._state.service is Service.STOPPING or self._state.outbox.error is not None:",
+                "if self._state.service is not Serving.OPEN or self._state.outbox.error is not None:",
+                "if self._state.service is Serving.STOPPING or self._state.outbox.error is not None:",
             ),
             (
                 CORE,
-                "        self.state.service = Service.DETACHED\n        self._submissions.drop_waiting()\n",
-                "        self.state.service = Service.DETACHED\n",
+                "        self.state.service = Serving.DETACHED\n        self._submissions.drop_waiting()\n",
+                "        self.state.service = Serving.DETACHED\n",
             ),
             (DRIVER, "if self.halted or not self._may_submit():", "if not self._may_submit():"),
             (DRIVER, _CHECKED, "        try:\n"),
@@ -435,7 +435,7 @@ def _life() -> Iterable[Mutation]:
 
 _ACCEPTED = """        if job.cancellation is Cancellation.DUE and job.handle is not None:
             self._state.cluster(job).cancels[job.token] = None
-        elif self._state.service is Service.STOPPING:
+        elif self._state.service is Serving.STOPPING:
 """
 
 
@@ -507,9 +507,9 @@ def _cancel() -> Iterable[Mutation]:
             ),
             (
                 CORE,
-                "            cluster.cancels.clear()\n            cluster.polls.clear()\n"
-                "            cluster.finds.clear()\n",
-                "            pass\n",
+                "        self.is_superseded = True\n        self.state.commands.clear()\n"
+                "        self.state.attempts.clear()\n",
+                "",
             ),
         ),
     )
@@ -557,7 +557,7 @@ def _cancel() -> Iterable[Mutation]:
         (
             (
                 CORE,
-                "        self.state.service = Service.DETACHED\n        self._submissions.drop_waiting()\n",
+                "        self.state.service = Serving.DETACHED\n        self._submissions.drop_waiting()\n",
                 "        self._stop(Stop())\n",
             ),
         ),
@@ -810,15 +810,8 @@ def _core() -> Iterable[Mutation]:
     )
     yield Mutation(
         68,
-        "nothing wakes an ended job whose logs have not settled",
-        (
-            (TRACKING, "            if settled_at > now:\n                times.append(settled_at)\n", ""),
-            (
-                TRACKING,
-                "if token in state.attempts and (job.life not in _HAS_VERDICT or job.wants_end):",
-                "if token in state.attempts and (job.life not in HAS_ENDED or job.wants_end):",
-            ),
-        ),
+        "no timer for the time in which logs settle",
+        ((TRACKING, "            times += [settled_at, settled_at + 2 * limits.LOG_RETRY_SECONDS]\n", ""),),
     )
     yield Mutation(
         69,
@@ -922,7 +915,7 @@ def _core() -> Iterable[Mutation]:
     yield Mutation(
         80,
         "a cancel that nothing confirms is never given up",
-        ((TRACKING, "if now >= since + limits.CANCEL_GIVE_UP_SECONDS:", "if False:"),),
+        ((TRACKING, "if now >= since + limits.CANCEL_GIVE_UP_SECONDS and", "if False and"),),
     )
     yield Mutation(
         81,
