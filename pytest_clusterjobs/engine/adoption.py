@@ -32,7 +32,7 @@ from .messages import ReadLedger
 from .messages import Settle
 from .messages import SubmitterGone
 from .state import CoreState
-from .state import Service
+from .state import Serving
 from .submissions import Submissions
 from .tracking import Tracking
 
@@ -44,7 +44,7 @@ FIRST_ROUND_SECONDS = 0.2
 
 MAX_ROUND_SECONDS = 10.0
 
-_ASKED = frozenset({Cancellation.ACKNOWLEDGED, Cancellation.CONFIRMED, Cancellation.GIVEN_UP})
+_ASKED = frozenset({Cancellation.ACKNOWLEDGED, Cancellation.CONFIRMED})
 
 
 class Adoption:
@@ -196,7 +196,7 @@ class Adoption:
     def listed(self, event: Listed) -> None:
         """Take over the jobs that the cluster lists and the ledger does not know."""
         state, cluster = self._state, self._state.clusters[event.backend]
-        sweeps = state.policy.resumes and state.service is Service.STOPPING
+        sweeps = state.policy.resumes and state.service is Serving.STOPPING
         if self._is_closed or not (state.policy.adopts or sweeps):
             return
         for token, handle in event.handles.items():

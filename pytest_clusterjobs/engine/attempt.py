@@ -88,8 +88,6 @@ class Cancellation(Enum):
     """The cluster has answered; only a later poll confirms the end."""
     CONFIRMED = "confirmed"
     """No part of the job runs."""
-    GIVEN_UP = "given up"
-    """No poll has confirmed it for too long; the job may still run."""
 
 
 class Event(Enum):
@@ -121,7 +119,6 @@ class Event(Enum):
     FAIL = "fail"
     REPEAT = "repeat"
     CONFIRM = "confirm"
-    GIVE_UP = "give up"
 
 
 State = Submission | Life | Cancellation
@@ -135,7 +132,7 @@ LIFE_EVENTS = (
     _E.SEE_PENDING, _E.SEE_RUNNING, _E.SEE_ABSENT, _E.SEE_ENDED, _E.JUDGE, _E.RECORD, _E.RECORDED,
 )  # fmt: skip
 CANCELLATION_EVENTS = (
-    _E.REQUEST, _E.MAY_CANCEL, _E.ASK, _E.ACKNOWLEDGE, _E.FAIL, _E.REPEAT, _E.CONFIRM, _E.GIVE_UP,
+    _E.REQUEST, _E.MAY_CANCEL, _E.ASK, _E.ACKNOWLEDGE, _E.FAIL, _E.REPEAT, _E.CONFIRM,
 )  # fmt: skip
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -191,17 +188,13 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_C.NONE, _E.CONFIRM): _C.CONFIRMED,
     (_C.RECORDING, _E.MAY_CANCEL): _C.DUE,
     (_C.RECORDING, _E.CONFIRM): _C.CONFIRMED,
-    (_C.RECORDING, _E.GIVE_UP): _C.GIVEN_UP,
     (_C.DUE, _E.ASK): _C.SENT,
     (_C.DUE, _E.CONFIRM): _C.CONFIRMED,
-    (_C.DUE, _E.GIVE_UP): _C.GIVEN_UP,
     (_C.SENT, _E.ACKNOWLEDGE): _C.ACKNOWLEDGED,
     (_C.SENT, _E.FAIL): _C.DUE,
     (_C.SENT, _E.CONFIRM): _C.CONFIRMED,
-    (_C.SENT, _E.GIVE_UP): _C.GIVEN_UP,
     (_C.ACKNOWLEDGED, _E.REPEAT): _C.DUE,
     (_C.ACKNOWLEDGED, _E.CONFIRM): _C.CONFIRMED,
-    (_C.ACKNOWLEDGED, _E.GIVE_UP): _C.GIVEN_UP,
 }
 """The next state. What is not here is in ``IGNORED`` or ``IMPOSSIBLE``."""
 
@@ -225,8 +218,7 @@ IGNORED: dict[tuple[State, Event], str] = {
         (state, _E.REQUEST): "it is being cancelled already" for state in Cancellation if state is not _C.NONE
     },
     **{
-        (state, each): "nothing is left to cancel"
-        for state in (_C.CONFIRMED, _C.GIVEN_UP)
+        (_C.CONFIRMED, each): "nothing is left to cancel"
         for each in CANCELLATION_EVENTS
         if each is not _E.REQUEST
     },

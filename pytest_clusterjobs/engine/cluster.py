@@ -81,6 +81,8 @@ class ClusterState:
     """When that poll was begun: what it answers may be as old as that."""
     woken: dict[str, None] = field(default_factory=dict)
     """Those of them for which the backend has reported news since the poll began."""
+    polled_last: bool = False
+    """Whether the last call was a poll, so that a lookup that is due is next."""
     finds: Agenda = field(default_factory=Agenda)
     """When submissions without an answer are looked up, by token."""
     reads: deque[ReadLogs] = field(default_factory=deque)

@@ -36,9 +36,8 @@ from .messages import HooksAnswered
 from .messages import LogsRead
 from .messages import Publish
 from .messages import ReadLogs
-from .policy import Judging
 from .state import CoreState
-from .state import Service
+from .state import Serving
 
 RETRIED = frozenset({Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT})
 """The reasons after which ``infra_retries`` submits a new attempt."""
@@ -65,10 +64,7 @@ class Conclusions:
 
     def end(self, job: ActiveAttempt) -> None:
         """Judge an ended job, or first read the logs that the verdict depends on."""
-        policy = self._state.policy
-        if job.life is not Life.ENDED or job.observation is None or policy.judges is Judging.NONE:
-            return
-        if policy.judges is Judging.CANCELLED:
+        if job.life is not Life.ENDED or job.observation is None or not self._state.policy.judges:
             return
         if job.is_stray:
             self._forget(job)
@@ -97,11 +93,13 @@ class Conclusions:
 
     def logs_read(self, event: LogsRead) -> None:
         """What was read of a job's logs."""
-        self._state.clusters[event.backend].reading.pop(event.token, None)
+        reading = self._state.clusters[event.backend].reading
+        was_awaited = event.token in reading
+        reading.pop(event.token, None)
         job = self._state.attempts.get(event.token)
         if job is None:
             return
-        if job.life is Life.JUDGED and job.result is not None and not job.result.logs:
+        if job.life is Life.JUDGED and job.result is not None and was_awaited:
             self._ask_hooks(job, replace(job.result, logs=dict(event.excerpts)))
             return
         if job.life is Life.ABSENT:
@@ -112,7 +110,7 @@ class Conclusions:
                 return
         if job.life is Life.ENDED and job.is_stray:
             self._forget(job)
-        elif job.life is Life.ENDED and self._state.policy.judges is Judging.ALL:
+        elif job.life is Life.ENDED and self._state.policy.judges:
             self._weigh(job, event)
 
     def _weigh(self, job: ActiveAttempt, event: LogsRead) -> None:
@@ -151,6 +149,11 @@ class Conclusions:
         job.move(Event.CONFIRM)
         return True
 
+    def end_without_logs(self, job: ActiveAttempt) -> None:
+        """Judge an ended job whose logs have not been read for too long: the call does not return."""
+        self._state.cluster(job).reading.pop(job.token, None)
+        self._conclude(job, Evidence(missing=True, was_read=True))
+
     # Verdicts.
 
     def _conclude(self, job: ActiveAttempt, evidence: Evidence) -> None:
@@ -167,6 +170,8 @@ class Conclusions:
             cluster.reads.append(
                 ReadLogs(cluster.name, job.token, job.observation, reports=False, excerpts=tuple(ranks))
             )
+            job.hooks_until = self._state.now.monotonic + LOG_RETRY_SECONDS
+            self._state.timers.at_most(job.token, job.hooks_until)
         else:
             self._ask_hooks(job, result)
 
@@ -206,12 +211,16 @@ class Conclusions:
         if job.move(Event.JUDGE):
             self._ask_hooks(job, verdict_on(job, Observation(Phase.ABSENT), None))
 
-    def fail(self, job: ActiveAttempt, why: str) -> None:
-        """End a job with an error of this run."""
-        if job.move(Event.JUDGE):
-            self._record(job, error_result(job, why))
-
     # Hooks.
+
+    def waited_long_enough(self, job: ActiveAttempt) -> None:
+        """The log excerpt, or the hooks, have not come in time."""
+        reading = self._state.cluster(job).reading
+        if job.token in reading and job.result is not None:
+            del reading[job.token]
+            self._ask_hooks(job, job.result)
+        else:
+            self.hooks_are_late(job)
 
     def await_hooks(self, job: ActiveAttempt) -> None:
         """Set the time by which the hooks must have answered."""
@@ -219,7 +228,7 @@ class Conclusions:
         self._state.timers.at_most(job.token, job.hooks_until)
 
     def _ask_hooks(self, job: ActiveAttempt, result: Result) -> None:
-        job.result = result
+        job.result, job.hooks_until = result, None
         if not self._state.has_hooks:
             self._record(job, result)
             return
@@ -238,7 +247,7 @@ class Conclusions:
             self._record(job, event.result)
 
     def hooks_are_late(self, job: ActiveAttempt) -> None:
-        """The hooks have not answered in time."""
+        """The hooks have not answered in time, before or after the job."""
         why = f"a hook has not answered within {HOOK_TIMEOUT_SECONDS:.0f} s"
         if job.life is Life.JUDGED or job.move(Event.JUDGE):
             self._record(job, error_result(job, why))
@@ -263,9 +272,9 @@ class Conclusions:
         # Only after the last attempt's end is in the ledger: a crash must not leave two live attempts.
         if again is None:
             self.publish(result)
-        elif self._state.service is Service.OPEN and result.key not in self._state.cancelled:
+        elif self._state.service is Serving.OPEN and result.key not in self._state.cancelled:
             self._resubmit(again)
-        elif self._state.service is Service.OPEN:
+        elif self._state.service is Serving.OPEN:
             # The cell was cancelled during the commit.
             again.action = OwnAction(ActionKind.CANCEL, CANCELLED, self._state.now.time)
             again.move(Event.WITHDRAW)
@@ -321,7 +330,7 @@ class Conclusions:
         continues = job.continues is not None
         confirmed = job.observation is not None and job.observation.phase is Phase.ENDED
         # A session that does not wait for jobs cannot follow up on them.
-        may = self._state.policy.follows_up and self._state.service is Service.OPEN
+        may = self._state.policy.follows_up and self._state.service is Serving.OPEN
         may = may and job.key not in self._state.cancelled
         if not (continues or retry or rerun) or not confirmed or job.handle is None or not may:
             return None

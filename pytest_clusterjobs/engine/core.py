@@ -59,7 +59,7 @@ from .policy import Policy
 from .secrets import Secrets
 from .state import CoreState
 from .state import Limits
-from .state import Service
+from .state import Serving
 from .submissions import Submissions
 from .tracking import SESSION_ENDED
 from .tracking import Tracking
@@ -90,6 +90,8 @@ class Core:
         self._submissions.extra = self.adoption.adopt_extra
         self.broken: Exception | None = None
         """Why the ledger cannot be used any more."""
+        self.is_superseded = False
+        """Whether a later session has begun: from then on nothing is done."""
         self._handlers = {
             CellsAdded: self._add,
             Resumed: self._resume,
@@ -122,8 +124,17 @@ class Core:
     def handle(self, event: AnyEvent, now: Now) -> Sequence[Command]:
         """Take one turn: the commands that follow from an event."""
         state = self.state
+        if self.is_superseded:
+            return ()
         state.now = now
         self._handlers[type(event)](event)  # type: ignore[operator]
+        return self._finish_turn(now)
+
+    def _finish_turn(self, now: Now) -> Sequence[Command]:
+        """Do what is due, and what the event has made possible."""
+        state = self.state
+        if self.is_superseded:
+            return ()
         for token in state.timers.take(now.monotonic):
             job = state.attempts.get(token)
             if job is not None:
@@ -140,6 +151,8 @@ class Core:
     @property
     def wake_at(self) -> float:
         """When, in monotonic seconds, the core is to get a Tick at the latest; infinity if never."""
+        if self.is_superseded:
+            return inf
         state = self.state
         now = state.now.monotonic
         times = [
@@ -185,12 +198,9 @@ class Core:
     def _superseded(self, event: Superseded) -> None:
         """Leave everything to the later session."""
         self.broken = event.error
-        self.state.outbox.error = event.error
-        self._detach(Detach())
-        for cluster in self.state.clusters.values():
-            cluster.cancels.clear()
-            cluster.polls.clear()
-            cluster.finds.clear()
+        self.is_superseded = True
+        self.state.commands.clear()
+        self.state.attempts.clear()
 
     # Cells.
 
@@ -217,7 +227,7 @@ class Core:
                 self._submissions.reject(job, event.rejected[job.key], by_this_run=False)
             else:
                 possible.append(job)
-        if self.state.service is Service.OPEN:
+        if self.state.service is Serving.OPEN:
             self._submissions.add(possible)
 
     def _resume(self, event: Resumed) -> None:
@@ -299,15 +309,15 @@ class Core:
 
     def _stop(self, event: Stop) -> None:
         state = self.state
-        if state.service is Service.OPEN:
-            state.service = Service.STOPPING
+        if state.service is Serving.OPEN:
+            state.service = Serving.STOPPING
             if state.policy.resumes:
                 self.adoption.sweep()
         self._submissions.drop_waiting()
         self._tracking.cancel_all(OwnAction(ActionKind.CANCEL, SESSION_ENDED, state.now.time))
 
     def _detach(self, event: Detach) -> None:
-        self.state.service = Service.DETACHED
+        self.state.service = Serving.DETACHED
         self._submissions.drop_waiting()
 
     # What is left to do.
@@ -316,7 +326,7 @@ class Core:
     def is_sweeping(self) -> bool:
         """Whether a cluster's list is still to be read."""
         state = self.state
-        wanted = state.policy.resumes and state.service is Service.STOPPING
+        wanted = state.policy.resumes and state.service is Serving.STOPPING
         return wanted and any(cluster.is_listing and not cluster.error for cluster in state.clusters.values())
 
     @property

@@ -46,7 +46,7 @@ from .judging import EXCERPT_BYTES
 from .logs import LogReader
 from .logs import reader_of
 from .secrets import refusal as refusal_of_secrets
-from .state import Service
+from .state import Serving
 
 LEDGER_LANE, HOOKS_LANE = "ledger", "hooks"
 
@@ -98,7 +98,7 @@ class Driver:
             m.Open: lambda command: self._call(command, self._open),
             m.Submit: self._submit,
             m.Find: lambda command: self._call(command, self._find),
-            m.Poll: lambda command: self._call(command, self._poll),
+            m.PollJobs: lambda command: self._call(command, self._poll),
             m.ListJobs: lambda command: self._call(command, self._list),
             m.ReadLogs: lambda command: self._call(command, self._read_logs),
             m.Cancel: lambda command: self._call(command, self._cancel),
@@ -276,7 +276,7 @@ class Driver:
 
     def _may_submit(self) -> bool:
         """Whether this process still owns the run, as of now."""
-        if self.core.state.service is not Service.OPEN:
+        if self.core.state.service is not Serving.OPEN:
             return False
         try:
             self._ledger.check_session(self._session)
@@ -310,7 +310,7 @@ class Driver:
             return m.CallFailed(command.backend, str(error), isinstance(error, Throttled), command.token)
         return m.Looked(command.backend, command.token, found)
 
-    def _poll(self, command: m.Poll) -> m.AnyEvent:
+    def _poll(self, command: m.PollJobs) -> m.AnyEvent:
         seen: dict[str, Observation] = {}
         error, throttled = "", False
         try:

@@ -79,8 +79,8 @@ class Find:
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
-    """Poll jobs. Answered by Polled."""
+class PollJobs:
+    """PollJobs jobs. Answered by Polled."""
 
     backend: str
     handles: Mapping[str, Handle]
@@ -160,7 +160,7 @@ Command = (
     | Open
     | Submit
     | Find
-    | Poll
+    | PollJobs
     | ListJobs
     | ReadLogs
     | Cancel

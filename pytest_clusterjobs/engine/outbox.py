@@ -128,6 +128,9 @@ class Outbox:
 
     def committed(self) -> list[Callable[[], None]]:
         """The batch is in the ledger. Returns what rested on it."""
+        if self.error is not None:
+            # The answer comes too late: what rested on the batch was settled without it.
+            return []
         then, self._sent, self._then_sent = self._then_sent, None, []
         self._is_under_way, self._failures = False, 0
         return then

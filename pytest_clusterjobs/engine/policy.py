@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
-
-
-class Judging(Enum):
-    """Which ends become verdicts."""
-
-    ALL = "all"
-    CANCELLED = "cancelled"
-    """Only those of jobs that the run has cancelled, and only after ``Settle``."""
-    NONE = "none"
-    """None; a later session judges them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +16,8 @@ class Policy:
     """Whether one attempt may follow another: it waits for the ends of jobs."""
     resumes: bool = False
     """Whether a job that a dead session cancelled is submitted again."""
-    judges: Judging = Judging.ALL
-    """Which ends become verdicts."""
+    judges: bool = True
+    """Whether all ends become verdicts; if not, only those of jobs that were cancelled, after ``Settle``."""
     cancels: str = ""
     """Why it cancels every job as soon as it knows it; empty if it does not."""
     keys: Collection[str] | None = None
@@ -46,4 +35,4 @@ class Policy:
     @classmethod
     def canceller(cls, why: str, keys: Collection[str] | None = None) -> Policy:
         """The policy of kill, sweep and reap, which end jobs."""
-        return cls(judges=Judging.CANCELLED, cancels=why, keys=keys, adopts=True, gives_up=False)
+        return cls(judges=False, cancels=why, keys=keys, adopts=True, gives_up=False)

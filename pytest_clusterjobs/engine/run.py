@@ -204,12 +204,13 @@ class Engine:
     def _wait(self, is_available: Callable[[], bool], timeout: float) -> None:
         clock = self.config.clock
         until = clock.monotonic() + timeout
-        while self.ending is None and not is_available():
+        while not is_available() and self.ending is None:
             left = until - clock.monotonic()
             if left <= 0:
                 break
             clock.wait(self._driver.changed, left)
-        self.raise_if_ending()
+        if not is_available() or self._driver.failure is not None:
+            self.raise_if_ending()
 
     @property
     def ending(self) -> BaseException | None:

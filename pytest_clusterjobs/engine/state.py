@@ -21,7 +21,7 @@ from .policy import Policy
 from .secrets import Secrets
 
 
-class Service(Enum):
+class Serving(Enum):
     """What the core still does for the run."""
 
     OPEN = "open"
@@ -55,7 +55,7 @@ class CoreState:
     prepares: bool = False
     """Whether the user's code may change what is submitted."""
     outbox: Outbox = field(default_factory=Outbox)
-    service: Service = Service.OPEN
+    service: Serving = Serving.OPEN
     attempts: dict[str, ActiveAttempt] = field(default_factory=dict)
     """Every attempt for which something is left to do, by token."""
     clusters: dict[str, ClusterState] = field(default_factory=dict)

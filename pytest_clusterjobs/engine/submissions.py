@@ -32,7 +32,7 @@ from .messages import Submitted
 from .messages import Unanswered
 from .messages import Vetoed
 from .state import CoreState
-from .state import Service
+from .state import Serving
 
 MAX_SUBMISSIONS = 3
 """How often one attempt is submitted if the answers are lost and no job is found."""
@@ -68,7 +68,7 @@ class Submissions:
 
     def admit(self) -> None:
         """Let jobs leave the queue as far as the limits, the breakers and the rates allow."""
-        if self._state.service is not Service.OPEN or self._state.outbox.error is not None:
+        if self._state.service is not Serving.OPEN or self._state.outbox.error is not None:
             return
         for cluster in self._state.clusters.values():
             self._requeue(cluster)
@@ -124,7 +124,6 @@ class Submissions:
         job.move(Event.INTEND)
         why = self._refusal(cluster, job)
         if why is not None:
-            cluster.ahead -= 1
             self.reject(job, why, by_this_run=True)
             return
         self._state.outbox.intend(job.attempt(), lambda: self._committed(cluster, job))
@@ -162,7 +161,6 @@ class Submissions:
             return
         cluster = self._state.cluster(job)
         cluster.breaker(job).release_probe(job)
-        cluster.ahead -= 1
         why = job.hide(event.why)
         job.intended = self._state.now.time
         if event.ruling is None:
@@ -175,8 +173,7 @@ class Submissions:
         """The hooks have not decided in time."""
         cluster = self._state.cluster(job)
         cluster.breaker(job).release_probe(job)
-        cluster.ahead -= 1
-        if job.move(Event.WITHDRAW):
+        if self._withdrawn(job):
             self._conclusions.hooks_are_late(job)
 
     # Submitting.
@@ -235,12 +232,14 @@ class Submissions:
                 self._not_sent(cluster, job)
             case NotAccepted() as answer:
                 self._defer(cluster, job, job.hide(answer.why))
-            case Rejected() as answer:
+            case Rejected() as answer if job.submission in (Submission.SENT, Submission.UNANSWERED):
                 job.submissions += 1
                 cluster.breaker(job).release_probe(job)
                 self.reject(job, job.hide(answer.why), by_this_run=answer.by_this_run)
             case Unanswered() as answer:
                 self.lose_answer(job, job.hide(answer.why))
+            case Rejected():
+                pass  # It came so late that the job was looked up, in vain, and is to be submitted again.
 
     def thread_is_free(self, backend: str, seconds: float, jobs: int) -> None:
         """A thread has submitted all jobs that it was given."""
@@ -279,16 +278,21 @@ class Submissions:
 
     def _not_sent(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         cluster.breaker(job).release_probe(job)
+        if job.submission is not Submission.SENT:
+            return
         self._put_back(cluster, job)
-        if self._state.service is Service.OPEN:
+        if job.action is not None:
+            self.withdraw(job, job.action)
+        elif self._state.service is Serving.OPEN:
             cluster.queue.appendleft(job)
         else:
             self._forget(job)
 
     def lose_answer(self, job: ActiveAttempt, why: str) -> None:
         """The job may exist; ``find`` decides."""
-        if not job.move(Event.LOSE_ANSWER):
+        if job.submission is not Submission.SENT:
             return
+        job.move(Event.LOSE_ANSWER)
         cluster, now = self._state.cluster(job), self._state.now
         job.submissions += 1
         job.why = why
@@ -317,7 +321,7 @@ class Submissions:
         self._put_back(cluster, job)
         if job.action is not None:
             self.withdraw(job, job.action)
-        elif self._state.service is not Service.OPEN:
+        elif self._state.service is not Serving.OPEN:
             self._forget(job)
         else:
             breaker.defer(job, now.monotonic)
@@ -365,7 +369,7 @@ class Submissions:
             not state.policy.adopts
             and job.is_inherited
             and state.policy.submits
-            and state.service is Service.OPEN
+            and state.service is Serving.OPEN
         ):
             self._replace(job)
         elif job.wants_end:
@@ -374,7 +378,7 @@ class Submissions:
             # A later session submits it.
             state.expected.pop(job.key, None)
             self._forget(job)
-        elif state.service is not Service.OPEN:
+        elif state.service is not Serving.OPEN:
             self._forget(job)
         elif job.submissions < MAX_SUBMISSIONS:
             job.move(Event.NOT_FOUND)
@@ -398,20 +402,27 @@ class Submissions:
 
     def reject(self, job: ActiveAttempt, why: str, *, by_this_run: bool) -> None:
         """End a job that was not accepted."""
-        if job.move(Event.WITHDRAW):
-            self._state.timers.drop(job.token)
+        if self._withdrawn(job):
             self._conclusions.reject(job, why, by_this_run=by_this_run)
 
     def withdraw(self, job: ActiveAttempt, action: OwnAction | None) -> None:
         """End a job that has no job on the cluster, by an action of this run."""
-        if job.submission in _AHEAD and job.submission is not Submission.PREPARING:
-            self._state.cluster(job).ahead -= 1
-        if not job.move(Event.WITHDRAW):
+        if not self._withdrawn(job):
             return
         self.remove(job)
         job.action = action
         self._state.outbox.withdraw(job.token)
         self._conclusions.withdraw(job)
+
+    def _withdrawn(self, job: ActiveAttempt) -> bool:
+        """Note that there is no job and will be none. Returns False if there is one."""
+        if job.submission in _AHEAD:
+            self._state.cluster(job).ahead -= 1
+        if not job.move(Event.WITHDRAW):
+            return False
+        job.move(Event.CONFIRM)
+        self._state.timers.drop(job.token)
+        return True
 
     def remove(self, job: ActiveAttempt) -> None:
         """Take a job out of everything that waits for its submission."""

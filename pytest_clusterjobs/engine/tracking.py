@@ -25,10 +25,10 @@ from .messages import Find
 from .messages import Listed
 from .messages import ListJobs
 from .messages import LogsRead
-from .messages import Poll
 from .messages import Polled
+from .messages import PollJobs
 from .state import CoreState
-from .state import Service
+from .state import Serving
 from .submissions import Submissions
 
 SESSION_ENDED = "the session ended"
@@ -62,13 +62,19 @@ class Tracking:
             return
         if cluster.asking.until > now:
             return
-        finds = cluster.finds.next_at
-        if finds is not None and finds <= now and (cluster.polls.next_at or inf) >= finds:
-            token = cluster.finds.take_one(now)
-            if token is not None and token in state.attempts:
+        polls_first = cluster.begin_round(now)
+        if polls_first and cluster.finds.next_at is not None:
+            # Neither keeps the other waiting: they take turns.
+            polls_first = not cluster.polled_last
+        if polls_first and self._poll(cluster):
+            cluster.polled_last = True
+            return
+        cluster.polled_last = False
+        while (token := cluster.finds.take_one(now)) is not None:
+            if token in state.attempts:
                 self._give(cluster, Find(cluster.name, token))
                 return
-        if cluster.begin_round(now) and self._poll(cluster):
+        if self._poll(cluster):
             return
         if cluster.list_at <= now:
             cluster.list_at = inf
@@ -88,8 +94,9 @@ class Tracking:
                 if job is not None and job.handle is not None:
                     handles[token] = job.handle
             if handles:
+                cluster.round_at = self._state.now.monotonic
                 cluster.polling, cluster.polling_since = dict.fromkeys(handles), self._state.now.monotonic
-                self._give(cluster, Poll(cluster.name, handles))
+                self._give(cluster, PollJobs(cluster.name, handles))
                 return True
         return False
 
@@ -267,7 +274,7 @@ class Tracking:
         self._set_timer(job)
         if job.cancellation is Cancellation.DUE and job.handle is not None:
             self._state.cluster(job).cancels[job.token] = None
-        elif self._state.service is Service.STOPPING:
+        elif self._state.service is Serving.STOPPING:
             self.act(job, OwnAction(ActionKind.CANCEL, SESSION_ENDED, self._state.now.time))
 
     def _own_cancel(self) -> OwnAction:
@@ -288,7 +295,6 @@ class Tracking:
                 state.timers.at_most(job.token, state.now.monotonic + CANCEL_COMMIT_WAIT_SECONDS)
             if not is_new or state.outbox.error is not None:
                 self._may_cancel(job)
-            job.due_at = state.now.monotonic
         if action.kind is ActionKind.LOST:
             self._conclusions.give_up(job)
 
@@ -392,9 +398,12 @@ class Tracking:
         elif job.submission is Submission.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
             self.submissions.lose_answer(job, "the submission has not returned")
         if job.life is Life.JUDGED and hooks_are_late:
-            self._conclusions.hooks_are_late(job)
-        if job.life is Life.ENDED and self._conclusions.end_is_settled(job):
-            self._conclusions.end(job)
+            self._conclusions.waited_long_enough(job)
+        if job.life is Life.ENDED and state.policy.judges and not job.is_stray:
+            if self._conclusions.end_is_settled(job, 2 * limits.LOG_RETRY_SECONDS):
+                self._conclusions.end_without_logs(job)
+            elif self._conclusions.end_is_settled(job):
+                self._conclusions.end(job)
         self._check_cancellation(job, now, at)
         may_be_lost = job.is_live and job.action is None and job.submission is not Submission.SENT
         if (
@@ -417,13 +426,10 @@ class Tracking:
         since = job.cancel_since
         if not job.wants_end or since is None or not self._state.policy.gives_up:
             return
-        if now >= since + limits.CANCEL_GIVE_UP_SECONDS:
-            job.move(Event.GIVE_UP)
-            if job.life not in _HAS_VERDICT:
-                job.action = limits.unconfirmed(at)
-                self._conclusions.give_up(job)
-            elif job.life is Life.OVER:
-                self._state.attempts.pop(job.token, None)
+        if now >= since + limits.CANCEL_GIVE_UP_SECONDS and job.life not in _HAS_VERDICT:
+            # The verdict does not wait any longer; the cancellation goes on.
+            job.action = limits.unconfirmed(at)
+            self._conclusions.give_up(job)
 
     def _is_repeat_due(self, job: ActiveAttempt, now: float) -> bool:
         return job.cancelled_at is not None and now >= job.cancelled_at + limits.CANCEL_RETRY_SECONDS
@@ -439,12 +445,12 @@ class Tracking:
             times.append(now + CANCEL_COMMIT_WAIT_SECONDS)
         if job.cancellation is Cancellation.ACKNOWLEDGED and job.cancelled_at is not None:
             times.append(job.cancelled_at + limits.CANCEL_RETRY_SECONDS)
-        if job.wants_end and job.cancel_since is not None and state.policy.gives_up:
+        gives_up = state.policy.gives_up and job.life not in _HAS_VERDICT
+        if job.wants_end and job.cancel_since is not None and gives_up:
             times.append(job.cancel_since + limits.CANCEL_GIVE_UP_SECONDS)
         if job.life is Life.ENDED and job.ended_at is not None:
             settled_at = job.ended_at + state.cluster(job).can.log_settle
-            if settled_at > now:
-                times.append(settled_at)
+            times += [settled_at, settled_at + 2 * limits.LOG_RETRY_SECONDS]
         if (
             job.life not in _HAS_VERDICT
             and job.life is not Life.ENDED

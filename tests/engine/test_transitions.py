@@ -38,7 +38,7 @@ from pytest_clusterjobs.engine.messages import Committed
 from pytest_clusterjobs.engine.messages import Find
 from pytest_clusterjobs.engine.messages import NotAccepted
 from pytest_clusterjobs.engine.messages import Opened
-from pytest_clusterjobs.engine.messages import Poll
+from pytest_clusterjobs.engine.messages import PollJobs
 from pytest_clusterjobs.engine.messages import Publish
 from pytest_clusterjobs.engine.messages import ReadLogs
 from pytest_clusterjobs.engine.messages import RESTS_ON_COMMIT
@@ -289,7 +289,7 @@ def test_polls_and_cancels_never_wait_for_a_commit() -> None:
     rig.give(Stop())
     rig.until(20.0)
     assert rig.times(Cancel)[0] - 10.0 <= CANCEL_COMMIT_WAIT_SECONDS == 2.0
-    polls = [at for at in rig.times(Poll) if at >= 5.0]
+    polls = [at for at in rig.times(PollJobs) if at >= 5.0]
     assert len(polls) >= 10
     assert rig.core.state.outbox.error is None
 

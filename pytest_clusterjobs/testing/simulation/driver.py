@@ -124,7 +124,7 @@ class SimulatedDriver(Driver):
             self._set_timer()
 
     def _call(self, command: Any, work: Callable[[Any], m.AnyEvent]) -> None:
-        if type(command) is m.Poll:
+        if type(command) is m.PollJobs:
             self.poll_given_at = self._process.world.now
         super()._call(command, work)
 
