@@ -46,7 +46,15 @@ from .lifetimes import Lifetimes
 
 _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
 _WITHOUT_VERDICTS = frozenset(
-    {"commit_failed", "hook_slow", "host_lost", "session_died", "session_stopped", "killed"}
+    {
+        "commit_failed",
+        "hook_slow",
+        "host_lost",
+        "killed",
+        "lost_submission",
+        "session_died",
+        "session_stopped",
+    }
 )
 """After one of these a cell may have no verdict. A launch does not wait for slow hooks."""
 
@@ -279,12 +287,12 @@ class Oracle:
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
                 end = job.end()
-                by_run = end is not None and end.by == "run"
+                cancelled = end is not None and end.reason == Reason.CANCELLED
                 found[number - 1] = Attempted(
                     end,
                     job.submitted_at,
                     job.started_at[0] if job.started_at else None,
-                    job.command_end() if by_run else None,
+                    job.command_end() if cancelled else None,
                     () if end is None else job.partial_reasons(),
                 )
         return found
@@ -418,9 +426,9 @@ class Oracle:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
         known = {attempt.token for attempt in attempts}
-        woke = any(fact.kind == "superseded" for fact in self.facts)
+        late = self._lifetimes.excused
         for token, jobs in self._jobs.items():
-            if token not in known and not (woke and all(job.end() is not None for job in jobs)):
+            if token not in known and not all(job.number in late for job in jobs):
                 yield Violation("f", f"{token}: the ledger does not know this job")
 
     def _finished_normally(self) -> bool:
