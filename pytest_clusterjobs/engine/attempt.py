@@ -119,6 +119,7 @@ class Event(Enum):
     FAIL = "fail"
     REPEAT = "repeat"
     CONFIRM = "confirm"
+    RETRACT = "retract"
 
 
 State = Submission | Life | Cancellation
@@ -132,7 +133,7 @@ LIFE_EVENTS = (
     _E.SEE_PENDING, _E.SEE_RUNNING, _E.SEE_ABSENT, _E.SEE_ENDED, _E.JUDGE, _E.RECORD, _E.RECORDED,
 )  # fmt: skip
 CANCELLATION_EVENTS = (
-    _E.REQUEST, _E.MAY_CANCEL, _E.ASK, _E.ACKNOWLEDGE, _E.FAIL, _E.REPEAT, _E.CONFIRM,
+    _E.REQUEST, _E.MAY_CANCEL, _E.ASK, _E.ACKNOWLEDGE, _E.FAIL, _E.REPEAT, _E.CONFIRM, _E.RETRACT,
 )  # fmt: skip
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -188,7 +189,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_C.NONE, _E.CONFIRM): _C.CONFIRMED,
     (_C.RECORDING, _E.MAY_CANCEL): _C.DUE,
     (_C.RECORDING, _E.CONFIRM): _C.CONFIRMED,
+    (_C.RECORDING, _E.RETRACT): _C.NONE,
     (_C.DUE, _E.ASK): _C.SENT,
+    (_C.DUE, _E.RETRACT): _C.NONE,
     (_C.DUE, _E.CONFIRM): _C.CONFIRMED,
     (_C.SENT, _E.ACKNOWLEDGE): _C.ACKNOWLEDGED,
     (_C.SENT, _E.FAIL): _C.DUE,
@@ -226,6 +229,8 @@ IGNORED: dict[tuple[State, Event], str] = {
         (state, _E.MAY_CANCEL): "it is being cancelled already"
         for state in (_C.DUE, _C.SENT, _C.ACKNOWLEDGED)
     },
+    **{(state, _E.RETRACT): "the cluster was asked already" for state in (_C.NONE, _C.SENT, _C.ACKNOWLEDGED)},
+    (_C.NONE, _E.MAY_CANCEL): "it was retracted",
     **{(state, _E.REPEAT): "the cluster has not answered yet" for state in (_C.RECORDING, _C.DUE, _C.SENT)},
     **{
         (state, each): "an answer to an earlier request"
@@ -471,6 +476,11 @@ class ActiveAttempt:
         self.observation = known
         return new
 
+    def _has_run(self, seen: Observation) -> bool:
+        """Whether it has been started before, perhaps between two polls."""
+        started = seen.phase is Phase.PENDING and seen.times.started is not None
+        return self.running_at is not None or seen.restarts > 0 or started
+
     def _note_times(self, seen: Observation, now: float) -> None:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
         if seen.phase is Phase.RUNNING and not seen.suspended:
@@ -478,7 +488,7 @@ class ActiveAttempt:
             if self.waiting_at is not None:
                 self.waited += now - self.waiting_at
                 self.waiting_at = None
-        elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self.running_at is not None:
+        elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self._has_run(seen):
             self.waiting_at = now if self.waiting_at is None else self.waiting_at
         failed = seen.phase is Phase.RUNNING and failed_ranks(seen)
         since = now if self.rank_failed_at is None else self.rank_failed_at

@@ -243,7 +243,10 @@ class Core:
             elif attempts and attempts[-1].is_live:
                 self._continue(entry, attempts)
             elif policy.submits:
-                job = new_attempt(self.state, entry.key, attempts[-1].number + 1 if attempts else 1)
+                last = max(
+                    attempts[-1].number if attempts else 0, result.attempt if result is not None else 0
+                )
+                job = new_attempt(self.state, entry.key, last + 1)
                 count_used(job, attempts)
                 waiting.append(job)
             else:

@@ -13,6 +13,7 @@ from ..model import Handle
 from ..model import OwnAction
 from .attempt import ActiveAttempt
 from .attempt import Event
+from .attempt import Life
 from .attempt import Submission
 from .cluster import ClusterState
 from .cluster import MAX_AHEAD
@@ -362,9 +363,10 @@ class Submissions:
     def _not_found(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         state = self._state
         if job.result is not None:
-            self._state.attempts.pop(job.token, None)
-            job.move(Event.WITHDRAW)
-            job.move(Event.CONFIRM)
+            # It was given up meanwhile.
+            self._withdrawn(job)
+            if job.life is Life.OVER:
+                state.attempts.pop(job.token, None)
         elif (
             not state.policy.adopts
             and job.is_inherited
@@ -386,9 +388,8 @@ class Submissions:
             job.due_at = state.now.monotonic + 2.0 ** (job.submissions - 1)
             cluster.delayed.set(job.token, job.due_at)
         else:
-            self.reject(
-                job, f"submitted {job.submissions} times, never accepted: {job.why}", by_this_run=False
-            )
+            self._withdrawn(job)
+            self._conclusions.fail(job, f"submitted {job.submissions} times, never accepted: {job.why}")
 
     def _replace(self, job: ActiveAttempt) -> None:
         """Submit a cell as a new attempt, whose token the session that submitted the last one cannot use."""

@@ -242,7 +242,7 @@ def test_an_attempt_is_submitted_three_times_at_most() -> None:
     rig = lossy(NotSubmitted(), settle=0.0)
     rig.until(100.0)
     assert rig.times(Submit) == [0.0, 1.0, 3.0]
-    assert rig.result().outcome.reason is Reason.REJECTED
+    assert rig.result().outcome.reason is Reason.UNKNOWN
     assert "submitted 3 times, never accepted: reset" in rig.result().outcome.detail
 
 
