@@ -26,7 +26,7 @@ MATRIX_REASON = "nccl_test_failed"
 """The reason that the drawn ``classify`` rules add, with the exit code that they read it from."""
 MATRIX_CODE = 42
 
-_SIZES = (((3, 8), 90), ((1, 1), 4), ((2, 2), 4), ((15, 15), 2))
+_SIZES = (((2, 5), 72), ((6, 8), 20), ((1, 1), 6), ((15, 15), 2))
 """Ranges of the number of cells, with weights."""
 
 _BAD_ENDS = (
@@ -98,7 +98,7 @@ class _Limits:
 
 
 def draw_cells(rng: Rng, *, faults: float, backends: Sequence[str] = ("sim",)) -> list[SimulatedCell]:
-    """Draw 3 to 8 cells, sometimes 1, 2 or 15.
+    """Draw 2 to 8 cells, sometimes 1 or 15.
 
     ``faults`` (0 to 1) is how often a command behaves as on a bad cluster: its ``setup`` fails, it ignores
     TERM, it needs a restart. Each cell is drawn from a split of its own, so that a dropped cell does not

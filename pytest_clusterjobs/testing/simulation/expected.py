@@ -221,7 +221,8 @@ def _with_end(
     spec, limit = cell.registration.cell.spec, cell.registration.test_timeout
     found: set[Verdict] = set()
     if limit is not None and last.ran >= limit - SKEW_SECONDS:
-        found.add(Verdict.FAILED)
+        # If the cluster's own times contradict this run's clock, nothing is certain.
+        found |= {Verdict.FAILED, Verdict.ERROR} if last.ran < limit + SKEW_SECONDS else {Verdict.FAILED}
     if last.waited >= spec.queue_timeout and end.by == "run":
         found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
     if end.by != "run":

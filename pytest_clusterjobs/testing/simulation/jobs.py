@@ -146,9 +146,9 @@ class TrueJob:
 
     def command_end(self) -> TrueEnd | None:
         """How its ranks ended, if a cancel by this run does not count (an action ``STOP_REST``)."""
-        if self._truth is None:
+        if self._truth is None or not any(by == "run" for _, by in self.cancel_requests):
             return None
-        return end_of_start(self, "" if self.cause == Reason.CANCELLED and self.by == "run" else self.cause)
+        return end_of_start(self, "" if self.cause == Reason.CANCELLED else self.cause)
 
     def partial_reasons(self) -> tuple[str, ...]:
         """What else may be concluded if the log of a rank cannot be read.

@@ -78,7 +78,7 @@ def _kill_sentinel(job: TrueJob) -> None:
 
 
 def _suspend(job: TrueJob) -> None:
-    if job.state != _RUNNING:
+    if job.state != _RUNNING or job.stopping:
         return
     world = job.cluster.world
     job.cluster.fault("suspension", job.token)

@@ -279,12 +279,12 @@ class Oracle:
             if self._key_of.get(prefix) == key and number <= upto:
                 job = self._own(jobs)
                 end = job.end()
-                by_run = end is not None and end.by == "run"
+                cancelled = end is not None and end.reason == Reason.CANCELLED
                 found[number - 1] = Attempted(
                     end,
                     job.submitted_at,
                     job.started_at[0] if job.started_at else None,
-                    job.command_end() if by_run else None,
+                    job.command_end() if cancelled else None,
                     () if end is None else job.partial_reasons(),
                 )
         return found
@@ -384,6 +384,8 @@ class Oracle:
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
             for kind, fact in zip(kinds, near, strict=True)
         )
+        jumped = "clock_jump" in kinds and attempts[-1].end is not None and attempts[-1].end.by == "run"
+        absorbed = absorbed and not jumped
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"
@@ -404,6 +406,9 @@ class Oracle:
             stored = results.get(key)
             if self._is_unwritten(published):
                 continue
+            if published.judgement.verdict is Verdict.NOT_RUN and not self._finished_normally():
+                # A later session has committed another one, and has not lived to publish it.
+                continue
             if stored is None or stored.judgement.verdict is not published.judgement.verdict:
                 was = "nothing" if stored is None else stored.judgement.verdict
                 yield Violation("f", f"{key}: published {published.judgement.verdict}, the ledger has {was}")
@@ -413,9 +418,9 @@ class Oracle:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
         known = {attempt.token for attempt in attempts}
-        woke = any(fact.kind == "superseded" for fact in self.facts)
+        late = self._lifetimes.excused
         for token, jobs in self._jobs.items():
-            if token not in known and not (woke and all(job.end() is not None for job in jobs)):
+            if token not in known and not all(job.number in late for job in jobs):
                 yield Violation("f", f"{token}: the ledger does not know this job")
 
     def _finished_normally(self) -> bool:

@@ -233,6 +233,10 @@ class Session(Worker):
         self._close(detach=leaves)
 
     def _close(self, *, detach: bool) -> None:
+        for key in self._expected:
+            if key not in self.core.state.results:
+                # What is judged from now on gets no further attempt.
+                self.scene.oracle.on_no_retry(key)
         self.stage, self._detaches = Stage.CLOSING, detach
         self.driver.halted = True
         timeout = DETACH_TIMEOUT_SECONDS if detach else CANCEL_TIMEOUT_SECONDS
