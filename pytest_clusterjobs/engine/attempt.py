@@ -321,6 +321,8 @@ class ActiveAttempt:
     """When the first poll began that showed it to this process."""
     answered_at: float = 0.0
     """When the cluster last answered anything about it; for a poll, when the poll began."""
+    shown_at: float = 0.0
+    """When the cluster last showed the job, or this process took it over."""
     running_at: float | None = None
     waiting_at: float | None = None
     """Since when it has waited to be started again or to continue."""
@@ -454,6 +456,7 @@ class ActiveAttempt:
             self.observation = self.observation or seen
             return newly
         self.absent_at = self.unlisted_at = None
+        self.shown_at = now
         stuck = seen.phase is Phase.PENDING and seen.reason_hint is not None
         self.stuck_at = (self.stuck_at if self.stuck_at is not None else now) if stuck else None
         self._note_times(seen, now)
@@ -551,6 +554,7 @@ def adopted(
         observation=attempt.observation,
         action=attempt.action,
         answered_at=monotonic,
+        shown_at=monotonic,
         running_at=None if started is None else monotonic - ran,
         ended_at=monotonic if has_ended else None,
         is_inherited=True,
