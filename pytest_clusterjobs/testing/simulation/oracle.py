@@ -46,7 +46,15 @@ from .lifetimes import Lifetimes
 
 _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
 _WITHOUT_VERDICTS = frozenset(
-    {"commit_failed", "hook_slow", "host_lost", "session_died", "session_stopped", "killed"}
+    {
+        "commit_failed",
+        "hook_slow",
+        "host_lost",
+        "killed",
+        "lost_submission",
+        "session_died",
+        "session_stopped",
+    }
 )
 """After one of these a cell may have no verdict. A launch does not wait for slow hooks."""
 

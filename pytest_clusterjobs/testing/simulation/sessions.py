@@ -260,6 +260,10 @@ class Session(Worker):
         self.stage = Stage.OVER
         scene = self.scene
         left = 0 if self._detaches else len(self.core.unfinished)
+        for job in self.core.state.attempts.values() if self._detaches else ():
+            if job.submission is not Submission.ACCEPTED:
+                # A check does not submit it; only a resume does.
+                scene.recorder.fact("lost_submission", job.key)
         self.close()
         try:
             self.ledger.set_meta(ended=scene.world.time(), left_to_reaper=left, owner=None)
