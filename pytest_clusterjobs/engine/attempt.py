@@ -34,7 +34,7 @@ MAX_ABSENCE_GAP_SECONDS = 90.0
 Polls are less than half as far apart."""
 
 
-class Submission(Enum):
+class SubmissionState(Enum):
     """What became of the submission."""
 
     WAITING = "waiting"
@@ -93,7 +93,7 @@ class Cancellation(Enum):
 class Event(Enum):
     """What moves an attempt from one state to another."""
 
-    # Submission
+    # SubmissionState
     ASK_HOOKS = "ask hooks"
     INTEND = "intend"
     COMMITTED = "committed"
@@ -122,9 +122,9 @@ class Event(Enum):
     RETRACT = "retract"
 
 
-State = Submission | Life | Cancellation
+State = SubmissionState | Life | Cancellation
 
-_S, _L, _C, _E = Submission, Life, Cancellation, Event
+_S, _L, _C, _E = SubmissionState, Life, Cancellation, Event
 
 SUBMISSION_EVENTS = (
     _E.ASK_HOOKS, _E.INTEND, _E.COMMITTED, _E.SEND, _E.ACCEPT, _E.PUT_BACK, _E.LOSE_ANSWER, _E.NOT_FOUND, _E.WITHDRAW,
@@ -241,7 +241,7 @@ IGNORED: dict[tuple[State, Event], str] = {
 """What a state does not react to, with the rule."""
 
 _REGIONS: tuple[tuple[type[Enum], tuple[Event, ...]], ...] = (
-    (Submission, SUBMISSION_EVENTS),
+    (SubmissionState, SUBMISSION_EVENTS),
     (Life, LIFE_EVENTS),
     (Cancellation, CANCELLATION_EVENTS),
 )
@@ -279,7 +279,7 @@ class ActiveAttempt:
     """The secrets of the run."""
 
     # Regions.
-    submission: Submission = Submission.WAITING
+    submission: SubmissionState = SubmissionState.WAITING
     life: Life = Life.UNSEEN
     cancellation: Cancellation = Cancellation.NONE
 
@@ -363,7 +363,7 @@ class ActiveAttempt:
         if after is None:
             assert (state, event) in IGNORED, f"{self.token}: {event.value} while {state.value}"
             return False
-        if isinstance(after, Submission):
+        if isinstance(after, SubmissionState):
             self.submission = after
         elif isinstance(after, Life):
             self.life = after
@@ -503,7 +503,7 @@ HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})
 
 _SUBMISSION_SET = frozenset(SUBMISSION_EVENTS)
 _LIFE_SET = frozenset(LIFE_EVENTS)
-_MAY_HAVE_JOB = frozenset({Submission.SENT, Submission.UNANSWERED, Submission.ACCEPTED})
+_MAY_HAVE_JOB = frozenset({SubmissionState.SENT, SubmissionState.UNANSWERED, SubmissionState.ACCEPTED})
 _CANCELLING = frozenset(
     {Cancellation.RECORDING, Cancellation.DUE, Cancellation.SENT, Cancellation.ACKNOWLEDGED}
 )
@@ -544,7 +544,7 @@ def adopted(
         attempt.number,
         attempt.token,
         secrets,
-        submission=Submission.UNANSWERED if attempt.handle is None else Submission.ACCEPTED,
+        submission=SubmissionState.UNANSWERED if attempt.handle is None else SubmissionState.ACCEPTED,
         life=Life.UNSEEN if seen is None else _LIFE_OF_PHASE[seen.phase],
         prepared=attempt.spec or entry.cell.spec,
         intended=attempt.intended,

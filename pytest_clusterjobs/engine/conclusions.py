@@ -22,7 +22,7 @@ from .attempt import ActiveAttempt
 from .attempt import Event
 from .attempt import Evidence
 from .attempt import Life
-from .attempt import Submission
+from .attempt import SubmissionState
 from .judging import error_result
 from .judging import excerpt_ranks
 from .judging import needs_reports
@@ -273,7 +273,7 @@ class Conclusions:
         job.result = result
         state.timers.drop(job.token)
         job.move(Event.RECORD)
-        has_attempt = job.submission is not Submission.WITHDRAWN or job.submitted is not None
+        has_attempt = job.submission is not SubmissionState.WITHDRAWN or job.submitted is not None
         token = job.token if has_attempt else None
         state.outbox.ended(
             token, result.outcome, None if again else result, lambda: self._recorded(job, result, again)

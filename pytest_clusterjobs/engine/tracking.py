@@ -15,7 +15,7 @@ from .attempt import Cancellation
 from .attempt import Event
 from .attempt import HAS_ENDED
 from .attempt import Life
-from .attempt import Submission
+from .attempt import SubmissionState
 from .cluster import ClusterState
 from .conclusions import Conclusions
 from .messages import CallFailed
@@ -416,9 +416,9 @@ class Tracking:
         state = self._state
         now, at = state.now
         hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
-        if job.submission is Submission.PREPARING and hooks_are_late:
+        if job.submission is SubmissionState.PREPARING and hooks_are_late:
             self.submissions.hooks_are_late(job)
-        elif job.submission is Submission.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
+        elif job.submission is SubmissionState.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
             self.submissions.lose_answer(job, "the submission has not returned")
         if job.life is Life.JUDGED and hooks_are_late:
             self._conclusions.waited_long_enough(job)
@@ -428,7 +428,7 @@ class Tracking:
             elif self._conclusions.end_is_settled(job):
                 self._conclusions.end(job)
         self._check_cancellation(job, now, at)
-        may_be_lost = job.is_live and job.action is None and job.submission is not Submission.SENT
+        may_be_lost = job.is_live and job.action is None and job.submission is not SubmissionState.SENT
         if (
             may_be_lost
             and job.life is not Life.ENDED

@@ -24,8 +24,8 @@ from pytest_clusterjobs.engine.attempt import IGNORED
 from pytest_clusterjobs.engine.attempt import IMPOSSIBLE
 from pytest_clusterjobs.engine.attempt import Life
 from pytest_clusterjobs.engine.attempt import LIFE_EVENTS
-from pytest_clusterjobs.engine.attempt import Submission
 from pytest_clusterjobs.engine.attempt import SUBMISSION_EVENTS
+from pytest_clusterjobs.engine.attempt import SubmissionState
 from pytest_clusterjobs.engine.attempt import TRANSITIONS
 from pytest_clusterjobs.engine.messages import Accepted
 from pytest_clusterjobs.engine.messages import AnyEvent
@@ -66,7 +66,7 @@ from tests.engine.test_core import token
 PAGE = Path(__file__).parent.parent.parent / "docs" / "architecture.md"
 
 REGIONS: Sequence[tuple[type[Enum], Sequence[Event]]] = (
-    (Submission, SUBMISSION_EVENTS),
+    (SubmissionState, SUBMISSION_EVENTS),
     (Life, LIFE_EVENTS),
     (Cancellation, CANCELLATION_EVENTS),
 )
