@@ -93,6 +93,14 @@ FIELDS = {
 # The tables.
 
 
+FIELD_OF: dict[type, str] = {
+    SubmissionState: "submission",
+    Life: "life",
+    Cancellation: "cancellation",
+}
+"""The field of an attempt in which the state of a region lies."""
+
+
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda each: each.value)
 def test_every_event_in_every_state_is_a_transition_ignored_or_impossible(state: Enum, event: Event) -> None:
     found = [(state, event) in TRANSITIONS, (state, event) in IGNORED, (state, event) in IMPOSSIBLE]
@@ -124,7 +132,7 @@ def test_every_state_can_be_reached(region: type[Enum]) -> None:
 @pytest.mark.parametrize(("state", "event"), sorted(IMPOSSIBLE, key=str))
 def test_an_impossible_event_raises(state: Enum, event: Event) -> None:
     job = attempt()
-    setattr(job, type(state).__name__.lower(), state)
+    setattr(job, FIELD_OF[type(state)], state)
     with pytest.raises(AssertionError, match=event.value):
         job.move(event)
 
@@ -132,9 +140,9 @@ def test_an_impossible_event_raises(state: Enum, event: Event) -> None:
 @pytest.mark.parametrize(("state", "event"), sorted(IGNORED, key=str))
 def test_an_ignored_event_changes_nothing(state: Enum, event: Event) -> None:
     job = attempt()
-    setattr(job, type(state).__name__.lower(), state)
+    setattr(job, FIELD_OF[type(state)], state)
     assert job.move(event) is False
-    assert getattr(job, type(state).__name__.lower()) is state
+    assert getattr(job, FIELD_OF[type(state)]) is state
 
 
 def attempt() -> ActiveAttempt:
