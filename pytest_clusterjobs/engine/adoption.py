@@ -21,7 +21,7 @@ from .attempt import adopted
 from .attempt import Cancellation
 from .attempt import HAS_ENDED
 from .attempt import Life
-from .attempt import Submission
+from .attempt import SubmissionState
 from .cluster import ClusterState
 from .conclusions import Conclusions
 from .messages import LedgerRead
@@ -207,7 +207,7 @@ class Adoption:
         elif self.is_settled(cluster):
             cluster.settled_list_at = state.now.monotonic
             for job in state.attempts.values():
-                if job.backend == cluster.name and job.submission is Submission.UNANSWERED:
+                if job.backend == cluster.name and job.submission is SubmissionState.UNANSWERED:
                     cluster.finds.at_most(job.token, state.now.monotonic)
 
     def sweep(self) -> None:
@@ -300,7 +300,7 @@ class Adoption:
                 return False
         return not any(
             job.life not in HAS_ENDED
-            and job.submission is not Submission.WITHDRAWN
+            and job.submission is not SubmissionState.WITHDRAWN
             and not self._state.cluster(job).is_unavailable
             for job in self._state.attempts.values()
         )

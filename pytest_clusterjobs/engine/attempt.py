@@ -34,7 +34,7 @@ MAX_ABSENCE_GAP_SECONDS = 90.0
 Polls are less than half as far apart."""
 
 
-class Submission(Enum):
+class SubmissionState(Enum):
     """What became of the submission."""
 
     WAITING = "waiting"
@@ -93,7 +93,7 @@ class Cancellation(Enum):
 class Event(Enum):
     """What moves an attempt from one state to another."""
 
-    # Submission
+    # SubmissionState
     ASK_HOOKS = "ask hooks"
     INTEND = "intend"
     COMMITTED = "committed"
@@ -119,11 +119,12 @@ class Event(Enum):
     FAIL = "fail"
     REPEAT = "repeat"
     CONFIRM = "confirm"
+    RETRACT = "retract"
 
 
-State = Submission | Life | Cancellation
+State = SubmissionState | Life | Cancellation
 
-_S, _L, _C, _E = Submission, Life, Cancellation, Event
+_S, _L, _C, _E = SubmissionState, Life, Cancellation, Event
 
 SUBMISSION_EVENTS = (
     _E.ASK_HOOKS, _E.INTEND, _E.COMMITTED, _E.SEND, _E.ACCEPT, _E.PUT_BACK, _E.LOSE_ANSWER, _E.NOT_FOUND, _E.WITHDRAW,
@@ -132,7 +133,7 @@ LIFE_EVENTS = (
     _E.SEE_PENDING, _E.SEE_RUNNING, _E.SEE_ABSENT, _E.SEE_ENDED, _E.JUDGE, _E.RECORD, _E.RECORDED,
 )  # fmt: skip
 CANCELLATION_EVENTS = (
-    _E.REQUEST, _E.MAY_CANCEL, _E.ASK, _E.ACKNOWLEDGE, _E.FAIL, _E.REPEAT, _E.CONFIRM,
+    _E.REQUEST, _E.MAY_CANCEL, _E.ASK, _E.ACKNOWLEDGE, _E.FAIL, _E.REPEAT, _E.CONFIRM, _E.RETRACT,
 )  # fmt: skip
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -188,7 +189,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_C.NONE, _E.CONFIRM): _C.CONFIRMED,
     (_C.RECORDING, _E.MAY_CANCEL): _C.DUE,
     (_C.RECORDING, _E.CONFIRM): _C.CONFIRMED,
+    (_C.RECORDING, _E.RETRACT): _C.NONE,
     (_C.DUE, _E.ASK): _C.SENT,
+    (_C.DUE, _E.RETRACT): _C.NONE,
     (_C.DUE, _E.CONFIRM): _C.CONFIRMED,
     (_C.SENT, _E.ACKNOWLEDGE): _C.ACKNOWLEDGED,
     (_C.SENT, _E.FAIL): _C.DUE,
@@ -226,6 +229,8 @@ IGNORED: dict[tuple[State, Event], str] = {
         (state, _E.MAY_CANCEL): "it is being cancelled already"
         for state in (_C.DUE, _C.SENT, _C.ACKNOWLEDGED)
     },
+    **{(state, _E.RETRACT): "the cluster was asked already" for state in (_C.NONE, _C.SENT, _C.ACKNOWLEDGED)},
+    (_C.NONE, _E.MAY_CANCEL): "it was retracted",
     **{(state, _E.REPEAT): "the cluster has not answered yet" for state in (_C.RECORDING, _C.DUE, _C.SENT)},
     **{
         (state, each): "an answer to an earlier request"
@@ -236,7 +241,7 @@ IGNORED: dict[tuple[State, Event], str] = {
 """What a state does not react to, with the rule."""
 
 _REGIONS: tuple[tuple[type[Enum], tuple[Event, ...]], ...] = (
-    (Submission, SUBMISSION_EVENTS),
+    (SubmissionState, SUBMISSION_EVENTS),
     (Life, LIFE_EVENTS),
     (Cancellation, CANCELLATION_EVENTS),
 )
@@ -274,7 +279,7 @@ class ActiveAttempt:
     """The secrets of the run."""
 
     # Regions.
-    submission: Submission = Submission.WAITING
+    submission: SubmissionState = SubmissionState.WAITING
     life: Life = Life.UNSEEN
     cancellation: Cancellation = Cancellation.NONE
 
@@ -316,6 +321,8 @@ class ActiveAttempt:
     """When the first poll began that showed it to this process."""
     answered_at: float = 0.0
     """When the cluster last answered anything about it; for a poll, when the poll began."""
+    shown_at: float = 0.0
+    """When the cluster last showed the job, or this process took it over."""
     running_at: float | None = None
     waiting_at: float | None = None
     """Since when it has waited to be started again or to continue."""
@@ -356,7 +363,7 @@ class ActiveAttempt:
         if after is None:
             assert (state, event) in IGNORED, f"{self.token}: {event.value} while {state.value}"
             return False
-        if isinstance(after, Submission):
+        if isinstance(after, SubmissionState):
             self.submission = after
         elif isinstance(after, Life):
             self.life = after
@@ -449,6 +456,7 @@ class ActiveAttempt:
             self.observation = self.observation or seen
             return newly
         self.absent_at = self.unlisted_at = None
+        self.shown_at = now
         stuck = seen.phase is Phase.PENDING and seen.reason_hint is not None
         self.stuck_at = (self.stuck_at if self.stuck_at is not None else now) if stuck else None
         self._note_times(seen, now)
@@ -471,6 +479,11 @@ class ActiveAttempt:
         self.observation = known
         return new
 
+    def _has_run(self, seen: Observation) -> bool:
+        """Whether it has been started before, perhaps between two polls."""
+        started = seen.phase is Phase.PENDING and seen.times.started is not None
+        return self.running_at is not None or seen.restarts > 0 or started
+
     def _note_times(self, seen: Observation, now: float) -> None:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
         if seen.phase is Phase.RUNNING and not seen.suspended:
@@ -478,7 +491,7 @@ class ActiveAttempt:
             if self.waiting_at is not None:
                 self.waited += now - self.waiting_at
                 self.waiting_at = None
-        elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self.running_at is not None:
+        elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self._has_run(seen):
             self.waiting_at = now if self.waiting_at is None else self.waiting_at
         failed = seen.phase is Phase.RUNNING and failed_ranks(seen)
         since = now if self.rank_failed_at is None else self.rank_failed_at
@@ -490,7 +503,7 @@ HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})
 
 _SUBMISSION_SET = frozenset(SUBMISSION_EVENTS)
 _LIFE_SET = frozenset(LIFE_EVENTS)
-_MAY_HAVE_JOB = frozenset({Submission.SENT, Submission.UNANSWERED, Submission.ACCEPTED})
+_MAY_HAVE_JOB = frozenset({SubmissionState.SENT, SubmissionState.UNANSWERED, SubmissionState.ACCEPTED})
 _CANCELLING = frozenset(
     {Cancellation.RECORDING, Cancellation.DUE, Cancellation.SENT, Cancellation.ACKNOWLEDGED}
 )
@@ -531,7 +544,7 @@ def adopted(
         attempt.number,
         attempt.token,
         secrets,
-        submission=Submission.UNANSWERED if attempt.handle is None else Submission.ACCEPTED,
+        submission=SubmissionState.UNANSWERED if attempt.handle is None else SubmissionState.ACCEPTED,
         life=Life.UNSEEN if seen is None else _LIFE_OF_PHASE[seen.phase],
         prepared=attempt.spec or entry.cell.spec,
         intended=attempt.intended,
@@ -541,6 +554,7 @@ def adopted(
         observation=attempt.observation,
         action=attempt.action,
         answered_at=monotonic,
+        shown_at=monotonic,
         running_at=None if started is None else monotonic - ran,
         ended_at=monotonic if has_ended else None,
         is_inherited=True,

@@ -15,6 +15,10 @@ from .attempt import ActiveAttempt
 from .breaker import RateLimiter
 from .breaker import SubmissionBreaker
 from .limits import MAX_POLL_INTERVAL_SECONDS
+from .messages import Cancel
+from .messages import Find
+from .messages import ListJobs
+from .messages import PollJobs
 from .messages import ReadLogs
 
 MIN_ROUND_SPACING_SECONDS = 0.05
@@ -68,6 +72,8 @@ class ClusterState:
 
     # Calls: one at a time, on the backend's own thread.
     is_busy: bool = False
+    kinds: list[type] = field(default_factory=lambda: [Cancel, PollJobs, Find, ListJobs, ReadLogs])
+    """The kinds of calls; the one that was made last is at the end."""
     asking: Backoff = field(default_factory=Backoff)
     cancelling: Backoff = field(default_factory=Backoff)
     polls: Agenda = field(default_factory=Agenda)
@@ -81,13 +87,11 @@ class ClusterState:
     """When that poll was begun: what it answers may be as old as that."""
     woken: dict[str, None] = field(default_factory=dict)
     """Those of them for which the backend has reported news since the poll began."""
-    polled_last: bool = False
-    """Whether the last call was a poll, so that a lookup that is due is next."""
     finds: Agenda = field(default_factory=Agenda)
     """When submissions without an answer are looked up, by token."""
     reads: deque[ReadLogs] = field(default_factory=deque)
-    reading: dict[str, None] = field(default_factory=dict)
-    """The tokens of the log reads that are queued or under way."""
+    reading: dict[str, float] = field(default_factory=dict)
+    """When log reads were begun, by token; infinity for those that are queued."""
     cancels: dict[str, None] = field(default_factory=dict)
     """The tokens of the jobs that are to be cancelled."""
     list_at: float = inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
 from ..model import ActionKind
 from ..model import Observation
@@ -21,7 +22,7 @@ from .attempt import ActiveAttempt
 from .attempt import Event
 from .attempt import Evidence
 from .attempt import Life
-from .attempt import Submission
+from .attempt import SubmissionState
 from .judging import error_result
 from .judging import excerpt_ranks
 from .judging import needs_reports
@@ -76,8 +77,7 @@ class Conclusions:
 
     def end_is_settled(self, job: ActiveAttempt, further: float = 0.0) -> bool:
         """Whether an ended job's logs have had the time to arrive that its cluster asks for, and more."""
-        settle = self._state.cluster(job).can.log_settle + further
-        return self._state.now.monotonic >= (job.ended_at or 0.0) + settle
+        return self._state.now.monotonic >= self._settled_at(job) + further
 
     def look_for_records(self, job: ActiveAttempt) -> None:
         """Look for the reports of the ranks of a job that the scheduler does not know any more."""
@@ -87,19 +87,17 @@ class Conclusions:
     def _read(self, job: ActiveAttempt, *, whole: bool) -> None:
         cluster = self._state.cluster(job)
         if job.token not in cluster.reading:
-            cluster.reading[job.token] = None
+            cluster.reading[job.token] = inf
             seen = job.observation or Observation(Phase.ABSENT)
             cluster.reads.append(ReadLogs(cluster.name, job.token, seen, whole))
 
     def logs_read(self, event: LogsRead) -> None:
         """What was read of a job's logs."""
-        reading = self._state.clusters[event.backend].reading
-        was_awaited = event.token in reading
-        reading.pop(event.token, None)
+        begun_at = self._state.clusters[event.backend].reading.pop(event.token, None)
         job = self._state.attempts.get(event.token)
         if job is None:
             return
-        if job.life is Life.JUDGED and job.result is not None and was_awaited:
+        if job.life is Life.JUDGED and job.result is not None and begun_at is not None:
             self._ask_hooks(job, replace(job.result, logs=dict(event.excerpts)))
             return
         if job.life is Life.ABSENT:
@@ -111,10 +109,13 @@ class Conclusions:
         if job.life is Life.ENDED and job.is_stray:
             self._forget(job)
         elif job.life is Life.ENDED and self._state.policy.judges:
-            self._weigh(job, event)
+            self._weigh(job, event, begun_at or 0.0)
 
-    def _weigh(self, job: ActiveAttempt, event: LogsRead) -> None:
-        """Judge an ended job by its logs, unless they may still become more complete."""
+    def _weigh(self, job: ActiveAttempt, event: LogsRead, begun_at: float) -> None:
+        """Judge an ended job by its logs, unless they may still become more complete.
+
+        What was read of them may be as old as the begin of the read.
+        """
         known = job.observation or event.seen
         complete = known.log_complete or (bool(event.logs) and not event.missing)
         job.observation = replace(known, nodes=event.seen.nodes, log_complete=complete)
@@ -122,8 +123,14 @@ class Conclusions:
         needs = needs_time(job, job.observation, evidence)
         if needs and event.error and not self.end_is_settled(job, LOG_RETRY_SECONDS):
             self._read(job, whole=needs_whole_logs(job))
-        elif not needs or self.end_is_settled(job):
+        elif not needs or begun_at >= self._settled_at(job):
             self._conclude(job, evidence)
+        elif self.end_is_settled(job):
+            self._read(job, whole=needs_whole_logs(job))
+
+    def _settled_at(self, job: ActiveAttempt) -> float:
+        """When the logs of an ended job have had the time to arrive that its cluster asks for."""
+        return (job.ended_at or 0.0) + self._state.cluster(job).can.log_settle
 
     def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> bool:
         """A job that the scheduler no longer knows has ended if every rank left a record of it.
@@ -166,7 +173,7 @@ class Conclusions:
         job.result = result
         if ranks:
             cluster = self._state.cluster(job)
-            cluster.reading[job.token] = None
+            cluster.reading[job.token] = inf
             cluster.reads.append(
                 ReadLogs(cluster.name, job.token, job.observation, reports=False, excerpts=tuple(ranks))
             )
@@ -205,6 +212,11 @@ class Conclusions:
         self._state.outbox.submitted(job.attempt())
         if job.move(Event.JUDGE):
             self._ask_hooks(job, verdict_on(job, seen, None))
+
+    def fail(self, job: ActiveAttempt, why: str) -> None:
+        """End a job without an answer, whose intent is in the ledger."""
+        if job.move(Event.JUDGE):
+            self._ask_hooks(job, error_result(job, why))
 
     def withdraw(self, job: ActiveAttempt) -> None:
         """End a job that was waiting for its submission."""
@@ -261,7 +273,7 @@ class Conclusions:
         job.result = result
         state.timers.drop(job.token)
         job.move(Event.RECORD)
-        has_attempt = job.submission is not Submission.WITHDRAWN or job.submitted is not None
+        has_attempt = job.submission is not SubmissionState.WITHDRAWN or job.submitted is not None
         token = job.token if has_attempt else None
         state.outbox.ended(
             token, result.outcome, None if again else result, lambda: self._recorded(job, result, again)

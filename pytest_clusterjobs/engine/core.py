@@ -47,14 +47,14 @@ from .messages import OpenFailed
 from .messages import Polled
 from .messages import Prepared
 from .messages import Resumed
+from .messages import SessionSuperseded
 from .messages import Settle
 from .messages import Stop
+from .messages import SubmissionVetoed
 from .messages import Submitted
 from .messages import SubmitterGone
-from .messages import Superseded
 from .messages import ThreadFree
 from .messages import Tick
-from .messages import Vetoed
 from .policy import Policy
 from .secrets import Secrets
 from .state import CoreState
@@ -98,7 +98,7 @@ class Core:
             Submitted: self._submissions.submitted,
             ThreadFree: self._thread_free,
             Prepared: self._submissions.prepared,
-            Vetoed: self._submissions.vetoed,
+            SubmissionVetoed: self._submissions.vetoed,
             Looked: self._looked,
             Polled: self._tracking.polled,
             Listed: self._listed,
@@ -108,7 +108,7 @@ class Core:
             HooksAnswered: self._conclusions.hooks_answered,
             Committed: self._committed,
             CommitFailed: self._commit_failed,
-            Superseded: self._superseded,
+            SessionSuperseded: self._superseded,
             Opened: self._opened,
             OpenFailed: self.adoption.open_failed,
             LedgerRead: self.adoption.ledger_read,
@@ -195,7 +195,7 @@ class Core:
         self._stop(Stop())
         self._conclusions.publish_unrecorded(error)
 
-    def _superseded(self, event: Superseded) -> None:
+    def _superseded(self, event: SessionSuperseded) -> None:
         """Leave everything to the later session."""
         self.broken = event.error
         self.is_superseded = True
@@ -243,7 +243,10 @@ class Core:
             elif attempts and attempts[-1].is_live:
                 self._continue(entry, attempts)
             elif policy.submits:
-                job = new_attempt(self.state, entry.key, attempts[-1].number + 1 if attempts else 1)
+                last = max(
+                    attempts[-1].number if attempts else 0, result.attempt if result is not None else 0
+                )
+                job = new_attempt(self.state, entry.key, last + 1)
                 count_used(job, attempts)
                 waiting.append(job)
             else:

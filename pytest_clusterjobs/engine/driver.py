@@ -219,7 +219,7 @@ class Driver:
         try:
             self._ledger.commit(command.batch, self._clock.time(), self._session)
         except LedgerSuperseded as error:
-            return m.Superseded(error)
+            return m.SessionSuperseded(error)
         except LedgerError as error:
             return m.CommitFailed(error, for_good=isinstance(error, LedgerGone))
         return m.Committed()
@@ -231,7 +231,7 @@ class Driver:
             # Checked after the attempts were read, so that they include none of a later session.
             self._ledger.check_session(self._session)
         except LedgerSuperseded as error:
-            return m.Superseded(error)
+            return m.SessionSuperseded(error)
         except LedgerError as error:
             return m.LedgerRead((), (), str(error))
         return m.LedgerRead(cells, attempts)
@@ -281,7 +281,7 @@ class Driver:
         try:
             self._ledger.check_session(self._session)
         except LedgerSuperseded as error:
-            self.post(m.Superseded(error))
+            self.post(m.SessionSuperseded(error))
             return False
         return True
 
@@ -363,7 +363,7 @@ class Driver:
         try:
             spec = self._extensions.prepare(command.registration.cell, command.number)
         except Vetoed as error:
-            return m.Vetoed(command.token, str(error), error.ruling)
+            return m.SubmissionVetoed(command.token, str(error), error.ruling)
         return m.Prepared(command.token, spec)
 
     def _ask_hooks(self, command: m.AskHooks) -> m.AnyEvent:

@@ -17,7 +17,7 @@ from ..model import Observation
 from ..model.records import Attempt
 from .attempt import ActiveAttempt
 from .attempt import HAS_ENDED
-from .attempt import Submission
+from .attempt import SubmissionState
 from .clock import Clock
 from .clock import SystemClock
 from .core import Core
@@ -160,7 +160,7 @@ class Canceller:
             return {token: self._target(job) for token, job in self._core.state.attempts.items()}
 
     def _target(self, job: ActiveAttempt) -> CancelTarget:
-        never_submitted = job.submission is Submission.WITHDRAWN
+        never_submitted = job.submission is SubmissionState.WITHDRAWN
         return CancelTarget(
             token=job.token,
             backend=job.backend,

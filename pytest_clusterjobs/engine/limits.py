@@ -57,8 +57,10 @@ def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     spec = job.spec
     if job.absent_at is not None:
         gone = now - job.absent_at
-        if gone >= LOST_AFTER_SECONDS:
-            return OwnAction(ActionKind.LOST, f"absent from the scheduler for {gone:.0f} s", at)
+        # Answers may be so far apart that no absence is uninterrupted.
+        unseen = now - max(job.shown_at, job.submitted_at)
+        if gone >= LOST_AFTER_SECONDS or unseen >= MAX_SILENCE_SECONDS:
+            return OwnAction(ActionKind.LOST, f"absent from the scheduler for {max(gone, unseen):.0f} s", at)
         return None
     if job.observation is None or job.observation.phase is Phase.ENDED:
         return None

@@ -41,14 +41,14 @@ class Now(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Write a batch in one transaction. Answered by Committed, CommitFailed or Superseded."""
+    """Write a batch in one transaction. Answered by Committed, CommitFailed or SessionSuperseded."""
 
     batch: Batch
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLedger:
-    """Read what other processes of the run have written. Answered by LedgerRead or Superseded."""
+    """Read what other processes of the run have written. Answered by LedgerRead or SessionSuperseded."""
 
     after: int
     """The number of the last cell that is known."""
@@ -118,7 +118,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class PrepareSpec:
-    """Let the hooks decide what an attempt submits. Answered by Prepared or Vetoed."""
+    """Let the hooks decide what an attempt submits. Answered by Prepared or SubmissionVetoed."""
 
     token: str
     registration: Registration
@@ -206,7 +206,7 @@ class LedgerRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Superseded:
+class SessionSuperseded:
     """A later session has begun on the run, and handles what is left to do."""
 
     error: Exception
@@ -362,7 +362,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Vetoed:
+class SubmissionVetoed:
     """The hooks do not want the attempt to be submitted."""
 
     token: str
@@ -448,7 +448,7 @@ AnyEvent = (
     Committed
     | CommitFailed
     | LedgerRead
-    | Superseded
+    | SessionSuperseded
     | Opened
     | OpenFailed
     | Submitted
@@ -460,7 +460,7 @@ AnyEvent = (
     | LogsRead
     | CancelAnswered
     | Prepared
-    | Vetoed
+    | SubmissionVetoed
     | HooksAnswered
     | CellsAdded
     | Resumed

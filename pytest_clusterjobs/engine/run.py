@@ -20,7 +20,7 @@ from ..model.records import Attempt
 from ..model.records import Registration
 from ..model.records import Result
 from .attempt import ActiveAttempt
-from .attempt import Submission
+from .attempt import SubmissionState
 from .config import Mode
 from .config import RunConfig
 from .core import Core
@@ -351,7 +351,7 @@ class Engine:
 
     @property
     def _has_unanswered_submissions(self) -> bool:
-        return any(job.submission is Submission.SENT for job in self._core.state.attempts.values())
+        return any(job.submission is SubmissionState.SENT for job in self._core.state.attempts.values())
 
     def close_backends(self) -> None:
         """Close the backends, after ``close``."""
@@ -361,4 +361,4 @@ class Engine:
 DETACH_TIMEOUT_SECONDS = 3600.0
 """The most seconds to wait for the answers to submissions under way, as long as a call may take."""
 
-_SUBMITTED = frozenset({Submission.UNANSWERED, Submission.ACCEPTED, Submission.WITHDRAWN})
+_SUBMITTED = frozenset({SubmissionState.UNANSWERED, SubmissionState.ACCEPTED, SubmissionState.WITHDRAWN})

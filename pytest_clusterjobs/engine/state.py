@@ -12,7 +12,7 @@ from ..model.records import Result
 from .agenda import Agenda
 from .attempt import ActiveAttempt
 from .attempt import Life
-from .attempt import Submission
+from .attempt import SubmissionState
 from .cluster import ClusterState
 from .messages import Command
 from .messages import Now
@@ -39,7 +39,7 @@ class Limits:
     max_nodes: int | None = None
 
 
-_OUT_OF_WINDOW = frozenset({Submission.WAITING, Submission.WITHDRAWN})
+_OUT_OF_WINDOW = frozenset({SubmissionState.WAITING, SubmissionState.WITHDRAWN})
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +104,7 @@ class CoreState:
     @property
     def waiting(self) -> Iterator[ActiveAttempt]:
         """All jobs that wait for their submission."""
-        return (job for job in self.attempts.values() if job.submission is Submission.WAITING)
+        return (job for job in self.attempts.values() if job.submission is SubmissionState.WAITING)
 
     @property
     def in_flight(self) -> Iterator[ActiveAttempt]:

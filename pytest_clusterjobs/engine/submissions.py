@@ -13,7 +13,8 @@ from ..model import Handle
 from ..model import OwnAction
 from .attempt import ActiveAttempt
 from .attempt import Event
-from .attempt import Submission
+from .attempt import Life
+from .attempt import SubmissionState
 from .cluster import ClusterState
 from .cluster import MAX_AHEAD
 from .conclusions import Conclusions
@@ -27,17 +28,17 @@ from .messages import NotSent
 from .messages import Prepared
 from .messages import PrepareSpec
 from .messages import Rejected
+from .messages import SubmissionVetoed
 from .messages import Submit
 from .messages import Submitted
 from .messages import Unanswered
-from .messages import Vetoed
 from .state import CoreState
 from .state import Serving
 
 MAX_SUBMISSIONS = 3
 """How often one attempt is submitted if the answers are lost and no job is found."""
 
-_AHEAD = frozenset({Submission.PREPARING, Submission.INTENDED, Submission.READY})
+_AHEAD = frozenset({SubmissionState.PREPARING, SubmissionState.INTENDED, SubmissionState.READY})
 
 
 class Submissions:
@@ -144,7 +145,7 @@ class Submissions:
     def prepared(self, event: Prepared) -> None:
         """The hooks have decided on a spec."""
         job = self._state.attempts.get(event.token)
-        if job is None or job.submission is not Submission.PREPARING:
+        if job is None or job.submission is not SubmissionState.PREPARING:
             return
         cluster = self._state.cluster(job)
         if event.spec is not job.registration.cell.spec:
@@ -154,10 +155,10 @@ class Submissions:
         job.prepared = event.spec
         self._intend(cluster, job)
 
-    def vetoed(self, event: Vetoed) -> None:
+    def vetoed(self, event: SubmissionVetoed) -> None:
         """The hooks do not want an attempt to be submitted."""
         job = self._state.attempts.get(event.token)
-        if job is None or job.submission is not Submission.PREPARING:
+        if job is None or job.submission is not SubmissionState.PREPARING:
             return
         cluster = self._state.cluster(job)
         cluster.breaker(job).release_probe(job)
@@ -193,7 +194,7 @@ class Submissions:
         now = self._state.now.monotonic
         while cluster.ready and len(jobs) < size:
             job = cluster.ready[0]
-            if job.submission is not Submission.READY:
+            if job.submission is not SubmissionState.READY:
                 cluster.ready.popleft()
             elif cluster.breaker(job).must_wait(job, now):
                 cluster.ready.popleft()
@@ -232,7 +233,7 @@ class Submissions:
                 self._not_sent(cluster, job)
             case NotAccepted() as answer:
                 self._defer(cluster, job, job.hide(answer.why))
-            case Rejected() as answer if job.submission in (Submission.SENT, Submission.UNANSWERED):
+            case Rejected() as answer if job.submission in (SubmissionState.SENT, SubmissionState.UNANSWERED):
                 job.submissions += 1
                 cluster.breaker(job).release_probe(job)
                 self.reject(job, job.hide(answer.why), by_this_run=answer.by_this_run)
@@ -249,7 +250,7 @@ class Submissions:
 
     def _accept(self, cluster: ClusterState, job: ActiveAttempt, answer: Accepted) -> None:
         job.submissions += 1
-        if job.submission is Submission.ACCEPTED and job.handle != answer.handle:
+        if job.submission is SubmissionState.ACCEPTED and job.handle != answer.handle:
             # An answer that came after the job was looked up, in vain, and submitted again.
             self.extra(cluster.name, job.token, answer.handle)
         self._leave_queue(cluster, job)
@@ -272,13 +273,13 @@ class Submissions:
         """Take a job that turns out to exist out of the queue for its next submission."""
         if job.submission in _AHEAD:
             cluster.ahead -= 1
-        if job.submission is Submission.WAITING or job.submission in _AHEAD:
+        if job.submission is SubmissionState.WAITING or job.submission in _AHEAD:
             self.remove(job)
             self._state.enter(job)
 
     def _not_sent(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         cluster.breaker(job).release_probe(job)
-        if job.submission is not Submission.SENT:
+        if job.submission is not SubmissionState.SENT:
             return
         self._put_back(cluster, job)
         if job.action is not None:
@@ -290,7 +291,7 @@ class Submissions:
 
     def lose_answer(self, job: ActiveAttempt, why: str) -> None:
         """The job may exist; ``find`` decides."""
-        if job.submission is not Submission.SENT:
+        if job.submission is not SubmissionState.SENT:
             return
         job.move(Event.LOSE_ANSWER)
         cluster, now = self._state.cluster(job), self._state.now
@@ -307,7 +308,7 @@ class Submissions:
 
         If no job of this run can be the reason, ``queue_timeout`` applies.
         """
-        if job.submission is not Submission.SENT:
+        if job.submission is not SubmissionState.SENT:
             return
         now, breaker = self._state.now, cluster.breaker(job)
         # A job whose submission was not answered may exist.
@@ -335,7 +336,7 @@ class Submissions:
     def looked(self, event: Looked) -> None:
         """The answer to a lookup."""
         job = self._state.attempts.get(event.token)
-        if job is None or job.submission is not Submission.UNANSWERED:
+        if job is None or job.submission is not SubmissionState.UNANSWERED:
             return
         cluster, now = self._state.cluster(job), self._state.now
         if isinstance(event.answer, Found):
@@ -362,9 +363,10 @@ class Submissions:
     def _not_found(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         state = self._state
         if job.result is not None:
-            self._state.attempts.pop(job.token, None)
-            job.move(Event.WITHDRAW)
-            job.move(Event.CONFIRM)
+            # It was given up meanwhile.
+            self._withdrawn(job)
+            if job.life is Life.OVER:
+                state.attempts.pop(job.token, None)
         elif (
             not state.policy.adopts
             and job.is_inherited
@@ -386,9 +388,8 @@ class Submissions:
             job.due_at = state.now.monotonic + 2.0 ** (job.submissions - 1)
             cluster.delayed.set(job.token, job.due_at)
         else:
-            self.reject(
-                job, f"submitted {job.submissions} times, never accepted: {job.why}", by_this_run=False
-            )
+            self._withdrawn(job)
+            self._conclusions.fail(job, f"submitted {job.submissions} times, never accepted: {job.why}")
 
     def _replace(self, job: ActiveAttempt) -> None:
         """Submit a cell as a new attempt, whose token the session that submitted the last one cannot use."""
@@ -438,7 +439,7 @@ class Submissions:
     def drop_waiting(self) -> None:
         """Forget everything that is not submitted yet: the run ends."""
         for job in list(self._state.attempts.values()):
-            if job.submission is Submission.WAITING:
+            if job.submission is SubmissionState.WAITING:
                 self._forget(job)
             elif job.submission in _AHEAD:
                 self._state.outbox.withdraw(job.token)

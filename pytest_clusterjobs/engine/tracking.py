@@ -15,7 +15,7 @@ from .attempt import Cancellation
 from .attempt import Event
 from .attempt import HAS_ENDED
 from .attempt import Life
-from .attempt import Submission
+from .attempt import SubmissionState
 from .cluster import ClusterState
 from .conclusions import Conclusions
 from .messages import CallFailed
@@ -27,6 +27,7 @@ from .messages import ListJobs
 from .messages import LogsRead
 from .messages import Polled
 from .messages import PollJobs
+from .messages import ReadLogs
 from .state import CoreState
 from .state import Serving
 from .submissions import Submissions
@@ -54,33 +55,50 @@ class Tracking:
     # Calls.
 
     def call(self, cluster: ClusterState) -> None:
-        """Give the backend's thread its next call, if it is free and one is due."""
-        state, now = self._state, self._state.now.monotonic
+        """Give the backend's thread its next call, if it is free and one is due.
+
+        The kinds of calls take turns, so that none keeps another waiting.
+        """
         if cluster.is_busy or cluster.capabilities is None:
             return
-        if cluster.cancels and cluster.cancelling.until <= now and self._cancel(cluster):
-            return
-        if cluster.asking.until > now:
-            return
-        polls_first = cluster.begin_round(now)
-        if polls_first and cluster.finds.next_at is not None:
-            # Neither keeps the other waiting: they take turns.
-            polls_first = not cluster.polled_last
-        if polls_first and self._poll(cluster):
-            cluster.polled_last = True
-            return
-        cluster.polled_last = False
-        while (token := cluster.finds.take_one(now)) is not None:
-            if token in state.attempts:
-                self._give(cluster, Find(cluster.name, token))
+        for kind in cluster.kinds:
+            if self._serve(cluster, kind):
+                cluster.kinds.remove(kind)
+                cluster.kinds.append(kind)
                 return
-        if self._poll(cluster):
-            return
-        if cluster.list_at <= now:
+
+    def _serve(self, cluster: ClusterState, kind: type) -> bool:
+        """Give out a call of a kind, if one is due."""
+        now = self._state.now.monotonic
+        if kind is Cancel:
+            return bool(cluster.cancels) and cluster.cancelling.until <= now and self._cancel(cluster)
+        if cluster.asking.until > now:
+            return False
+        if kind is PollJobs:
+            return cluster.begin_round(now) and self._poll(cluster)
+        if kind is Find:
+            return self._find(cluster)
+        if kind is ListJobs and cluster.list_at <= now:
             cluster.list_at = inf
             self._give(cluster, ListJobs(cluster.name))
-        elif cluster.reads:
-            self._give(cluster, cluster.reads.popleft())
+            return True
+        return kind is ReadLogs and self._read(cluster)
+
+    def _find(self, cluster: ClusterState) -> bool:
+        while (token := cluster.finds.take_one(self._state.now.monotonic)) is not None:
+            if token in self._state.attempts:
+                self._give(cluster, Find(cluster.name, token))
+                return True
+        return False
+
+    def _read(self, cluster: ClusterState) -> bool:
+        if not cluster.reads:
+            return False
+        read = cluster.reads.popleft()
+        if read.token in cluster.reading:
+            cluster.reading[read.token] = self._state.now.monotonic
+        self._give(cluster, read)
+        return True
 
     def _give(self, cluster: ClusterState, command: object) -> None:
         cluster.is_busy = True
@@ -150,9 +168,8 @@ class Tracking:
                 cluster.polls.set(token, now if token in woken else at)
 
     def _seen(self, job: ActiveAttempt, seen: Observation, recorded: OwnAction | None) -> None:
-        state, at = self._state, self._state.now.time
-        # A limit is judged by the time at which the answer was true.
-        now = state.cluster(job).polling_since
+        state = self._state
+        now, at = state.now
         if job.life in _HAS_VERDICT:
             self._outlives(job, seen)
             return
@@ -168,13 +185,19 @@ class Tracking:
             return
         if job.life is Life.ABSENT and job.absent_at is not None:
             self._look_for_records(job, job.absent_at, now)
+        stops_rest = job.action is not None and job.action.kind is ActionKind.STOP_REST
+        if stops_rest and job.rank_failed_at is None and job.move(Event.RETRACT):
+            # The cluster has started the job again before it was asked to end the other ranks.
+            job.action = None
         if job.action is not None and job.cancellation is Cancellation.NONE:
             self.act(job, job.action)
         if self._confirm_absence(job) or job.action is not None:
             return
-        action = limits.due_action(job, now, at)
+        # The answer may be as old as the begin of the poll: a limit that was reached since does not count.
+        asked = state.cluster(job).polling_since
+        action = limits.due_action(job, asked, at)
         if action is None and not state.cluster(job).can.stops_rest:
-            action = limits.rest_to_stop(job, now, at)
+            action = limits.rest_to_stop(job, asked, at)
         if action is None:
             return
         if action.kind is not ActionKind.LOST:
@@ -393,9 +416,9 @@ class Tracking:
         state = self._state
         now, at = state.now
         hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
-        if job.submission is Submission.PREPARING and hooks_are_late:
+        if job.submission is SubmissionState.PREPARING and hooks_are_late:
             self.submissions.hooks_are_late(job)
-        elif job.submission is Submission.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
+        elif job.submission is SubmissionState.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
             self.submissions.lose_answer(job, "the submission has not returned")
         if job.life is Life.JUDGED and hooks_are_late:
             self._conclusions.waited_long_enough(job)
@@ -405,7 +428,7 @@ class Tracking:
             elif self._conclusions.end_is_settled(job):
                 self._conclusions.end(job)
         self._check_cancellation(job, now, at)
-        may_be_lost = job.is_live and job.action is None and job.submission is not Submission.SENT
+        may_be_lost = job.is_live and job.action is None and job.submission is not SubmissionState.SENT
         if (
             may_be_lost
             and job.life is not Life.ENDED

@@ -49,12 +49,12 @@ from pytest_clusterjobs.engine.messages import Publish
 from pytest_clusterjobs.engine.messages import ReadLedger
 from pytest_clusterjobs.engine.messages import ReadLogs
 from pytest_clusterjobs.engine.messages import Rejected
+from pytest_clusterjobs.engine.messages import SessionSuperseded
 from pytest_clusterjobs.engine.messages import Stop
 from pytest_clusterjobs.engine.messages import Submit
 from pytest_clusterjobs.engine.messages import SubmitAnswer
 from pytest_clusterjobs.engine.messages import Submitted
 from pytest_clusterjobs.engine.messages import SubmitterGone
-from pytest_clusterjobs.engine.messages import Superseded
 from pytest_clusterjobs.engine.messages import ThreadFree
 from pytest_clusterjobs.engine.messages import Tick
 from pytest_clusterjobs.engine.messages import Unanswered
@@ -242,7 +242,7 @@ def test_an_attempt_is_submitted_three_times_at_most() -> None:
     rig = lossy(NotSubmitted(), settle=0.0)
     rig.until(100.0)
     assert rig.times(Submit) == [0.0, 1.0, 3.0]
-    assert rig.result().outcome.reason is Reason.REJECTED
+    assert rig.result().outcome.reason is Reason.UNKNOWN
     assert "submitted 3 times, never accepted: reset" in rig.result().outcome.detail
 
 
@@ -448,7 +448,7 @@ def test_a_commit_that_succeeds_at_the_second_try_changes_nothing() -> None:
 def test_a_superseded_session_gives_no_commands_of_its_own() -> None:
     rig = CoreRig(entry("a"), entry("b", queue_timeout=100.0))
     rig.until(50.0)
-    rig.give(Superseded(FULL))
+    rig.give(SessionSuperseded(FULL))
     before = len(rig.given)
     rig.until(3000.0)
     assert rig.given[before:] == []
@@ -535,7 +535,7 @@ def test_answers_to_a_superseded_session_cause_no_commands(kind: type[Command]) 
     rig.give(Opened(NAME, Capabilities(), False))
     rig.give(CellsAdded([entry("a")]))
     rig.until(5.0)
-    rig.give(Superseded(FULL))
+    rig.give(SessionSuperseded(FULL))
     before = len(rig.given)
     rig.give(Polled(NAME, {}) if kind is PollJobs else Submitted(token("a"), Accepted(Handle("1"))))
     rig.until(10_000.0)
@@ -545,7 +545,7 @@ def test_answers_to_a_superseded_session_cause_no_commands(kind: type[Command]) 
 def test_a_superseded_session_cancels_nothing_ever() -> None:
     rig = CoreRig(entry("a"))
     rig.until(50.0)
-    rig.give(Superseded(FULL))
+    rig.give(SessionSuperseded(FULL))
     rig.until(10_000.0)
     assert rig.times(Cancel) == []
 
@@ -553,7 +553,7 @@ def test_a_superseded_session_cancels_nothing_ever() -> None:
 def test_a_superseded_session_that_stops_cancels_nothing() -> None:
     rig = CoreRig(entry("a"))
     rig.until(50.0)
-    rig.give(Superseded(FULL))
+    rig.give(SessionSuperseded(FULL))
     rig.give(Stop())
     rig.until(100.0)
     assert rig.times(Cancel) == []

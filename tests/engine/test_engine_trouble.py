@@ -67,10 +67,10 @@ def test_a_submission_that_did_not_arrive_is_made_again(tmp_path: Path) -> None:
         assert rig.clock.monotonic() >= 20
 
 
-def test_a_submission_that_never_arrives_is_refused_in_the_end(tmp_path: Path) -> None:
+def test_a_submission_that_never_arrives_is_an_error_in_the_end(tmp_path: Path) -> None:
     with engine_rig(tmp_path / "l.sqlite", {"a": script(answers=(FAIL,))}) as rig:
         result = rig.finish(entry("a"))["a"]
-        assert result.outcome.reason == Reason.REJECTED
+        assert result.outcome.reason == Reason.UNKNOWN
         assert "503 Service Unavailable" in result.outcome.detail
         assert rig.backend.calls.submits.total() == 3
 

@@ -24,8 +24,8 @@ from pytest_clusterjobs.engine.attempt import IGNORED
 from pytest_clusterjobs.engine.attempt import IMPOSSIBLE
 from pytest_clusterjobs.engine.attempt import Life
 from pytest_clusterjobs.engine.attempt import LIFE_EVENTS
-from pytest_clusterjobs.engine.attempt import Submission
 from pytest_clusterjobs.engine.attempt import SUBMISSION_EVENTS
+from pytest_clusterjobs.engine.attempt import SubmissionState
 from pytest_clusterjobs.engine.attempt import TRANSITIONS
 from pytest_clusterjobs.engine.messages import Accepted
 from pytest_clusterjobs.engine.messages import AnyEvent
@@ -66,7 +66,7 @@ from tests.engine.test_core import token
 PAGE = Path(__file__).parent.parent.parent / "docs" / "architecture.md"
 
 REGIONS: Sequence[tuple[type[Enum], Sequence[Event]]] = (
-    (Submission, SUBMISSION_EVENTS),
+    (SubmissionState, SUBMISSION_EVENTS),
     (Life, LIFE_EVENTS),
     (Cancellation, CANCELLATION_EVENTS),
 )
@@ -81,7 +81,8 @@ FIELDS = {
     ],
     "times": [
         "intended", "submitted", "submitted_at", "deferred_at", "due_at", "hooks_until", "polled_at",
-        "answered_at", "running_at", "waiting_at", "waited", "rank_failed_at", "absent_at", "records_at", "unlisted_at",
+        "answered_at",
+    "shown_at", "running_at", "waiting_at", "waited", "rank_failed_at", "absent_at", "records_at", "unlisted_at",
         "stuck_at", "ended_at", "cancelled_at", "cancel_since",
     ],
     "budgets": ["retries", "reruns", "submissions"],
@@ -90,6 +91,14 @@ FIELDS = {
 
 
 # The tables.
+
+
+FIELD_OF: dict[type, str] = {
+    SubmissionState: "submission",
+    Life: "life",
+    Cancellation: "cancellation",
+}
+"""The field of an attempt in which the state of a region lies."""
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda each: each.value)
@@ -123,7 +132,7 @@ def test_every_state_can_be_reached(region: type[Enum]) -> None:
 @pytest.mark.parametrize(("state", "event"), sorted(IMPOSSIBLE, key=str))
 def test_an_impossible_event_raises(state: Enum, event: Event) -> None:
     job = attempt()
-    setattr(job, type(state).__name__.lower(), state)
+    setattr(job, FIELD_OF[type(state)], state)
     with pytest.raises(AssertionError, match=event.value):
         job.move(event)
 
@@ -131,9 +140,9 @@ def test_an_impossible_event_raises(state: Enum, event: Event) -> None:
 @pytest.mark.parametrize(("state", "event"), sorted(IGNORED, key=str))
 def test_an_ignored_event_changes_nothing(state: Enum, event: Event) -> None:
     job = attempt()
-    setattr(job, type(state).__name__.lower(), state)
+    setattr(job, FIELD_OF[type(state)], state)
     assert job.move(event) is False
-    assert getattr(job, type(state).__name__.lower()) is state
+    assert getattr(job, FIELD_OF[type(state)]) is state
 
 
 def attempt() -> ActiveAttempt:

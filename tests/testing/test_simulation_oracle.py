@@ -34,9 +34,9 @@ from pytest_clusterjobs.testing.simulation.oracle import Bounds
 from pytest_clusterjobs.testing.simulation.oracle import meets
 from pytest_clusterjobs.testing.simulation.oracle import Oracle
 from pytest_clusterjobs.testing.simulation.rng import Rng
-from pytest_clusterjobs.testing.simulation.shrink import History
 from pytest_clusterjobs.testing.simulation.shrink import Plan
 from pytest_clusterjobs.testing.simulation.shrink import render
+from pytest_clusterjobs.testing.simulation.shrink import ShownHistory
 from pytest_clusterjobs.testing.simulation.shrink import shrink
 from pytest_clusterjobs.testing.simulation.truth import TrueEnd
 
@@ -377,10 +377,10 @@ def test_passed_and_failed_are_both_frequent() -> None:
 # Shrinking and coverage.
 
 
-def a_run(is_broken: Callable[[set[int], set[int]], bool]) -> Callable[[int, Plan], History]:
+def a_run(is_broken: Callable[[set[int], set[int]], bool]) -> Callable[[int, Plan], ShownHistory]:
     """Histories of six cells and twelve faults of three kinds."""
 
-    def run(seed: int, plan: Plan) -> History:
+    def run(seed: int, plan: Plan) -> ShownHistory:
         cells = {i: f"cell {i}" for i in range(6) if plan.cells is None or i in plan.cells}
         faults = {i: ("outage" if i % 3 else "stale", f"fault {i}") for i in range(12)}
         faults = {
@@ -390,7 +390,7 @@ def a_run(is_broken: Callable[[set[int], set[int]], bool]) -> Callable[[int, Pla
         }
         broken = [Violation("b", "a job lives on")] if is_broken({*cells}, {*faults}) else []
         timeline = [(1.0, "cluster", "starts"), (1.0, "driver", "submits"), (2.5, "cluster", "answers")]
-        return History(seed, plan, cells, faults, [Violation("e", "late"), *broken], timeline)
+        return ShownHistory(seed, plan, cells, faults, [Violation("e", "late"), *broken], timeline)
 
     return run
 

@@ -27,7 +27,7 @@ EXCUSE_SECONDS = 120.0
 """Faults of this time before a canceller gives up explain why."""
 
 
-class Stage(Enum):
+class CancellerStage(Enum):
     """How far a canceller is."""
 
     CANCELLING = "cancelling"
@@ -36,12 +36,12 @@ class Stage(Enum):
     SETTLING = "settling"
 
 
-class Canceller(Worker):
-    """Cancels jobs, and waits for their ends, as ``engine.kill.Canceller`` does with threads."""
+class CancellerProcess(Worker):
+    """Cancels jobs, and waits for their ends, as ``engine.kill.CancellerProcess`` does with threads."""
 
     def __init__(self, scene: Scene, name: str) -> None:
         super().__init__(scene, scene.process(name))
-        self.stage = Stage.CANCELLING
+        self.stage = CancellerStage.CANCELLING
         self._until = 0.0
         self._written_by = 0.0
         self._submits = True
@@ -68,7 +68,7 @@ class Canceller(Worker):
 
     def _check_submitter(self) -> None:
         """Look from time to time whether a session still submits."""
-        if self.stage is not Stage.CANCELLING or not self._submits:
+        if self.stage is not CancellerStage.CANCELLING or not self._submits:
             return
         if self._wait_for_more():
             self.process.later(SUBMITTER_CHECK_SECONDS, self._check_submitter)
@@ -81,7 +81,7 @@ class Canceller(Worker):
         if self.is_over:
             return
         core, now = self.core, self.scene.world.now
-        if self.stage is Stage.CANCELLING:
+        if self.stage is CancellerStage.CANCELLING:
             adoption = core.adoption
             done = adoption.is_done()
             gone = isinstance(core.broken, Superseded) or self.driver.failure is not None
@@ -90,7 +90,7 @@ class Canceller(Worker):
                 self.scene.world.note(self.process.name, "all ended" if done else "gives up")
                 if not done:
                     self._gives_up()
-                self._write(Stage.WRITING)
+                self._write(CancellerStage.WRITING)
         elif core.state.outbox.is_empty or core.broken is not None or now >= self._written_by:
             self._written()
 
@@ -100,17 +100,17 @@ class Canceller(Worker):
         if any(fact.kind in UNANSWERED and fact.until >= now - EXCUSE_SECONDS for fact in facts):
             self.scene.oracle.on_process("reaper_died", now)
 
-    def _write(self, stage: Stage) -> None:
+    def _write(self, stage: CancellerStage) -> None:
         self.stage = stage
         self._written_by = self.scene.world.now + LAST_COMMIT_SECONDS
         self.process.later(LAST_COMMIT_SECONDS, self.turned)
-        if stage is Stage.WRITING:
+        if stage is CancellerStage.WRITING:
             self.process.later(0.0, self.turned)
 
     def _written(self) -> None:
         core = self.core
-        if self.stage is Stage.WRITING and core.broken is None and self._settles():
-            self._write(Stage.SETTLING)
+        if self.stage is CancellerStage.WRITING and core.broken is None and self._settles():
+            self._write(CancellerStage.SETTLING)
             self.driver.post(m.Settle())
             return
         self.close()
@@ -120,7 +120,7 @@ class Canceller(Worker):
         self.process.die("ends")
 
 
-class Reaper(Canceller):
+class ReaperProcess(CancellerProcess):
     """Ends the jobs of a session that has died, or that has left some behind."""
 
     def __init__(self, scene: Scene, session: int, *, died: bool, on_crash: str, uses_backend: bool) -> None:
@@ -165,7 +165,7 @@ class Reaper(Canceller):
         self.scene.world.note(self.process.name, f"works without the ledger: {error}")
         self.ledger = empty_ledger(self.scene.world)
         self._unreadable = lambda error: False
-        self.stage, self._submits = Stage.CANCELLING, True
+        self.stage, self._submits = CancellerStage.CANCELLING, True
         until = self.scene.world.now + self.scene.cluster.traits.find_settle
         self._wait_for_more = lambda: self.scene.world.now < until
         self.process.at_death.clear()
@@ -173,7 +173,7 @@ class Reaper(Canceller):
         return True
 
 
-class Killer(Canceller):
+class Killer(CancellerProcess):
     """``clusterjobs kill``: cancels all jobs of the run and ends its session, or those of some cells."""
 
     def __init__(self, scene: Scene, keys: Collection[str] | None, interrupt: Callable[[], bool]) -> None:

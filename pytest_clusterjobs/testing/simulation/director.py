@@ -8,7 +8,7 @@ from ...engine import messages as m
 from ...engine.config import Mode
 from ...engine.liveness import STALE_AFTER_SECONDS
 from .cancellers import Killer
-from .cancellers import Reaper
+from .cancellers import ReaperProcess
 from .plans import Action
 from .plans import Drawn
 from .plans import Visit
@@ -73,7 +73,7 @@ class Director:
         scene = self.scene
         scene.working += 1
         keeps = session.plan.mode.leaves_jobs or session.plan.on_crash == "keep"
-        reaper = Reaper(
+        reaper = ReaperProcess(
             scene,
             session.number,
             died=died,
@@ -85,7 +85,7 @@ class Director:
             scene.world.at(scene.world.now + action.seconds, lambda: self._reaper_died(reaper))
         scene.world.at(scene.world.now, lambda: reaper.process.do(reaper.begin))
 
-    def _reaper_died(self, reaper: Reaper) -> None:
+    def _reaper_died(self, reaper: ReaperProcess) -> None:
         if reaper.process.alive and not reaper.is_over:
             self.scene.oracle.on_process("reaper_died", self.scene.world.now)
             reaper.process.die("killed by SIGKILL")

@@ -126,7 +126,7 @@ class Attempted:
         return 0.0 if self.started is None or self.end is None else self.end.at - self.started
 
 
-class TrueJob(Protocol):
+class JobFacts(Protocol):
     """A job of the simulated cluster. The oracle keeps it, and reads it again at the end."""
 
     number: int

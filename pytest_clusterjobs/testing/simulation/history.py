@@ -33,8 +33,8 @@ from .scene import RUN_ID
 from .scene import Scene
 from .scene import Trace
 from .shrink import EVERYTHING
-from .shrink import History as Shown
 from .shrink import Plan
+from .shrink import ShownHistory
 from .users import SimulatedHooks
 from .world import World
 
@@ -44,7 +44,7 @@ MAX_EVENTS = 20_000
 
 
 @dataclass(slots=True)
-class History(Shown):
+class History(ShownHistory):
     """What a run of one seed and plan leaves behind, with what was counted."""
 
     events: int = 0

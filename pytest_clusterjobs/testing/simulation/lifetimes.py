@@ -12,7 +12,7 @@ from dataclasses import field
 
 from ...model import JobSpec
 from .facts import Fact
-from .facts import TrueJob
+from .facts import JobFacts
 from .facts import UNANSWERED
 from .facts import Violation
 
@@ -42,7 +42,7 @@ class Lifetimes:
         """A resumed session may continue jobs, and submit new ones."""
         self._resumes.append(at)
 
-    def start(self, job: TrueJob, spec: JobSpec, seconds: float) -> None:
+    def start(self, job: JobFacts, spec: JobSpec, seconds: float) -> None:
         """One start of a job ran this long, suspensions not counted."""
         most = spec.max_runtime + spec.grace_period + LIMIT_MARGIN_SECONDS
         if seconds > most:
@@ -51,7 +51,7 @@ class Lifetimes:
 
     def violations(
         self,
-        jobs: Mapping[str, Sequence[TrueJob]],
+        jobs: Mapping[str, Sequence[JobFacts]],
         owner: Callable[[str], tuple[str, float]],
         facts: Sequence[Fact],
         given_up: Collection[str] = (),
@@ -78,7 +78,7 @@ class Lifetimes:
                         yield Violation("b", text)
                         break
 
-    def _leak(self, job: TrueJob, at: float, grace: float, outages: Sequence[tuple[float, float]]) -> str:
+    def _leak(self, job: JobFacts, at: float, grace: float, outages: Sequence[tuple[float, float]]) -> str:
         """How the job lived on after it should have ended at ``at``; empty if it did not."""
         since = max(at, job.submitted_at)
         end = job.end()

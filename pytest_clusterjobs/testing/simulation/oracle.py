@@ -35,11 +35,11 @@ from .expected import retry_is_due
 from .facts import ABSORBED
 from .facts import Attempted
 from .facts import Fact
+from .facts import JobFacts
 from .facts import KINDS
 from .facts import OF_TRUTH
 from .facts import STOPS
 from .facts import touching
-from .facts import TrueJob
 from .facts import UNANSWERED
 from .facts import Violation
 from .lifetimes import Lifetimes
@@ -109,7 +109,7 @@ class Oracle:
         self.bounds = bounds
         self.facts: list[Fact] = []
         self._key_of = {str(Token.of(run_id, key, 0))[:-1]: key for key in self.cells}
-        self._jobs: dict[str, list[TrueJob]] = {}
+        self._jobs: dict[str, list[JobFacts]] = {}
         self._budgets = Budgets(bounds.min_poll_interval, bounds.ids_per_poll)
         self._lifetimes = Lifetimes(bounds.patience)
         self._committed: dict[str, tuple[Result, float]] = {}
@@ -172,7 +172,7 @@ class Oracle:
         if kind == "finished" and not keeps_jobs:
             self._lifetimes.stop(at, None)
 
-    def on_submit_effect(self, job: TrueJob) -> None:
+    def on_submit_effect(self, job: JobFacts) -> None:
         """The cluster has a new job. It is read again at the end."""
         if self._intents is not None and job.token not in self._intents:
             self._break(
@@ -180,7 +180,7 @@ class Oracle:
             )
         self._jobs.setdefault(job.token, []).append(job)
 
-    def on_start(self, job: TrueJob, at: float, until: float, suspended: float = 0.0) -> None:
+    def on_start(self, job: JobFacts, at: float, until: float, suspended: float = 0.0) -> None:
         """One start of a job is over, or the history is."""
         cell = self._cell(job.token)
         if cell is not None:
@@ -237,7 +237,7 @@ class Oracle:
         """A session that does not wait for jobs has judged this cell: no further attempt follows."""
         self._without_retries.add(key)
 
-    def on_late_job(self, job: TrueJob) -> None:
+    def on_late_job(self, job: JobFacts) -> None:
         """A session has submitted this job after another one had taken its run over."""
         self._lifetimes.excused.add(job.number)
 
@@ -317,7 +317,7 @@ class Oracle:
         cell = self._cell(token)
         return ("", 0.0) if cell is None else (cell.key, cell.registration.cell.spec.grace_period)
 
-    def _own(self, jobs: Sequence[TrueJob]) -> TrueJob:
+    def _own(self, jobs: Sequence[JobFacts]) -> JobFacts:
         """The job that the product takes for the token's: the one its result names, else the first."""
         ids = [result.job_id for result in self._published.values()]
         return next(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ...engine import messages as m
-from ...engine.attempt import Submission
+from ...engine.attempt import SubmissionState
 from ...engine.config import Mode
 from ...engine.extensions import NoExtensions
 from ...engine.policy import Policy
@@ -26,11 +26,11 @@ CANCEL_TIMEOUT_SECONDS = 1.5
 SETTLE_TIMEOUT_SECONDS = 30.0
 DETACH_TIMEOUT_SECONDS = 3600.0
 
-_SUBMITTED = frozenset({Submission.UNANSWERED, Submission.ACCEPTED, Submission.WITHDRAWN})
+_SUBMITTED = frozenset({SubmissionState.UNANSWERED, SubmissionState.ACCEPTED, SubmissionState.WITHDRAWN})
 _BAD = (Verdict.FAILED, Verdict.ERROR)
 
 
-class Stage(Enum):
+class SessionStage(Enum):
     """How far a session is."""
 
     STARTING = "starting"
@@ -60,7 +60,7 @@ class Session(Worker):
     def __init__(self, scene: Scene, plan: SessionPlan, left: Callable[[Session, int], None]) -> None:
         super().__init__(scene, scene.process("session"))
         self.plan = plan
-        self.stage = Stage.STARTING
+        self.stage = SessionStage.STARTING
         self.number = 0
         self.uses_backend = False
         self._left = left
@@ -112,7 +112,7 @@ class Session(Worker):
             scene.world.note(self.process.name, f"cannot continue: {error}")
             self._stop()
             return True
-        self.stage = Stage.WAITING
+        self.stage = SessionStage.WAITING
         self.turned()
         return True
 
@@ -171,17 +171,17 @@ class Session(Worker):
             self.process.name,
             f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}",
         )
-        if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is Stage.WAITING:
+        if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is SessionStage.WAITING:
             self.process.later(0.0, lambda: self.interrupt("-x"))
 
     def turned(self) -> None:
         """Go on with the session, if what it waits for has come."""
-        if self.stage is Stage.WAITING:
+        if self.stage is SessionStage.WAITING:
             if self._is_ending():
                 self._stop()
             elif self._is_done():
                 self._close(detach=self.plan.mode.leaves_jobs)
-        elif self.stage is Stage.CLOSING and self._is_closed():
+        elif self.stage is SessionStage.CLOSING and self._is_closed():
             self._finish()
 
     def _is_ending(self) -> bool:
@@ -211,13 +211,13 @@ class Session(Worker):
 
     def interrupt(self, why: str, key: str | None = None) -> None:
         """Ctrl-C, SIGTERM or ``-x``: stop, and cancel what runs unless the mode leaves jobs."""
-        if self.stage is Stage.WAITING:
+        if self.stage is SessionStage.WAITING:
             self.scene.world.note(self.process.name, f"interrupted: {why}")
             leaves = self.plan.mode.leaves_jobs
             if not self.is_superseded():
                 self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
             self._close(detach=leaves)
-        elif self.stage is Stage.CLOSING:
+        elif self.stage is SessionStage.CLOSING:
             self.scene.world.note(self.process.name, f"interrupted again: {why}")
             self._finish()
 
@@ -237,7 +237,7 @@ class Session(Worker):
             if key not in self.core.state.results:
                 # What is judged from now on gets no further attempt.
                 self.scene.oracle.on_no_retry(key)
-        self.stage, self._detaches = Stage.CLOSING, detach
+        self.stage, self._detaches = SessionStage.CLOSING, detach
         self.driver.halted = True
         timeout = DETACH_TIMEOUT_SECONDS if detach else CANCEL_TIMEOUT_SECONDS
         self._closes_at = self.scene.world.now + timeout
@@ -251,17 +251,17 @@ class Session(Worker):
         if not (self.driver.is_idle and (state.outbox.is_empty or core.broken is not None)):
             return False
         if self._detaches:
-            return not any(job.submission is Submission.SENT for job in state.attempts.values())
+            return not any(job.submission is SubmissionState.SENT for job in state.attempts.values())
         return not core.unfinished
 
     def _finish(self) -> None:
-        if self.stage is Stage.OVER:
+        if self.stage is SessionStage.OVER:
             return
-        self.stage = Stage.OVER
+        self.stage = SessionStage.OVER
         scene = self.scene
         left = 0 if self._detaches else len(self.core.unfinished)
         for job in self.core.state.attempts.values() if self._detaches else ():
-            if job.submission is not Submission.ACCEPTED:
+            if job.submission is not SubmissionState.ACCEPTED:
                 # A check does not submit it; only a resume does.
                 scene.recorder.fact("lost_submission", job.key)
         self.close()

@@ -36,7 +36,7 @@ EVERYTHING = Plan()
 
 
 @dataclass(slots=True)
-class History:
+class ShownHistory:
     """What a run of one seed and plan leaves behind."""
 
     seed: int
@@ -50,14 +50,14 @@ class History:
     """Seconds of virtual time, who (``cluster``, ``network``, ``driver`` ...), and what."""
 
 
-Run = Callable[[int, Plan], History]
+Run = Callable[[int, Plan], ShownHistory]
 
 
 @dataclass(slots=True)
 class _Shrinking:
     run: Run
     rule: str
-    best: History
+    best: ShownHistory
     left: int
 
     def accept(self, plan: Plan) -> bool:
@@ -74,7 +74,7 @@ class _Shrinking:
 
 def shrink(
     run: Run, seed: int, plan: Plan = EVERYTHING, *, rule: str | None = None, max_runs: int = MAX_RUNS
-) -> History:
+) -> ShownHistory:
     """The smallest history found that still breaks ``rule`` (by default the first one that is broken).
 
     Drops fault kinds, then faults, then cells, larger parts first, until nothing more can be dropped. A
@@ -128,7 +128,7 @@ def _drop(items: Callable[[], list[T]], accept: Callable[[Sequence[T]], bool]) -
     return len(items()) < before
 
 
-def render(history: History) -> str:
+def render(history: ShownHistory) -> str:
     """The history as text: what was broken, what took part, and the timeline."""
     plan = history.plan
     lines = [f"seed {history.seed}, {plan}", *(str(each) for each in history.violations), "", "cells:"]
