@@ -21,6 +21,7 @@ from ..model import Observation
 from ..model import Outcome
 from ..model import Reason
 from ..model import ReasonClass
+from ..model import SentinelWord
 from ..model import Source
 from ..model import Verdict
 from ..model.notation import format_duration
@@ -96,10 +97,20 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
     return f"{action.why}, but the cluster reports {format_duration(max(0.0, lasted))} only"
 
 
+def _ended_by_itself(job: ActiveAttempt, seen: Observation) -> bool:
+    """Whether every rank reports an end that nothing outside of the job has caused."""
+    reports = [node.report for node in seen.nodes if node.report is not None]
+    return len(reports) >= job.spec.nodes and all(each.word is not SentinelWord.STOPPED for each in reports)
+
+
 def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence | None) -> Result:
     """Judge a job that has ended or that this run has given up; ``evidence`` is what its logs show."""
+    action = job.action
     if why := contradiction(job, observation):
-        return error_result(job, why)
+        if not _ended_by_itself(job, observation):
+            return error_result(job, why)
+        # The job had ended before it was asked to: the action did not end it.
+        action = None
     cell = job.registration.cell
     whole: Callable[[int], LogChunk] | None = None
     if evidence is not None:
@@ -108,7 +119,7 @@ def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence 
     ended = judge_outcome(
         job.spec,
         observation,
-        action=job.action,
+        action=action,
         classification=cell.classify,
         log=whole,
         submitted=job.submitted,

@@ -419,7 +419,8 @@ class Tracking:
         if job.submission is SubmissionState.PREPARING and hooks_are_late:
             self.submissions.hooks_are_late(job)
         elif job.submission is SubmissionState.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
-            self.submissions.lose_answer(job, "the submission has not returned")
+            # Not submitted again, even if it is not found: the call may still have its effect.
+            self.act(job, OwnAction(ActionKind.LOST, "the submission has not returned", at))
         if job.life is Life.JUDGED and hooks_are_late:
             self._conclusions.waited_long_enough(job)
         if job.life is Life.ENDED and state.policy.judges and not job.is_stray:

@@ -246,24 +246,15 @@ def test_an_attempt_is_submitted_three_times_at_most() -> None:
     assert "submitted 3 times, never accepted: reset" in rig.result().outcome.detail
 
 
-def test_a_submission_that_is_answered_after_its_lookup_is_not_repeated() -> None:
+def test_a_submission_that_does_not_return_is_not_repeated() -> None:
+    """It may still have its effect. A job that appears in the end is cancelled."""
     rig = CoreRig(entry("a"), answers={Submit: silent})
-    rig.until(3600.5)
-    assert len(rig.times(Find)) == 1
+    rig.until(4000.0)
+    assert rig.result().outcome.reason is Reason.LOST
     rig.give(Submitted(token("a"), Accepted(Handle("late"))))
-    rig.until(3700.0)
+    rig.until(4010.0)
     assert rig.submitted() == [token("a")]
-    assert rig.last(PollJobs).handles == {token("a"): Handle("late")}
-
-
-def test_a_second_job_of_an_attempt_is_cancelled() -> None:
-    rig = CoreRig(entry("a"), answers={Submit: silent})
-    rig.until(3602.0)
-    assert len(rig.submitted()) == 2
-    rig.give(Submitted(token("a"), Accepted(Handle("first"))))
-    rig.give(Submitted(token("a"), Accepted(Handle("second"))))
-    rig.until(3610.0)
-    assert list(rig.last(Cancel).handles.values()) == [Handle("second")]
+    assert rig.last(Cancel).handles == {token("a"): Handle("late")}
 
 
 def test_while_a_cluster_accepts_no_jobs_one_is_tried_for_all() -> None:
@@ -559,12 +550,14 @@ def test_a_superseded_session_that_stops_cancels_nothing() -> None:
     assert rig.times(Cancel) == []
 
 
-@pytest.mark.parametrize("answer", [Unanswered("reset"), NotSent()])
-def test_a_submission_may_fail_after_it_was_looked_up(answer: SubmitAnswer) -> None:
+@pytest.mark.parametrize("answer", [Unanswered("reset"), NotSent(), Rejected("no such partition")])
+def test_a_submission_may_fail_after_it_was_given_up(answer: SubmitAnswer) -> None:
     rig = CoreRig(entry("a"), answers={Submit: silent})
-    rig.until(3600.5)
-    assert len(rig.times(Find)) == 1
+    rig.until(4000.0)
     rig.give(Submitted(token("a"), answer))
+    rig.until(4010.0)
+    assert rig.submitted() == [token("a")]
+    assert rig.result().outcome.reason is Reason.LOST
 
 
 @pytest.mark.parametrize("answer", [NotAccepted("quota"), Rejected("no such partition")])
