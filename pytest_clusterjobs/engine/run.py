@@ -204,12 +204,13 @@ class Engine:
     def _wait(self, is_available: Callable[[], bool], timeout: float) -> None:
         clock = self.config.clock
         until = clock.monotonic() + timeout
-        while not is_available() and self.ending is None:
+        while self.ending is None and not is_available():
             left = until - clock.monotonic()
             if left <= 0:
                 break
             clock.wait(self._driver.changed, left)
-        if not is_available() or self._driver.failure is not None:
+        # Without a ledger there are still verdicts.
+        if self.ending is not self._core.broken or not is_available():
             self.raise_if_ending()
 
     @property
