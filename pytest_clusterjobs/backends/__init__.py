@@ -17,6 +17,7 @@ _MODULES = {
         "BackendError",
         "SubmissionRejected",
         "Throttled",
+        "UnreadableLog",
         "FindAnswer",
         "Found",
         "NotSubmitted",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from .protocol import SubmissionRejected as SubmissionRejected
     from .protocol import Throttled as Throttled
     from .protocol import Unknown as Unknown
+    from .protocol import UnreadableLog as UnreadableLog
     from .protocol import Unset as Unset
     from .settings import MustBe as MustBe
     from .settings import SiteSettings as SiteSettings

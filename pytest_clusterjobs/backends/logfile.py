@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -12,9 +13,14 @@ from typing import Any
 
 from ..model import LogChunk
 from .protocol import BackendError
+from .protocol import UnreadableLog
 
 MAX_PIECE_BYTES = 4 << 20
 """The most bytes that one call reads."""
+
+
+_PERMANENT = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENOTDIR, errno.EISDIR})
+"""What another try does not mend: the path has become something else, or may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +40,31 @@ def read_piece(path: Path, offset: int | None = None, tail: int | None = None) -
 
     Without ``offset``: the last ``tail`` bytes, or all.
 
-    ``None`` if there is no file. Never waits for a FIFO and never follows a link. Raises BackendError for a
-    path that is not a regular file, or may not be read.
+    ``None`` if there is no file. Never waits for a FIFO and never follows a link. Raises UnreadableLog for a
+    path that is not a regular file, or may not be read, and BackendError if another try may help.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BackendError(f"the log {path.name} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     try:
         state = os.fstat(fd)
         if not stat.S_ISREG(state.st_mode):
-            raise BackendError(f"the log {path.name} is not a regular file any more")
+            raise UnreadableLog(f"the log {path.name} is not a regular file any more")
         start = offset if offset is not None else max(0, state.st_size - tail) if tail is not None else 0
         data = os.pread(fd, MAX_PIECE_BYTES, start)
     except OSError as error:
-        raise BackendError(f"the log {path.name} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     finally:
         os.close(fd)
     return Piece(data, start, len(data) < MAX_PIECE_BYTES, state.st_size < start)
+
+
+def _unreadable(path: Path, error: OSError) -> BackendError:
+    kind = UnreadableLog if error.errno in _PERMANENT else BackendError
+    return kind(f"the log {path.name} cannot be read: {error.strerror}")
 
 
 def read_tail(path: Path, size: int) -> bytes:

@@ -51,6 +51,10 @@ class Throttled(BackendError):
     """
 
 
+class UnreadableLog(BackendError):
+    """A log cannot be read, and another try will not help. Any other error of ``logs`` is retried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a backend can do, and how fast it may be called.
@@ -149,7 +153,8 @@ class Backend(Protocol):
         """Read one node's log of one start (``None``: the last), from ``cursor``, or its last ``tail`` bytes.
 
         ``node`` is a rank. A rank that the job does not have has printed nothing: its log is empty, and
-        complete once the job has ended. The output of one rank never appears in the log of another.
+        complete once the job has ended. The output of one rank never appears in the log of another. Raises
+        BackendError, for which the engine tries again, or UnreadableLog.
         """
 
     def find(self, token: str) -> FindAnswer:

@@ -101,12 +101,9 @@ class Conclusions:
             self._ask_hooks(job, replace(job.result, logs=dict(event.excerpts)))
             return
         if job.life is Life.ABSENT:
-            if not self._settle_by_records(job, event):
-                return
-            if needs_whole_logs(job):
+            if self._settle_by_records(job, event):
                 self.end(job)
-                return
-        if job.life is Life.ENDED and job.is_stray:
+        elif job.life is Life.ENDED and job.is_stray:
             self._forget(job)
         elif job.life is Life.ENDED and self._state.policy.judges:
             self._weigh(job, event, begun_at or 0.0)
@@ -116,6 +113,10 @@ class Conclusions:
 
         What was read of them may be as old as the begin of the read.
         """
+        if event.seen.phase is Phase.ABSENT or (needs_whole_logs(job) and not event.logs):
+            # They were read to look for records, before the end was known.
+            self._read(job, whole=needs_whole_logs(job))
+            return
         known = job.observation or event.seen
         complete = known.log_complete or (bool(event.logs) and not event.missing)
         job.observation = replace(known, nodes=event.seen.nodes, log_complete=complete)

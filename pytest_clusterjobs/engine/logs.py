@@ -11,6 +11,7 @@ from ..backends.logs import read_log
 from ..backends.protocol import Backend
 from ..backends.protocol import BackendError
 from ..backends.protocol import BUGS
+from ..backends.protocol import UnreadableLog
 from ..judge.logs import MAX_LOG_CHARACTERS
 from ..model import Handle
 from ..model import LogChunk
@@ -145,8 +146,7 @@ class LogReader:
         try:
             chunk = self._backend.logs(self._handle, node=rank, tail=size)
         except BUGS as error:
-            self.error = _cause(error)
-            chunk = LogChunk("", gap=self.error)
+            chunk = LogChunk("", gap=self._failed(error))
         self.missing = self.missing or not chunk.complete
         return chunk
 
@@ -160,8 +160,13 @@ class LogReader:
         try:
             yield from read_log(self._backend.logs, self._handle, node=rank)
         except BUGS as error:
+            yield LogChunk("", gap=self._failed(error))
+
+    def _failed(self, error: BaseException) -> str:
+        """Note a read that failed. Returns why."""
+        if not isinstance(error, UnreadableLog):
             self.error = _cause(error)
-            yield LogChunk("", gap=self.error)
+        return _cause(error)
 
 
 def reader_of(backend: Backend, job: ActiveAttempt) -> LogReader:
