@@ -1040,7 +1040,7 @@ def _budgets() -> Iterable[Mutation]:
     )
     yield Mutation(
         91,
-        "a job is polled at every interval of its cluster, whatever its age",
+        "a job is polled at every interval, whatever its age",
         ((LIMITS, "POLL_INTERVAL_AGE_FRACTION = 0.05", "POLL_INTERVAL_AGE_FRACTION = 0.0"),),
     )
 
@@ -1072,7 +1072,7 @@ def _judge() -> Iterable[Mutation]:
     )
     yield Mutation(
         94,
-        "this run's stop of the other ranks counts as a cancel by somebody else",
+        "this run's stop of the other ranks counts as a cancel from outside",
         (
             (
                 CLASSIFY,
