@@ -13,6 +13,7 @@ from ...model import SentinelReport
 from ...model.token import nonce
 from .. import sentinel
 from ..protocol import BackendError
+from ..protocol import UnreadableLog
 from .api import Api
 from .errors import AccessDenied
 from .job_detail import JobDetail
@@ -94,14 +95,14 @@ class CloudWatchReader:
 
     def _lines(self, stream: StreamName, token: str | None, tail: int | None) -> LogLines:
         if stream in self._denied:
-            raise AccessDenied(self._denied[stream])
+            raise UnreadableLog(self._denied[stream])
         try:
             if tail is None:
                 return read_forward(self._api, stream, token)
             return read_tail(self._api, stream, tail)
         except AccessDenied as error:
             self._denied[stream] = str(error)
-            raise
+            raise UnreadableLog(str(error)) from error
 
     def page(self, detail: JobDetail, start: int = -1) -> str | None:
         """The console's page of one start's log (the last); ``None`` if there is no log or no console."""

@@ -55,7 +55,7 @@ def site(aws: BatchClient) -> dict[str, Any]:
         "multinode_job_definition": aws.parallel_definition,
         "poll_interval": 0.25,
         "find_settle": 1.0,
-        "log_settle": 1.0,
+        "log_settle": 2.0,
         "linger": 3.0,
     }
 

@@ -163,7 +163,7 @@ from pytest_clusterjobs.backends.slurm.client import SlurmBackend
 from pytest_clusterjobs.ledger.ledger import Ledger
 
 when, step, count = os.environ.get("CRASH_AT", "never-none-0").split("-")
-owner = {"record": Ledger, "observe": Ledger, "submit": SlurmBackend, "poll": SlurmBackend}.get(step)
+owner = {"commit": Ledger, "submit": SlurmBackend, "poll": SlurmBackend}.get(step)
 if owner is not None:
     ordinary, calls = getattr(owner, step), []
 
@@ -184,11 +184,11 @@ if owner is not None:
 @pytest.mark.parametrize(
     ("point", "on_crash"),
     [
-        ("after-record-1", "cancel"),
+        ("after-commit-1", "cancel"),
         ("after-submit-1", "cancel"),
         ("after-submit-4", "keep"),
         ("before-poll-1", "keep"),
-        ("after-observe-1", "cancel"),
+        ("after-commit-3", "cancel"),
     ],
 )
 def test_a_session_killed_at_any_step_is_resumed_without_lost_or_duplicate_jobs(
