@@ -102,7 +102,9 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
         if any(True for _ in excesses(spec, can, BACKEND)) or spec.nodes > traits.slots:
             recorder.fact("rejected", cell.key)
     disk = Disk(world, rng.split("disk"), drawn.disk)
-    disk.committed = lambda batch: oracle.on_commit(world.now, batch.results, batch.intended)
+    disk.committed = lambda batch, results: oracle.on_commit(
+        world.now, results, batch.intended, is_foreign=batch.is_foreign
+    )
     disk.failed = lambda kind: recorder.fact("commit_failed" if kind == "for_good" else "write_failed")
 
     def delays(lane: str) -> Delays:

@@ -87,6 +87,7 @@ class Oracle:
         "_budgets",
         "_committed",
         "_finished",
+        "_foreign",
         "_intents",
         "_jobs",
         "_key_of",
@@ -114,6 +115,7 @@ class Oracle:
         self._lifetimes = Lifetimes(bounds.patience)
         self._committed: dict[str, tuple[Result, float]] = {}
         self._published: dict[str, Result] = {}
+        self._foreign: set[str] = set()
         self._publications: dict[tuple[int, str], int] = {}
         self._reported: set[str] = set()
         self._intents: set[str] | None = None
@@ -165,7 +167,8 @@ class Oracle:
             self._lifetimes.resume(at)
             # A resume submits again what a stop has ended.
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
-        if kind == "reaper_died" or (kind == "died" and keeps_jobs):
+        if kind in ("reaper_died", "host_lost") or (kind == "died" and keeps_jobs):
+            # Nobody is left to end what an earlier stop concerns.
             self._lifetimes.resume(at)
         if kind in ("finished", "detached"):
             self._finished = at
@@ -206,14 +209,28 @@ class Oracle:
         elif kind == "submit":
             self._budgets.submit(tokens[0], throttled=throttled)
 
-    def on_commit(self, at: float, results: Iterable[Result] = (), intents: Iterable[str] = ()) -> None:
-        """A transaction of the ledger with these results and (by token) intents is durable."""
+    def on_commit(
+        self,
+        at: float,
+        results: Iterable[Result] = (),
+        intents: Iterable[str] = (),
+        *,
+        is_foreign: bool = False,
+    ) -> None:
+        """A transaction of the ledger with these results and (by token) intents is durable.
+
+        ``is_foreign``: a canceller has written it, not the run's session.
+        """
         for token in intents:
             self._intents = self._intents or set()
             self._intents.add(token)
         for result in results:
             self._check_commit(at, result)
             self._committed[result.key] = (result, at)
+            if is_foreign:
+                self._foreign.add(result.key)
+            else:
+                self._foreign.discard(result.key)
             self._lifetimes.stop(at, result.key)
 
     def on_publish(self, result: Result, at: float, *, session: int | None = None) -> None:
@@ -331,7 +348,8 @@ class Oracle:
             return
         before = self._committed.get(key)
         if before is not None and before[0].judgement.verdict is not verdict:
-            resumed = self._resumed_at >= before[1] and before[0].judgement.verdict is Verdict.NOT_RUN
+            resumed = self._resumed_at >= before[1] or (key in self._foreign and self._resumed_at >= 0.0)
+            resumed = resumed and before[0].judgement.verdict is Verdict.NOT_RUN
             if not resumed:
                 text = (
                     f"{key}: the result changed from {before[0].judgement.verdict} to {verdict} at {at:.3f} s"

@@ -40,12 +40,10 @@ class RecordedBackend(SimulatedBackend):
         if self.driver.holding:
             raise Held
         outcome = "failed"
+        before = len(self.cluster.jobs)
         try:
-            before = len(self.cluster.jobs)
             handle = super().submit(spec, token)
             outcome = "accepted"
-            if self.is_superseded() and len(self.cluster.jobs) > before:
-                self.recorder.oracle.on_late_job(self.cluster.jobs[-1])
             return handle
         except Throttled:
             outcome = "throttled"
@@ -56,6 +54,8 @@ class RecordedBackend(SimulatedBackend):
             raise
         finally:
             recorder = self.recorder
+            if self.is_superseded() and len(self.cluster.jobs) > before:
+                recorder.oracle.on_late_job(self.cluster.jobs[-1])
             recorder.submitted(token, outcome)
             recorder.oracle.on_call(
                 "submit",
