@@ -46,6 +46,8 @@ class SimulatedDriver(Driver):
     ) -> None:
         super().__init__(core, ledger, backends, executor, clock, extensions, session)
         self.turned: Callable[[], None] = lambda: None
+        self.sends: Callable[[str], None] = lambda token: None
+        """Called with the token of each submission that the checks have just let pass."""
         self.spinning = False
         """Whether it has asked for turns without a pause."""
         self._process = process
@@ -151,7 +153,7 @@ class SimulatedDriver(Driver):
             answer = self._submit_one(command.backend, spec, token)
             work = partial(self.post, m.Submitted(token, answer))
         except Held:
-            pass
+            self.sends(token)
         finally:
             self.holding = False
         self._lanes.call(lane, work, lambda: self._submit_next(command, index + 1, begun, done))

@@ -126,6 +126,17 @@ class Session(Worker):
         """Whether another session has taken over the run."""
         return self.scene.last_session > self.number
 
+    def sends(self, token: str) -> None:
+        """A session that is superseded, stopped or detached must not submit, whatever it began before."""
+        if self.is_superseded():
+            why = "superseded"
+        elif self.stage in (SessionStage.CLOSING, SessionStage.OVER):
+            why = "detached" if self._detaches else "stopped"
+        else:
+            return
+        now = self.scene.world.now
+        self.scene.fail("a", f"{token}: sent at {now:.3f} s, after session {self.number} was {why}")
+
     def _add(self) -> None:
         entries = [cell.registration for cell in self.scene.cells]
         self._open()

@@ -76,6 +76,7 @@ class Worker:
             self._published,
         )
         self.driver.turned = self._turned
+        self.driver.sends = self.sends
         scene.drivers[process.name] = self.driver
         process.at_death.append(self.over)
 
@@ -89,6 +90,9 @@ class Worker:
     def is_superseded(self) -> bool:
         """Whether another session has taken over the run."""
         return False
+
+    def sends(self, token: str) -> None:
+        """A submission was checked, and is on its way."""
 
     def _slow(self, lane: str, begin: float, seconds: float) -> None:
         self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
