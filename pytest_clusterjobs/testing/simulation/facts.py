@@ -49,7 +49,8 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
     "commit_failed": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),  # for good: the disk is full or gone
     "contradiction": frozenset({Verdict.ERROR}),  # the cluster reports two codes
     "forgotten": frozenset({Verdict.ERROR}),  # absent before a poll has shown the end
-    "hook_failed": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code raised or found a mismatch
+    "hook_failed": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code did not return
+    "hook_mismatch": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code found a mismatch
     "hook_refused": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "host_lost": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "killed": frozenset({Verdict.NOT_RUN}),  # `clusterjobs kill`, or a cancel request for a cell

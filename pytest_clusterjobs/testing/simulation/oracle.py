@@ -413,6 +413,8 @@ class Oracle:
         jumped = "clock_jump" in kinds and attempts[-1].end is not None and attempts[-1].end.by == "run"
         absorbed = absorbed and not jumped
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
+        if verdict is Verdict.PASSED and "hook_mismatch" in kinds:
+            yield Violation("c", f"{key}: passed, although a hook has found a mismatch")
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"
             text = f"{key}: {verdict}, the truth ({attempts[-1].end}) gives {wanted}; {because}"
