@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
+from ...model import ActionKind
 from ...model import ANY
 from ...model import Classification
 from ...model import Expectation
@@ -273,12 +274,18 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None or last.end.by == "run" or any(f.kind in STOPS for f in touching(facts, cell.key)):
         return False
-    if any(each.end is not None and each.end.by == "run" for each in attempts[:-1]):
+    stopped = [each.recorded for each in attempts[:-1] if each.end is not None and each.end.by == "run"]
+    if any(kind not in (ActionKind.CANCEL, ActionKind.QUEUE_TIMEOUT) for kind in stopped):
         # What it was judged to be is not part of the truth.
         return False
-    ends = [(i + 1, each.end) for i, each in enumerate(attempts) if each.end is not None]
+    ends = [
+        (i + 1, each.end)
+        for i, each in enumerate(attempts)
+        if each.end is not None and (each.end.by != "run" or each is last)
+    ]
     reasons = [_reason(cell, number, end) for number, end in ends]
-    retried = sum(reason.reason in RETRIED for reason in reasons[:-1])
+    # An attempt that a dead session or its reaper has cancelled counts for nothing.
+    retried = stopped.count(ActionKind.QUEUE_TIMEOUT) + sum(each.reason in RETRIED for each in reasons[:-1])
     reruns = sum(reason.kind is ReasonClass.PRODUCT for reason in reasons[:-1])
     if reasons[-1].reason in RETRIED and retried < entry.cell.infra_retries:
         return True

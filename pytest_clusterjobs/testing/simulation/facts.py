@@ -114,6 +114,8 @@ class Attempted:
     """How it ended if this run's cancel does not count: only the other ranks were stopped."""
     partial: tuple[str, ...] = ()
     """Other reasons that may be concluded if a log cannot be read."""
+    recorded: str | None = None
+    """The kind of the run's action that the ledger has for its end; without one, the reason."""
 
     @property
     def waited(self) -> float:

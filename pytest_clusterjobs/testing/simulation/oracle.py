@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...model import Outcome
 from ...model import Reason
 from ...model import Verdict
 from ...model.records import Attempt
@@ -93,6 +94,7 @@ class Oracle:
         "_key_of",
         "_ledger",
         "_lifetimes",
+        "_outcomes",
         "_publications",
         "_published",
         "_registered",
@@ -116,6 +118,7 @@ class Oracle:
         self._committed: dict[str, tuple[Result, float]] = {}
         self._published: dict[str, Result] = {}
         self._foreign: set[str] = set()
+        self._outcomes: dict[str, str] = {}
         self._publications: dict[tuple[int, str], int] = {}
         self._reported: set[str] = set()
         self._intents: set[str] | None = None
@@ -215,15 +218,20 @@ class Oracle:
         results: Iterable[Result] = (),
         intents: Iterable[str] = (),
         *,
+        ended: Iterable[tuple[str, Outcome]] = (),
         is_foreign: bool = False,
     ) -> None:
-        """A transaction of the ledger with these results and (by token) intents is durable.
+        """A transaction of the ledger is durable: results, and by token intents and attempts that ended.
 
         ``is_foreign``: a canceller has written it, not the run's session.
         """
         for token in intents:
             self._intents = self._intents or set()
             self._intents.add(token)
+        for token, outcome in ended:
+            if not is_foreign or token not in self._outcomes:
+                action = outcome.action
+                self._outcomes[token] = outcome.reason if action is None else action.kind.value
         for result in results:
             self._check_commit(at, result)
             self._committed[result.key] = (result, at)
@@ -311,6 +319,7 @@ class Oracle:
                     job.started_at[0] if job.started_at else None,
                     job.command_end() if cancelled else None,
                     () if end is None else job.partial_reasons(),
+                    self._outcomes.get(token),
                 )
         return found
 
