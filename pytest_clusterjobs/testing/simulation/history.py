@@ -82,6 +82,8 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
         ids_per_poll=traits.ids_per_poll,
         unique_tokens=traits.unique_tokens,
         reports_in_polls=traits.reports_in_polls,
+        max_jobs=drawn.session.limits.max_jobs,
+        max_nodes=drawn.session.limits.max_nodes,
     )
     oracle = Oracle(RUN_ID, drawn.cells, bounds)
     recorder = Recorder(world, oracle, RUN_ID, drawn.cells)

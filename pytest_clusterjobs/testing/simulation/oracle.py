@@ -75,6 +75,8 @@ class Bounds:
     """Whether the cluster returns the first job for a second submission of a token."""
     reports_in_polls: bool = True
     """Whether polls have the ranks' reports; otherwise only the logs have them."""
+    max_jobs: int | None = None
+    max_nodes: int | None = None
 
 
 class Oracle:
@@ -185,6 +187,23 @@ class Oracle:
                 "a", f"{job.token}: submitted at {job.submitted_at:.3f} s, before its intent was committed"
             )
         self._jobs.setdefault(job.token, []).append(job)
+
+    def on_window(self, at: float) -> None:
+        """The session that owns the run has just got a new job: the limits of the run hold."""
+        bounds = self.bounds
+        if bounds.max_jobs is None and bounds.max_nodes is None:
+            return
+        jobs = nodes = 0
+        for token, same in self._jobs.items():
+            cell = self._cell(token)
+            if cell is None or cell.key in self._committed or token in self._outcomes:
+                continue
+            if any(job.end() is None and job.number not in self._lifetimes.excused for job in same):
+                jobs += 1
+                nodes += cell.registration.cell.spec.nodes
+        for count, most, what in ((jobs, bounds.max_jobs, "jobs"), (nodes, bounds.max_nodes, "nodes")):
+            if most is not None and count > most:
+                self._break("g", f"{count} {what} in use at {at:.3f} s, the run may use {most}")
 
     def on_start(self, job: JobFacts, at: float, until: float, suspended: float = 0.0) -> None:
         """One start of a job is over, or the history is."""

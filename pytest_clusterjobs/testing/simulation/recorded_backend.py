@@ -54,8 +54,11 @@ class RecordedBackend(SimulatedBackend):
             raise
         finally:
             recorder = self.recorder
-            if self.is_superseded() and len(self.cluster.jobs) > before:
-                recorder.oracle.on_late_job(self.cluster.jobs[-1])
+            if len(self.cluster.jobs) > before:
+                if self.is_superseded():
+                    recorder.oracle.on_late_job(self.cluster.jobs[-1])
+                else:
+                    recorder.oracle.on_window(recorder.world.now)
             recorder.submitted(token, outcome)
             recorder.oracle.on_call(
                 "submit",
