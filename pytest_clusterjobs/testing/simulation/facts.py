@@ -23,6 +23,7 @@ ABSORBED: tuple[str, ...] = (
     "outage",
     "session_resumed",
     "slow_answer",
+    "slow_commit",
     "stale",
     "superseded",
     "throttled",

@@ -97,13 +97,17 @@ class Worker:
     def _slow(self, lane: str, begin: float, seconds: float) -> None:
         self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
         recorder = self.scene.recorder
-        recorder.fact("slow_answer", at=begin, until=begin + seconds)
-        if lane == "ledger" and seconds >= LONG_COMMIT_SECONDS:
-            recorder.fact("commit_failed")
+        if lane == "ledger":
+            # A cancel never waits for a commit.
+            recorder.fact("slow_commit", at=begin, until=begin + seconds)
+            if seconds >= LONG_COMMIT_SECONDS:
+                recorder.fact("commit_failed")
         elif lane == "hooks":
             recorder.fact("hook_slow", at=begin, until=begin + seconds)
             if seconds >= LONG_HOOK_SECONDS:
                 recorder.fact("hook_failed")
+        else:
+            recorder.fact("slow_answer", at=begin, until=begin + seconds)
 
     def _published(self, command: m.Publish) -> None:
         """A verdict was handed out."""
