@@ -239,9 +239,18 @@ class Session(Worker):
             self.scene.oracle.on_process("superseded", self.scene.world.now)
             self._close(detach=self.plan.mode.leaves_jobs)
             return
+        if isinstance(self.core.broken, LedgerError) and self.core.state.policy.submits:
+            self._without_verdicts()
         leaves = self.plan.mode.leaves_jobs
         self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
         self._close(detach=leaves)
+
+    def _without_verdicts(self) -> None:
+        """A session that has noticed that the ledger is lost says so of every cell."""
+        published = self.scene.oracle.published()
+        for key in self._expected:
+            if key not in published:
+                self.scene.fail("c", f"{key}: no verdict, although the session knows that the ledger is lost")
 
     def _close(self, *, detach: bool) -> None:
         for key in self._expected:
