@@ -75,6 +75,8 @@ class Bounds:
     """Whether the cluster returns the first job for a second submission of a token."""
     reports_in_polls: bool = True
     """Whether polls have the ranks' reports; otherwise only the logs have them."""
+    stops_rest: bool = True
+    """Whether the cluster stops the other ranks when one has failed."""
     max_jobs: int | None = None
     max_nodes: int | None = None
 
@@ -155,6 +157,7 @@ class Oracle:
             "resumed": "session_resumed",
             "cancelled": "killed",
         }
+        self._lifetimes.events.append(at)
         name = facts.get(kind, kind)
         if name in KINDS:
             self.facts.append(Fact(name, at, at, key))
@@ -210,6 +213,12 @@ class Oracle:
         cell = self._cell(job.token)
         if cell is not None:
             self._lifetimes.start(job, cell.registration.cell.spec, until - at - suspended)
+
+    def on_rank_failed(self, job: JobFacts, at: float, until: float) -> None:
+        """The first rank of a start failed at ``at``; the last one ended at ``until``, or has not by then."""
+        cell = self._cell(job.token)
+        if cell is not None and not self.bounds.stops_rest:
+            self._lifetimes.rest(job, at, until, cell.registration.cell.spec.grace_period)
 
     def on_extra_reported(self, job_id: str) -> None:
         """The product reported this job as an extra one of its token."""

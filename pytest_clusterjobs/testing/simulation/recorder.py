@@ -144,6 +144,11 @@ class Recorder:
                 paused = max(rank.started + rank.paused for rank in ranks) - at
                 frozen = max(rank.stopped_for() for rank in ranks)
                 self.oracle.on_start(job, at, until, paused + frozen)
+                failed = [
+                    rank.ended for rank in ranks if rank.ended is not None and rank.failed and rank.exit_code
+                ]
+                if failed and not paused + frozen:
+                    self.oracle.on_rank_failed(job, min(failed), until)
 
     def published(self, result: Result, session: int) -> None:
         """A session has given a result to its clients."""
