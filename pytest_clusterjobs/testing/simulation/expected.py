@@ -292,5 +292,43 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     return true_verdict(cell, len(attempts), last.end) is Verdict.FAILED and reruns < entry.reruns
 
 
+def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbed: bool) -> bool:
+    """Whether the session that had the last of these attempts may have made a further one.
+
+    ``undisturbed``: only the truth counts; otherwise only the number of attempts does.
+    """
+    entry, last = cell.registration, attempts[-1]
+    most = entry.cell.infra_retries + entry.reruns
+    counted = [each for each in attempts[:-1] if each.end is not None and each.recorded != ActionKind.CANCEL]
+    if last.end is None:
+        return True
+    if last.end.by == "run" and last.recorded == ActionKind.CANCEL:
+        return False
+    if not undisturbed or last.end.by == "run":
+        return len(counted) < most
+    retried = reruns = 0
+    for number, each in enumerate(attempts[:-1], 1):
+        if each.end is None or each.recorded == ActionKind.CANCEL:
+            continue
+        if each.end.by == "run":
+            retried += each.recorded == ActionKind.QUEUE_TIMEOUT
+            continue
+        retried += bool(_reasons(cell, number, each) <= {*RETRIED})
+        reruns += true_verdict(cell, number, each.end) is Verdict.FAILED
+    number = len(attempts)
+    if _reasons(cell, number, last) & {*RETRIED} and retried < entry.cell.infra_retries:
+        return True
+    return true_verdict(cell, number, last.end) is Verdict.FAILED and reruns < entry.reruns
+
+
+def _reasons(cell: SimulatedCell, number: int, attempt: Attempted) -> set[str]:
+    """All reasons that may be concluded."""
+    end = attempt.end
+    if end is None:
+        return set()
+    every = (end.reason, *end.also, *attempt.partial)
+    return {_reason(cell, number, replace(end, reason=reason)).reason for reason in every}
+
+
 def _reason(cell: SimulatedCell, number: int, end: TrueEnd) -> Classified:
     return classified(end, lines_of(cell, number, end), cell.registration.cell.classify)

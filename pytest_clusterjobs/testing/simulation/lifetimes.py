@@ -49,6 +49,10 @@ class Lifetimes:
         """A resumed session may continue jobs, and submit new ones."""
         self._resumes.append(at)
 
+    def is_resumed(self, after: float, before: float) -> bool:
+        """Whether a session has begun between these times."""
+        return any(after <= at <= before for at in self._resumes)
+
     def start(self, job: JobFacts, spec: JobSpec, seconds: float) -> None:
         """One start of a job ran this long, suspensions not counted."""
         most = spec.max_runtime + spec.grace_period + LIMIT_MARGIN_SECONDS

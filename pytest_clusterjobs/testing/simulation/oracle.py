@@ -31,6 +31,7 @@ from .budgets import Budgets
 from .cells import SimulatedCell
 from .expected import allowed as allowed
 from .expected import LOST_AFTER_SECONDS
+from .expected import may_follow
 from .expected import meets as meets
 from .expected import retry_is_due
 from .facts import ABSORBED
@@ -316,6 +317,7 @@ class Oracle:
         found += self._lifetimes.violations(self._jobs, self._owner, self.facts, self._given_up())
         for key, cell in self.cells.items():
             found += self._verdicts(key, cell)
+            found += self._superfluous(key, cell)
         if self._finished is None or self._finished > self.bounds.ends_by:
             at = "never" if self._finished is None else f"at {self._finished:.1f} s"
             found.append(Violation("e", f"ended {at}, must end by {self.bounds.ends_by:.1f} s"))
@@ -462,6 +464,34 @@ class Oracle:
             yield Violation(
                 "c2", f"{key}: {verdict} after attempt {result.attempt}, a retry was due; {because}"
             )
+
+    def _superfluous(self, key: str, cell: SimulatedCell) -> Iterator[Violation]:
+        """The attempts that nothing gave a reason for. A resume replaces what a stop has ended."""
+        late = self._lifetimes.excused
+        numbers = [
+            _split(token)[1]
+            for token, jobs in self._jobs.items()
+            if self._cell(token) is cell and not any(job.number in late for job in jobs)
+        ]
+        if not numbers or max(numbers) < 2:
+            return
+        attempts = self.attempts_of(key, max(numbers))
+        near = touching(self.facts, key)
+        undisturbed = all(
+            fact.kind in OF_TRUTH or (fact.kind in ABSORBED and fact.seconds < self.bounds.lost_after)
+            for fact in near
+        )
+        for number, again in enumerate(attempts[1:], 1):
+            last = attempts[number - 1]
+            if number not in numbers or number + 1 not in numbers:
+                continue
+            assert last.submitted is not None
+            assert again.submitted is not None
+            if self._lifetimes.is_resumed(last.submitted, again.submitted):
+                continue
+            if not may_follow(cell, attempts[:number], undisturbed=undisturbed):
+                ended = last.end and last.end.reason
+                yield Violation("c2", f"{key}: attempt {number + 1}, although attempt {number} was {ended}")
 
     def _replay(self) -> Iterator[Violation]:
         if self._ledger is None:
