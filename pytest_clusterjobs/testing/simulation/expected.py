@@ -34,6 +34,8 @@ LOST_AFTER_SECONDS = 300.0
 RETRIED = (Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT)
 """The reasons after which ``infra_retries`` allows a new attempt."""
 
+STUCK_SECONDS = 60.0
+"""A hint that a pending job can never start counts only if it lasts so long."""
 SKEW_SECONDS = 31.0
 """How much a later session may misjudge how long a job has run, because the cluster has another clock."""
 CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_stopped", "superseded"})
@@ -256,11 +258,26 @@ def _with_end(
 def _waiting(near: Sequence[Fact], spec: JobSpec) -> Iterator[Reason]:
     """The reasons for which this run may have ended a job that was held or suspended."""
     for fact in near:
-        if fact.kind == "held":
+        if fact.kind == "held_hinted" and fact.seconds >= STUCK_SECONDS:
             yield Reason.REJECTED
             yield Reason.DEPENDENCY_FAILED
         if fact.kind in ("held", "suspension") and fact.seconds >= spec.queue_timeout:
             yield Reason.QUEUE_TIMEOUT
+
+
+def least_seconds(cell: SimulatedCell, kind: str) -> float:
+    """How old a job must be before the run may end it by this kind of action."""
+    entry = cell.registration
+    match kind:
+        case ActionKind.REJECTED | ActionKind.DEPENDENCY_FAILED:
+            return STUCK_SECONDS
+        case ActionKind.QUEUE_TIMEOUT:
+            return entry.cell.spec.queue_timeout - SKEW_SECONDS
+        case ActionKind.MAX_RUNTIME:
+            return entry.cell.spec.max_runtime - SKEW_SECONDS
+        case ActionKind.TEST_TIMEOUT:
+            return (entry.test_timeout or 0.0) - SKEW_SECONDS
+    return 0.0
 
 
 def _as(end: TrueEnd, reason: Reason) -> TrueEnd:

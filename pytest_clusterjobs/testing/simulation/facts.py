@@ -34,6 +34,7 @@ ABSORBED: tuple[str, ...] = (
 OF_TRUTH: tuple[str, ...] = (
     "cancelled_by_other",
     "held",
+    "held_hinted",
     "node_loss",
     "oom",
     "preempted",

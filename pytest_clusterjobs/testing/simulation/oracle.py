@@ -30,6 +30,7 @@ from ...model.token import Token
 from .budgets import Budgets
 from .cells import SimulatedCell
 from .expected import allowed as allowed
+from .expected import least_seconds
 from .expected import LOST_AFTER_SECONDS
 from .expected import may_follow
 from .expected import meets as meets
@@ -321,6 +322,7 @@ class Oracle:
         if self._finished is None or self._finished > self.bounds.ends_by:
             at = "never" if self._finished is None else f"at {self._finished:.1f} s"
             found.append(Violation("e", f"ended {at}, must end by {self.bounds.ends_by:.1f} s"))
+        found += self._too_early()
         found += self._replay()
         found += self._budgets.violations()
         return sorted(found, key=lambda each: each.rule)
@@ -492,6 +494,20 @@ class Oracle:
             if not may_follow(cell, attempts[:number], undisturbed=undisturbed):
                 ended = last.end and last.end.reason
                 yield Violation("c2", f"{key}: attempt {number + 1}, although attempt {number} was {ended}")
+
+    def _too_early(self) -> Iterator[Violation]:
+        """The jobs that the run ended for a limit that was not over yet."""
+        if any(fact.kind == "clock_jump" for fact in self.facts):
+            return
+        for token, jobs in self._jobs.items():
+            cell, kind, job = self._cell(token), self._outcomes.get(token), self._own(jobs)
+            end = job.end()
+            if cell is None or kind is None or end is None or end.by != "run":
+                continue
+            least = least_seconds(cell, kind)
+            if end.at - job.submitted_at < least:
+                seconds = end.at - job.submitted_at
+                yield Violation("c2", f"{token}: {kind} after {seconds:.1f} s, its limit is {least:.1f} s")
 
     def _replay(self) -> Iterator[Violation]:
         if self._ledger is None:

@@ -185,7 +185,10 @@ class RecordedCluster(SimulatedCluster):
         now = self.world.now
         if kind == "held" and job_faults is not None:
             key = self.recorder.key_of(text)
-            self.recorder.fact(kind, key, until=now + min(job_faults.held or 0.0, 1e9))
+            until = now + min(job_faults.held or 0.0, 1e9)
+            self.recorder.fact(kind, key, until=until)
+            if job_faults.hint is not None:
+                self.recorder.fact("held_hinted", key, until=until)
         elif kind == "suspension" and job_faults is not None:
             self.recorder.fact(kind, self.recorder.key_of(text), until=now + job_faults.suspended_for)
         else:
