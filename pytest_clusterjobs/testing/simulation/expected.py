@@ -25,8 +25,10 @@ from .cells import SimulatedCell
 from .facts import Attempted
 from .facts import Fact
 from .facts import LOG_KINDS
+from .facts import OF_TRUTH
 from .facts import STOPS
 from .facts import touching
+from .facts import UNANSWERED
 from .truth import TrueEnd
 
 LOST_AFTER_SECONDS = 300.0
@@ -43,6 +45,8 @@ CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_
 UNRECORDED = frozenset({"commit_failed", "slow_answer", "slow_commit", "write_failed"})
 """After one of these a cancellation may have no record in time."""
 
+_UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "session_resumed"}
+"""While one of these lasts, the records of a job may be missing."""
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
 _NO_RULES = Classification()
 
@@ -185,14 +189,19 @@ def allowed(
     *,
     lost_after: float = LOST_AFTER_SECONDS,
     reports_in_polls: bool = True,
+    logs_outlive: bool = False,
 ) -> frozenset[Verdict]:
     """The verdicts that are right for the last of these attempts, given what happened to the cell.
 
     Without ``reports_in_polls`` only the logs have the ranks' reports, so that every verdict needs them.
+    ``logs_outlive``: the logs of a job that the cluster has forgotten can be read.
     """
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
+    has_records = logs_outlive and bool(attempts) and _has_records(attempts[-1], near)
     for fact in near:
+        if fact.kind == "forgotten" and has_records:
+            continue
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
             found |= fact.verdicts(lost_after)
     kinds = {fact.kind for fact in near}
@@ -208,6 +217,16 @@ def allowed(
     if Reason.LOST in expected and any(fact.kind == "forgotten" for fact in near):
         found.add(Verdict.PASSED)
     return frozenset(found)
+
+
+def _has_records(last: Attempted, near: Sequence[Fact]) -> bool:
+    """Whether the logs certainly have the end records of all ranks, and could be read."""
+    end = last.end
+    if end is None or end.by not in ("itself", "limit") or end.reason == Reason.UNKNOWN:
+        return False
+    return not any(
+        fact.kind in OF_TRUTH or fact.kind in LOG_KINDS or fact.kind in _UNREADABLE for fact in near
+    )
 
 
 def _without_end(expected: Sequence[str], near: Sequence[Fact]) -> set[Verdict]:

@@ -77,6 +77,8 @@ class Bounds:
     """Whether the cluster returns the first job for a second submission of a token."""
     reports_in_polls: bool = True
     """Whether polls have the ranks' reports; otherwise only the logs have them."""
+    logs_outlive: bool = False
+    """Whether the logs of a job that is not listed any more can be read."""
     stops_rest: bool = True
     """Whether the cluster stops the other ranks when one has failed."""
     max_jobs: int | None = None
@@ -446,6 +448,7 @@ class Oracle:
             self.facts,
             lost_after=self.bounds.lost_after,
             reports_in_polls=self.bounds.reports_in_polls,
+            logs_outlive=self.bounds.logs_outlive,
         )
         absorbed = all(
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
