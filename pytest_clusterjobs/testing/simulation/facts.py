@@ -156,7 +156,7 @@ class Violation:
     """A rule that a history broke."""
 
     rule: str
-    """``a`` to ``g``, or ``c2``."""
+    """``a`` to ``g``, ``c2`` or ``e2``."""
     text: str
 
     def __str__(self) -> str:

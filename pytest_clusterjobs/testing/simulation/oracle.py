@@ -8,6 +8,7 @@
 | c2 | faults that the product absorbs do not change a verdict, and retries happen as the cell asks |
 | d | the results in the ledger are true at every commit, and do not change |
 | e | the history ends in time |
+| e2 | an end that the cluster tells is polled at once, if nothing disturbs it |
 | f | the ledger, read back, has the verdicts that were published, and knows every job |
 | g | the calls of the clusters' APIs stay within their budgets |
 """
@@ -186,6 +187,15 @@ class Oracle:
             self._finished = at
         if kind == "finished" and not keeps_jobs:
             self._lifetimes.stop(at, None)
+
+    def on_violation(self, violation: Violation) -> None:
+        """Something was found during the history."""
+        self._broken.append(violation)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether anything has happened to a process of the run."""
+        return bool(self._lifetimes.events)
 
     def on_submit_effect(self, job: JobFacts) -> None:
         """The cluster has a new job. It is read again at the end."""

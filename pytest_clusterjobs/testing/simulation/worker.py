@@ -18,6 +18,7 @@ from .executor import SimulatedExecutor
 from .process import Process
 from .recorded_backend import open_recorded
 from .recorded_backend import RecordedBackend
+from .scene import BACKEND
 from .scene import no_secrets
 from .scene import RUN_ID
 from .scene import Scene
@@ -83,9 +84,19 @@ class Worker:
     def _open_backend(self, name: str) -> RecordedBackend:
         scene = self.scene
         self.backend = open_recorded(
-            scene.cluster, scene.network, self.driver, self.process.number, self.is_superseded
+            scene.cluster,
+            scene.network,
+            self.driver,
+            self.process.number,
+            self.is_superseded,
+            scene.delays(f"cluster {name}").typical,
+            self._has_ordinary_delays,
         )
         return self.backend
+
+    def _has_ordinary_delays(self) -> bool:
+        delays = [self.scene.delays(lane) for lane in (f"cluster {BACKEND}", "ledger")]
+        return self.process.stopped_at == 0.0 and not any(each.hang_chance for each in delays)
 
     def is_superseded(self) -> bool:
         """Whether another session has taken over the run."""
