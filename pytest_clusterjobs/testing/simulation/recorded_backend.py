@@ -99,6 +99,7 @@ class RecordedBackend(SimulatedBackend):
         found = self.timeliness.polled(
             handles,
             self.driver.poll_given_at,
+            self.recorder.disturbed_at,
             sum(self.calls.values()),
             len(self.cluster.jobs),
             [] if oracle.is_disturbed else self._disturbances(oracle.facts),

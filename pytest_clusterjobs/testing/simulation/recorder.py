@@ -14,6 +14,8 @@ from .behaviour import Behaviour
 from .cells import SimulatedCell
 from .cluster import SimulatedCluster
 from .facts import Fact
+from .facts import LOG_KINDS
+from .facts import OF_TRUTH
 from .faults import ClusterFaults
 from .jobs import TrueJob
 from .oracle import Oracle
@@ -27,6 +29,9 @@ SILENCE_SECONDS = 300.0
 """A job about which the cluster has answered nothing for so long may be given up."""
 MAX_SUBMISSIONS = 3
 """After so many failed calls of ``submit`` an attempt is given up."""
+
+_HARMLESS = frozenset({*OF_TRUTH, *LOG_KINDS, "flapping", "half_list", "stale"}) - {"unread_log"}
+"""Faults that make no later poll late."""
 
 
 class Recorder:
@@ -43,6 +48,7 @@ class Recorder:
         "_key_of",
         "_refused",
         "_unstopped",
+        "disturbed_at",
         "oracle",
         "world",
     )
@@ -57,6 +63,8 @@ class Recorder:
         self._failed: dict[str, int] = {}
         self._refused: dict[str, float] = {}
         self._unstopped: dict[str, float] = {}
+        self.disturbed_at = -1e9
+        """When a call failed for the last time, or a job's end was not plain."""
 
     def key_of(self, token: str) -> str | None:
         """The key of a token's cell."""
@@ -79,6 +87,8 @@ class Recorder:
 
     def fault(self, kind: str, text: str) -> None:
         """The cluster or its network has a fault; ``text`` ends with the token that it concerns, if any."""
+        if kind not in _HARMLESS:
+            self.disturbed_at = self.world.now
         token = text.rpartition(" ")[2]
         self.fact(kind, self.key_of(token) if token else None)
 

@@ -47,11 +47,15 @@ class Timeliness:
         self,
         tokens: Iterable[str],
         given_at: float,
+        disturbed_at: float,
         calls: int,
         jobs: int,
         facts: Iterable[Fact],
     ) -> Iterator[Violation]:
-        """Jobs are polled; ``jobs`` is how many the cluster has had. Only the first poll counts."""
+        """Jobs are polled; ``jobs`` is how many the cluster has had. Only the first poll counts.
+
+        ``disturbed_at``: when the last call failed.
+        """
         for token in tokens:
             notice = self._notices.pop(token, None)
             if notice is None:
@@ -60,6 +64,10 @@ class Timeliness:
             most = self.min_poll_interval * (batches + 1)
             most += (calls - notice.calls + 2) * 2.0 * self.typical + SPARE_SECONDS
             since = notice.at - QUIET_SECONDS
-            if given_at - notice.at > most and all(fact.until < since or fact.at > given_at for fact in facts):
+            if disturbed_at >= since:
+                continue
+            if given_at - notice.at > most and all(
+                fact.until < since or fact.at > given_at for fact in facts
+            ):
                 text = f"{token}: told at {notice.at:.3f} s that it has ended, polled at {given_at:.3f} s"
                 yield Violation("e2", text)
