@@ -82,6 +82,7 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
         ids_per_poll=traits.ids_per_poll,
         unique_tokens=traits.unique_tokens,
         reports_in_polls=traits.reports_in_polls,
+        submissions_per_second=traits.submissions_per_second,
         logs_outlive=traits.logs_outlive,
         stops_rest=traits.stops_rest,
         max_jobs=drawn.session.limits.max_jobs,

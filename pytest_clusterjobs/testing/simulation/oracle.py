@@ -78,6 +78,7 @@ class Bounds:
     """Whether the cluster returns the first job for a second submission of a token."""
     reports_in_polls: bool = True
     """Whether polls have the ranks' reports; otherwise only the logs have them."""
+    submissions_per_second: float | None = None
     logs_outlive: bool = False
     """Whether the logs of a job that is not listed any more can be read."""
     stops_rest: bool = True
@@ -253,6 +254,12 @@ class Oracle:
             self._budgets.poll(backend, session, at, tokens)
         elif kind == "submit":
             self._budgets.submit(tokens[0], throttled=throttled)
+
+    def on_submissions(self, session: int, at: float, count: int) -> None:
+        """A session has decided to submit so many jobs now."""
+        rate = self.bounds.submissions_per_second
+        if rate is not None:
+            self._budgets.submissions(session, at, count, rate)
 
     def on_commit(
         self,

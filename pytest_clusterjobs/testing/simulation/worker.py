@@ -78,6 +78,9 @@ class Worker:
         )
         self.driver.turned = self._turned
         self.driver.sends = self.sends
+        self.driver.submissions = lambda count: scene.oracle.on_submissions(
+            process.number, scene.world.now, count
+        )
         scene.drivers[process.name] = self.driver
         process.at_death.append(self.over)
 
