@@ -25,10 +25,13 @@ from .driver import SimulatedDriver
 from .facts import Fact
 from .facts import LOG_KINDS
 from .facts import OF_TRUTH
+from .facts import Violation
 from .network import NetworkFaults
 from .recorder import RecordedCluster
 from .recorder import Recorder
 from .timeliness import Timeliness
+
+PAUSE_ROUNDING_SECONDS = 1e-3
 
 
 class RecordedBackend(SimulatedBackend):
@@ -40,6 +43,8 @@ class RecordedBackend(SimulatedBackend):
     has_ordinary_delays: Callable[[], bool]
     """Whether no call hangs, and the process was never stopped."""
     session = 1
+    _failed_at = -1e9
+    """When a poll failed for the last time."""
     name = "sim"
     is_superseded: Callable[[], bool]
     """Whether another session has taken over the run."""
@@ -88,10 +93,23 @@ class RecordedBackend(SimulatedBackend):
         self._check_times(handles)
         seen: Mapping[str, Observation] = {}
         try:
+            self._check_pause()
             seen = super().poll(handles)
             return seen
+        except BackendError:
+            self._failed_at = recorder.world.now
+            raise
         finally:
             recorder.polled(handles, seen)
+
+    def _check_pause(self) -> None:
+        """Check that a poll that failed is not repeated at once."""
+        given_at, pause = self.driver.poll_given_at, max(self.cluster.traits.min_poll_interval, 0.1)
+        if self._failed_at <= given_at < self._failed_at + pause - PAUSE_ROUNDING_SECONDS:
+            text = (
+                f"session {self.session}: polls at {given_at:.3f} s, a poll failed at {self._failed_at:.3f} s"
+            )
+            self.recorder.oracle.on_violation(Violation("g", text))
 
     def _check_times(self, handles: Mapping[str, Handle]) -> None:
         """Check that ends that the cluster has told are polled at once, while only one session lives."""
