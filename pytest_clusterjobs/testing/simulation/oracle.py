@@ -548,11 +548,23 @@ class Oracle:
         for key in results:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
+        yield from self._without_outcome(attempts)
         known = {attempt.token for attempt in attempts}
         late = self._lifetimes.excused
         for token, jobs in self._jobs.items():
             if token not in known and not all(job.number in late for job in jobs):
                 yield Violation("f", f"{token}: the ledger does not know this job")
+
+    def _without_outcome(self, attempts: Sequence[Attempt]) -> Iterator[Violation]:
+        """The attempts that were followed by another one of the same session, and have no recorded end."""
+        if self._session > 1 or any(fact.kind == "commit_failed" for fact in self.facts):
+            return
+        last: dict[str, int] = {}
+        for attempt in attempts:
+            last[attempt.key] = max(last.get(attempt.key, 0), attempt.number)
+        for attempt in attempts:
+            if attempt.number < last[attempt.key] and attempt.outcome is None:
+                yield Violation("f", f"{attempt.token}: a later attempt follows, and its end is not recorded")
 
     def _finished_normally(self) -> bool:
         return self._finished is not None and not any(f.kind in _WITHOUT_VERDICTS for f in self.facts)
