@@ -17,6 +17,7 @@ MAX_SUBMITS = 3
 """Calls of ``submit`` for one attempt, without those that were throttled."""
 
 _ROUNDING_SECONDS = 1e-6
+_RATE_ROUNDING_SECONDS = 1e-3
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Budgets:
     min_poll_interval: float
     ids_per_poll: int
     _polls: dict[tuple[str, int], _Polls] = field(default_factory=dict)
+    _submitted_at: dict[int, float] = field(default_factory=dict)
     _submits: dict[str, int] = field(default_factory=dict)
     _broken: list[Violation] = field(default_factory=list)
 
@@ -62,6 +64,15 @@ class Budgets:
         """Count one call of ``submit``; ``throttled``: the cluster asked for fewer calls."""
         if not throttled:
             self._submits[token] = self._submits.get(token, 0) + 1
+
+    def submissions(self, session: int, at: float, count: int, rate: float) -> None:
+        """Count jobs that are submitted now, at most ``rate`` in a second."""
+        last = self._submitted_at.get(session)
+        early = last is not None and at - last < 1.0 / rate - _RATE_ROUNDING_SECONDS
+        if early or count > 1:
+            text = f"session {session}: submits {count} jobs at {at:.3f} s, {rate:g} per second are allowed"
+            self._broken.append(Violation("g", text))
+        self._submitted_at[session] = at
 
     def violations(self) -> Iterator[Violation]:
         """The budgets that were exceeded."""

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ...ledger.batch import Batch
+from ...ledger.codec import dump
 from ...ledger.ledger import Ledger
 from ...ledger.ledger import LedgerError
 from ...ledger.ledger import LedgerGone
+from ...model.records import Result
 from .rng import Rng
 from .world import World
 
@@ -50,8 +52,8 @@ class Disk:
         self._failures = 0
         self.failed: Callable[[str], None] = lambda kind: None
         """Called with the kind of each fault that has happened: ``for_good`` or ``once``."""
-        self.committed: Callable[[Batch], None] = lambda batch: None
-        """Called with each batch that is durable."""
+        self.committed: Callable[[Batch, list[Result]], None] = lambda batch, results: None
+        """Called with each batch that is durable, and with those of its results that the ledger has taken."""
 
     def before_write(self) -> None:
         """Raise LedgerError if this write fails."""
@@ -109,7 +111,18 @@ class SimulatedLedger(Ledger):
             super().commit(batch, at, session)
         finally:
             if self._is_durable:
-                self._disk.committed(batch)
+                self._disk.committed(batch, self._taken(batch))
+
+    def _taken(self, batch: Batch) -> list[Result]:
+        """The results of a batch that the ledger has now; it ignores a canceller's if it has one already."""
+        if not batch.is_foreign:
+            return batch.results
+        query = "SELECT result FROM results WHERE key = ?"
+        return [
+            each
+            for each in batch.results
+            if self._disk.db.execute(query, (each.key,)).fetchone() == (dump(each),)
+        ]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

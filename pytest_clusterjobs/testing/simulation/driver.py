@@ -46,6 +46,10 @@ class SimulatedDriver(Driver):
     ) -> None:
         super().__init__(core, ledger, backends, executor, clock, extensions, session)
         self.turned: Callable[[], None] = lambda: None
+        self.submissions: Callable[[int], None] = lambda count: None
+        """Called with the number of jobs of each command to submit."""
+        self.sends: Callable[[str], None] = lambda token: None
+        """Called with the token of each submission that the checks have just let pass."""
         self.spinning = False
         """Whether it has asked for turns without a pause."""
         self._process = process
@@ -133,6 +137,7 @@ class SimulatedDriver(Driver):
     def _submit(self, command: m.Submit) -> None:
         threads = self._backends.opened[command.backend].capabilities.submit_threads
         begun = self._clock.monotonic()
+        self.submissions(len(command.jobs))
         self._lanes.steps(
             f"submit {command.backend}", threads, lambda done: self._submit_next(command, 0, begun, done)
         )
@@ -151,7 +156,7 @@ class SimulatedDriver(Driver):
             answer = self._submit_one(command.backend, spec, token)
             work = partial(self.post, m.Submitted(token, answer))
         except Held:
-            pass
+            self.sends(token)
         finally:
             self.holding = False
         self._lanes.call(lane, work, lambda: self._submit_next(command, index + 1, begun, done))

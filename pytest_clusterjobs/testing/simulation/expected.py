@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
+from ...model import ActionKind
 from ...model import ANY
 from ...model import Classification
 from ...model import Expectation
@@ -24,8 +25,10 @@ from .cells import SimulatedCell
 from .facts import Attempted
 from .facts import Fact
 from .facts import LOG_KINDS
+from .facts import OF_TRUTH
 from .facts import STOPS
 from .facts import touching
+from .facts import UNANSWERED
 from .truth import TrueEnd
 
 LOST_AFTER_SECONDS = 300.0
@@ -33,13 +36,17 @@ LOST_AFTER_SECONDS = 300.0
 RETRIED = (Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUEUE_TIMEOUT)
 """The reasons after which ``infra_retries`` allows a new attempt."""
 
+STUCK_SECONDS = 60.0
+"""A hint that a pending job can never start counts only if it lasts so long."""
 SKEW_SECONDS = 31.0
 """How much a later session may misjudge how long a job has run, because the cluster has another clock."""
 CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_stopped", "superseded"})
 """After one of these, or before a resume, another process of the run may have cancelled jobs."""
-UNRECORDED = frozenset({"commit_failed", "slow_answer", "write_failed"})
+UNRECORDED = frozenset({"commit_failed", "slow_answer", "slow_commit", "write_failed"})
 """After one of these a cancellation may have no record in time."""
 
+_UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "session_resumed"}
+"""While one of these lasts, the records of a job may be missing."""
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
 _NO_RULES = Classification()
 
@@ -182,14 +189,19 @@ def allowed(
     *,
     lost_after: float = LOST_AFTER_SECONDS,
     reports_in_polls: bool = True,
+    logs_outlive: bool = False,
 ) -> frozenset[Verdict]:
     """The verdicts that are right for the last of these attempts, given what happened to the cell.
 
     Without ``reports_in_polls`` only the logs have the ranks' reports, so that every verdict needs them.
+    ``logs_outlive``: the logs of a job that the cluster has forgotten can be read.
     """
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
+    has_records = logs_outlive and bool(attempts) and _has_records(attempts[-1], near)
     for fact in near:
+        if fact.kind == "forgotten" and has_records:
+            continue
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
             found |= fact.verdicts(lost_after)
     kinds = {fact.kind for fact in near}
@@ -205,6 +217,16 @@ def allowed(
     if Reason.LOST in expected and any(fact.kind == "forgotten" for fact in near):
         found.add(Verdict.PASSED)
     return frozenset(found)
+
+
+def _has_records(last: Attempted, near: Sequence[Fact]) -> bool:
+    """Whether the logs certainly have the end records of all ranks, and could be read."""
+    end = last.end
+    if end is None or end.by not in ("itself", "limit") or end.reason == Reason.UNKNOWN:
+        return False
+    return not any(
+        fact.kind in OF_TRUTH or fact.kind in LOG_KINDS or fact.kind in _UNREADABLE for fact in near
+    )
 
 
 def _without_end(expected: Sequence[str], near: Sequence[Fact]) -> set[Verdict]:
@@ -255,11 +277,26 @@ def _with_end(
 def _waiting(near: Sequence[Fact], spec: JobSpec) -> Iterator[Reason]:
     """The reasons for which this run may have ended a job that was held or suspended."""
     for fact in near:
-        if fact.kind == "held":
+        if fact.kind == "held_hinted" and fact.seconds >= STUCK_SECONDS:
             yield Reason.REJECTED
             yield Reason.DEPENDENCY_FAILED
         if fact.kind in ("held", "suspension") and fact.seconds >= spec.queue_timeout:
             yield Reason.QUEUE_TIMEOUT
+
+
+def least_seconds(cell: SimulatedCell, kind: str) -> float:
+    """How old a job must be before the run may end it by this kind of action."""
+    entry = cell.registration
+    match kind:
+        case ActionKind.REJECTED | ActionKind.DEPENDENCY_FAILED:
+            return STUCK_SECONDS
+        case ActionKind.QUEUE_TIMEOUT:
+            return entry.cell.spec.queue_timeout - SKEW_SECONDS
+        case ActionKind.MAX_RUNTIME:
+            return entry.cell.spec.max_runtime - SKEW_SECONDS
+        case ActionKind.TEST_TIMEOUT:
+            return (entry.test_timeout or 0.0) - SKEW_SECONDS
+    return 0.0
 
 
 def _as(end: TrueEnd, reason: Reason) -> TrueEnd:
@@ -273,16 +310,60 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None or last.end.by == "run" or any(f.kind in STOPS for f in touching(facts, cell.key)):
         return False
-    if any(each.end is not None and each.end.by == "run" for each in attempts[:-1]):
+    stopped = [each.recorded for each in attempts[:-1] if each.end is not None and each.end.by == "run"]
+    if any(kind not in (ActionKind.CANCEL, ActionKind.QUEUE_TIMEOUT) for kind in stopped):
         # What it was judged to be is not part of the truth.
         return False
-    ends = [(i + 1, each.end) for i, each in enumerate(attempts) if each.end is not None]
+    ends = [
+        (i + 1, each.end)
+        for i, each in enumerate(attempts)
+        if each.end is not None and (each.end.by != "run" or each is last)
+    ]
     reasons = [_reason(cell, number, end) for number, end in ends]
-    retried = sum(reason.reason in RETRIED for reason in reasons[:-1])
+    # An attempt that a dead session or its reaper has cancelled counts for nothing.
+    retried = stopped.count(ActionKind.QUEUE_TIMEOUT) + sum(each.reason in RETRIED for each in reasons[:-1])
     reruns = sum(reason.kind is ReasonClass.PRODUCT for reason in reasons[:-1])
     if reasons[-1].reason in RETRIED and retried < entry.cell.infra_retries:
         return True
     return true_verdict(cell, len(attempts), last.end) is Verdict.FAILED and reruns < entry.reruns
+
+
+def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbed: bool) -> bool:
+    """Whether the session that had the last of these attempts may have made a further one.
+
+    ``undisturbed``: only the truth counts; otherwise only the number of attempts does.
+    """
+    entry, last = cell.registration, attempts[-1]
+    most = entry.cell.infra_retries + entry.reruns
+    counted = [each for each in attempts[:-1] if each.end is not None and each.recorded != ActionKind.CANCEL]
+    if last.end is None:
+        return True
+    if last.end.by == "run" and last.recorded == ActionKind.CANCEL:
+        return False
+    if not undisturbed or last.end.by == "run":
+        return len(counted) < most
+    retried = reruns = 0
+    for number, each in enumerate(attempts[:-1], 1):
+        if each.end is None or each.recorded == ActionKind.CANCEL:
+            continue
+        if each.end.by == "run":
+            retried += each.recorded == ActionKind.QUEUE_TIMEOUT
+            continue
+        retried += bool(_reasons(cell, number, each) <= {*RETRIED})
+        reruns += true_verdict(cell, number, each.end) is Verdict.FAILED
+    number = len(attempts)
+    if _reasons(cell, number, last) & {*RETRIED} and retried < entry.cell.infra_retries:
+        return True
+    return true_verdict(cell, number, last.end) is Verdict.FAILED and reruns < entry.reruns
+
+
+def _reasons(cell: SimulatedCell, number: int, attempt: Attempted) -> set[str]:
+    """All reasons that may be concluded."""
+    end = attempt.end
+    if end is None:
+        return set()
+    every = (end.reason, *end.also, *attempt.partial)
+    return {_reason(cell, number, replace(end, reason=reason)).reason for reason in every}
 
 
 def _reason(cell: SimulatedCell, number: int, end: TrueEnd) -> Classified:

@@ -23,6 +23,7 @@ ABSORBED: tuple[str, ...] = (
     "outage",
     "session_resumed",
     "slow_answer",
+    "slow_commit",
     "stale",
     "superseded",
     "throttled",
@@ -33,6 +34,7 @@ ABSORBED: tuple[str, ...] = (
 OF_TRUTH: tuple[str, ...] = (
     "cancelled_by_other",
     "held",
+    "held_hinted",
     "node_loss",
     "oom",
     "preempted",
@@ -49,7 +51,8 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
     "commit_failed": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),  # for good: the disk is full or gone
     "contradiction": frozenset({Verdict.ERROR}),  # the cluster reports two codes
     "forgotten": frozenset({Verdict.ERROR}),  # absent before a poll has shown the end
-    "hook_failed": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code raised or found a mismatch
+    "hook_failed": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code did not return
+    "hook_mismatch": frozenset({Verdict.ERROR, Verdict.FAILED}),  # the user's code found a mismatch
     "hook_refused": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "host_lost": frozenset({Verdict.ERROR, Verdict.NOT_RUN}),
     "killed": frozenset({Verdict.NOT_RUN}),  # `clusterjobs kill`, or a cancel request for a cell
@@ -113,6 +116,8 @@ class Attempted:
     """How it ended if this run's cancel does not count: only the other ranks were stopped."""
     partial: tuple[str, ...] = ()
     """Other reasons that may be concluded if a log cannot be read."""
+    recorded: str | None = None
+    """The kind of the run's action that the ledger has for its end; without one, the reason."""
 
     @property
     def waited(self) -> float:
@@ -151,7 +156,7 @@ class Violation:
     """A rule that a history broke."""
 
     rule: str
-    """``a`` to ``g``, or ``c2``."""
+    """``a`` to ``g``, ``c2`` or ``e2``."""
     text: str
 
     def __str__(self) -> str:

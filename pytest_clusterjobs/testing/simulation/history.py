@@ -82,6 +82,11 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
         ids_per_poll=traits.ids_per_poll,
         unique_tokens=traits.unique_tokens,
         reports_in_polls=traits.reports_in_polls,
+        submissions_per_second=traits.submissions_per_second,
+        logs_outlive=traits.logs_outlive,
+        stops_rest=traits.stops_rest,
+        max_jobs=drawn.session.limits.max_jobs,
+        max_nodes=drawn.session.limits.max_nodes,
     )
     oracle = Oracle(RUN_ID, drawn.cells, bounds)
     recorder = Recorder(world, oracle, RUN_ID, drawn.cells)
@@ -102,7 +107,9 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
         if any(True for _ in excesses(spec, can, BACKEND)) or spec.nodes > traits.slots:
             recorder.fact("rejected", cell.key)
     disk = Disk(world, rng.split("disk"), drawn.disk)
-    disk.committed = lambda batch: oracle.on_commit(world.now, batch.results, batch.intended)
+    disk.committed = lambda batch, results: oracle.on_commit(
+        world.now, results, batch.intended, ended=batch.ended, is_foreign=batch.is_foreign
+    )
     disk.failed = lambda kind: recorder.fact("commit_failed" if kind == "for_good" else "write_failed")
 
     def delays(lane: str) -> Delays:

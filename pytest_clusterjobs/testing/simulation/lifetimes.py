@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from math import inf
 
 from ...model import JobSpec
 from .facts import Fact
@@ -19,6 +20,9 @@ from .facts import Violation
 LIMIT_MARGIN_SECONDS = 30.0
 """How much longer than ``max_runtime`` and ``grace_period`` one start may take on a slow cluster."""
 
+REST_SECONDS = 90.0
+"""How long it may take until a poll shows that a rank has failed, and the cluster restarts no more."""
+
 
 @dataclass(slots=True)
 class Lifetimes:
@@ -27,6 +31,9 @@ class Lifetimes:
     patience: float
     excused: set[int] = field(default_factory=set)
     """Numbers of jobs that a session has submitted after another one had taken its run over."""
+    events: list[float] = field(default_factory=list)
+    """When something happened to a process of the run."""
+    _rests: list[tuple[JobFacts, float, float, float]] = field(default_factory=list)
     _stops: list[tuple[float, str | None, bool]] = field(default_factory=list)
     _resumes: list[float] = field(default_factory=list)
     _broken: list[Violation] = field(default_factory=list)
@@ -42,12 +49,20 @@ class Lifetimes:
         """A resumed session may continue jobs, and submit new ones."""
         self._resumes.append(at)
 
+    def is_resumed(self, after: float, before: float) -> bool:
+        """Whether a session has begun between these times."""
+        return any(after <= at <= before for at in self._resumes)
+
     def start(self, job: JobFacts, spec: JobSpec, seconds: float) -> None:
         """One start of a job ran this long, suspensions not counted."""
         most = spec.max_runtime + spec.grace_period + LIMIT_MARGIN_SECONDS
         if seconds > most:
             text = f"{job.token}: job {job.number} ran {seconds:.1f} s in one start, its limits allow {most:.1f} s"
             self._broken.append(Violation("b", text))
+
+    def rest(self, job: JobFacts, at: float, until: float, grace: float) -> None:
+        """A rank failed at ``at``, and the cluster does not stop the others, which ran on until ``until``."""
+        self._rests.append((job, at, until, grace))
 
     def violations(
         self,
@@ -65,6 +80,7 @@ class Lifetimes:
         """
         yield from self._broken
         outages = sorted((fact.at, fact.until) for fact in facts if fact.kind in UNANSWERED)
+        yield from self._other_ranks(outages)
         for token, same in jobs.items():
             key, grace = owner(token)
             for job in same:
@@ -77,6 +93,20 @@ class Lifetimes:
                     if text:
                         yield Violation("b", text)
                         break
+
+    def _other_ranks(self, outages: Sequence[tuple[float, float]]) -> Iterator[Violation]:
+        """The jobs that ran on after a rank had failed, although the first session was at work."""
+        first_event = min(self.events, default=inf)
+        for job, at, until, grace in self._rests:
+            deadline = at + REST_SECONDS + self.patience + grace
+            for start, over in outages:
+                if start <= deadline and over > at:
+                    deadline = max(deadline, over + REST_SECONDS + self.patience + grace)
+            if until > deadline and first_event > deadline:
+                text = (
+                    f"{job.token}: job {job.number} ran until {until:.1f} s, a rank had failed at {at:.1f} s"
+                )
+                yield Violation("b", text)
 
     def _leak(self, job: JobFacts, at: float, grace: float, outages: Sequence[tuple[float, float]]) -> str:
         """How the job lived on after it should have ended at ``at``; empty if it did not."""

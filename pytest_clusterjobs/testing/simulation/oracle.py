@@ -8,6 +8,7 @@
 | c2 | faults that the product absorbs do not change a verdict, and retries happen as the cell asks |
 | d | the results in the ledger are true at every commit, and do not change |
 | e | the history ends in time |
+| e2 | an end that the cluster tells is polled at once, if nothing disturbs it |
 | f | the ledger, read back, has the verdicts that were published, and knows every job |
 | g | the calls of the clusters' APIs stay within their budgets |
 """
@@ -21,6 +22,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...model import Outcome
 from ...model import Reason
 from ...model import Verdict
 from ...model.records import Attempt
@@ -29,7 +31,9 @@ from ...model.token import Token
 from .budgets import Budgets
 from .cells import SimulatedCell
 from .expected import allowed as allowed
+from .expected import least_seconds
 from .expected import LOST_AFTER_SECONDS
+from .expected import may_follow
 from .expected import meets as meets
 from .expected import retry_is_due
 from .facts import ABSORBED
@@ -74,6 +78,13 @@ class Bounds:
     """Whether the cluster returns the first job for a second submission of a token."""
     reports_in_polls: bool = True
     """Whether polls have the ranks' reports; otherwise only the logs have them."""
+    submissions_per_second: float | None = None
+    logs_outlive: bool = False
+    """Whether the logs of a job that is not listed any more can be read."""
+    stops_rest: bool = True
+    """Whether the cluster stops the other ranks when one has failed."""
+    max_jobs: int | None = None
+    max_nodes: int | None = None
 
 
 class Oracle:
@@ -87,11 +98,13 @@ class Oracle:
         "_budgets",
         "_committed",
         "_finished",
+        "_foreign",
         "_intents",
         "_jobs",
         "_key_of",
         "_ledger",
         "_lifetimes",
+        "_outcomes",
         "_publications",
         "_published",
         "_registered",
@@ -114,6 +127,8 @@ class Oracle:
         self._lifetimes = Lifetimes(bounds.patience)
         self._committed: dict[str, tuple[Result, float]] = {}
         self._published: dict[str, Result] = {}
+        self._foreign: set[str] = set()
+        self._outcomes: dict[str, str] = {}
         self._publications: dict[tuple[int, str], int] = {}
         self._reported: set[str] = set()
         self._intents: set[str] | None = None
@@ -148,6 +163,7 @@ class Oracle:
             "resumed": "session_resumed",
             "cancelled": "killed",
         }
+        self._lifetimes.events.append(at)
         name = facts.get(kind, kind)
         if name in KINDS:
             self.facts.append(Fact(name, at, at, key))
@@ -165,12 +181,22 @@ class Oracle:
             self._lifetimes.resume(at)
             # A resume submits again what a stop has ended.
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
-        if kind == "reaper_died" or (kind == "died" and keeps_jobs):
+        if kind in ("reaper_died", "host_lost") or (kind == "died" and keeps_jobs):
+            # Nobody is left to end what an earlier stop concerns.
             self._lifetimes.resume(at)
         if kind in ("finished", "detached"):
             self._finished = at
         if kind == "finished" and not keeps_jobs:
             self._lifetimes.stop(at, None)
+
+    def on_violation(self, violation: Violation) -> None:
+        """Something was found during the history."""
+        self._broken.append(violation)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether anything has happened to a process of the run."""
+        return bool(self._lifetimes.events)
 
     def on_submit_effect(self, job: JobFacts) -> None:
         """The cluster has a new job. It is read again at the end."""
@@ -180,11 +206,34 @@ class Oracle:
             )
         self._jobs.setdefault(job.token, []).append(job)
 
+    def on_window(self, at: float) -> None:
+        """The session that owns the run has just got a new job: the limits of the run hold."""
+        bounds = self.bounds
+        if bounds.max_jobs is None and bounds.max_nodes is None:
+            return
+        jobs = nodes = 0
+        for token, same in self._jobs.items():
+            cell = self._cell(token)
+            if cell is None or cell.key in self._committed or token in self._outcomes:
+                continue
+            if any(job.end() is None and job.number not in self._lifetimes.excused for job in same):
+                jobs += 1
+                nodes += cell.registration.cell.spec.nodes
+        for count, most, what in ((jobs, bounds.max_jobs, "jobs"), (nodes, bounds.max_nodes, "nodes")):
+            if most is not None and count > most:
+                self._break("g", f"{count} {what} in use at {at:.3f} s, the run may use {most}")
+
     def on_start(self, job: JobFacts, at: float, until: float, suspended: float = 0.0) -> None:
         """One start of a job is over, or the history is."""
         cell = self._cell(job.token)
         if cell is not None:
             self._lifetimes.start(job, cell.registration.cell.spec, until - at - suspended)
+
+    def on_rank_failed(self, job: JobFacts, at: float, until: float) -> None:
+        """The first rank of a start failed at ``at``; the last one ended at ``until``, or has not by then."""
+        cell = self._cell(job.token)
+        if cell is not None and not self.bounds.stops_rest:
+            self._lifetimes.rest(job, at, until, cell.registration.cell.spec.grace_period)
 
     def on_extra_reported(self, job_id: str) -> None:
         """The product reported this job as an extra one of its token."""
@@ -206,14 +255,39 @@ class Oracle:
         elif kind == "submit":
             self._budgets.submit(tokens[0], throttled=throttled)
 
-    def on_commit(self, at: float, results: Iterable[Result] = (), intents: Iterable[str] = ()) -> None:
-        """A transaction of the ledger with these results and (by token) intents is durable."""
+    def on_submissions(self, session: int, at: float, count: int) -> None:
+        """A session has decided to submit so many jobs now."""
+        rate = self.bounds.submissions_per_second
+        if rate is not None:
+            self._budgets.submissions(session, at, count, rate)
+
+    def on_commit(
+        self,
+        at: float,
+        results: Iterable[Result] = (),
+        intents: Iterable[str] = (),
+        *,
+        ended: Iterable[tuple[str, Outcome]] = (),
+        is_foreign: bool = False,
+    ) -> None:
+        """A transaction of the ledger is durable: results, and by token intents and attempts that ended.
+
+        ``is_foreign``: a canceller has written it, not the run's session.
+        """
         for token in intents:
             self._intents = self._intents or set()
             self._intents.add(token)
+        for token, outcome in ended:
+            if not is_foreign or token not in self._outcomes:
+                action = outcome.action
+                self._outcomes[token] = outcome.reason if action is None else action.kind.value
         for result in results:
             self._check_commit(at, result)
             self._committed[result.key] = (result, at)
+            if is_foreign:
+                self._foreign.add(result.key)
+            else:
+                self._foreign.discard(result.key)
             self._lifetimes.stop(at, result.key)
 
     def on_publish(self, result: Result, at: float, *, session: int | None = None) -> None:
@@ -263,9 +337,11 @@ class Oracle:
         found += self._lifetimes.violations(self._jobs, self._owner, self.facts, self._given_up())
         for key, cell in self.cells.items():
             found += self._verdicts(key, cell)
+            found += self._superfluous(key, cell)
         if self._finished is None or self._finished > self.bounds.ends_by:
             at = "never" if self._finished is None else f"at {self._finished:.1f} s"
             found.append(Violation("e", f"ended {at}, must end by {self.bounds.ends_by:.1f} s"))
+        found += self._too_early()
         found += self._replay()
         found += self._budgets.violations()
         return sorted(found, key=lambda each: each.rule)
@@ -294,6 +370,7 @@ class Oracle:
                     job.started_at[0] if job.started_at else None,
                     job.command_end() if cancelled else None,
                     () if end is None else job.partial_reasons(),
+                    self._outcomes.get(token),
                 )
         return found
 
@@ -331,7 +408,8 @@ class Oracle:
             return
         before = self._committed.get(key)
         if before is not None and before[0].judgement.verdict is not verdict:
-            resumed = self._resumed_at >= before[1] and before[0].judgement.verdict is Verdict.NOT_RUN
+            resumed = self._resumed_at >= before[1] or (key in self._foreign and self._resumed_at >= 0.0)
+            resumed = resumed and before[0].judgement.verdict is Verdict.NOT_RUN
             if not resumed:
                 text = (
                     f"{key}: the result changed from {before[0].judgement.verdict} to {verdict} at {at:.3f} s"
@@ -387,6 +465,7 @@ class Oracle:
             self.facts,
             lost_after=self.bounds.lost_after,
             reports_in_polls=self.bounds.reports_in_polls,
+            logs_outlive=self.bounds.logs_outlive,
         )
         absorbed = all(
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)
@@ -395,6 +474,8 @@ class Oracle:
         jumped = "clock_jump" in kinds and attempts[-1].end is not None and attempts[-1].end.by == "run"
         absorbed = absorbed and not jumped
         because = f"faults: {', '.join(dict.fromkeys(kinds)) or 'none'}"
+        if verdict is Verdict.PASSED and "hook_mismatch" in kinds:
+            yield Violation("c", f"{key}: passed, although a hook has found a mismatch")
         if verdict not in right:
             wanted = " or ".join(sorted(right)) or "no verdict without a cause"
             text = f"{key}: {verdict}, the truth ({attempts[-1].end}) gives {wanted}; {because}"
@@ -405,6 +486,48 @@ class Oracle:
             yield Violation(
                 "c2", f"{key}: {verdict} after attempt {result.attempt}, a retry was due; {because}"
             )
+
+    def _superfluous(self, key: str, cell: SimulatedCell) -> Iterator[Violation]:
+        """The attempts that nothing gave a reason for. A resume replaces what a stop has ended."""
+        late = self._lifetimes.excused
+        numbers = [
+            _split(token)[1]
+            for token, jobs in self._jobs.items()
+            if self._cell(token) is cell and not any(job.number in late for job in jobs)
+        ]
+        if not numbers or max(numbers) < 2:
+            return
+        attempts = self.attempts_of(key, max(numbers))
+        near = touching(self.facts, key)
+        undisturbed = all(
+            fact.kind in OF_TRUTH or (fact.kind in ABSORBED and fact.seconds < self.bounds.lost_after)
+            for fact in near
+        )
+        for number, again in enumerate(attempts[1:], 1):
+            last = attempts[number - 1]
+            if number not in numbers or number + 1 not in numbers:
+                continue
+            assert last.submitted is not None
+            assert again.submitted is not None
+            if self._lifetimes.is_resumed(last.submitted, again.submitted):
+                continue
+            if not may_follow(cell, attempts[:number], undisturbed=undisturbed):
+                ended = last.end and last.end.reason
+                yield Violation("c2", f"{key}: attempt {number + 1}, although attempt {number} was {ended}")
+
+    def _too_early(self) -> Iterator[Violation]:
+        """The jobs that the run ended for a limit that was not over yet."""
+        if any(fact.kind == "clock_jump" for fact in self.facts):
+            return
+        for token, jobs in self._jobs.items():
+            cell, kind, job = self._cell(token), self._outcomes.get(token), self._own(jobs)
+            end = job.end()
+            if cell is None or kind is None or end is None or end.by != "run":
+                continue
+            least = least_seconds(cell, kind)
+            if end.at - job.submitted_at < least:
+                seconds = end.at - job.submitted_at
+                yield Violation("c2", f"{token}: {kind} after {seconds:.1f} s, its limit is {least:.1f} s")
 
     def _replay(self) -> Iterator[Violation]:
         if self._ledger is None:
@@ -425,11 +548,23 @@ class Oracle:
         for key in results:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
+        yield from self._without_outcome(attempts)
         known = {attempt.token for attempt in attempts}
         late = self._lifetimes.excused
         for token, jobs in self._jobs.items():
             if token not in known and not all(job.number in late for job in jobs):
                 yield Violation("f", f"{token}: the ledger does not know this job")
+
+    def _without_outcome(self, attempts: Sequence[Attempt]) -> Iterator[Violation]:
+        """The attempts that were followed by another one of the same session, and have no recorded end."""
+        if self._session > 1 or any(fact.kind == "commit_failed" for fact in self.facts):
+            return
+        last: dict[str, int] = {}
+        for attempt in attempts:
+            last[attempt.key] = max(last.get(attempt.key, 0), attempt.number)
+        for attempt in attempts:
+            if attempt.number < last[attempt.key] and attempt.outcome is None:
+                yield Violation("f", f"{attempt.token}: a later attempt follows, and its end is not recorded")
 
     def _finished_normally(self) -> bool:
         return self._finished is not None and not any(f.kind in _WITHOUT_VERDICTS for f in self.facts)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from ...backends.protocol import BackendError
@@ -20,9 +22,16 @@ from .backend import NotifyingBackend
 from .backend import SimulatedBackend
 from .driver import Held
 from .driver import SimulatedDriver
+from .facts import Fact
+from .facts import LOG_KINDS
+from .facts import OF_TRUTH
+from .facts import Violation
 from .network import NetworkFaults
 from .recorder import RecordedCluster
 from .recorder import Recorder
+from .timeliness import Timeliness
+
+PAUSE_ROUNDING_SECONDS = 1e-3
 
 
 class RecordedBackend(SimulatedBackend):
@@ -30,7 +39,12 @@ class RecordedBackend(SimulatedBackend):
 
     recorder: Recorder
     driver: SimulatedDriver
+    timeliness: Timeliness
+    has_ordinary_delays: Callable[[], bool]
+    """Whether no call hangs, and the process was never stopped."""
     session = 1
+    _failed_at = -1e9
+    """When a poll failed for the last time."""
     name = "sim"
     is_superseded: Callable[[], bool]
     """Whether another session has taken over the run."""
@@ -40,12 +54,10 @@ class RecordedBackend(SimulatedBackend):
         if self.driver.holding:
             raise Held
         outcome = "failed"
+        before = len(self.cluster.jobs)
         try:
-            before = len(self.cluster.jobs)
             handle = super().submit(spec, token)
             outcome = "accepted"
-            if self.is_superseded() and len(self.cluster.jobs) > before:
-                self.recorder.oracle.on_late_job(self.cluster.jobs[-1])
             return handle
         except Throttled:
             outcome = "throttled"
@@ -56,6 +68,11 @@ class RecordedBackend(SimulatedBackend):
             raise
         finally:
             recorder = self.recorder
+            if len(self.cluster.jobs) > before:
+                if self.is_superseded():
+                    recorder.oracle.on_late_job(self.cluster.jobs[-1])
+                else:
+                    recorder.oracle.on_window(recorder.world.now)
             recorder.submitted(token, outcome)
             recorder.oracle.on_call(
                 "submit",
@@ -73,12 +90,47 @@ class RecordedBackend(SimulatedBackend):
         recorder.oracle.on_call(
             "poll", self.name, self.driver.poll_given_at, list(handles), session=self.session
         )
+        self._check_times(handles)
         seen: Mapping[str, Observation] = {}
         try:
+            self._check_pause()
             seen = super().poll(handles)
             return seen
+        except BackendError:
+            self._failed_at = recorder.world.now
+            raise
         finally:
             recorder.polled(handles, seen)
+
+    def _check_pause(self) -> None:
+        """Check that a poll that failed is not repeated at once."""
+        given_at, pause = self.driver.poll_given_at, max(self.cluster.traits.min_poll_interval, 0.1)
+        if self._failed_at <= given_at < self._failed_at + pause - PAUSE_ROUNDING_SECONDS:
+            text = (
+                f"session {self.session}: polls at {given_at:.3f} s, a poll failed at {self._failed_at:.3f} s"
+            )
+            self.recorder.oracle.on_violation(Violation("g", text))
+
+    def _check_times(self, handles: Mapping[str, Handle]) -> None:
+        """Check that ends that the cluster has told are polled at once, while only one session lives."""
+        oracle = self.recorder.oracle
+        found = self.timeliness.polled(
+            handles,
+            self.driver.poll_given_at,
+            self.recorder.disturbed_at,
+            sum(self.calls.values()),
+            len(self.cluster.jobs),
+            [] if oracle.is_disturbed else self._disturbances(oracle.facts),
+        )
+        for violation in found:
+            if not oracle.is_disturbed:
+                oracle.on_violation(violation)
+
+    def _disturbances(self, facts: Sequence[Fact]) -> list[Fact]:
+        """The faults after which a poll may be late: not those of a job's own end, nor ordinary delays."""
+        ordinary = {"slow_answer", "slow_commit"} if self.has_ordinary_delays() else set()
+        kinds = {*OF_TRUTH, *LOG_KINDS, *ordinary} - {"unread_log"}
+        return [fact for fact in facts if fact.kind not in kinds]
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """Cancel."""
@@ -121,6 +173,19 @@ class RecordedBackend(SimulatedBackend):
 class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):
     """The same for a cluster that notifies."""
 
+    def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
+        """Note the ends of jobs that the process is told."""
+
+        def told(tokens: Collection[str]) -> None:
+            for token in tokens:
+                jobs = self.cluster.by_token.get(token, [])
+                ends = [job.end() for job in jobs]
+                if ends and all(end is not None and end.by != "run" for end in ends):
+                    self.timeliness.told(token, self.cluster.world.now, sum(self.calls.values()))
+            changed(tokens)
+
+        super().subscribe(told)
+
 
 def open_recorded(
     cluster: RecordedCluster,
@@ -128,10 +193,15 @@ def open_recorded(
     driver: SimulatedDriver,
     session: int,
     is_superseded: Callable[[], bool],
+    typical: float,
+    has_ordinary_delays: Callable[[], bool],
 ) -> RecordedBackend:
     """A backend for one process."""
     kind = RecordedNotifyingBackend if cluster.traits.notifies else RecordedBackend
     backend = kind(cluster, network)
     backend.recorder, backend.driver, backend.session = cluster.recorder, driver, session
     backend.is_superseded = is_superseded
+    backend.has_ordinary_delays = has_ordinary_delays
+    traits = cluster.traits
+    backend.timeliness = Timeliness(traits.min_poll_interval, traits.ids_per_poll, typical)
     return backend

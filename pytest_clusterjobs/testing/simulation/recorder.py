@@ -14,6 +14,8 @@ from .behaviour import Behaviour
 from .cells import SimulatedCell
 from .cluster import SimulatedCluster
 from .facts import Fact
+from .facts import LOG_KINDS
+from .facts import OF_TRUTH
 from .faults import ClusterFaults
 from .jobs import TrueJob
 from .oracle import Oracle
@@ -27,6 +29,9 @@ SILENCE_SECONDS = 300.0
 """A job about which the cluster has answered nothing for so long may be given up."""
 MAX_SUBMISSIONS = 3
 """After so many failed calls of ``submit`` an attempt is given up."""
+
+_HARMLESS = frozenset({*OF_TRUTH, *LOG_KINDS, "flapping", "half_list", "stale"}) - {"unread_log"}
+"""Faults that make no later poll late."""
 
 
 class Recorder:
@@ -43,6 +48,7 @@ class Recorder:
         "_key_of",
         "_refused",
         "_unstopped",
+        "disturbed_at",
         "oracle",
         "world",
     )
@@ -57,6 +63,8 @@ class Recorder:
         self._failed: dict[str, int] = {}
         self._refused: dict[str, float] = {}
         self._unstopped: dict[str, float] = {}
+        self.disturbed_at = -1e9
+        """When a call failed for the last time, or a job's end was not plain."""
 
     def key_of(self, token: str) -> str | None:
         """The key of a token's cell."""
@@ -79,6 +87,8 @@ class Recorder:
 
     def fault(self, kind: str, text: str) -> None:
         """The cluster or its network has a fault; ``text`` ends with the token that it concerns, if any."""
+        if kind not in _HARMLESS:
+            self.disturbed_at = self.world.now
         token = text.rpartition(" ")[2]
         self.fact(kind, self.key_of(token) if token else None)
 
@@ -144,6 +154,11 @@ class Recorder:
                 paused = max(rank.started + rank.paused for rank in ranks) - at
                 frozen = max(rank.stopped_for() for rank in ranks)
                 self.oracle.on_start(job, at, until, paused + frozen)
+                failed = [
+                    rank.ended for rank in ranks if rank.ended is not None and rank.failed and rank.exit_code
+                ]
+                if failed and not paused + frozen:
+                    self.oracle.on_rank_failed(job, min(failed), until)
 
     def published(self, result: Result, session: int) -> None:
         """A session has given a result to its clients."""
@@ -180,7 +195,10 @@ class RecordedCluster(SimulatedCluster):
         now = self.world.now
         if kind == "held" and job_faults is not None:
             key = self.recorder.key_of(text)
-            self.recorder.fact(kind, key, until=now + min(job_faults.held or 0.0, 1e9))
+            until = now + min(job_faults.held or 0.0, 1e9)
+            self.recorder.fact(kind, key, until=until)
+            if job_faults.hint is not None:
+                self.recorder.fact("held_hinted", key, until=until)
         elif kind == "suspension" and job_faults is not None:
             self.recorder.fact(kind, self.recorder.key_of(text), until=now + job_faults.suspended_for)
         else:

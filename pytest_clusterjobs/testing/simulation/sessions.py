@@ -126,6 +126,17 @@ class Session(Worker):
         """Whether another session has taken over the run."""
         return self.scene.last_session > self.number
 
+    def sends(self, token: str) -> None:
+        """A session that is superseded, stopped or detached must not submit, whatever it began before."""
+        if self.is_superseded():
+            why = "superseded"
+        elif self.stage in (SessionStage.CLOSING, SessionStage.OVER):
+            why = "detached" if self._detaches else "stopped"
+        else:
+            return
+        now = self.scene.world.now
+        self.scene.fail("a", f"{token}: sent at {now:.3f} s, after session {self.number} was {why}")
+
     def _add(self) -> None:
         entries = [cell.registration for cell in self.scene.cells]
         self._open()
@@ -228,9 +239,18 @@ class Session(Worker):
             self.scene.oracle.on_process("superseded", self.scene.world.now)
             self._close(detach=self.plan.mode.leaves_jobs)
             return
+        if isinstance(self.core.broken, LedgerError) and self.core.state.policy.submits:
+            self._without_verdicts()
         leaves = self.plan.mode.leaves_jobs
         self.scene.oracle.on_process("stopped", self.scene.world.now, keeps_jobs=leaves)
         self._close(detach=leaves)
+
+    def _without_verdicts(self) -> None:
+        """A session that has noticed that the ledger is lost says so of every cell."""
+        published = self.scene.oracle.published()
+        for key in self._expected:
+            if key not in published:
+                self.scene.fail("c", f"{key}: no verdict, although the session knows that the ledger is lost")
 
     def _close(self, *, detach: bool) -> None:
         for key in self._expected:

@@ -74,6 +74,8 @@ class SimulatedHooks(NoExtensions):
             log(0)
         if rng.chance(self._faults.mismatches):
             self._recorder.fact("hook_failed", key)
+            # Whoever asks about this cell gets the same answer.
+            self._recorder.fact("hook_mismatch", key)
             return [Mismatch("hook", "", "the model has not converged")]
         if rng.chance(self._faults.rulings):
             return [Ruling(rng.pick(("skip", "xfail")), "known")]

@@ -18,6 +18,7 @@ from .executor import SimulatedExecutor
 from .process import Process
 from .recorded_backend import open_recorded
 from .recorded_backend import RecordedBackend
+from .scene import BACKEND
 from .scene import no_secrets
 from .scene import RUN_ID
 from .scene import Scene
@@ -76,30 +77,51 @@ class Worker:
             self._published,
         )
         self.driver.turned = self._turned
+        self.driver.sends = self.sends
+        self.driver.submissions = lambda count: scene.oracle.on_submissions(
+            process.number, scene.world.now, count
+        )
         scene.drivers[process.name] = self.driver
         process.at_death.append(self.over)
 
     def _open_backend(self, name: str) -> RecordedBackend:
         scene = self.scene
         self.backend = open_recorded(
-            scene.cluster, scene.network, self.driver, self.process.number, self.is_superseded
+            scene.cluster,
+            scene.network,
+            self.driver,
+            self.process.number,
+            self.is_superseded,
+            scene.delays(f"cluster {name}").typical,
+            self._has_ordinary_delays,
         )
         return self.backend
+
+    def _has_ordinary_delays(self) -> bool:
+        delays = [self.scene.delays(lane) for lane in (f"cluster {BACKEND}", "ledger")]
+        return self.process.stopped_at == 0.0 and not any(each.hang_chance for each in delays)
 
     def is_superseded(self) -> bool:
         """Whether another session has taken over the run."""
         return False
 
+    def sends(self, token: str) -> None:
+        """A submission was checked, and is on its way."""
+
     def _slow(self, lane: str, begin: float, seconds: float) -> None:
         self.scene.world.note(self.process.name, f"a call takes {seconds:.1f} s: {lane}")
         recorder = self.scene.recorder
-        recorder.fact("slow_answer", at=begin, until=begin + seconds)
-        if lane == "ledger" and seconds >= LONG_COMMIT_SECONDS:
-            recorder.fact("commit_failed")
+        if lane == "ledger":
+            # A cancel never waits for a commit.
+            recorder.fact("slow_commit", at=begin, until=begin + seconds)
+            if seconds >= LONG_COMMIT_SECONDS:
+                recorder.fact("commit_failed")
         elif lane == "hooks":
             recorder.fact("hook_slow", at=begin, until=begin + seconds)
             if seconds >= LONG_HOOK_SECONDS:
                 recorder.fact("hook_failed")
+        else:
+            recorder.fact("slow_answer", at=begin, until=begin + seconds)
 
     def _published(self, command: m.Publish) -> None:
         """A verdict was handed out."""
