@@ -304,7 +304,9 @@ def _breaker() -> Iterable[Mutation]:
 
 def _life() -> Iterable[Mutation]:
     yield Mutation(
-        21, "one absence is an end", ((LIMITS, "if gone >= LOST_AFTER_SECONDS:", "if gone >= 0.0:"),)
+        21,
+        "one absence is an end",
+        ((LIMITS, "if gone >= LOST_AFTER_SECONDS or unseen", "if gone >= 0.0 or unseen"),),
     )
     yield Mutation(
         22,
@@ -421,7 +423,7 @@ def _life() -> Iterable[Mutation]:
     yield Mutation(
         33,
         "log read before it has settled",
-        ((CONCLUSIONS, "elif not needs or self.end_is_settled(job):", "else:"),),
+        ((CONCLUSIONS, "elif not needs or begun_at >= self._settled_at(job):", "elif True:"),),
     )
     yield Mutation(
         34,
@@ -787,11 +789,11 @@ def _core() -> Iterable[Mutation]:
         66,
         "a superseded session goes on submitting",
         (
-            (DRIVER, "        except LedgerSuperseded as error:\n            return m.Superseded(error)\n"
+            (DRIVER, "        except LedgerSuperseded as error:\n            return m.SessionSuperseded(error)\n"
              "        except LedgerError as error:\n            return m.CommitFailed",
              "        except LedgerSuperseded:\n            return m.Committed()\n"
              "        except LedgerError as error:\n            return m.CommitFailed"),
-            (DRIVER, "            self.post(m.Superseded(error))\n            return False\n", "            pass\n"),
+            (DRIVER, "            self.post(m.SessionSuperseded(error))\n            return False\n", "            pass\n"),
         ),
     )  # fmt: skip
     yield Mutation(
@@ -877,7 +879,7 @@ def _core() -> Iterable[Mutation]:
     yield Mutation(
         76,
         "limits judged by the time of the answer, not of the poll",
-        ((TRACKING, "now = state.cluster(job).polling_since", "now = state.now.monotonic"),),
+        ((TRACKING, "asked = state.cluster(job).polling_since", "asked = state.now.monotonic"),),
     )
     yield Mutation(
         77,
@@ -1038,7 +1040,7 @@ def _budgets() -> Iterable[Mutation]:
     )
     yield Mutation(
         91,
-        "a job is polled at every interval of its cluster, whatever its age",
+        "a job is polled at every interval, whatever its age",
         ((LIMITS, "POLL_INTERVAL_AGE_FRACTION = 0.05", "POLL_INTERVAL_AGE_FRACTION = 0.0"),),
     )
 
@@ -1070,7 +1072,7 @@ def _judge() -> Iterable[Mutation]:
     )
     yield Mutation(
         94,
-        "this run's stop of the other ranks counts as a cancel by somebody else",
+        "this run's stop of the other ranks counts as a cancel from outside",
         (
             (
                 CLASSIFY,

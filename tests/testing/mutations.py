@@ -98,8 +98,9 @@ def apply(mutation: Mutation, folder: Path) -> None:
 class Runner:
     """Runs mutations in temporary copies. ``folder`` keeps what is known of the seeds without a mutation."""
 
-    def __init__(self, seeds: int, folder: Path) -> None:
+    def __init__(self, seeds: int, folder: Path, skip: Sequence[int] = ()) -> None:
         self.seeds = seeds
+        self.skip = skip
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._known = folder / f"baseline-{_digest()}.json"
@@ -113,7 +114,7 @@ class Runner:
             shutil.copytree(ROOT / PACKAGE, copy / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
             apply(mutation, copy / PACKAGE)
             while first < self.seeds:
-                skipped = [seed for seed, bad in self._baseline().items() if bad and seed >= first]
+                skipped = [*self.skip, *(seed for seed, bad in self._baseline().items() if bad)]
                 hits, more = _search(copy, first, self.seeds - 1, skipped)
                 digests.update(more)
                 if not hits:
@@ -186,7 +187,13 @@ def table(found: Sequence[Found]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for each in sorted(found, key=lambda each: each.number):
         seeds = f"{each.histories}" if each.seed is not None else f"not found in {each.histories}"
+        if each.changed is not None:
+            seeds += f" ({each.changed} changed)"
         yield f"| {each.number} | {each.rule} | {seeds} | {each.broken or '-'} |"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -195,11 +202,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("numbers", nargs="*", type=int, help="the mutations to run; all if none is named")
     parser.add_argument("--seeds", type=int, default=20_000, help="histories to run at most")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="mutations at a time")
+    parser.add_argument(
+        "--skip", type=_numbers, default=(), metavar="N,N", help="seeds that fail for another reason as well"
+    )
     parser.add_argument("--effects", action="store_true", help="count the histories that a mutation changes")
     parser.add_argument("--folder", type=Path, default=Path("tmp/mutations"), help="where results are kept")
     parser.add_argument("--table", type=Path, help="the page whose table gets all kept results")
     options = parser.parse_args(arguments)
-    runner = Runner(options.seeds, options.folder)
+    runner = Runner(options.seeds, options.folder, options.skip)
     if options.effects:
         runner.measure()
     chosen = [each for each in MUTATIONS if not options.numbers or each.number in options.numbers]
