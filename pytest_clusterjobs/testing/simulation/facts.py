@@ -11,6 +11,7 @@ from ...model import Verdict
 from .truth import TrueEnd
 
 ABSORBED: tuple[str, ...] = (
+    "absent",
     "cancel_ignored",
     "clock_jump",
     "error_after",
@@ -32,6 +33,7 @@ ABSORBED: tuple[str, ...] = (
 
 OF_TRUTH: tuple[str, ...] = (
     "cancelled_by_other",
+    "false_limit",
     "held",
     "node_loss",
     "oom",

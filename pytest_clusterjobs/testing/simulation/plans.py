@@ -284,7 +284,7 @@ class KeptClusterFaults(ClusterFaults):
     def plan(self, rng, spec):  # type: ignore[no-untyped-def]
         """The faults of one job."""
         found = super().plan(rng, spec)
-        if self.kept is None or (not self._job and not self._log):
+        if self.kept is None or not self.happens:
             return found
         for kind, name in (
             ("preempted", "preempted"),
@@ -297,6 +297,10 @@ class KeptClusterFaults(ClusterFaults):
         ):
             if kind not in self.kept:
                 setattr(found, name, None)
+        if "false_limit" not in self.kept:
+            found.false_limit = None
+        if "absent" not in self.kept:
+            found.absent, found.silent, found.hides_from_cancel = (), (), 0.0
         if found.log not in self.kept:
             found.log = ""
         return found

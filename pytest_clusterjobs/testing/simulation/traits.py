@@ -47,6 +47,8 @@ class Traits:
     """The longest time from a cancel to the TERM."""
     stop_delay: float = 0.0
     """How long after a rank's failure the others get TERM, if ``stops_rest``. Needs ``ranks_in_polls``."""
+    main_code_only: bool = False
+    """Whether a job's code is that of rank 0 alone, unless polls name the ranks."""
     follow_grace: float | None = None
     """How long after a clean end of rank 0 the cluster stops the other ranks; ``None``: never."""
     requeues: bool = True
@@ -107,5 +109,6 @@ def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
         stop_delay=rng.uniform(0.0, 3.0) if named and rng.chance(0.5) else 0.0,
         follow_grace=follow,
         requeues=rng.chance(0.7),
+        main_code_only=not named and rng.split("code").chance(0.5),
         clock_skew=rng.uniform(-30.0, 30.0) if rng.chance(0.3) else 0.0,
     )
