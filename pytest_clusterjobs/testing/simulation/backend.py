@@ -74,6 +74,11 @@ class SimulatedBackend:
         if len(handles) > self._capabilities.ids_per_poll:
             self.cluster.violations.append(f"a poll of {len(handles)} jobs")
             raise BackendError(f"at most {self._capabilities.ids_per_poll} jobs")
+        for token, handle in handles.items():
+            job = self._job(handle)
+            if job is not None and job.is_down(self.cluster.world.now):
+                self.cluster.fault("outage", f"poll {token}")
+                raise BackendError("503")
         self._finish("poll", "")
         seen: dict[str, Observation] = {}
         for token, handle in handles.items():

@@ -101,6 +101,8 @@ class JobFaults:
     """After the submission: from when until when polls do not list it."""
     silent: tuple[tuple[float, float], ...] = ()
     """The same: from when until when polls leave it out."""
+    down: tuple[tuple[float, float], ...] = ()
+    """The same: from when until when polls that ask for it fail."""
     unlisted: bool = False
     """Whether an absent job is missing in the list and for ``find``, too."""
     hides_from_cancel: float = 0.0
@@ -129,8 +131,8 @@ class ClusterFaults:
         self._job = intensity * rng.uniform(0.1, 1.0) if self._kinds else 0.0
         self._log = intensity * rng.uniform(0.0, 0.7) if self._log_kinds else 0.0
         absent, false = rng.split("absent"), rng.split("false limit")
-        self._absent = intensity * absent.uniform(0.1, 0.8) if absent.chance(0.3) else 0.0
-        self._false_limit = intensity * false.uniform(0.1, 0.5) if false.chance(0.15) else 0.0
+        self._absent = intensity * absent.uniform(0.3, 1.2) if absent.chance(0.5) else 0.0
+        self._false_limit = intensity * false.uniform(0.2, 0.9) if false.chance(0.25) else 0.0
 
     @property
     def happens(self) -> bool:
@@ -184,7 +186,7 @@ def _hide(found: JobFaults, rng: Rng) -> None:
     """Let a live job be absent from polls: once, twice, before an outage of its own, or when cancelled."""
     at = float(10.0 ** rng.uniform(0.0, 2.7))
     found.unlisted = rng.chance(0.5)
-    match rng.weighted([("once", 3), ("twice", 2), ("silent", 2), ("cancel", 3)]):
+    match rng.weighted([("once", 3), ("twice", 2), ("outage", 2), ("cancel", 3)]):
         case "once":
             found.absent = ((at, at + float(10.0 ** rng.uniform(0.0, math.log10(ABSENCE_SECONDS)))),)
         case "twice":
@@ -193,9 +195,9 @@ def _hide(found: JobFaults, rng: Rng) -> None:
             second = first + rng.uniform(130.0, 240.0)
             found.absent = ((at, first), (second, second + rng.uniform(150.0, ABSENCE_SECONDS)))
             found.silent = ((first, second),)
-        case "silent":
+        case "outage":
             end = at + rng.uniform(150.0, ABSENCE_SECONDS)
-            found.absent, found.silent = ((at, end),), ((end, end + rng.uniform(100.0, 240.0)),)
+            found.absent, found.down = ((at, end),), ((end, end + rng.uniform(100.0, 240.0)),)
         case "cancel":
             found.unlisted = False
             found.hides_from_cancel = rng.uniform(20.0, 90.0)

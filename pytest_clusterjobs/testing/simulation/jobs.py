@@ -196,6 +196,10 @@ class TrueJob:
         """Whether polls leave it out."""
         return bool(self.faults.silent) and _within(self.faults.silent, now - self.submitted_at)
 
+    def is_down(self, now: float) -> bool:
+        """Whether polls that ask for it fail."""
+        return bool(self.faults.down) and _within(self.faults.down, now - self.submitted_at)
+
     def hides_from_cancel(self, now: float) -> bool:
         """Whether a cancel has no effect now; the first one may begin such a time."""
         if self.faults.hides_from_cancel and not self._hidden_until:

@@ -300,7 +300,7 @@ class KeptClusterFaults(ClusterFaults):
         if "false_limit" not in self.kept:
             found.false_limit = None
         if "absent" not in self.kept:
-            found.absent, found.silent, found.hides_from_cancel = (), (), 0.0
+            found.absent, found.silent, found.down, found.hides_from_cancel = (), (), (), 0.0
         if found.log not in self.kept:
             found.log = ""
         return found
