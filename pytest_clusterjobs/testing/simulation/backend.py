@@ -64,6 +64,9 @@ class SimulatedBackend:
         if self.network.rejects(spec):
             self.cluster.fault("rejected", token)
             raise SubmissionRejected("the account may not submit this job")
+        if self.cluster.is_full(token):
+            self.cluster.fault("full", token)
+            raise Throttled("too many jobs of this account")
         job = self.cluster.submit(spec, token)
         self._finish("submit", token)
         return handle_of(job, self.cluster.world.now)
@@ -163,7 +166,7 @@ class SimulatedBackend:
         fault = self.network.before(call, self.cluster.world.now)
         if fault:
             self.cluster.fault(fault, f"{call} {text}")
-            raise Throttled("too many requests") if fault == "throttled" else BackendError("503")
+            raise Throttled("too many requests") if fault in ("throttled", "closed") else BackendError("503")
 
     def _finish(self, call: str, text: str) -> None:
         if self.network.after(call):

@@ -26,6 +26,8 @@ Faults of the network (the truth stays):
 | error_before | a call fails without effect | the engine: repeats it, or ``find`` after a submission |
 | error_after | a call has its effect, and its answer is lost | the engine: ``find`` after a submission |
 | throttled | a call is refused without effect | the engine: repeats it |
+| full | the cluster refuses submissions while it has so many jobs of the run | the engine: waits for its jobs |
+| closed | all submissions are refused for a minute to hours, or for ever | the engine, for ``queue_timeout`` |
 | rejected | the cluster rejects all submissions of a spec | the verdict is ``rejected`` |
 | outage | all calls fail for 10 s to 1 h | the engine; an hour without an answer is an error |
 | half_list | a poll leaves out jobs | the engine: they keep their state |

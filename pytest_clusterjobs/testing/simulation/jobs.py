@@ -186,6 +186,9 @@ class TrueJob:
         """Whether polls do not list it, although it is there."""
         if now < self._hidden_until and self.ended_at is None:
             return True
+        if self.state == WAITING:
+            # Nobody could tell its absence from the end that its ranks have reported.
+            return False
         return bool(self.faults.absent) and _within(self.faults.absent, now - self.submitted_at)
 
     def is_unlisted(self, now: float) -> bool:

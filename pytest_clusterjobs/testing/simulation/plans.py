@@ -90,7 +90,7 @@ def draw(seed: int, plan: Plan) -> Drawn:
     drawn = Drawn(
         rng,
         faultless,
-        draw_traits(rng.split("traits"), forgets=forgets),
+        draw_traits(rng.split("traits"), forgets=forgets, faultless=faultless),
         [cells[each] for each in numbers],
         _session(rng.split("session"), faultless),
         network,
@@ -256,6 +256,8 @@ class KeptNetwork(NetworkFaults):
 
     def before(self, call: str, now: float) -> str:
         """The fault that prevents a call."""
+        if call == "submit" and self.kept is not None and "closed" not in self.kept:
+            self.closed = []
         kind = super().before(call, now)
         return kind if self.kept is None or kind in self.kept else ""
 

@@ -40,6 +40,8 @@ class Traits:
     """Whether ``max_nodes`` is stated in the capabilities."""
     late_ids: float = 0.0
     """How long after the submission the cluster assigns the id of a job; 0: at once."""
+    max_submitted: int | None = None
+    """How many jobs that have not ended the cluster takes; it refuses others for now."""
     start_delay: float = 0.0
     """The longest time that a job waits although slots are free."""
     restart_delay: float = 0.0
@@ -72,7 +74,13 @@ class Traits:
         )
 
 
-def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
+def _restart_delay(rng: Rng) -> float:
+    usual = rng.uniform(0.0, 150.0) if rng.chance(0.5) else 0.0
+    long = rng.split("restart delay")
+    return float(10.0 ** long.uniform(1.0, 3.55)) if long.chance(0.25) else usual
+
+
+def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> Traits:
     """The traits of one history. ``forgets``: the cluster may forget an end before a poll has seen it."""
     stops_rest = rng.chance(0.7)
     follow = rng.uniform(0.0, 30.0) if rng.chance(0.3) else None
@@ -84,6 +92,7 @@ def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
     memory = math.inf
     if rng.chance(0.4):
         memory = rng.uniform(0.0, 120.0) if forgets and rng.chance(0.5) else rng.uniform(900.0, 7200.0)
+    full = rng.split("full")
     return Traits(
         ids_per_poll=rng.weighted([(1000, 5), (1, 1), (2, 1), (5, 1)]),
         submissions_per_second=rng.weighted([(None, 2), (0.5, 1), (5.0, 1)]),
@@ -103,8 +112,9 @@ def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
         slots=rng.weighted([(64, 12), (8, 4), (4, 4), (2, 1)]),
         knows_width=rng.chance(0.5),
         late_ids=rng.uniform(0.0, 60.0) if rng.chance(0.2) else 0.0,
+        max_submitted=1 + full.below(4) if not faultless and full.chance(0.25) else None,
         start_delay=rng.uniform(0.0, 120.0) if rng.chance(0.5) else 0.0,
-        restart_delay=rng.uniform(0.0, 150.0) if rng.chance(0.5) else 0.0,
+        restart_delay=_restart_delay(rng),
         cancel_delay=rng.uniform(0.0, 5.0) if rng.chance(0.5) else 0.0,
         stop_delay=rng.uniform(0.0, 3.0) if named and rng.chance(0.5) else 0.0,
         follow_grace=follow,
