@@ -99,7 +99,8 @@ class SimulatedBackend:
             job = self._job(handle)
             if job is None or now < job.visible_at:
                 continue
-            if job.hides_from_cancel(now) or self.network.happens("cancel_ignored"):
+            ignored = job.faults.ignores_cancels or job.hides_from_cancel(now)
+            if ignored or self.network.happens("cancel_ignored"):
                 self.cluster.fault("cancel_ignored", token)
                 continue
             job.cancel("run")

@@ -37,7 +37,7 @@ Faults of the network (the truth stays):
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
 | find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |
 | absent | polls do not list a live job for up to 250 s; the list and ``find`` do, or do not | the engine |
-| cancel_ignored | a cancel is answered and has no effect | the engine: repeats it |
+| cancel_ignored | a cancel is answered and has no effect, once or always | the engine: repeats it, and gives up |
 
 A contradiction never turns a true failure green. A process that sees only the contradicting answer about
 an exit code may report an error; it never reports another product reason.
@@ -109,6 +109,8 @@ class JobFaults:
     """Whether an absent job is missing in the list and for ``find``, too."""
     hides_from_cancel: float = 0.0
     """How long the first cancel has no effect, while the job is absent from polls and still listed."""
+    ignores_cancels: bool = False
+    """Whether no cancel by this run ever has an effect."""
     log: str = ""
     """A kind of log fault."""
     log_rank: int | None = None
@@ -123,7 +125,7 @@ NO_FAULTS = JobFaults()
 class ClusterFaults:
     """Draws the faults of the jobs of a history. An intensity of 0 has none, of 1 many."""
 
-    __slots__ = ("_absent", "_false_limit", "_job", "_kinds", "_log", "_log_kinds", "intensity")
+    __slots__ = ("_absent", "_deaf", "_false_limit", "_job", "_kinds", "_log", "_log_kinds", "intensity")
 
     def __init__(self, rng: Rng, intensity: float) -> None:
         self.intensity = intensity
@@ -135,11 +137,13 @@ class ClusterFaults:
         absent, false = rng.split("absent"), rng.split("false limit")
         self._absent = intensity * absent.uniform(0.3, 1.2) if absent.chance(0.5) else 0.0
         self._false_limit = intensity * false.uniform(0.2, 0.9) if false.chance(0.25) else 0.0
+        deaf = rng.split("deaf")
+        self._deaf = 0.3 if intensity and deaf.chance(0.05) else 0.0
 
     @property
     def happens(self) -> bool:
         """Whether jobs have faults at all."""
-        return bool(self._job or self._log or self._absent or self._false_limit)
+        return bool(self._job or self._log or self._absent or self._false_limit or self._deaf)
 
     def plan(self, rng: Rng, spec: JobSpec) -> JobFaults:
         """The faults of one job; one kind, seldom two."""
@@ -158,6 +162,10 @@ class ClusterFaults:
         absent, false = rng.split("absent"), rng.split("false limit")
         if absent.chance(self._absent):
             _hide(found, absent)
+        deaf = rng.split("deaf")
+        if deaf.chance(self._deaf):
+            found.ignores_cancels = True
+            found.held = math.inf if deaf.chance(0.5) else found.held
         if false.chance(self._false_limit):
             found.false_limit = _when(false, spec)
             words = (SentinelWord.MAX_RUNTIME_REACHED, SentinelWord.HEARTBEAT_TIMEOUT)

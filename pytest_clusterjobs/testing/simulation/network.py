@@ -50,9 +50,9 @@ class NetworkFaults:
             self.outages.append((start, start + rng.uniform(10.0, 3600.0 if long else 300.0)))
 
         closed = rng.split("closed")
-        if closed.chance(0.2):
+        if closed.chance(0.3):
             start = _moment(closed, horizon)
-            lasts = math.inf if closed.chance(0.15) else float(10.0 ** closed.uniform(1.8, 3.9))
+            lasts = math.inf if closed.chance(0.25) else float(10.0 ** closed.uniform(1.8, 3.9))
             self.closed.append((start, start + lasts))
 
     def before(self, call: str, now: float) -> str:

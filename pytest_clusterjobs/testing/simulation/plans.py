@@ -134,7 +134,9 @@ def _troubles(rng: Rng, drawn: Drawn) -> None:
 
 def _hooks(rng: Rng, drawn: Drawn) -> HookFaults:
     if rng.chance(0.2):
-        drawn.hooks.hang_chance, drawn.hooks.hang_seconds = 0.1, 5000.0
+        # Half of them never return.
+        drawn.hooks.hang_chance = 0.1
+        drawn.hooks.hang_seconds = 1e9 if rng.split("for ever").chance(0.5) else 5000.0
     return HookFaults(
         vetoes=rng.uniform(0.0, 0.2) if rng.chance(0.3) else 0.0,
         changes=rng.uniform(0.0, 0.5) if rng.chance(0.3) else 0.0,
@@ -179,6 +181,9 @@ def _action(rng: Rng, number: int, cells: int) -> Action:
     if kind in ("died", "host_lost") and rng.chance(0.6):
         # More deaths at the beginning, where more happens.
         found.step = 1 + int(2.0 ** rng.uniform(0.0, 9.0))
+    steps = rng.split("step")
+    if kind in ("cancel_cells", "interrupted", "kill_cells", "stopped") and steps.chance(0.5):
+        found.step = 1 + int(2.0 ** steps.uniform(0.0, 9.0))
     some = tuple(each for each in range(cells) if rng.chance(0.4))
     match kind:
         case "stopped":
@@ -299,6 +304,8 @@ class KeptClusterFaults(ClusterFaults):
         ):
             if kind not in self.kept:
                 setattr(found, name, None)
+        if "cancel_ignored" not in self.kept:
+            found.ignores_cancels = False
         if "false_limit" not in self.kept:
             found.false_limit = None
         if "absent" not in self.kept:

@@ -93,6 +93,7 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
     if rng.chance(0.4):
         memory = rng.uniform(0.0, 120.0) if forgets and rng.chance(0.5) else rng.uniform(900.0, 7200.0)
     full = rng.split("full")
+    most = full.weighted([(1, 5), (2, 3), (3, 1), (4, 1)])
     return Traits(
         ids_per_poll=rng.weighted([(1000, 5), (1, 1), (2, 1), (5, 1)]),
         submissions_per_second=rng.weighted([(None, 2), (0.5, 1), (5.0, 1)]),
@@ -112,7 +113,7 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
         slots=rng.weighted([(64, 12), (8, 4), (4, 4), (2, 1)]),
         knows_width=rng.chance(0.5),
         late_ids=rng.uniform(0.0, 60.0) if rng.chance(0.2) else 0.0,
-        max_submitted=1 + full.below(4) if not faultless and full.chance(0.25) else None,
+        max_submitted=most if not faultless and full.chance(0.3) else None,
         start_delay=rng.uniform(0.0, 120.0) if rng.chance(0.5) else 0.0,
         restart_delay=_restart_delay(rng),
         cancel_delay=rng.uniform(0.0, 5.0) if rng.chance(0.5) else 0.0,
