@@ -192,9 +192,7 @@ def allowed(
     """
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
-    full_only = any(fact.kind == "full" for fact in near) and not any(
-        fact.kind in REFUSED for fact in near
-    )
+    full_only = any(fact.kind == "full" for fact in near) and not any(fact.kind in REFUSED for fact in near)
     for fact in near:
         if fact.kind == "not_taken" and full_only:
             # While jobs of the run hold the cluster, queue_timeout does not count.

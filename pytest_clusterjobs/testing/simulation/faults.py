@@ -26,8 +26,8 @@ Faults of the network (the truth stays):
 | error_before | a call fails without effect | the engine: repeats it, or ``find`` after a submission |
 | error_after | a call has its effect, and its answer is lost | the engine: ``find`` after a submission |
 | throttled | a call is refused without effect | the engine: repeats it |
-| full | the cluster refuses submissions while it has so many jobs of the run | the engine: waits for its jobs |
-| closed | all submissions are refused for a minute to hours, or for ever | the engine, for ``queue_timeout`` |
+| full | the cluster refuses submissions while it has so many jobs of the run | the engine waits |
+| closed | all submissions are refused for a minute, hours or ever | the engine, for ``queue_timeout`` |
 | rejected | the cluster rejects all submissions of a spec | the verdict is ``rejected`` |
 | outage | all calls fail for 10 s to 1 h | the engine; an hour without an answer is an error |
 | half_list | a poll leaves out jobs | the engine: they keep their state |
@@ -37,7 +37,7 @@ Faults of the network (the truth stays):
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
 | find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |
 | absent | polls do not list a live job for up to 250 s; the list and ``find`` do, or do not | the engine |
-| cancel_ignored | a cancel is answered and has no effect, once or always | the engine: repeats it, and gives up |
+| cancel_ignored | a cancel is answered and has no effect, once or always | the engine: repeats, and gives up |
 
 A contradiction never turns a true failure green. A process that sees only the contradicting answer about
 an exit code may report an error; it never reports another product reason.

@@ -56,7 +56,7 @@ class NetworkFaults:
             self.closed.append((start, start + lasts))
 
     def before(self, call: str, now: float) -> str:
-        """The fault that prevents a call: ``error_before``, ``throttled``, ``closed``, ``outage`` or empty."""
+        """What prevents a call: ``error_before``, ``throttled``, ``closed``, ``outage`` or empty."""
         for start, end in self.outages:
             if start <= now < end:
                 return "outage"

@@ -79,7 +79,7 @@ def _native_state(job: TrueJob) -> str:
 
 
 def _exit_code(job: TrueJob) -> int | None:
-    """The code of the rank that failed first, as the cluster saw it; that of rank 0 if others do not count."""
+    """The code of the rank that failed first, or of rank 0 if others do not count."""
     if job.cluster.traits.main_code_only and job.ranks:
         return job.ranks[0].exit_code
     failed = [rank for rank in job.ranks if rank.exit_code and not rank.dismissed]
