@@ -265,6 +265,9 @@ def _waiting(near: Sequence[Fact], spec: JobSpec) -> Iterator[Reason]:
         if fact.kind == "held":
             yield Reason.REJECTED
             yield Reason.DEPENDENCY_FAILED
+        if fact.kind == "slow_restart":
+            # queue_timeout is that of each wait.
+            yield Reason.QUEUE_TIMEOUT
         if fact.kind in ("held", "suspension") and fact.seconds >= spec.queue_timeout:
             yield Reason.QUEUE_TIMEOUT
 

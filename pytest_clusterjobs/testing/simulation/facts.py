@@ -41,6 +41,7 @@ OF_TRUTH: tuple[str, ...] = (
     "oom",
     "preempted",
     "sentinel_killed",
+    "slow_restart",
     "suspension",
 )
 """Kinds of faults that change how the job ends, so that the verdict follows the truth."""

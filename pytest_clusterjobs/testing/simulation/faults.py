@@ -8,6 +8,7 @@ Faults of the cluster (they change the truth):
 | node_loss | one rank disappears without a report, the others are stopped; restarted, or ended | the same |
 | suspension | the job is frozen for a while; its limits do not count that time | absorbed; the limits hold |
 | held | the job is pending for a while or for ever; polls may hint at a cause | the run ends it |
+| slow_restart | the job waits for its next start for ``queue_timeout`` or longer | the run ends it |
 | cancelled_by_other | a person cancels the job | the verdict is that of the truth |
 | oom | a rank is killed for memory, with its sentinel or without | the verdict is that of the truth |
 | sentinel_killed | a person kills a sentinel; the cluster sees 137 | an error, or another rank's failure |
@@ -37,7 +38,7 @@ Faults of the network (the truth stays):
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
 | find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |
 | absent | polls do not list a live job for up to 250 s; the list and ``find`` do, or do not | the engine |
-| cancel_ignored | a cancel is answered and has no effect, once or always | the engine: repeats, and gives up |
+| cancel_ignored | a cancel is answered and has no effect, once or always | the engine: repeats it |
 
 A contradiction never turns a true failure green. A process that sees only the contradicting answer about
 an exit code may report an error; it never reports another product reason.

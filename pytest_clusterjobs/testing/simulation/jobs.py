@@ -293,6 +293,8 @@ class TrueJob:
         if self._may_restart(truth):
             traits, world = self.cluster.traits, self.cluster.world
             self.state, self.native_reason = WAITING, "waiting to be started again"
+            if traits.restart_delay >= self.spec.queue_timeout:
+                self.cluster.fault("slow_restart", self.token)
             world.at(world.now + traits.restart_delay, self._start_again)
             self.cluster.changed(self)
             return

@@ -43,7 +43,7 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
 
 
 def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str, ...]]:
-    """A rank whose sentinel was killed has no word, or a false one: an error, unless another failed before it.
+    """A rank whose sentinel was killed has no word, or a false one: an error, unless another failed before.
 
     If another failed after it, the design does not say which of the two counts; but it never completed.
     """
