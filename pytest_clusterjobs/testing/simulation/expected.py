@@ -40,7 +40,7 @@ CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_
 UNRECORDED = frozenset({"commit_failed", "slow_answer", "write_failed"})
 """After one of these a cancellation may have no record in time."""
 
-REFUSED = frozenset({"closed", "error_before", "outage", "slow_answer", "throttled"})
+REFUSED = frozenset({"closed", "error_before", "outage", "throttled"})
 """Other reasons than jobs of the run for which submissions are not accepted."""
 
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
@@ -193,8 +193,9 @@ def allowed(
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
     full_only = any(fact.kind == "full" for fact in near) and not any(fact.kind in REFUSED for fact in near)
+    was_taken = bool(attempts) and attempts[-1].submitted is not None
     for fact in near:
-        if fact.kind == "not_taken" and full_only:
+        if fact.kind == "not_taken" and (full_only or was_taken):
             # While jobs of the run hold the cluster, queue_timeout does not count.
             continue
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:

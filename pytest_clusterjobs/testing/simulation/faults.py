@@ -159,7 +159,7 @@ class ClusterFaults:
             found.log = rng.weighted(self._log_kinds)
             found.log_delay = rng.uniform(0.0, 120.0)
             ranks = rng.split("log rank")
-            found.log_rank = ranks.below(spec.nodes) if ranks.chance(0.4) else None
+            found.log_rank = ranks.below(spec.nodes) if ranks.chance(0.6) else None
         absent, false = rng.split("absent"), rng.split("false limit")
         if absent.chance(self._absent):
             _hide(found, absent)

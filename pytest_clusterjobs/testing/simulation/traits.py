@@ -87,6 +87,9 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
     reports = rng.chance(0.5)
     # Ranks that are stopped after a clean main node, or failed ranks of a running job, must be named.
     named = reports or follow is not None or not stops_rest or rng.chance(0.5)
+    if rng.split("bare").chance(0.12):
+        # A cluster that shows one code of a job, and nothing of its ranks.
+        stops_rest, follow, reports, named = True, None, False, False
     late = rng.chance(0.3)
     settle = rng.uniform(1.0, 30.0) if late else 0.0
     memory = math.inf
@@ -120,6 +123,6 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
         stop_delay=rng.uniform(0.0, 3.0) if named and rng.chance(0.5) else 0.0,
         follow_grace=follow,
         requeues=rng.chance(0.7),
-        main_code_only=not named and rng.split("code").chance(0.5),
+        main_code_only=not named and rng.split("code").chance(0.7),
         clock_skew=rng.uniform(-30.0, 30.0) if rng.chance(0.3) else 0.0,
     )
