@@ -242,7 +242,8 @@ def _behaviour(rng: Rng, plot: str, limits: _Limits, faults: float) -> Behaviour
     match plot:
         case "fails":
             decider.exit_code = rng.pick((1, 2, 3, 42, 124, 255))
-            decider.run_seconds = seconds * 0.8
+            # In a third of the cases after the others have completed.
+            decider.run_seconds = seconds * (1.2 if rng.split("late").chance(0.33) else 0.8)
             _fail_twice(ranks, decider, rng.split("two"))
         case "signalled":
             decider.exit_code = 128 + rng.pick((2, 6, 9, 11, 15))

@@ -68,7 +68,7 @@ ABSENCE_SECONDS = 250.0
 LOG_FAULTS: tuple[tuple[str, int], ...] = (
     ("late_log", 3),
     ("half_log", 2),
-    ("lost_log", 2),
+    ("lost_log", 3),
     ("stuck_log", 2),
     ("cut_log", 2),
 )
