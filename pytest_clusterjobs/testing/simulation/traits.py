@@ -95,10 +95,11 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
     memory = math.inf
     if rng.chance(0.4):
         memory = rng.uniform(0.0, 120.0) if forgets and rng.chance(0.5) else rng.uniform(900.0, 7200.0)
-    logs_outlive, short = rng.chance(0.7), rng.split("memory")
-    if forgets and short.chance(0.4):
+    short = rng.split("memory")
+    is_short = forgets and short.chance(0.2)
+    if is_short:
         # The end may be seen by a session that dies, and forgotten before the next one.
-        memory, logs_outlive = short.uniform(30.0, 300.0), False
+        memory = short.uniform(30.0, 300.0)
     full = rng.split("full")
     most = full.weighted([(1, 5), (2, 3), (3, 1), (4, 1)])
     return Traits(
@@ -115,7 +116,7 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
         ranks_in_polls=named,
         notifies=rng.chance(0.3),
         memory=memory,
-        logs_outlive=logs_outlive,
+        logs_outlive=rng.chance(0.7) and not is_short,
         hidden_at_first=rng.chance(0.5),
         slots=rng.weighted([(64, 12), (8, 4), (4, 4), (2, 1)]),
         knows_width=rng.chance(0.5),
