@@ -341,10 +341,10 @@ def test_judge_and_truth_agree_in_histories_without_faults(first: int) -> None:
 
 
 def test_judge_and_truth_agree_if_only_the_cluster_has_faults() -> None:
-    """Faults of logs aside, what happened to a job is known at its end."""
+    """Faults of logs and of the list aside, what happened to a job is known at its end."""
 
     def check(backend: SimulatedBackend, handle: Handle, job: TrueJob) -> None:
-        if not job.faults.log:
+        if not job.faults.log and not job.faults.absent:
             backend.network = NetworkFaults(Rng(0), 0.0)
             agree(judged(backend, handle, job), job)
 
@@ -404,7 +404,16 @@ def test_faults_never_make_another_product_reason_and_all_kinds_happen() -> None
         for kind, count in watched(seed)[0].faults.items():
             happened[kind] = happened.get(kind, 0) + count
     kinds = [kind for kind, _ in (*JOB_FAULTS, *LOG_FAULTS)]
-    calls = ["error_before", "error_after", "throttled", "outage", "rejected", "forgotten"]
+    calls = [
+        "error_before",
+        "error_after",
+        "throttled",
+        "outage",
+        "rejected",
+        "forgotten",
+        "absent",
+        "false_limit",
+    ]
     assert set(happened) == {*kinds, *calls, *ANSWER_KINDS}
 
 

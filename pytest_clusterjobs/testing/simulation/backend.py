@@ -64,6 +64,9 @@ class SimulatedBackend:
         if self.network.rejects(spec):
             self.cluster.fault("rejected", token)
             raise SubmissionRejected("the account may not submit this job")
+        if self.cluster.is_full(token):
+            self.cluster.fault("full", token)
+            raise Throttled("too many jobs of this account")
         job = self.cluster.submit(spec, token)
         self._finish("submit", token)
         return handle_of(job, self.cluster.world.now)
@@ -74,10 +77,15 @@ class SimulatedBackend:
         if len(handles) > self._capabilities.ids_per_poll:
             self.cluster.violations.append(f"a poll of {len(handles)} jobs")
             raise BackendError(f"at most {self._capabilities.ids_per_poll} jobs")
+        for token, handle in handles.items():
+            job = self._job(handle)
+            if job is not None and job.is_down(self.cluster.world.now):
+                self.cluster.fault("outage", f"poll {token}")
+                raise BackendError("503")
         self._finish("poll", "")
         seen: dict[str, Observation] = {}
         for token, handle in handles.items():
-            if self.network.happens("half_list"):
+            if self.network.happens("half_list") or self._is_silent(handle):
                 self.cluster.fault("half_list", token)
                 continue
             seen[token] = self._look(handle)
@@ -86,11 +94,13 @@ class SimulatedBackend:
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """See :class:`Backend`."""
         self._begin("cancel", "")
+        now = self.cluster.world.now
         for token, handle in handles.items():
             job = self._job(handle)
-            if job is None or self.cluster.world.now < job.visible_at:
+            if job is None or now < job.visible_at:
                 continue
-            if self.network.happens("cancel_ignored"):
+            ignored = job.faults.ignores_cancels or job.hides_from_cancel(now)
+            if ignored or self.network.happens("cancel_ignored"):
                 self.cluster.fault("cancel_ignored", token)
                 continue
             job.cancel("run")
@@ -124,6 +134,8 @@ class SimulatedBackend:
         for job in jobs:
             if self._is_listed(job):
                 return Found(handle_of(job, self.cluster.world.now))
+        if any(job.is_unlisted(self.cluster.world.now) for job in jobs):
+            return Unknown("the list of jobs has a gap")
         if any(self.cluster.is_forgotten(job) for job in jobs):
             return Unknown("ended jobs are not listed for ever")
         return NotSubmitted()
@@ -136,7 +148,10 @@ class SimulatedBackend:
         return {
             job.token: handle_of(job, now)
             for job in self.cluster.jobs
-            if job.ended_at is None and now >= job.visible_at and run_of(job.token) == run_id
+            if job.ended_at is None
+            and now >= job.visible_at
+            and run_of(job.token) == run_id
+            and not job.is_unlisted(now)
         }
 
     def close(self) -> None:
@@ -152,7 +167,7 @@ class SimulatedBackend:
         fault = self.network.before(call, self.cluster.world.now)
         if fault:
             self.cluster.fault(fault, f"{call} {text}")
-            raise Throttled("too many requests") if fault == "throttled" else BackendError("503")
+            raise Throttled("too many requests") if fault in ("throttled", "closed") else BackendError("503")
 
     def _finish(self, call: str, text: str) -> None:
         if self.network.after(call):
@@ -169,7 +184,12 @@ class SimulatedBackend:
         return jobs[0] if jobs else None
 
     def _is_listed(self, job: TrueJob) -> bool:
-        return self.cluster.world.now >= job.visible_at and not self.cluster.is_forgotten(job)
+        now = self.cluster.world.now
+        return now >= job.visible_at and not self.cluster.is_forgotten(job) and not job.is_unlisted(now)
+
+    def _is_silent(self, handle: Handle) -> bool:
+        job = self._job(handle)
+        return job is not None and job.is_silent(self.cluster.world.now)
 
     def _look(self, handle: Handle) -> Observation:
         """The answer about one job, with the faults of answers."""
@@ -181,6 +201,9 @@ class SimulatedBackend:
                 self.cluster.fault("forgotten", job.token)
             return _ABSENT
         if now < job.visible_at and self.cluster.traits.hidden_at_first:
+            return _ABSENT
+        if job.is_absent(now):
+            self.cluster.fault("absent", job.token)
             return _ABSENT
         seen = observe(job, now, handle)
         if not self.network.intensity:

@@ -189,7 +189,34 @@ def _behaviours(rng: Rng, plot: str, limits: _Limits, faults: float) -> list[Beh
         case "restarted":
             first = _behaviour(rng, "fails", limits, faults)
             good.starts.insert(0, first.starts[0])
+        case "classified":
+            _end_with_a_code(good, rng.split("code"))
     return [good]
+
+
+def _end_with_a_code(behaviour: Behaviour, rng: Rng) -> None:
+    """Let a third of the commands end with a failure, and a third with the code of a rule."""
+    code = rng.pick((0, 3, MATRIX_CODE))
+    if code:
+        ranks = behaviour.starts[-1]
+        ranks[rng.below(len(ranks))].exit_code = code
+
+
+def _fail_twice(ranks: list[RankBehaviour], first: RankBehaviour, rng: Rng) -> None:
+    """Let a second rank fail by itself, sooner or later than the first one, mostly."""
+    if len(ranks) < 2 or rng.chance(0.25) or first.run_seconds is None:
+        return
+    second = rng.pick([rank for rank in ranks if rank is not first])
+    apart = float(10.0 ** rng.uniform(-1.0, 1.3))
+    sooner = rng.chance(0.5) and apart < first.run_seconds
+    second.run_seconds = first.run_seconds - apart if sooner else first.run_seconds + apart
+    second.exit_code = rng.pick([code for code in (4, 5, 124) if code != first.exit_code])
+
+
+def _first_code(ranks: Sequence[RankBehaviour]) -> int:
+    """The code of the rank that fails first by itself, or 0."""
+    failing = [rank for rank in ranks if rank.exit_code]
+    return min(failing, key=lambda rank: rank.run_seconds or 0.0).exit_code if failing else 0
 
 
 def _final_plot(plot: str) -> str:
@@ -214,10 +241,12 @@ def _behaviour(rng: Rng, plot: str, limits: _Limits, faults: float) -> Behaviour
     decider = ranks[rng.below(limits.nodes)]
     match plot:
         case "fails":
-            decider.exit_code = rng.pick((1, 2, 3, 42, 255))
-            decider.run_seconds = seconds * 0.8
+            decider.exit_code = rng.pick((1, 2, 3, 42, 124, 255))
+            # In a third of the cases after the others have completed.
+            decider.run_seconds = seconds * (1.2 if rng.split("late").chance(0.33) else 0.8)
+            _fail_twice(ranks, decider, rng.split("two"))
         case "signalled":
-            decider.exit_code = 128 + rng.pick((6, 9, 11))
+            decider.exit_code = 128 + rng.pick((2, 6, 9, 11, 15))
             decider.run_seconds = seconds * 0.8
         case "setup_fails":
             decider.setup_fails = True
@@ -266,7 +295,7 @@ def _expectation(
     rng: Rng, plot: str, limits: _Limits, behaviours: Sequence[Behaviour], is_right: bool
 ) -> Expectation:
     last = behaviours[-1]
-    code = max(rank.exit_code for rank in last.starts[-1])
+    code = _first_code(last.starts[-1])
     wanted = plot if is_right else rng.pick(("completes", "fails", "stalls", "overruns", "setup_fails"))
     log, metrics = _printed(rng, last.lines, is_right)
     restarts = Range(0, limits.max_restarts) if rng.chance(0.1) else None

@@ -68,6 +68,11 @@ class SimulatedCluster:
         self._accept(job, rng)
         return job
 
+    def is_full(self, token: str) -> bool:
+        """Whether it takes no further job now. It takes a token that it knows."""
+        most = self.traits.max_submitted
+        return most is not None and token not in self.by_token and len(self.live()) >= most
+
     def job(self, token: str) -> TrueJob:
         """The last job of a token. Raises KeyError."""
         return self.by_token[token][-1]

@@ -47,6 +47,10 @@ UNRECORDED = frozenset({"commit_failed", "slow_answer", "slow_commit", "write_fa
 
 _UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "session_resumed"}
 """While one of these lasts, the records of a job may be missing."""
+
+REFUSED = frozenset({"closed", "error_before", "outage", "throttled"})
+"""Other reasons than jobs of the run for which submissions are not accepted."""
+
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
 _NO_RULES = Classification()
 
@@ -199,8 +203,13 @@ def allowed(
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
     has_records = logs_outlive and bool(attempts) and _has_records(attempts[-1], near)
+    full_only = any(fact.kind == "full" for fact in near) and not any(fact.kind in REFUSED for fact in near)
+    was_taken = bool(attempts) and attempts[-1].submitted is not None
     for fact in near:
         if fact.kind == "forgotten" and has_records:
+            continue
+        if fact.kind == "not_taken" and (full_only or was_taken):
+            # While jobs of the run hold the cluster, queue_timeout does not count.
             continue
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
             found |= fact.verdicts(lost_after)
@@ -280,6 +289,9 @@ def _waiting(near: Sequence[Fact], spec: JobSpec) -> Iterator[Reason]:
         if fact.kind == "held_hinted" and fact.seconds >= STUCK_SECONDS:
             yield Reason.REJECTED
             yield Reason.DEPENDENCY_FAILED
+        if fact.kind == "slow_restart":
+            # queue_timeout is that of each wait.
+            yield Reason.QUEUE_TIMEOUT
         if fact.kind in ("held", "suspension") and fact.seconds >= spec.queue_timeout:
             yield Reason.QUEUE_TIMEOUT
 

@@ -11,12 +11,15 @@ from ...model import Verdict
 from .truth import TrueEnd
 
 ABSORBED: tuple[str, ...] = (
+    "absent",
     "cancel_ignored",
     "clock_jump",
+    "closed",
     "error_after",
     "error_before",
     "find_unknown",
     "flapping",
+    "full",
     "half_list",
     "hook_slow",
     "notice_lost",
@@ -33,12 +36,14 @@ ABSORBED: tuple[str, ...] = (
 
 OF_TRUTH: tuple[str, ...] = (
     "cancelled_by_other",
+    "false_limit",
     "held",
     "held_hinted",
     "node_loss",
     "oom",
     "preempted",
     "sentinel_killed",
+    "slow_restart",
     "suspension",
 )
 """Kinds of faults that change how the job ends, so that the verdict follows the truth."""

@@ -39,6 +39,7 @@ class TrueJob:
     __slots__ = (
         "_cancel_timer",
         "_fault_timers",
+        "_hidden_until",
         "_truth",
         "behaviour",
         "by",
@@ -106,7 +107,7 @@ class TrueJob:
         self.cause = ""
         """A reason that is not an end of the ranks' own, or empty.
 
-        ``unknown``: a sentinel was killed.
+        ``unknown``: a sentinel was killed, or reports what is not so.
         """
         self.by = "itself"
         self.stopping = False
@@ -124,6 +125,7 @@ class TrueJob:
         """Whether a poll has shown its end."""
         self._truth: TrueEnd | None = None
         self._cancel_timer: Timer | None = None
+        self._hidden_until = 0.0
         self._fault_timers: list[Timer] = []
 
     @property
@@ -177,6 +179,35 @@ class TrueJob:
             return now + traits.restart_delay + more
         paused = max((rank.paused for rank in self.ranks), default=0.0)
         return self.started_at[-1] + paused + one + more
+
+    # What is shown of it
+
+    def is_absent(self, now: float) -> bool:
+        """Whether polls do not list it, although it is there."""
+        if now < self._hidden_until and self.ended_at is None:
+            return True
+        if self.state == WAITING:
+            # Nobody could tell its absence from the end that its ranks have reported.
+            return False
+        return bool(self.faults.absent) and _within(self.faults.absent, now - self.submitted_at)
+
+    def is_unlisted(self, now: float) -> bool:
+        """Whether the list of jobs lacks it, too."""
+        return self.faults.unlisted and self.is_absent(now)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether polls leave it out."""
+        return bool(self.faults.silent) and _within(self.faults.silent, now - self.submitted_at)
+
+    def is_down(self, now: float) -> bool:
+        """Whether polls that ask for it fail."""
+        return bool(self.faults.down) and _within(self.faults.down, now - self.submitted_at)
+
+    def hides_from_cancel(self, now: float) -> bool:
+        """Whether a cancel has no effect now; the first one may begin such a time."""
+        if self.faults.hides_from_cancel and not self._hidden_until:
+            self._hidden_until = now + self.faults.hides_from_cancel
+        return now < self._hidden_until
 
     # Starts
 
@@ -262,6 +293,8 @@ class TrueJob:
         if self._may_restart(truth):
             traits, world = self.cluster.traits, self.cluster.world
             self.state, self.native_reason = WAITING, "waiting to be started again"
+            if traits.restart_delay >= self.spec.queue_timeout:
+                self.cluster.fault("slow_restart", self.token)
             world.at(world.now + traits.restart_delay, self._start_again)
             self.cluster.changed(self)
             return
@@ -347,6 +380,10 @@ class TrueJob:
         for rank in self.ranks:
             rank.resume()
         self.changed()
+
+
+def _within(spans: tuple[tuple[float, float], ...], at: float) -> bool:
+    return any(start <= at < end for start, end in spans)
 
 
 def _term_all(ranks: list[RankRun]) -> bool:

@@ -25,6 +25,7 @@ def plan_mishaps(job: TrueJob) -> list[Timer]:
         (faults.suspension, _suspend),
         (faults.oom, _run_out_of_memory),
         (faults.killed, _kill_sentinel),
+        (faults.false_limit, _report_falsely),
     )
     return [
         world.at(world.now + after, lambda happen=happen: happen(job))  # type: ignore[misc]
@@ -74,6 +75,18 @@ def _kill_sentinel(job: TrueJob) -> None:
     job.cause, job.by = str(Reason.UNKNOWN), "other"
     job.cluster.fault("sentinel_killed", job.token)
     rank.kill(137)
+    job.changed()
+
+
+def _report_falsely(job: TrueJob) -> None:
+    """Somebody sends a sentinel its internal signal, or its node's clock is set."""
+    rank = job.ranks[job.faults.rank]
+    if job.state != _RUNNING or job.stopping or rank.word is not None or not rank.is_live:
+        return
+    if not rank.report_falsely(job.faults.false_word):
+        return
+    job.cause, job.by = str(Reason.UNKNOWN), "other"
+    job.cluster.fault("false_limit", job.token)
     job.changed()
 
 

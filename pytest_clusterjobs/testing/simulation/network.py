@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ...model import JobSpec
 from .faults import CALLS
 from .rng import Rng
@@ -20,12 +22,14 @@ ANSWER_KINDS = (
 class NetworkFaults:
     """Draws the faults of calls. An intensity of 0 has none; each history has some kinds only."""
 
-    __slots__ = ("_answers", "_calls", "_reject", "_rng", "_specs", "intensity", "outages")
+    __slots__ = ("_answers", "_calls", "_reject", "_rng", "_specs", "closed", "intensity", "outages")
 
     def __init__(self, rng: Rng, intensity: float, *, horizon: float = 7200.0) -> None:
         self.intensity = intensity
         self.outages: list[tuple[float, float]] = []
         """Times at which all calls fail."""
+        self.closed: list[tuple[float, float]] = []
+        """Times at which all submissions are refused."""
         self._rng = rng.split("calls")
         self._specs = rng.split("specs")
         self._calls: dict[str, tuple[float, float, float]] = {}
@@ -40,15 +44,24 @@ class NetworkFaults:
             self._answers[kind] = _rate(rng, intensity)
         self._reject = 0.3 * intensity if rng.chance(0.3) else 0.0
         for _ in range(rng.below(3) if rng.chance(intensity) else 0):
-            start = rng.uniform(0.0, horizon)
+            # Most jobs end early, and an outage when none runs has no effect.
+            start = _moment(rng, horizon)
             long = rng.chance(0.2)
             self.outages.append((start, start + rng.uniform(10.0, 3600.0 if long else 300.0)))
 
+        closed = rng.split("closed")
+        if closed.chance(0.3):
+            start = _moment(closed, horizon)
+            lasts = math.inf if closed.chance(0.25) else float(10.0 ** closed.uniform(1.8, 3.9))
+            self.closed.append((start, start + lasts))
+
     def before(self, call: str, now: float) -> str:
-        """The fault that prevents a call: ``error_before``, ``throttled``, ``outage`` or empty."""
+        """What prevents a call: ``error_before``, ``throttled``, ``closed``, ``outage`` or empty."""
         for start, end in self.outages:
             if start <= now < end:
                 return "outage"
+        if call == "submit" and any(start <= now < end for start, end in self.closed):
+            return "closed"
         rates = self._calls.get(call)
         if rates is None:
             return ""
@@ -78,6 +91,11 @@ class NetworkFaults:
 def no_faults() -> NetworkFaults:
     """A network in which nothing fails."""
     return NetworkFaults(Rng("no faults"), 0.0)
+
+
+def _moment(rng: Rng, horizon: float) -> float:
+    """A time before the horizon, more often an early one."""
+    return float(10.0 ** rng.uniform(-0.5, math.log10(horizon)))
 
 
 def _rate(rng: Rng, intensity: float) -> float:

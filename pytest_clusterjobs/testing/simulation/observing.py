@@ -79,7 +79,9 @@ def _native_state(job: TrueJob) -> str:
 
 
 def _exit_code(job: TrueJob) -> int | None:
-    """The code of the rank that failed first, as the cluster saw it."""
+    """The code of the rank that failed first, or of rank 0 if others do not count."""
+    if job.cluster.traits.main_code_only and job.ranks:
+        return job.ranks[0].exit_code
     failed = [rank for rank in job.ranks if rank.exit_code and not rank.dismissed]
     if failed:
         return min(failed, key=lambda rank: (rank.ended or 0.0, rank.rank)).exit_code
@@ -120,7 +122,10 @@ def read_log(
     over = start < last or (ended and is_log_complete(job, now))
     gap = ""
     if start == last and ended:
-        text, gap = _delivered(job, text, over)
+        if job.faults.log_rank in (None, node):
+            text, gap = _delivered(job, text, over)
+        elif job.faults.log in ("lost_log", "stuck_log"):
+            over = now >= job.log_at
     if offset is None:
         offset = max(0, len(text) - tail) if tail is not None else 0
     piece = text[offset:]

@@ -90,7 +90,7 @@ def draw(seed: int, plan: Plan) -> Drawn:
     drawn = Drawn(
         rng,
         faultless,
-        draw_traits(rng.split("traits"), forgets=forgets),
+        draw_traits(rng.split("traits"), forgets=forgets, faultless=faultless),
         [cells[each] for each in numbers],
         _session(rng.split("session"), faultless),
         network,
@@ -134,7 +134,9 @@ def _troubles(rng: Rng, drawn: Drawn) -> None:
 
 def _hooks(rng: Rng, drawn: Drawn) -> HookFaults:
     if rng.chance(0.2):
-        drawn.hooks.hang_chance, drawn.hooks.hang_seconds = 0.1, 5000.0
+        # Half of them never return.
+        drawn.hooks.hang_chance = 0.1
+        drawn.hooks.hang_seconds = 1e9 if rng.split("for ever").chance(0.5) else 5000.0
     return HookFaults(
         vetoes=rng.uniform(0.0, 0.2) if rng.chance(0.3) else 0.0,
         changes=rng.uniform(0.0, 0.5) if rng.chance(0.3) else 0.0,
@@ -179,6 +181,9 @@ def _action(rng: Rng, number: int, cells: int) -> Action:
     if kind in ("died", "host_lost") and rng.chance(0.6):
         # More deaths at the beginning, where more happens.
         found.step = 1 + int(2.0 ** rng.uniform(0.0, 9.0))
+    steps = rng.split("step")
+    if kind in ("cancel_cells", "interrupted", "kill_cells", "stopped") and steps.chance(0.5):
+        found.step = 1 + int(2.0 ** steps.uniform(0.0, 9.0))
     some = tuple(each for each in range(cells) if rng.chance(0.4))
     match kind:
         case "stopped":
@@ -256,6 +261,8 @@ class KeptNetwork(NetworkFaults):
 
     def before(self, call: str, now: float) -> str:
         """The fault that prevents a call."""
+        if call == "submit" and self.kept is not None and "closed" not in self.kept:
+            self.closed = []
         kind = super().before(call, now)
         return kind if self.kept is None or kind in self.kept else ""
 
@@ -284,7 +291,7 @@ class KeptClusterFaults(ClusterFaults):
     def plan(self, rng, spec):  # type: ignore[no-untyped-def]
         """The faults of one job."""
         found = super().plan(rng, spec)
-        if self.kept is None or (not self._job and not self._log):
+        if self.kept is None or not self.happens:
             return found
         for kind, name in (
             ("preempted", "preempted"),
@@ -297,6 +304,12 @@ class KeptClusterFaults(ClusterFaults):
         ):
             if kind not in self.kept:
                 setattr(found, name, None)
+        if "cancel_ignored" not in self.kept:
+            found.ignores_cancels = False
+        if "false_limit" not in self.kept:
+            found.false_limit = None
+        if "absent" not in self.kept:
+            found.absent, found.silent, found.down, found.hides_from_cancel = (), (), (), 0.0
         if found.log not in self.kept:
             found.log = ""
         return found

@@ -28,6 +28,7 @@ class RankRun:
     __slots__ = (
         "_at",
         "_heartbeat",
+        "_limits",
         "_max_runtime",
         "_next",
         "_over",
@@ -43,6 +44,7 @@ class RankRun:
         "ended",
         "exit_code",
         "grace",
+        "is_false",
         "lines",
         "log",
         "paused",
@@ -79,6 +81,8 @@ class RankRun:
         self.beats = 0
         self.dismissed = False
         """Whether the cluster stopped it because rank 0 had ended cleanly."""
+        self.is_false = False
+        """Whether its word is a limit that was not over."""
         self.paused = 0.0
         self.grace = spec.grace_period
         self.log: list[tuple[float, str]] = []
@@ -88,6 +92,7 @@ class RankRun:
         self._restarts = restarts
         self._heartbeat = spec.heartbeat_timeout if rank == 0 else None
         self._max_runtime = spec.max_runtime
+        self._limits = (spec.max_runtime, spec.heartbeat_timeout)
         self._over = over
         self._paused_since: float | None = None
         self._timer: Timer | None = None
@@ -141,6 +146,19 @@ class RankRun:
         if self.ended is not None or self.word is not None:
             return False
         self._stop(SentinelWord.STOPPED)
+        return True
+
+    def report_falsely(self, word: SentinelWord) -> bool:
+        """Stop as if a limit were over. Returns false if the report could be right."""
+        runtime, heartbeat = self._limits
+        limit = runtime if word is SentinelWord.MAX_RUNTIME_REACHED else heartbeat
+        is_own = word is SentinelWord.MAX_RUNTIME_REACHED or self.rank == 0
+        wait = self.grace if self.behaviour.ignores_term else 0.0
+        longest = self._world.now - self.started + wait + 3.0
+        if self.begun is None or (is_own and limit is not None and longest >= 0.8 * limit):
+            return False
+        self.is_false = True
+        self._stop(word)
         return True
 
     def kill(self, code: int | None) -> None:

@@ -40,6 +40,8 @@ class Traits:
     """Whether ``max_nodes`` is stated in the capabilities."""
     late_ids: float = 0.0
     """How long after the submission the cluster assigns the id of a job; 0: at once."""
+    max_submitted: int | None = None
+    """How many jobs that have not ended the cluster takes; it refuses others for now."""
     start_delay: float = 0.0
     """The longest time that a job waits although slots are free."""
     restart_delay: float = 0.0
@@ -47,6 +49,8 @@ class Traits:
     """The longest time from a cancel to the TERM."""
     stop_delay: float = 0.0
     """How long after a rank's failure the others get TERM, if ``stops_rest``. Needs ``ranks_in_polls``."""
+    main_code_only: bool = False
+    """Whether a job's code is that of rank 0 alone, unless polls name the ranks."""
     follow_grace: float | None = None
     """How long after a clean end of rank 0 the cluster stops the other ranks; ``None``: never."""
     requeues: bool = True
@@ -70,18 +74,34 @@ class Traits:
         )
 
 
-def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
+def _restart_delay(rng: Rng) -> float:
+    usual = rng.uniform(0.0, 150.0) if rng.chance(0.5) else 0.0
+    long = rng.split("restart delay")
+    return float(10.0 ** long.uniform(1.0, 3.55)) if long.chance(0.25) else usual
+
+
+def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> Traits:
     """The traits of one history. ``forgets``: the cluster may forget an end before a poll has seen it."""
     stops_rest = rng.chance(0.7)
     follow = rng.uniform(0.0, 30.0) if rng.chance(0.3) else None
     reports = rng.chance(0.5)
     # Ranks that are stopped after a clean main node, or failed ranks of a running job, must be named.
     named = reports or follow is not None or not stops_rest or rng.chance(0.5)
+    if rng.split("bare").chance(0.12):
+        # A cluster that shows one code of a job, and nothing of its ranks.
+        stops_rest, follow, reports, named = True, None, False, False
     late = rng.chance(0.3)
     settle = rng.uniform(1.0, 30.0) if late else 0.0
     memory = math.inf
     if rng.chance(0.4):
         memory = rng.uniform(0.0, 120.0) if forgets and rng.chance(0.5) else rng.uniform(900.0, 7200.0)
+    short = rng.split("memory")
+    is_short = forgets and short.chance(0.2)
+    if is_short:
+        # The end may be seen by a session that dies, and forgotten before the next one.
+        memory = short.uniform(30.0, 300.0)
+    full = rng.split("full")
+    most = full.weighted([(1, 5), (2, 3), (3, 1), (4, 1)])
     return Traits(
         ids_per_poll=rng.weighted([(1000, 5), (1, 1), (2, 1), (5, 1)]),
         submissions_per_second=rng.weighted([(None, 2), (0.5, 1), (5.0, 1)]),
@@ -96,16 +116,18 @@ def draw_traits(rng: Rng, *, forgets: bool = False) -> Traits:
         ranks_in_polls=named,
         notifies=rng.chance(0.3),
         memory=memory,
-        logs_outlive=rng.chance(0.7),
+        logs_outlive=rng.chance(0.7) and not is_short,
         hidden_at_first=rng.chance(0.5),
         slots=rng.weighted([(64, 12), (8, 4), (4, 4), (2, 1)]),
         knows_width=rng.chance(0.5),
         late_ids=rng.uniform(0.0, 60.0) if rng.chance(0.2) else 0.0,
+        max_submitted=most if not faultless and full.chance(0.3) else None,
         start_delay=rng.uniform(0.0, 120.0) if rng.chance(0.5) else 0.0,
-        restart_delay=rng.uniform(0.0, 150.0) if rng.chance(0.5) else 0.0,
+        restart_delay=_restart_delay(rng),
         cancel_delay=rng.uniform(0.0, 5.0) if rng.chance(0.5) else 0.0,
         stop_delay=rng.uniform(0.0, 3.0) if named and rng.chance(0.5) else 0.0,
         follow_grace=follow,
         requeues=rng.chance(0.7),
+        main_code_only=not named and rng.split("code").chance(0.7),
         clock_skew=rng.uniform(-30.0, 30.0) if rng.chance(0.3) else 0.0,
     )

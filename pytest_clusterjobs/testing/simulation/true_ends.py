@@ -43,11 +43,11 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
 
 
 def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str, ...]]:
-    """A rank whose sentinel was killed has no word: an error, unless another rank failed before it.
+    """A rank whose sentinel was killed has no word, or a false one: an error, unless another failed before.
 
     If another failed after it, the design does not say which of the two counts; but it never completed.
     """
-    killed = next(rank for rank in ranks if rank.word is None)
+    killed = next(rank for rank in ranks if rank.word is None or rank.is_false)
     nothing = str(Reason.START_FAILED if killed.begun is None else Reason.UNKNOWN)
     others = [rank for rank in ranks if rank.exit_code and rank is not killed and not rank.dismissed]
     own = [rank for rank in others if rank.word is not SentinelWord.STOPPED]
@@ -81,6 +81,8 @@ def _also(job: TrueJob, reason: str) -> tuple[str, ...]:
 
 def own_reason(rank: RankRun) -> str:
     """Why a rank failed by itself or was limited; empty for a rank that did neither."""
+    if rank.is_false:
+        return ""
     if rank.word in _LIMITS:
         return _limit_reason(rank)
     if rank.word is SentinelWord.START_FAILED:
