@@ -166,8 +166,7 @@ def next_poll_at(job: ActiveAttempt, now: float, min_interval: float) -> float:
     interval = min(
         MAX_POLL_INTERVAL_SECONDS, max(min_interval, POLL_INTERVAL_AGE_FRACTION * (now - job.submitted_at))
     )
-    settles = job.ended_at is not None and job.observation is not None and not job.observation.log_complete
-    if job.wants_end or job.action is not None or job.absent_at is not None or settles:
+    if job.wants_end or job.action is not None or job.absent_at is not None:
         interval = min_interval
     deadline = next_deadline(job)
     if deadline is not None and deadline > now:

@@ -209,9 +209,7 @@ class Engine:
             if left <= 0:
                 break
             clock.wait(self._driver.changed, left)
-        # Without a ledger there are still verdicts.
-        if self.ending is not self._core.broken or not is_available():
-            self.raise_if_ending()
+        self.raise_if_ending()
 
     @property
     def ending(self) -> BaseException | None:

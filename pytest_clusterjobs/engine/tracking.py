@@ -38,6 +38,9 @@ SESSION_ENDED = "the session ended"
 CANCEL_COMMIT_WAIT_SECONDS = 2.0
 """The most seconds for which a cancellation waits for the record of its action."""
 
+READS_FIRST_SECONDS = 5.0
+"""Seconds after a poll in which logs are read before the next poll."""
+
 LIST_INTERVAL_SECONDS = 5.0
 """Seconds between two readings of a cluster's list while the absence of jobs is to be confirmed."""
 
@@ -75,6 +78,9 @@ class Tracking:
         if cluster.asking.until > now:
             return False
         if kind is PollJobs:
+            if cluster.reads and now < cluster.round_at + READS_FIRST_SECONDS:
+                # The backend may still have what it has read for the poll.
+                return False
             return cluster.begin_round(now) and self._poll(cluster)
         if kind is Find:
             return self._find(cluster)
