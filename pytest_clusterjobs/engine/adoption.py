@@ -304,7 +304,3 @@ class Adoption:
             and not self._state.cluster(job).is_unavailable
             for job in self._state.attempts.values()
         )
-
-    def make_action(self) -> OwnAction:
-        """The action on the jobs that are ended."""
-        return OwnAction(ActionKind.CANCEL, self._state.policy.cancels, self._state.now.time)

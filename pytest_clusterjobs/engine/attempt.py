@@ -141,7 +141,6 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.WAITING, _E.INTEND): _S.INTENDED,
     (_S.WAITING, _E.WITHDRAW): _S.WITHDRAWN,
     (_S.PREPARING, _E.INTEND): _S.INTENDED,
-    (_S.PREPARING, _E.PUT_BACK): _S.WAITING,
     (_S.PREPARING, _E.WITHDRAW): _S.WITHDRAWN,
     (_S.INTENDED, _E.COMMITTED): _S.READY,
     (_S.INTENDED, _E.WITHDRAW): _S.WITHDRAWN,
@@ -264,8 +263,6 @@ class Evidence:
     """A rank's whole output; empty if the verdict needs none."""
     missing: bool = False
     """Whether a requested log could not be read, or not to its end."""
-    was_read: bool = False
-    """Whether the logs were asked for at all."""
 
 
 @dataclass(slots=True, eq=False)

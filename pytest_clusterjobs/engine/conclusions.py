@@ -29,7 +29,7 @@ from .judging import needs_reports
 from .judging import needs_time
 from .judging import needs_whole_logs
 from .judging import verdict_on
-from .limits import ABSENT_AFTER_SECONDS
+from .limits import absence_lasts_at
 from .limits import LOG_RETRY_SECONDS
 from .messages import AskHooks
 from .messages import Forget
@@ -85,11 +85,14 @@ class Conclusions:
             self._read(job, whole=False)
 
     def _read(self, job: ActiveAttempt, *, whole: bool) -> None:
-        cluster = self._state.cluster(job)
-        if job.token not in cluster.reading:
-            cluster.reading[job.token] = inf
+        if job.token not in self._state.cluster(job).reading:
             seen = job.observation or Observation(Phase.ABSENT)
-            cluster.reads.append(ReadLogs(cluster.name, job.token, seen, whole))
+            self._queue_read(job, ReadLogs(job.backend, job.token, seen, whole))
+
+    def _queue_read(self, job: ActiveAttempt, command: ReadLogs) -> None:
+        cluster = self._state.cluster(job)
+        cluster.reading[job.token] = inf
+        cluster.reads.append(command)
 
     def logs_read(self, event: LogsRead) -> None:
         """What was read of a job's logs."""
@@ -120,7 +123,7 @@ class Conclusions:
         known = job.observation or event.seen
         complete = known.log_complete or (bool(event.logs) and not event.missing)
         job.observation = replace(known, nodes=event.seen.nodes, log_complete=complete)
-        evidence = Evidence(event.logs, event.missing, was_read=True)
+        evidence = Evidence(event.logs, event.missing)
         needs = needs_time(job, job.observation, evidence)
         if needs and event.error and not self.end_is_settled(job, LOG_RETRY_SECONDS):
             self._read(job, whole=needs_whole_logs(job))
@@ -142,16 +145,14 @@ class Conclusions:
         nodes = event.seen.nodes
         if len(nodes) < job.spec.nodes or any(node.report is None for node in nodes):
             return False
-        now = self._state.now.monotonic
         stopped = any(node.report is not None and node.report.word is SentinelWord.STOPPED for node in nodes)
-        visible_at = job.submitted_at + self._state.cluster(job).can.find_settle
-        since = max(job.absent_at or now, visible_at)
-        lasts = now >= since + ABSENT_AFTER_SECONDS
+        now = self._state.now.monotonic
+        lasts = now >= absence_lasts_at(job, self._state.cluster(job).can.find_settle)
         if not lasts and (stopped or job.spec.max_restarts > 0):
             return False
         known = job.observation or Observation(Phase.ABSENT)
         job.observation = replace(known, phase=Phase.ENDED, nodes=nodes)
-        job.ended_at = self._state.now.monotonic
+        job.ended_at = now
         job.absent_at = None
         job.move(Event.SEE_ENDED)
         job.move(Event.CONFIRM)
@@ -160,7 +161,7 @@ class Conclusions:
     def end_without_logs(self, job: ActiveAttempt) -> None:
         """Judge an ended job whose logs have not been read for too long: the call does not return."""
         self._state.cluster(job).reading.pop(job.token, None)
-        self._conclude(job, Evidence(missing=True, was_read=True))
+        self._conclude(job, Evidence(missing=True))
 
     # Verdicts.
 
@@ -173,10 +174,8 @@ class Conclusions:
         ranks = excerpt_ranks(result, job.spec.nodes) if job.handle is not None else ()
         job.result = result
         if ranks:
-            cluster = self._state.cluster(job)
-            cluster.reading[job.token] = inf
-            cluster.reads.append(
-                ReadLogs(cluster.name, job.token, job.observation, reports=False, excerpts=tuple(ranks))
+            self._queue_read(
+                job, ReadLogs(job.backend, job.token, job.observation, reports=False, excerpts=tuple(ranks))
             )
             job.hooks_until = self._state.now.monotonic + LOG_RETRY_SECONDS
             self._state.timers.at_most(job.token, job.hooks_until)

@@ -21,6 +21,7 @@ from ..model.records import Result
 from .adoption import Adoption
 from .attempt import ActiveAttempt
 from .attempt import adopted
+from .attempt import HAS_ENDED
 from .attempt import Life
 from .cluster import ClusterState
 from .conclusions import Conclusions
@@ -219,14 +220,12 @@ class Core:
         possible = []
         for job in jobs:
             job.intended = self.state.now.time
-            if job.key in event.refused:
-                self.state.attempts[job.token] = job
-                self._submissions.reject(job, event.refused[job.key], by_this_run=True)
-            elif job.key in event.rejected:
-                self.state.attempts[job.token] = job
-                self._submissions.reject(job, event.rejected[job.key], by_this_run=False)
-            else:
+            why = event.refused.get(job.key) or event.rejected.get(job.key)
+            if why is None:
                 possible.append(job)
+            else:
+                self.state.attempts[job.token] = job
+                self._submissions.reject(job, why, by_this_run=job.key in event.refused)
         if self.state.service is Serving.OPEN:
             self._submissions.add(possible)
 
@@ -271,7 +270,7 @@ class Core:
             if job.key not in keys or job.action is not None:
                 continue
             if job.is_live:
-                if job.life in (Life.UNSEEN, Life.PENDING, Life.RUNNING, Life.ABSENT):
+                if job.life not in HAS_ENDED:
                     self._tracking.act(job, action)
             else:
                 self._submissions.withdraw(job, action)
@@ -335,11 +334,7 @@ class Core:
     @property
     def unfinished(self) -> Sequence[ActiveAttempt]:
         """The attempts that have a job, or may have one, and no recorded end or no confirmed one."""
-        return [
-            job
-            for job in self.state.attempts.values()
-            if job.wants_end or (job.is_live and job.life is not Life.OVER)
-        ]
+        return [job for job in self.state.attempts.values() if job.wants_end or job.is_live]
 
     def is_undecided(self, job: ActiveAttempt) -> bool:
         """Whether a submitted job has no first answer yet, or a verdict on it is being made."""

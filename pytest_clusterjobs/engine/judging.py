@@ -124,28 +124,23 @@ def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence 
         log=whole,
         submitted=job.submitted,
     )
-    return Result(
-        key=job.key,
-        outcome=ended,
-        judgement=judge(cell.expect, ended, log=whole, nodes=job.spec.nodes),
-        attempt=job.number,
-        job_id=job.handle.job_id if job.handle else None,
-        url=job.handle.url if job.handle else None,
-        ruling=job.ruling,
-    )
+    return _result(job, ended, judge(cell.expect, ended, log=whole, nodes=job.spec.nodes))
 
 
 def error_result(job: ActiveAttempt, why: str) -> Result:
     """An error of this run about a job, whatever its end was or will be."""
     outcome = Outcome(Reason.UNKNOWN, ReasonClass.INFRA, Source.THIS_RUN, why, action=job.action)
-    judgement = Judgement(Verdict.ERROR, (Mismatch("verdict", "", why),))
+    return _result(job, outcome, Judgement(Verdict.ERROR, (Mismatch("verdict", "", why),)))
+
+
+def _result(job: ActiveAttempt, outcome: Outcome, judgement: Judgement) -> Result:
     return Result(
-        job.key,
-        outcome,
-        judgement,
-        job.number,
-        job.handle.job_id if job.handle else None,
-        job.handle.url if job.handle else None,
+        key=job.key,
+        outcome=outcome,
+        judgement=judgement,
+        attempt=job.number,
+        job_id=job.handle.job_id if job.handle else None,
+        url=job.handle.url if job.handle else None,
         ruling=job.ruling,
     )
 

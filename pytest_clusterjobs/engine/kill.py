@@ -100,7 +100,7 @@ class Canceller:
         submits = True
         driver.tick()
         with driver.changed, driver.watched():
-            while not (done := adoption.is_done()) and driver.failure is None:
+            while not adoption.is_done() and driver.failure is None:
                 now = self.clock.monotonic()
                 if isinstance(self._core.broken, Superseded):
                     break
@@ -116,9 +116,9 @@ class Canceller:
                 left = until - now if now < until else until + LAST_ANSWER_SECONDS - now
                 pause = min(SUBMITTER_CHECK_SECONDS, left) if submits else left
                 self.clock.wait(driver.changed, pause)
-            self._finish(done)
+            self._finish()
 
-    def _finish(self, done: bool) -> None:
+    def _finish(self) -> None:
         core, adoption = self._core, self._core.adoption
         adoption.close()
         self._wait_for_ledger()

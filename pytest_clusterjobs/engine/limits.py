@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ..model import ActionKind
 from ..model import Observation
 from ..model import OwnAction
@@ -114,6 +116,13 @@ def unconfirmed(at: float) -> OwnAction:
     """The action on a job whose cancellation no poll has confirmed."""
     why = f"no poll confirmed its cancellation within {CANCEL_GIVE_UP_SECONDS:.0f} s; it may still be running"
     return OwnAction(ActionKind.LOST, why, at)
+
+
+def absence_lasts_at(job: ActiveAttempt, find_settle: float) -> float:
+    """When the absence of a job is no gap any more: it must also have become visible by then."""
+    if job.absent_at is None:
+        return inf
+    return max(job.absent_at, job.submitted_at + find_settle) + ABSENT_AFTER_SECONDS
 
 
 def gone(seen: Observation) -> Observation:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..backends.limits import excesses
 from ..backends.protocol import Backend
 from ..backends.protocol import BUGS
+from ..backends.protocol import Capabilities
 from ..backends.protocol import Checking
 from ..model import JobSpec
 from ..model.records import Registration
@@ -32,11 +33,16 @@ def screen(
 
 def _refusal(spec: JobSpec, name: str, backend: Backend, max_nodes: int | None) -> str | None:
     can = backend.capabilities
+    return excess(spec, name, can, max_nodes) or refusal_of_secrets(spec, known_elsewhere=can.knows_secrets)
+
+
+def excess(spec: JobSpec, name: str, can: Capabilities, max_nodes: int | None) -> str | None:
+    """The limit of the backend NAME, or of the run, that a job exceeds; None if it exceeds none."""
     for found in excesses(spec, can, name):
         return found.message()
     if max_nodes is not None and spec.nodes > max_nodes:
         return f"needs {spec.nodes} nodes, --cluster-max-nodes allows {max_nodes}"
-    return refusal_of_secrets(spec, known_elsewhere=can.knows_secrets)
+    return None
 
 
 def _known_rejections(backend: Backend, entries: Sequence[Registration]) -> Mapping[str, str]:

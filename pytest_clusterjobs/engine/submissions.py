@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 
-from ..backends.limits import excesses
 from ..backends.protocol import Found
 from ..backends.protocol import NotSubmitted
 from ..model import ActionKind
@@ -32,6 +31,7 @@ from .messages import SubmissionVetoed
 from .messages import Submit
 from .messages import Submitted
 from .messages import Unanswered
+from .screen import excess
 from .state import CoreState
 from .state import Serving
 
@@ -123,20 +123,11 @@ class Submissions:
         job.prepared = job.spec
         job.intended = self._state.now.time
         job.move(Event.INTEND)
-        why = self._refusal(cluster, job)
+        why = excess(job.spec, cluster.name, cluster.can, self._state.limits.max_nodes)
         if why is not None:
             self.reject(job, why, by_this_run=True)
             return
         self._state.outbox.intend(job.attempt(), lambda: self._committed(cluster, job))
-
-    def _refusal(self, cluster: ClusterState, job: ActiveAttempt) -> str | None:
-        """Why this run does not submit a job because of what it asks for."""
-        for found in excesses(job.spec, cluster.can, cluster.name):
-            return found.message()
-        limit = self._state.limits.max_nodes
-        if limit is not None and job.spec.nodes > limit:
-            return f"needs {job.spec.nodes} nodes, --cluster-max-nodes allows {limit}"
-        return None
 
     def _committed(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         if job.move(Event.COMMITTED):

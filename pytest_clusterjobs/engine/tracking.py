@@ -190,7 +190,7 @@ class Tracking:
             self._set_timer(job)
             return
         if job.life is Life.ABSENT and job.absent_at is not None:
-            self._look_for_records(job, job.absent_at, now)
+            self._look_for_records(job, now)
         stops_rest = job.action is not None and job.action.kind is ActionKind.STOP_REST
         if stops_rest and job.rank_failed_at is None and job.move(Event.RETRACT):
             # The cluster has started the job again before it was asked to end the other ranks.
@@ -212,13 +212,12 @@ class Tracking:
             # It is lost if the logs have no record of its end either.
             self._conclusions.look_for_records(job)
 
-    def _look_for_records(self, job: ActiveAttempt, absent_at: float, now: float) -> None:
+    def _look_for_records(self, job: ActiveAttempt, now: float) -> None:
         """Look for the records that a job left: as soon as it is missing, and once its absence has lasted."""
         if job.absent_at == now or job.records_at is None:
             job.records_at = now
         if now >= job.records_at:
-            visible_at = job.submitted_at + self._state.cluster(job).can.find_settle
-            lasting = max(absent_at, visible_at) + limits.ABSENT_AFTER_SECONDS
+            lasting = limits.absence_lasts_at(job, self._state.cluster(job).can.find_settle)
             job.records_at = lasting if now < lasting else inf
             self._conclusions.look_for_records(job)
 
