@@ -103,7 +103,7 @@ def silent(command: Command) -> Sequence[AnyEvent]:
 
 
 class CoreRig:
-    """Runs a core by hand. ``answers`` has what each kind of command is answered with, at once."""
+    """Runs a core without threads. ``answers`` has what each kind of command is answered with, at once."""
 
     def __init__(
         self,

@@ -252,12 +252,12 @@ def test_a_backend_that_notifies() -> None:
     assert not isinstance(open_backend(cluster_of(simple())), Notifying)
     cluster = cluster_of(simple(5.0), Traits(notifies=True))
     backend = open_backend(cluster)
-    heard: list[tuple[float, str]] = []
+    reported: list[tuple[float, str]] = []
     assert isinstance(backend, Notifying)
-    backend.subscribe(lambda tokens: heard.extend((cluster.world.now, token) for token in tokens))
+    backend.subscribe(lambda tokens: reported.extend((cluster.world.now, token) for token in tokens))
     backend.submit(JobSpec("x"), TOKEN)
     cluster.world.run(100.0)
-    assert heard == [(0.0, TOKEN), (5.0, TOKEN)]
+    assert reported == [(0.0, TOKEN), (5.0, TOKEN)]
 
 
 def test_late_ids() -> None:
@@ -361,9 +361,9 @@ def watched(seed: int) -> tuple[SimulatedCluster, list[tuple[float, str, str]]]:
     faults = ClusterFaults(rng.split("faults"), 1.0)
     cluster = SimulatedCluster(world, rng.split("cluster"), traits, lambda token: behaviour, faults)
     backend = open_backend(cluster, NetworkFaults(rng.split("network"), 1.0, horizon=1000.0))
-    heard: list[str] = []
+    reported: list[str] = []
     if isinstance(backend, Notifying):
-        backend.subscribe(heard.extend)
+        backend.subscribe(reported.extend)
     seen: list[tuple[float, str, str]] = []
     end: Observation | None = None
     handle: Handle | None = None

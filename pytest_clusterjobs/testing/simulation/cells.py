@@ -50,7 +50,7 @@ _PLOTS = (
 
 ``recovers``: the first attempt fails in ``setup``, later ones complete. ``restarted``: the first start fails,
 and the cluster may start it again. ``flaky``: the first attempt fails, later ones complete. ``endless``: the
-test's own timeout or somebody else has to end it.
+test's own timeout or another program has to end it.
 """
 
 

@@ -170,7 +170,7 @@ class Director:
         world.at(world.now + action.seconds, session.process.resume)
         after = STALE_AFTER_SECONDS + 1.0
         if action.cells and action.seconds > after:
-            # From another host nobody can see that the process still lives.
+            # Another host cannot see that the process still runs.
             self.scene.working += 1
             world.at(world.now + after, lambda: self._take_over(session))
 

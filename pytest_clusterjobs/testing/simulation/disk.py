@@ -146,7 +146,7 @@ class SimulatedLedger(Ledger):
 
 
 def empty_ledger(world: World) -> SimulatedLedger:
-    """A ledger of one process that nobody shares, and on which nothing fails."""
+    """A ledger that one process uses alone, and on which nothing fails."""
     return SimulatedLedger(Disk(world, Rng(0), DiskFaults(), "spare"))
 
 

@@ -64,7 +64,7 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
     "lost_submission": frozenset({Verdict.ERROR}),  # the cluster cannot tell whether it has the job
     "not_taken": frozenset({Verdict.ERROR}),  # no submission accepted within queue_timeout
     "rejected": frozenset({Verdict.ERROR}),  # or passed, if it is expected
-    "session_died": frozenset({Verdict.NOT_RUN}),  # and nobody resumed it
+    "session_died": frozenset({Verdict.NOT_RUN}),  # and it was not resumed
     "session_stopped": frozenset({Verdict.NOT_RUN}),
 }
 """Kinds of faults that may change a verdict, with the verdicts that they may give."""

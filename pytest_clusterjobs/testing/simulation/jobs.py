@@ -187,7 +187,7 @@ class TrueJob:
         if now < self._hidden_until and self.ended_at is None:
             return True
         if self.state == WAITING:
-            # Nobody could tell its absence from the end that its ranks have reported.
+            # Its absence would look like the end that its ranks have reported.
             return False
         return bool(self.faults.absent) and _within(self.faults.absent, now - self.submitted_at)
 

@@ -79,7 +79,7 @@ def _kill_sentinel(job: TrueJob) -> None:
 
 
 def _report_falsely(job: TrueJob) -> None:
-    """Somebody sends a sentinel its internal signal, or its node's clock is set."""
+    """A sentinel gets its internal signal from outside, or its node's clock is set."""
     rank = job.ranks[job.faults.rank]
     if job.state != _RUNNING or job.stopping or rank.word is not None or not rank.is_live:
         return

@@ -182,7 +182,7 @@ class Oracle:
             # A resume submits again what a stop has ended.
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
         if kind in ("reaper_died", "host_lost") or (kind == "died" and keeps_jobs):
-            # Nobody is left to end what an earlier stop concerns.
+            # No process is left that ends the jobs of an earlier stop.
             self._lifetimes.resume(at)
         if kind in ("finished", "detached"):
             self._finished = at

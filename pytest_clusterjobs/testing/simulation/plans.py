@@ -22,7 +22,7 @@ from .traits import Traits
 from .users import HookFaults
 
 FAULTLESS = 0.12
-"""The share of histories in which nothing goes wrong and nobody interferes."""
+"""The share of histories without faults, and without actions of users."""
 
 
 @dataclass(slots=True)

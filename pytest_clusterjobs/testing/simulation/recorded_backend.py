@@ -112,7 +112,7 @@ class RecordedBackend(SimulatedBackend):
             self.recorder.oracle.on_violation(Violation("g", text))
 
     def _check_times(self, handles: Mapping[str, Handle]) -> None:
-        """Check that ends that the cluster has told are polled at once, while only one session lives."""
+        """Check that ends that the cluster has reported are polled at once, while only one session lives."""
         oracle = self.recorder.oracle
         found = self.timeliness.polled(
             handles,
@@ -174,17 +174,17 @@ class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):
     """The same for a cluster that notifies."""
 
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
-        """Note the ends of jobs that the process is told."""
+        """Note the ends of jobs that are reported to the process."""
 
-        def told(tokens: Collection[str]) -> None:
+        def reported(tokens: Collection[str]) -> None:
             for token in tokens:
                 jobs = self.cluster.by_token.get(token, [])
                 ends = [job.end() for job in jobs]
                 if ends and all(end is not None and end.by != "run" for end in ends):
-                    self.timeliness.told(token, self.cluster.world.now, sum(self.calls.values()))
+                    self.timeliness.reported(token, self.cluster.world.now, sum(self.calls.values()))
             changed(tokens)
 
-        super().subscribe(told)
+        super().subscribe(reported)
 
 
 def open_recorded(

@@ -1,4 +1,4 @@
-"""Rule (e2): an end that the cluster has told to a session is polled at once, if nothing disturbs it."""
+"""Rule (e2): an end that a cluster has reported to a session is polled at once, unless faults disturb it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPARE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Notice:
-    """The end of a job, as one process was told it."""
+    """The end of a job, as it was reported to one process."""
 
     at: float
     calls: int
@@ -26,7 +26,7 @@ class Notice:
 
 @dataclass(slots=True)
 class Timeliness:
-    """What one process was told. ``min_poll_interval`` and ``typical`` are in seconds.
+    """What was reported to one process. ``min_poll_interval`` and ``typical`` are in seconds.
 
     ``typical``: the longest ordinary delay before and after the effect of a call.
     """
@@ -37,7 +37,7 @@ class Timeliness:
     _notices: dict[str, Notice] = field(default_factory=dict)
     _done: dict[str, None] = field(default_factory=dict)
 
-    def told(self, token: str, at: float, calls: int) -> None:
+    def reported(self, token: str, at: float, calls: int) -> None:
         """The cluster says that a job has changed, and it has ended."""
         if token not in self._done:
             self._done[token] = None
@@ -69,5 +69,5 @@ class Timeliness:
             if given_at - notice.at > most and all(
                 fact.until < since or fact.at > given_at for fact in facts
             ):
-                text = f"{token}: told at {notice.at:.3f} s that it has ended, polled at {given_at:.3f} s"
+                text = f"{token}: reported at {notice.at:.3f} s that it has ended, polled at {given_at:.3f} s"
                 yield Violation("e2", text)

@@ -61,9 +61,9 @@ def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str
 
 
 def _also(job: TrueJob, reason: str) -> tuple[str, ...]:
-    """What the design permits besides: nobody can tell which of two limits of one grace period was first.
+    """What the design permits besides: which of two limits of one grace period was first is unknown.
 
-    A rank that died of a TERM of its own cannot be told from one that was stopped.
+    A rank that died of a TERM of its own looks like one that was stopped.
     """
     limited = [rank for rank in job.ranks if rank.word in _LIMITS]
     if limited:

@@ -74,7 +74,7 @@ class SimulatedHooks(NoExtensions):
             log(0)
         if rng.chance(self._faults.mismatches):
             self._recorder.fact("hook_failed", key)
-            # Whoever asks about this cell gets the same answer.
+            # Every call about this cell gets the same answer.
             self._recorder.fact("hook_mismatch", key)
             return [Mismatch("hook", "", "the model has not converged")]
         if rng.chance(self._faults.rulings):
