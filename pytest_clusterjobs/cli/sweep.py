@@ -14,6 +14,7 @@ import click
 
 from ..backends.protocol import BackendError
 from ..backends.registry import SiteError
+from ..engine.adoption import NOT_IN_LEDGER
 from ..engine.kill import Canceller
 from ..ledger.ledger import LedgerError
 from ..ledger.run_folder import LEDGER
@@ -38,8 +39,6 @@ from .project import Project
 
 DEFAULT_KEPT_RUNS = 20
 """The default number of runs that ``gc`` keeps."""
-
-NOT_IN_LEDGER = "it is not in the ledger"
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,12 @@ class Engine:
             actions = [result.outcome.action for result in self._core.state.results.values()]
         return Counter(each.why for each in actions if each is not None and each.kind is ActionKind.REFUSED)
 
+    @property
+    def strays(self) -> Sequence[str]:
+        """The tokens of the jobs that were cancelled because a cluster has them and the ledger does not."""
+        with self._driver.changed:
+            return list(self._core.adoption.strays)
+
     # Stopping.
 
     @property

@@ -276,6 +276,8 @@ class RunSession:
         for why, number in self._run.engine.refused.items():
             if number > 1:
                 notes.append(f"{number} cells are refused: {printable(why, 200)}")
+        if strays := self._run.engine.strays:
+            notes.append(f"{counted(len(strays), 'job')} not in the ledger, cancelled: {', '.join(strays)}")
         if self._left_to_reaper:
             notes.append(
                 f"{counted(self._left_to_reaper, 'job')} not cancelled yet: left to the reaper, a process that outlives pytest"

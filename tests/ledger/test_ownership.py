@@ -180,3 +180,18 @@ def test_a_cancellation_by_a_dead_session_does_not_count_as_a_retry(
             "cancelled",
             reason,
         ]
+
+
+def test_a_resumed_session_cancels_and_names_a_job_that_the_ledger_does_not_know(tmp_path: Path) -> None:
+    """Such as that of a session that was stopped, superseded and continued."""
+    with engine_rig(tmp_path / "l.sqlite", {}, mode=Mode.RESUME) as rig:
+        cell, stray = entry("a"), str(Token.of(RUN, "m.yaml::a", 7))
+        rig.ledger.register([cell])
+        rig.backend.default = script(running(), (5, ended(0)), cancelling=Cancelling())
+        with rig.clock.auto():
+            rig.engine.resume(Earlier([cell], {}, {}))
+            assert rig.engine.next_result(600.0) is not None
+            rig.backend.submit(cell.cell.spec, stray)
+            rig.engine.close(60.0)
+        assert rig.engine.strays == [stray]
+        assert stray in rig.backend.calls.cancels and not rig.backend.live()
