@@ -126,41 +126,6 @@ class Ledger(Database):
 
     # Attempts.
 
-    def record(self, *, submitted: Iterable[Attempt] = (), intended: Iterable[Attempt] = ()) -> None:
-        """Record attempts that were submitted and others that are about to be, in one transaction."""
-        handles = [(a.token, a.submitted, dump(a.handle) if a.handle else None) for a in submitted]
-        new = list(intended)
-        intents = [(a.token, a.key, a.number, a.intended) for a in new]
-        specs = [(a.token, dump(a.spec)) for a in new if a.spec is not None]
-        with self._transaction() as db:
-            # A poll may have recorded a more complete handle by now.
-            insert(
-                db,
-                "INSERT INTO submissions (token, submitted, handle)",
-                handles,
-                "ON CONFLICT (token) DO UPDATE SET submitted = excluded.submitted,"
-                " handle = coalesce(handle, excluded.handle)",
-            )
-            insert(db, "INSERT OR IGNORE INTO attempts", intents)
-            insert(db, "INSERT OR IGNORE INTO specs", specs)
-
-    def delete_intents(self, tokens: Iterable[str]) -> None:
-        """Delete intents that were not acted on."""
-        with self._transaction() as db:
-            for token in tokens:
-                db.execute("DELETE FROM attempts WHERE token = ?", (token,))
-                db.execute("DELETE FROM specs WHERE token = ?", (token,))
-
-    def record_action(self, action: OwnAction, tokens: Iterable[str], *, session: int | None = None) -> None:
-        """Record the action that this run is about to take on jobs. The first action on a job is kept.
-
-        Raises Superseded, and records nothing, if ``session`` is given and is not the last one.
-        """
-        text = dump(action)
-        with self._transaction() as db:
-            self.check_session(session)
-            insert(db, "INSERT OR IGNORE INTO actions", [(token, text) for token in tokens])
-
     def actions(self, tokens: Iterable[str]) -> dict[str, OwnAction]:
         """The actions that any process of this run has taken on some jobs, by token."""
         found: dict[str, OwnAction] = {}
@@ -168,38 +133,6 @@ class Ledger(Database):
             sql = f"SELECT token, action FROM actions WHERE token IN ({', '.join('?' * len(batch))})"
             found.update(self._read(lambda token, text: (token, load(OwnAction, text)), sql, *batch))
         return found
-
-    def observe(
-        self,
-        at: float,
-        *,
-        changed: Iterable[tuple[str, Observation, Handle | None]] = (),
-        ended: Iterable[tuple[str, Outcome]] = (),
-        results: Iterable[Result] = (),
-    ) -> None:
-        """Record one poll round in one transaction: changes, ends, and finished cells."""
-        seen, handles, history = [], [], []
-        for token, observation, handle in changed:
-            text = dump(observation)
-            seen.append((token, text))
-            if handle is not None:
-                handles.append((token, dump(handle)))
-            if observation.phase is not Phase.ENDED:
-                # An end is never replaced; earlier observations are.
-                history.append((token, at, text))
-        outcomes = [(token, dump(outcome)) for token, outcome in ended]
-        done = [(result.key, result.judgement.verdict.value, dump(result)) for result in results]
-        with self._transaction() as db:
-            insert(db, "INSERT OR REPLACE INTO observations", seen)
-            insert(
-                db,
-                "INSERT INTO submissions (token, handle)",
-                handles,
-                "ON CONFLICT (token) DO UPDATE SET handle = excluded.handle",
-            )
-            insert(db, "INSERT INTO history", history)
-            insert(db, "INSERT OR REPLACE INTO outcomes", outcomes)
-            insert(db, "INSERT OR REPLACE INTO results", done)
 
     def commit(self, batch: Batch, at: float, session: int | None = None) -> None:
         """Write a batch in one transaction; ``at`` is the time of day.

@@ -32,6 +32,9 @@ from pytest_clusterjobs.testing.scripts import Script
 from pytest_clusterjobs.testing.scripts import script
 from tests.engine.engine_rig import entry
 from tests.engine.engine_rig import RUN
+from tests.ledger.writes import delete_intents
+from tests.ledger.writes import observe
+from tests.ledger.writes import record
 
 
 class Rig:
@@ -50,10 +53,10 @@ class Rig:
             token = str(Token.of(RUN, cell.key, 1))
             self.ledger.register([cell])
             attempt = Attempt(token, cell.key, 1, self.clock.time())
-            self.ledger.record(intended=[attempt])
+            record(self.ledger, intended=[attempt])
             handle = self.backend.submit(cell.cell.spec, token)
             landed = replace(attempt, submitted=self.clock.time(), handle=handle)
-            self.ledger.record(submitted=[landed])
+            record(self.ledger, submitted=[landed])
 
     def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Canceller:
         killer = Canceller(
@@ -120,12 +123,12 @@ def test_a_job_that_the_cluster_lists_before_the_ledger_has_it_is_one_of_the_kil
 ) -> None:
     rig.begin({"a": script(running(), cancelling=Cancelling(after=5.0))})
     (attempt,) = rig.ledger.attempts()
-    rig.ledger.delete_intents([attempt.token])
+    delete_intents(rig.ledger, [attempt.token])
     sweep = rig.backend.sweep
 
     def slow_sweep(run_id: str) -> Mapping[str, Handle]:
         found = sweep(run_id)
-        rig.ledger.record(intended=[attempt], submitted=[attempt])
+        record(rig.ledger, intended=[attempt], submitted=[attempt])
         return found
 
     monkeypatch.setattr(rig.backend, "sweep", slow_sweep)
@@ -137,7 +140,7 @@ def test_an_end_that_a_session_has_seen_is_left_to_it(rig: Rig) -> None:
     rig.begin({"a": script(running())})
     (attempt,) = rig.ledger.attempts()
     seen = Observation(Phase.ENDED, exit_code=3)
-    rig.ledger.observe(rig.clock.time(), changed=[(attempt.token, seen, None)])
+    observe(rig.ledger, rig.clock.time(), changed=[(attempt.token, seen, None)])
     rig.backend.outage(0, 500, calls=("poll",))
     rig.kill(5.0)
     (attempt,) = rig.ledger.attempts()

@@ -41,6 +41,7 @@ from pytest_clusterjobs.testing.scripts import Script
 from pytest_clusterjobs.testing.scripts import script
 from tests.engine.engine_rig import entry
 from tests.engine.engine_rig import RUN
+from tests.ledger.writes import record
 
 
 def test_it_ends_with_a_run_that_is_closed_in_order(tmp_path: Path) -> None:
@@ -112,14 +113,14 @@ class Rig:
         cell = entry(name)
         attempt = Attempt(str(Token.of(RUN, cell.key, number)), cell.key, number, self.clock.time())
         self.ledger.register([cell])
-        self.ledger.record(intended=[attempt])
+        record(self.ledger, intended=[attempt])
         return attempt
 
     def submit(self, name: str, number: int = 1, *, noted: bool = True) -> Attempt:
         attempt = self.intend(name, number)
         handle = self.backend.submit(entry(name).cell.spec, attempt.token)
         if noted:
-            self.ledger.record(submitted=[replace(attempt, submitted=self.clock.time(), handle=handle)])
+            record(self.ledger, submitted=[replace(attempt, submitted=self.clock.time(), handle=handle)])
         return attempt
 
     def begin(self, scripts: dict[str, Script], **capabilities: float) -> None:
@@ -284,7 +285,7 @@ def test_thousands_of_jobs_are_asked_about_in_full_batches(rig: Rig) -> None:
     rig.ledger.register(cells)
     handles = [rig.backend.submit(each.cell.spec, a.token) for each, a in zip(cells, attempts, strict=True)]
     landed = [replace(a, submitted=1.0, handle=h) for a, h in zip(attempts, handles, strict=True)]
-    rig.ledger.record(intended=attempts, submitted=landed)
+    record(rig.ledger, intended=attempts, submitted=landed)
     rig.reap()
     calls = rig.backend.calls
     assert not rig.backend.live()
@@ -344,7 +345,7 @@ def test_it_needs_neither_a_writable_ledger_nor_a_cluster_in_good_order(
     broken = replace(entry("b").cell, backend="broken")
     ledger.register([replace(entry("b"), cell=broken), entry("a")])
     attempts = [Attempt("t-b", "m.yaml::b", 1, 1.0), Attempt("t-a", "m.yaml::a", 1, 1.0)]
-    ledger.record(intended=attempts, submitted=[replace(a, handle=Handle(a.token, {})) for a in attempts])
+    record(ledger, intended=attempts, submitted=[replace(a, handle=Handle(a.token, {})) for a in attempts])
     with closing(sqlite3.connect(ledger.path)) as other:
         for table in ("meta", "actions", "observations"):
             other.execute(

@@ -28,6 +28,10 @@ from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.records import Registration
 from pytest_clusterjobs.model.records import Result
 from tests.engine.engine_rig import entry
+from tests.ledger.writes import delete_intents
+from tests.ledger.writes import observe
+from tests.ledger.writes import record
+from tests.ledger.writes import record_action
 
 OUTCOME = Outcome("job_failed", ReasonClass.PRODUCT, Source.SENTINEL, exit_code=3)
 RESULT = Result(
@@ -41,14 +45,14 @@ def test_everything_is_read_as_it_was_written(tmp_path: Path) -> None:
     registration = entry("a", env={"A": 'quo"te\n'}, secrets=("S",))
     ledger.register([registration, entry("b")])
     attempt = Attempt("t", "m.yaml::a", 1, 1.0)
-    ledger.record(intended=[attempt])
+    record(ledger, intended=[attempt])
     handle = Handle("17", {"where": ["x", 1]}, "https://example.invalid")
-    ledger.record(submitted=[Attempt("t", "m.yaml::a", 1, 1.0, submitted=2.0, handle=handle)])
+    record(ledger, submitted=[Attempt("t", "m.yaml::a", 1, 1.0, submitted=2.0, handle=handle)])
     running = Observation(Phase.RUNNING, native_state="R")
-    ledger.observe(3.0, changed=[("t", running, None)])
-    ledger.observe(4.0, changed=[("t", Observation(Phase.ENDED), Handle("18"))])
-    ledger.record_action(OwnAction(ActionKind.CANCEL, "why", 4.5), ["t"])
-    ledger.observe(5.0, ended=[("t", OUTCOME)], results=[RESULT])
+    observe(ledger, 3.0, changed=[("t", running, None)])
+    observe(ledger, 4.0, changed=[("t", Observation(Phase.ENDED), Handle("18"))])
+    record_action(ledger, OwnAction(ActionKind.CANCEL, "why", 4.5), ["t"])
+    observe(ledger, 5.0, ended=[("t", OUTCOME)], results=[RESULT])
     ledger.close()
 
     again = Ledger(tmp_path / "ledger.sqlite")
@@ -72,9 +76,9 @@ def test_the_first_registration_and_the_first_action_are_kept(tmp_path: Path) ->
     ledger.register([entry("a", nodes=4)])
     ((_, registration),) = ledger.registrations()
     assert registration.cell.spec.nodes == 1
-    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
+    record(ledger, intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
     for kind in (ActionKind.TEST_TIMEOUT, ActionKind.CANCEL):
-        ledger.record_action(OwnAction(kind, "why"), ["t"])
+        record_action(ledger, OwnAction(kind, "why"), ["t"])
     (attempt,) = ledger.attempts()
     assert attempt.action is not None and attempt.action.kind is ActionKind.TEST_TIMEOUT
     ledger.close()
@@ -95,12 +99,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from pytest_clusterjobs.ledger.ledger import Ledger
-from pytest_clusterjobs.engine.reap import reap
+from pytest_clusterjobs.ledger.batch import Batch
 from pytest_clusterjobs.model.records import Attempt
 ledger = Ledger(Path({str(path)!r}))
 number = 0
 while True:
-    ledger.record(intended=[Attempt(f"t{{number}}", "k", number, time.time())])
+    ledger.commit(Batch(intended={{"t": Attempt(f"t{{number}}", "k", number, time.time())}}), 0.0)
     print(number, flush=True)
     number += 1
 """
@@ -162,9 +166,9 @@ def test_a_full_disk_is_reported_as_sqlite_does_and_blocks_nothing(tmp_path: Pat
 def test_a_handle_from_an_earlier_poll_is_kept(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     attempt = Attempt("t", "m.yaml::a", 1, 1.0)
-    ledger.record(intended=[attempt])
-    ledger.observe(2.0, changed=[("t", Observation(Phase.RUNNING), Handle("17", {"complete": True}))])
-    ledger.record(submitted=[replace(attempt, submitted=1.5, handle=Handle(None, {}))])
+    record(ledger, intended=[attempt])
+    observe(ledger, 2.0, changed=[("t", Observation(Phase.RUNNING), Handle("17", {"complete": True}))])
+    record(ledger, submitted=[replace(attempt, submitted=1.5, handle=Handle(None, {}))])
     (found,) = ledger.attempts()
     assert (found.submitted, found.handle) == (1.5, Handle("17", {"complete": True}))
     ledger.close()
@@ -173,10 +177,10 @@ def test_a_handle_from_an_earlier_poll_is_kept(tmp_path: Path) -> None:
 def test_a_deleted_intent_leaves_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     first, second = (entry("a", env={"TRY": number}).cell.spec for number in "12")
-    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0, spec=first)])
-    ledger.delete_intents(["t"])
+    record(ledger, intended=[Attempt("t", "m.yaml::a", 1, 1.0, spec=first)])
+    delete_intents(ledger, ["t"])
     assert ledger.attempts() == []
-    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 2.0, spec=second)])
+    record(ledger, intended=[Attempt("t", "m.yaml::a", 1, 2.0, spec=second)])
     assert ledger.attempts()[0].spec == second
     ledger.close()
 

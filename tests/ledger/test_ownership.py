@@ -44,6 +44,8 @@ from pytest_clusterjobs.testing.scripts import script
 from tests.engine.engine_rig import engine_rig
 from tests.engine.engine_rig import entry
 from tests.engine.engine_rig import RUN
+from tests.ledger.writes import record
+from tests.ledger.writes import record_action
 
 
 @pytest.fixture
@@ -61,13 +63,13 @@ def test_a_session_takes_over_the_run_of_a_dead_one(ledger: Ledger) -> None:
 
 
 def test_nothing_is_recorded_for_a_superseded_session(ledger: Ledger) -> None:
-    ledger.record(intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
+    record(ledger, intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
     ledger.take_over(lambda owner: True, owner={})
     ledger.take_over(lambda owner: True, owner={})
     with pytest.raises(Superseded):
-        ledger.record_action(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=1)
+        record_action(ledger, OwnAction(ActionKind.CANCEL, "why"), ["t"], session=1)
     assert ledger.attempts()[0].action is None
-    ledger.record_action(OwnAction(ActionKind.CANCEL, "why"), ["t"], session=2)
+    record_action(ledger, OwnAction(ActionKind.CANCEL, "why"), ["t"], session=2)
     assert ledger.attempts()[0].action is not None
 
 
@@ -132,7 +134,7 @@ def test_a_submission_in_flight_at_the_end_of_its_session_gets_its_time(tmp_path
         cell = entry("a")
         token = str(Token.of(RUN, cell.key, 1))
         rig.ledger.register([cell])
-        rig.ledger.record(intended=[Attempt(token, cell.key, 1, rig.clock.time() - 3600.0)])
+        record(rig.ledger, intended=[Attempt(token, cell.key, 1, rig.clock.time() - 3600.0)])
         rig.backend.submit(cell.cell.spec, token)
         ordinary = rig.backend.find
 
@@ -168,7 +170,7 @@ def test_a_cancellation_by_a_dead_session_does_not_count_as_a_retry(
                 rig.engine.next_result(1.0)
             rig.until_live(1)
             (*_, second) = rig.ledger.attempts()
-            rig.ledger.record_action(OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
+            record_action(rig.ledger, OwnAction(ActionKind.CANCEL, "the reaper"), [second.token])
             rig.engine.detach()
             again = Engine(replace(rig.config, mode=Mode.RESUME), RUN, rig.ledger, lambda name: rig.backend)
             again.resume(Earlier([cell], {}, {cell.key: rig.ledger.attempts()}))
