@@ -357,7 +357,10 @@ def test_a_limit_holds_when_only_the_job_is_left(local: Local) -> None:
     """People end pytest by name, and with it every Python process."""
     local.says(job := local.submit("echo up; sleep 60", max_runtime=2.0, grace_period=1.0), "up")
     watchdog = next(pid for pid in children(local.runner) if pid not in local.processes())
-    for pid in (local.runner, watchdog):
+    runner = local.runner
+    # The watchdog must not see the runner's death, nor the runner the watchdog's.
+    os.kill(runner, signal.SIGSTOP)
+    for pid in (watchdog, runner):
         os.kill(pid, signal.SIGKILL)
     local.eventually(lambda: not local.processes(), 15.0)
     assert "max_runtime_reached" in Path(local.wait(job).nodes[0].log or "").read_text()

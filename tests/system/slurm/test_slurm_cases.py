@@ -70,7 +70,7 @@ def test_a_lost_node_of_several_is_node_failed(place: Callable[..., Place]) -> N
 def test_a_lost_node_is_a_restart_if_one_is_allowed(place: Callable[..., Place]) -> None:
     slurm, run = place(node_timeout=3)
     job = started(run, '[ "$CLUSTERJOBS_RESTARTS" = 1 ] || sleep 600', max_restarts=1)
-    slurm.kill_node(str(job.seen[-1].nodes[0].host) if job.seen[-1].nodes else slurm.nodes[0])
+    slurm.kill_node(slurm.job(str(job.handle.job_id))["NodeList"])
     requeued(slurm, job)
     outcome = run.end(job, seconds=90)
     assert (outcome.reason, outcome.restarts) == (Reason.JOB_COMPLETED, 1)
