@@ -170,7 +170,9 @@ class Core:
         """Give out the next commit, and what rests on nothing that is not in the ledger."""
         outbox = self.state.outbox
         while True:
-            self.state.commands += outbox.next(self.state.now.monotonic)
+            commit = outbox.next(self.state.now.monotonic)
+            if commit is not None:
+                self.state.commands.append(commit)
             if outbox.error is not None and self.broken is None:
                 self._ledger_lost(outbox.error)
             idle = outbox.take_idle()

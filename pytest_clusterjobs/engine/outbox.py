@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -100,24 +99,26 @@ class Outbox:
 
     # Commits.
 
-    def next(self, now: float) -> Iterable[Commit]:
+    def next(self, now: float) -> Commit | None:
         """The commit that is to be made now, if any. Sets ``error`` if one has had no answer for too long."""
         if self.error is not None:
-            return
+            return None
         if self._sent is not None:
-            if self._at <= now and self._is_under_way:
-                self.error = TimeoutError(f"a commit had no answer for {COMMIT_TIMEOUT_SECONDS:.0f} s")
-            elif self._at <= now:
-                yield self._commit(self._sent, now)
+            if self._at > now:
+                return None
+            if not self._is_under_way:
+                return self._commit(self._sent, now)
+            self.error = TimeoutError(f"a commit had no answer for {COMMIT_TIMEOUT_SECONDS:.0f} s")
         elif self.batch:
             self._sent, self._then_sent = self.batch, self.then
             self._sent.is_foreign = self.is_foreign
             self.batch, self.then = Batch(), []
-            yield self._commit(self._sent, now)
+            return self._commit(self._sent, now)
+        return None
 
     def take_idle(self) -> list[Callable[[], None]]:
         """What rests on no change that is not in the ledger yet."""
-        if self._sent is not None or self.batch:
+        if not self.then or self._sent is not None or self.batch:
             return []
         then, self.then = self.then, []
         return then

@@ -101,12 +101,13 @@ class Submissions:
 
     def _next_cluster(self) -> ClusterState | None:
         """The open cluster whose next job was queued first."""
-        ready = [
-            cluster
-            for cluster in self._state.clusters.values()
-            if cluster.queue and cluster.ahead < MAX_AHEAD and cluster.capabilities is not None
-        ]
-        return min(ready, key=lambda each: self._order[each.queue[0].token], default=None)
+        first, order = None, self._order
+        for cluster in self._state.clusters.values():
+            if cluster.queue and cluster.ahead < MAX_AHEAD and cluster.capabilities is not None:
+                token = cluster.queue[0].token
+                if first is None or order[token] < order[first.queue[0].token]:
+                    first = cluster
+        return first
 
     def _admit(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         cluster.breaker(job).start_probe(job, self._state.now.monotonic)

@@ -16,7 +16,8 @@ def attempt(name: str) -> Attempt:
 
 
 def batches(outbox: Outbox, now: float = 0.0) -> list[Batch]:
-    return [commit.batch for commit in outbox.next(now)]
+    commit = outbox.next(now)
+    return [] if commit is None else [commit.batch]
 
 
 def call(outbox: Outbox) -> None:

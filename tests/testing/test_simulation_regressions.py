@@ -1,7 +1,7 @@
 """Histories that once had a violation, each with what was wrong.
 
-A change of the engine or of the simulation may give a seed another history. Where a fault can be shown without a
-seed, tests/engine/test_core.py shows it as well.
+A change of the engine or of the simulation may give a seed another history. Where a fault can be shown
+without a seed, tests/engine/test_core.py shows it as well.
 """
 
 from __future__ import annotations

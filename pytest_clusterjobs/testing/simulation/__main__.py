@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import multiprocessing
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from functools import partial
 
 from .coverage import Coverage
 from .history import History
@@ -41,8 +43,8 @@ class Chunk:
     """Seeds with their violations."""
     digests: list[str] = field(default_factory=list)
 
-    def add(self, history: History) -> None:
-        """Count a history."""
+    def add(self, history: History, *, hashed: bool = False) -> None:
+        """Count a history, and with ``hashed`` keep its digest."""
         self.coverage.merge(history.coverage)
         self.events.append(history.events)
         self.cells.append(len(history.cells))
@@ -50,7 +52,8 @@ class Chunk:
         for kind in sorted({kind for kind, _ in history.faults.values()}):
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
         self.faultless += history.faultless
-        self.digests.append(history.digest)
+        if hashed:
+            self.digests.append(history.digest())
         if history.violations:
             self.bad.append((history.seed, [str(each) for each in history.violations]))
 
@@ -72,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first, last = options.seeds
     found = Chunk(first)
     begin = time.perf_counter()
-    for chunk in _progress(_chunks(first, last, options.j), last - first + 1, begin):
+    chunks = _chunks(first, last, options.j, hashed=options.hash)
+    for chunk in _progress(chunks, last - first + 1, begin):
         found.merge(chunk)
         if found.bad and options.stop:
             break
@@ -135,27 +139,34 @@ def _show(options: argparse.Namespace) -> int:
         plan = shrink(run, options.seed, plan).plan
     history = run(options.seed, plan, shown=not options.plain)
     print(render(history))
-    print(f"{history.events} events, digest {run(options.seed, plan).digest}")
+    print(f"{history.events} events, digest {run(options.seed, plan).digest()}")
     return 1 if history.violations else 0
 
 
-def _chunks(first: int, last: int, workers: int) -> Iterator[Chunk]:
+def _chunks(first: int, last: int, workers: int, *, hashed: bool) -> Iterator[Chunk]:
     """The chunks, in the order of their seeds."""
-    parts = [(at, min(at + CHUNK - 1, last)) for at in range(first, last + 1, CHUNK)]
+    parts = [range(at, min(at + CHUNK, last + 1)) for at in range(first, last + 1, CHUNK)]
+    run_chunk = partial(_run_chunk, hashed=hashed)
     if workers <= 1:
-        yield from map(_run_chunk, parts)
+        yield from map(run_chunk, parts)
         return
     with multiprocessing.Pool(workers) as pool:
-        yield from pool.imap(_run_chunk, parts)
+        yield from pool.imap(run_chunk, parts)
 
 
-def _run_chunk(part: tuple[int, int]) -> Chunk:
-    found = Chunk(part[0])
-    for seed in range(part[0], part[1] + 1):
-        try:
-            found.add(run(seed))
-        except Exception as error:
-            found.bad.append((seed, [f"(i) the simulation raised {error!r}"]))
+def _run_chunk(seeds: range, *, hashed: bool) -> Chunk:
+    found = Chunk(seeds[0])
+    # The cycles of one chunk fit into memory; to search for them all the time takes a twentieth of the time.
+    gc.disable()
+    try:
+        for seed in seeds:
+            try:
+                found.add(run(seed), hashed=hashed)
+            except Exception as error:
+                found.bad.append((seed, [f"(i) the simulation raised {error!r}"]))
+    finally:
+        gc.enable()
+        gc.collect()
     return found
 
 
@@ -163,7 +174,7 @@ def _progress(chunks: Iterator[Chunk], total: int, begin: float) -> Iterator[Chu
     done = bad = 0
     next_at = begin + PROGRESS_SECONDS
     for chunk in chunks:
-        done += len(chunk.digests)
+        done += len(chunk.events)
         bad += len(chunk.bad)
         now = time.perf_counter()
         if now >= next_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class History(ShownHistory):
     """What a run of one seed and plan leaves behind, with what was counted."""
 
     events: int = 0
-    digest: str = ""
+    digest: Callable[[], str] = str
+    """Of the events, the commands and the timeline."""
     faultless: bool = False
     coverage: Coverage = field(default_factory=Coverage)
     seconds: float = 0.0
@@ -226,7 +228,7 @@ def _judged(
         found,
         world.timeline,
         events=scene.trace.events,
-        digest=scene.trace.digest(world),
+        digest=lambda: scene.trace.digest(world),
         faultless=drawn.faultless,
         coverage=coverage,
         seconds=world.now,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 from ...backends.protocol import BackendError
@@ -120,17 +119,17 @@ class RecordedBackend(SimulatedBackend):
             self.recorder.disturbed_at,
             sum(self.calls.values()),
             len(self.cluster.jobs),
-            [] if oracle.is_disturbed else self._disturbances(oracle.facts),
+            self._disturbances,
         )
         for violation in found:
             if not oracle.is_disturbed:
                 oracle.on_violation(violation)
 
-    def _disturbances(self, facts: Sequence[Fact]) -> list[Fact]:
+    def _disturbances(self) -> list[Fact]:
         """The faults after which a poll may be late: not those of a job's own end, nor ordinary delays."""
         ordinary = {"slow_answer", "slow_commit"} if self.has_ordinary_delays() else set()
         kinds = {*OF_TRUTH, *LOG_KINDS, *ordinary} - {"unread_log"}
-        return [fact for fact in facts if fact.kind not in kinds]
+        return [fact for fact in self.recorder.oracle.facts if fact.kind not in kinds]
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """Cancel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -46,18 +47,16 @@ class Trace:
     events: int = 0
     is_shown: bool = False
     """Whether they are also noted in the timeline."""
-    _lines: list[str] = field(default_factory=list)
+    _turns: list[tuple[float, str, str, str, Sequence[object]]] = field(default_factory=list)
 
     def watch(self, core: Core, process: Process) -> None:
         """Note each turn of a core."""
-        handle, world, name, lines = core.handle, process.world, process.name, self._lines
+        handle, world, name, turns = core.handle, process.world, process.name, self._turns
 
         def watched(event: m.AnyEvent, now: m.Now) -> object:
             commands = handle(event, now)
             self.events += 1
-            token = getattr(event, "token", "")
-            names = [type(each).__name__ for each in commands]
-            lines.append(f"{world.now!r} {name} {type(event).__name__} {token} {names}")
+            turns.append((world.now, name, type(event).__name__, getattr(event, "token", ""), commands))
             if self.is_shown and (commands or not isinstance(event, m.Tick)):
                 world.note(name, f"> {describe(event)}")
                 for command in commands:
@@ -68,7 +67,11 @@ class Trace:
 
     def digest(self, world: World) -> str:
         """A digest of the timeline, the events and the commands."""
-        found = hashlib.sha256("\n".join(self._lines).encode())
+        lines = [
+            f"{at!r} {name} {event} {token} {[type(each).__name__ for each in commands]}"
+            for at, name, event, token, commands in self._turns
+        ]
+        found = hashlib.sha256("\n".join(lines).encode())
         if not self.is_shown:
             found.update("\n".join([f"{at!r} {kind} {text}" for at, kind, text in world.timeline]).encode())
         return found.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Timeliness:
         disturbed_at: float,
         calls: int,
         jobs: int,
-        facts: Iterable[Fact],
+        disturbances: Callable[[], Iterable[Fact]],
     ) -> Iterator[Violation]:
         """Jobs are polled; ``jobs`` is how many the cluster has had. Only the first poll counts.
 
@@ -67,7 +68,7 @@ class Timeliness:
             if disturbed_at >= since:
                 continue
             if given_at - notice.at > most and all(
-                fact.until < since or fact.at > given_at for fact in facts
+                fact.until < since or fact.at > given_at for fact in disturbances()
             ):
                 text = f"{token}: reported at {notice.at:.3f} s that it has ended, polled at {given_at:.3f} s"
                 yield Violation("e2", text)
