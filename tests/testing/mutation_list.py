@@ -821,10 +821,10 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 OUTBOX,
-                "            elif self._at <= now:\n                yield self._commit(self._sent, now)\n",
-                "            elif self._at <= now:\n                self._sent, self.batch = self.batch, Batch()\n"
+                "            if not self._is_under_way:\n                return self._commit(self._sent, now)\n",
+                "            if not self._is_under_way:\n                self._sent, self.batch = self.batch, Batch()\n"
                 "                self._then_sent, self.then = self._then_sent + self.then, []\n"
-                "                yield self._commit(self._sent, now)\n",
+                "                return self._commit(self._sent, now)\n",
             ),
         ),
     )
