@@ -27,6 +27,7 @@ from pytest_clusterjobs.testing.simulation.behaviour import RankBehaviour
 from pytest_clusterjobs.testing.simulation.cells import draw_cells
 from pytest_clusterjobs.testing.simulation.cells import SimulatedCell
 from pytest_clusterjobs.testing.simulation.coverage import Coverage
+from pytest_clusterjobs.testing.simulation.coverage_bounds import CoverageBounds
 from pytest_clusterjobs.testing.simulation.expected import true_verdict
 from pytest_clusterjobs.testing.simulation.facts import Fact
 from pytest_clusterjobs.testing.simulation.facts import Violation
@@ -423,8 +424,8 @@ def test_the_timeline_shows_each_time_once() -> None:
 def workers() -> Iterator[Coverage]:
     for _ in range(2):
         one = Coverage()
-        one.history()
-        one.transition("running", "poll", 60)
+        one.history(["stale"])
+        one.transitions["running", "poll"] += 60
         one.verdict(Reason.JOB_COMPLETED, Verdict.PASSED, [Fact("stale", 1.0, 1.0)])
         one.verdict(Reason.UNKNOWN, Verdict.ERROR, [Fact("stale", 1.0, 1.0), Fact("stale", 2.0, 2.0)])
         yield one
@@ -432,11 +433,19 @@ def workers() -> Iterator[Coverage]:
 
 def test_coverage_of_several_workers() -> None:
     first, second = workers()
-    first.merge(Coverage.from_json(second.as_json()))
+    first.merge(second)
     assert first.histories == 2
     assert first.share(Verdict.ERROR, "stale") == 0.5
     assert first.share(Verdict.ERROR, "outage") is None
-    wanted = {"state x event": [("running", "poll"), ("pending", "poll")]}
-    found = list(first.violations(wanted, {"stale": 0.4, "outage": 1.0}))
-    assert [each.text.partition(":")[0] for each in found] == ["state x event", "outage", "stale"]
+    wanted = frozenset({("running", "poll"), ("pending", "poll")})
+    bounds = CoverageBounds(100, wanted, frozenset({Reason.LOST}), {"outage": 1.0, "stale": 0.4})
+    found = [each.text.partition(":")[0] for each in first.violations(bounds)]
+    assert sorted(found[:4]) == ["lost", "outage", "pending x poll", "stale"]
+    assert found[4:] == ["stale"]
     assert "50.00%" in first.table()
+
+
+def test_a_kind_without_a_recorded_bound_is_told() -> None:
+    one, _ = workers()
+    (found,) = one.violations(CoverageBounds(0, frozenset(), frozenset(), {}))
+    assert found.text == "stale: no bound of its errors is recorded"

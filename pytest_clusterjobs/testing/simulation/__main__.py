@@ -15,6 +15,7 @@ from dataclasses import field
 from functools import partial
 
 from .coverage import Coverage
+from .coverage_bounds import recorded
 from .history import History
 from .history import run
 from .shrink import EVERYTHING
@@ -36,8 +37,6 @@ class Chunk:
     events: list[int] = field(default_factory=list)
     faults: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
-    kinds: dict[str, int] = field(default_factory=dict)
-    """In how many histories each kind of fault has happened."""
     faultless: int = 0
     bad: list[tuple[int, list[str]]] = field(default_factory=list)
     """Seeds with their violations."""
@@ -49,8 +48,6 @@ class Chunk:
         self.events.append(history.events)
         self.cells.append(len(history.cells))
         self.faults.append(len(history.faults))
-        for kind in sorted({kind for kind, _ in history.faults.values()}):
-            self.kinds[kind] = self.kinds.get(kind, 0) + 1
         self.faultless += history.faultless
         if hashed:
             self.digests.append(history.digest())
@@ -62,8 +59,6 @@ class Chunk:
         self.coverage.merge(other.coverage)
         for name in ("events", "faults", "cells", "bad", "digests"):
             getattr(self, name).extend(getattr(other, name))
-        for kind, times in other.kinds.items():
-            self.kinds[kind] = self.kinds.get(kind, 0) + times
         self.faultless += other.faultless
 
 
@@ -72,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.seed is not None:
         return _show(options)
-    first, last = options.seeds
-    found = Chunk(first)
+    ranges = options.seeds
+    found = Chunk(ranges[0][0])
     begin = time.perf_counter()
-    chunks = _chunks(first, last, options.j, hashed=options.hash)
-    for chunk in _progress(chunks, last - first + 1, begin):
+    chunks = _chunks(ranges, options.j, hashed=options.hash)
+    for chunk in _progress(chunks, sum(map(len, ranges)), begin):
         found.merge(chunk)
         if found.bad and options.stop:
             break
@@ -85,8 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.table:
         print(found.coverage.table())
     _summary(found, time.perf_counter() - begin)
+    missing = list(found.coverage.violations(recorded(options.coverage))) if options.coverage else []
+    for violation in missing:
+        print(violation)
     if not found.bad:
-        return 0
+        return 1 if missing else 0
     for seed, texts in sorted(found.bad)[: options.show]:
         print(f"--seed {seed}", *(f"    {text[:300]}" for text in texts[:3]), sep="\n")
     if options.shrink:
@@ -99,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pytest_clusterjobs.testing.simulation", description=__doc__
     )
-    parser.add_argument("--seeds", type=_range, default=(0, 999), metavar="A..B", help="the seeds to run")
+    parser.add_argument(
+        "--seeds", type=_ranges, default=[range(1000)], metavar="A..B[,C..D]", help="the seeds to run"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="replay one history, and print its timeline")
     parser.add_argument("--cells", type=_numbers, metavar="N,N", help="with --seed: keep these cells only")
     parser.add_argument(
@@ -113,14 +113,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-j", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--hash", action="store_true", help="print one digest of all histories")
     parser.add_argument("--table", action="store_true", help="print the coverage table")
+    parser.add_argument(
+        "--coverage",
+        type=int,
+        metavar="N",
+        help="fail if a transition, a reason or a fault occurs less than N times, or errors are too frequent",
+    )
     parser.add_argument("--show", type=int, default=10, metavar="N", help="failing seeds to print")
     parser.add_argument("--stop", action="store_true", help="stop at the first violation")
     return parser
 
 
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("..")
-    return int(first), int(last or first)
+def _ranges(text: str) -> list[range]:
+    """Ranges of seeds, their ends included."""
+    parts = [part.partition("..") for part in text.split(",")]
+    return [range(int(first), int(last or first) + 1) for first, _, last in parts]
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -143,9 +150,9 @@ def _show(options: argparse.Namespace) -> int:
     return 1 if history.violations else 0
 
 
-def _chunks(first: int, last: int, workers: int, *, hashed: bool) -> Iterator[Chunk]:
+def _chunks(ranges: Sequence[range], workers: int, *, hashed: bool) -> Iterator[Chunk]:
     """The chunks, in the order of their seeds."""
-    parts = [range(at, min(at + CHUNK, last + 1)) for at in range(first, last + 1, CHUNK)]
+    parts = [seeds[at : at + CHUNK] for seeds in ranges for at in range(0, len(seeds), CHUNK)]
     run_chunk = partial(_run_chunk, hashed=hashed)
     if workers <= 1:
         yield from map(run_chunk, parts)
@@ -194,7 +201,7 @@ def _summary(found: Chunk, seconds: float) -> None:
     )
     medians = [sorted(each)[count // 2] for each in (found.cells, found.faults, found.events)]
     print("median: {} cells, {} kinds of faults, {} events".format(*medians))
-    kinds = sorted(found.kinds.items(), key=lambda item: (-item[1], item[0]))
+    kinds = sorted(found.coverage.faults.items(), key=lambda item: (-item[1], item[0]))
     print("histories by kind:", ", ".join(f"{kind} {times}" for kind, times in kinds))
 
 

@@ -14,6 +14,7 @@ from ...engine.attempt import ActiveAttempt
 from ...engine.attempt import Event
 from ...ledger.ledger import LedgerError
 from .coverage import Coverage
+from .coverage_bounds import pair
 from .director import Director
 from .disk import Disk
 from .disk import DiskFaults
@@ -210,13 +211,12 @@ def _judged(
         scene.fail("f", f"the ledger cannot be read: {error}")
     director.end()
     found = scene.broken + [Violation("g", text) for text in scene.cluster.violations] + oracle.violations()
+    kinds = sorted({fact.kind for fact in oracle.facts})
     coverage = Coverage()
-    coverage.history()
-    for (state, event), times in counts.items():
-        coverage.transition(f"{type(state).__name__}.{state.name}", event.name, times)
+    coverage.history([*kinds, *(each.kind for each in drawn.actions)])
+    coverage.transitions.update({pair(*each): times for each, times in counts.items()})
     for key, result in oracle.published().items():
         coverage.verdict(result.outcome.reason, result.judgement.verdict, touching(oracle.facts, key))
-    kinds = sorted({fact.kind for fact in oracle.facts})
     return History(
         seed,
         plan,
