@@ -51,6 +51,17 @@ def project(folder: Path, *, slots: int = 64, **files: str) -> Path:
     return folder
 
 
+STAMPS = """
+import time
+
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        cell = report.nodeid.rpartition("::")[2]
+        with open(cell.partition("-")[0] + ".judged", "w") as stamp:
+            stamp.write(repr(time.time()))
+"""
+
+
 def matrix(run_text: str, recipes: int, backend: str = "local") -> str:
     """A matrix of ``recipes`` cells that all run the same command."""
     names = ", ".join(f'r{number}: "{run_text}"' for number in range(recipes))
@@ -63,6 +74,22 @@ def sleeping_jobs(base: Path, jobs: int, rounds: int) -> str:
     costs = [run(OURS, folder) for _ in range(rounds)]
     walls = sorted(cost.wall for cost in costs)
     return f"| {jobs} x `sleep 2` | {median(walls):.2f} s (to {walls[-1]:.2f} s) | {median(walls) / 2:.2f} |"
+
+
+def ends_to_verdicts(base: Path, jobs: int) -> str:
+    """How long after the last command of a job pytest has its verdict; the jobs end one after the other."""
+    names = ", ".join(
+        f'r{number}: "sleep {1 + 0.3 * number:.1f}; date +%s.%N > r{number}.ended"' for number in range(jobs)
+    )
+    text = f"recipes: {{{names}}}\nnodes: [1]\nconditions: {{c: {{}}}}\n"
+    folder = project(base / "ends", slots=jobs, matrices__m_yaml=text, conftest_py=STAMPS)
+    run(OURS, folder)
+    delays = []
+    for ended in folder.glob("*.ended"):
+        judged = ended.with_suffix(".judged")
+        delays.append(1000 * (float(judged.read_text()) - float(ended.read_text())))
+    assert len(delays) == jobs
+    return f"{jobs} jobs: median {median(delays):.0f} ms, longest {max(delays):.0f} ms"
 
 
 def true_jobs(base: Path, jobs: int, width: int, rounds: int) -> list[str]:
@@ -131,6 +158,7 @@ def main(rounds: int) -> None:
         print("| jobs | wall, start of Python to exit | ratio to 2 s |\n|---|---|---|")
         for jobs in (12, 100):
             print(sleeping_jobs(base, jobs, rounds), flush=True)
+        print(f"\n## From the end of a local job to its verdict\n\n{ends_to_verdicts(base, 12)}", flush=True)
         head = "| what | wall | CPU | memory |\n|---|---|---|---|"
         print(f"\n## Jobs that do nothing, on the local backend\n\n{head}")
         print("\n".join(true_jobs(base, 1000, 32, max(1, rounds // 2))), flush=True)
