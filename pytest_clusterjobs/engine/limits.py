@@ -13,7 +13,8 @@ from .attempt import ActiveAttempt
 from .attempt import failed_ranks
 
 LOST_AFTER_SECONDS = 300.0
-"""Seconds of uninterrupted absence after which a job is ``lost``."""
+"""Seconds of uninterrupted absence after which a job is ``lost``. So is a submission without an answer if
+the cluster could not tell for so long whether it has the job."""
 
 MAX_SILENCE_SECONDS = 3600.0
 """Seconds without any answer about a job after which it is ``lost``. An API that fails for minutes does not
@@ -108,8 +109,8 @@ def silence(job: ActiveAttempt, now: float, at: float, error: str) -> OwnAction 
 
 def silence_ends_at(job: ActiveAttempt) -> float:
     """When a job is lost if the cluster answers nothing about it until then."""
-    limit = MAX_SILENCE_SECONDS if job.handle is not None else LOST_AFTER_SECONDS
-    return job.answered_at + limit
+    ends = job.answered_at + MAX_SILENCE_SECONDS
+    return ends if job.untold_at is None else min(ends, job.untold_at + LOST_AFTER_SECONDS)
 
 
 def unconfirmed(at: float) -> OwnAction:

@@ -20,6 +20,7 @@ from pytest_clusterjobs.engine.core import Core
 from pytest_clusterjobs.engine.messages import Accepted
 from pytest_clusterjobs.engine.messages import AnyEvent
 from pytest_clusterjobs.engine.messages import AskHooks
+from pytest_clusterjobs.engine.messages import CallFailed
 from pytest_clusterjobs.engine.messages import Cancel
 from pytest_clusterjobs.engine.messages import CancelAnswered
 from pytest_clusterjobs.engine.messages import CancelCells
@@ -236,6 +237,25 @@ def test_a_submission_whose_fate_is_unknown_is_never_repeated() -> None:
     assert rig.submitted() == [token("a")]
     assert rig.result().outcome.reason is Reason.LOST
     assert "accounting is down" in rig.result().outcome.detail
+
+
+def lookup_fails(command: Any) -> list[CallFailed]:
+    return [CallFailed(NAME, "503", token=command.token)]
+
+
+def test_a_submission_without_an_answer_outlasts_an_outage() -> None:
+    """While the lookup itself fails, nothing says that the job is lost. After an hour it counts as lost."""
+    rig = lossy(NotSubmitted())
+    rig.answers[Find] = lookup_fails
+    rig.until(1800.0)
+    assert not rig.has_result()
+    rig.answers[Find] = lambda command: [Looked(NAME, command.token, Found(Handle("7")))]
+    rig.until(1900.0)
+    assert rig.last(PollJobs).handles == {token("a"): Handle("7")}
+    never = lossy(NotSubmitted())
+    never.answers[Find] = lookup_fails
+    never.until(3700.0)
+    assert never.result().outcome.reason is Reason.LOST
 
 
 def test_an_attempt_is_submitted_three_times_at_most() -> None:
