@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,25 @@ def test_a_job_that_is_absent_for_five_minutes_is_lost_and_cancelled() -> None:
     rig.until(303.0)
     assert rig.result().outcome.reason is Reason.LOST
     assert rig.times(Cancel)
+
+
+def stopped_outside(command: ReadLogs) -> list[LogsRead]:
+    report = SentinelReport(SentinelWord.STOPPED, 0)
+    return [LogsRead(NAME, command.token, replace(command.seen, nodes=(NodeState(0, 143, report=report),)))]
+
+
+def test_the_scheduler_gets_its_time_to_report_why_an_absent_job_was_stopped() -> None:
+    rig = CoreRig(entry("a"), answers={ReadLogs: stopped_outside})
+    rig.shown[token("a")] = ABSENT
+    rig.until(250.0)
+    assert not rig.has_result()
+    rig.shown[token("a")] = replace(ABSENT, phase=Phase.ENDED, reason_hint=Reason.PREEMPTED)
+    rig.until(260.0)
+    assert rig.result().outcome.reason is Reason.PREEMPTED
+    never = CoreRig(entry("a"), answers={ReadLogs: stopped_outside})
+    never.shown[token("a")] = ABSENT
+    never.until(310.0)
+    assert "stopped from outside" in never.result().outcome.detail
 
 
 def test_an_absence_with_a_gap_between_the_answers_begins_again() -> None:
