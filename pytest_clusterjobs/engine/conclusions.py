@@ -8,6 +8,7 @@ from math import inf
 
 from ..model import ActionKind
 from ..model import Observation
+from ..model import Outcome
 from ..model import OwnAction
 from ..model import Phase
 from ..model import Reason
@@ -367,4 +368,10 @@ def count_used(job: ActiveAttempt, earlier: list[Attempt]) -> None:
     """Take over the job's used retries and reruns. Attempts that a dead session cancelled do not count."""
     outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
     job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
-    job.reruns = sum(outcome.reason_class is ReasonClass.PRODUCT for outcome in outcomes)
+    job.reruns = sum(_has_failed(outcome) for outcome in outcomes)
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    """Whether an attempt that another one followed was rerun: a test's deadline is a failure as well."""
+    by_deadline = outcome.action is not None and outcome.action.kind is ActionKind.TEST_TIMEOUT
+    return by_deadline or outcome.reason_class is ReasonClass.PRODUCT

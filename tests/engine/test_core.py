@@ -17,6 +17,8 @@ from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Found
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import Unknown
+from pytest_clusterjobs.engine.attempt import ActiveAttempt
+from pytest_clusterjobs.engine.conclusions import count_used
 from pytest_clusterjobs.engine.core import Core
 from pytest_clusterjobs.engine.messages import Accepted
 from pytest_clusterjobs.engine.messages import AnyEvent
@@ -62,13 +64,18 @@ from pytest_clusterjobs.engine.messages import Tick
 from pytest_clusterjobs.engine.messages import Unanswered
 from pytest_clusterjobs.engine.policy import Policy
 from pytest_clusterjobs.engine.secrets import Secrets
+from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import NodeState
 from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import OwnAction
 from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import REASON_CLASSES
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.records import Registration
@@ -667,3 +674,23 @@ def test_a_verdict_whose_excerpt_is_being_read_does_not_wait_for_hooks() -> None
     asked = rig.last(ReadLogs)
     rig.give(LogsRead(NAME, asked.token, asked.seen, excerpts={0: "the last line"}))
     assert rig.result().judgement.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "retries", "reruns"),
+    [
+        (Reason.JOB_FAILED, None, 0, 1),
+        (Reason.CANCELLED, ActionKind.TEST_TIMEOUT, 0, 1),
+        (Reason.CANCELLED, ActionKind.CANCEL, 0, 0),
+        (Reason.QUEUE_TIMEOUT, ActionKind.QUEUE_TIMEOUT, 1, 0),
+    ],
+)
+def test_a_resume_counts_what_earlier_attempts_have_used(
+    reason: Reason, kind: ActionKind | None, retries: int, reruns: int
+) -> None:
+    action = None if kind is None else OwnAction(kind, "why", EPOCH)
+    outcome = Outcome(reason, REASON_CLASSES[reason], Source.NONE, action=action)
+    cell = entry("a")
+    job = ActiveAttempt(cell, 2, token("a", 2), Secrets(Path("/nonexistent")))
+    count_used(job, [Attempt(token("a"), cell.key, 1, EPOCH, outcome=outcome)])
+    assert (job.retries, job.reruns) == (retries, reruns)
