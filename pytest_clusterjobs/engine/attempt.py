@@ -318,6 +318,8 @@ class ActiveAttempt:
     """When the first poll began that showed it to this process."""
     answered_at: float = 0.0
     """When the cluster last answered anything about it; for a poll, when the poll began."""
+    untold_at: float | None = None
+    """Since when the cluster has answered that it cannot tell whether it has the job."""
     shown_at: float = 0.0
     """When the cluster last showed the job, or this process took it over."""
     running_at: float | None = None

@@ -8,6 +8,7 @@ from math import inf
 
 from ..model import ActionKind
 from ..model import Observation
+from ..model import Outcome
 from ..model import OwnAction
 from ..model import Phase
 from ..model import Reason
@@ -31,6 +32,7 @@ from .judging import needs_whole_logs
 from .judging import verdict_on
 from .limits import absence_lasts_at
 from .limits import LOG_RETRY_SECONDS
+from .limits import lost_at
 from .messages import AskHooks
 from .messages import Forget
 from .messages import HooksAnswered
@@ -140,7 +142,8 @@ class Conclusions:
         """A job that the scheduler no longer knows has ended if every rank left a record of it.
 
         The cluster may be about to start it again, and its list may not have it yet: unless its records
-        exclude that, the absence must have lasted. Returns whether it has ended.
+        exclude that, the absence must have lasted. A stop from outside has a cause that only the scheduler
+        knows: it gets until the job counts as lost to report it. Returns whether it has ended.
         """
         nodes = event.seen.nodes
         if len(nodes) < job.spec.nodes or any(node.report is None for node in nodes):
@@ -149,6 +152,8 @@ class Conclusions:
         now = self._state.now.monotonic
         lasts = now >= absence_lasts_at(job, self._state.cluster(job).can.find_settle)
         if not lasts and (stopped or job.spec.max_restarts > 0):
+            return False
+        if stopped and job.action is None and now < lost_at(job):
             return False
         known = job.observation or Observation(Phase.ABSENT)
         job.observation = replace(known, phase=Phase.ENDED, nodes=nodes)
@@ -363,4 +368,10 @@ def count_used(job: ActiveAttempt, earlier: list[Attempt]) -> None:
     """Take over the job's used retries and reruns. Attempts that a dead session cancelled do not count."""
     outcomes = [attempt.outcome for attempt in earlier if attempt.outcome is not None]
     job.retries = sum(outcome.reason in RETRIED for outcome in outcomes)
-    job.reruns = sum(outcome.reason_class is ReasonClass.PRODUCT for outcome in outcomes)
+    job.reruns = sum(_has_failed(outcome) for outcome in outcomes)
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    """Whether an attempt that another one followed was rerun: a test's deadline is a failure as well."""
+    by_deadline = outcome.action is not None and outcome.action.kind is ActionKind.TEST_TIMEOUT
+    return by_deadline or outcome.reason_class is ReasonClass.PRODUCT

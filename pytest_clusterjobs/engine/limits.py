@@ -13,7 +13,8 @@ from .attempt import ActiveAttempt
 from .attempt import failed_ranks
 
 LOST_AFTER_SECONDS = 300.0
-"""Seconds of uninterrupted absence after which a job is ``lost``."""
+"""Seconds of uninterrupted absence after which a job is ``lost``. So is a submission without an answer if
+the cluster could not tell for so long whether it has the job."""
 
 MAX_SILENCE_SECONDS = 3600.0
 """Seconds without any answer about a job after which it is ``lost``. An API that fails for minutes does not
@@ -58,12 +59,10 @@ def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     """
     spec = job.spec
     if job.absent_at is not None:
-        gone = now - job.absent_at
-        # Answers may be so far apart that no absence is uninterrupted.
-        unseen = now - max(job.shown_at, job.submitted_at)
-        if gone >= LOST_AFTER_SECONDS or unseen >= MAX_SILENCE_SECONDS:
-            return OwnAction(ActionKind.LOST, f"absent from the scheduler for {max(gone, unseen):.0f} s", at)
-        return None
+        if now < lost_at(job):
+            return None
+        unseen = now - min(job.absent_at, _last_shown_at(job))
+        return OwnAction(ActionKind.LOST, f"absent from the scheduler for {unseen:.0f} s", at)
     if job.observation is None or job.observation.phase is Phase.ENDED:
         return None
     if job.observation.phase is Phase.PENDING or job.observation.suspended:
@@ -108,8 +107,8 @@ def silence(job: ActiveAttempt, now: float, at: float, error: str) -> OwnAction 
 
 def silence_ends_at(job: ActiveAttempt) -> float:
     """When a job is lost if the cluster answers nothing about it until then."""
-    limit = MAX_SILENCE_SECONDS if job.handle is not None else LOST_AFTER_SECONDS
-    return job.answered_at + limit
+    ends = job.answered_at + MAX_SILENCE_SECONDS
+    return ends if job.untold_at is None else min(ends, job.untold_at + LOST_AFTER_SECONDS)
 
 
 def unconfirmed(at: float) -> OwnAction:
@@ -123,6 +122,20 @@ def absence_lasts_at(job: ActiveAttempt, find_settle: float) -> float:
     if job.absent_at is None:
         return inf
     return max(job.absent_at, job.submitted_at + find_settle) + ABSENT_AFTER_SECONDS
+
+
+def lost_at(job: ActiveAttempt) -> float:
+    """When a job that is absent counts as lost.
+
+    Answers may be so far apart that no absence is uninterrupted.
+    """
+    if job.absent_at is None:
+        return inf
+    return min(job.absent_at + LOST_AFTER_SECONDS, _last_shown_at(job) + MAX_SILENCE_SECONDS)
+
+
+def _last_shown_at(job: ActiveAttempt) -> float:
+    return max(job.shown_at, job.submitted_at)
 
 
 def gone(seen: Observation) -> Observation:

@@ -249,7 +249,7 @@ class Submissions:
         if not job.move(Event.ACCEPT):
             return
         now = self._state.now
-        job.handle = answer.handle
+        job.handle, job.untold_at = answer.handle, None
         job.submitted = now.time
         job.submitted_at = job.answered_at = now.monotonic
         cluster.finds.drop(job.token)
@@ -286,6 +286,7 @@ class Submissions:
         if job.submission is not SubmissionState.SENT:
             return
         job.move(Event.LOSE_ANSWER)
+        job.untold_at = None
         cluster, now = self._state.cluster(job), self._state.now
         job.submissions += 1
         job.why = why
@@ -337,6 +338,7 @@ class Submissions:
             self._not_found(cluster, job)
         else:
             job.why = job.hide(event.answer.why)
+            job.untold_at = now.monotonic if job.untold_at is None else job.untold_at
             cluster.finds.set(job.token, next_poll_at(job, now.monotonic, cluster.can.min_poll_interval))
 
     def found(self, job: ActiveAttempt, answer: Found) -> None:
@@ -345,7 +347,7 @@ class Submissions:
         self._leave_queue(cluster, job)
         if not job.move(Event.ACCEPT):
             return
-        job.handle = answer.handle
+        job.handle, job.untold_at = answer.handle, None
         job.answered_at = now.monotonic
         cluster.finds.drop(job.token)
         self._state.outbox.submitted(job.attempt())

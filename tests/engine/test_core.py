@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Found
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import Unknown
+from pytest_clusterjobs.engine.attempt import ActiveAttempt
+from pytest_clusterjobs.engine.conclusions import count_used
 from pytest_clusterjobs.engine.core import Core
 from pytest_clusterjobs.engine.messages import Accepted
 from pytest_clusterjobs.engine.messages import AnyEvent
 from pytest_clusterjobs.engine.messages import AskHooks
+from pytest_clusterjobs.engine.messages import CallFailed
 from pytest_clusterjobs.engine.messages import Cancel
 from pytest_clusterjobs.engine.messages import CancelAnswered
 from pytest_clusterjobs.engine.messages import CancelCells
@@ -60,13 +64,18 @@ from pytest_clusterjobs.engine.messages import Tick
 from pytest_clusterjobs.engine.messages import Unanswered
 from pytest_clusterjobs.engine.policy import Policy
 from pytest_clusterjobs.engine.secrets import Secrets
+from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import NodeState
 from pytest_clusterjobs.model import Observation
+from pytest_clusterjobs.model import Outcome
+from pytest_clusterjobs.model import OwnAction
 from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import REASON_CLASSES
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Source
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.records import Registration
@@ -238,6 +247,25 @@ def test_a_submission_whose_fate_is_unknown_is_never_repeated() -> None:
     assert "accounting is down" in rig.result().outcome.detail
 
 
+def lookup_fails(command: Any) -> list[CallFailed]:
+    return [CallFailed(NAME, "503", token=command.token)]
+
+
+def test_a_submission_without_an_answer_outlasts_an_outage() -> None:
+    """While the lookup itself fails, nothing says that the job is lost. After an hour it counts as lost."""
+    rig = lossy(NotSubmitted())
+    rig.answers[Find] = lookup_fails
+    rig.until(1800.0)
+    assert not rig.has_result()
+    rig.answers[Find] = lambda command: [Looked(NAME, command.token, Found(Handle("7")))]
+    rig.until(1900.0)
+    assert rig.last(PollJobs).handles == {token("a"): Handle("7")}
+    never = lossy(NotSubmitted())
+    never.answers[Find] = lookup_fails
+    never.until(3700.0)
+    assert never.result().outcome.reason is Reason.LOST
+
+
 def test_an_attempt_is_submitted_three_times_at_most() -> None:
     rig = lossy(NotSubmitted(), settle=0.0)
     rig.until(100.0)
@@ -311,6 +339,25 @@ def test_a_job_that_is_absent_for_five_minutes_is_lost_and_cancelled() -> None:
     rig.until(303.0)
     assert rig.result().outcome.reason is Reason.LOST
     assert rig.times(Cancel)
+
+
+def stopped_outside(command: ReadLogs) -> list[LogsRead]:
+    report = SentinelReport(SentinelWord.STOPPED, 0)
+    return [LogsRead(NAME, command.token, replace(command.seen, nodes=(NodeState(0, 143, report=report),)))]
+
+
+def test_the_scheduler_gets_its_time_to_report_why_an_absent_job_was_stopped() -> None:
+    rig = CoreRig(entry("a"), answers={ReadLogs: stopped_outside})
+    rig.shown[token("a")] = ABSENT
+    rig.until(250.0)
+    assert not rig.has_result()
+    rig.shown[token("a")] = replace(ABSENT, phase=Phase.ENDED, reason_hint=Reason.PREEMPTED)
+    rig.until(260.0)
+    assert rig.result().outcome.reason is Reason.PREEMPTED
+    never = CoreRig(entry("a"), answers={ReadLogs: stopped_outside})
+    never.shown[token("a")] = ABSENT
+    never.until(310.0)
+    assert "stopped from outside" in never.result().outcome.detail
 
 
 def test_an_absence_with_a_gap_between_the_answers_begins_again() -> None:
@@ -627,3 +674,23 @@ def test_a_verdict_whose_excerpt_is_being_read_does_not_wait_for_hooks() -> None
     asked = rig.last(ReadLogs)
     rig.give(LogsRead(NAME, asked.token, asked.seen, excerpts={0: "the last line"}))
     assert rig.result().judgement.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "retries", "reruns"),
+    [
+        (Reason.JOB_FAILED, None, 0, 1),
+        (Reason.CANCELLED, ActionKind.TEST_TIMEOUT, 0, 1),
+        (Reason.CANCELLED, ActionKind.CANCEL, 0, 0),
+        (Reason.QUEUE_TIMEOUT, ActionKind.QUEUE_TIMEOUT, 1, 0),
+    ],
+)
+def test_a_resume_counts_what_earlier_attempts_have_used(
+    reason: Reason, kind: ActionKind | None, retries: int, reruns: int
+) -> None:
+    action = None if kind is None else OwnAction(kind, "why", EPOCH)
+    outcome = Outcome(reason, REASON_CLASSES[reason], Source.NONE, action=action)
+    cell = entry("a")
+    job = ActiveAttempt(cell, 2, token("a", 2), Secrets(Path("/nonexistent")))
+    count_used(job, [Attempt(token("a"), cell.key, 1, EPOCH, outcome=outcome)])
+    assert (job.retries, job.reruns) == (retries, reruns)

@@ -306,7 +306,7 @@ def _life() -> Iterable[Mutation]:
     yield Mutation(
         21,
         "one absence is an end",
-        ((LIMITS, "if gone >= LOST_AFTER_SECONDS or unseen", "if gone >= 0.0 or unseen"),),
+        ((LIMITS, "if now < lost_at(job):", "if now < job.absent_at:"),),
     )
     yield Mutation(
         22,

@@ -320,16 +320,16 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     """Whether a further attempt had to follow the last one."""
     entry = cell.registration
     last = attempts[-1] if attempts else Attempted(None)
-    if last.end is None or last.end.by == "run" or any(f.kind in STOPS for f in touching(facts, cell.key)):
+    if last.end is None or _by_run(cell, last) or any(f.kind in STOPS for f in touching(facts, cell.key)):
         return False
-    stopped = [each.recorded for each in attempts[:-1] if each.end is not None and each.end.by == "run"]
+    stopped = [each.recorded for each in attempts[:-1] if _by_run(cell, each)]
     if any(kind not in (ActionKind.CANCEL, ActionKind.QUEUE_TIMEOUT) for kind in stopped):
         # What it was judged to be is not part of the truth.
         return False
     ends = [
-        (i + 1, each.end)
+        (i + 1, _as_concluded(each, each.end))
         for i, each in enumerate(attempts)
-        if each.end is not None and (each.end.by != "run" or each is last)
+        if each.end is not None and not _by_run(cell, each)
     ]
     reasons = [_reason(cell, number, end) for number, end in ends]
     # An attempt that a dead session or its reaper has cancelled counts for nothing.
@@ -337,7 +337,21 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     reruns = sum(reason.kind is ReasonClass.PRODUCT for reason in reasons[:-1])
     if reasons[-1].reason in RETRIED and retried < entry.cell.infra_retries:
         return True
-    return true_verdict(cell, len(attempts), last.end) is Verdict.FAILED and reruns < entry.reruns
+    return true_verdict(cell, *ends[-1]) is Verdict.FAILED and reruns < entry.reruns
+
+
+def _by_run(cell: SimulatedCell, attempt: Attempted) -> bool:
+    """Whether this run ended the job, or had a reason to when the job ended by itself."""
+    end, kind = attempt.end, attempt.recorded
+    if end is None or attempt.submitted is None:
+        return False
+    is_limit = kind is not None and kind in (ActionKind.QUEUE_TIMEOUT, ActionKind.TEST_TIMEOUT)
+    return end.by == "run" or (is_limit and end.at - attempt.submitted >= least_seconds(cell, kind or ""))
+
+
+def _as_concluded(attempt: Attempted, end: TrueEnd) -> TrueEnd:
+    """The end as the ledger has it, if the truth has two readings and this is the other one."""
+    return _as(end, Reason(attempt.concluded)) if attempt.concluded in end.also else end
 
 
 def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbed: bool) -> bool:
@@ -352,13 +366,13 @@ def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbe
         return True
     if last.end.by == "run" and last.recorded == ActionKind.CANCEL:
         return False
-    if not undisturbed or last.end.by == "run":
+    if not undisturbed or _by_run(cell, last):
         return len(counted) < most
     retried = reruns = 0
     for number, each in enumerate(attempts[:-1], 1):
         if each.end is None or each.recorded == ActionKind.CANCEL:
             continue
-        if each.end.by == "run":
+        if _by_run(cell, each):
             retried += each.recorded == ActionKind.QUEUE_TIMEOUT
             continue
         retried += bool(_reasons(cell, number, each) <= {*RETRIED})

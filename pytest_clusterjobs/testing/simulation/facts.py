@@ -123,6 +123,8 @@ class Attempted:
     """Other reasons that may be concluded if a log cannot be read."""
     recorded: str | None = None
     """The kind of the run's action that the ledger has for its end; without one, the reason."""
+    concluded: str | None = None
+    """The reason that the ledger has for its end."""
 
     @property
     def waited(self) -> float:

@@ -107,6 +107,7 @@ class Oracle:
         "_outcomes",
         "_publications",
         "_published",
+        "_reasons",
         "_registered",
         "_reported",
         "_resumed_at",
@@ -129,6 +130,7 @@ class Oracle:
         self._published: dict[str, Result] = {}
         self._foreign: set[str] = set()
         self._outcomes: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
         self._publications: dict[tuple[int, str], int] = {}
         self._reported: set[str] = set()
         self._intents: set[str] | None = None
@@ -179,7 +181,8 @@ class Oracle:
             self._session += 1
             self._resumed_at = at
             self._lifetimes.resume(at)
-            # A resume submits again what a stop has ended.
+            # A resume submits again what a stop has ended, and keeps the verdicts that it finds.
+            self._without_retries |= self._judged_after_a_stop()
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
         if kind in ("reaper_died", "host_lost") or (kind == "died" and keeps_jobs):
             # No process is left that ends the jobs of an earlier stop.
@@ -188,6 +191,15 @@ class Oracle:
             self._finished = at
         if kind == "finished" and not keeps_jobs:
             self._lifetimes.stop(at, None)
+
+    def _judged_after_a_stop(self) -> set[str]:
+        """The cells whose verdicts were committed when no further attempt could follow any more."""
+        return {
+            key
+            for key, (result, at) in self._committed.items()
+            if result.judgement.verdict is not Verdict.NOT_RUN
+            and any(fact.kind in STOPS and fact.at <= at for fact in touching(self.facts, key))
+        }
 
     def on_violation(self, violation: Violation) -> None:
         """Something was found during the history."""
@@ -281,6 +293,7 @@ class Oracle:
             if not is_foreign or token not in self._outcomes:
                 action = outcome.action
                 self._outcomes[token] = outcome.reason if action is None else action.kind.value
+                self._reasons[token] = outcome.reason
         for result in results:
             self._check_commit(at, result)
             self._committed[result.key] = (result, at)
@@ -371,6 +384,7 @@ class Oracle:
                     job.command_end() if cancelled else None,
                     () if end is None else job.partial_reasons(),
                     self._outcomes.get(token),
+                    self._reasons.get(token),
                 )
         return found
 
@@ -497,7 +511,10 @@ class Oracle:
         ]
         if not numbers or max(numbers) < 2:
             return
-        attempts = self.attempts_of(key, max(numbers))
+        attempts = [
+            each if number in numbers else Attempted(None)
+            for number, each in enumerate(self.attempts_of(key, max(numbers)), 1)
+        ]
         near = touching(self.facts, key)
         undisturbed = all(
             fact.kind in OF_TRUTH or (fact.kind in ABSORBED and fact.seconds < self.bounds.lost_after)
