@@ -10,7 +10,11 @@ import pytest
 
 from pytest_clusterjobs.testing.simulation.history import run
 
-CAUSES: dict[int, str] = {}
+CAUSES: dict[int, str] = {
+    3023: "a submission whose answer was lost was given up after five minutes in which each lookup failed",
+    18127: "the reports of a preempted job ended it before the scheduler told the cause, so no retry followed",
+    1765: "a resume did not count a rerun after a test's deadline",
+}
 
 
 @pytest.mark.parametrize("seed", CAUSES, ids=str)

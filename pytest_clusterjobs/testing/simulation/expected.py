@@ -194,11 +194,13 @@ def allowed(
     lost_after: float = LOST_AFTER_SECONDS,
     reports_in_polls: bool = True,
     logs_outlive: bool = False,
+    is_held: bool = False,
 ) -> frozenset[Verdict]:
     """The verdicts that are right for the last of these attempts, given what happened to the cell.
 
     Without ``reports_in_polls`` only the logs have the ranks' reports, so that every verdict needs them.
     ``logs_outlive``: the logs of a job that the cluster has forgotten can be read.
+    ``is_held``: a job that was given up and lives on takes the cluster's room.
     """
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
@@ -208,8 +210,9 @@ def allowed(
     for fact in near:
         if fact.kind == "forgotten" and has_records:
             continue
-        if fact.kind == "not_taken" and (full_only or was_taken):
-            # While jobs of the run hold the cluster, queue_timeout does not count.
+        if fact.kind == "not_taken" and ((full_only and not is_held) or was_taken):
+            # While jobs of the run hold the cluster, queue_timeout does not count; it does again after a
+            # job was given up, or cells would wait without end for a cluster that does not obey.
             continue
         if fact.kind not in LOG_KINDS or cell.needs_logs or not reports_in_polls:
             found |= fact.verdicts(lost_after)

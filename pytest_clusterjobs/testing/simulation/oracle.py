@@ -397,6 +397,19 @@ class Oracle:
             and any(fact.kind in UNANSWERED for fact in touching(self.facts, key))
         ]
 
+    def _is_held_before(self, key: str) -> bool:
+        """Whether a job outlived that its cell was given up, when this cell got its verdict."""
+        judged_at = self._committed[key][1] if key in self._committed else -1.0
+        lost = {
+            each for each in self._given_up() if self._committed.get(each, (None, judged_at))[1] < judged_at
+        }
+        return any(
+            (end := job.end()) is None or end.at >= judged_at
+            for token, jobs in self._jobs.items()
+            if (cell := self._cell(token)) is not None and cell.key in lost
+            for job in jobs
+        )
+
     def _break(self, rule: str, text: str) -> None:
         self._broken.append(Violation(rule, text))
 
@@ -480,6 +493,7 @@ class Oracle:
             lost_after=self.bounds.lost_after,
             reports_in_polls=self.bounds.reports_in_polls,
             logs_outlive=self.bounds.logs_outlive,
+            is_held=self._is_held_before(key),
         )
         absorbed = all(
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)

@@ -72,7 +72,7 @@ class RecordedBackend(SimulatedBackend):
                     recorder.oracle.on_late_job(self.cluster.jobs[-1])
                 else:
                     recorder.oracle.on_window(recorder.world.now)
-            recorder.submitted(token, outcome)
+            recorder.submitted(token, outcome, has_jobs=bool(self.cluster.live()))
             recorder.oracle.on_call(
                 "submit",
                 self.name,

@@ -47,6 +47,8 @@ class Recorder:
         "_failed",
         "_key_of",
         "_refused",
+        "_refusing_since",
+        "_taken",
         "_unstopped",
         "disturbed_at",
         "oracle",
@@ -62,6 +64,8 @@ class Recorder:
         self._asked: dict[str, float] = {}
         self._failed: dict[str, int] = {}
         self._refused: dict[str, float] = {}
+        self._refusing_since: float | None = None
+        self._taken: set[str | None] = set()
         self._unstopped: dict[str, float] = {}
         self.disturbed_at = -1e9
         """When a call failed for the last time, or a job's end was not plain."""
@@ -94,21 +98,37 @@ class Recorder:
 
     # Calls.
 
-    def submitted(self, token: str, outcome: str) -> None:
-        """A submission was answered: ``accepted``, ``throttled``, ``rejected`` or ``failed``."""
+    def submitted(self, token: str, outcome: str, *, has_jobs: bool) -> None:
+        """A submission was answered: ``accepted``, ``throttled``, ``rejected`` or ``failed``.
+
+        ``has_jobs``: the cluster has jobs of the run.
+        """
         now = self.world.now
         if outcome == "accepted":
             self._answered[token] = now
+            self._refusing_since = None
+            self._taken.add(self.key_of(token))
         elif outcome == "throttled":
             first = self._refused.setdefault(token, now)
             if now - first >= LONG_SECONDS:
                 self.fact("not_taken", self.key_of(token), at=first)
+            self._none_taken(has_jobs=has_jobs)
         elif outcome == "failed":
             self._answered[token] = now
             self._asked[token] = now
             self._failed[token] = self._failed.get(token, 0) + 1
             if self._failed[token] >= MAX_SUBMISSIONS:
                 self.fact("lost_submission", self.key_of(token))
+
+    def _none_taken(self, *, has_jobs: bool) -> None:
+        """A submission was refused: one job is tried on behalf of the others, which wait as long."""
+        now = self.world.now
+        since = now if self._refusing_since is None else self._refusing_since
+        self._refusing_since = None if has_jobs else since
+        if not has_jobs and now - since >= LONG_SECONDS:
+            for key in self._key_of.values():
+                if key not in self._taken:
+                    self.fact("not_taken", key, at=since)
 
     def found(self, token: str, *, known: bool) -> None:
         """A lookup was answered, or (not ``known``) got no usable answer."""
