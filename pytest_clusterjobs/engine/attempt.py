@@ -485,11 +485,14 @@ class ActiveAttempt:
 
     def _note_times(self, seen: Observation, now: float) -> None:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
-        if seen.phase is Phase.RUNNING and not seen.suspended:
+        is_running = seen.phase is Phase.RUNNING and not seen.suspended
+        known = self.observation
+        if self.waiting_at is not None and (is_running or (known is not None and seen.restarts > known.restarts)):
+            # A start that was over before the next poll is seen by its count only.
+            self.waited += now - self.waiting_at
+            self.waiting_at = None
+        if is_running:
             self.running_at = now if self.running_at is None else self.running_at
-            if self.waiting_at is not None:
-                self.waited += now - self.waiting_at
-                self.waiting_at = None
         elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self._has_run(seen):
             self.waiting_at = now if self.waiting_at is None else self.waiting_at
         failed = seen.phase is Phase.RUNNING and failed_ranks(seen)

@@ -395,8 +395,8 @@ def _life() -> Iterable[Mutation]:
         (
             (
                 ATTEMPT,
-                "if seen.phase is Phase.RUNNING and not seen.suspended:",
-                "if seen.phase is Phase.RUNNING:",
+                "is_running = seen.phase is Phase.RUNNING and not seen.suspended",
+                "is_running = seen.phase is Phase.RUNNING",
             ),
             (
                 LIMITS,

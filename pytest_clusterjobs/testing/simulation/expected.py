@@ -38,6 +38,8 @@ RETRIED = (Reason.START_FAILED, Reason.PREEMPTED, Reason.NODE_FAILED, Reason.QUE
 
 STUCK_SECONDS = 60.0
 """A hint that a pending job can never start counts only if it lasts so long."""
+STALE_SECONDS = 60.0
+"""How old a stale answer about a job that was never seen running may be: the longest pause and more."""
 SKEW_SECONDS = 31.0
 """How much a later session may misjudge how long a job has run, because the cluster has another clock."""
 CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_stopped", "superseded"})
@@ -277,9 +279,11 @@ def _with_end(
         if limit is not None:
             found.add(Verdict.FAILED)
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+        if end.by == "run" and last.waited >= spec.queue_timeout - STALE_SECONDS:
+            found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
     rest = last.without_cancel
-    if rest is not None and rest.reason not in (Reason.JOB_COMPLETED, Reason.UNKNOWN, Reason.CANCELLED):
-        # A rank had failed, and this run stopped the others.
+    if rest is not None and rest.by != "run" and rest.reason not in (Reason.JOB_COMPLETED, Reason.CANCELLED):
+        # A rank had failed, or has a false report, and this run stopped the others.
         found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
     if end.by == "run":
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))

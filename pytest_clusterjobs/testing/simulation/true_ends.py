@@ -25,7 +25,7 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
     """How the last start of a job ended, or a job that never started. ``cause``: see :class:`TrueJob`."""
     ranks = job.ranks
     begun = any(rank.begun is not None for rank in ranks)
-    if cause == Reason.UNKNOWN:
+    if cause == Reason.UNKNOWN or (not cause and any(rank.is_false for rank in ranks)):
         reason, code, by, also = _after_a_kill(ranks)
     else:
         reason, code, by = _decide(ranks, cause, begun, job.by)
