@@ -332,7 +332,7 @@ class ActiveAttempt:
     absent_at: float | None = None
     """Since when it has been absent from polls."""
     records_at: float | None = None
-    """When the records that it left are looked for, while it is absent."""
+    """When the records that it left were last looked for, while it was absent."""
     unlisted_at: float | None = None
     """Since when it has been absent from the cluster's list as well."""
     stuck_at: float | None = None

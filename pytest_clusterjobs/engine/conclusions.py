@@ -141,16 +141,17 @@ class Conclusions:
     def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> bool:
         """A job that the scheduler no longer knows has ended if every rank left a record of it.
 
-        The cluster may be about to start it again, and its list may not have it yet: unless its records
-        exclude that, the absence must have lasted. A stop from outside has a cause that only the scheduler
-        knows: it gets until the job counts as lost to report it. Returns whether it has ended.
+        The cluster may be about to start it again: unless its records exclude that, the cluster's list must
+        have lacked it for a while. A stop from outside has a cause that only the scheduler knows: it gets
+        until the job counts as lost to report it. Returns whether it has ended.
         """
         nodes = event.seen.nodes
         if len(nodes) < job.spec.nodes or any(node.report is None for node in nodes):
             return False
         stopped = any(node.report is not None and node.report.word is SentinelWord.STOPPED for node in nodes)
-        now = self._state.now.monotonic
-        lasts = now >= absence_lasts_at(job, self._state.cluster(job).can.find_settle)
+        now, cluster = self._state.now.monotonic, self._state.cluster(job)
+        is_listed = cluster.listed is not None and job.token in cluster.listed
+        lasts = now >= absence_lasts_at(job) or (now >= lost_at(job) and not is_listed)
         if not lasts and (stopped or job.spec.max_restarts > 0):
             return False
         if stopped and job.action is None and now < lost_at(job):

@@ -117,11 +117,9 @@ def unconfirmed(at: float) -> OwnAction:
     return OwnAction(ActionKind.LOST, why, at)
 
 
-def absence_lasts_at(job: ActiveAttempt, find_settle: float) -> float:
-    """When the absence of a job is no gap any more: it must also have become visible by then."""
-    if job.absent_at is None:
-        return inf
-    return max(job.absent_at, job.submitted_at + find_settle) + ABSENT_AFTER_SECONDS
+def absence_lasts_at(job: ActiveAttempt) -> float:
+    """When the absence of a job is no gap any more; infinity while the cluster's list does not lack it."""
+    return inf if job.unlisted_at is None else job.unlisted_at + ABSENT_AFTER_SECONDS
 
 
 def lost_at(job: ActiveAttempt) -> float:

@@ -366,6 +366,7 @@ class Submissions:
             and job.is_inherited
             and state.policy.submits
             and state.service is Serving.OPEN
+            and job.key not in state.cancelled
         ):
             self._replace(job)
         elif job.wants_end:

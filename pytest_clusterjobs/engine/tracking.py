@@ -214,11 +214,12 @@ class Tracking:
 
     def _look_for_records(self, job: ActiveAttempt, now: float) -> None:
         """Look for the records that a job left: as soon as it is missing, and once its absence has lasted."""
-        if job.absent_at == now or job.records_at is None:
+        if (
+            job.absent_at == now
+            or job.records_at is None
+            or job.records_at < limits.absence_lasts_at(job) <= now
+        ):
             job.records_at = now
-        if now >= job.records_at:
-            lasting = limits.absence_lasts_at(job, self._state.cluster(job).can.find_settle)
-            job.records_at = lasting if now < lasting else inf
             self._conclusions.look_for_records(job)
 
     def has_no_records(self, token: str, *, failed: bool) -> None:
@@ -367,13 +368,15 @@ class Tracking:
         The cluster's list must lack it too: an absence from polls alone may be a gap. Returns whether it has
         ended.
         """
-        if job.absent_at is None or job.cancellation not in (Cancellation.SENT, Cancellation.ACKNOWLEDGED):
+        if job.absent_at is None:
             return False
         cluster, now = self._state.cluster(job), self._state.now.monotonic
-        cluster.list_at = min(
-            cluster.list_at, now + (LIST_INTERVAL_SECONDS if cluster.listed is not None else 0)
-        )
-        if job.unlisted_at is not None and now - job.unlisted_at >= limits.ABSENT_AFTER_SECONDS:
+        was_asked = job.cancellation in (Cancellation.SENT, Cancellation.ACKNOWLEDGED)
+        if was_asked or job.absent_at < now:
+            # At first the records of a job that has just ended may be enough.
+            pause = LIST_INTERVAL_SECONDS if cluster.listed is not None else 0
+            cluster.list_at = min(cluster.list_at, now + pause)
+        if was_asked and limits.absence_lasts_at(job) <= now:
             self._is_gone(job)
             return True
         return False

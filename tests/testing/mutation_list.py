@@ -909,8 +909,8 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 TRACKING,
-                "if job.unlisted_at is not None and now - job.unlisted_at >= limits.ABSENT_AFTER_SECONDS:",
-                "if now - job.absent_at >= limits.ABSENT_AFTER_SECONDS:",
+                "if was_asked and limits.absence_lasts_at(job) <= now:",
+                "if was_asked and now - job.absent_at >= limits.ABSENT_AFTER_SECONDS:",
             ),
         ),
     )

@@ -186,14 +186,12 @@ class TrueJob:
         """Whether polls do not list it, although it is there."""
         if now < self._hidden_until and self.ended_at is None:
             return True
-        if self.state == WAITING:
-            # Its absence would look like the end that its ranks have reported.
-            return False
         return bool(self.faults.absent) and _within(self.faults.absent, now - self.submitted_at)
 
     def is_unlisted(self, now: float) -> bool:
         """Whether the list of jobs lacks it, too."""
-        return self.faults.unlisted and self.is_absent(now)
+        # If it waits to be started again, its absence would look like the end that its ranks have reported.
+        return self.faults.unlisted and self.state != WAITING and self.is_absent(now)
 
     def is_silent(self, now: float) -> bool:
         """Whether polls leave it out."""
