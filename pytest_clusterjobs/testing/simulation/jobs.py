@@ -201,6 +201,12 @@ class TrueJob:
         """Whether polls that ask for it fail."""
         return bool(self.faults.down) and _within(self.faults.down, now - self.submitted_at)
 
+    def unseen_until(self, now: float) -> float:
+        """Until when polls do not list it, or fail; ``now`` if they do not now."""
+        spans, age = (*self.faults.absent, *self.faults.down), now - self.submitted_at
+        ends = [self.submitted_at + end for start, end in spans if start <= age < end]
+        return max([now, *ends, *([self._hidden_until] if self.ended_at is None else [])])
+
     def hides_from_cancel(self, now: float) -> bool:
         """Whether a cancel has no effect now; the first one may begin such a time."""
         if self.faults.hides_from_cancel and not self._hidden_until:

@@ -80,7 +80,8 @@ class Lifetimes:
         """
         yield from self._broken
         outages = sorted((fact.at, fact.until) for fact in facts if fact.kind in UNANSWERED)
-        yield from self._other_ranks(outages)
+        unseen = [(fact.at, fact.until) for fact in facts if fact.kind == "absent"]
+        yield from self._other_ranks(sorted([*outages, *unseen]))
         for token, same in jobs.items():
             key, grace = owner(token)
             for job in same:
@@ -94,12 +95,15 @@ class Lifetimes:
                         yield Violation("b", text)
                         break
 
-    def _other_ranks(self, outages: Sequence[tuple[float, float]]) -> Iterator[Violation]:
-        """The jobs that ran on after a rank had failed, although the first session was at work."""
+    def _other_ranks(self, unseen: Sequence[tuple[float, float]]) -> Iterator[Violation]:
+        """The jobs that ran on after a rank had failed, although the first session was at work.
+
+        ``unseen``: when polls or cancels had no answer, or did not show a job.
+        """
         first_event = min(self.events, default=inf)
         for job, at, until, grace in self._rests:
             deadline = at + REST_SECONDS + self.patience + grace
-            for start, over in outages:
+            for start, over in unseen:
                 if start <= deadline and over > at:
                     deadline = max(deadline, over + REST_SECONDS + self.patience + grace)
             if until > deadline and first_event > deadline:

@@ -211,9 +211,14 @@ class RecordedCluster(SimulatedCluster):
     def fault(self, kind: str, text: str) -> None:
         """Count a fault, and report it."""
         super().fault(kind, text)
-        job_faults = self.by_token[text][-1].faults if text in self.by_token else None
+        same = self.by_token.get(text.rpartition(" ")[2])
+        job_faults = same[-1].faults if same and text in self.by_token else None
         now = self.world.now
-        if kind == "held" and job_faults is not None:
+        if kind in ("absent", "outage") and same:
+            # Until then no poll shows anything of it.
+            self.recorder.fault(kind, text)
+            self.recorder.fact(kind, self.recorder.key_of(same[-1].token), until=same[-1].unseen_until(now))
+        elif kind == "held" and job_faults is not None:
             key = self.recorder.key_of(text)
             until = now + min(job_faults.held or 0.0, 1e9)
             self.recorder.fact(kind, key, until=until)
