@@ -53,6 +53,11 @@ _UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "sessi
 REFUSED = frozenset({"closed", "error_before", "outage", "throttled"})
 """Other reasons than jobs of the run for which submissions are not accepted."""
 
+_WAITED_TOO_LONG = frozenset(
+    {ActionKind.DEPENDENCY_FAILED, ActionKind.QUEUE_TIMEOUT, ActionKind.REJECTED}
+)
+"""Why this run cancels a job that does not run."""
+
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
 _NO_RULES = Classification()
 
@@ -259,11 +264,13 @@ def _with_end(
     if limit is not None and last.ran >= limit - SKEW_SECONDS:
         # If the cluster's own times contradict this run's clock, nothing is certain.
         found |= {Verdict.FAILED, Verdict.ERROR} if last.ran < limit + SKEW_SECONDS else {Verdict.FAILED}
-    if last.waited >= spec.queue_timeout and end.by == "run":
+    # A job that ended by itself before a cancel had an effect is judged by why it was cancelled.
+    by_run = end.by == "run" or last.recorded in _WAITED_TOO_LONG
+    if last.waited >= spec.queue_timeout and by_run:
         found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
     if end.by != "run":
         found.add(true_verdict(cell, number, end))
-        found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in end.also)
+        found.update(true_verdict(cell, number, _other(end, reason)) for reason in end.also)
     elif end.reason != Reason.CANCELLED:
         # This run stopped the other ranks after one had ended.
         found.add(true_verdict(cell, number, end))
@@ -281,11 +288,12 @@ def _with_end(
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
         if end.by == "run" and last.waited >= spec.queue_timeout - STALE_SECONDS:
             found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
-    rest = last.without_cancel
+    # If this run was about to stop the other ranks, a cancel by a person looks like its own.
+    rest = last.without_cancel if end.by != "other" or last.recorded == ActionKind.STOP_REST else None
     if rest is not None and rest.by != "run" and rest.reason not in (Reason.JOB_COMPLETED, Reason.CANCELLED):
         # A rank had failed, or has a false report, and this run stopped the others.
         found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
-    if end.by == "run":
+    if by_run:
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
     return found
 
@@ -323,6 +331,11 @@ def _as(end: TrueEnd, reason: Reason) -> TrueEnd:
     return replace(end, reason=reason.value, exit_code=None)
 
 
+def _other(end: TrueEnd, reason: str) -> TrueEnd:
+    """Another reading of an end."""
+    return replace(end, reason=reason, exit_code=end.other_code if reason in _COMMAND_ENDED else None)
+
+
 def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequence[Fact]) -> bool:
     """Whether a further attempt had to follow the last one."""
     entry = cell.registration
@@ -358,7 +371,7 @@ def _by_run(cell: SimulatedCell, attempt: Attempted) -> bool:
 
 def _as_concluded(attempt: Attempted, end: TrueEnd) -> TrueEnd:
     """The end as the ledger has it, if the truth has two readings and this is the other one."""
-    return _as(end, Reason(attempt.concluded)) if attempt.concluded in end.also else end
+    return _other(end, attempt.concluded) if attempt.concluded in end.also else end
 
 
 def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbed: bool) -> bool:

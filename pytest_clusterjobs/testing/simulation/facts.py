@@ -118,7 +118,7 @@ class Attempted:
     started: float | None = None
     """The first start; ``None`` if it never started."""
     without_cancel: TrueEnd | None = None
-    """How it ended if this run's cancel does not count: only the other ranks were stopped."""
+    """How it ended if a cancel does not count: only the other ranks were stopped."""
     partial: tuple[str, ...] = ()
     """Other reasons that may be concluded if a log cannot be read."""
     recorded: str | None = None
@@ -152,7 +152,7 @@ class JobFacts(Protocol):
         """How it ended; ``None`` if it has not."""
 
     def command_end(self) -> TrueEnd | None:
-        """How its ranks ended, if a cancel by this run does not count."""
+        """How its ranks ended, if a cancel does not count."""
 
     def partial_reasons(self) -> tuple[str, ...]:
         """What else may be concluded if the log of a rank cannot be read."""

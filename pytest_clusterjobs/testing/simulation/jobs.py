@@ -147,8 +147,8 @@ class TrueJob:
         return self._truth
 
     def command_end(self) -> TrueEnd | None:
-        """How its ranks ended, if a cancel by this run does not count (an action ``STOP_REST``)."""
-        if self._truth is None or not any(by == "run" for _, by in self.cancel_requests):
+        """How its ranks ended, if a cancel does not count (an action ``STOP_REST``)."""
+        if self._truth is None or not self.cancel_requests:
             return None
         return end_of_start(self, "" if self.cause == Reason.CANCELLED else self.cause)
 

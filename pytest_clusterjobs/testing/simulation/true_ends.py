@@ -26,8 +26,9 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
     ranks = job.ranks
     begun = any(rank.begun is not None for rank in ranks)
     if cause == Reason.UNKNOWN or (not cause and any(rank.is_false for rank in ranks)):
-        reason, code, by, also = _after_a_kill(ranks)
+        reason, code, by, also, other = _after_a_kill(ranks)
     else:
+        other = None
         reason, code, by = _decide(ranks, cause, begun, job.by)
         also = _also(job, reason) if by in ("limit", "itself") else ()
     return TrueEnd(
@@ -39,10 +40,11 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
         at=job.cluster.world.now if job.ended_at is None else job.ended_at,
         by=by,
         also=also,
+        other_code=other,
     )
 
 
-def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str, ...]]:
+def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str, ...], int | None]:
     """A rank whose sentinel was killed has no word, or a false one: an error, unless another failed before.
 
     If another failed after it, the design does not say which of the two counts; but it never completed.
@@ -53,11 +55,11 @@ def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str
     own = [rank for rank in others if rank.word is not SentinelWord.STOPPED]
     if not own:
         # A rank that was stopped has no cause that anybody reports.
-        return nothing, None, "other", (str(Reason.UNKNOWN),) if nothing != Reason.UNKNOWN else ()
+        return nothing, None, "other", (str(Reason.UNKNOWN),) if nothing != Reason.UNKNOWN else (), None
     reason, code, by = _decide(own, "", True, "itself")
     if (min(own, key=_by_end).ended or 0.0) <= (killed.ended or 0.0):
-        return str(reason), code, by, (nothing, str(Reason.UNKNOWN))
-    return nothing, None, "other", (str(reason), str(Reason.UNKNOWN))
+        return str(reason), code, by, (nothing, str(Reason.UNKNOWN)), None
+    return nothing, None, "other", (str(reason), str(Reason.UNKNOWN)), code
 
 
 def _also(job: TrueJob, reason: str) -> tuple[str, ...]:

@@ -24,3 +24,5 @@ class TrueEnd:
     """``itself``, ``limit``, ``run`` (a cancel by this run), ``other`` (by a person) or ``cluster``."""
     also: tuple[str, ...] = ()
     """Other reasons that the design permits, because the ends of several ranks coincide."""
+    other_code: int | None = None
+    """The command's own code, if one of these is the end of a command."""
