@@ -487,7 +487,9 @@ class ActiveAttempt:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
         is_running = seen.phase is Phase.RUNNING and not seen.suspended
         known = self.observation
-        if self.waiting_at is not None and (is_running or (known is not None and seen.restarts > known.restarts)):
+        if self.waiting_at is not None and (
+            is_running or (known is not None and seen.restarts > known.restarts)
+        ):
             # A start that was over before the next poll is seen by its count only.
             self.waited += now - self.waiting_at
             self.waiting_at = None

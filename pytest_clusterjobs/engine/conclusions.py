@@ -33,6 +33,7 @@ from .judging import verdict_on
 from .limits import absence_lasts_at
 from .limits import LOG_RETRY_SECONDS
 from .limits import lost_at
+from .limits import NEVER_STARTS
 from .messages import AskHooks
 from .messages import Forget
 from .messages import HooksAnswered
@@ -157,7 +158,9 @@ class Conclusions:
         if stopped and job.action is None and now < lost_at(job):
             return False
         known = job.observation or Observation(Phase.ABSENT)
-        job.observation = replace(known, phase=Phase.ENDED, nodes=nodes)
+        # A reason why it could never start is disproved.
+        hint = None if known.reason_hint in NEVER_STARTS else known.reason_hint
+        job.observation = replace(known, phase=Phase.ENDED, nodes=nodes, reason_hint=hint)
         job.ended_at = now
         job.absent_at = None
         job.move(Event.SEE_ENDED)

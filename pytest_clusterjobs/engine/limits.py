@@ -28,6 +28,9 @@ STUCK_AFTER_SECONDS = 60.0
 """Seconds for which a cluster must report without interruption that a pending job can never start. It may
 report this temporarily, while it scales up or while its configuration is being fixed."""
 
+NEVER_STARTS = frozenset({Reason.DEPENDENCY_FAILED, Reason.REJECTED})
+"""What a cluster may report of a pending job that can never start."""
+
 OTHER_RANKS_TIMEOUT_SECONDS = 60.0
 """Seconds in which the other ranks may fail too, once one has: some clusters restart a job only then."""
 

@@ -53,9 +53,7 @@ _UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "sessi
 REFUSED = frozenset({"closed", "error_before", "outage", "throttled"})
 """Other reasons than jobs of the run for which submissions are not accepted."""
 
-_WAITED_TOO_LONG = frozenset(
-    {ActionKind.DEPENDENCY_FAILED, ActionKind.QUEUE_TIMEOUT, ActionKind.REJECTED}
-)
+_WAITED_TOO_LONG = frozenset({ActionKind.DEPENDENCY_FAILED, ActionKind.QUEUE_TIMEOUT, ActionKind.REJECTED})
 """Why this run cancels a job that does not run."""
 
 _COMMAND_ENDED = (Reason.JOB_COMPLETED, Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)

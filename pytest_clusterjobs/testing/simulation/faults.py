@@ -38,7 +38,7 @@ Faults of the network (the truth stays):
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
 | find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |
 | absent | polls do not list a live job for up to 250 s; the list and ``find`` do, or do not | the engine |
-| cancel_ignored | a cancel is answered and has no effect, once or always; the job is listed | the engine: repeats it |
+| cancel_ignored | a cancel is answered and has no effect, once or always | the engine: repeats it |
 
 A contradiction never turns a true failure green. A process that sees only the contradicting answer about
 an exit code may report an error; it never reports another product reason.

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from ...model import JobSpec
+from ...model import Observation
+from ...model import Phase
 from ...model.records import Result
 from ...model.token import Token
 from .behaviour import Behaviour
@@ -139,14 +141,14 @@ class Recorder:
         elif now - self._asked.setdefault(token, now) >= LONG_SECONDS:
             self.fact("lost_submission", self.key_of(token), at=self._asked[token])
 
-    def polled(self, tokens: Iterable[str], seen: Mapping[str, object]) -> None:
-        """A poll was answered with what it saw; empty if it failed."""
+    def polled(self, tokens: Iterable[str], seen: Mapping[str, Observation]) -> None:
+        """A poll was answered with what it saw; empty if it failed. An absence is no answer about a job."""
         now = self.world.now
         for token in tokens:
             last = self._answered.setdefault(token, now)
             if now - last >= SILENCE_SECONDS:
                 self.fact("outage", self.key_of(token), at=last)
-            if token in seen:
+            if token in seen and seen[token].phase is not Phase.ABSENT:
                 self._answered[token] = now
 
     def cancelled(self, tokens: Iterable[str], ignored: Sequence[str], *, failed: bool) -> None:
