@@ -49,14 +49,13 @@ class Disk:
         self.rng = rng
         self.faults = faults
         self.db = _fresh(which)
-        self._failures = 0
         self.failed: Callable[[str], None] = lambda kind: None
         """Called with the kind of each fault that has happened: ``for_good`` or ``once``."""
         self.committed: Callable[[Batch, list[Result]], None] = lambda batch, results: None
         """Called with each batch that is durable, and with those of its results that the ledger has taken."""
 
-    def before_write(self) -> None:
-        """Raise LedgerError if this write fails."""
+    def before_write(self, failures: int) -> None:
+        """Raise LedgerError if this write fails, after so many failures in a row."""
         now, faults = self.world.now, self.faults
         if now >= faults.gone_from:
             self.failed("for_good")
@@ -65,20 +64,18 @@ class Disk:
             self.failed("for_good")
             raise LedgerError(f"{PATH}: database or disk is full")
         if faults.error and self.rng.chance(faults.error):
-            self._failed()
+            self._failed(failures)
             raise LedgerError(f"{PATH}: disk I/O error")
 
-    def after_write(self) -> None:
+    def after_write(self, failures: int) -> None:
         """Raise LedgerError although the write is durable, if its answer is lost."""
         if self.faults.lost_answer and self.rng.chance(self.faults.lost_answer):
-            self._failed()
+            self._failed(failures)
             raise LedgerError(f"{PATH}: disk I/O error after the write")
-        self._failures = 0
 
-    def _failed(self) -> None:
+    def _failed(self, failures: int) -> None:
         """A write has failed. The engine tries each three times."""
-        self._failures += 1
-        self.failed("for_good" if self._failures >= MAX_FAILURES else "once")
+        self.failed("for_good" if failures + 1 >= MAX_FAILURES else "once")
 
     def before_read(self) -> None:
         """Raise LedgerError if this read fails."""
@@ -103,6 +100,8 @@ class SimulatedLedger(Ledger):
         self._disk = disk
         self._is_inside = False
         self._is_durable = False
+        self._failures = 0
+        """How many writes of this process have failed in a row."""
 
     def commit(self, batch: Batch, at: float, session: int | None = None) -> None:
         """Write a batch, and report it if it is durable, also if its answer is lost."""
@@ -126,7 +125,8 @@ class SimulatedLedger(Ledger):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._disk.before_write()
+        failures, self._failures = self._failures, self._failures + 1
+        self._disk.before_write(failures)
         self._is_inside = True
         try:
             with super()._transaction() as db:
@@ -134,7 +134,8 @@ class SimulatedLedger(Ledger):
         finally:
             self._is_inside = False
         self._is_durable = True
-        self._disk.after_write()
+        self._disk.after_write(failures)
+        self._failures = 0
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         if not self._is_inside:

@@ -97,6 +97,7 @@ class Oracle:
         "_broken",
         "_budgets",
         "_committed",
+        "_ever_committed",
         "_finished",
         "_foreign",
         "_intents",
@@ -127,6 +128,8 @@ class Oracle:
         self._budgets = Budgets(bounds.min_poll_interval, bounds.ids_per_poll)
         self._lifetimes = Lifetimes(bounds.patience)
         self._committed: dict[str, tuple[Result, float]] = {}
+        self._ever_committed: dict[str, set[Verdict]] = {}
+        """All that were ever committed, by key."""
         self._published: dict[str, Result] = {}
         self._foreign: set[str] = set()
         self._outcomes: dict[str, str] = {}
@@ -297,6 +300,7 @@ class Oracle:
         for result in results:
             self._check_commit(at, result)
             self._committed[result.key] = (result, at)
+            self._ever_committed.setdefault(result.key, set()).add(result.judgement.verdict)
             if is_foreign:
                 self._foreign.add(result.key)
             else:
@@ -309,7 +313,11 @@ class Oracle:
         self._publications[published] = self._publications.get(published, 0) + 1
         committed = self._committed.get(result.key)
         same = committed is not None and committed[0].judgement.verdict is result.judgement.verdict
-        if not same and not self._is_unwritten(result):
+        # A session that was stopped may be told only now that its commit was durable.
+        was = published[0] != self._session and result.judgement.verdict in self._ever_committed.get(
+            result.key, ()
+        )
+        if not same and not was and not self._is_unwritten(result):
             self._break(
                 "d", f"{result.key}: published at {at:.3f} s, and the ledger has another result or none"
             )
