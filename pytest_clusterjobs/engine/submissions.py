@@ -349,6 +349,9 @@ class Submissions:
             return
         job.handle, job.untold_at = answer.handle, None
         job.answered_at = now.monotonic
+        if job.is_inherited:
+            # The intent may be much older than the submission, which was still on its way.
+            job.submitted, job.submitted_at = now.time, now.monotonic
         cluster.finds.drop(job.token)
         self._state.outbox.submitted(job.attempt())
         cluster.polls.set(job.token, now.monotonic)
@@ -417,7 +420,8 @@ class Submissions:
         if not job.move(Event.WITHDRAW):
             return False
         job.move(Event.CONFIRM)
-        self._state.timers.drop(job.token)
+        if job.hooks_until is None:
+            self._state.timers.drop(job.token)
         return True
 
     def remove(self, job: ActiveAttempt) -> None:

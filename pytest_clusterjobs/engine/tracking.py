@@ -437,17 +437,24 @@ class Tracking:
             elif self._conclusions.end_is_settled(job):
                 self._conclusions.end(job)
         self._check_cancellation(job, now, at)
-        may_be_lost = job.is_live and job.action is None and job.submission is not SubmissionState.SENT
-        if (
-            may_be_lost
+        lost = limits.silence(job, now, at, state.cluster(job).error)
+        if lost is not None and self._may_be_lost(job):
+            # A job that may exist and cannot be found cannot be cancelled either.
+            job.action = None
+            self.act(job, lost)
+        self._set_timer(job)
+
+    def _may_be_lost(self, job: ActiveAttempt) -> bool:
+        """Whether the silence of the cluster about a job would make it lost."""
+        is_open = job.action is None or job.submission is SubmissionState.UNANSWERED
+        return (
+            is_open
+            and job.is_live
+            and job.submission is not SubmissionState.SENT
             and job.life is not Life.ENDED
             and job.life not in _HAS_VERDICT
-            and state.policy.gives_up
-        ):
-            lost = limits.silence(job, now, at, state.cluster(job).error)
-            if lost is not None:
-                self.act(job, lost)
-        self._set_timer(job)
+            and self._state.policy.gives_up
+        )
 
     def _check_cancellation(self, job: ActiveAttempt, now: float, at: float) -> None:
         if job.cancellation is Cancellation.RECORDING:
@@ -483,13 +490,10 @@ class Tracking:
         if job.life is Life.ENDED and job.ended_at is not None:
             settled_at = job.ended_at + state.cluster(job).can.log_settle
             times += [settled_at, settled_at + 2 * limits.LOG_RETRY_SECONDS]
-        if (
-            job.life not in _HAS_VERDICT
-            and job.life is not Life.ENDED
-            and job.action is None
-            and state.policy.gives_up
-        ):
+        if self._may_be_lost(job):
             times.append(limits.silence_ends_at(job))
+        if job.submission is SubmissionState.SENT:
+            times.append(job.submitted_at + limits.MAX_SILENCE_SECONDS)
         later = [each for each in times if each > now]
         if later:
             state.timers.at_most(job.token, min(later))
