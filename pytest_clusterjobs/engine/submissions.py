@@ -308,7 +308,7 @@ class Submissions:
         has_jobs = any(
             each.backend == cluster.name
             and each is not job
-            and (each.handle is not None or each.submissions > 0)
+            and (each.handle is not None or each.submission is SubmissionState.UNANSWERED)
             for each in self._state.in_flight
         )
         breaker.refused(job, last_error, now.monotonic, holds_jobs=has_jobs)

@@ -14,7 +14,7 @@ MIN_SPACING_SECONDS = 0.05
 SPARE_POLLS = 10
 """Polls of a session above one per ``min_poll_interval``: the first one, and those after notifications."""
 MAX_SUBMITS = 3
-"""Calls of ``submit`` for one attempt, without those that were throttled."""
+"""Calls of ``submit`` for one attempt in one session, without those that were throttled."""
 
 _ROUNDING_SECONDS = 1e-6
 _RATE_ROUNDING_SECONDS = 1e-3
@@ -39,7 +39,7 @@ class Budgets:
     ids_per_poll: int
     _polls: dict[tuple[str, int], _Polls] = field(default_factory=dict)
     _submitted_at: dict[int, float] = field(default_factory=dict)
-    _submits: dict[str, int] = field(default_factory=dict)
+    _submits: dict[tuple[int, str], int] = field(default_factory=dict)
     _broken: list[Violation] = field(default_factory=list)
 
     def poll(self, backend: str, session: int, at: float, tokens: Sequence[str]) -> None:
@@ -60,10 +60,14 @@ class Budgets:
         polls.last, polls.tokens = at, tokens
         polls.count += 1
 
-    def submit(self, token: str, *, throttled: bool) -> None:
+    def was_polling(self, since: float, until: float) -> bool:
+        """Whether a session was at work between these times."""
+        return any(polls.first <= until and polls.last >= since for polls in self._polls.values())
+
+    def submit(self, session: int, token: str, *, throttled: bool) -> None:
         """Count one call of ``submit``; ``throttled``: the cluster asked for fewer calls."""
         if not throttled:
-            self._submits[token] = self._submits.get(token, 0) + 1
+            self._submits[session, token] = self._submits.get((session, token), 0) + 1
 
     def submissions(self, session: int, at: float, count: int, rate: float) -> None:
         """Count jobs that are submitted now, at most ``rate`` in a second."""
@@ -84,6 +88,6 @@ class Budgets:
             if polls.count > most + 3 * len(polls.jobs):
                 text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
                 yield Violation("g", text)
-        for token, count in self._submits.items():
+        for (_, token), count in self._submits.items():
             if count > MAX_SUBMITS:
                 yield Violation("g", f"{token}: {count} submissions, at most {MAX_SUBMITS} are allowed")

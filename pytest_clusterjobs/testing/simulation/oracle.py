@@ -268,7 +268,7 @@ class Oracle:
         if kind == "poll":
             self._budgets.poll(backend, session, at, tokens)
         elif kind == "submit":
-            self._budgets.submit(tokens[0], throttled=throttled)
+            self._budgets.submit(session, tokens[0], throttled=throttled)
 
     def on_submissions(self, session: int, at: float, count: int) -> None:
         """A session has decided to submit so many jobs now."""
@@ -475,6 +475,9 @@ class Oracle:
                 if job is own:
                     continue
                 end = job.end()
+                if end is not None and not self._budgets.was_polling(job.submitted_at, end.at):
+                    # No process was there that could have cancelled it.
+                    continue
                 if end is None or end.by not in ("run", "other"):
                     yield Violation("a", f"{token}: the extra job {job.number} was not cancelled")
                 if str(job.number) not in self._reported:
