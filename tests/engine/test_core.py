@@ -18,6 +18,7 @@ from pytest_clusterjobs.backends.protocol import Found
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.engine.attempt import ActiveAttempt
+from pytest_clusterjobs.engine.attempt import SubmissionState
 from pytest_clusterjobs.engine.conclusions import count_used
 from pytest_clusterjobs.engine.core import Core
 from pytest_clusterjobs.engine.messages import Accepted
@@ -53,6 +54,7 @@ from pytest_clusterjobs.engine.messages import Publish
 from pytest_clusterjobs.engine.messages import ReadLedger
 from pytest_clusterjobs.engine.messages import ReadLogs
 from pytest_clusterjobs.engine.messages import Rejected
+from pytest_clusterjobs.engine.messages import Resumed
 from pytest_clusterjobs.engine.messages import SessionSuperseded
 from pytest_clusterjobs.engine.messages import Stop
 from pytest_clusterjobs.engine.messages import Submit
@@ -76,6 +78,7 @@ from pytest_clusterjobs.model import REASON_CLASSES
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Times
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Attempt
 from pytest_clusterjobs.model.records import Registration
@@ -312,6 +315,69 @@ def test_a_retry_is_submitted_only_after_the_commit_of_the_last_end() -> None:
     assert not rig.has_result()
 
 
+def test_jobs_that_may_exist_do_not_stop_each_others_queue_timeout() -> None:
+    """Once the cluster has answered that it has no such job, there is none."""
+    rig = CoreRig()
+    rig.submission = Unanswered("reset")
+    rig.give(Opened(NAME, Capabilities(), False))
+    rig.give(CellsAdded([entry(name, queue_timeout=600.0) for name in "ab"]))
+    rig.submission = NotAccepted("quota")
+    rig.until(1300.0)
+    for name in "ab":
+        assert "not accepted within queue_timeout" in rig.result(name).outcome.detail
+
+
+def test_a_job_that_the_list_shows_later_than_find_settle_is_not_submitted_again() -> None:
+    rig = lossy(NotSubmitted(), settle=0.0)
+    rig.until(0.5)
+    assert rig.core.state.attempts[token("a")].submission is SubmissionState.WAITING
+    rig.give(Listed(NAME, {token("a"): Handle("7")}))
+    rig.until(100.0)
+    assert rig.submitted() == [token("a")]
+    assert rig.last(PollJobs).handles == {token("a"): Handle("7")}
+
+
+# Resumes.
+
+
+def resumed(
+    *answers: tuple[type[Command], Answer], action: OwnAction | None = None, **options: Any
+) -> CoreRig:
+    """A session that resumes one cell whose submission has no recorded answer; intended an hour ago."""
+    cell = entry("a", queue_timeout=600.0)
+    rig = CoreRig(
+        policy=Policy.session(submits=True, follows_up=True, resumes=True), answers=dict(answers), **options
+    )
+    rig.give(Opened(NAME, Capabilities(), False))
+    attempt = Attempt(token("a"), cell.key, 1, EPOCH - 3600.0, action=action)
+    rig.give(Resumed([cell], {}, {cell.key: [attempt]}))
+    return rig
+
+
+def test_a_job_that_is_found_by_a_resume_counts_as_submitted_when_it_was_found() -> None:
+    rig = resumed((Find, lambda command: [Looked(NAME, command.token, Found(Handle("7")))]))
+    rig.until(500.0)
+    assert rig.times(Cancel) == []
+    rig.until(700.0)
+    assert rig.times(Cancel) != []
+
+
+def test_a_cell_that_is_cancelled_while_a_resume_looks_for_its_job_is_not_submitted() -> None:
+    rig = resumed((Find, silent))
+    rig.give(CancelCells(["m.yaml::a"], "not wanted"))
+    rig.give(Looked(NAME, token("a"), NotSubmitted()))
+    rig.until(100.0)
+    assert rig.submitted() == []
+    assert rig.result().judgement.verdict is Verdict.NOT_RUN
+
+
+def test_a_cancelled_submission_that_cannot_be_looked_up_is_lost_in_the_end() -> None:
+    cancel = OwnAction(ActionKind.CANCEL, "the session has ended", EPOCH)
+    rig = resumed((Find, lambda command: [Looked(NAME, command.token, Unknown("it"))]), action=cancel)
+    rig.until(4000.0)
+    assert rig.result().outcome.reason is Reason.LOST
+
+
 # Polls.
 
 
@@ -371,6 +437,45 @@ def test_an_absence_with_a_gap_between_the_answers_begins_again() -> None:
     assert not rig.has_result()
     rig.until(540.0)
     assert rig.result().outcome.reason is Reason.LOST
+
+
+def ranks_of(first: Observation) -> Answer:
+    """The logs have the end records of a start of which the cluster shows nothing any more."""
+    return lambda command: [LogsRead(NAME, command.token, replace(command.seen, nodes=first.nodes))]
+
+
+def test_a_job_that_the_list_still_has_is_not_over_whatever_the_records_of_its_first_start_say() -> None:
+    """It is about to be started again."""
+    rig = CoreRig(entry("a", max_restarts=1), answers={ReadLogs: ranks_of(ended(3))})
+    rig.answers[ListJobs] = lambda command: [Listed(NAME, {token("a"): Handle("1")})]
+    rig.until(10.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(200.0)
+    assert not rig.has_result()
+    rig.answers[ListJobs] = lambda command: [Listed(NAME, {})]
+    rig.until(225.0)
+    assert (rig.result().outcome.reason, rig.result().outcome.exit_code) == (Reason.JOB_FAILED, 3)
+
+
+def test_a_reason_why_a_job_can_never_start_is_disproved_by_its_records() -> None:
+    rig = CoreRig(entry("a"), answers={ReadLogs: ranks_of(ended(0))})
+    rig.shown[token("a")] = replace(PENDING, reason_hint=Reason.DEPENDENCY_FAILED)
+    rig.until(10.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(20.0)
+    assert rig.result().outcome.reason is Reason.JOB_COMPLETED
+
+
+def test_a_start_between_two_polls_ends_a_wait() -> None:
+    """Two waits of one job, each shorter than queue_timeout."""
+    rig = CoreRig(entry("a", queue_timeout=100.0, max_restarts=2))
+    rig.shown[token("a")] = replace(PENDING, times=Times(started=EPOCH))
+    rig.until(80.0)
+    rig.shown[token("a")] = replace(PENDING, times=Times(started=EPOCH), restarts=1)
+    rig.until(160.0)
+    assert rig.times(Cancel) == []
+    rig.until(200.0)
+    assert rig.times(Cancel) != []
 
 
 def test_a_limit_counts_up_to_the_begin_of_the_poll_that_shows_it() -> None:
@@ -514,6 +619,14 @@ def test_a_job_whose_spec_is_never_prepared_is_not_submitted() -> None:
     rig.until(3601.0)
     assert rig.submitted() == []
     assert rig.result().judgement.verdict is Verdict.ERROR
+
+
+def test_a_hook_that_never_answers_does_not_outlive_its_withdrawn_attempt() -> None:
+    rig = CoreRig(entry("a"), answers={Submit: silent}, has_hooks=True)
+    rig.until(4000.0)
+    rig.give(Submitted(token("a"), NotAccepted("quota")))
+    rig.until(9000.0)
+    assert rig.has_result()
 
 
 # Kill.

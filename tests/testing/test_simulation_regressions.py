@@ -14,6 +14,14 @@ CAUSES: dict[int, str] = {
     3023: "a submission whose answer was lost was given up after five minutes in which each lookup failed",
     18127: "the reports of a preempted job ended it before the scheduler told the cause, so no retry followed",
     1765: "a resume did not count a rerun after a test's deadline",
+    2199: "two jobs whose submissions had failed made each other's queue_timeout wait for ever",
+    5405: "the records of a first start counted as the end of a job that waited for its second one",
+    9008: "a cell that was cancelled while a resume looked for its job was submitted",
+    12070: "two waits of a job with a short start between them counted as one, up to queue_timeout",
+    16449: "queue_timeout counted from an intent whose submission arrived much later",
+    17064: "a cancelled submission that no lookup could decide was looked up for ever",
+    18555: "a reason why a pending job could never start outlived the records of its start",
+    19893: "an attempt that was withdrawn while a hook was asked lost the time by which it must answer",
 }
 
 
