@@ -146,10 +146,14 @@ class Conclusions:
         have lacked it for a while. A stop from outside has a cause that only the scheduler knows: it gets
         until the job counts as lost to report it. Returns whether it has ended.
         """
-        nodes = event.seen.nodes
-        if len(nodes) < job.spec.nodes or any(node.report is None for node in nodes):
+        nodes, known = event.seen.nodes, job.observation or Observation(Phase.ABSENT)
+        reports = [node.report for node in nodes if node.report is not None]
+        if len(nodes) < job.spec.nodes or len(reports) < len(nodes):
             return False
-        stopped = any(node.report is not None and node.report.word is SentinelWord.STOPPED for node in nodes)
+        if any(report.restarts < known.restarts for report in reports):
+            # Those of the last start have not arrived yet.
+            return False
+        stopped = any(report.word is SentinelWord.STOPPED for report in reports)
         now, cluster = self._state.now.monotonic, self._state.cluster(job)
         is_listed = cluster.listed is not None and job.token in cluster.listed
         lasts = now >= absence_lasts_at(job) or (now >= lost_at(job) and not is_listed)
@@ -157,7 +161,6 @@ class Conclusions:
             return False
         if stopped and job.action is None and now < lost_at(job):
             return False
-        known = job.observation or Observation(Phase.ABSENT)
         # A reason why it could never start is disproved.
         hint = None if known.reason_hint in NEVER_STARTS else known.reason_hint
         job.observation = replace(known, phase=Phase.ENDED, nodes=nodes, reason_hint=hint)

@@ -457,6 +457,17 @@ def test_a_job_that_the_list_still_has_is_not_over_whatever_the_records_of_its_f
     assert (rig.result().outcome.reason, rig.result().outcome.exit_code) == (Reason.JOB_FAILED, 3)
 
 
+def test_the_records_of_an_earlier_start_are_no_end_of_a_later_one() -> None:
+    rig = CoreRig(entry("a", max_restarts=1), answers={ReadLogs: ranks_of(ended(3))})
+    rig.shown[token("a")] = replace(RUNNING, restarts=1)
+    rig.until(10.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(200.0)
+    assert not rig.has_result()
+    rig.until(400.0)
+    assert rig.result().outcome.reason is Reason.LOST
+
+
 def test_a_reason_why_a_job_can_never_start_is_disproved_by_its_records() -> None:
     rig = CoreRig(entry("a"), answers={ReadLogs: ranks_of(ended(0))})
     rig.shown[token("a")] = replace(PENDING, reason_hint=Reason.DEPENDENCY_FAILED)
