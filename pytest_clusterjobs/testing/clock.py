@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from math import inf
@@ -98,7 +97,7 @@ class ManualClock:
             self._pause(wait)
         finally:
             inner._acquire_restore(saved)
-            with suppress(ValueError):
+            if not wait.is_notified:
                 inner._waiters.remove(wait)
         if wait.refusal:
             raise ClockRanOut(wait.refusal)
