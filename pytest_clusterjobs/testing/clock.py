@@ -167,10 +167,14 @@ class ManualClock:
     def auto(self, limit: float = 7 * 86400.0) -> Iterator[None]:
         """Jump to the time of the next thread that is due, whenever all threads that take turns wait.
 
-        Once ``limit`` seconds have passed, a wait of the clock's creator raises ClockRanOut.
+        Once ``limit`` seconds have passed, a wait of the clock's creator raises ClockRanOut. At the end of
+        the block, all other threads run that are ready, such as those that are to end.
         """
         with self._passing(self._now + limit):
-            yield
+            try:
+                yield
+            finally:
+                self.advance(0.0)
 
     @contextmanager
     def _passing(self, until: float) -> Iterator[None]:
@@ -196,11 +200,11 @@ class ManualClock:
 
     def _pause(self, wait: _Wait) -> None:
         """Let others run until this thread may go on."""
-        with self._lock:
-            if self._running is wait.thread:
-                self._running = None
-            self._pass_on()
         try:
+            with self._lock:
+                if self._running is wait.thread:
+                    self._running = None
+                self._pass_on()
             wait.turn.acquire()
         except BaseException:
             # Ctrl-C, or a time limit of the test: this thread goes on out of turn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -208,6 +209,42 @@ def test_an_exception_in_a_thread_ends_its_turn(monkeypatch: pytest.MonkeyPatch)
     clock.start("next", lambda: seen.append("next"))
     clock.advance(1.0)
     assert seen == [KeyError, "next"]
+
+
+def test_a_wait_that_a_signal_ends_leaves_the_clock_in_order() -> None:
+    clock = ManualClock()
+    log: list[str] = []
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        signal.pthread_kill(main, signal.SIGUSR1)
+        interrupted.wait()
+        log.append("others")
+
+    def handle(number: int, frame: object) -> None:
+        raise InterruptedError
+
+    interrupted = threading.Event()
+    former = signal.signal(signal.SIGUSR1, handle)
+    try:
+        clock.start("interrupting", interrupt)
+        with pytest.raises(InterruptedError):
+            clock.advance(60.0)
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert clock.monotonic() == 0.0
+    interrupted.set()
+    clock.advance(1.0)
+    assert (log, clock.monotonic()) == (["others"], 1.0)
+
+
+def test_at_the_end_of_auto_threads_have_ended_that_could() -> None:
+    clock = ManualClock()
+    log: list[str] = []
+    with clock.auto():
+        clock.start("short", lambda: log.append("done"))
+        clock.start("long", lambda: clock.sleep(60.0))
+    assert (log, clock.monotonic()) == (["done"], 0.0)
 
 
 def test_no_time_passes_while_it_is_held() -> None:
