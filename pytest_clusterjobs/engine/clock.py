@@ -1,15 +1,19 @@
-"""The engine's clock, which is injected so that tests can control time."""
+"""The engine's clock, which is injected so that tests can control time and threads."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from time import monotonic as _monotonic
 from time import time as _time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """The engine's only source of time. It calls no other function that reads the time or waits."""
+    """The engine's only source of time and threads.
+
+    It calls no other function that reads the time, waits or starts a thread.
+    """
 
     def time(self) -> float:
         """Seconds since the epoch. May jump."""
@@ -24,6 +28,9 @@ class Clock(Protocol):
         wait for: the notification may be meant for another waiter.
         """
 
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run ``work`` on a daemon thread of that name. Returns at once."""
+
 
 class SystemClock:
     """The machine's own clock, bound at import so that tests that patch ``time`` do not affect it."""
@@ -34,3 +41,7 @@ class SystemClock:
     def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
         """Wait on an acquired condition, for at most ``timeout`` seconds."""
         return condition.wait(timeout)
+
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run ``work`` on a new thread."""
+        threading.Thread(target=work, name=name, daemon=True).start()

@@ -48,7 +48,7 @@ from .logs import reader_of
 from .secrets import refusal as refusal_of_secrets
 from .state import Serving
 
-LEDGER_LANE, HOOKS_LANE = "ledger", "hooks"
+LEDGER_LANE, HOOKS_LANE, TIMER_LANE = "ledger", "hooks", "timer"
 
 
 class Driver:

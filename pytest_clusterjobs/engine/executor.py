@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
+
+from .clock import Clock
 
 
 class Executor(Protocol):
@@ -32,9 +35,10 @@ class _Lane:
 
 
 class ThreadExecutor:
-    """Runs work on daemon threads, which are started when there is work for them."""
+    """Runs work on threads of the clock, which are started when there is work for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._lanes: dict[str, _Lane] = {}
 
     def start(self, lane: str, threads: int, work: Callable[[], None]) -> None:
@@ -46,23 +50,28 @@ class ThreadExecutor:
             found.work.append(work)
             if found.idle < len(found.work) and found.threads < threads:
                 found.threads += 1
-                name = f"clusterjobs-{lane}"
-                threading.Thread(target=_run, args=[found], name=name, daemon=True).start()
+                self._clock.start(f"clusterjobs-{lane}", partial(self._work_on, found))
             else:
                 found.given.notify()
 
     def run(self, lane: str, work: Callable[[], None]) -> None:
         """Run ``work`` on the thread of ``lane``, and wait until it is done."""
-        done = threading.Event()
+        ended = threading.Condition()
+        has_ended = False
 
         def work_and_tell() -> None:
+            nonlocal has_ended
             try:
                 work()
             finally:
-                done.set()
+                with ended:
+                    has_ended = True
+                    ended.notify()
 
         self.start(lane, 1, work_and_tell)
-        done.wait()
+        with ended:
+            while not has_ended:
+                self._clock.wait(ended, None)
 
     def close(self) -> None:
         """End the threads, once they have done what they do now."""
@@ -72,17 +81,16 @@ class ThreadExecutor:
                 lane.work.clear()
                 lane.given.notify_all()
 
-
-def _run(lane: _Lane) -> None:
-    while True:
-        with lane.given:
-            lane.idle += 1
-            while not lane.work and not lane.closed:
-                lane.given.wait()
-            lane.idle -= 1
-            if lane.closed:
-                return
-            work = lane.work.popleft()
-        work()
-        # A thread that waits must not keep what it has worked on.
-        del work
+    def _work_on(self, lane: _Lane) -> None:
+        while True:
+            with lane.given:
+                lane.idle += 1
+                while not lane.work and not lane.closed:
+                    self._clock.wait(lane.given, None)
+                lane.idle -= 1
+                if lane.closed:
+                    return
+                work = lane.work.popleft()
+            work()
+            # A thread that waits must not keep what it has worked on.
+            del work

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from .clock import Clock
 from .clock import SystemClock
 from .core import Core
 from .driver import Driver
+from .driver import TIMER_LANE
 from .executor import ThreadExecutor
 from .extensions import NoExtensions
 from .messages import Settle
@@ -84,8 +84,9 @@ class Canceller:
         """Why the ledger could not be read or written; empty if it could."""
         self._core = Core(Policy.canceller(why, keys), run_id, secrets)
         self._core.adoption.begin(sorted(names))
+        self._executor = ThreadExecutor(self.clock)
         self._driver = Driver(
-            self._core, ledger, BackendPool(backends), ThreadExecutor(), self.clock, NoExtensions(), session
+            self._core, ledger, BackendPool(backends), self._executor, self.clock, NoExtensions(), session
         )
 
     def run(self, timeout: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:
@@ -95,7 +96,7 @@ class Canceller:
         begun, LedgerError if the first read of the ledger fails.
         """
         driver, adoption = self._driver, self._core.adoption
-        threading.Thread(target=driver.run_timer, name="clusterjobs-cancel", daemon=True).start()
+        self._executor.start(TIMER_LANE, 1, driver.run_timer)
         until = self.clock.monotonic() + timeout
         submits = True
         driver.tick()

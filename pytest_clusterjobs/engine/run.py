@@ -25,6 +25,7 @@ from .config import Mode
 from .config import RunConfig
 from .core import Core
 from .driver import Driver
+from .driver import TIMER_LANE
 from .executor import ThreadExecutor
 from .messages import AnyEvent
 from .messages import CancelCells
@@ -83,10 +84,11 @@ class Engine:
         )
         self._backends = BackendPool(open_backend)
         self._ledger = ledger
+        self._executor = ThreadExecutor(config.clock)
         self._driver = Driver(
-            self._core, ledger, self._backends, ThreadExecutor(), config.clock, extensions, session
+            self._core, ledger, self._backends, self._executor, config.clock, extensions, session
         )
-        self._thread: threading.Thread | None = None
+        self._has_begun = False
         self._taken: dict[str, None] = {}
         self._expected: dict[str, None] = {}
         self._opened: dict[str, None] = {}
@@ -158,10 +160,9 @@ class Engine:
         return screen(entries, self._backends.opened, self.config.max_nodes)
 
     def _post(self, event: AnyEvent) -> None:
-        if self._thread is None:
-            name = "clusterjobs-engine"
-            self._thread = threading.Thread(target=self._driver.run_timer, name=name, daemon=True)
-            self._thread.start()
+        if not self._has_begun:
+            self._has_begun = True
+            self._executor.start(TIMER_LANE, 1, self._driver.run_timer)
         self._driver.post(event, in_turn=threading.current_thread() is not threading.main_thread())
 
     def knows(self, key: str) -> bool:

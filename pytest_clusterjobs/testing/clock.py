@@ -4,57 +4,73 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import Counter
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from math import inf
-from pathlib import Path
-from time import monotonic as real_monotonic
-from weakref import WeakSet
-
-_SETTLE_POLL_SECONDS = 0.0002
-_STUCK_TIMEOUT_SECONDS = 10.0
+from typing import Any
 
 
 class ClockRanOut(AssertionError):
-    """More time passed than the test allowed, or a thread did not return to the clock."""
+    """More time would pass than the test allows, or no thread can ever run again."""
 
 
 @dataclass(eq=False, slots=True)
-class _Waiter:
-    due: float
-    order: int
-    condition: threading.Condition
+class _Wait:
+    """A thread that waits. It stands in the queue of a condition, as the lock of ``Condition.wait`` does."""
+
+    clock: ManualClock
     thread: threading.Thread
-    fired: bool = False
-    refused: bool = False
+    due: float
+    order: float
+    takes_turns: bool
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Locked until the thread may go on."""
+    is_notified: bool = False
+    refusal: str = ""
+
+    def __post_init__(self) -> None:
+        self.turn.acquire()
+
+    def release(self) -> None:
+        """The condition was notified."""
+        self.clock._notify(self)
+
+
+class _Here(threading.local):
+    takes_turns = False
+    """Whether a clock has started this thread."""
 
 
 @dataclass(eq=False)
 class ManualClock:
     """A :class:`~pytest_clusterjobs.engine.clock.Clock` on which no time passes by itself.
 
-    It knows every thread that was started after its creation, and every older one that has waited on
-    it or called ``auto``. ``advance`` moves from one due waiter to the next and lets all known
-    threads return to the clock in between, so that the order of execution does not depend on the
-    machine. Threads that wait for another thread without a timeout, as in ``Thread.join``,
-    ``Future.result`` or an idle ``ThreadPoolExecutor``, count as waiting.
+    The thread that creates it and those that ``start`` starts take turns: one runs until it waits on the
+    clock or ends. The next one is that which was first notified or started, or else the first one that is
+    due, and then the clock jumps to that time. The order of execution does not depend on the machine, as
+    long as these threads wait for each other on the clock only (not with ``Thread.join``, for example).
+
+    Any other thread may wait on the clock too. It takes no turns: it goes on once it is notified or due.
     """
 
     epoch: float = 1_800_000_000.0
     """The value of ``time()`` at the start, in seconds."""
     _now: float = 0.0
+    _until: float = 0.0
+    """The time until which the clock may jump."""
     _order: int = 0
-    _activity: int = 0
     _held: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _waiters: list[_Waiter] = field(default_factory=list)
-    _threads: set[threading.Thread] = field(default_factory=set)
-    _ignored: WeakSet[threading.Thread] = field(default_factory=lambda: WeakSet(threading.enumerate()))
-    """Threads that the clock ignores: those that ran before its creation, and its own."""
+    _waits: list[_Wait] = field(default_factory=list)
+    _ready: deque[_Wait] = field(default_factory=deque)
+    _owner: threading.Thread = field(default_factory=threading.current_thread)
+    _running: threading.Thread | None = field(default_factory=threading.current_thread)
+    """The thread whose turn it is."""
+    _here: _Here = field(default_factory=_Here)
 
     def time(self) -> float:
         """Seconds since the epoch."""
@@ -72,16 +88,20 @@ class ManualClock:
         """Wait on an acquired condition until it is notified (True) or this clock has moved (False)."""
         if timeout is not None and timeout <= 0:
             return condition.wait(0)
-        waiter = self._enter(condition, inf if timeout is None else timeout)
+        wait = self._enter(inf if timeout is None else self._now + timeout)
+        # The steps of ``Condition.wait``, which itself would take the lock again before this thread's turn.
+        inner: Any = condition
+        inner._waiters.append(wait)
+        saved = inner._release_save()
         try:
-            condition.wait()
+            self._pause(wait)
         finally:
-            with self._lock:
-                self._waiters.remove(waiter)
-                self._activity += 1
-        if waiter.refused:
-            raise ClockRanOut(f"{waiter.thread.name} still waits at {self._now:g} s")
-        return not waiter.fired
+            inner._acquire_restore(saved)
+            if not wait.is_notified:
+                inner._waiters.remove(wait)
+        if wait.refusal:
+            raise ClockRanOut(wait.refusal)
+        return wait.is_notified
 
     def sleep(self, seconds: float) -> None:
         """Wait until the clock has moved by ``seconds``."""
@@ -89,35 +109,46 @@ class ManualClock:
         with condition:
             self.wait(condition, seconds)
 
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Run ``work`` on a daemon thread that takes turns, and is ready for its first one."""
+
+        def run() -> None:
+            self._here.takes_turns = True
+            first.turn.acquire()
+            try:
+                work()
+            except BaseException:
+                # As the thread would do it after its turn, while the next one runs already.
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+            finally:
+                with self._lock:
+                    self._running = None
+                    self._pass_on()
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        first = _Wait(self, thread, inf, inf, takes_turns=True)
+        with self._lock:
+            self._ready.append(first)
+            self._pass_on()
+        thread.start()
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Stop time in this block, whichever thread runs it."""
         with self._lock:
             self._held += 1
-            self._activity += 1
         try:
             yield
         finally:
             with self._lock:
                 self._held -= 1
-                self._activity += 1
-
-    def register(self, thread: threading.Thread) -> None:
-        """Count an older thread before its first wait, so that no time passes until it waits."""
-        with self._lock:
-            self._threads.add(thread)
+                self._pass_on()
 
     def advance(self, seconds: float) -> None:
-        """Move by ``seconds``, stopping at each waiter on the way until all threads wait again.
-
-        Raises ClockRanOut if a thread does not return within ten real seconds.
-        """
+        """Move by ``seconds``; on the way and at its end, all other threads run that are ready or due."""
         target = self._now + seconds
-        self._settle()
-        while (waiter := self._next()) is not None and waiter.due <= target:
-            self._fire(waiter)
-            self._settle()
-        self._now = max(self._now, target)
+        with self._passing(target):
+            self._pause(self._enter(target, last=True))
 
     def advance_until(self, predicate: Callable[[], bool], step: float = 1.0, limit: float = 3600.0) -> float:
         """Advance by ``step`` seconds until ``predicate()`` holds; returns the seconds that this took.
@@ -125,7 +156,7 @@ class ManualClock:
         Raises ClockRanOut after ``limit`` seconds.
         """
         start = self._now
-        self._settle()
+        self.advance(0.0)
         while not predicate():
             if self._now - start >= limit:
                 raise ClockRanOut(f"{predicate} is still false after {limit:g} s")
@@ -134,116 +165,96 @@ class ManualClock:
 
     @contextmanager
     def auto(self, limit: float = 7 * 86400.0) -> Iterator[None]:
-        """Jump to the next due waiter whenever every known thread waits; the caller's thread becomes known.
+        """Jump to the time of the next thread that is due, whenever all threads that take turns wait.
 
-        Once ``limit`` seconds have passed, every wait raises ClockRanOut.
+        Once ``limit`` seconds have passed, a wait of the clock's creator raises ClockRanOut. At the end of
+        the block, all other threads run that are ready, such as those that are to end.
         """
-        self.register(threading.current_thread())
-        stop = threading.Event()
-        driver = threading.Thread(
-            target=self._drive, args=(stop, self._now + limit), name="clock", daemon=True
-        )
-        self._ignored.add(driver)
-        driver.start()
+        with self._passing(self._now + limit):
+            try:
+                yield
+            finally:
+                self.advance(0.0)
+
+    @contextmanager
+    def _passing(self, until: float) -> Iterator[None]:
+        if not self._takes_turns:
+            raise RuntimeError("only a thread that takes turns can let time pass")
+        before, self._until = self._until, max(self._until, until)
         try:
             yield
         finally:
-            stop.set()
-            driver.join()
+            self._until = before
 
-    def _enter(self, condition: threading.Condition, timeout: float) -> _Waiter:
+    @property
+    def _takes_turns(self) -> bool:
+        return self._here.takes_turns or threading.current_thread() is self._owner
+
+    def _enter(self, due: float, *, last: bool = False) -> _Wait:
         with self._lock:
             self._order += 1
-            self._activity += 1
-            waiter = _Waiter(self._now + timeout, self._order, condition, threading.current_thread())
-            self._threads.add(waiter.thread)
-            self._waiters.append(waiter)
-            return waiter
+            order = inf if last else self._order
+            wait = _Wait(self, threading.current_thread(), due, order, self._takes_turns)
+            self._waits.append(wait)
+            return wait
 
-    def _next(self) -> _Waiter | None:
-        with self._lock:
-            live = [waiter for waiter in self._waiters if not waiter.fired and waiter.due < inf]
-            return min(live, key=lambda waiter: (waiter.due, waiter.order), default=None)
-
-    def _fire(self, waiter: _Waiter, *, refuse: bool = False) -> None:
-        with waiter.condition:
+    def _pause(self, wait: _Wait) -> None:
+        """Let others run until this thread may go on."""
+        try:
             with self._lock:
-                if waiter not in self._waiters:
-                    return
-                waiter.fired = not refuse
-                waiter.refused = refuse
-                if not refuse:
-                    self._now = max(self._now, waiter.due)
-                self._activity += 1
-            waiter.condition.notify_all()
+                if self._running is wait.thread:
+                    self._running = None
+                self._pass_on()
+            wait.turn.acquire()
+        except BaseException:
+            # Ctrl-C, or a time limit of the test: this thread goes on out of turn.
+            with self._lock:
+                for queue in (self._waits, self._ready):
+                    if wait in queue:
+                        queue.remove(wait)
+            raise
 
-    def _is_quiet(self, besides: threading.Thread | None = None) -> bool:
+    def _notify(self, wait: _Wait) -> None:
         with self._lock:
-            if self._held or any(waiter.fired for waiter in self._waiters):
-                return False
-            asleep = Counter(waiter.condition for waiter in self._waiters)
-            if any(_sleepers(condition) < count for condition, count in asleep.items()):
-                return False
-            waiting = {waiter.thread for waiter in self._waiters}
-            busy = self._known() - waiting - {besides}
-            return all(_waits_for_a_thread(thread) for thread in busy)
+            wait.is_notified = True
+            if wait not in self._waits:
+                return
+            self._waits.remove(wait)
+            if wait.takes_turns:
+                self._ready.append(wait)
+                self._pass_on()
+            else:
+                wait.turn.release()
 
-    def _known(self) -> set[threading.Thread]:
-        """The threads that the clock waits for, including those that were started and do not run yet."""
-        return {
-            thread
-            for thread in threading.enumerate()
-            if thread in self._threads or thread not in self._ignored
-        }
+    def _pass_on(self) -> None:
+        """If no thread has its turn, wake the next one."""
+        while self._running is None and (wait := self._next()) is not None:
+            if wait.takes_turns:
+                self._running = wait.thread
+            wait.turn.release()
 
-    def _settle(self) -> None:
-        me = threading.current_thread()
-        deadline = real_monotonic() + _STUCK_TIMEOUT_SECONDS
-        pause = threading.Event()
-        while not self._is_quiet(besides=me):
-            if real_monotonic() > deadline:
-                names = sorted(thread.name for thread in self._known())
-                raise ClockRanOut(f"a thread does not return to the clock; known: {', '.join(names)}")
-            pause.wait(_SETTLE_POLL_SECONDS)
+    def _next(self) -> _Wait | None:
+        if self._ready:
+            return self._ready.popleft()
+        if self._held or not self._waits:
+            return None
+        wait: _Wait | None = min(self._waits, key=lambda each: (each.due, each.order))
+        if wait is not None and wait.due <= max(self._until, self._now):
+            self._now = max(self._now, wait.due)
+        else:
+            wait = self._refused()
+        if wait is not None:
+            self._waits.remove(wait)
+        return wait
 
-    def _drive(self, stop: threading.Event, end: float) -> None:
-        pause = _SETTLE_POLL_SECONDS
-        while not stop.wait(pause):
-            seen = self._activity
-            waiter = self._next()
-            if waiter is None or not self._is_quiet():
-                pause = min(pause * 1.2, 10 * _SETTLE_POLL_SECONDS)
-                continue
-            stop.wait(_SETTLE_POLL_SECONDS)
-            if self._activity == seen and self._is_quiet():
-                self._jump(waiter, end)
-            pause = _SETTLE_POLL_SECONDS
-
-    def _jump(self, waiter: _Waiter, end: float) -> None:
-        if waiter.due <= end:
-            self._fire(waiter)
-            return
-        for each in tuple(self._waiters):
-            self._fire(each, refuse=True)
-
-
-def _sleepers(condition: threading.Condition) -> int:
-    # No public API distinguishes a waiter that was notified and has not run yet from one that was not
-    # notified: only the latter is still in this queue.
-    return len(vars(condition)["_waiters"])
-
-
-def _waits_for_a_thread(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
-    if frame is None:
-        return False
-    match Path(frame.f_code.co_filename).parts[-2:], frame.f_code.co_name:
-        case (("futures", "thread.py"), "_worker"):
-            return True
-        case ((_, "threading.py"), "wait"):
-            # This lock is free from the notification on, even while the thread does not run yet.
-            waiter = frame.f_locals.get("waiter")
-            return waiter is not None and waiter.locked() and frame.f_locals["timeout"] is None
-        case ((_, "threading.py"), "join" | "_wait_for_tstate_lock"):
-            return frame.f_locals["timeout"] in (None, -1) and bool(frame.f_locals["self"].is_alive())
-    return False
+    def _refused(self) -> _Wait | None:
+        """The wait of the creator, which learns that no thread that takes turns can go on."""
+        wait = next((each for each in self._waits if each.thread is self._owner), None)
+        if wait is not None:
+            due = min(each.due for each in self._waits)
+            names = ", ".join(each.thread.name for each in self._waits)
+            why = "none has a timeout" if due == inf else f"the first is due at {due:g} s"
+            wait.refusal = (
+                f"the clock stops at {max(self._until, self._now):g} s; these threads wait: {names}; {why}"
+            )
+        return wait

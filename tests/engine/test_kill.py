@@ -71,7 +71,8 @@ class Rig:
         )
         with self.clock.auto():
             killer.run(patience)
-        killer.settle()
+            killer.settle()
+            killer.close()
         return killer
 
     def verdicts(self) -> dict[str, Verdict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from .world import World
 
@@ -27,6 +28,10 @@ class WorldClock:
     def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
         """Never called: the simulation has no threads that wait."""
         raise AssertionError("nothing waits in virtual time")
+
+    def start(self, name: str, work: Callable[[], None]) -> None:
+        """Never called: the simulation has no threads."""
+        raise AssertionError("no thread is started in virtual time")
 
     def world_time(self, monotonic: float) -> float:
         """The world's time for a time of this clock."""
