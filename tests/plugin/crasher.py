@@ -23,8 +23,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from pytest_clusterjobs.backends.command_line.commands import CommandRunner
 from pytest_clusterjobs.backends.local import channel
 from pytest_clusterjobs.backends.local.client import LocalBackend
+from pytest_clusterjobs.backends.slurm.client import SlurmBackend
 from pytest_clusterjobs.engine import conclusions
 from pytest_clusterjobs.engine import host
 from pytest_clusterjobs.engine.core import Core
@@ -35,22 +37,22 @@ from pytest_clusterjobs.engine.tracking import Tracking
 from pytest_clusterjobs.ledger.database import Database
 from pytest_clusterjobs.ledger.ledger import Ledger
 
-STEPS: dict[str, type] = {
-    "set_meta": Ledger,
-    "take_over": Ledger,
-    "register": Ledger,
-    "commit": Ledger,
-    "add_reports": Ledger,
-    "submit": LocalBackend,
-    "find": LocalBackend,
-    "poll": LocalBackend,
-    "logs": LocalBackend,
-    "cancel": LocalBackend,
-    "handle": Core,
-    "_publish": Driver,
-    "act": Tracking,
-    "close": Engine,
-    "release": Reaper,
+STEPS: dict[str, tuple[type, ...]] = {
+    "set_meta": (Ledger,),
+    "take_over": (Ledger,),
+    "register": (Ledger,),
+    "commit": (Ledger,),
+    "add_reports": (Ledger,),
+    "submit": (LocalBackend, SlurmBackend),
+    "find": (LocalBackend, SlurmBackend),
+    "poll": (LocalBackend, SlurmBackend),
+    "logs": (LocalBackend, SlurmBackend),
+    "cancel": (LocalBackend, SlurmBackend),
+    "handle": (Core,),
+    "_publish": (Driver,),
+    "act": (Tracking,),
+    "close": (Engine,),
+    "release": (Reaper,),
 }
 
 WHEN, STEP, COUNT = os.environ.get("CRASH_AT", "never-none-0").split("-")
@@ -145,6 +147,19 @@ class DyingFuture(Future[Any]):
         return super().result(timeout)
 
 
+def unanswered(ordinary: Any) -> Any:
+    """A scheduler's command that did its work, but whose output the session does not live to read."""
+
+    @wraps(ordinary)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        done = ordinary(*args, **kwargs)
+        if getattr(here, "inside", False):
+            die()
+        return done
+
+    return run
+
+
 def remembering(ordinary: Any) -> Any:
     def start_reaper(*args: Any) -> Reaper:
         reaper: Reaper = ordinary(*args)
@@ -154,11 +169,13 @@ def remembering(ordinary: Any) -> Any:
     return start_reaper
 
 
-for number, (name, owner) in enumerate(STEPS.items()):
-    setattr(owner, name, crashing(number, name, getattr(owner, name)))
+for number, (name, owners) in enumerate(STEPS.items()):
+    for owner in owners:
+        setattr(owner, name, crashing(number, name, getattr(owner, name)))
 for module, name, replaced in [
     (Database, "_begin", dying_transaction(Database._begin)),
     (channel, "Future", DyingFuture),
+    (CommandRunner, "_run", unanswered(CommandRunner._run)),
     (host, "start_reaper", remembering(vars(host)["start_reaper"])),
     (conclusions, "RETRY_PAUSE_SECONDS", 0.05),
 ]:

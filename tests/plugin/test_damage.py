@@ -20,7 +20,7 @@ import pytest
 from tests.mounts import read_only
 from tests.mounts import small
 from tests.mounts import that_breaks
-from tests.plugin.test_crash import kill_reaper
+from tests.plugin.crash_project import kill_reaper
 from tests.plugin.test_leaks import jobs_run
 from tests.plugin.test_leaks import of_project
 from tests.plugin.test_leaks import SLEEPERS

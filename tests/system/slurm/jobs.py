@@ -1,12 +1,14 @@
-"""Jobs on a real Slurm: start one, and wait for its restart."""
+"""Jobs on a real Slurm: start one, wait for its restart, find those of a project."""
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pytest_clusterjobs.devclusters import SlurmCluster
+from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.supervisor import CommandFailed
 from pytest_clusterjobs.devclusters.supervisor import wait_until
 from pytest_clusterjobs.model import Observation
@@ -41,3 +43,10 @@ def requeued(slurm: SlurmCluster, job: SubmittedJob, times: int = 1) -> None:
         with suppress(CommandFailed):
             slurm.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
         time.sleep(1)
+
+
+def jobs_of_runs_in(folder: Path, slurm: SlurmClient) -> list[str]:
+    """Names of the jobs of a project's runs that are pending or running."""
+    runs = [path.name for path in folder.glob(".clusterjobs/runs/*")]
+    names = slurm.run("squeue", "--noheader", "--format=%j").split()
+    return [name for name in names if any(run in name for run in runs)]

@@ -1,13 +1,11 @@
-"""The shipped matrix of exit conditions on a real Slurm, and sessions that are killed and resumed."""
+"""The shipped matrix of exit conditions on a real Slurm, and more cells than it accepts."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.slurm import SlurmCluster
 from tests.system.processes import start_pytest
 from tests.system.processes import until
+from tests.system.slurm.jobs import jobs_of_runs_in
 
 pytestmark = pytest.mark.system
 
@@ -47,9 +46,7 @@ class Session:
 
     def live(self) -> list[str]:
         """Names of this project's jobs that Slurm still has."""
-        runs = [path.name for path in self.path.glob(".clusterjobs/runs/*")]
-        names = self.slurm.run("squeue", "--noheader", "--format=%j").split()
-        return [name for name in names if any(run in name for run in runs)]
+        return jobs_of_runs_in(self.path, self.slurm)
 
 
 @pytest.fixture
@@ -148,67 +145,3 @@ def test_nothing_is_submitted_after_the_end_of_a_session_whose_sbatch_waits(
     while time.monotonic() < deadline:
         assert not session.live()
         time.sleep(0.5)
-
-
-MATRIX = """
-defaults: {setup: 'echo "$CLUSTERJOBS_CELL $CLUSTERJOBS_ATTEMPT" >>@PATH@/starts'}
-recipes: {a: sleep 0.5, b: "true", c: sleep 2}
-nodes: [1]
-conditions: {good: {}, bad: {run: "sleep 0.5; exit 3", expect: {exit_code: 3}}}
-"""
-
-CRASHER = """
-import os, signal
-from pytest_clusterjobs.backends.slurm.client import SlurmBackend
-from pytest_clusterjobs.ledger.ledger import Ledger
-
-when, step, count = os.environ.get("CRASH_AT", "never-none-0").split("-")
-owner = {"commit": Ledger, "submit": SlurmBackend, "poll": SlurmBackend}.get(step)
-if owner is not None:
-    ordinary, calls = getattr(owner, step), []
-
-    def crashing(self, *args, **kwargs):
-        calls.append(1)
-        its_turn = len(calls) == int(count)
-        if when == "before" and its_turn:
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = ordinary(self, *args, **kwargs)
-        if when == "after" and its_turn:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-
-    setattr(owner, step, crashing)
-"""
-
-
-@pytest.mark.parametrize(
-    ("point", "on_crash"),
-    [
-        ("after-commit-1", "cancel"),
-        ("after-submit-1", "cancel"),
-        ("after-submit-4", "keep"),
-        ("before-poll-1", "keep"),
-        ("after-commit-3", "cancel"),
-    ],
-)
-def test_a_session_killed_at_any_step_is_resumed_without_lost_or_duplicate_jobs(
-    session: Session, point: str, on_crash: str
-) -> None:
-    (session.path / "conftest.py").write_text(CRASHER)
-    (session.path / "m.yaml").write_text(MATRIX.replace("@PATH@", str(session.path)))
-    crashed = session.start("m.yaml", f"--cluster-on-crash={on_crash}", CRASH_AT=point)
-    crashed.communicate(timeout=MINUTES)
-    assert crashed.returncode == -signal.SIGKILL
-    if on_crash == "cancel":
-        until(lambda: not session.live())
-    resumed = session.start("m.yaml", "--cluster-resume")
-    output, _ = resumed.communicate(timeout=MINUTES)
-    assert resumed.returncode == pytest.ExitCode.OK, output
-    cells = session.cells()
-    assert [cell["verdict"] for cell in cells] == ["passed"] * 6
-    starts = Counter((session.path / "starts").read_text().splitlines())
-    assert max(starts.values()) == 1, "an attempt ran twice"
-    for cell in cells:
-        *earlier, _ = cell["attempts"]
-        assert all(attempt["outcome"]["reason"] == "cancelled" for attempt in earlier), cell["key"]
-    until(lambda: not session.live())
