@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
@@ -13,6 +14,7 @@ from ..model import OwnAction
 from ..model import Phase
 from ..model import Reason
 from ..model import ReasonClass
+from ..model import SentinelReport
 from ..model import SentinelWord
 from ..model import Times
 from ..model import Verdict
@@ -142,9 +144,9 @@ class Conclusions:
     def _settle_by_records(self, job: ActiveAttempt, event: LogsRead) -> bool:
         """A job that the scheduler no longer knows has ended if every rank left a record of it.
 
-        The cluster may be about to start it again: unless its records exclude that, the cluster's list must
-        have lacked it for a while. A stop from outside has a cause that only the scheduler knows: it gets
-        until the job counts as lost to report it. Returns whether it has ended.
+        The cluster may be about to start it again, or may have done so, unless its records exclude that; and
+        a stop from outside has a cause that only the scheduler knows. Such a job gets until it counts as lost
+        to be shown again. Returns whether it has ended.
         """
         nodes, known = event.seen.nodes, job.observation or Observation(Phase.ABSENT)
         reports = [node.report for node in nodes if node.report is not None]
@@ -153,13 +155,14 @@ class Conclusions:
         if any(report.restarts < known.restarts for report in reports):
             # Those of the last start have not arrived yet.
             return False
-        stopped = any(report.word is SentinelWord.STOPPED for report in reports)
         now, cluster = self._state.now.monotonic, self._state.cluster(job)
-        is_listed = cluster.listed is not None and job.token in cluster.listed
-        lasts = now >= absence_lasts_at(job) or (now >= lost_at(job) and not is_listed)
-        if not lasts and (stopped or job.spec.max_restarts > 0):
-            return False
-        if stopped and job.action is None and now < lost_at(job):
+        if job.action is not None:
+            is_over = now >= absence_lasts_at(job)
+        elif self._may_be_shown_again(job, reports):
+            is_over = now >= lost_at(job) and job.token not in (cluster.listed or ())
+        else:
+            is_over = True
+        if not is_over:
             return False
         # A reason why it could never start is disproved.
         hint = None if known.reason_hint in NEVER_STARTS else known.reason_hint
@@ -169,6 +172,13 @@ class Conclusions:
         job.move(Event.SEE_ENDED)
         job.move(Event.CONFIRM)
         return True
+
+    def _may_be_shown_again(self, job: ActiveAttempt, reports: Sequence[SentinelReport]) -> bool:
+        """Whether an absent job may be started again, or has a cause of its end that its records lack."""
+        if any(report.word is SentinelWord.STOPPED for report in reports):
+            return True
+        has_completed = all(report.word is SentinelWord.EXITED and not report.exit_code for report in reports)
+        return not has_completed and any(report.restarts < job.spec.max_restarts for report in reports)
 
     def end_without_logs(self, job: ActiveAttempt) -> None:
         """Judge an ended job whose logs have not been read for too long: the call does not return."""

@@ -242,8 +242,7 @@ class Submissions:
 
     def _accept(self, cluster: ClusterState, job: ActiveAttempt, answer: Accepted) -> None:
         job.submissions += 1
-        if job.submission is SubmissionState.ACCEPTED and job.handle != answer.handle:
-            # An answer that came after the job was looked up, in vain, and submitted again.
+        if job.submission is SubmissionState.ACCEPTED and self._is_another(job, answer.handle):
             self.extra(cluster.name, job.token, answer.handle)
         self._leave_queue(cluster, job)
         if not job.move(Event.ACCEPT):
@@ -260,6 +259,14 @@ class Submissions:
         delay = 0.0 if cluster.notifies else cluster.can.min_poll_interval
         cluster.polls.set(job.token, now.monotonic + delay)
         self._accepted(job)
+
+    def _is_another(self, job: ActiveAttempt, handle: Handle) -> bool:
+        """Whether a submission has made a second job, because the list showed the first one too late.
+
+        A list and a submission may name one job in two ways, so only different ids prove it.
+        """
+        known = None if job.handle is None else job.handle.job_id
+        return job.submissions > 1 and None not in (known, handle.job_id) and known != handle.job_id
 
     def _leave_queue(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         """Take a job that turns out to exist out of the queue for its next submission."""

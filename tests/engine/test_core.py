@@ -337,6 +337,15 @@ def test_a_job_that_the_list_shows_later_than_find_settle_is_not_submitted_again
     assert rig.last(PollJobs).handles == {token("a"): Handle("7")}
 
 
+@pytest.mark.parametrize("answer", [Handle(None, {"request": 7}), Handle("7"), Handle("8")])
+def test_a_job_that_the_list_shows_before_its_submission_is_answered_is_left_alone(answer: Handle) -> None:
+    rig = CoreRig(entry("a"), answers={Submit: silent})
+    rig.give(Listed(NAME, {token("a"): Handle("7")}))
+    rig.give(Submitted(token("a"), Accepted(answer)))
+    rig.until(100.0)
+    assert rig.times(Cancel) == []
+
+
 # Resumes.
 
 
@@ -453,7 +462,7 @@ def test_a_job_that_the_list_still_has_is_not_over_whatever_the_records_of_its_f
     rig.until(200.0)
     assert not rig.has_result()
     rig.answers[ListJobs] = lambda command: [Listed(NAME, {})]
-    rig.until(225.0)
+    rig.until(320.0)
     assert (rig.result().outcome.reason, rig.result().outcome.exit_code) == (Reason.JOB_FAILED, 3)
 
 

@@ -1006,7 +1006,7 @@ def _core() -> Iterable[Mutation]:
     yield Mutation(
         100,
         "the records of an earlier start are an end",
-        ((CONCLUSIONS, "if not lasts and (stopped or job.spec.max_restarts > 0):", "if False:"),),
+        ((CONCLUSIONS, "elif self._may_be_shown_again(job, reports):", "elif False:"),),
     )
 
 

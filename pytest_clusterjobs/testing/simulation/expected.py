@@ -274,7 +274,8 @@ def _with_end(
         found.add(true_verdict(cell, number, end))
     elif last.ran >= spec.max_runtime:
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
-    if any(fact.kind in LOG_KINDS for fact in near):
+    # The records of an absent job do not tell which of its ranks was the first.
+    if any(fact.kind in LOG_KINDS or fact.kind == "absent" or _is_long(fact) for fact in near):
         found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
     if end.by == "run" and any(fact.kind == "clock_jump" for fact in near):
         # A later session has only the wall clock to tell how long a job has run.
@@ -294,6 +295,11 @@ def _with_end(
     if by_run:
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
     return found
+
+
+def _is_long(fact: Fact) -> bool:
+    """Whether the logs may not be read in time because of it."""
+    return fact.kind in UNANSWERED and fact.seconds >= LOST_AFTER_SECONDS
 
 
 def _waiting(near: Sequence[Fact], spec: JobSpec) -> Iterator[Reason]:

@@ -190,8 +190,7 @@ class TrueJob:
 
     def is_unlisted(self, now: float) -> bool:
         """Whether the list of jobs lacks it, too."""
-        # If it waits to be started again, its absence would look like the end that its ranks have reported.
-        return self.faults.unlisted and self.state != WAITING and self.is_absent(now)
+        return self.faults.unlisted and self.is_absent(now)
 
     def is_silent(self, now: float) -> bool:
         """Whether polls leave it out."""
