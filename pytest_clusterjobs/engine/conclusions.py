@@ -155,11 +155,12 @@ class Conclusions:
         if any(report.restarts < known.restarts for report in reports):
             # Those of the last start have not arrived yet.
             return False
-        now, cluster = self._state.now.monotonic, self._state.cluster(job)
+        cluster = self._state.cluster(job)
+        # The read may have taken long: an absence lasts until the last answer that showed it.
         if job.action is not None:
-            is_over = now >= absence_lasts_at(job)
+            is_over = job.answered_at >= absence_lasts_at(job)
         elif self._may_be_shown_again(job, reports):
-            is_over = now >= lost_at(job) and job.token not in (cluster.listed or ())
+            is_over = job.answered_at >= lost_at(job) and job.token not in (cluster.listed or ())
         else:
             is_over = True
         if not is_over:
@@ -167,7 +168,7 @@ class Conclusions:
         # A reason why it could never start is disproved.
         hint = None if known.reason_hint in NEVER_STARTS else known.reason_hint
         job.observation = replace(known, phase=Phase.ENDED, nodes=nodes, reason_hint=hint)
-        job.ended_at = now
+        job.ended_at = self._state.now.monotonic
         job.absent_at = None
         job.move(Event.SEE_ENDED)
         job.move(Event.CONFIRM)

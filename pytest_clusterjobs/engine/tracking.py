@@ -227,12 +227,7 @@ class Tracking:
         job = self._state.attempts.get(token)
         if job is None or job.life is not Life.ABSENT or job.action is not None:
             return
-        since, now = job.absent_at, self._state.now.monotonic
-        if (
-            failed
-            and since is not None
-            and now < since + limits.LOST_AFTER_SECONDS + limits.LOG_RETRY_SECONDS
-        ):
+        if failed and self._state.now.monotonic < limits.lost_at(job) + limits.LOG_RETRY_SECONDS:
             return
         action = limits.due_action(job, *self._state.now)
         if action is not None and self._state.policy.gives_up:
