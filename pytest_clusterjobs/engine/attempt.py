@@ -455,10 +455,10 @@ class ActiveAttempt:
             self.observation = self.observation or seen
             return newly
         self.absent_at = self.unlisted_at = None
-        self.shown_at = now
+        unseen, self.shown_at = now - self.shown_at, now
         stuck = seen.phase is Phase.PENDING and seen.reason_hint is not None
         self.stuck_at = (self.stuck_at if self.stuck_at is not None else now) if stuck else None
-        self._note_times(seen, now)
+        self._note_times(seen, now, unseen)
         if seen.phase is Phase.ENDED:
             self.ended_at = now
         known = seen if seen.handle is None else replace(seen, handle=None)
@@ -483,19 +483,21 @@ class ActiveAttempt:
         started = seen.phase is Phase.PENDING and seen.times.started is not None
         return self.running_at is not None or seen.restarts > 0 or started
 
-    def _note_times(self, seen: Observation, now: float) -> None:
+    def _note_times(self, seen: Observation, now: float, unseen: float) -> None:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
         is_running = seen.phase is Phase.RUNNING and not seen.suspended
-        known = self.observation
-        if self.waiting_at is not None and (
-            is_running or (known is not None and seen.restarts > known.restarts)
-        ):
+        waits = not is_running and seen.phase is not Phase.ENDED and self._has_run(seen)
+        restarted = self.observation is not None and seen.restarts > self.observation.restarts
+        if self.waiting_at is not None and (is_running or restarted):
             # A start that was over before the next poll is seen by its count only.
             self.waited += now - self.waiting_at
             self.waiting_at = None
+        elif self.running_at is not None and (restarted or (waits and self.waiting_at is None)):
+            # It may have waited ever since a poll showed it.
+            self.waited += unseen
         if is_running:
             self.running_at = now if self.running_at is None else self.running_at
-        elif seen.phase in {Phase.PENDING, Phase.RUNNING} and self._has_run(seen):
+        elif waits:
             self.waiting_at = now if self.waiting_at is None else self.waiting_at
         failed = seen.phase is Phase.RUNNING and failed_ranks(seen)
         since = now if self.rank_failed_at is None else self.rank_failed_at

@@ -156,6 +156,9 @@ class Conclusions:
             # Those of the last start have not arrived yet.
             return False
         cluster = self._state.cluster(job)
+        if job.answered_at < job.submitted_at + cluster.can.find_settle:
+            # The scheduler may not show it yet, and knows more than its records.
+            return False
         # The read may have taken long: an absence lasts until the last answer that showed it.
         if job.action is not None:
             is_over = job.answered_at >= absence_lasts_at(job)

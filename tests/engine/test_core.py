@@ -512,6 +512,24 @@ def test_a_limit_counts_up_to_the_begin_of_the_poll_that_shows_it() -> None:
     assert rig.times(Cancel) == []
 
 
+@pytest.mark.parametrize("shown", [PENDING, RUNNING])
+def test_the_time_in_which_a_job_is_not_shown_is_no_run_time_if_it_was_started_again(
+    shown: Observation,
+) -> None:
+    rig = CoreRig(entry("a", max_runtime=60.0, grace_period=0.0, max_restarts=1))
+    rig.shown[token("a")] = replace(RUNNING, times=Times(started=EPOCH))
+    rig.until(50.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(280.0)
+    rig.shown[token("a")] = replace(shown, times=Times(started=EPOCH), restarts=1)
+    rig.until(300.0)
+    rig.shown[token("a")] = replace(RUNNING, times=Times(started=EPOCH), restarts=1)
+    rig.until(340.0)
+    assert rig.times(Cancel) == []
+    rig.until(600.0)
+    assert rig.times(Cancel) != []
+
+
 # Cancellations.
 
 

@@ -25,7 +25,8 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
     """How the last start of a job ended, or a job that never started. ``cause``: see :class:`TrueJob`."""
     ranks = job.ranks
     begun = any(rank.begun is not None for rank in ranks)
-    if cause == Reason.UNKNOWN or (not cause and any(rank.is_false for rank in ranks)):
+    is_unreported = any(rank.ended is not None and (rank.is_false or rank.word is None) for rank in ranks)
+    if cause == Reason.UNKNOWN or (not cause and is_unreported):
         reason, code, by, also, other = _after_a_kill(ranks)
     else:
         other = None
