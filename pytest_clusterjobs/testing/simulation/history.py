@@ -41,7 +41,7 @@ from .users import SimulatedHooks
 from .world import World
 
 PATIENCE_SECONDS = 120.0
-MAX_EVENTS = 20_000
+MAX_EVENTS = 100_000
 """A history with more turns than this does not end."""
 
 

@@ -79,7 +79,7 @@ class Lifetimes:
         is still alive then will never be ended.
         """
         yield from self._broken
-        outages = sorted((fact.at, fact.until) for fact in facts if fact.kind in UNANSWERED)
+        outages = sorted((fact.at, fact.until) for fact in facts if self._is_outage(fact))
         unseen = [(fact.at, fact.until) for fact in facts if fact.kind == "absent"]
         yield from self._other_ranks(sorted([*outages, *unseen]))
         for token, same in jobs.items():
@@ -94,6 +94,11 @@ class Lifetimes:
                     if text:
                         yield Violation("b", text)
                         break
+
+    def _is_outage(self, fact: Fact) -> bool:
+        """Whether no cancel has an effect while this lasts: a ledger that cannot be read names no jobs."""
+        hangs = fact.kind == "slow_commit" and fact.seconds >= self.patience
+        return hangs or fact.kind in UNANSWERED
 
     def _other_ranks(self, unseen: Sequence[tuple[float, float]]) -> Iterator[Violation]:
         """The jobs that ran on after a rank had failed, although the first session was at work.

@@ -305,7 +305,8 @@ class Oracle:
                 self._foreign.add(result.key)
             else:
                 self._foreign.discard(result.key)
-            self._lifetimes.stop(at, result.key)
+            # A session may have begun that goes on with a cell while its canceller still writes.
+            self._lifetimes.stop(at, result.key, earlier_only=is_foreign)
 
     def on_publish(self, result: Result, at: float, *, session: int | None = None) -> None:
         """A result was given to the clients of the run, by this session (default: the last one)."""
