@@ -285,6 +285,9 @@ def _with_end(
         if limit is not None:
             found.add(Verdict.FAILED)
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+        if last.recorded == ActionKind.MAX_RUNTIME:
+            # The times of the end, which the cluster reports later, contradict the old answer.
+            found.add(Verdict.ERROR)
         if end.by == "run" and last.waited >= spec.queue_timeout - STALE_SECONDS:
             found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
     # If this run was about to stop the other ranks, a cancel by a person looks like its own.
@@ -292,6 +295,7 @@ def _with_end(
     if rest is not None and rest.by != "run" and rest.reason not in (Reason.JOB_COMPLETED, Reason.CANCELLED):
         # A rank had failed, or has a false report, and this run stopped the others.
         found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
+        found.update(true_verdict(cell, number, _other(rest, reason)) for reason in rest.also)
     if by_run:
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
     return found
@@ -369,7 +373,7 @@ def _by_run(cell: SimulatedCell, attempt: Attempted) -> bool:
     end, kind = attempt.end, attempt.recorded
     if end is None or attempt.submitted is None:
         return False
-    is_limit = kind is not None and kind in (ActionKind.QUEUE_TIMEOUT, ActionKind.TEST_TIMEOUT)
+    is_limit = kind == ActionKind.TEST_TIMEOUT or kind in _WAITED_TOO_LONG
     return end.by == "run" or (is_limit and end.at - attempt.submitted >= least_seconds(cell, kind or ""))
 
 

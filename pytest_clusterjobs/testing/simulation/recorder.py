@@ -25,8 +25,11 @@ from .rng import Rng
 from .traits import Traits
 from .world import World
 
-LONG_SECONDS = 200.0
-"""A series of failed lookups of this length may make a submission count as lost."""
+LONG_SECONDS = 150.0
+"""A series of failed lookups of this length may make a submission count as lost.
+
+The last one may have been up to half of the five minutes ago.
+"""
 SILENCE_SECONDS = 300.0
 """A job about which the cluster has answered nothing for so long may be given up."""
 MAX_SUBMISSIONS = 3

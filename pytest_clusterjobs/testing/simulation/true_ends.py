@@ -53,7 +53,7 @@ def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str
     killed = next(rank for rank in ranks if rank.word is None or rank.is_false)
     nothing = str(Reason.START_FAILED if killed.begun is None else Reason.UNKNOWN)
     others = [rank for rank in ranks if rank.exit_code and rank is not killed and not rank.dismissed]
-    own = [rank for rank in others if rank.word is not SentinelWord.STOPPED]
+    own = [rank for rank in others if rank.word not in (None, SentinelWord.STOPPED) and not rank.is_false]
     if not own:
         # A rank that was stopped has no cause that anybody reports.
         return nothing, None, "other", (str(Reason.UNKNOWN),) if nothing != Reason.UNKNOWN else (), None
