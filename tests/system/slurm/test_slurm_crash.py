@@ -71,7 +71,7 @@ def crash(pytester: pytest.Pytester, slurm: SlurmClient) -> SlurmCrash:
     return SlurmCrash(pytester, slurm)
 
 
-@pytest.mark.parametrize(("point", "fate"), with_fates(POINTS, every=9))
+@pytest.mark.parametrize(("point", "fate"), with_fates(POINTS, every=18))
 def test_a_kill_at_each_step(crash: SlurmCrash, point: str, fate: str) -> None:
     crash.dies(point, fate=fate)
     crash.resume_and_check()
