@@ -556,6 +556,8 @@ def adopted(
         intended=attempt.intended,
         submitted=submitted,
         submitted_at=monotonic - age,
+        # Its sentinel knows how much of that it was suspended.
+        waited=ran,
         handle=attempt.handle,
         observation=attempt.observation,
         action=attempt.action,

@@ -27,6 +27,7 @@ CAUSES: dict[int, str] = {
     17064: "a cancelled submission that no lookup could decide was looked up for ever",
     18555: "a reason why a pending job could never start outlived the records of its start",
     19893: "an attempt that was withdrawn while a hook was asked lost the time by which it must answer",
+    308135: "a check counted the time in which a job had been suspended as run time, and ended it",
     208872088: "time in which a job was not shown counted as run time, although it was started again",
     208872189: "a job that was not visible yet was judged by records that do not tell which rank was the first",
 }
