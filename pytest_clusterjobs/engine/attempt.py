@@ -318,7 +318,7 @@ class ActiveAttempt:
     """When the first poll began that showed it to this process."""
     answered_at: float = 0.0
     """When the cluster last answered anything about it; for a poll, when the poll began."""
-    untold_at: float | None = None
+    unknown_at: float | None = None
     """Since when the cluster has answered that it cannot tell whether it has the job."""
     shown_at: float = 0.0
     """When the cluster last showed the job, or this process took it over."""
@@ -556,7 +556,7 @@ def adopted(
         intended=attempt.intended,
         submitted=submitted,
         submitted_at=monotonic - age,
-        # Its sentinel knows how much of that it was suspended.
+        # How much of that it was suspended is not known; its sentinel measures it.
         waited=ran,
         handle=attempt.handle,
         observation=attempt.observation,

@@ -157,7 +157,7 @@ class Conclusions:
             return False
         cluster = self._state.cluster(job)
         if job.answered_at < job.submitted_at + cluster.can.find_settle:
-            # The scheduler may not show it yet, and knows more than its records.
+            # The scheduler may not show it yet, and will report more than the records have.
             return False
         # The read may have taken long: an absence lasts until the last answer that showed it.
         if job.action is not None:

@@ -111,7 +111,7 @@ def silence(job: ActiveAttempt, now: float, at: float, error: str) -> OwnAction 
 def silence_ends_at(job: ActiveAttempt) -> float:
     """When a job is lost if the cluster answers nothing about it until then."""
     ends = job.answered_at + MAX_SILENCE_SECONDS
-    return ends if job.untold_at is None else min(ends, job.untold_at + LOST_AFTER_SECONDS)
+    return ends if job.unknown_at is None else min(ends, job.unknown_at + LOST_AFTER_SECONDS)
 
 
 def unconfirmed(at: float) -> OwnAction:

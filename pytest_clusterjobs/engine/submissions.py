@@ -101,13 +101,12 @@ class Submissions:
 
     def _next_cluster(self) -> ClusterState | None:
         """The open cluster whose next job was queued first."""
-        first, order = None, self._order
-        for cluster in self._state.clusters.values():
-            if cluster.queue and cluster.ahead < MAX_AHEAD and cluster.capabilities is not None:
-                token = cluster.queue[0].token
-                if first is None or order[token] < order[first.queue[0].token]:
-                    first = cluster
-        return first
+        ready = [
+            cluster
+            for cluster in self._state.clusters.values()
+            if cluster.queue and cluster.ahead < MAX_AHEAD and cluster.capabilities is not None
+        ]
+        return min(ready, key=lambda each: self._order[each.queue[0].token], default=None)
 
     def _admit(self, cluster: ClusterState, job: ActiveAttempt) -> None:
         cluster.breaker(job).start_probe(job, self._state.now.monotonic)
@@ -248,7 +247,7 @@ class Submissions:
         if not job.move(Event.ACCEPT):
             return
         now = self._state.now
-        job.handle, job.untold_at = answer.handle, None
+        job.handle, job.unknown_at = answer.handle, None
         job.submitted = now.time
         job.submitted_at = job.answered_at = now.monotonic
         cluster.finds.drop(job.token)
@@ -293,7 +292,7 @@ class Submissions:
         if job.submission is not SubmissionState.SENT:
             return
         job.move(Event.LOSE_ANSWER)
-        job.untold_at = None
+        job.unknown_at = None
         cluster, now = self._state.cluster(job), self._state.now
         job.submissions += 1
         job.why = why
@@ -345,7 +344,7 @@ class Submissions:
             self._not_found(cluster, job)
         else:
             job.why = job.hide(event.answer.why)
-            job.untold_at = now.monotonic if job.untold_at is None else job.untold_at
+            job.unknown_at = now.monotonic if job.unknown_at is None else job.unknown_at
             cluster.finds.set(job.token, next_poll_at(job, now.monotonic, cluster.can.min_poll_interval))
 
     def found(self, job: ActiveAttempt, answer: Found) -> None:
@@ -354,7 +353,7 @@ class Submissions:
         self._leave_queue(cluster, job)
         if not job.move(Event.ACCEPT):
             return
-        job.handle, job.untold_at = answer.handle, None
+        job.handle, job.unknown_at = answer.handle, None
         job.answered_at = now.monotonic
         if job.is_inherited:
             # The intent may be much older than the submission, which was still on its way.

@@ -94,6 +94,7 @@ KILL = Policy.canceller("killed")
 FULL = OSError("disk full")
 
 PENDING, RUNNING, ABSENT = (Observation(each) for each in (Phase.PENDING, Phase.RUNNING, Phase.ABSENT))
+REQUEUED = replace(PENDING, times=Times(started=EPOCH))
 STOPPED = Observation(Phase.ENDED, native_state="CANCELLED", reason_hint=Reason.CANCELLED, log_complete=True)
 
 Answer = Callable[[Any], Sequence[AnyEvent]]
@@ -489,9 +490,9 @@ def test_a_reason_why_a_job_can_never_start_is_disproved_by_its_records() -> Non
 def test_a_start_between_two_polls_ends_a_wait() -> None:
     """Two waits of one job, each shorter than queue_timeout."""
     rig = CoreRig(entry("a", queue_timeout=100.0, max_restarts=2))
-    rig.shown[token("a")] = replace(PENDING, times=Times(started=EPOCH))
+    rig.shown[token("a")] = REQUEUED
     rig.until(80.0)
-    rig.shown[token("a")] = replace(PENDING, times=Times(started=EPOCH), restarts=1)
+    rig.shown[token("a")] = replace(REQUEUED, restarts=1)
     rig.until(160.0)
     assert rig.times(Cancel) == []
     rig.until(200.0)
@@ -512,18 +513,18 @@ def test_a_limit_counts_up_to_the_begin_of_the_poll_that_shows_it() -> None:
     assert rig.times(Cancel) == []
 
 
-@pytest.mark.parametrize("shown", [PENDING, RUNNING])
+@pytest.mark.parametrize("shown", [REQUEUED, RUNNING])
 def test_the_time_in_which_a_job_is_not_shown_is_no_run_time_if_it_was_started_again(
     shown: Observation,
 ) -> None:
     rig = CoreRig(entry("a", max_runtime=60.0, grace_period=0.0, max_restarts=1))
-    rig.shown[token("a")] = replace(RUNNING, times=Times(started=EPOCH))
+    rig.shown[token("a")] = RUNNING
     rig.until(50.0)
     rig.shown[token("a")] = ABSENT
     rig.until(280.0)
-    rig.shown[token("a")] = replace(shown, times=Times(started=EPOCH), restarts=1)
+    rig.shown[token("a")] = replace(shown, restarts=1)
     rig.until(300.0)
-    rig.shown[token("a")] = replace(RUNNING, times=Times(started=EPOCH), restarts=1)
+    rig.shown[token("a")] = replace(RUNNING, restarts=1)
     rig.until(340.0)
     assert rig.times(Cancel) == []
     rig.until(600.0)
@@ -715,7 +716,7 @@ def test_a_kill_cancels_jobs_that_only_the_clusters_list_shows() -> None:
     assert rig.last(Cancel).handles == {token("z"): Handle("z")}
 
 
-# Faults that are known. The mark goes with the fault.
+# Faults that were found.
 
 
 @pytest.mark.parametrize("kind", [PollJobs, Submit])

@@ -52,7 +52,7 @@ conditions:
 
 EXPECTED = {"good": "passed", "bad": "passed", "worse": "failed", "flaky": "passed"}
 
-CANCEL, KEEP, NOBODY = "cancel", "keep", "nobody"
+CANCEL, KEEP, UNATTENDED = "cancel", "keep", "unattended"
 """What becomes of the jobs: the reaper ends them, it leaves them, or it was killed too."""
 
 PATH = [
@@ -74,7 +74,7 @@ T = TypeVar("T")
 
 def with_fates(points: list[T], every: int = 2) -> list[tuple[T, str]]:
     """Each point with each fate in a long run; otherwise one of ``every`` points with one of them."""
-    fates = (CANCEL, KEEP, NOBODY)
+    fates = (CANCEL, KEEP, UNATTENDED)
     if KILLS >= 100:
         return [(point, fate) for point in points for fate in fates]
     return [(point, fates[number % len(fates)]) for number, point in enumerate(points[::every])]
@@ -111,7 +111,7 @@ class Crash:
     def session(self, *arguments: str, fate: str = CANCEL, **environment: str) -> subprocess.Popen[bytes]:
         """Start pytest, as light as it can be: it starts a thousand times in a long run."""
         ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CRASH_TRACE": str(self.path / "trace")}
-        if fate == NOBODY:
+        if fate == UNATTENDED:
             ours["CRASH_REAPER"] = "1"
         light = ["-q", "-p", "pytest_clusterjobs.plugin.hookimpls", "-p", "no:cacheprovider"]
         return subprocess.Popen(
@@ -151,7 +151,7 @@ class Crash:
         if by_time:
             until(lambda: trace.exists() and bool(self.ledgers()), 60)
             time.sleep(chance.uniform(0.0, self.seconds + 30 * slow))
-            if fate == NOBODY:
+            if fate == UNATTENDED:
                 kill_reaper(self.path)
             process.kill()
         process.communicate(timeout=120)
@@ -164,7 +164,7 @@ class Crash:
         chance = random.Random(number)
         kills = 0
         while kills < 3 and (not kills or chance.random() < 0.3):
-            fate = chance.choice([CANCEL, KEEP, NOBODY])
+            fate = chance.choice([CANCEL, KEEP, UNATTENDED])
             resume = ["--cluster-resume"] if kills else []
             if not self.at_random(chance, *resume, fate=fate):
                 break
@@ -195,7 +195,7 @@ class Crash:
             }
 
     def log(self, point: str, fate: str) -> None:
-        """Note a kill for whoever counts them."""
+        """Note a kill in the file that CLUSTERJOBS_KILLS_LOG names."""
         if name := os.environ.get("CLUSTERJOBS_KILLS_LOG"):
             known = {"rows": self.rows(), "under_way": self.under_way()}
             line = json.dumps({"point": point, "fate": fate, **known})

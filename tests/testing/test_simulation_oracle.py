@@ -445,7 +445,7 @@ def test_coverage_of_several_workers() -> None:
     assert "50.00%" in first.table()
 
 
-def test_a_kind_without_a_recorded_bound_is_told() -> None:
+def test_a_kind_without_a_recorded_bound_is_reported() -> None:
     one, _ = workers()
     (found,) = one.violations(CoverageBounds(0, frozenset(), frozenset(), {}))
     assert found.text == "stale: no bound of its errors is recorded"

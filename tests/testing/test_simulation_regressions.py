@@ -12,7 +12,7 @@ from pytest_clusterjobs.testing.simulation.history import run
 
 CAUSES: dict[int, str] = {
     3023: "a submission whose answer was lost was given up after five minutes in which each lookup failed",
-    18127: "the reports of a preempted job ended it before the scheduler told the cause, so no retry followed",
+    18127: "the reports of a preempted job ended it before the scheduler reported the cause, so no retry followed",
     1765: "a resume did not count a rerun after a test's deadline",
     1872: "the records of a first start counted as the end of the second one, which had run",
     2224: "a job that the list showed before its submission was answered was cancelled as a second one",

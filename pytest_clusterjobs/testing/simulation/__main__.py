@@ -32,7 +32,6 @@ PROGRESS_SECONDS = 5.0
 class Chunk:
     """What is known of some histories."""
 
-    first: int
     coverage: Coverage = field(default_factory=Coverage)
     events: list[int] = field(default_factory=list)
     faults: list[int] = field(default_factory=list)
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.seed is not None:
         return _show(options)
     ranges = options.seeds
-    found = Chunk(ranges[0][0])
+    found = Chunk()
     begin = time.perf_counter()
     chunks = _chunks(ranges, options.j, hashed=options.hash)
     for chunk in _progress(chunks, sum(map(len, ranges)), begin):
@@ -162,7 +161,7 @@ def _chunks(ranges: Sequence[range], workers: int, *, hashed: bool) -> Iterator[
 
 
 def _run_chunk(seeds: range, *, hashed: bool) -> Chunk:
-    found = Chunk(seeds[0])
+    found = Chunk()
     # The cycles of one chunk fit into memory; to search for them all the time takes a twentieth of the time.
     gc.disable()
     try:

@@ -13,7 +13,7 @@ MIN_SPACING_SECONDS = 0.05
 """No two polls of a backend follow each other faster, whatever the cluster reports as changed."""
 SPARE_POLLS = 10
 """Polls of a session above one per ``min_poll_interval``: the first one, and those after notifications."""
-LAST_WORDS_SECONDS = 1.0
+TAKEOVER_SECONDS = 1.0
 """How long after a session was taken over its last calls may be made."""
 MAX_SUBMITS = 3
 """Calls of ``submit`` for one attempt in one session, without those that were throttled."""
@@ -65,7 +65,7 @@ class Budgets:
     def was_polling(self, since: float, until: float) -> bool:
         """Whether a session was at work between these times, apart from one that ended at their begin."""
         return any(
-            polls.first <= until and polls.last > since + LAST_WORDS_SECONDS for polls in self._polls.values()
+            polls.first <= until and polls.last > since + TAKEOVER_SECONDS for polls in self._polls.values()
         )
 
     def submit(self, session: int, token: str, *, throttled: bool) -> None:

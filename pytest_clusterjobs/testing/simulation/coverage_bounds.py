@@ -83,8 +83,8 @@ ERROR_SHARES: Mapping[str, float] = {
 }
 """The shares in 20,000 histories of 2026-11-30, with 5 to 10 percent points to spare.
 
-Many cells have several faults, and a person's cancel is an error by itself, so that most shares are not those
-of the fault alone. ``none`` has the cells without a fault: they expect what does not happen.
+Many cells have several faults, and a cancel by another user is an error by itself, so that most shares are
+not those of the fault alone. ``none`` has the cells without a fault: they expect what does not happen.
 """
 
 BEYOND_THE_MODEL: frozenset[tuple[State, Event]] = frozenset(

@@ -290,7 +290,7 @@ def _with_end(
             found.add(Verdict.ERROR)
         if end.by == "run" and last.waited >= spec.queue_timeout - STALE_SECONDS:
             found.add(true_verdict(cell, number, _as(end, Reason.QUEUE_TIMEOUT)))
-    # If this run was about to stop the other ranks, a cancel by a person looks like its own.
+    # If this run was about to stop the other ranks, a cancel by another user looks like its own.
     rest = last.without_cancel if end.by != "other" or last.recorded == ActionKind.STOP_REST else None
     if rest is not None and rest.by != "run" and rest.reason not in (Reason.JOB_COMPLETED, Reason.CANCELLED):
         # A rank had failed, or has a false report, and this run stopped the others.

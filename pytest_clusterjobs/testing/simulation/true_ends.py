@@ -55,7 +55,7 @@ def _after_a_kill(ranks: list[RankRun]) -> tuple[str, int | None, str, tuple[str
     others = [rank for rank in ranks if rank.exit_code and rank is not killed and not rank.dismissed]
     own = [rank for rank in others if rank.word not in (None, SentinelWord.STOPPED) and not rank.is_false]
     if not own:
-        # A rank that was stopped has no cause that anybody reports.
+        # A rank that was stopped has no cause that is reported anywhere.
         return nothing, None, "other", (str(Reason.UNKNOWN),) if nothing != Reason.UNKNOWN else (), None
     reason, code, by = _decide(own, "", True, "itself")
     if (min(own, key=_by_end).ended or 0.0) <= (killed.ended or 0.0):
