@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pytest_clusterjobs.backends.command_line.job_folder import JobFolder
 from pytest_clusterjobs.devclusters import SlurmCluster
 from pytest_clusterjobs.devclusters.slurm import SlurmClient
 from pytest_clusterjobs.devclusters.supervisor import CommandFailed
@@ -22,9 +23,16 @@ def running(seen: Observation) -> bool:
 
 
 def started(run: Cluster, command: str, **fields: Any) -> SubmittedJob:
-    """Submit a job, and wait until it runs."""
+    """Submit a job, and wait until it runs.
+
+    Slurm shows a job as running some seconds before its batch script begins. One that may restart is waited
+    for until then, since a requeue of a job that has not begun is no restart.
+    """
     job = run.submit(command, **fields)
     run.wait(job, until=running)
+    if job.spec.max_restarts:
+        folder = JobFolder(Path(job.handle.data["folder"]))
+        wait_until(lambda: folder.has_start(0), "the begin of the batch script", 60)
     return job
 
 
