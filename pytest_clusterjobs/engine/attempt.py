@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 from enum import Enum
+from math import inf
 
 from ..model import Handle
 from ..model import JobSpec
@@ -27,6 +28,9 @@ from ..model.records import Ruling
 from .hiding import hidden
 from .hiding import Hiding
 from .secrets import Secrets
+
+TIME_AFTER_STOP_SECONDS = 300.0
+"""The least seconds that hooks, and reads of an excerpt, have left after a stop of this process."""
 
 MAX_ABSENCE_GAP_SECONDS = 90.0
 """The longest gap, in seconds, between two answers for which an absence counts as uninterrupted.
@@ -320,6 +324,8 @@ class ActiveAttempt:
     """When the cluster last answered anything about it; for a poll, when the poll began."""
     unknown_at: float | None = None
     """Since when the cluster has answered that it cannot tell whether it has the job."""
+    awake_since: float = -inf
+    """When this process last continued after a stop, in which it asked the cluster nothing."""
     shown_at: float = 0.0
     """When the cluster last showed the job, or this process took it over."""
     running_at: float | None = None
@@ -466,6 +472,15 @@ class ActiveAttempt:
         self.observation = known
         return changed
 
+    def count_anew(self, now: float) -> None:
+        """Count the time that answers, logs and uninterrupted reports take from now on: after a stop."""
+        self.awake_since = now
+        for name in _SINCE:
+            if getattr(self, name) is not None:
+                setattr(self, name, now)
+        if self.hooks_until is not None:
+            self.hooks_until = max(self.hooks_until, now + TIME_AFTER_STOP_SECONDS)
+
     def _see_more(self, seen: Observation) -> bool:
         """Apply a poll result to a known end while its logs settle: add missing facts and change none."""
         if seen.phase is not Phase.ENDED or self.observation is None or self.life is not Life.ENDED:
@@ -510,6 +525,8 @@ HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})
 _SUBMISSION_SET = frozenset(SUBMISSION_EVENTS)
 _LIFE_SET = frozenset(LIFE_EVENTS)
 _MAY_HAVE_JOB = frozenset({SubmissionState.SENT, SubmissionState.UNANSWERED, SubmissionState.ACCEPTED})
+_SINCE = ("unknown_at", "stuck_at", "ended_at", "cancel_since")
+"""The times from which it is counted how long answers, logs and uninterrupted reports take."""
 _CANCELLING = frozenset(
     {Cancellation.RECORDING, Cancellation.DUE, Cancellation.SENT, Cancellation.ACKNOWLEDGED}
 )

@@ -65,6 +65,9 @@ from .submissions import Submissions
 from .tracking import SESSION_ENDED
 from .tracking import Tracking
 
+MIN_STOP_SECONDS = 30.0
+"""A turn that comes so many seconds later than promised shows that this process was stopped."""
+
 
 class Core:
     """The whole logic of a run. ``state`` may be read between two turns; only ``handle`` changes it."""
@@ -127,9 +130,23 @@ class Core:
         state = self.state
         if self.is_superseded:
             return ()
+        self._note_stop(now)
         state.now = now
         self._handlers[type(event)](event)  # type: ignore[operator]
         return self._finish_turn(now)
+
+    def _note_stop(self, now: Now) -> None:
+        """Do not count the time in which this process was stopped as silence of the outside.
+
+        That is how much later than promised the turn comes (``kill -STOP``, Ctrl-Z, a frozen container).
+        """
+        state = self.state
+        if now.monotonic - state.now.monotonic < MIN_STOP_SECONDS:
+            return
+        if now.monotonic - max(self.wake_at, state.now.monotonic) >= MIN_STOP_SECONDS:
+            state.outbox.count_anew(now.monotonic)
+            for job in state.attempts.values():
+                job.count_anew(now.monotonic)
 
     def _finish_turn(self, now: Now) -> Sequence[Command]:
         """Do what is due, and what the event has made possible."""

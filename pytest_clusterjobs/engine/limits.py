@@ -103,15 +103,20 @@ def silence(job: ActiveAttempt, now: float, at: float, error: str) -> OwnAction 
     """
     if now < silence_ends_at(job):
         return None
-    silent = now - job.answered_at
+    silent = now - _asked_since(job)
     cause = f": {error or job.why}" if error or job.why else ""
     return OwnAction(ActionKind.LOST, f"the cluster has not reported it for {silent:.0f} s{cause}", at)
 
 
 def silence_ends_at(job: ActiveAttempt) -> float:
     """When a job is lost if the cluster answers nothing about it until then."""
-    ends = job.answered_at + MAX_SILENCE_SECONDS
+    ends = _asked_since(job) + MAX_SILENCE_SECONDS
     return ends if job.unknown_at is None else min(ends, job.unknown_at + LOST_AFTER_SECONDS)
+
+
+def unsubmitted_at(job: ActiveAttempt) -> float:
+    """When the call that submits a job counts as one that does not return."""
+    return max(job.submitted_at, job.awake_since) + MAX_SILENCE_SECONDS
 
 
 def unconfirmed(at: float) -> OwnAction:
@@ -132,7 +137,13 @@ def lost_at(job: ActiveAttempt) -> float:
     """
     if job.absent_at is None:
         return inf
-    return min(job.absent_at + LOST_AFTER_SECONDS, _last_shown_at(job) + MAX_SILENCE_SECONDS)
+    since = max(_last_shown_at(job), job.awake_since)
+    return min(job.absent_at + LOST_AFTER_SECONDS, since + MAX_SILENCE_SECONDS)
+
+
+def _asked_since(job: ActiveAttempt) -> float:
+    """Since when the cluster has been asked about the job without an answer."""
+    return max(job.answered_at, job.awake_since)
 
 
 def _last_shown_at(job: ActiveAttempt) -> float:

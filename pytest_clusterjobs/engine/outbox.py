@@ -127,6 +127,11 @@ class Outbox:
         self._is_under_way, self._at = True, now + COMMIT_TIMEOUT_SECONDS
         return Commit(batch)
 
+    def count_anew(self, now: float) -> None:
+        """Count the time of a commit that is under way from now on: after a stop of this process."""
+        if self._is_under_way:
+            self._at = now + COMMIT_TIMEOUT_SECONDS
+
     def committed(self) -> list[Callable[[], None]]:
         """The batch is in the ledger. Returns what rested on it."""
         if self.error is not None:

@@ -421,7 +421,7 @@ class Tracking:
         hooks_are_late = job.hooks_until is not None and now >= job.hooks_until
         if job.submission is SubmissionState.PREPARING and hooks_are_late:
             self.submissions.hooks_are_late(job)
-        elif job.submission is SubmissionState.SENT and now >= job.submitted_at + limits.MAX_SILENCE_SECONDS:
+        elif job.submission is SubmissionState.SENT and now >= limits.unsubmitted_at(job):
             # Not submitted again, even if it is not found: the call may still have its effect.
             self.act(job, OwnAction(ActionKind.LOST, "the submission has not returned", at))
         if job.life is Life.JUDGED and hooks_are_late:
@@ -488,7 +488,7 @@ class Tracking:
         if self._may_be_lost(job):
             times.append(limits.silence_ends_at(job))
         if job.submission is SubmissionState.SENT:
-            times.append(job.submitted_at + limits.MAX_SILENCE_SECONDS)
+            times.append(limits.unsubmitted_at(job))
         later = [each for each in times if each > now]
         if later:
             state.timers.at_most(job.token, min(later))

@@ -167,6 +167,11 @@ class CoreRig:
             self.give(Tick())
         self.at = at
 
+    def stop(self, seconds: float) -> None:
+        """Stop the process for a while (``kill -STOP``), then let it continue."""
+        self.at += seconds
+        self.give(Tick())
+
     def polled(self, command: PollJobs) -> Sequence[AnyEvent]:
         return [Polled(NAME, {each: self.shown.get(each, PENDING) for each in command.handles})]
 
@@ -666,6 +671,73 @@ def test_a_hook_that_never_answers_does_not_outlive_its_withdrawn_attempt() -> N
     rig.give(Submitted(token("a"), NotAccepted("quota")))
     rig.until(9000.0)
     assert rig.has_result()
+
+
+# A process that is stopped for two hours, and continued (Ctrl-Z and fg).
+
+
+def test_a_stop_of_the_session_is_no_silence_of_the_cluster() -> None:
+    rig = CoreRig(entry("a"))
+    rig.until(100.0)
+    rig.stop(7200.0)
+    rig.until(rig.at + 60.0)
+    assert not rig.has_result()
+    rig.shown[token("a")] = ended(0)
+    rig.until(rig.at + 60.0)
+    assert rig.result().judgement.verdict is Verdict.PASSED
+
+
+def test_a_job_that_is_missing_right_after_a_stop_is_not_lost_at_once() -> None:
+    rig = CoreRig(entry("a"))
+    rig.shown[token("a")] = RUNNING
+    rig.until(100.0)
+    rig.shown[token("a")] = ABSENT
+    rig.stop(7200.0)
+    rig.until(rig.at + 250.0)
+    assert not rig.has_result()
+
+
+def test_a_submission_that_was_under_way_during_a_stop_may_still_return() -> None:
+    rig = CoreRig(entry("a"), answers={Submit: silent})
+    rig.until(100.0)
+    rig.stop(7200.0)
+    rig.give(Submitted(token("a"), Accepted(Handle("1"))))
+    rig.shown[token("a")] = ended(0)
+    rig.until(rig.at + 60.0)
+    assert rig.result().judgement.verdict is Verdict.PASSED
+
+
+def test_a_cancellation_is_not_given_up_because_of_a_stop() -> None:
+    rig = CoreRig(entry("a"))
+    rig.shown[token("a")] = RUNNING
+    rig.until(100.0)
+    rig.give(Stop())
+    rig.until(150.0)
+    rig.stop(7200.0)
+    rig.shown[token("a")] = STOPPED
+    rig.until(rig.at + 60.0)
+    assert rig.result().outcome.reason is Reason.CANCELLED
+
+
+def test_a_hook_gets_its_time_back_after_a_stop() -> None:
+    rig = CoreRig(entry("a"), has_hooks=True)
+    rig.shown[token("a")] = ended(0)
+    rig.until(100.0)
+    rig.stop(7200.0)
+    rig.until(rig.at + 250.0)
+    assert not rig.has_result()
+    rig.until(rig.at + 100.0)
+    assert rig.result().judgement.verdict is Verdict.ERROR
+
+
+def test_a_commit_gets_its_time_back_after_a_stop() -> None:
+    rig = CoreRig(entry("a"), answers={Commit: silent})
+    rig.until(100.0)
+    rig.stop(7200.0)
+    rig.until(rig.at + 700.0)
+    assert rig.core.broken is None
+    rig.until(rig.at + 200.0)
+    assert rig.core.broken is not None
 
 
 # Kill.
