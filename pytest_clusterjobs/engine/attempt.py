@@ -291,6 +291,8 @@ class ActiveAttempt:
     observation: Observation | None = None
     action: OwnAction | None = None
     """The action of this run on the job, if any."""
+    failed_restarts: int = 0
+    """The number of restarts before the start in which a failed rank was seen."""
     ruling: Ruling | None = None
     """How its item ends, as decided by the user's code before the submission."""
     result: Result | None = None
@@ -334,7 +336,7 @@ class ActiveAttempt:
     waited: float = 0.0
     """Total seconds of its earlier waits of that kind."""
     rank_failed_at: float | None = None
-    """Since when a failed rank has been seen while others run."""
+    """Since when a failed rank has been seen while others run. Old answers in between do not show it."""
     absent_at: float | None = None
     """Since when it has been absent from polls."""
     records_at: float | None = None
@@ -514,9 +516,10 @@ class ActiveAttempt:
             self.running_at = now if self.running_at is None else self.running_at
         elif waits:
             self.waiting_at = now if self.waiting_at is None else self.waiting_at
-        failed = seen.phase is Phase.RUNNING and failed_ranks(seen)
-        since = now if self.rank_failed_at is None else self.rank_failed_at
-        self.rank_failed_at = since if failed else None
+        if self.rank_failed_at is not None and seen.restarts > self.failed_restarts:
+            self.rank_failed_at = None
+        if self.rank_failed_at is None and seen.phase is Phase.RUNNING and failed_ranks(seen):
+            self.rank_failed_at, self.failed_restarts = now, seen.restarts
 
 
 HAS_ENDED = frozenset({Life.ENDED, Life.JUDGED, Life.RECORDING, Life.OVER})

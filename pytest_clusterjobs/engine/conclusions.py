@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 
 from ..model import ActionKind
+from ..model import NodeState
 from ..model import Observation
 from ..model import Outcome
 from ..model import OwnAction
@@ -87,11 +88,14 @@ class Conclusions:
     def look_for_records(self, job: ActiveAttempt) -> None:
         """Look for the reports of the ranks of a job that the scheduler does not know any more."""
         if job.handle is not None:
-            self._read(job, whole=False)
+            known = job.observation or Observation(Phase.ABSENT)
+            # The job may have been started again since polls have shown how its ranks ended.
+            nodes = tuple(NodeState(node.rank, host=node.host) for node in known.nodes)
+            self._read(job, replace(known, nodes=nodes))
 
-    def _read(self, job: ActiveAttempt, *, whole: bool) -> None:
+    def _read(self, job: ActiveAttempt, seen: Observation | None = None, *, whole: bool = False) -> None:
         if job.token not in self._state.cluster(job).reading:
-            seen = job.observation or Observation(Phase.ABSENT)
+            seen = seen or job.observation or Observation(Phase.ABSENT)
             self._queue_read(job, ReadLogs(job.backend, job.token, seen, whole))
 
     def _queue_read(self, job: ActiveAttempt, command: ReadLogs) -> None:
@@ -152,7 +156,7 @@ class Conclusions:
         reports = [node.report for node in nodes if node.report is not None]
         if len(nodes) < job.spec.nodes or len(reports) < len(nodes):
             return False
-        if any(report.restarts < known.restarts for report in reports):
+        if {report.restarts for report in reports} != {max(known.restarts, reports[0].restarts)}:
             # Those of the last start have not arrived yet.
             return False
         cluster = self._state.cluster(job)
@@ -217,8 +221,12 @@ class Conclusions:
             self._ask_hooks(job, verdict_on(job, seen, None))
 
     def judge_cancelled(self, job: ActiveAttempt) -> None:
-        """Judge a job that a session which is gone, or its canceller, has cancelled."""
-        if job.life is Life.ENDED and job.action is not None and job.observation is not None:
+        """Judge a job that a session which is gone, or its canceller, has cancelled.
+
+        If only the ranks that outlived a failed one were stopped, the verdict needs the logs: a check reads them.
+        """
+        stops_rest = job.action is not None and job.action.kind is ActionKind.STOP_REST
+        if job.life is Life.ENDED and job.action and job.observation and not stops_rest:
             job.move(Event.JUDGE)
             self._record(job, verdict_on(job, job.observation, None))
 
@@ -288,7 +296,9 @@ class Conclusions:
         """The hooks have not answered in time, before or after the job."""
         why = f"a hook has not answered within {HOOK_TIMEOUT_SECONDS:.0f} s"
         if job.life is Life.JUDGED or job.move(Event.JUDGE):
-            self._record(job, error_result(job, why))
+            late = error_result(job, why)
+            # How the job ended, or that it may still run, is known all the same.
+            self._record(job, late if job.result is None else replace(late, outcome=job.result.outcome))
 
     # Records.
 

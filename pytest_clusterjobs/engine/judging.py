@@ -97,8 +97,10 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
     return f"{action.why}, but the cluster reports {format_duration(max(0.0, lasted))} only"
 
 
-def _ended_by_itself(job: ActiveAttempt, seen: Observation) -> bool:
-    """Whether every rank reports an end that nothing outside of the job has caused."""
+def _has_own_cause(job: ActiveAttempt, seen: Observation) -> bool:
+    """Whether the cluster names a cause other than a cancellation, or every rank one within the job."""
+    if seen.reason_hint not in (None, Reason.CANCELLED):
+        return True
     reports = [node.report for node in seen.nodes if node.report is not None]
     return len(reports) >= job.spec.nodes and all(each.word is not SentinelWord.STOPPED for each in reports)
 
@@ -107,7 +109,7 @@ def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence 
     """Judge a job that has ended or that this run has given up; ``evidence`` is what its logs show."""
     action = job.action
     if why := contradiction(job, observation):
-        if not _ended_by_itself(job, observation):
+        if not _has_own_cause(job, observation):
             return error_result(job, why)
         # The job had ended before it was asked to: the action did not end it.
         action = None

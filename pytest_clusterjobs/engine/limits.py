@@ -87,7 +87,7 @@ def rest_to_stop(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     If the cluster may restart the job, the other ranks get time to fail as well: a job that this run cancels
     is not restarted.
     """
-    if job.rank_failed_at is None or job.observation is None:
+    if job.rank_failed_at is None or job.observation is None or not failed_ranks(job.observation):
         return None
     may_restart = job.observation.restarts < job.spec.max_restarts
     if may_restart and now - job.rank_failed_at < OTHER_RANKS_TIMEOUT_SECONDS:

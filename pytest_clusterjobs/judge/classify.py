@@ -145,7 +145,8 @@ def _combine(own: JobEnd, reading: RuleReading, classification: Classification) 
     """Apply what the rules read to the command's own end.
 
     The rules never turn a failure into ``job_completed``. They never turn an end that lacks the report of a
-    rank into an end of the product.
+    rank into an end of the product. An infrastructure reason that only the log of such a job has is shown, and
+    followed by a new attempt; no source vouches for it, so that it meets no expectation.
     """
     code = reading.exit_code or (None if own.reason == Reason.START_FAILED else own.code)
     reason = (
@@ -163,7 +164,8 @@ def _combine(own: JobEnd, reading: RuleReading, classification: Classification) 
         conflict = reading.exit_code == 0 and own.code
         return replace(own, detail=f"{own.detail} (against it: {texts})") if conflict else own
     if reason != Reason.JOB_COMPLETED:
-        return JobEnd(reason, Source.CLASSIFY_RULE, f"{texts}; {own.detail}", code, own.rank)
+        source = Source.NONE if own.is_silent and reading.by_log else Source.CLASSIFY_RULE
+        return JobEnd(reason, source, f"{texts}; {own.detail}", code, own.rank)
     if own.reason != Reason.JOB_COMPLETED:
         return replace(own, detail=f"{own.detail} (against it: {texts})")
     if code:

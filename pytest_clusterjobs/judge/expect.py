@@ -50,6 +50,9 @@ def judge(expect: Expectation, outcome: Outcome, *, log: ReadLog | None, nodes: 
         return _ended_by_this_run(expect, outcome)
     if not _accepted(expect, outcome) and outcome.reason_class is not ReasonClass.PRODUCT:
         return Judgement(Verdict.ERROR, (_reason_miss(expect, outcome),))
+    if outcome.source is Source.NONE and outcome.reason != Reason.UNKNOWN:
+        seen = f"{outcome.reason} by the log alone: a rank has left no report"
+        return Judgement(Verdict.ERROR, (Mismatch("reason", expected_reason(expect), seen),))
     misses = tuple(_plain_misses(expect, outcome))
     if not expect.needs_logs:
         return Judgement(Verdict.FAILED if misses else Verdict.PASSED, misses)

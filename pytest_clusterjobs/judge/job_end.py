@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from ..model import JobSpec
 from ..model import LIMITS
@@ -127,7 +128,7 @@ def first_failure(nodes: Iterable[NodeState]) -> JobEnd | None:
     """The end of the rank that failed first; the failures of the others are its consequences.
 
     If the cluster does not time each end, a rank that failed by itself comes before one that may have
-    been stopped, and then the lowest rank is taken.
+    been stopped, and then the seconds count that each sentinel has measured.
     """
     failures = [failure for node in nodes if (failure := _failure(node)) is not None]
     if not failures:
@@ -138,6 +139,7 @@ def first_failure(nodes: Iterable[NodeState]) -> JobEnd | None:
         key=lambda f: (
             f.node.ended if timed and f.node.ended is not None else 0.0,
             f.may_be_consequence,
+            _seconds(f.node),
             f.node.rank,
         ),
     )
@@ -200,7 +202,12 @@ def _not_after(node: NodeState, other: NodeState) -> bool:
 
 
 def _earliest(nodes: Sequence[NodeState]) -> NodeState:
-    return min(nodes, key=lambda node: (float("inf") if node.ended is None else node.ended, node.rank))
+    return min(nodes, key=lambda node: (inf if node.ended is None else node.ended, _seconds(node), node.rank))
+
+
+def _seconds(node: NodeState) -> float:
+    """How long a rank ran, by its sentinel: the ranks of one start begin at about the same time."""
+    return inf if node.report is None or node.report.seconds is None else node.report.seconds
 
 
 def _word(node: NodeState | None) -> SentinelWord | None:

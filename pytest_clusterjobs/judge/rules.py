@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 
 from ..model import Classification
 from ..model import ClassifyRule
@@ -42,6 +43,8 @@ class RuleReading:
     """Why a field that a rule should have filled cannot be known."""
     log_complete: bool = True
     """Whether every log that a rule needed was read to its end."""
+    by_log: bool = False
+    """Whether the reason is only what the job itself has printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +133,15 @@ def read_rules(
         return RuleReading(problems=(f"a rule cannot be used: {error}",))
     logs = _Logs(log_rules, log, nodes)
     filled: dict[str, _Value] = {}
+    by_log = False
     for index, rule in enumerate(classification.rules):
         if not (_fields(rule, log_rules.get(index, {})) & set(only)) - filled.keys():
             continue
         for name, value in _apply(classification, rule, index, logs, observation, code):
-            if name in only:
-                filled.setdefault(name, value)
-    return _reading(filled, logs.gaps)
+            if name in only and name not in filled:
+                filled[name] = value
+                by_log = by_log or (name == "reason" and rule.log is not None)
+    return replace(_reading(filled, logs.gaps), by_log=by_log)
 
 
 def _fields(rule: ClassifyRule, captures: Mapping[str, Capture]) -> set[str]:

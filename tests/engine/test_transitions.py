@@ -76,7 +76,7 @@ FIELDS = {
     "identity": ["registration", "number", "token", "secrets"],
     "regions": ["submission", "life", "cancellation"],
     "data": [
-        "prepared", "handle", "observation", "action", "ruling", "result", "evidence", "why", "group",
+        "prepared", "handle", "observation", "action", "failed_restarts", "ruling", "result", "evidence", "why", "group",
         "is_inherited", "continues",
     ],
     "times": [

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from pytest_clusterjobs.judge import judge
 from pytest_clusterjobs.judge import outcome
 from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import Classification
 from pytest_clusterjobs.model import ClassifyRule
+from pytest_clusterjobs.model import Expectation
 from pytest_clusterjobs.model import JobSpec
 from pytest_clusterjobs.model import LogChunk
 from pytest_clusterjobs.model import NodeState
@@ -23,6 +25,7 @@ from pytest_clusterjobs.model import ReasonClass
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
 from pytest_clusterjobs.model import Source
+from pytest_clusterjobs.model import Verdict
 
 WRAPPER = Classification(
     rules=(
@@ -244,6 +247,16 @@ def test_a_rule_may_give_an_infrastructure_reason_for_a_silent_rank() -> None:
     rules = Classification((ClassifyRule(status="Maintenance", reason="preempted"),))
     seen = Observation(Phase.ENDED, native_reason="Maintenance", nodes=(NodeState(0),))
     assert outcome(JobSpec("x"), seen, action=None, classification=rules, log=None).reason == "preempted"
+
+
+def test_an_expected_reason_from_the_log_of_a_rank_without_a_report_is_an_error() -> None:
+    log = LogChunk(summary("nccl_test_failure", 1), complete=True)
+    seen = Observation(Phase.ENDED, nodes=(NodeState(0),), log_complete=True)
+    end = outcome(JobSpec("x"), seen, action=None, classification=WRAPPER, log=lambda rank: log)
+    assert (end.reason, end.source) == ("nccl_failed", Source.NONE)
+    judgement = judge(Expectation(reasons=("nccl_failed",)), end, log=None, nodes=1)
+    assert judgement.verdict is Verdict.ERROR
+    assert "a rank has left no report" in judgement.misses[0].seen
 
 
 def test_an_exit_code_rule_gives_the_reason() -> None:

@@ -40,6 +40,8 @@ class Budgets:
     min_poll_interval: float
     ids_per_poll: int
     _polls: dict[tuple[str, int], _Polls] = field(default_factory=dict)
+    _news: dict[int, tuple[float, int]] = field(default_factory=dict)
+    """When each session was last notified of changes, and at how many times."""
     _submitted_at: dict[int, float] = field(default_factory=dict)
     _submits: dict[tuple[int, str], int] = field(default_factory=dict)
     _broken: list[Violation] = field(default_factory=list)
@@ -61,6 +63,11 @@ class Budgets:
             self._broken.append(Violation("g", text))
         polls.last, polls.tokens = at, tokens
         polls.count += 1
+
+    def notified(self, session: int, at: float) -> None:
+        """Count the times at which a session was notified of changes."""
+        last, count = self._news.get(session, (-1.0, 0))
+        self._news[session] = (at, count + (at > last))
 
     def was_polling(self, since: float, until: float) -> bool:
         """Whether a session was at work between these times, apart from one that ended at their begin."""
@@ -86,10 +93,12 @@ class Budgets:
         """The budgets that were exceeded."""
         yield from self._broken[:3]
         for (backend, session), polls in self._polls.items():
-            # News of a job, and its cancellation, are followed by polls at once.
+            # News of a job, and its cancellation, are followed by polls at once. If the news arrives during a
+            # poll, the next one follows.
             batches = -(-len(polls.jobs) // self.ids_per_poll)
             most = ((polls.last - polls.first) / self.min_poll_interval + 1 + SPARE_POLLS) * batches
-            if polls.count > most + 3 * len(polls.jobs):
+            most += max(3 * len(polls.jobs), 2 * self._news.get(session, (0.0, 0))[1])
+            if polls.count > most:
                 text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
                 yield Violation("g", text)
         for (_, token), count in self._submits.items():

@@ -296,6 +296,10 @@ def _with_end(
         # A rank had failed, or has a false report, and this run stopped the others.
         found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
         found.update(true_verdict(cell, number, _other(rest, reason)) for reason in rest.also)
+    ignored = any(fact.kind == "cancel_ignored" for fact in near)
+    if end.by == "run" and last.recorded == ActionKind.STOP_REST and ignored and end.restarts:
+        # The cluster obeyed only after it had started the job again, with no failed rank.
+        found.add(Verdict.ERROR)
     if by_run:
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))
     return found
@@ -404,11 +408,12 @@ def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbe
             retried += each.recorded == ActionKind.QUEUE_TIMEOUT
             continue
         retried += bool(_reasons(cell, number, each) <= {*RETRIED})
-        reruns += true_verdict(cell, number, each.end) is Verdict.FAILED
+        reruns += true_verdict(cell, number, _as_concluded(each, each.end)) is Verdict.FAILED
     number = len(attempts)
     if _reasons(cell, number, last) & {*RETRIED} and retried < entry.cell.infra_retries:
         return True
-    return true_verdict(cell, number, last.end) is Verdict.FAILED and reruns < entry.reruns
+    concluded = _as_concluded(last, last.end)
+    return true_verdict(cell, number, concluded) is Verdict.FAILED and reruns < entry.reruns
 
 
 def _reasons(cell: SimulatedCell, number: int, attempt: Attempted) -> set[str]:

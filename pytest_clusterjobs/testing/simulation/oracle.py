@@ -270,6 +270,10 @@ class Oracle:
         elif kind == "submit":
             self._budgets.submit(session, tokens[0], throttled=throttled)
 
+    def on_news(self, session: int, at: float) -> None:
+        """A cluster has notified a session of changes."""
+        self._budgets.notified(session, at)
+
     def on_submissions(self, session: int, at: float, count: int) -> None:
         """A session has decided to submit so many jobs now."""
         rate = self.bounds.submissions_per_second

@@ -176,6 +176,7 @@ class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):
         """Note the ends of jobs that are reported to the process."""
 
         def reported(tokens: Collection[str]) -> None:
+            self.recorder.oracle.on_news(self.session, self.cluster.world.now)
             for token in tokens:
                 jobs = self.cluster.by_token.get(token, [])
                 ends = [job.end() for job in jobs]
