@@ -346,6 +346,8 @@ class ActiveAttempt:
     stuck_at: float | None = None
     """Since when the cluster has reported that it can never start."""
     ended_at: float | None = None
+    requested_at: float = 0.0
+    """When this process last wanted to cancel it."""
     cancelled_at: float | None = None
     """When the cluster last acknowledged a request to cancel it."""
     cancel_since: float | None = None

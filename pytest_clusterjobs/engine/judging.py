@@ -81,17 +81,21 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
     times, action, spec = seen.times, job.action, job.spec
     if action is None:
         return ""
+    first_wait_only = times.started is None or (job.waiting_at is None and not seen.restarts)
     limit, since = {
         ActionKind.MAX_RUNTIME: (spec.max_runtime, times.started),
         ActionKind.TEST_TIMEOUT: (job.registration.test_timeout, times.started),
-        ActionKind.QUEUE_TIMEOUT: (spec.queue_timeout, times.submitted if times.started is None else None),
+        ActionKind.QUEUE_TIMEOUT: (spec.queue_timeout, times.submitted if first_wait_only else None),
     }.get(action.kind, (None, None))
     if limit is None:
         return ""
-    if since is None or times.ended is None:
+    ended = times.ended
+    if action.kind is ActionKind.QUEUE_TIMEOUT and times.started is not None:
+        ended = times.started
+    if since is None or ended is None:
         unconfirmed = job.is_inherited and times.ended is None
         return f"{action.why}; the cluster does not report how long it really was" if unconfirmed else ""
-    lasted = times.ended - since
+    lasted = ended - since
     if lasted >= limit - max(TOLERANCE_SECONDS, TOLERANCE_SHARE * limit):
         return ""
     return f"{action.why}, but the cluster reports {format_duration(max(0.0, lasted))} only"

@@ -314,6 +314,7 @@ class Tracking:
         if is_new:
             job.action = action
         if job.move(Event.REQUEST):
+            job.requested_at = state.now.monotonic
             if is_new:
                 state.outbox.action(job.token, action, lambda: self._may_cancel(job))
                 state.timers.at_most(job.token, state.now.monotonic + CANCEL_COMMIT_WAIT_SECONDS)
@@ -453,7 +454,8 @@ class Tracking:
 
     def _check_cancellation(self, job: ActiveAttempt, now: float, at: float) -> None:
         if job.cancellation is Cancellation.RECORDING:
-            self._may_cancel(job)
+            if now >= job.requested_at + CANCEL_COMMIT_WAIT_SECONDS:
+                self._may_cancel(job)
         elif job.cancellation is Cancellation.ACKNOWLEDGED and self._is_repeat_due(job, now):
             job.move(Event.REPEAT)
             self._state.cluster(job).cancels[job.token] = None
@@ -476,7 +478,7 @@ class Tracking:
         times = [] if job.hooks_until is None else [job.hooks_until]
         now = state.now.monotonic
         if job.cancellation is Cancellation.RECORDING:
-            times.append(now + CANCEL_COMMIT_WAIT_SECONDS)
+            times.append(job.requested_at + CANCEL_COMMIT_WAIT_SECONDS)
         if job.cancellation is Cancellation.ACKNOWLEDGED and job.cancelled_at is not None:
             times.append(job.cancelled_at + limits.CANCEL_RETRY_SECONDS)
         gives_up = state.policy.gives_up and job.life not in _HAS_VERDICT

@@ -53,7 +53,6 @@ class Recorder:
         "_key_of",
         "_refused",
         "_refusing_since",
-        "_taken",
         "_unstopped",
         "disturbed_at",
         "oracle",
@@ -70,7 +69,6 @@ class Recorder:
         self._failed: dict[str, int] = {}
         self._refused: dict[str, float] = {}
         self._refusing_since: float | None = None
-        self._taken: set[str | None] = set()
         self._unstopped: dict[str, float] = {}
         self.disturbed_at = -1e9
         """When a call failed for the last time, or a job's end was not plain."""
@@ -112,7 +110,6 @@ class Recorder:
         if outcome == "accepted":
             self._answered[token] = now
             self._refusing_since = None
-            self._taken.add(self.key_of(token))
         elif outcome == "throttled":
             first = self._refused.setdefault(token, now)
             if now - first >= LONG_SECONDS:
@@ -132,8 +129,8 @@ class Recorder:
         self._refusing_since = None if has_jobs else since
         if not has_jobs and now - since >= LONG_SECONDS:
             for key in self._key_of.values():
-                if key not in self._taken:
-                    self.fact("not_taken", key, at=since)
+                # It concerns those whose last attempt was never submitted.
+                self.fact("not_taken", key, at=since)
 
     def found(self, token: str, *, known: bool) -> None:
         """A lookup was answered, or (not ``known``) got no usable answer."""
