@@ -499,7 +499,7 @@ class ActiveAttempt:
 
     def _has_run(self, seen: Observation) -> bool:
         """Whether it has been started before, perhaps between two polls."""
-        started = seen.phase is Phase.PENDING and seen.times.started is not None
+        started = (seen.phase is Phase.PENDING or seen.suspended) and seen.times.started is not None
         return self.running_at is not None or seen.restarts > 0 or started
 
     def _note_times(self, seen: Observation, now: float, unseen: float) -> None:

@@ -89,6 +89,9 @@ def rest_to_stop(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
     """
     if job.rank_failed_at is None or job.observation is None or not failed_ranks(job.observation):
         return None
+    if job.absent_at is not None:
+        # The cluster may have started it again.
+        return None
     may_restart = job.observation.restarts < job.spec.max_restarts
     if may_restart and now - job.rank_failed_at < OTHER_RANKS_TIMEOUT_SECONDS:
         return None

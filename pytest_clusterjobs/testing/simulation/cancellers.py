@@ -25,6 +25,8 @@ KILL_REASON = "clusterjobs kill"
 KILL_TIMEOUT_SECONDS = 120.0
 EXCUSE_SECONDS = 120.0
 """Faults of this time before a canceller gives up explain why."""
+LONG_CALL_SECONDS = 30.0
+"""A call to the ledger that takes longer may be why a canceller gives up."""
 
 
 class CancellerStage(Enum):
@@ -95,9 +97,11 @@ class CancellerProcess(Worker):
             self._written()
 
     def _gives_up(self) -> None:
-        """It is not to blame for what lives on if the cluster did not answer, or ignored it."""
-        facts, now = self.scene.oracle.facts, self.scene.world.now
-        if any(fact.kind in UNANSWERED and fact.until >= now - EXCUSE_SECONDS for fact in facts):
+        """It is not to blame for what lives on if the cluster, or the disk, did not answer, or ignored it."""
+        now = self.scene.world.now
+        recent = [fact for fact in self.scene.oracle.facts if fact.until >= now - EXCUSE_SECONDS]
+        hangs = any(fact.kind == "slow_commit" and fact.seconds >= LONG_CALL_SECONDS for fact in recent)
+        if hangs or any(fact.kind in UNANSWERED for fact in recent):
             self.scene.oracle.on_process("reaper_died", now)
 
     def _write(self, stage: CancellerStage) -> None:

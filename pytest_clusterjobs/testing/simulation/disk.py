@@ -102,6 +102,8 @@ class SimulatedLedger(Ledger):
         self._is_durable = False
         self._failures = 0
         """How many writes of this process have failed in a row."""
+        self.judged: Callable[[Result], None] = lambda result: None
+        """Called with each result of this process that is durable, also if the answer is lost."""
 
     def commit(self, batch: Batch, at: float, session: int | None = None) -> None:
         """Write a batch, and report it if it is durable, also if its answer is lost."""
@@ -110,7 +112,10 @@ class SimulatedLedger(Ledger):
             super().commit(batch, at, session)
         finally:
             if self._is_durable:
-                self._disk.committed(batch, self._taken(batch))
+                taken = self._taken(batch)
+                self._disk.committed(batch, taken)
+                for result in taken:
+                    self.judged(result)
 
     def _taken(self, batch: Batch) -> list[Result]:
         """The results of a batch that the ledger has now; it ignores a canceller's if it has one already."""

@@ -100,6 +100,7 @@ class Session(Worker):
             resumes=plan.mode is Mode.RESUME,
         )
         self.open(policy, self.number, limits=plan.limits, extensions=plan.extensions())
+        self.ledger.judged = self._judged
         scene.world.note(self.process.name, f"{plan.mode}, session {self.number}")
         if not plan.mode.is_new:
             scene.oracle.on_process("resumed" if submits else "checked", scene.world.now)
@@ -176,14 +177,18 @@ class Session(Worker):
     def _published(self, command: m.Publish) -> None:
         result = command.result
         self.scene.recorder.published(result, self.number)
-        if not self.core.state.policy.follows_up or result.ruling is not None:
-            self.scene.oracle.on_no_retry(result.key)
+        self._judged(result)
         self.scene.world.note(
             self.process.name,
             f"verdict {result.key}: {result.judgement.verdict}, {result.outcome.reason}{_why(result)}",
         )
         if self.plan.exit_first and result.judgement.verdict in _BAD and self.stage is SessionStage.WAITING:
             self.process.later(0.0, lambda: self.interrupt("-x"))
+
+    def _judged(self, result: Result) -> None:
+        """Note that no further attempt follows."""
+        if not self.core.state.policy.follows_up or result.ruling is not None:
+            self.scene.oracle.on_no_retry(result.key)
 
     def turned(self) -> None:
         """Go on with the session, if what it waits for has come."""
