@@ -343,6 +343,8 @@ class ActiveAttempt:
     """When the records that it left were last looked for, while it was absent."""
     unlisted_at: float | None = None
     """Since when it has been absent from the cluster's list as well."""
+    last_unlisted_at: float | None = None
+    """When a list was last read that lacked it."""
     stuck_at: float | None = None
     """Since when the cluster has reported that it can never start."""
     ended_at: float | None = None

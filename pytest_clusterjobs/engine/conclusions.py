@@ -34,6 +34,7 @@ from .judging import needs_time
 from .judging import needs_whole_logs
 from .judging import verdict_on
 from .limits import absence_lasts_at
+from .limits import has_left
 from .limits import LOG_RETRY_SECONDS
 from .limits import lost_at
 from .limits import NEVER_STARTS
@@ -165,7 +166,7 @@ class Conclusions:
             return False
         # The read may have taken long: an absence lasts until the last answer that showed it.
         if job.action is not None:
-            is_over = job.answered_at >= absence_lasts_at(job)
+            is_over = has_left(job) and job.answered_at >= absence_lasts_at(job)
         elif self._may_be_shown_again(job, reports):
             is_over = job.answered_at >= lost_at(job) and job.token not in (cluster.listed or ())
         else:
@@ -223,7 +224,8 @@ class Conclusions:
     def judge_cancelled(self, job: ActiveAttempt) -> None:
         """Judge a job that a session which is gone, or its canceller, has cancelled.
 
-        If only the ranks that outlived a failed one were stopped, the verdict needs the logs: a check reads them.
+        If only the ranks that outlived a failed one were stopped, the verdict needs the logs, which a check
+        reads.
         """
         stops_rest = job.action is not None and job.action.kind is ActionKind.STOP_REST
         if job.life is Life.ENDED and job.action and job.observation and not stops_rest:

@@ -251,6 +251,7 @@ class Core:
     def _resume(self, event: Resumed) -> None:
         """Continue cells where another process left them."""
         self._register(event.cells)
+        self.state.replaced.update(event.replaced)
         waiting = []
         policy = self.state.policy
         for entry in event.cells:
@@ -262,7 +263,9 @@ class Core:
                 self._continue(entry, attempts)
             elif policy.submits:
                 last = max(
-                    attempts[-1].number if attempts else 0, result.attempt if result is not None else 0
+                    attempts[-1].number if attempts else 0,
+                    result.attempt if result is not None else 0,
+                    event.replaced.get(entry.key, 0),
                 )
                 job = new_attempt(self.state, entry.key, last + 1)
                 count_used(job, attempts)

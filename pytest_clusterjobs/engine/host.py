@@ -54,7 +54,8 @@ class Run:
             self._reaper = start_reaper(folder, self.ledger.meta())
         except OSError as error:
             raise LedgerError(f"{folder}: cannot start the reaper: {error.strerror}") from error
-        self.engine = Engine(config, self.run_id, self.ledger, self._open_for_engine, self.ledger.session())
+        self._session = self.ledger.session()
+        self.engine = Engine(config, self.run_id, self.ledger, self._open_for_engine, self._session)
         self._left: int | None = None
 
     def _take_over(self) -> None:
@@ -104,7 +105,7 @@ class Run:
         left = self.stop()
         self.engine.close_backends()
         try:
-            self.ledger.set_meta(ended=time.time(), left_to_reaper=left, owner=None)
+            self.ledger.end_session(self._session, ended=time.time(), left_to_reaper=left)
         finally:
             self._reaper.release(cancel=left > 0)
             self.ledger.close()
@@ -115,7 +116,8 @@ class Run:
         for attempt in self.ledger.attempts():
             attempts.setdefault(attempt.key, []).append(attempt)
         known = [entry for _, entry in self.ledger.registrations() if entry.key in keys]
-        return Earlier(known, self.ledger.results(), attempts)
+        replaced = self.ledger.meta().get("replaced", {})
+        return Earlier(known, self.ledger.results(), attempts, replaced)
 
 
 @contextmanager

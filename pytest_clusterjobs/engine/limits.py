@@ -35,7 +35,8 @@ OTHER_RANKS_TIMEOUT_SECONDS = 60.0
 """Seconds in which the other ranks may fail too, once one has: some clusters restart a job only then."""
 
 ABSENT_AFTER_SECONDS = 15.0
-"""Seconds of uninterrupted absence from polls and lists after which a cancelled job counts as ended."""
+"""Seconds of uninterrupted absence from polls and lists after which a cancelled job counts as ended. Two
+readings of the list lie at least so far apart: a single one may lack a job."""
 
 CANCEL_RETRY_SECONDS = 15.0
 """Seconds between two requests to cancel the same job."""
@@ -131,6 +132,11 @@ def unconfirmed(at: float) -> OwnAction:
 def absence_lasts_at(job: ActiveAttempt) -> float:
     """When the absence of a job is no gap any more; infinity while the cluster's list does not lack it."""
     return inf if job.unlisted_at is None else job.unlisted_at + ABSENT_AFTER_SECONDS
+
+
+def has_left(job: ActiveAttempt) -> bool:
+    """Whether polls and the cluster's lists have lacked a job for so long that its absence is no gap."""
+    return job.last_unlisted_at is not None and job.last_unlisted_at >= absence_lasts_at(job)
 
 
 def lost_at(job: ActiveAttempt) -> float:

@@ -401,6 +401,8 @@ class Resumed:
     attempts: Mapping[str, Sequence[Attempt]]
     refused: Mapping[str, str] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    """By key, the highest number of an attempt whose token an earlier session may still use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 
 from ..backends.pool import BackendPool
 from ..backends.protocol import Backend
@@ -48,6 +49,8 @@ class Earlier:
     """By key."""
     attempts: Mapping[str, Sequence[Attempt]]
     """By key, in order."""
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    """By key, the number of the last attempt that was replaced."""
 
 
 TICK_SECONDS = 0.5
@@ -135,7 +138,8 @@ class Engine:
         for entry in (*left, *again):
             self._open(entry.cell.backend)
         new = [entry for entry in (*left, *again) if submits and entry.key not in live]
-        self._post(Resumed(entries, earlier.results, earlier.attempts, *self._screened(new)))
+        refused, rejected = self._screened(new)
+        self._post(Resumed(entries, earlier.results, earlier.attempts, refused, rejected, earlier.replaced))
 
     def _take(self, entries: Iterable[Registration]) -> None:
         keys = [entry.key for entry in entries]

@@ -70,6 +70,9 @@ class CoreState:
     """The verdicts that were published, by key."""
     cancelled: dict[str, None] = field(default_factory=dict)
     """The keys of the cells that were cancelled on request: no attempt follows."""
+    replaced: dict[str, int] = field(default_factory=dict)
+    """By key, the number of the last attempt that was replaced because its session may still be about to
+    submit it: no further attempt gets its token."""
     window: dict[str, int] = field(default_factory=dict)
     """The nodes of the jobs that count for the limits, by token."""
     nodes: int = 0

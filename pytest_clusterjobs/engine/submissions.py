@@ -399,7 +399,9 @@ class Submissions:
         """Submit a cell as a new attempt, whose token the session that submitted the last one cannot use."""
         again = new_attempt(self._state, job.key, job.number + 1)
         again.retries, again.reruns = job.retries, job.reruns
+        self._state.replaced[job.key] = job.number
         self._state.outbox.withdraw(job.token)
+        self._state.outbox.meta(replaced=dict(self._state.replaced))
         self._forget(job)
         self.add([again])
 

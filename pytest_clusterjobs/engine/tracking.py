@@ -372,7 +372,7 @@ class Tracking:
             # At first the records of a job that has just ended may be enough.
             pause = LIST_INTERVAL_SECONDS if cluster.listed is not None else 0
             cluster.list_at = min(cluster.list_at, now + pause)
-        if was_asked and limits.absence_lasts_at(job) <= now:
+        if was_asked and limits.has_left(job):
             self._is_gone(job)
             return True
         return False
@@ -410,7 +410,9 @@ class Tracking:
                 continue
             if job.token in event.handles or now - job.submitted_at < cluster.can.find_settle:
                 job.unlisted_at = None
-            elif job.unlisted_at is None:
+                continue
+            job.last_unlisted_at = now
+            if job.unlisted_at is None:
                 job.unlisted_at = now
 
     # Timers.

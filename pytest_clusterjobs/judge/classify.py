@@ -145,8 +145,8 @@ def _combine(own: JobEnd, reading: RuleReading, classification: Classification) 
     """Apply what the rules read to the command's own end.
 
     The rules never turn a failure into ``job_completed``. They never turn an end that lacks the report of a
-    rank into an end of the product. An infrastructure reason that only the log of such a job has is shown, and
-    followed by a new attempt; no source vouches for it, so that it meets no expectation.
+    rank into an end of the product. An infrastructure reason that only the log of such a job has is shown,
+    and may be followed by a new attempt; no source confirms it, so that it meets no expectation.
     """
     code = reading.exit_code or (None if own.reason == Reason.START_FAILED else own.code)
     reason = (

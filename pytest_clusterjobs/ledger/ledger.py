@@ -88,6 +88,12 @@ class Ledger(Database):
             self._store({**values, "session": meta.get("session", 0) + 1})
         return None
 
+    def end_session(self, session: int, **values: Any) -> None:
+        """Give up the run, and store ``values`` like ``set_meta``; does nothing if a later session has begun."""
+        with self._transaction():
+            if self.session() <= session:
+                self._store({**values, "owner": None})
+
     def check_session(self, session: int | None) -> None:
         """Raise Superseded if a later session than this one has begun; does nothing for None.
 

@@ -22,7 +22,10 @@ class Source(StrEnum):
     SENTINEL = "sentinel"
     EXIT_CODE = "exit code"
     NONE = "nobody"
-    """No source; the reason is ``unknown``, or only what the log of a job without a report has. Reports have this value; texts have ``shown``."""
+    """No source; the reason is ``unknown``, or only what the log of a job without a report has.
+
+    Reports have this value; texts have ``shown``.
+    """
 
     @property
     def shown(self) -> str:

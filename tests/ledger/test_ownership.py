@@ -62,6 +62,16 @@ def test_a_session_takes_over_the_run_of_a_dead_one(ledger: Ledger) -> None:
     assert ledger.meta() == {"owner": {"pid": 2}, "mode": "run", "session": 2}
 
 
+def test_a_superseded_session_that_ends_does_not_release_the_run(ledger: Ledger) -> None:
+    ledger.take_over(lambda owner: True, owner={"pid": 1})
+    first = ledger.session()
+    ledger.take_over(lambda owner: True, owner={"pid": 2}, ended=None)
+    ledger.end_session(first, ended=1.0)
+    assert (ledger.meta()["owner"], ledger.meta()["ended"]) == ({"pid": 2}, None)
+    ledger.end_session(ledger.session(), ended=2.0)
+    assert (ledger.meta()["owner"], ledger.meta()["ended"]) == (None, 2.0)
+
+
 def test_nothing_is_recorded_for_a_superseded_session(ledger: Ledger) -> None:
     record(ledger, intended=[Attempt("t", "m.yaml::a", 1, 1.0)])
     ledger.take_over(lambda owner: True, owner={})

@@ -357,6 +357,10 @@ def retry_is_due(cell: SimulatedCell, attempts: Sequence[Attempted], facts: Sequ
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None or _by_run(cell, last) or any(f.kind in STOPS for f in touching(facts, cell.key)):
         return False
+    absent = any(fact.kind == "absent" for fact in touching(facts, cell.key))
+    if last.recorded == ActionKind.STOP_REST and absent and last.concluded == Reason.UNKNOWN:
+        # It counted as gone before the cluster could report why.
+        return False
     stopped = [each.recorded for each in attempts[:-1] if _by_run(cell, each)]
     if any(kind not in (ActionKind.CANCEL, ActionKind.QUEUE_TIMEOUT) for kind in stopped):
         # What it was judged to be is not part of the truth.

@@ -151,6 +151,9 @@ class JobFacts(Protocol):
     def end(self) -> TrueEnd | None:
         """How it ended; ``None`` if it has not."""
 
+    def is_unlisted(self, now: float) -> bool:
+        """Whether neither polls nor the list of jobs showed it at this time."""
+
     def command_end(self) -> TrueEnd | None:
         """How its ranks ended, if a cancel does not count."""
 

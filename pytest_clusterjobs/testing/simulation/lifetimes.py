@@ -91,7 +91,8 @@ class Lifetimes:
                     if (only is not None and only != key) or (earlier_only and job.submitted_at > at):
                         continue
                     text = self._leak(job, at, grace, outages)
-                    if text:
+                    # If neither polls nor lists show it, it counts as gone.
+                    if text and not job.is_unlisted(max(at, job.submitted_at)):
                         yield Violation("b", text)
                         break
 

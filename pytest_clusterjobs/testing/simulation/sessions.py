@@ -158,7 +158,8 @@ class Session(Worker):
         new = [entry for entry in entries if submits and entry.key not in live]
         if live or new:
             self._open()
-        self.driver.post(m.Resumed(entries, results, attempts, *self._screened(new)))
+        replaced = self.ledger.meta().get("replaced", {})
+        self.driver.post(m.Resumed(entries, results, attempts, *self._screened(new), replaced))
 
     def _open(self) -> None:
         self.uses_backend = True
@@ -291,7 +292,7 @@ class Session(Worker):
                 scene.recorder.fact("lost_submission", job.key)
         self.close()
         try:
-            self.ledger.set_meta(ended=scene.world.time(), left_to_reaper=left, owner=None)
+            self.ledger.end_session(self.number, ended=scene.world.time(), left_to_reaper=left)
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"
