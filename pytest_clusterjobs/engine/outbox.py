@@ -67,6 +67,8 @@ class Outbox:
     def withdraw(self, token: str) -> None:
         """Delete the intent of an attempt that was not submitted."""
         self.batch.intended.pop(token, None)
+        # Deletions come first in a batch, and the token may be used again.
+        self.batch.actions = [each for each in self.batch.actions if each[0] != token]
         self.batch.deleted.append(token)
 
     def action(self, token: str, action: OwnAction, then: Callable[[], None] | None = None) -> None:

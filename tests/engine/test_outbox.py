@@ -6,6 +6,8 @@ from pytest_clusterjobs.engine.outbox import COMMIT_RETRY_SECONDS
 from pytest_clusterjobs.engine.outbox import COMMIT_TIMEOUT_SECONDS
 from pytest_clusterjobs.engine.outbox import Outbox
 from pytest_clusterjobs.ledger.batch import Batch
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import OwnAction
 from pytest_clusterjobs.model.records import Attempt
 
 FULL = OSError("disk full")
@@ -130,3 +132,12 @@ def test_a_commit_without_an_answer_counts_as_failed_for_good() -> None:
     assert (batches(outbox, 904.9), outbox.error) == ([], None)
     assert batches(outbox, 905.0) == []
     assert isinstance(outbox.error, TimeoutError)
+
+
+def test_a_withdrawn_token_takes_its_action_along() -> None:
+    """A later session may use the token again, and would find the action."""
+    outbox = Outbox()
+    outbox.action("a", OwnAction(ActionKind.CANCEL, "the session ended"))
+    outbox.withdraw("a")
+    (batch,) = batches(outbox)
+    assert (batch.actions, batch.deleted) == ([], ["a"])

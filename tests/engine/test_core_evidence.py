@@ -1,0 +1,203 @@
+"""What the core concludes from answers that are old, incomplete or contradictory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.engine.messages import Cancel
+from pytest_clusterjobs.engine.messages import Commit
+from pytest_clusterjobs.engine.messages import Committed
+from pytest_clusterjobs.engine.messages import LedgerRead
+from pytest_clusterjobs.engine.messages import Listed
+from pytest_clusterjobs.engine.messages import ListJobs
+from pytest_clusterjobs.engine.messages import LogsRead
+from pytest_clusterjobs.engine.messages import Opened
+from pytest_clusterjobs.engine.messages import PollJobs
+from pytest_clusterjobs.engine.messages import ReadLedger
+from pytest_clusterjobs.engine.messages import ReadLogs
+from pytest_clusterjobs.engine.messages import Resumed
+from pytest_clusterjobs.engine.messages import Settle
+from pytest_clusterjobs.engine.messages import Stop
+from pytest_clusterjobs.engine.messages import SubmitterGone
+from pytest_clusterjobs.engine.messages import Tick
+from pytest_clusterjobs.engine.policy import Policy
+from pytest_clusterjobs.engine.tracking import CANCEL_COMMIT_WAIT_SECONDS
+from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Handle
+from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Reason
+from pytest_clusterjobs.model import SentinelReport
+from pytest_clusterjobs.model import SentinelWord
+from pytest_clusterjobs.model import Times
+from pytest_clusterjobs.model import Verdict
+from pytest_clusterjobs.model.records import Attempt
+from tests.engine.engine_rig import entry
+from tests.engine.test_core import ABSENT
+from tests.engine.test_core import CoreRig
+from tests.engine.test_core import ended
+from tests.engine.test_core import EPOCH
+from tests.engine.test_core import KILL
+from tests.engine.test_core import NAME
+from tests.engine.test_core import PENDING
+from tests.engine.test_core import poll_fails
+from tests.engine.test_core import resumed
+from tests.engine.test_core import RUNNING
+from tests.engine.test_core import silent
+from tests.engine.test_core import STOPPED
+from tests.engine.test_core import token
+
+ONE_FAILED = replace(RUNNING, nodes=(NodeState(0, 3, ended=EPOCH), NodeState(1)))
+RESTS_ON = Capabilities(stops_rest=False)
+
+
+def exited(rank: int, code: int, restarts: int = 0) -> NodeState:
+    return NodeState(rank, report=SentinelReport(SentinelWord.EXITED, rank, code, restarts), begun=True)
+
+
+# A rank that failed while the others run.
+
+
+def test_old_answers_do_not_delay_the_stop_of_the_other_ranks() -> None:
+    rig = CoreRig(entry("a", nodes=2, max_restarts=1), can=RESTS_ON)
+    for at in range(5, 120, 5):
+        rig.shown[token("a")] = ONE_FAILED if at % 20 else RUNNING
+        rig.until(float(at))
+    assert rig.times(Cancel)
+
+
+def test_a_job_that_is_missing_is_not_stopped_for_a_rank_that_has_failed() -> None:
+    """The cluster may have started it again."""
+    rig = CoreRig(entry("a", nodes=2, max_restarts=1), can=RESTS_ON)
+    rig.answers[ListJobs] = lambda command: [Listed(NAME, {token("a"): Handle("1")})]
+    rig.shown[token("a")] = ONE_FAILED
+    rig.until(30.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(120.0)
+    assert rig.times(Cancel) == []
+
+
+def test_a_kill_leaves_the_verdict_on_stopped_ranks_to_a_check() -> None:
+    action = OwnAction(ActionKind.STOP_REST, "rank 0 has failed, the others still run", EPOCH)
+    attempt = Attempt(token("a"), "m.yaml::a", 1, EPOCH, submitted=EPOCH, handle=Handle("1"), action=action)
+    cells = [(1, entry("a", nodes=2))]
+    rig = CoreRig(policy=KILL, answers={ReadLedger: lambda command: [LedgerRead(cells, [attempt])]})
+    rig.core.adoption.begin([NAME])
+    rig.give(Tick())
+    rig.shown[token("a")] = STOPPED
+    rig.give(SubmitterGone())
+    rig.until(10.0)
+    rig.give(Settle())
+    assert not rig.has_result()
+
+
+# Records of a job that the cluster does not show any more.
+
+
+def test_records_of_two_starts_are_no_end() -> None:
+    nodes = (exited(0, 0), exited(1, 3), exited(2, 0, restarts=1))
+    rig = CoreRig(entry("a", nodes=3, max_restarts=1))
+    rig.answers[ReadLogs] = lambda command: [
+        LogsRead(NAME, command.token, replace(command.seen, nodes=nodes))
+    ]
+    rig.until(10.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(400.0)
+    assert rig.result().outcome.reason is Reason.LOST
+
+
+def test_the_records_of_a_missing_job_are_read_again() -> None:
+    """The reports that polls have shown may be those of an earlier start."""
+    rig = CoreRig(entry("a", nodes=2, max_restarts=1))
+    rig.shown[token("a")] = replace(RUNNING, nodes=(exited(0, 3), NodeState(1)))
+    rig.until(10.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(30.0)
+    assert [node.report for node in rig.last(ReadLogs).seen.nodes] == [None, None]
+
+
+# Cancels.
+
+
+def test_a_poll_that_fails_does_not_make_a_cancel_overtake_its_record() -> None:
+    rig = CoreRig(entry("a"))
+    rig.shown[token("a")] = RUNNING
+    rig.until(10.0)
+    rig.answers |= {Commit: silent, PollJobs: poll_fails}
+    rig.give(Stop())
+    rig.until(10.0 + CANCEL_COMMIT_WAIT_SECONDS - 0.1)
+    assert rig.times(Cancel) == []
+    rig.give(Committed())
+    assert rig.times(Cancel) != []
+
+
+def test_one_list_that_lacks_a_cancelled_job_is_no_end() -> None:
+    rig = CoreRig(entry("a"))
+    rig.shown[token("a")] = RUNNING
+    rig.until(10.0)
+    rig.give(Stop())
+    rig.shown[token("a")] = ABSENT
+    rig.until(12.0)
+    rig.answers[ListJobs] = silent
+    rig.give(Listed(NAME, {}))
+    rig.until(60.0)
+    assert not rig.has_result()
+
+
+# Limits that the cluster's own times contradict.
+
+
+def test_a_job_that_had_started_in_time_did_not_wait_too_long() -> None:
+    rig = CoreRig(entry("a", queue_timeout=100.0))
+    rig.shown[token("a")] = PENDING
+    rig.until(105.0)
+    assert rig.times(Cancel) != []
+    times = Times(EPOCH, EPOCH + 14.0, EPOCH + 48.0)
+    rig.shown[token("a")] = replace(ended(0), times=times)
+    rig.until(130.0)
+    assert rig.result().outcome.reason is Reason.JOB_COMPLETED
+
+
+def test_a_job_that_is_suspended_right_after_its_start_waits_from_then_on() -> None:
+    rig = CoreRig(entry("a", queue_timeout=100.0))
+    rig.shown[token("a")] = PENDING
+    rig.until(95.0)
+    rig.shown[token("a")] = replace(RUNNING, suspended=True, times=Times(EPOCH, EPOCH + 94.0))
+    rig.until(150.0)
+    assert rig.times(Cancel) == []
+
+
+def test_a_cause_that_the_cluster_names_counts_if_the_limit_was_not_reached() -> None:
+    rig = CoreRig(entry("a", max_runtime=100.0))
+    rig.shown[token("a")] = RUNNING
+    rig.until(300.0)
+    assert rig.times(Cancel) != []
+    times = Times(EPOCH, EPOCH, EPOCH + 17.0)
+    rig.shown[token("a")] = replace(STOPPED, times=times, reason_hint=Reason.OUT_OF_MEMORY)
+    rig.until(320.0)
+    assert rig.result().outcome.reason is Reason.OUT_OF_MEMORY
+
+
+# Tokens.
+
+
+def test_the_token_of_a_replaced_attempt_is_never_used_again() -> None:
+    """The session that recorded it may only be stopped, and submit it when it continues."""
+    rig = resumed()
+    rig.until(5.0)
+    assert rig.submitted() == [token("a", 2)]
+    replaced = rig.core.state.replaced
+    assert replaced == {"m.yaml::a": 1}
+    later = CoreRig(policy=Policy.session(submits=True, follows_up=True, resumes=True))
+    later.give(Opened(NAME, Capabilities(), False))
+    later.give(Resumed([entry("a")], {}, {}, replaced=replaced))
+    assert later.submitted() == [token("a", 2)]
+
+
+def test_the_verdict_on_a_missing_answer_of_a_hook_keeps_how_the_job_ended() -> None:
+    rig = CoreRig(entry("a"), has_hooks=True)
+    rig.shown[token("a")] = ended(3)
+    rig.until(3700.0)
+    assert rig.result().judgement.verdict is Verdict.ERROR
+    assert (rig.result().outcome.reason, rig.result().outcome.exit_code) == (Reason.JOB_FAILED, 3)
