@@ -52,7 +52,8 @@ MAX_POLL_INTERVAL_SECONDS = 30.0
 """The longest time, in seconds, between two polls of a job."""
 
 POLL_INTERVAL_AGE_FRACTION = 0.05
-"""A job is polled again after this fraction of its age, so that the delay stays proportional to it."""
+"""A job is polled again after this fraction of its age, or of the time for which its end is awaited, so that
+the delay stays proportional to it."""
 
 
 def due_action(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
@@ -193,6 +194,8 @@ def _run_limit(job: ActiveAttempt, now: float, at: float) -> OwnAction | None:
 
 def next_deadline(job: ActiveAttempt) -> float | None:
     """When, in monotonic seconds, ``due_action`` may next return an action without a new answer."""
+    if job.absent_at is not None:
+        return lost_at(job)
     if job.observation is not None and job.observation.phase is Phase.PENDING:
         limit = (job.submitted_at if job.waiting_at is None else job.waiting_at) + job.spec.queue_timeout
         return limit if job.stuck_at is None else min(limit, job.stuck_at + STUCK_AFTER_SECONDS)
@@ -206,11 +209,10 @@ def next_deadline(job: ActiveAttempt) -> float | None:
 
 def next_poll_at(job: ActiveAttempt, now: float, min_interval: float) -> float:
     """When to poll a job again that has just been polled, in monotonic seconds."""
-    interval = min(
-        MAX_POLL_INTERVAL_SECONDS, max(min_interval, POLL_INTERVAL_AGE_FRACTION * (now - job.submitted_at))
-    )
-    if job.wants_end or job.action is not None or job.absent_at is not None:
-        interval = min_interval
+    # While an end or a return is awaited, what counts is for how long.
+    awaited = [at for at in (job.absent_at, job.requested_at if job.wants_end else None) if at is not None]
+    since = max(awaited, default=job.submitted_at)
+    interval = min(MAX_POLL_INTERVAL_SECONDS, max(min_interval, POLL_INTERVAL_AGE_FRACTION * (now - since)))
     deadline = next_deadline(job)
     if deadline is not None and deadline > now:
         return min(now + interval, deadline + 0.001)

@@ -117,6 +117,11 @@ class SimulatedLedger(Ledger):
                 for result in taken:
                     self.judged(result)
 
+    def durable_session(self) -> int:
+        """The number of the last session that was counted, also if the process was told of an error."""
+        found = self._disk.db.execute("SELECT value FROM meta WHERE name = 'session'").fetchone()
+        return 0 if found is None else int(found[0])
+
     def _taken(self, batch: Batch) -> list[Result]:
         """The results of a batch that the ledger has now; it ignores a canceller's if it has one already."""
         if not batch.is_foreign:

@@ -89,7 +89,8 @@ class Session(Worker):
             self.number = scene.last_session = self.ledger.session()
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
-            # If it was counted as a session all the same, the reaper of the last one leaves everything to it.
+            # If it was counted as a session all the same, the last one and its reaper leave everything to it.
+            scene.last_session = self.ledger.durable_session()
             scene.oracle.on_process("reaper_died", scene.world.now)
             scene.oracle.on_process("stopped", scene.world.now, keeps_jobs=True)
             return self._refused()
