@@ -453,8 +453,8 @@ def _cancel() -> Iterable[Mutation]:
         (
             (
                 TRACKING,
-                "if job.cancellation is Cancellation.RECORDING:\n            self._may_cancel(job)",
-                "if False:\n            self._may_cancel(job)",
+                "if now >= job.requested_at + CANCEL_COMMIT_WAIT_SECONDS:",
+                "if False:",
             ),
         ),
     )
@@ -711,7 +711,7 @@ def _verdict() -> Iterable[Mutation]:
             (
                 JOB_END,
                 "            f.node.ended if timed and f.node.ended is not None else 0.0,\n"
-                "            f.may_be_consequence,\n            f.node.rank,\n",
+                "            f.may_be_consequence,\n            _seconds(f.node),\n            f.node.rank,\n",
                 "            -f.node.rank,\n            timed,\n",
             ),
         ),
@@ -909,7 +909,7 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 TRACKING,
-                "if was_asked and limits.absence_lasts_at(job) <= now:",
+                "if was_asked and limits.has_left(job):",
                 "if was_asked and now - job.absent_at >= limits.ABSENT_AFTER_SECONDS:",
             ),
         ),
@@ -998,8 +998,8 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 JUDGING,
-                '    if action is None:\n        return ""\n    limit, since',
-                '    if True:\n        return ""\n    limit, since',
+                '    if action is None:\n        return ""\n    first',
+                '    if True:\n        return ""\n    first',
             ),
         ),
     )
@@ -1007,6 +1007,86 @@ def _core() -> Iterable[Mutation]:
         100,
         "the records of an earlier start are an end",
         ((CONCLUSIONS, "elif self._may_be_shown_again(job, reports):", "elif False:"),),
+    )
+    yield Mutation(
+        101,
+        "old answers put off the stop of the other ranks",
+        (
+            (
+                ATTEMPT,
+                "if self.rank_failed_at is not None and seen.restarts > self.failed_restarts:",
+                "if not (seen.phase is Phase.RUNNING and failed_ranks(seen)):",
+            ),
+        ),
+    )
+    yield Mutation(
+        102,
+        "a stop of the process itself counts as silence of the cluster",
+        (
+            (
+                CORE,
+                "if now.monotonic - max(self.wake_at, state.now.monotonic) >= MIN_STOP_SECONDS:",
+                "if False:",
+            ),
+        ),
+    )
+    yield Mutation(
+        103,
+        "a superseded session that ends releases the run",
+        ((LEDGER, "if self.session() <= session:", "if True:"),),
+    )
+    yield Mutation(
+        104,
+        "the token of a replaced attempt is used again",
+        ((CORE, "event.replaced.get(entry.key, 0),", "0,"),),
+    )
+    yield Mutation(
+        105,
+        "a cancel overtakes its record when a poll fails",
+        ((TRACKING, "if now >= job.requested_at + CANCEL_COMMIT_WAIT_SECONDS:", "if True:"),),
+    )
+    yield Mutation(
+        106,
+        "one list that lacks a job proves its absence",
+        (
+            (
+                TRACKING,
+                "if was_asked and limits.has_left(job):",
+                "if was_asked and limits.absence_lasts_at(job) <= now:",
+            ),
+        ),
+    )
+    yield Mutation(
+        107,
+        "the records of two starts are one end",
+        (
+            (
+                CONCLUSIONS,
+                "if {report.restarts for report in reports} != {max(known.restarts, reports[0].restarts)}:",
+                "if any(report.restarts < known.restarts for report in reports):",
+            ),
+        ),
+    )
+    yield Mutation(
+        108,
+        "what only the log of a job without a report says meets an expectation",
+        ((EXPECT, "if outcome.source is Source.NONE and", "if False and"),),
+    )
+    yield Mutation(
+        109,
+        "a withdrawn attempt leaves its action behind",
+        (
+            (
+                OUTBOX,
+                "self.batch.actions = [each for each in self.batch.actions if each[0] != token]",
+                "pass",
+            ),
+        ),
+    )
+    yield Mutation(
+        110,
+        "of several ranks that failed, the lowest one decides",
+        ((JOB_END, "            _seconds(f.node),\n", ""),),
     )
 
 

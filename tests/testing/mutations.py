@@ -35,7 +35,7 @@ BROKEN = ("NameError", "TypeError", "AttributeError", "ImportError", "SyntaxErro
 MARKER = "<!-- The rest is written by tests/testing/mutations.py. -->\n"
 
 _SEARCH = f"""
-import json, signal, sys
+import gc, json, signal, sys
 
 def late(number, frame):
     raise TimeoutError("a history without an end in real time")
@@ -44,13 +44,18 @@ signal.signal(signal.SIGALRM, late)
 first, last, skipped = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 from {PACKAGE}.testing.simulation.history import run
 digests, hits = {{}}, {{}}
+gc.disable()
 for seed in range(first, last + 1):
     if seed in skipped:
         continue
+    if seed % 50 == 0:
+        gc.collect()
     signal.alarm({HISTORY_SECONDS})
     try:
         history = run(seed)
-        found, digests[seed] = [[each.rule, each.text] for each in history.violations], history.digest[:12]
+        found = [[each.rule, each.text] for each in history.violations]
+        if sys.argv[5] == "effects":
+            digests[seed] = history.digest()[:12]
     except Exception as error:
         found = [["i", f"the simulation raised {{error!r}}"]]
     signal.alarm(0)
@@ -115,7 +120,7 @@ class Runner:
             apply(mutation, copy / PACKAGE)
             while first < self.seeds:
                 skipped = [*self.skip, *(seed for seed, bad in self._baseline().items() if bad)]
-                hits, more = _search(copy, first, self.seeds - 1, skipped)
+                hits, more = _search(copy, first, self.seeds - 1, skipped, effects=bool(self._digests))
                 digests.update(more)
                 if not hits:
                     break
@@ -132,7 +137,7 @@ class Runner:
         """Run all seeds without a mutation, so that the effects of mutations can be counted."""
         path = self._known.with_name(f"digests-{self.seeds}-{self._known.name}")
         if not path.exists():
-            hits, digests = _search(ROOT, 0, self.seeds - 1, [], stop=False)
+            hits, digests = _search(ROOT, 0, self.seeds - 1, [], stop=False, effects=True)
             self._known.write_text(json.dumps({seed: seed in hits for seed in range(self.seeds)}))
             path.write_text(json.dumps(digests))
         self._digests = {int(seed): digest for seed, digest in json.loads(path.read_text()).items()}
@@ -155,12 +160,22 @@ class Runner:
 
 
 def _search(
-    path: Path, first: int, last: int, skipped: Sequence[int], *, stop: bool = True
+    path: Path,
+    first: int,
+    last: int,
+    skipped: Sequence[int],
+    *,
+    stop: bool = True,
+    effects: bool = False,
 ) -> tuple[dict[int, list[list[str]]], dict[int, str]]:
-    """Violations by seed, of the first bad history with ``stop``, else of all; and digests by seed."""
+    """Violations by seed, of the first bad history with ``stop``, else of all.
+
+    With ``effects`` also the digests of all histories by seed.
+    """
     environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
     how = "stop" if stop else "all"
-    arguments = [sys.executable, "-c", _SEARCH, str(first), str(last), json.dumps(list(skipped)), how]
+    numbers = [str(first), str(last), json.dumps(list(skipped))]
+    arguments = [sys.executable, "-c", _SEARCH, *numbers, how, "effects" if effects else "-"]
     done = subprocess.run(arguments, env=environment, cwd=path, capture_output=True, text=True, check=False)
     if done.returncode:
         return {first: [["i", done.stderr.strip()[-300:]]]}, {}

@@ -13,6 +13,7 @@ from tests.testing.mutation_list import MUTATIONS
 from tests.testing.mutations import apply
 from tests.testing.mutations import PACKAGE
 from tests.testing.mutations import ROOT
+from tests.testing.mutations import Runner
 
 
 def test_numbers_are_unique_and_the_fixed_list_is_complete() -> None:
@@ -36,3 +37,12 @@ def test_each_old_text_occurs_exactly_once(mutation: Mutation, tmp_path: Path) -
         after = (tmp_path / name).read_text()
         assert after != before[name]
         ast.parse(after)
+
+
+def test_the_first_mutation_is_found_and_no_mutation_is_not(tmp_path: Path) -> None:
+    """The runner itself works: the package as it is has no violation, and a gross fault has one at once."""
+    runner = Runner(3, tmp_path)
+    (gross,) = [each for each in MUTATIONS if each.number == 1]
+    found = runner.run(gross)
+    assert (found.is_invalid, found.broken) == (False, "a")
+    assert runner.run(Mutation(0, "nothing", ())).seed is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from math import log
 
 from .facts import Violation
 
@@ -17,6 +18,12 @@ TAKEOVER_SECONDS = 1.0
 """How long after a session was taken over its last calls may be made."""
 MAX_SUBMITS = 3
 """Calls of ``submit`` for one attempt in one session, without those that were throttled."""
+
+AGE_FRACTION = 0.05
+MAX_POLL_INTERVAL_SECONDS = 30.0
+"""A job is polled again after this fraction of the time for which it is waited for, at most after so long."""
+MAX_WAITS = 3
+"""For the end of a job, its return, and the effect of a cancel."""
 
 _ROUNDING_SECONDS = 1e-6
 _RATE_ROUNDING_SECONDS = 1e-3
@@ -40,6 +47,8 @@ class Budgets:
     min_poll_interval: float
     ids_per_poll: int
     _polls: dict[tuple[str, int], _Polls] = field(default_factory=dict)
+    _of_job: dict[tuple[int, str], tuple[float, float, int]] = field(default_factory=dict)
+    """When a session first and last polled a job, and how often."""
     _news: dict[int, tuple[float, int]] = field(default_factory=dict)
     """When each session was last notified of changes, and at how many times."""
     _submitted_at: dict[int, float] = field(default_factory=dict)
@@ -48,6 +57,7 @@ class Budgets:
 
     def poll(self, backend: str, session: int, at: float, tokens: Sequence[str]) -> None:
         """Count one call of ``poll``."""
+        self._count_jobs(session, at, tokens)
         polls = self._polls.get((backend, session))
         if polls is None:
             self._polls[backend, session] = _Polls(at, at, tokens=tokens, jobs=dict.fromkeys(tokens))
@@ -63,6 +73,14 @@ class Budgets:
             self._broken.append(Violation("g", text))
         polls.last, polls.tokens = at, tokens
         polls.count += 1
+
+    def _count_jobs(self, session: int, at: float, tokens: Sequence[str]) -> None:
+        for token in tokens:
+            known = self._of_job.get((session, token))
+            if known is None:
+                self._of_job[session, token] = (at, at, 1)
+            else:
+                self._of_job[session, token] = (known[0], at, known[2] + 1)
 
     def notified(self, session: int, at: float) -> None:
         """Count the times at which a session was notified of changes."""
@@ -89,6 +107,13 @@ class Budgets:
             self._broken.append(Violation("g", text))
         self._submitted_at[session] = at
 
+    def _polls_of_a_wait(self, seconds: float) -> float:
+        """How often a job is polled in this time, if each poll waits longer than the last one."""
+        least, fraction = self.min_poll_interval, AGE_FRACTION
+        until_growth = min(seconds, least / fraction)
+        growing = max(0.0, log(max(seconds, 1e-9) * fraction / least))
+        return 2 + until_growth / least + growing / fraction + seconds / MAX_POLL_INTERVAL_SECONDS
+
     def violations(self) -> Iterator[Violation]:
         """The budgets that were exceeded."""
         yield from self._broken[:3]
@@ -101,6 +126,12 @@ class Budgets:
             if polls.count > most:
                 text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
                 yield Violation("g", text)
+        for (session, token), (first, last, count) in self._of_job.items():
+            most = MAX_WAITS * self._polls_of_a_wait(last - first) + 2 * self._news.get(session, (0.0, 0))[1]
+            if count > most:
+                yield Violation(
+                    "g", f"{token}: {count} polls in session {session}, at most {most:.0f} are allowed"
+                )
         for (_, token), count in self._submits.items():
             if count > MAX_SUBMITS:
                 yield Violation("g", f"{token}: {count} submissions, at most {MAX_SUBMITS} are allowed")

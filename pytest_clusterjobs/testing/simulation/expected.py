@@ -272,7 +272,7 @@ def _with_end(
     elif end.reason != Reason.CANCELLED:
         # This run stopped the other ranks after one had ended.
         found.add(true_verdict(cell, number, end))
-    elif last.ran >= spec.max_runtime:
+    elif last.active >= spec.max_runtime - SKEW_SECONDS:
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     # The records of an absent job do not tell which of its ranks was the first.
     if any(fact.kind in LOG_KINDS or fact.kind == "absent" or _is_long(fact) for fact in near):
@@ -390,7 +390,16 @@ def _by_run(cell: SimulatedCell, attempt: Attempted) -> bool:
 
 def _as_concluded(attempt: Attempted, end: TrueEnd) -> TrueEnd:
     """The end as the ledger has it, if the truth has two readings and this is the other one."""
-    return _other(end, attempt.concluded) if attempt.concluded in end.also else end
+    if attempt.concluded in end.also:
+        return _other(end, attempt.concluded)
+    rest = attempt.without_cancel
+    if attempt.recorded == ActionKind.STOP_REST and rest is not None:
+        # Whether this run or another user has stopped the other ranks cannot be told.
+        if attempt.concluded == rest.reason:
+            return rest
+        if attempt.concluded in rest.also:
+            return _other(rest, attempt.concluded)
+    return end
 
 
 def may_follow(cell: SimulatedCell, attempts: Sequence[Attempted], *, undisturbed: bool) -> bool:

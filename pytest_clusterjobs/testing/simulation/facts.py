@@ -125,6 +125,8 @@ class Attempted:
     """The kind of the run's action that the ledger has for its end; without one, the reason."""
     concluded: str | None = None
     """The reason that the ledger has for its end."""
+    active: float = 0.0
+    """For how many seconds its starts ran, suspensions not counted."""
 
     @property
     def waited(self) -> float:

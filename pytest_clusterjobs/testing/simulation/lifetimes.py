@@ -35,15 +35,21 @@ class Lifetimes:
     """When something happened to a process of the run."""
     _rests: list[tuple[JobFacts, float, float, float]] = field(default_factory=list)
     _stops: list[tuple[float, str | None, bool]] = field(default_factory=list)
+    _requests: set[tuple[float, str | None]] = field(default_factory=set)
     _resumes: list[float] = field(default_factory=list)
     _broken: list[Violation] = field(default_factory=list)
 
-    def stop(self, at: float, key: str | None, *, earlier_only: bool = False) -> None:
+    def stop(
+        self, at: float, key: str | None, *, earlier_only: bool = False, by_session: bool = False
+    ) -> None:
         """From now on no job of this cell (``None``: of the run) should live.
 
-        ``earlier_only``: this concerns only the jobs that were submitted before.
+        ``earlier_only``: this concerns only the jobs that were submitted before. ``by_session``: a session
+        that is at work was asked to cancel the cell, which does not depend on the ledger.
         """
         self._stops.append((at, key, earlier_only))
+        if by_session:
+            self._requests.add((at, key))
 
     def resume(self, at: float) -> None:
         """A resumed session may continue jobs, and submit new ones."""
@@ -80,6 +86,7 @@ class Lifetimes:
         """
         yield from self._broken
         outages = sorted((fact.at, fact.until) for fact in facts if self._is_outage(fact))
+        of_cluster = sorted((fact.at, fact.until) for fact in facts if fact.kind in UNANSWERED)
         unseen = [(fact.at, fact.until) for fact in facts if fact.kind == "absent"]
         yield from self._other_ranks(sorted([*outages, *unseen]))
         for token, same in jobs.items():
@@ -90,7 +97,9 @@ class Lifetimes:
                 for at, only, earlier_only in self._stops:
                     if (only is not None and only != key) or (earlier_only and job.submitted_at > at):
                         continue
-                    text = self._leak(job, at, grace, outages)
+                    alone = any(at < event <= at + 2 * self.patience for event in self.events)
+                    own = (at, only) in self._requests and not alone
+                    text = self._leak(job, at, grace, of_cluster if own else outages)
                     # If neither polls nor lists show it, it counts as gone.
                     if text and not job.is_unlisted(max(at, job.submitted_at)):
                         yield Violation("b", text)

@@ -94,6 +94,7 @@ class Oracle:
     """
 
     __slots__ = (
+        "_active",
         "_broken",
         "_budgets",
         "_committed",
@@ -143,6 +144,8 @@ class Oracle:
         self._finished: float | None = None
         self._broken: list[Violation] = []
         self._without_retries: set[str] = set()
+        self._active: dict[int, float] = {}
+        """By the number of a job, for how many seconds it ran."""
         self._registered: Collection[str] | None = None
 
     # What the harness reports.
@@ -173,7 +176,7 @@ class Oracle:
         if name in KINDS:
             self.facts.append(Fact(name, at, at, key))
         if kind in ("stopped", "died", "cancelled") and not keeps_jobs:
-            self._lifetimes.stop(at, key)
+            self._lifetimes.stop(at, key, by_session=kind == "cancelled")
         if kind == "killed" and not keeps_jobs:
             self._lifetimes.stop(at, key, earlier_only=True)
         if kind == "checked":
@@ -242,7 +245,9 @@ class Oracle:
         """One start of a job is over, or the history is."""
         cell = self._cell(job.token)
         if cell is not None:
-            self._lifetimes.start(job, cell.registration.cell.spec, until - at - suspended)
+            seconds = until - at - suspended
+            self._active[job.number] = self._active.get(job.number, 0.0) + seconds
+            self._lifetimes.start(job, cell.registration.cell.spec, seconds)
 
     def on_rank_failed(self, job: JobFacts, at: float, until: float) -> None:
         """The first rank of a start failed at ``at``; the last one ended at ``until``, or has not by then."""
@@ -398,6 +403,7 @@ class Oracle:
                     () if end is None else job.partial_reasons(),
                     self._outcomes.get(token),
                     self._reasons.get(token),
+                    self._active.get(job.number, 0.0),
                 )
         return found
 
