@@ -21,6 +21,7 @@ from ..model import Observation
 from ..model import Outcome
 from ..model import Reason
 from ..model import ReasonClass
+from ..model import SentinelReport
 from ..model import SentinelWord
 from ..model import Source
 from ..model import Verdict
@@ -102,11 +103,21 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
 
 
 def _has_own_cause(job: ActiveAttempt, seen: Observation) -> bool:
-    """Whether the cluster names a cause other than a cancellation, or every rank one within the job."""
+    """Whether the cluster names a cause other than a cancellation, or the ranks one within the job."""
     if seen.reason_hint not in (None, Reason.CANCELLED):
         return True
     reports = [node.report for node in seen.nodes if node.report is not None]
-    return len(reports) >= job.spec.nodes and all(each.word is not SentinelWord.STOPPED for each in reports)
+    if len(reports) < job.spec.nodes:
+        return False
+    stopped = [report for report in reports if report.word is SentinelWord.STOPPED]
+    # A rank that failed by itself explains that the others were stopped.
+    return not stopped or any(_has_failed(report) for report in reports)
+
+
+def _has_failed(report: SentinelReport) -> bool:
+    return report.word is not SentinelWord.STOPPED and bool(
+        report.exit_code or report.word is not SentinelWord.EXITED
+    )
 
 
 def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence | None) -> Result:

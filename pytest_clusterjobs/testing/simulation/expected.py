@@ -211,6 +211,8 @@ def allowed(
     found: set[Verdict] = set()
     has_records = logs_outlive and bool(attempts) and _has_records(attempts[-1], near)
     full_only = any(fact.kind == "full" for fact in near) and not any(fact.kind in REFUSED for fact in near)
+    # Polls show no reports of a job that they do not show.
+    reports_in_polls = reports_in_polls and not any(fact.kind == "absent" for fact in near)
     was_taken = bool(attempts) and attempts[-1].submitted is not None
     for fact in near:
         if fact.kind == "forgotten" and has_records:
