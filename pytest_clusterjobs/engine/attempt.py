@@ -325,7 +325,8 @@ class ActiveAttempt:
     answered_at: float = 0.0
     """When the cluster last answered anything about it; for a poll, when the poll began."""
     unknown_at: float | None = None
-    """Since when the cluster has answered that it cannot tell whether it has the job."""
+    """Since when the cluster has answered, without an error in between, that it cannot tell whether it has
+    the job."""
     awake_since: float = -inf
     """When this process last continued after a stop, in which it asked the cluster nothing."""
     shown_at: float = 0.0

@@ -20,6 +20,7 @@ from .conclusions import Conclusions
 from .conclusions import new_attempt
 from .limits import MAX_SILENCE_SECONDS
 from .limits import next_poll_at
+from .limits import silence_ends_at
 from .messages import Accepted
 from .messages import Looked
 from .messages import NotAccepted
@@ -345,6 +346,7 @@ class Submissions:
         else:
             job.why = job.hide(event.answer.why)
             job.unknown_at = now.monotonic if job.unknown_at is None else job.unknown_at
+            self._state.timers.at_most(job.token, silence_ends_at(job))
             cluster.finds.set(job.token, next_poll_at(job, now.monotonic, cluster.can.min_poll_interval))
 
     def found(self, job: ActiveAttempt, answer: Found) -> None:

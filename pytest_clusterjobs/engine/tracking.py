@@ -276,6 +276,8 @@ class Tracking:
             cluster.list_at = self._state.now.monotonic
         elif (job := self._state.attempts.get(event.token)) is not None:
             cluster.finds.set(event.token, self._state.now.monotonic)
+            # It counts how long the cluster answers without interruption that it cannot tell.
+            job.unknown_at = None
             self.check(job)
 
     def logs_read(self, event: LogsRead) -> None:

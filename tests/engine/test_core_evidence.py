@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.protocol import Unknown
+from pytest_clusterjobs.engine.messages import CallFailed
 from pytest_clusterjobs.engine.messages import Cancel
 from pytest_clusterjobs.engine.messages import Commit
 from pytest_clusterjobs.engine.messages import Committed
+from pytest_clusterjobs.engine.messages import Find
 from pytest_clusterjobs.engine.messages import LedgerRead
 from pytest_clusterjobs.engine.messages import Listed
 from pytest_clusterjobs.engine.messages import ListJobs
 from pytest_clusterjobs.engine.messages import LogsRead
+from pytest_clusterjobs.engine.messages import Looked
 from pytest_clusterjobs.engine.messages import Opened
 from pytest_clusterjobs.engine.messages import PollJobs
 from pytest_clusterjobs.engine.messages import ReadLedger
@@ -201,3 +205,14 @@ def test_the_verdict_on_a_missing_answer_of_a_hook_keeps_how_the_job_ended() -> 
     rig.until(3700.0)
     assert rig.result().judgement.verdict is Verdict.ERROR
     assert (rig.result().outcome.reason, rig.result().outcome.exit_code) == (Reason.JOB_FAILED, 3)
+
+
+def test_an_outage_is_no_answer_that_the_cluster_cannot_tell() -> None:
+    rig = resumed((Find, lambda command: [Looked(NAME, command.token, Unknown("it"))]))
+    rig.until(30.0)
+    rig.answers[Find] = lambda command: [CallFailed(NAME, "503", token=command.token)]
+    rig.until(600.0)
+    assert not rig.has_result()
+    rig.answers[Find] = lambda command: [Looked(NAME, command.token, Unknown("it"))]
+    rig.until(1000.0)
+    assert rig.result().outcome.reason is Reason.LOST
