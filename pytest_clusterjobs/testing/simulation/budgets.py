@@ -127,7 +127,10 @@ class Budgets:
                 text = f"{backend}: {polls.count} polls in session {session}, at most {most:.0f} are allowed"
                 yield Violation("g", text)
         for (session, token), (first, last, count) in self._of_job.items():
-            most = MAX_WAITS * self._polls_of_a_wait(last - first) + 2 * self._news.get(session, (0.0, 0))[1]
+            # A poll of another job may take it along.
+            others = sum(len(polls.jobs) for (_, number), polls in self._polls.items() if number == session)
+            most = MAX_WAITS * self._polls_of_a_wait(last - first) + SPARE_POLLS + 2 * others
+            most += 2 * self._news.get(session, (0.0, 0))[1]
             if count > most:
                 yield Violation(
                     "g", f"{token}: {count} polls in session {session}, at most {most:.0f} are allowed"
