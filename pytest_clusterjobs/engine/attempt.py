@@ -517,6 +517,9 @@ class ActiveAttempt:
         elif self.running_at is not None and (restarted or (waits and self.waiting_at is None)):
             # It may have waited ever since a poll showed it.
             self.waited += unseen
+        elif self.running_at is not None and unseen > MAX_ABSENCE_GAP_SECONDS:
+            # It may have been suspended for some of that.
+            self.waited += unseen
         if is_running:
             self.running_at = now if self.running_at is None else self.running_at
         elif waits:

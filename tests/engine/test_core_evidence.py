@@ -216,3 +216,16 @@ def test_an_outage_is_no_answer_that_the_cluster_cannot_tell() -> None:
     rig.answers[Find] = lambda command: [Looked(NAME, command.token, Unknown("it"))]
     rig.until(1000.0)
     assert rig.result().outcome.reason is Reason.LOST
+
+
+def test_a_job_may_have_been_suspended_while_the_cluster_did_not_answer() -> None:
+    rig = CoreRig(entry("a", max_runtime=60.0))
+    rig.shown[token("a")] = RUNNING
+    rig.until(30.0)
+    rig.answers[PollJobs] = poll_fails
+    rig.until(600.0)
+    rig.answers[PollJobs] = rig.polled
+    rig.until(660.0)
+    assert rig.times(Cancel) == []
+    rig.until(800.0)
+    assert rig.times(Cancel) != []
