@@ -82,7 +82,8 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
     times, action, spec = seen.times, job.action, job.spec
     if action is None:
         return ""
-    first_wait_only = times.started is None or (job.waiting_at is None and not seen.restarts)
+    waited_again = job.waiting_at is not None or job.waited > 0 or seen.restarts > 0
+    first_wait_only = times.started is None or not waited_again
     limit, since = {
         ActionKind.MAX_RUNTIME: (spec.max_runtime, times.started),
         ActionKind.TEST_TIMEOUT: (job.registration.test_timeout, times.started),
@@ -104,8 +105,9 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
 
 def _has_own_cause(job: ActiveAttempt, seen: Observation) -> bool:
     """Whether the cluster names a cause other than a cancellation, or the ranks one within the job."""
-    if seen.reason_hint not in (None, Reason.CANCELLED):
-        return True
+    if seen.reason_hint is not None:
+        # A cancellation that it reports is the one of this run.
+        return seen.reason_hint is not Reason.CANCELLED
     reports = [node.report for node in seen.nodes if node.report is not None]
     if len(reports) < job.spec.nodes:
         return False

@@ -28,6 +28,7 @@ from pytest_clusterjobs.engine.messages import Tick
 from pytest_clusterjobs.engine.policy import Policy
 from pytest_clusterjobs.engine.tracking import CANCEL_COMMIT_WAIT_SECONDS
 from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Expectation
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import NodeState
 from pytest_clusterjobs.model import OwnAction
@@ -229,3 +230,22 @@ def test_a_job_may_have_been_suspended_while_the_cluster_did_not_answer() -> Non
     assert rig.times(Cancel) == []
     rig.until(800.0)
     assert rig.times(Cancel) != []
+
+
+def test_a_cancel_of_this_run_is_never_one_by_another_program() -> None:
+    """The job is cancelled while it waits to be started again, and an old answer shows it as running."""
+    rig = CoreRig(
+        entry("a", queue_timeout=100.0, max_restarts=1, expect=Expectation(reasons=(Reason.CANCELLED,)))
+    )
+    times = Times(EPOCH, EPOCH + 5.0)
+    rig.shown[token("a")] = replace(RUNNING, times=times)
+    rig.until(10.0)
+    rig.shown[token("a")] = replace(PENDING, times=times)
+    rig.until(130.0)
+    assert rig.times(Cancel) != []
+    rig.shown[token("a")] = replace(RUNNING, times=times)
+    rig.until(135.0)
+    node = NodeState(0, 2, report=SentinelReport(SentinelWord.EXITED, 0, 2), begun=True)
+    rig.shown[token("a")] = replace(STOPPED, times=Times(EPOCH, EPOCH + 5.0, EPOCH + 131.0), nodes=(node,))
+    rig.until(160.0)
+    assert rig.result().judgement.verdict is Verdict.ERROR
