@@ -592,6 +592,10 @@ def adopted(
         answered_at=monotonic,
         shown_at=monotonic,
         running_at=None if started is None else monotonic - ran,
+        # How long it has waited to be started again is not known either.
+        waiting_at=monotonic
+        if again and seen is not None and seen.phase is Phase.PENDING and started
+        else None,
         ended_at=monotonic if has_ended else None,
         is_inherited=True,
         submissions=1,

@@ -157,7 +157,9 @@ class Conclusions:
         reports = [node.report for node in nodes if node.report is not None]
         if len(nodes) < job.spec.nodes or len(reports) < len(nodes):
             return False
-        if {report.restarts for report in reports} != {max(known.restarts, reports[0].restarts)}:
+        # A job that waited to be started again has not ended in the start before.
+        least = known.restarts + (known.phase is Phase.PENDING and job.waiting_at is not None)
+        if {report.restarts for report in reports} != {max(least, reports[0].restarts)}:
             # Those of the last start have not arrived yet.
             return False
         cluster = self._state.cluster(job)

@@ -1062,7 +1062,7 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 CONCLUSIONS,
-                "if {report.restarts for report in reports} != {max(known.restarts, reports[0].restarts)}:",
+                "if {report.restarts for report in reports} != {max(least, reports[0].restarts)}:",
                 "if any(report.restarts < known.restarts for report in reports):",
             ),
         ),

@@ -190,7 +190,7 @@ class Oracle:
             # A resume submits again what a stop has ended, and keeps the verdicts that it finds.
             self._without_retries |= self._judged_after_a_stop()
             self.facts = [fact for fact in self.facts if fact.kind not in STOPS]
-        if kind in ("reaper_died", "host_lost") or (kind == "died" and keeps_jobs):
+        if kind in ("reaper_died", "host_lost") or (kind in ("died", "stopped") and keeps_jobs):
             # No process is left that ends the jobs of an earlier stop.
             self._lifetimes.resume(at)
         if kind in ("finished", "detached"):

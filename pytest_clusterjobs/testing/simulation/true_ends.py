@@ -37,7 +37,7 @@ def end_of_start(job: TrueJob, cause: str) -> TrueEnd:
         exit_code=code,
         restarts=job.restarts,
         heartbeats=ranks[0].beats if ranks else 0,
-        begun=begun,
+        begun=bool(ranks) and ranks[0].begun is not None,
         at=job.cluster.world.now if job.ended_at is None else job.ended_at,
         by=by,
         also=also,

@@ -17,7 +17,7 @@ class TrueEnd:
     heartbeats: int
     """Of rank 0 in the last start."""
     begun: bool
-    """Whether the command of any rank began in the last start."""
+    """Whether the command of rank 0 began in the last start: it is the one that prints."""
     at: float
     """World time."""
     by: str
