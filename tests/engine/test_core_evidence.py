@@ -112,6 +112,18 @@ def test_records_of_two_starts_are_no_end() -> None:
     assert rig.result().outcome.reason is Reason.LOST
 
 
+def test_a_job_that_waited_to_be_started_again_has_not_ended_in_the_start_before() -> None:
+    rig = CoreRig(entry("a", max_restarts=1))
+    rig.answers[ReadLogs] = lambda command: [
+        LogsRead(NAME, command.token, replace(command.seen, nodes=(exited(0, 3),)))
+    ]
+    rig.shown[token("a")] = replace(PENDING, times=Times(started=EPOCH))
+    rig.until(10.0)
+    rig.shown[token("a")] = ABSENT
+    rig.until(400.0)
+    assert rig.result().outcome.reason is Reason.LOST
+
+
 def test_the_records_of_a_missing_job_are_read_again() -> None:
     """The reports that polls have shown may be those of an earlier start."""
     rig = CoreRig(entry("a", nodes=2, max_restarts=1))
