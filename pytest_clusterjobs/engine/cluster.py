@@ -76,6 +76,8 @@ class ClusterState:
     """The kinds of calls; the one that was made last is at the end."""
     asking: Backoff = field(default_factory=Backoff)
     cancelling: Backoff = field(default_factory=Backoff)
+    log_reading: Backoff = field(default_factory=Backoff)
+    """For logs alone: that one cannot be read says nothing of polls."""
     polls: Agenda = field(default_factory=Agenda)
     """When jobs are polled, by token."""
     round: deque[list[str]] = field(default_factory=deque)
@@ -125,6 +127,7 @@ class ClusterState:
         self.rate = RateLimiter(capabilities.submissions_per_second)
         self.asking = Backoff(capabilities.min_poll_interval)
         self.cancelling = Backoff(capabilities.min_poll_interval)
+        self.log_reading = Backoff(capabilities.min_poll_interval)
 
     @property
     def can(self) -> Capabilities:
@@ -170,8 +173,10 @@ class ClusterState:
             asked = [self.list_at, self.finds.next_at]
             if polls is not None:
                 asked.append(max(polls, self.round_at + MIN_ROUND_SPACING_SECONDS))
-            if self.round or self.reads:
+            if self.round:
                 asked.append(now)
+            if self.reads:
+                asked.append(max(now, self.log_reading.until))
             times += [max(at, self.asking.until) for at in asked if at is not None]
         if (at := self.delayed.next_at) is not None:
             times.append(at)

@@ -78,7 +78,8 @@ class Tracking:
         if cluster.asking.until > now:
             return False
         if kind is PollJobs:
-            if cluster.reads and now < cluster.round_at + READS_FIRST_SECONDS:
+            reads = cluster.reads and cluster.log_reading.until <= now
+            if reads and now < cluster.round_at + READS_FIRST_SECONDS:
                 # The backend may still have what it has read for the poll.
                 return False
             return cluster.begin_round(now) and self._poll(cluster)
@@ -88,7 +89,7 @@ class Tracking:
             cluster.list_at = inf
             self._give(cluster, ListJobs(cluster.name))
             return True
-        return kind is ReadLogs and self._read(cluster)
+        return kind is ReadLogs and cluster.log_reading.until <= now and self._read(cluster)
 
     def _find(self, cluster: ClusterState) -> bool:
         while (token := cluster.finds.take_one(self._state.now.monotonic)) is not None:
@@ -285,7 +286,10 @@ class Tracking:
         cluster = self._state.clusters[event.backend]
         cluster.is_busy = False
         if event.error:
-            self._asking_failed(cluster, event.error, throttled=False)
+            cluster.log_reading.failed(self._state.now.monotonic)
+            self.report(cluster, event.error)
+        else:
+            cluster.log_reading.succeeded()
 
     def looked(self, backend: str) -> None:
         """A lookup got an answer."""

@@ -301,9 +301,10 @@ def _with_end(
         # A rank had failed, or has a false report, and this run stopped the others.
         found.add(true_verdict(cell, number, rest) if rest.reason else Verdict.ERROR)
         found.update(true_verdict(cell, number, _other(rest, reason)) for reason in rest.also)
-    ignored = any(fact.kind == "cancel_ignored" for fact in near)
-    if end.by == "run" and last.recorded == ActionKind.STOP_REST and ignored and end.restarts:
-        # The cluster obeyed only after it had started the job again, with no failed rank.
+    late = any(fact.kind in ("cancel_ignored", "stale") for fact in near)
+    if end.by == "run" and last.recorded == ActionKind.STOP_REST and late and end.restarts:
+        # The cluster obeyed only after it had started the job again, with no failed rank, or an old answer
+        # showed the failed rank of an earlier start.
         found.add(Verdict.ERROR)
     if by_run:
         found.update(true_verdict(cell, number, _as(end, reason)) for reason in _waiting(near, spec))

@@ -30,8 +30,10 @@ LONG_SECONDS = 150.0
 
 The last one may have been up to half of the five minutes ago.
 """
-SILENCE_SECONDS = 300.0
-"""A job about which the cluster has answered nothing for so long may be given up."""
+SILENCE_SECONDS = 100.0
+"""Single errors of the API that last for so long are an outage, for the job that is asked for."""
+REFUSED_SECONDS = 100.0
+"""Submissions that are refused for so long may be given up: the next try may be two minutes away."""
 MAX_SUBMISSIONS = 3
 """After so many failed calls of ``submit`` an attempt is given up."""
 
@@ -112,7 +114,7 @@ class Recorder:
             self._refusing_since = None
         elif outcome == "throttled":
             first = self._refused.setdefault(token, now)
-            if now - first >= LONG_SECONDS:
+            if now - first >= REFUSED_SECONDS:
                 self.fact("not_taken", self.key_of(token), at=first)
             self._none_taken(has_jobs=has_jobs)
         elif outcome == "failed":
@@ -127,7 +129,7 @@ class Recorder:
         now = self.world.now
         since = now if self._refusing_since is None else self._refusing_since
         self._refusing_since = None if has_jobs else since
-        if not has_jobs and now - since >= LONG_SECONDS:
+        if not has_jobs and now - since >= REFUSED_SECONDS:
             for key in self._key_of.values():
                 # It concerns those whose last attempt was never submitted.
                 self.fact("not_taken", key, at=since)
