@@ -282,9 +282,12 @@ def _with_end(
     if end.by == "run" and any(fact.kind == "clock_jump" for fact in near):
         # A later session has only the wall clock to tell how long a job has run.
         found.add(Verdict.ERROR)
-    if last.ran >= spec.max_runtime and any(fact.kind == "false_limit" for fact in near):
+    if any(fact.kind == "false_limit" for fact in near):
         # After a long suspension a false report cannot be told from a true one.
-        found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+        if last.ran >= spec.max_runtime:
+            found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
+        if spec.heartbeat_timeout is not None and last.ran >= spec.heartbeat_timeout:
+            found.add(true_verdict(cell, number, _as(end, Reason.HEARTBEAT_TIMEOUT)))
     if any(fact.kind == "stale" for fact in near):
         # An old answer shows the job as running when its limits are over; one such answer suffices.
         if limit is not None:
