@@ -509,8 +509,11 @@ class ActiveAttempt:
         """Note since when the job runs, waits to be started again, and has a failed rank."""
         is_running = seen.phase is Phase.RUNNING and not seen.suspended
         waits = not is_running and seen.phase is not Phase.ENDED and self._has_run(seen)
-        restarted = self.observation is not None and seen.restarts > self.observation.restarts
-        if self.waiting_at is not None and (is_running or restarted):
+        known = self.observation
+        restarted = known is not None and seen.restarts > known.restarts
+        # Between a suspension and a wait for the next start it has run.
+        other = known is not None and waits and seen.phase is not known.phase
+        if self.waiting_at is not None and (is_running or restarted or other):
             # A start that was over before the next poll is seen by its count only.
             self.waited += now - self.waiting_at
             self.waiting_at = None

@@ -185,6 +185,18 @@ def test_a_job_that_is_suspended_right_after_its_start_waits_from_then_on() -> N
     assert rig.times(Cancel) == []
 
 
+def test_a_suspension_and_the_wait_for_another_start_are_two_waits() -> None:
+    rig = CoreRig(entry("a", queue_timeout=100.0, max_restarts=1))
+    times = Times(EPOCH, EPOCH + 1.0)
+    rig.shown[token("a")] = replace(RUNNING, suspended=True, times=times)
+    rig.until(90.0)
+    rig.shown[token("a")] = replace(PENDING, times=times)
+    rig.until(150.0)
+    assert rig.times(Cancel) == []
+    rig.until(210.0)
+    assert rig.times(Cancel) != []
+
+
 def test_a_cause_that_the_cluster_names_counts_if_the_limit_was_not_reached() -> None:
     rig = CoreRig(entry("a", max_runtime=100.0))
     rig.shown[token("a")] = RUNNING
