@@ -998,8 +998,8 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 JUDGING,
-                '    if action is None:\n        return ""\n    first',
-                '    if True:\n        return ""\n    first',
+                '    if action is None:\n        return ""\n    waited',
+                '    if True:\n        return ""\n    waited',
             ),
         ),
     )

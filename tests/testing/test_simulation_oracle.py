@@ -63,6 +63,9 @@ class Job:
     def end(self) -> TrueEnd | None:
         return self.truth
 
+    def is_unlisted(self, now: float) -> bool:
+        return False
+
     def command_end(self) -> TrueEnd | None:
         return None
 
@@ -289,6 +292,26 @@ def test_polls_above_the_budget() -> None:
     history = TrueHistory()
     history.polls = [10.0 + i / 10 for i in range(20)]
     assert rules(history.feed()) == ["g"]
+
+
+def test_a_job_that_is_polled_at_every_interval_for_hours() -> None:
+    history = TrueHistory(min_poll_interval=1.0)
+    history.polls = [10.0 + i for i in range(3000)]
+    assert rules(history.feed()) == ["g"]
+
+
+def test_a_cancel_that_was_asked_of_a_session_does_not_wait_for_its_ledger() -> None:
+    facts = [Fact("slow_commit", 40.0, 700.0)]
+    for kind, broken in (("stopped", []), ("cancelled", ["b"])):
+        history = TrueHistory()
+        for fact in facts:
+            history.oracle.on_fact(fact)
+        history.finished = 900.0
+        history.jobs[0].truth = an_end("cancelled", None, at=710.0, by="run")
+        history.oracle.on_process(kind, 60.0, key=history.keys[0] if kind == "cancelled" else None)
+        stopped = a_result(history.keys[0], Verdict.NOT_RUN, "0", "cancelled")
+        history.results[0] = history.commits[0] = history.stored[0] = stopped
+        assert rules(history.feed()) == broken
 
 
 def test_submissions_above_the_budget() -> None:
