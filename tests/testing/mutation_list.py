@@ -1088,6 +1088,22 @@ def _core() -> Iterable[Mutation]:
         "of several ranks that failed, the lowest one decides",
         ((JOB_END, "            _seconds(f.node),\n", ""),),
     )
+    yield Mutation(
+        111,
+        "a cancel of this run may be one by another program",
+        ((JUDGING, "return seen.reason_hint is not Reason.CANCELLED", "return True"),),
+    )
+    yield Mutation(
+        112,
+        "time in which a job was not seen counts as run time",
+        (
+            (
+                ATTEMPT,
+                "elif self.running_at is not None and unseen > MAX_ABSENCE_GAP_SECONDS:",
+                "elif False:",
+            ),
+        ),
+    )
 
 
 def _budgets() -> Iterable[Mutation]:
