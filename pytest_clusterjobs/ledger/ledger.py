@@ -89,7 +89,10 @@ class Ledger(Database):
         return None
 
     def end_session(self, session: int, **values: Any) -> None:
-        """Give up the run, and store ``values`` like ``set_meta``; does nothing if a later session has begun."""
+        """Give up the run, and store ``values`` like ``set_meta``.
+
+        Does nothing if a later session has begun.
+        """
         with self._transaction():
             if self.session() <= session:
                 self._store({**values, "owner": None})
