@@ -327,6 +327,8 @@ class ActiveAttempt:
     unknown_at: float | None = None
     """Since when the cluster has answered, without an error in between, that it cannot tell whether it has
     the job."""
+    last_unknown_at: float = 0.0
+    """When it last answered so."""
     awake_since: float = -inf
     """When this process last continued after a stop, in which it asked the cluster nothing."""
     shown_at: float = 0.0

@@ -116,7 +116,10 @@ def silence(job: ActiveAttempt, now: float, at: float, error: str) -> OwnAction 
 def silence_ends_at(job: ActiveAttempt) -> float:
     """When a job is lost if the cluster answers nothing about it until then."""
     ends = _asked_since(job) + MAX_SILENCE_SECONDS
-    return ends if job.unknown_at is None else min(ends, job.unknown_at + LOST_AFTER_SECONDS)
+    # Only answers count: an outage after one of them says nothing.
+    if job.unknown_at is None or job.last_unknown_at < job.unknown_at + LOST_AFTER_SECONDS:
+        return ends
+    return min(ends, job.last_unknown_at)
 
 
 def unsubmitted_at(job: ActiveAttempt) -> float:

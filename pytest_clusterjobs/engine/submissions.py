@@ -13,6 +13,7 @@ from ..model import OwnAction
 from .attempt import ActiveAttempt
 from .attempt import Event
 from .attempt import Life
+from .attempt import MAX_ABSENCE_GAP_SECONDS
 from .attempt import SubmissionState
 from .cluster import ClusterState
 from .cluster import MAX_AHEAD
@@ -345,7 +346,10 @@ class Submissions:
             self._not_found(cluster, job)
         else:
             job.why = job.hide(event.answer.why)
-            job.unknown_at = now.monotonic if job.unknown_at is None else job.unknown_at
+            gap = now.monotonic - job.last_unknown_at
+            if job.unknown_at is None or gap > MAX_ABSENCE_GAP_SECONDS:
+                job.unknown_at = now.monotonic
+            job.last_unknown_at = now.monotonic
             self._state.timers.at_most(job.token, silence_ends_at(job))
             cluster.finds.set(job.token, next_poll_at(job, now.monotonic, cluster.can.min_poll_interval))
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import Unknown
+from pytest_clusterjobs.engine.attempt import Cancellation
 from pytest_clusterjobs.engine.messages import CallFailed
 from pytest_clusterjobs.engine.messages import Cancel
+from pytest_clusterjobs.engine.messages import CancelAnswered
+from pytest_clusterjobs.engine.messages import Command
 from pytest_clusterjobs.engine.messages import Commit
 from pytest_clusterjobs.engine.messages import Committed
 from pytest_clusterjobs.engine.messages import Find
@@ -40,6 +45,7 @@ from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.records import Attempt
 from tests.engine.engine_rig import entry
 from tests.engine.test_core import ABSENT
+from tests.engine.test_core import Answer
 from tests.engine.test_core import CoreRig
 from tests.engine.test_core import ended
 from tests.engine.test_core import EPOCH
@@ -81,6 +87,28 @@ def test_a_job_that_is_missing_is_not_stopped_for_a_rank_that_has_failed() -> No
     rig.shown[token("a")] = ABSENT
     rig.until(120.0)
     assert rig.times(Cancel) == []
+
+
+@pytest.mark.parametrize("silent_command", [Commit, Cancel])
+def test_a_restart_before_the_request_retracts_the_stop_of_the_other_ranks(
+    silent_command: type[Command],
+) -> None:
+    """Either the record of the action is under way, or the first request has failed."""
+    failing: dict[type[Command], Answer] = {
+        Commit: silent,
+        Cancel: lambda command: [CancelAnswered(NAME, tuple(command.handles), "503")],
+    }
+    rig = CoreRig(entry("a", nodes=2, max_restarts=1), can=RESTS_ON)
+    rig.shown[token("a")] = ONE_FAILED
+    rig.until(30.0)
+    rig.answers[silent_command] = failing[silent_command]
+    attempts = rig.core.state.attempts
+    while attempts[token("a")].action is None:
+        rig.until(rig.at + 0.5)
+    rig.shown[token("a")] = replace(RUNNING, restarts=1)
+    rig.until(rig.at + 1.5)
+    assert attempts[token("a")].action is None
+    assert attempts[token("a")].cancellation is Cancellation.NONE
 
 
 def test_a_kill_leaves_the_verdict_on_stopped_ranks_to_a_check() -> None:

@@ -81,7 +81,7 @@ FIELDS = {
     ],
     "times": [
         "intended", "submitted", "submitted_at", "deferred_at", "due_at", "hooks_until", "polled_at",
-        "answered_at", "unknown_at", "awake_since",
+        "answered_at", "unknown_at", "last_unknown_at", "awake_since",
     "shown_at", "running_at", "waiting_at", "waited", "rank_failed_at", "absent_at", "records_at", "unlisted_at", "last_unlisted_at",
         "stuck_at", "ended_at", "requested_at", "cancelled_at", "cancel_since",
     ],
