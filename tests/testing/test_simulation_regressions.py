@@ -49,6 +49,7 @@ CAUSES: dict[int, str] = {
     3024571: "a job that waited to be started again was judged by the start before when it vanished",
     4022254: "a log that could not be read put off the poll that would have shown an end",
     5009231: "a suspension and the wait for another start counted as one wait, up to queue_timeout",
+    5483: "one answer that the cluster cannot tell, with no other lookup after it, made a submission lost",
     308135: "a check counted the time in which a job had been suspended as run time, and ended it",
     208872088: "time in which a job was not shown counted as run time, although it was started again",
     208872189: "a job that was not visible yet was judged by records that do not tell which rank was the first",
