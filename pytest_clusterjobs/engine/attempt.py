@@ -576,6 +576,7 @@ def adopted(
     started = seen.times.started if seen is not None else None
     # How long it waited between two starts is no longer known.
     again = seen is not None and (seen.restarts > 0 or seen.phase is Phase.PENDING)
+    waits = seen is not None and seen.phase is Phase.PENDING and started is not None
     ran = 0.0 if started is None or again else max(0.0, time - started)
     has_ended = seen is not None and seen.phase is Phase.ENDED
     return ActiveAttempt(
@@ -598,9 +599,7 @@ def adopted(
         shown_at=monotonic,
         running_at=None if started is None else monotonic - ran,
         # How long it has waited to be started again is not known either.
-        waiting_at=monotonic
-        if again and seen is not None and seen.phase is Phase.PENDING and started
-        else None,
+        waiting_at=monotonic if waits else None,
         ended_at=monotonic if has_ended else None,
         is_inherited=True,
         submissions=1,

@@ -84,20 +84,18 @@ def contradiction(job: ActiveAttempt, seen: Observation) -> str:
         return ""
     waited_again = job.waiting_at is not None or job.waited > 0 or seen.restarts > 0
     first_wait_only = times.started is None or not waited_again
-    limit, since = {
-        ActionKind.MAX_RUNTIME: (spec.max_runtime, times.started),
-        ActionKind.TEST_TIMEOUT: (job.registration.test_timeout, times.started),
-        ActionKind.QUEUE_TIMEOUT: (spec.queue_timeout, times.submitted if first_wait_only else None),
-    }.get(action.kind, (None, None))
+    begun = times.ended if times.started is None else times.started
+    limit, since, until = {
+        ActionKind.MAX_RUNTIME: (spec.max_runtime, times.started, times.ended),
+        ActionKind.TEST_TIMEOUT: (job.registration.test_timeout, times.started, times.ended),
+        ActionKind.QUEUE_TIMEOUT: (spec.queue_timeout, times.submitted if first_wait_only else None, begun),
+    }.get(action.kind, (None, None, None))
     if limit is None:
         return ""
-    ended = times.ended
-    if action.kind is ActionKind.QUEUE_TIMEOUT and times.started is not None:
-        ended = times.started
-    if since is None or ended is None:
+    if since is None or until is None:
         unconfirmed = job.is_inherited and times.ended is None
         return f"{action.why}; the cluster does not report how long it really was" if unconfirmed else ""
-    lasted = ended - since
+    lasted = until - since
     if lasted >= limit - max(TOLERANCE_SECONDS, TOLERANCE_SHARE * limit):
         return ""
     return f"{action.why}, but the cluster reports {format_duration(max(0.0, lasted))} only"

@@ -34,8 +34,7 @@ class Lifetimes:
     events: list[float] = field(default_factory=list)
     """When something happened to a process of the run."""
     _rests: list[tuple[JobFacts, float, float, float]] = field(default_factory=list)
-    _stops: list[tuple[float, str | None, bool]] = field(default_factory=list)
-    _requests: set[tuple[float, str | None]] = field(default_factory=set)
+    _stops: list[tuple[float, str | None, bool, bool]] = field(default_factory=list)
     _resumes: list[float] = field(default_factory=list)
     _broken: list[Violation] = field(default_factory=list)
 
@@ -47,9 +46,7 @@ class Lifetimes:
         ``earlier_only``: this concerns only the jobs that were submitted before. ``by_session``: a session
         that is at work was asked to cancel the cell, which does not depend on the ledger.
         """
-        self._stops.append((at, key, earlier_only))
-        if by_session:
-            self._requests.add((at, key))
+        self._stops.append((at, key, earlier_only, by_session))
 
     def resume(self, at: float) -> None:
         """A resumed session may continue jobs, and submit new ones."""
@@ -94,11 +91,10 @@ class Lifetimes:
             for job in same:
                 if job.number in self.excused or key in given_up:
                     continue
-                for at, only, earlier_only in self._stops:
+                for at, only, earlier_only, by_session in self._stops:
                     if (only is not None and only != key) or (earlier_only and job.submitted_at > at):
                         continue
-                    alone = any(at < event <= at + 2 * self.patience for event in self.events)
-                    own = (at, only) in self._requests and not alone
+                    own = by_session and not any(at < each <= at + 2 * self.patience for each in self.events)
                     text = self._leak(job, at, grace, of_cluster if own else outages)
                     # If neither polls nor lists show it, it counts as gone.
                     if text and not job.is_unlisted(max(at, job.submitted_at)):
