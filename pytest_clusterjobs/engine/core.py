@@ -358,6 +358,11 @@ class Core:
         """The attempts that have a job, or may have one, and no recorded end or no confirmed one."""
         return [job for job in self.state.attempts.values() if job.wants_end or job.is_live]
 
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether a job is to be cancelled, and its end is not confirmed."""
+        return any(job.wants_end for job in self.state.attempts.values())
+
     def is_undecided(self, job: ActiveAttempt) -> bool:
         """Whether a submitted job has no first answer yet, or a verdict on it is being made."""
         if job.is_live and not job.has_been_polled:

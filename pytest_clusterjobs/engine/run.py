@@ -351,12 +351,16 @@ class Engine:
         return next((job for job in self.in_flight() if job.key == key), None)
 
     def detach(self) -> None:
-        """Stop tracking the jobs, and leave them running. Waits for submissions under way."""
+        """Stop tracking the jobs, and leave them running.
+
+        Waits for submissions under way, and for the ends of jobs that are being cancelled.
+        """
         self._driver.halted = True
         self._post(Detach())
         self._wait_until(
             lambda: self._is_idle and not self._has_unanswered_submissions, DETACH_TIMEOUT_SECONDS
         )
+        self._wait_until(lambda: not self._core.is_cancelling, CANCEL_TIMEOUT_SECONDS)
         self._driver.close()
 
     @property
@@ -368,6 +372,8 @@ class Engine:
         self._backends.close()
 
 
+CANCEL_TIMEOUT_SECONDS = 120.0
+"""The most seconds to wait for the ends of cancelled jobs, as ``clusterjobs kill`` does."""
 DETACH_TIMEOUT_SECONDS = 3600.0
 """The most seconds to wait for the answers to submissions under way, as long as a call may take."""
 

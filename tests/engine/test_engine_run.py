@@ -15,6 +15,7 @@ from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
 from pytest_clusterjobs.model.token import Token
 from pytest_clusterjobs.testing.scripts import ACCEPT
+from pytest_clusterjobs.testing.scripts import Cancelling
 from pytest_clusterjobs.testing.scripts import ended
 from pytest_clusterjobs.testing.scripts import FAIL
 from pytest_clusterjobs.testing.scripts import LOSE
@@ -157,13 +158,21 @@ def test_closing_cancels_what_lives_and_what_is_on_its_way(tmp_path: Path) -> No
 
 
 def test_a_job_that_ignores_its_cancel_is_left_and_counted(tmp_path: Path) -> None:
-    from pytest_clusterjobs.testing.scripts import Cancelling
-
     scripts = {"stubborn": script(running(), cancelling=Cancelling(None))}
     with engine_rig(tmp_path / "l.sqlite", scripts) as rig, rig.clock.auto():
         rig.engine.add([entry("stubborn")])
         rig.until_live(1)
         assert rig.engine.close(5.0) == 1
+
+
+def test_leaving_the_jobs_waits_for_those_that_are_being_cancelled(tmp_path: Path) -> None:
+    scripts = {name: script(running(), cancelling=Cancelling(20.0)) for name in ("a", "b")}
+    with engine_rig(tmp_path / "l.sqlite", scripts) as rig, rig.clock.auto(86400.0):
+        rig.engine.add([entry("a"), entry("b")])
+        rig.until_live(2)
+        rig.engine.cancel(["m.yaml::a"], "a limit")
+        rig.engine.detach()
+        assert len(rig.backend.live()) == 1
 
 
 def test_cancelling_one_cell_leaves_the_others(tmp_path: Path) -> None:

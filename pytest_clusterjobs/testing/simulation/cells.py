@@ -19,6 +19,7 @@ from ...model.records import Registration
 from .behaviour import Behaviour
 from .behaviour import RankBehaviour
 from .rng import Rng
+from .situations import Situation
 
 FILE = "m.yaml"
 
@@ -97,8 +98,10 @@ class _Limits:
     test_timeout: float | None
 
 
-def draw_cells(rng: Rng, *, faults: float, backends: Sequence[str] = ("sim",)) -> list[SimulatedCell]:
-    """Draw 2 to 8 cells, sometimes 1 or 15.
+def draw_cells(
+    rng: Rng, *, faults: float, backends: Sequence[str] = ("sim",), situation: Situation | None = None
+) -> list[SimulatedCell]:
+    """Draw 2 to 8 cells, sometimes 1 or 15. A situation steers most of them.
 
     ``faults`` (0 to 1) is how often a command behaves as on a bad cluster: its ``setup`` fails, it ignores
     TERM, it needs a restart. Each cell is drawn from a split of its own, so that a dropped cell does not
@@ -106,12 +109,24 @@ def draw_cells(rng: Rng, *, faults: float, backends: Sequence[str] = ("sim",)) -
     """
     low, high = rng.weighted(_SIZES)
     count = low + rng.below(high - low + 1)
-    return [_cell(rng.split(f"cell {index}"), index, faults, backends) for index in range(count)]
+    found = []
+    for index in range(count):
+        own = rng.split(f"cell {index}")
+        steered = situation if own.split("steered").chance(0.85) else None
+        found.append(_cell(own, index, faults, backends, steered))
+    return found
 
 
-def _cell(rng: Rng, index: int, faults: float, backends: Sequence[str]) -> SimulatedCell:
+def _cell(
+    rng: Rng, index: int, faults: float, backends: Sequence[str], situation: Situation | None
+) -> SimulatedCell:
     plot = rng.weighted(_BAD_ENDS if rng.chance(faults / 2) else _PLOTS)
+    steering = rng.split("situation")
+    if situation is not None and situation.plots:
+        plot = steering.pick(situation.plots)
     limits = _limits(rng, plot)
+    if situation is not None:
+        _steer(limits, steering, situation)
     behaviours = _behaviours(rng, plot, limits, faults)
     classify = _classification(rng) if plot == "classified" else Classification()
     lines = _lines(rng, plot)
@@ -119,6 +134,9 @@ def _cell(rng: Rng, index: int, faults: float, backends: Sequence[str]) -> Simul
         behaviour.lines = lines
     is_right = rng.chance(0.6)
     expect = _expectation(rng, plot, limits, behaviours, is_right)
+    if situation is not None and situation.expects and plot == "completes":
+        allowed = _ALLOWED[steering.pick(situation.expects)]
+        expect = Expectation((Reason.JOB_COMPLETED, *allowed)) if allowed else expect
     name = f"r{index}-{limits.nodes}n-c{index}"
     cell = Cell(
         id=name,
@@ -168,6 +186,16 @@ def _limits(rng: Rng, plot: str) -> _Limits:
         reruns=1 if plot == "flaky" or rng.chance(0.1) else 0,
         test_timeout=rng.uniform(30.0, 200.0) if has_timeout else None,
     )
+
+
+def _steer(limits: _Limits, rng: Rng, situation: Situation) -> None:
+    for name, values in (
+        ("nodes", situation.nodes),
+        ("max_restarts", situation.restarts),
+        ("infra_retries", situation.retries),
+    ):
+        if values:
+            setattr(limits, name, rng.pick(values))
 
 
 def _between(rng: Rng, low: float, high: float) -> float:
@@ -290,6 +318,13 @@ def _classification(rng: Rng) -> Classification:
 
 # What is expected.
 
+_ALLOWED: dict[str, tuple[Reason, ...]] = {
+    "": (),
+    "infra": (Reason.NODE_FAILED, Reason.PREEMPTED, Reason.REJECTED),
+    "cancelled": (Reason.CANCELLED,),
+}
+"""What the expectation of a cell that completes may allow as well."""
+
 
 def _expectation(
     rng: Rng, plot: str, limits: _Limits, behaviours: Sequence[Behaviour], is_right: bool
@@ -317,11 +352,9 @@ def _expectation(
             return Expectation((Reason.START_FAILED, Reason.JOB_FAILED))
         case "classified":
             return Expectation(rng.pick((Reason.JOB_FAILED, Reason.JOB_COMPLETED, MATRIX_REASON)))
-    rare = rng.weighted((("", 20), ("infra", 1), ("cancelled", 1)))
-    if rare == "infra":
-        return Expectation((Reason.JOB_COMPLETED, Reason.NODE_FAILED, Reason.PREEMPTED, Reason.REJECTED))
-    if rare == "cancelled":
-        return Expectation((Reason.JOB_COMPLETED, Reason.CANCELLED))
+    allowed = _ALLOWED[rng.weighted((("", 20), ("infra", 1), ("cancelled", 1)))]
+    if allowed:
+        return Expectation((Reason.JOB_COMPLETED, *allowed))
     return Expectation(restarts=restarts, log=log, metrics=metrics)
 
 

@@ -53,6 +53,7 @@ from ...model import JobSpec
 from ...model import Reason
 from ...model import SentinelWord
 from .rng import Rng
+from .situations import Situation
 
 JOB_FAULTS: tuple[tuple[str, int], ...] = (
     ("preempted", 3),
@@ -140,6 +141,16 @@ class ClusterFaults:
         self._false_limit = intensity * false.uniform(0.2, 0.9) if false.chance(0.25) else 0.0
         deaf = rng.split("deaf")
         self._deaf = 0.3 if intensity and deaf.chance(0.05) else 0.0
+
+    def steer(self, rng: Rng, situation: Situation) -> None:
+        """Let the faults that a situation names happen as often as it says."""
+        if situation.job_faults:
+            self._kinds = [(kind, 1) for kind in situation.job_faults]
+            self._job = situation.jobs * rng.uniform(0.3, 1.0)
+        if situation.log_faults:
+            self._log_kinds = [(kind, 1) for kind in situation.log_faults]
+            self._log = situation.logs * rng.uniform(0.3, 1.0)
+        self._absent = max(self._absent, situation.absent * rng.uniform(0.3, 1.0))
 
     @property
     def happens(self) -> bool:

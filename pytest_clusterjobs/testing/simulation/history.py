@@ -101,6 +101,9 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
     faults = KeptClusterFaults(rng.split("cluster faults"), drawn.cluster, plan.kinds)
     cluster = RecordedCluster(world, rng.split("cluster"), traits, behaviours, faults, recorder)
     network = KeptNetwork(rng.split("network"), drawn.network, plan.kinds)
+    if drawn.situation is not None:
+        faults.steer(rng.split("steered jobs"), drawn.situation)
+        network.steer(rng.split("steered network"), drawn.situation)
     for start, end in network.outages:
         if plan.kinds is None or "outage" in plan.kinds:
             recorder.fact("outage", at=start, until=end)

@@ -7,6 +7,8 @@ import math
 from ...model import JobSpec
 from .faults import CALLS
 from .rng import Rng
+from .situations import Situation
+from .situations import spanned
 
 ANSWER_KINDS = (
     "half_list",
@@ -54,6 +56,15 @@ class NetworkFaults:
             start = _moment(closed, horizon)
             lasts = math.inf if closed.chance(0.25) else float(10.0 ** closed.uniform(1.8, 3.9))
             self.closed.append((start, start + lasts))
+
+    def steer(self, rng: Rng, situation: Situation, *, horizon: float = 2000.0) -> None:
+        """Add what a situation names."""
+        self._calls.update(situation.calls)
+        for kind, most in situation.answers.items():
+            self._answers[kind] = most * rng.uniform(0.2, 1.0)
+        for lengths in situation.outages:
+            start = _moment(rng, horizon)
+            self.outages.append((start, start + spanned(rng, lengths)))
 
     def before(self, call: str, now: float) -> str:
         """What prevents a call: ``error_before``, ``throttled``, ``closed``, ``outage`` or empty."""

@@ -17,7 +17,13 @@ from .network import NetworkFaults
 from .rng import Rng
 from .sessions import SessionPlan
 from .shrink import Plan
+from .situations import ALONE
+from .situations import Deed
+from .situations import draw_situation
+from .situations import Situation
+from .situations import spanned
 from .traits import draw_traits
+from .traits import steered
 from .traits import Traits
 from .users import HookFaults
 
@@ -73,6 +79,7 @@ class Drawn:
     visits: list[Visit] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     """The numbers of the cells."""
+    situation: Situation | None = None
 
 
 def draw(seed: int, plan: Plan) -> Drawn:
@@ -83,7 +90,12 @@ def draw(seed: int, plan: Plan) -> Drawn:
     network = 0.0 if faultless or kind.chance(0.3) else kind.uniform(0.1, 0.8)
     cluster = 0.0 if faultless or kind.chance(0.3) else kind.uniform(0.1, 1.0)
     forgets = not faultless and kind.chance(0.2)
-    cells = draw_cells(rng.split("cells"), faults=cluster)
+    steering = rng.split("situation")
+    situation = draw_situation(steering) if plan.situation and not faultless else None
+    is_alone = situation is not None and steering.chance(ALONE)
+    if is_alone:
+        network = cluster = 0.0
+    cells = draw_cells(rng.split("cells"), faults=cluster, situation=situation)
     numbers = list(range(len(cells)))
     if plan.cells is not None:
         numbers = [each for each in numbers if each in plan.cells]
@@ -96,10 +108,13 @@ def draw(seed: int, plan: Plan) -> Drawn:
         network,
         cluster,
         numbers=numbers,
+        situation=situation,
     )
     _delays(rng.split("delays"), drawn)
-    if not faultless:
+    if not faultless and not is_alone:
         _troubles(rng, drawn)
+    if situation is not None:
+        _arrange(steering, drawn, situation)
     if plan.faults is not None:
         drawn.actions = [each for each in drawn.actions if each.number in plan.faults]
     if plan.kinds is not None:
@@ -126,10 +141,42 @@ def _troubles(rng: Rng, drawn: Drawn) -> None:
     if kind.chance(0.2):
         _disk(rng.split("disk faults"), drawn.disk)
     count = kind.weighted([(0, 40), (1, 35), (2, 18), (3, 7)])
-    drawn.actions = [
-        _action(rng.split(f"action {number}"), number, len(drawn.numbers)) for number in range(count)
-    ]
+    for number in range(count):
+        own = rng.split(f"action {number}")
+        drawn.actions.append(_action(own, number, len(drawn.numbers), own.weighted(_ACTIONS)))
     drawn.visits = _visits(rng.split("visits"), drawn)
+
+
+def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
+    """Arrange what a situation says of the cluster, of calls, processes and users."""
+    drawn.traits = steered(drawn.traits, rng.split("traits"), situation)
+    if situation.typical:
+        drawn.calls.typical = rng.pick(situation.typical)
+    if situation.hang[0]:
+        drawn.calls.hang_chance, drawn.calls.hang_seconds = situation.hang
+    if situation.ledger_hang[0] and rng.chance(0.5):
+        drawn.ledger.hang_chance, drawn.ledger.hang_seconds = situation.ledger_hang
+    for number, deed in enumerate(situation.deeds, len(drawn.actions)):
+        own = rng.split(f"deed {number}")
+        if own.chance(deed.chance):
+            drawn.actions.append(_deed(own, deed, number, len(drawn.numbers)))
+    for kind in situation.visits:
+        if not rng.chance(situation.no_visit):
+            delay = rng.uniform(0.0, 5.0 if rng.chance(situation.soon) else 2000.0)
+            drawn.visits.append(Visit(kind, delay))
+
+
+def _deed(rng: Rng, deed: Deed, number: int, cells: int) -> Action:
+    """The action that a situation asks for."""
+    found = _action(rng, number, cells, deed.kind)
+    if deed.at[0]:
+        found.at, found.step = spanned(rng, deed.at), 0
+    else:
+        found.step = int(spanned(rng, deed.steps))
+    if deed.seconds[0]:
+        found.seconds = spanned(rng, deed.seconds)
+        found.cells = deed.cells
+    return found
 
 
 def _hooks(rng: Rng, drawn: Drawn) -> HookFaults:
@@ -175,8 +222,7 @@ _ACTIONS = (
 )
 
 
-def _action(rng: Rng, number: int, cells: int) -> Action:
-    kind = rng.weighted(_ACTIONS)
+def _action(rng: Rng, number: int, cells: int, kind: str) -> Action:
     found = Action(number, kind, _moment(rng))
     if kind in ("died", "host_lost") and rng.chance(0.6):
         # More deaths at the beginning, where more happens.

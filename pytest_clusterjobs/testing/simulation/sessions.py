@@ -11,6 +11,8 @@ from ...engine.attempt import SubmissionState
 from ...engine.config import Mode
 from ...engine.extensions import NoExtensions
 from ...engine.policy import Policy
+from ...engine.run import CANCEL_TIMEOUT_SECONDS as LEAVE_TIMEOUT_SECONDS
+from ...engine.run import DETACH_TIMEOUT_SECONDS
 from ...engine.screen import screen
 from ...engine.state import Limits
 from ...ledger.ledger import LedgerError
@@ -24,7 +26,6 @@ from .worker import Worker
 
 CANCEL_TIMEOUT_SECONDS = 1.5
 SETTLE_TIMEOUT_SECONDS = 30.0
-DETACH_TIMEOUT_SECONDS = 3600.0
 
 _SUBMITTED = frozenset({SubmissionState.UNANSWERED, SubmissionState.ACCEPTED, SubmissionState.WITHDRAWN})
 _BAD = (Verdict.FAILED, Verdict.ERROR)
@@ -67,6 +68,8 @@ class Session(Worker):
         self._expected: list[str] = []
         self._settled_at: float | None = None
         self._closes_at = 0.0
+        self._leaves_at = 0.0
+        """Until when a session that leaves its jobs waits for the ends of those it cancels."""
         self._detaches = False
 
     # The start.
@@ -268,6 +271,9 @@ class Session(Worker):
         self.driver.halted = True
         timeout = DETACH_TIMEOUT_SECONDS if detach else CANCEL_TIMEOUT_SECONDS
         self._closes_at = self.scene.world.now + timeout
+        self._leaves_at = self.scene.world.now + LEAVE_TIMEOUT_SECONDS
+        if detach:
+            self.process.later(LEAVE_TIMEOUT_SECONDS, self.turned)
         self.process.later(timeout, self.turned)
         self.driver.post(m.Detach() if detach else m.Stop())
 
@@ -278,7 +284,9 @@ class Session(Worker):
         if not (self.driver.is_idle and (state.outbox.is_empty or core.broken is not None)):
             return False
         if self._detaches:
-            return not any(job.submission is SubmissionState.SENT for job in state.attempts.values())
+            if any(job.submission is SubmissionState.SENT for job in state.attempts.values()):
+                return False
+            return self.scene.world.now >= self._leaves_at or not core.is_cancelling
         return not core.unfinished
 
     def _finish(self) -> None:

@@ -30,6 +30,8 @@ class Plan:
     """Kinds of faults."""
     faults: tuple[int, ...] | None = None
     """Numbers of faults."""
+    situation: bool = True
+    """Whether the situation of the seed is arranged, if it has one."""
 
 
 EVERYTHING = Plan()

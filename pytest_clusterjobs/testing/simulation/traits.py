@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from dataclasses import replace
 
 from ...backends.protocol import Capabilities
 from .rng import Rng
+from .situations import Situation
+from .situations import spanned
 
 
 @dataclass(slots=True)
@@ -131,3 +134,17 @@ def draw_traits(rng: Rng, *, forgets: bool = False, faultless: bool = False) -> 
         main_code_only=not named and rng.split("code").chance(0.7),
         clock_skew=rng.uniform(-30.0, 30.0) if rng.chance(0.3) else 0.0,
     )
+
+
+def steered(traits: Traits, rng: Rng, situation: Situation) -> Traits:
+    """The traits with those that a situation names; what contradicts them is changed."""
+    wanted = {name: rng.pick(values) for name, values in situation.traits.items()}
+    wanted |= {name: spanned(rng, span) for name, span in situation.spans.items()}
+    found = replace(traits, **wanted)
+    if found.reports_in_polls or found.follow_grace is not None or not found.stops_rest:
+        found.ranks_in_polls = True
+    if found.ranks_in_polls:
+        found.main_code_only = False
+    else:
+        found.stop_delay = 0.0
+    return found

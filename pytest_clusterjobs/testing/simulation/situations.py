@@ -1,0 +1,306 @@
+"""Situations: what a part of the histories is steered to, because chance alone seldom arranges it.
+
+A rule of the engine often matters only if several things come together: a job is preempted, its session dies,
+and the cluster has forgotten the end. A situation names such things. What it does not name is drawn as in any
+other history, and in most of these histories nothing else goes wrong, so that nothing else is an excuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from .rng import Rng
+
+SHARE = 0.3
+"""The share of the histories with faults that have a situation."""
+ALONE = 0.65
+"""The share of these in which the drawn faults of the cluster and the network do not happen as well."""
+
+Span = tuple[float, float]
+"""A value is drawn from the first to the second one, on a logarithmic scale."""
+Calls = tuple[float, float, float]
+"""How often a call fails before its effect, is throttled, and fails after its effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """An action to draw."""
+
+    kind: str
+    chance: float = 1.0
+    at: Span = (0.0, 0.0)
+    """World time; with 0, ``steps`` decides."""
+    steps: Span = (1.0, 200.0)
+    seconds: Span = (0.0, 0.0)
+    cells: tuple[int, ...] = ()
+    """The numbers of cells; empty: drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is steered. Tuples are drawn from; empty ones leave the draw as it is."""
+
+    name: str
+    plots: tuple[str, ...] = ()
+    nodes: tuple[int, ...] = ()
+    restarts: tuple[int, ...] = ()
+    retries: tuple[int, ...] = ()
+    expects: tuple[str, ...] = ()
+    """``infra``, ``cancelled`` or empty: what the expectation of a cell that completes allows as well."""
+    traits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    """Traits that are drawn from a span."""
+    job_faults: tuple[str, ...] = ()
+    jobs: float = 0.0
+    """How often a job has one of these faults."""
+    log_faults: tuple[str, ...] = ()
+    logs: float = 0.0
+    absent: float = 0.0
+    """How often a live job is absent from polls."""
+    answers: Mapping[str, float] = field(default_factory=dict)
+    """How often an answer has a kind of fault, at most."""
+    calls: Mapping[str, Calls] = field(default_factory=dict)
+    outages: tuple[Span, ...] = ()
+    """Lengths of outages in seconds."""
+    typical: tuple[float, ...] = ()
+    """The longest ordinary delay of a call, in seconds."""
+    hang: tuple[float, float] = (0.0, 0.0)
+    """How often a call hangs, and for how many seconds at most."""
+    ledger_hang: tuple[float, float] = (0.0, 0.0)
+    deeds: tuple[Deed, ...] = ()
+    visits: tuple[str, ...] = ()
+    """Later sessions, one after the other."""
+    no_visit: float = 0.3
+    """How often each of the visits does not happen."""
+    soon: float = 0.5
+    """How often a visit follows at once."""
+
+
+_RESUMED = ("resume", "resume", "resume")
+_LONG = ("completes", "overruns", "endless", "stalls")
+_SUBMIT_UNSURE: Mapping[str, Calls] = {"submit": (0.1, 0.1, 0.5), "find": (0.2, 0.0, 0.0)}
+
+SITUATIONS: tuple[Situation, ...] = (
+    Situation(
+        "an end is shown for a short time, and its answers contradict each other",
+        traits={"logs_outlive": (True, False), "log_settle": (5.0, 30.0), "find_settle": (0.0, 10.0)},
+        spans={"memory": (20.0, 300.0)},
+        log_faults=("late_log", "half_log", "stuck_log"),
+        logs=0.4,
+        answers={"contradiction": 0.6, "stale": 0.3, "half_list": 0.3},
+        deeds=(Deed("died", 0.5, steps=(10.0, 300.0)), Deed("stopped", 0.2, seconds=(20.0, 900.0))),
+        visits=_RESUMED,
+    ),
+    Situation(
+        "the process itself is stopped for long",
+        plots=_LONG,
+        spans={"find_settle": (1.0, 30.0)},
+        jobs=0.3,
+        job_faults=("suspension", "preempted", "held"),
+        deeds=(
+            Deed("stopped", 1.0, seconds=(60.0, 7200.0), cells=()),
+            Deed("stopped", 0.5, seconds=(300.0, 7200.0), cells=()),
+            Deed("cancel_cells", 0.4),
+        ),
+    ),
+    Situation(
+        "sessions take the run over from each other",
+        plots=_LONG,
+        retries=(0, 1, 2),
+        typical=(0.1, 1.0, 10.0),
+        ledger_hang=(0.1, 100.0),
+        deeds=(
+            Deed("stopped", 1.0, steps=(1.0, 100.0), seconds=(70.0, 2000.0), cells=(0,)),
+            Deed("kill", 0.4, at=(1.0, 300.0)),
+            Deed("rival", 0.7, at=(70.0, 3000.0)),
+            Deed("interrupted", 0.5, at=(1.0, 300.0)),
+            Deed("rival", 0.5, at=(70.0, 3000.0)),
+        ),
+        visits=_RESUMED,
+        soon=0.8,
+    ),
+    Situation(
+        "attempts follow each other while sessions die",
+        plots=("completes", "recovers", "flaky"),
+        restarts=(0,),
+        retries=(1, 2, 2),
+        job_faults=("preempted", "node_loss"),
+        jobs=0.7,
+        traits={"requeues": (False, True)},
+        deeds=(
+            Deed("died", 0.7, steps=(1.0, 400.0)),
+            Deed("stopped", 0.3, seconds=(70.0, 900.0), cells=(0,)),
+            Deed("interrupted", 0.5, steps=(1.0, 400.0)),
+            Deed("cancel_cells", 0.5),
+            Deed("died", 0.5, steps=(50.0, 600.0)),
+        ),
+        visits=_RESUMED,
+        soon=0.8,
+    ),
+    Situation(
+        "several ranks end by themselves",
+        plots=("fails", "fails", "signalled", "setup_fails", "completes"),
+        nodes=(2, 3, 4),
+        traits={
+            "stops_rest": (True, False),
+            "reports_in_polls": (True, False),
+            "ranks_in_polls": (True, True, False),
+            "stop_delay": (0.0, 20.0),
+            "follow_grace": (None, 1.0, 10.0),
+        },
+        log_faults=("late_log", "lost_log", "cut_log"),
+        logs=0.15,
+        answers={"stale": 0.4, "half_list": 0.2},
+    ),
+    Situation(
+        "a job is started several times",
+        plots=("completes", "overruns", "restarted", "fails", "stalls"),
+        restarts=(1, 2),
+        traits={"restarts": (True,), "requeues": (True,), "reports_in_polls": (True, False)},
+        spans={"restart_delay": (1.0, 900.0)},
+        job_faults=("preempted", "node_loss", "suspension", "oom"),
+        jobs=0.8,
+        absent=0.4,
+        answers={"stale": 0.5, "flapping": 0.2, "half_list": 0.3},
+        deeds=(Deed("cancel_cells", 0.3), Deed("died", 0.2)),
+        visits=("resume",),
+    ),
+    Situation(
+        "cancels meet errors",
+        plots=("endless", "overruns", "completes"),
+        traits={"find_settle": (0.0, 5.0, 20.0)},
+        calls={"cancel": (0.5, 0.2, 0.3), "poll": (0.4, 0.2, 0.0), "find": (0.3, 0.0, 0.0)},
+        answers={"cancel_ignored": 0.3, "half_list": 0.2},
+        absent=0.5,
+        ledger_hang=(0.2, 60.0),
+        deeds=(
+            Deed("cancel_cells", 0.8, at=(1.0, 120.0)),
+            Deed("interrupted", 0.5, at=(1.0, 300.0)),
+            Deed("kill_cells", 0.4, at=(1.0, 300.0)),
+        ),
+        visits=("resume",),
+    ),
+    Situation(
+        "jobs are cancelled by others and by the run",
+        plots=("completes", "fails", "overruns"),
+        nodes=(1, 2, 3),
+        expects=("cancelled",),
+        restarts=(0, 1, 2),
+        traits={"stops_rest": (False, True), "reports_in_polls": (True, False), "requeues": (True, False)},
+        job_faults=("cancelled_by_other", "preempted"),
+        jobs=0.6,
+        answers={"stale": 0.5, "contradiction": 0.1},
+        deeds=(Deed("cancel_cells", 0.6, at=(1.0, 200.0)), Deed("died", 0.3)),
+        visits=("resume",),
+    ),
+    Situation(
+        "a cluster that says little",
+        nodes=(1, 2, 3),
+        expects=("infra", ""),
+        traits={
+            "stops_rest": (True,),
+            "reports_in_polls": (False,),
+            "ranks_in_polls": (False,),
+            "follow_grace": (None,),
+            "stop_delay": (0.0,),
+            "main_code_only": (True, False),
+        },
+        job_faults=("sentinel_killed", "node_loss", "oom", "preempted"),
+        jobs=0.5,
+        log_faults=("lost_log", "cut_log", "stuck_log", "half_log"),
+        logs=0.5,
+    ),
+    Situation(
+        "nobody knows whether a submission has arrived",
+        traits={"unique_tokens": (False, False, True), "hidden_at_first": (True, False)},
+        spans={"find_settle": (1.0, 30.0)},
+        calls=_SUBMIT_UNSURE,
+        hang=(0.2, 60.0),
+        deeds=(
+            Deed("died", 0.6, steps=(1.0, 60.0)),
+            Deed("stopped", 0.4, steps=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
+            Deed("interrupted", 0.3, steps=(1.0, 60.0)),
+            Deed("cancel_cells", 0.4, steps=(1.0, 60.0)),
+        ),
+        visits=_RESUMED,
+        soon=0.8,
+    ),
+    Situation(
+        "the end is forgotten before a resume",
+        plots=("completes", "fails", "flaky"),
+        traits={"logs_outlive": (False, True), "unique_tokens": (True, False)},
+        spans={"memory": (10.0, 200.0)},
+        deeds=(Deed("died", 1.0, steps=(3.0, 200.0)),),
+        visits=("resume", "resume"),
+        no_visit=0.1,
+        soon=0.3,
+    ),
+    Situation(
+        "notices meet polls",
+        plots=("completes", "fails"),
+        traits={"notifies": (True,), "ids_per_poll": (1000, 2)},
+        spans={"min_poll_interval": (1.0, 20.0)},
+        typical=(0.1, 2.0, 5.0),
+    ),
+    Situation(
+        "the cluster takes no jobs for a while",
+        restarts=(0,),
+        retries=(0, 1),
+        traits={"max_submitted": (1, 2, None)},
+        calls={"submit": (0.2, 0.6, 0.1)},
+        deeds=(
+            Deed("cancel_cells", 0.5, at=(1.0, 60.0)),
+            Deed("interrupted", 0.4, at=(1.0, 120.0)),
+            Deed("died", 0.4, at=(1.0, 120.0)),
+            Deed("stopped", 0.3, at=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
+        ),
+        visits=_RESUMED,
+        soon=0.8,
+    ),
+    Situation(
+        "the wall clock jumps between sessions",
+        plots=("overruns", "stalls", "completes", "endless"),
+        job_faults=("held", "suspension"),
+        jobs=0.3,
+        deeds=(
+            Deed("died", 0.8, at=(5.0, 1000.0)),
+            Deed("clock", 0.7, at=(1.0, 900.0)),
+            Deed("clock", 0.5, at=(1.0, 900.0)),
+        ),
+        visits=_RESUMED,
+        soon=0.7,
+    ),
+    Situation(
+        "answers take longer than what they tell of",
+        plots=("overruns", "completes", "stalls", "endless"),
+        typical=(1.0, 10.0, 30.0),
+        hang=(0.1, 200.0),
+        job_faults=("suspension", "held", "preempted"),
+        jobs=0.4,
+        restarts=(0, 1),
+    ),
+    Situation(
+        "ends come while nothing can be asked",
+        plots=("completes", "fails", "overruns"),
+        traits={"find_settle": (0.0, 15.0), "logs_outlive": (True, False)},
+        spans={"memory": (200.0, 2000.0)},
+        absent=0.4,
+        calls={"poll": (0.3, 0.1, 0.0), "logs": (0.3, 0.1, 0.0), "find": (0.3, 0.0, 0.0)},
+        answers={"find_unknown": 0.4, "half_list": 0.3},
+        outages=((20.0, 400.0), (20.0, 400.0)),
+    ),
+)
+
+
+def draw_situation(rng: Rng) -> Situation | None:
+    """The situation of a history; most have none."""
+    return rng.pick(SITUATIONS) if rng.chance(SHARE) else None
+
+
+def spanned(rng: Rng, span: Span) -> float:
+    """A value of a span, on a logarithmic scale."""
+    low, high = span
+    return float(low * (high / low) ** rng.uniform(0.0, 1.0)) if low > 0.0 else low
