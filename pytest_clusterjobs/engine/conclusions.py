@@ -313,8 +313,8 @@ class Conclusions:
         job.result = result
         state.timers.drop(job.token)
         job.move(Event.RECORD)
-        has_attempt = job.submission is not SubmissionState.WITHDRAWN or job.submitted is not None
-        token = job.token if has_attempt else None
+        was_withdrawn = job.submission is SubmissionState.WITHDRAWN and job.submitted is None
+        token = None if was_withdrawn and not job.is_inherited else job.token
         state.outbox.ended(
             token, result.outcome, None if again else result, lambda: self._recorded(job, result, again)
         )

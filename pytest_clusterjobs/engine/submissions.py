@@ -424,7 +424,9 @@ class Submissions:
             return
         self.remove(job)
         job.action = action
-        self._state.outbox.withdraw(job.token)
+        if not job.is_inherited:
+            # A stopped session may still submit an earlier one's token, so that nobody may use it again.
+            self._state.outbox.withdraw(job.token)
         self._conclusions.withdraw(job)
 
     def _withdrawn(self, job: ActiveAttempt) -> bool:

@@ -62,6 +62,7 @@ CAUSES: dict[int, str] = {
 
 IN_SITUATIONS: dict[int, str] = {
     6031582: "a check that did not wait left a job that it was asked to cancel, because a lookup took long",
+    16547: "the token of an attempt that was withdrawn while a session could still submit it was used again",
 }
 
 

@@ -185,7 +185,8 @@ class Director:
         keys = [scene.cells[each].key for each in action.cells if each < len(scene.cells)]
 
         def cancel() -> None:
-            for key in keys:
+            # What reaches a session that is superseded has nobody who waits for it.
+            for key in () if session.is_superseded() else keys:
                 scene.oracle.on_process("cancelled", scene.world.now, key=key)
             session.driver.post(m.CancelCells(tuple(keys), "a request"))
 
