@@ -179,7 +179,8 @@ class Core:
         for at in (state.timers.next_at, state.outbox.wake_at, self.adoption.wake_at):
             if at is not None:
                 times.append(at)
-        return min(times, default=inf)
+        # Not much later than now, so that a stop is noticed before a deadline that lies within it.
+        return min(*times, now + MIN_STOP_SECONDS) if times else inf
 
     # The ledger.
 

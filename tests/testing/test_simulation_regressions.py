@@ -63,6 +63,9 @@ CAUSES: dict[int, str] = {
 IN_SITUATIONS: dict[int, str] = {
     6031582: "a check that did not wait left a job that it was asked to cancel, because a lookup took long",
     16547: "the token of an attempt that was withdrawn while a session could still submit it was used again",
+    6118812: "a commit timed out at a moment that lay in a stop of the process, some seconds before its end",
+    6118949: "a commit timed out a minute after a stop of the process that was not noticed",
+    6168431: "the first deadline after two stops of the process counted the time of both",
 }
 
 

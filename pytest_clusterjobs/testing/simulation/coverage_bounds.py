@@ -65,6 +65,7 @@ ERROR_SHARES: Mapping[str, float] = {
     "notice_lost": 0.35,
     "oom": 0.20,
     "outage": 0.50,
+    "paused": 0.40,
     "preempted": 0.65,
     "rejected": 1.05,
     "sentinel_killed": 0.80,

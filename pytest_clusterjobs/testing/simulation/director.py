@@ -15,7 +15,6 @@ from .plans import Visit
 from .scene import Scene
 from .sessions import Session
 from .sessions import SessionPlan
-from .worker import LONG_COMMIT_SECONDS
 
 _MODES = {"resume": Mode.RESUME, "check": Mode.CHECK, "look": Mode.CHECK}
 
@@ -163,10 +162,7 @@ class Director:
     def _freeze(self, session: Session, action: Action) -> None:
         world = self.scene.world
         session.process.stop()
-        self.scene.recorder.fact("slow_answer", at=world.now, until=world.now + action.seconds)
-        if action.seconds >= LONG_COMMIT_SECONDS:
-            # A commit that was under way counts as failed.
-            self.scene.recorder.fact("commit_failed")
+        self.scene.recorder.fact("paused", at=world.now, until=world.now + action.seconds)
         world.at(world.now + action.seconds, session.process.resume)
         after = STALE_AFTER_SECONDS + 1.0
         if action.cells and action.seconds > after:

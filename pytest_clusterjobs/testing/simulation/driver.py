@@ -52,7 +52,7 @@ class SimulatedDriver(Driver):
         """Called with the token of each submission that the checks have just let pass."""
         self.spinning = False
         """Whether it has asked for turns without a pause."""
-        self._process = process
+        self.process = process
         self._lanes = executor
         self._world_clock = clock
         self._published = published
@@ -108,7 +108,7 @@ class SimulatedDriver(Driver):
         self._timer_for = wake_at
         if wake_at == float("inf"):
             return
-        world = self._process.world
+        world = self.process.world
         at = self._world_clock.world_time(wake_at)
         if at <= world.now:
             self._spins += 1
@@ -118,7 +118,7 @@ class SimulatedDriver(Driver):
                 at = world.now + 10.0
         else:
             self._spins = 0
-        self._timer = world.at(at, lambda: self._process.do(self._wake))
+        self._timer = world.at(at, lambda: self.process.do(self._wake))
 
     def _wake(self) -> None:
         self._timer, self._timer_for = None, float("-inf")
@@ -129,7 +129,7 @@ class SimulatedDriver(Driver):
 
     def _call(self, command: Any, work: Callable[[Any], m.AnyEvent]) -> None:
         if type(command) is m.PollJobs:
-            self.poll_given_at = self._process.world.now
+            self.poll_given_at = self.process.world.now
         super()._call(command, work)
 
     # Submissions: checked, then sent, then answered.

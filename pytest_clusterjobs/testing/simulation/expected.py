@@ -44,7 +44,7 @@ SKEW_SECONDS = 31.0
 """How much a later session may misjudge how long a job has run, because the cluster has another clock."""
 CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_stopped", "superseded"})
 """After one of these, or before a resume, another process of the run may have cancelled jobs."""
-UNRECORDED = frozenset({"commit_failed", "slow_answer", "slow_commit", "write_failed"})
+UNRECORDED = frozenset({"commit_failed", "paused", "slow_answer", "slow_commit", "write_failed"})
 """After one of these a cancellation may have no record in time."""
 
 _UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "session_resumed"}

@@ -34,6 +34,9 @@ ABSORBED: tuple[str, ...] = (
 )
 """Kinds of faults that never change a verdict, as long as each is shorter than ``lost_after``."""
 
+ALWAYS_ABSORBED: tuple[str, ...] = ("paused",)
+"""Kinds of faults that never change a verdict, however long they last: the process itself is stopped."""
+
 OF_TRUTH: tuple[str, ...] = (
     "cancelled_by_other",
     "false_limit",
@@ -69,13 +72,13 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
 }
 """Kinds of faults that may change a verdict, with the verdicts that they may give."""
 
-UNANSWERED = frozenset({"cancel_ignored", "error_before", "outage", "slow_answer", "throttled"})
+UNANSWERED = frozenset({"cancel_ignored", "error_before", "outage", "paused", "slow_answer", "throttled"})
 """While one of these lasts, the cluster carries out no cancel."""
 
 STOPS = frozenset({"killed", "session_died", "session_stopped"})
 """After one of these no job of the run (or of the cell) may live on."""
 
-KINDS = frozenset({*ABSORBED, *OF_TRUTH, *CAUSES})
+KINDS = frozenset({*ABSORBED, *ALWAYS_ABSORBED, *OF_TRUTH, *CAUSES})
 """All kinds."""
 
 

@@ -109,6 +109,7 @@ class Oracle:
         "_outcomes",
         "_publications",
         "_published",
+        "_published_by",
         "_reasons",
         "_registered",
         "_reported",
@@ -132,6 +133,8 @@ class Oracle:
         self._ever_committed: dict[str, set[Verdict]] = {}
         """All that were ever committed, by key."""
         self._published: dict[str, Result] = {}
+        self._published_by: dict[str, int] = {}
+        """By key, the number of the session that has published the last result."""
         self._foreign: set[str] = set()
         self._outcomes: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
@@ -331,7 +334,8 @@ class Oracle:
             self._break(
                 "d", f"{result.key}: published at {at:.3f} s, and the ledger has another result or none"
             )
-        self._published[result.key] = result
+        if published[0] >= self._published_by.get(result.key, 0):
+            self._published[result.key], self._published_by[result.key] = result, published[0]
 
     def _is_unwritten(self, result: Result) -> bool:
         """Whether the ledger cannot be written, and the result is an error that says so."""

@@ -175,6 +175,9 @@ class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):
     def subscribe(self, changed: Callable[[Collection[str]], None]) -> None:
         """Note the ends of jobs that are reported to the process."""
 
+        def arrived(tokens: Collection[str]) -> None:
+            self.driver.process.do(lambda: reported(tokens))
+
         def reported(tokens: Collection[str]) -> None:
             self.recorder.oracle.on_news(self.session, self.cluster.world.now)
             for token in tokens:
@@ -184,7 +187,7 @@ class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):
                     self.timeliness.reported(token, self.cluster.world.now, sum(self.calls.values()))
             changed(tokens)
 
-        super().subscribe(reported)
+        super().subscribe(arrived)
 
 
 def open_recorded(
