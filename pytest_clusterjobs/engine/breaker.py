@@ -16,8 +16,11 @@ MAX_RETRY_PAUSE_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 120.0
 """Seconds after which the next job is tried although the previous try has no answer yet."""
 
-REFUSAL_VALID_SECONDS = 300.0
-"""Seconds for which a refusal still counts as time without acceptance if no other job is tried."""
+REFUSAL_VALID_SECONDS = MAX_RETRY_PAUSE_SECONDS + PROBE_TIMEOUT_SECONDS
+"""Seconds for which a refusal counts as time without acceptance: until the next try has an answer.
+
+Nothing is tried while the run's own ``max_jobs`` is reached.
+"""
 
 
 @dataclass(slots=True)

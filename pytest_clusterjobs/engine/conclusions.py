@@ -313,8 +313,9 @@ class Conclusions:
         job.result = result
         state.timers.drop(job.token)
         job.move(Event.RECORD)
-        was_withdrawn = job.submission is SubmissionState.WITHDRAWN and job.submitted is None
-        token = None if was_withdrawn and not job.is_inherited else job.token
+        has_attempt = job.submission is not SubmissionState.WITHDRAWN
+        has_attempt |= job.submitted is not None or job.is_inherited
+        token = job.token if has_attempt else None
         state.outbox.ended(
             token, result.outcome, None if again else result, lambda: self._recorded(job, result, again)
         )

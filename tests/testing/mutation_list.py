@@ -1014,7 +1014,7 @@ def _core() -> Iterable[Mutation]:
         (
             (
                 ATTEMPT,
-                "if self.rank_failed_at is not None and seen.restarts > self.failed_restarts:",
+                "if waits_again or seen.restarts > self.failed_restarts:",
                 "if not (seen.phase is Phase.RUNNING and failed_ranks(seen)):",
             ),
         ),

@@ -66,6 +66,8 @@ IN_SITUATIONS: dict[int, str] = {
     6118812: "a commit timed out at a moment that lay in a stop of the process, some seconds before its end",
     6118949: "a commit timed out a minute after a stop of the process that was not noticed",
     6168431: "the first deadline after two stops of the process counted the time of both",
+    6171144: "old answers about a start that was over stopped a job that waited for its next one",
+    6180560: "time in which the run's own max_jobs let nothing be tried counted as refusals",
 }
 
 
