@@ -48,6 +48,8 @@ class SimulatedBackend:
         self.closed = False
         self.calls: dict[str, int] = {}
         """How often each method was called; failed calls count too."""
+        self._shown_ends: set[str] = set()
+        """The jobs whose ends were shown to this process."""
         self._capabilities = cluster.traits.capabilities()
 
     @property
@@ -207,18 +209,25 @@ class SimulatedBackend:
             return _ABSENT
         seen = observe(job, now, handle)
         if not self.network.intensity:
-            job.seen_end = job.seen_end or seen.phase is Phase.ENDED
+            self._note_end(job, seen)
             return seen
         # An old or contradicting answer does not take back an id.
         found = self._confused(job, seen)
         return found if found.handle == seen.handle else replace(found, handle=seen.handle)
 
+    def _note_end(self, job: TrueJob, seen: Observation) -> None:
+        if seen.phase is Phase.ENDED:
+            job.seen_end = True
+            self._shown_ends.add(job.token)
+
     def _confused(self, job: TrueJob, seen: Observation) -> Observation:
         shown, network, fault = job.shown, self.network, self.cluster.fault
         if job.seen_end:
             if not network.happens("contradiction"):
+                self._note_end(job, seen)
                 return seen
-            fault("contradiction", job.token)
+            known = job.token in self._shown_ends
+            fault("late_contradiction" if known else "contradiction", job.token)
             if shown and network.pick(2):
                 return shown[network.pick(len(shown))]
             return with_other_code(seen, (1, 0, 137)[network.pick(3)])
@@ -226,7 +235,7 @@ class SimulatedBackend:
             fault("stale", job.token)
             return shown[network.pick(len(shown))]
         if seen.phase is Phase.ENDED:
-            job.seen_end = True
+            self._note_end(job, seen)
             return seen
         if seen.phase is Phase.RUNNING and network.happens("flapping"):
             fault("flapping", job.token)

@@ -56,6 +56,7 @@ ERROR_SHARES: Mapping[str, float] = {
     "hook_slow": 0.55,
     "host_lost": 0.45,
     "killed": 0.35,
+    "late_contradiction": 0.45,
     "late_log": 0.60,
     "lost_log": 0.65,
     "lost_submission": 0.85,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
+from math import inf
 
 from ...model import ActionKind
 from ...model import ANY
@@ -47,8 +48,12 @@ CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_
 UNRECORDED = frozenset({"commit_failed", "paused", "slow_answer", "slow_commit", "write_failed"})
 """After one of these a cancellation may have no record in time."""
 
-_UNREADABLE = UNANSWERED | {"clock_jump", "contradiction", "error_after", "session_resumed"}
-"""While one of these lasts, the records of a job may be missing."""
+_UNREADABLE = UNANSWERED | {"error_after", "session_resumed"}
+"""If one of these was shortly before the verdict, the records of a job may be missing."""
+_CONFUSING = frozenset({"clock_jump", "contradiction"})
+"""After one of these, whenever it was, the records of a job may not count."""
+READ_SECONDS = 180.0
+"""How long before a verdict the records of an absent job are read at the earliest."""
 
 REFUSED = frozenset({"closed", "error_before", "outage", "throttled"})
 """Other reasons than jobs of the run for which submissions are not accepted."""
@@ -200,16 +205,18 @@ def allowed(
     reports_in_polls: bool = True,
     logs_outlive: bool = False,
     is_held: bool = False,
+    judged_at: float | None = None,
 ) -> frozenset[Verdict]:
     """The verdicts that are right for the last of these attempts, given what happened to the cell.
 
     Without ``reports_in_polls`` only the logs have the ranks' reports, so that every verdict needs them.
     ``logs_outlive``: the logs of a job that the cluster has forgotten can be read.
+    ``judged_at``: when the verdict was made, if that is known.
     ``is_held``: a job that was given up and lives on takes the cluster's room.
     """
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
-    has_records = logs_outlive and bool(attempts) and _has_records(attempts[-1], near)
+    has_records = logs_outlive and bool(attempts) and _has_records(attempts[-1], near, judged_at)
     full_only = any(fact.kind == "full" for fact in near) and not any(fact.kind in REFUSED for fact in near)
     # Polls show no reports of a job that they do not show.
     reports_in_polls = reports_in_polls and not any(fact.kind == "absent" for fact in near)
@@ -238,13 +245,18 @@ def allowed(
     return frozenset(found)
 
 
-def _has_records(last: Attempted, near: Sequence[Fact]) -> bool:
+def _has_records(last: Attempted, near: Sequence[Fact], judged_at: float | None) -> bool:
     """Whether the logs certainly have the end records of all ranks, and could be read."""
     end = last.end
     if end is None or end.by not in ("itself", "limit") or end.reason == Reason.UNKNOWN:
         return False
+    since = -inf if judged_at is None else judged_at - READ_SECONDS
     return not any(
-        fact.kind in OF_TRUTH or fact.kind in LOG_KINDS or fact.kind in _UNREADABLE for fact in near
+        fact.kind in OF_TRUTH
+        or fact.kind in LOG_KINDS
+        or fact.kind in _CONFUSING
+        or (fact.kind in _UNREADABLE and fact.until >= since)
+        for fact in near
     )
 
 

@@ -22,6 +22,7 @@ ABSORBED: tuple[str, ...] = (
     "full",
     "half_list",
     "hook_slow",
+    "late_contradiction",
     "notice_lost",
     "outage",
     "session_resumed",

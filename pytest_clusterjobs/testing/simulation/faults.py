@@ -34,6 +34,7 @@ Faults of the network (the truth stays):
 | half_list | a poll leaves out jobs | the engine: they keep their state |
 | flapping | a running job is shown as pending once | the engine |
 | contradiction | after its end a job is shown as running, or with another code | an end is final |
+| late_contradiction | the same to a process that has been told the end | the engine |
 | stale | a poll shows an earlier state again, also instead of the end | the engine |
 | notice_lost | a notification is not delivered | the engine: it polls anyway |
 | find_unknown | ``find`` cannot tell for now | the engine: it does not submit the token again |

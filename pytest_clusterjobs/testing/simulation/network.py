@@ -59,6 +59,8 @@ class NetworkFaults:
 
     def steer(self, rng: Rng, situation: Situation, *, horizon: float = 2000.0) -> None:
         """Add what a situation names."""
+        if situation.answers:
+            self.intensity = max(self.intensity, 1.0)
         self._calls.update(situation.calls)
         for kind, most in situation.answers.items():
             self._answers[kind] = most * rng.uniform(0.2, 1.0)

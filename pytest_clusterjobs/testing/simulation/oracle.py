@@ -520,6 +520,7 @@ class Oracle:
             reports_in_polls=self.bounds.reports_in_polls,
             logs_outlive=self.bounds.logs_outlive,
             is_held=self._is_held_before(key),
+            judged_at=self._committed[key][1] if key in self._committed else None,
         )
         absorbed = all(
             kind in OF_TRUTH or (kind in ABSORBED and fact.seconds < self.bounds.lost_after)

@@ -71,6 +71,8 @@ class Session(Worker):
         self._leaves_at = 0.0
         """Until when a session that leaves its jobs waits for the ends of those it cancels."""
         self._detaches = False
+        self._unsure: list[str] = []
+        """The cells whose submission had no answer when the session was about to leave."""
 
     # The start.
 
@@ -268,6 +270,11 @@ class Session(Worker):
                 # What is judged from now on gets no further attempt.
                 self.scene.oracle.on_no_retry(key)
         self.stage, self._detaches = SessionStage.CLOSING, detach
+        self._unsure = [
+            job.key
+            for job in self.core.state.attempts.values()
+            if job.submission is not SubmissionState.ACCEPTED
+        ]
         self.driver.halted = True
         timeout = DETACH_TIMEOUT_SECONDS if detach else CANCEL_TIMEOUT_SECONDS
         self._closes_at = self.scene.world.now + timeout
@@ -295,10 +302,13 @@ class Session(Worker):
         self.stage = SessionStage.OVER
         scene = self.scene
         left = 0 if self._detaches else len(self.core.unfinished)
-        for job in self.core.state.attempts.values() if self._detaches else ():
-            if job.submission is not SubmissionState.ACCEPTED:
+        accepted = {
+            job.key for job in self.core.state.attempts.values() if job.submission is SubmissionState.ACCEPTED
+        }
+        for key in self._unsure if self._detaches else ():
+            if key not in accepted:
                 # A check does not submit it; only a resume does.
-                scene.recorder.fact("lost_submission", job.key)
+                scene.recorder.fact("lost_submission", key)
         self.close()
         try:
             self.ledger.end_session(self.number, ended=scene.world.time(), left_to_reaper=left)
