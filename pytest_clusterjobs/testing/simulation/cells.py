@@ -51,7 +51,8 @@ _PLOTS = (
 
 ``recovers``: the first attempt fails in ``setup``, later ones complete. ``restarted``: the first start fails,
 and the cluster may start it again. ``flaky``: the first attempt fails, later ones complete. ``endless``: the
-test's own timeout or another program has to end it.
+test's own timeout or another program has to end it. In a situation also ``uneven``: the ranks complete, one
+after the other.
 """
 
 
@@ -134,7 +135,7 @@ def _cell(
         behaviour.lines = lines
     is_right = rng.chance(0.6)
     expect = _expectation(rng, plot, limits, behaviours, is_right)
-    if situation is not None and situation.expects and plot == "completes":
+    if situation is not None and situation.expects and plot in _MAY_EXPECT_OTHERS:
         allowed = _ALLOWED[steering.pick(situation.expects)]
         expect = Expectation((Reason.JOB_COMPLETED, *allowed)) if allowed else expect
     name = f"r{index}-{limits.nodes}n-c{index}"
@@ -273,6 +274,9 @@ def _behaviour(rng: Rng, plot: str, limits: _Limits, faults: float) -> Behaviour
             # In a third of the cases after the others have completed.
             decider.run_seconds = seconds * (1.2 if rng.split("late").chance(0.33) else 0.8)
             _fail_twice(ranks, decider, rng.split("two"))
+        case "uneven":
+            for rank in ranks:
+                rank.run_seconds = seconds * rng.uniform(0.1, 1.0)
         case "signalled":
             decider.exit_code = 128 + rng.pick((2, 6, 9, 11, 15))
             decider.run_seconds = seconds * 0.8
@@ -324,6 +328,8 @@ _ALLOWED: dict[str, tuple[Reason, ...]] = {
     "cancelled": (Reason.CANCELLED,),
 }
 """What the expectation of a cell that completes may allow as well."""
+_MAY_EXPECT_OTHERS = frozenset({"completes", "fails", "uneven"})
+"""The plots for which a situation may choose that."""
 
 
 def _expectation(

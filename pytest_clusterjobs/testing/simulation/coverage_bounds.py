@@ -82,6 +82,7 @@ ERROR_SHARES: Mapping[str, float] = {
     "suspension": 0.40,
     "throttled": 0.45,
     "unread_log": 0.40,
+    "unseen": 0.50,
     "write_failed": 0.50,
 }
 """The shares in 20,000 histories of 2026-11-30, with 5 to 10 percent points to spare.

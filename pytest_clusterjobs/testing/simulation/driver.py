@@ -68,6 +68,10 @@ class SimulatedDriver(Driver):
         self.holding = False
         """Whether a submission is checked, and must not be sent."""
 
+    def monotonic(self) -> float:
+        """The present time by the clock of the process."""
+        return self._world_clock.monotonic()
+
     # Answers.
 
     def post(self, event: m.AnyEvent, *, in_turn: bool = True) -> None:

@@ -48,7 +48,7 @@ CANCELLED_BY = frozenset({"killed", "session_died", "session_resumed", "session_
 UNRECORDED = frozenset({"commit_failed", "paused", "slow_answer", "slow_commit", "write_failed"})
 """After one of these a cancellation may have no record in time."""
 
-_UNREADABLE = UNANSWERED | {"error_after", "session_resumed"}
+_UNREADABLE = (UNANSWERED - {"unseen"}) | {"error_after", "session_resumed"}
 """If one of these was shortly before the verdict, the records of a job may be missing."""
 _CONFUSING = frozenset({"clock_jump", "contradiction"})
 """After one of these, whenever it was, the records of a job may not count."""
@@ -222,7 +222,7 @@ def allowed(
     reports_in_polls = reports_in_polls and not any(fact.kind == "absent" for fact in near)
     was_taken = bool(attempts) and attempts[-1].submitted is not None
     for fact in near:
-        if fact.kind == "forgotten" and has_records:
+        if fact.kind in ("forgotten", "unseen") and has_records:
             continue
         if fact.kind == "not_taken" and ((full_only and not is_held) or was_taken):
             # While jobs of the run hold the cluster, queue_timeout does not count; it does again after a
@@ -250,12 +250,12 @@ def _has_records(last: Attempted, near: Sequence[Fact], judged_at: float | None)
     end = last.end
     if end is None or end.by not in ("itself", "limit") or end.reason == Reason.UNKNOWN:
         return False
-    since = -inf if judged_at is None else judged_at - READ_SECONDS
+    since, until = (-inf, inf) if judged_at is None else (judged_at - READ_SECONDS, judged_at)
     return not any(
         fact.kind in OF_TRUTH
         or fact.kind in LOG_KINDS
         or fact.kind in _CONFUSING
-        or (fact.kind in _UNREADABLE and fact.until >= since)
+        or (fact.kind in _UNREADABLE and fact.until >= since and fact.at <= until)
         for fact in near
     )
 

@@ -31,6 +31,7 @@ ABSORBED: tuple[str, ...] = (
     "stale",
     "superseded",
     "throttled",
+    "unseen",
     "write_failed",
 )
 """Kinds of faults that never change a verdict, as long as each is shorter than ``lost_after``."""
@@ -73,7 +74,9 @@ CAUSES: Mapping[str, frozenset[Verdict]] = {
 }
 """Kinds of faults that may change a verdict, with the verdicts that they may give."""
 
-UNANSWERED = frozenset({"cancel_ignored", "error_before", "outage", "paused", "slow_answer", "throttled"})
+UNANSWERED = frozenset(
+    {"cancel_ignored", "error_before", "outage", "paused", "slow_answer", "throttled", "unseen"}
+)
 """While one of these lasts, the cluster carries out no cancel."""
 
 STOPS = frozenset({"killed", "session_died", "session_stopped"})

@@ -67,6 +67,8 @@ JOB_FAULTS: tuple[tuple[str, int], ...] = (
 )
 ABSENCE_SECONDS = 250.0
 """The longest absence of a live job. Less than what makes it ``lost``."""
+UNLISTED_SECONDS = 14.0
+"""The longest time for which a list lacks a live job that was to be cancelled and is absent from polls."""
 LOG_FAULTS: tuple[tuple[str, int], ...] = (
     ("late_log", 3),
     ("half_log", 2),
@@ -112,6 +114,8 @@ class JobFaults:
     """Whether an absent job is missing in the list and for ``find``, too."""
     hides_from_cancel: float = 0.0
     """How long the first cancel has no effect, while the job is absent from polls and still listed."""
+    unlisted_for: float = 0.0
+    """How long after that first cancel the list lacks it, too; less than what proves its absence."""
     ignores_cancels: bool = False
     """Whether no cancel by this run ever has an effect."""
     log: str = ""
@@ -128,7 +132,17 @@ NO_FAULTS = JobFaults()
 class ClusterFaults:
     """Draws the faults of the jobs of a history. An intensity of 0 has none, of 1 many."""
 
-    __slots__ = ("_absent", "_deaf", "_false_limit", "_job", "_kinds", "_log", "_log_kinds", "intensity")
+    __slots__ = (
+        "_absent",
+        "_deaf",
+        "_false_limit",
+        "_has_gaps",
+        "_job",
+        "_kinds",
+        "_log",
+        "_log_kinds",
+        "intensity",
+    )
 
     def __init__(self, rng: Rng, intensity: float) -> None:
         self.intensity = intensity
@@ -142,6 +156,7 @@ class ClusterFaults:
         self._false_limit = intensity * false.uniform(0.2, 0.9) if false.chance(0.25) else 0.0
         deaf = rng.split("deaf")
         self._deaf = 0.3 if intensity and deaf.chance(0.05) else 0.0
+        self._has_gaps = False
 
     def steer(self, rng: Rng, situation: Situation) -> None:
         """Let the faults that a situation names happen as often as it says."""
@@ -152,6 +167,7 @@ class ClusterFaults:
             self._log_kinds = [(kind, 1) for kind in situation.log_faults]
             self._log = situation.logs * rng.uniform(0.3, 1.0)
         self._absent = max(self._absent, situation.absent * rng.uniform(0.3, 1.0))
+        self._has_gaps = bool(situation.absent)
 
     @property
     def happens(self) -> bool:
@@ -174,7 +190,7 @@ class ClusterFaults:
             found.log_rank = ranks.below(spec.nodes) if ranks.chance(0.6) else None
         absent, false = rng.split("absent"), rng.split("false limit")
         if absent.chance(self._absent):
-            _hide(found, absent)
+            _hide(found, absent, has_gaps=self._has_gaps)
         deaf = rng.split("deaf")
         if deaf.chance(self._deaf):
             # Otherwise nothing at all would tell the run that the job lives on.
@@ -206,7 +222,7 @@ def _add(found: JobFaults, kind: str, rng: Rng, spec: JobSpec) -> None:
         found.cancelled_by_other = rng.uniform(0.0, 60.0) if rng.chance(0.5) else at
 
 
-def _hide(found: JobFaults, rng: Rng) -> None:
+def _hide(found: JobFaults, rng: Rng, *, has_gaps: bool) -> None:
     """Let a live job be absent from polls: once, twice, before an outage of its own, or when cancelled."""
     at = float(10.0 ** rng.uniform(0.0, 2.7))
     found.unlisted = rng.chance(0.5)
@@ -225,6 +241,8 @@ def _hide(found: JobFaults, rng: Rng) -> None:
         case "cancel":
             found.unlisted = False
             found.hides_from_cancel = rng.uniform(20.0, 90.0)
+            gap = rng.split("gap")
+            found.unlisted_for = gap.uniform(1.0, UNLISTED_SECONDS) if has_gaps and gap.chance(0.6) else 0.0
 
 
 def _when(rng: Rng, spec: JobSpec) -> float:

@@ -114,7 +114,12 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
             recorder.fact("rejected", cell.key)
     disk = Disk(world, rng.split("disk"), drawn.disk)
     disk.committed = lambda batch, results: oracle.on_commit(
-        world.now, results, batch.intended, ended=batch.ended, is_foreign=batch.is_foreign
+        world.now,
+        results,
+        batch.intended,
+        actions=[token for token, _ in batch.actions],
+        ended=batch.ended,
+        is_foreign=batch.is_foreign,
     )
     disk.failed = lambda kind: recorder.fact("commit_failed" if kind == "for_good" else "write_failed")
 

@@ -190,7 +190,9 @@ class TrueJob:
 
     def is_unlisted(self, now: float) -> bool:
         """Whether the list of jobs lacks it, too."""
-        return self.faults.unlisted and self.is_absent(now)
+        since = self._hidden_until - self.faults.hides_from_cancel
+        in_gap = since <= now < since + self.faults.unlisted_for and self.ended_at is None
+        return in_gap or (self.faults.unlisted and self.is_absent(now))
 
     def is_silent(self, now: float) -> bool:
         """Whether polls leave it out."""

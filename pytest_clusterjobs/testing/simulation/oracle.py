@@ -119,6 +119,7 @@ class Oracle:
         "bounds",
         "cells",
         "facts",
+        "recorded_actions",
     )
 
     def __init__(self, run_id: str, cells: Sequence[SimulatedCell], bounds: Bounds) -> None:
@@ -136,6 +137,8 @@ class Oracle:
         self._published_by: dict[str, int] = {}
         """By key, the number of the session that has published the last result."""
         self._foreign: set[str] = set()
+        self.recorded_actions: set[str] = set()
+        """The tokens of attempts whose end by this run was recorded before it was requested."""
         self._outcomes: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
         self._publications: dict[tuple[int, str], int] = {}
@@ -294,6 +297,7 @@ class Oracle:
         results: Iterable[Result] = (),
         intents: Iterable[str] = (),
         *,
+        actions: Iterable[str] = (),
         ended: Iterable[tuple[str, Outcome]] = (),
         is_foreign: bool = False,
     ) -> None:
@@ -304,6 +308,7 @@ class Oracle:
         for token in intents:
             self._intents = self._intents or set()
             self._intents.add(token)
+        self.recorded_actions.update(actions)
         for token, outcome in ended:
             if not is_foreign or token not in self._outcomes:
                 action = outcome.action

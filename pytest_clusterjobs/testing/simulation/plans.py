@@ -154,6 +154,8 @@ def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
         drawn.calls.typical = rng.pick(situation.typical)
     if situation.hang[0]:
         drawn.calls.hang_chance, drawn.calls.hang_seconds = situation.hang
+    if situation.ledger_typical:
+        drawn.ledger.typical = rng.pick(situation.ledger_typical)
     if situation.ledger_hang[0] and rng.chance(0.5):
         drawn.ledger.hang_chance, drawn.ledger.hang_seconds = situation.ledger_hang
     for number, deed in enumerate(situation.deeds, len(drawn.actions)):

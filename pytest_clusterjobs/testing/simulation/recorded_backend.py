@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,9 @@ from .recorder import RecordedCluster
 from .recorder import Recorder
 from .timeliness import Timeliness
 
-PAUSE_ROUNDING_SECONDS = 1e-3
+ROUNDING_SECONDS = 1e-3
+RECORD_SECONDS = 2.0
+"""For how long a cancel waits for the record of its action."""
 
 
 class RecordedBackend(SimulatedBackend):
@@ -104,7 +107,7 @@ class RecordedBackend(SimulatedBackend):
     def _check_pause(self) -> None:
         """Check that a poll that failed is not repeated at once."""
         given_at, pause = self.driver.poll_given_at, max(self.cluster.traits.min_poll_interval, 0.1)
-        if self._failed_at <= given_at < self._failed_at + pause - PAUSE_ROUNDING_SECONDS:
+        if self._failed_at <= given_at < self._failed_at + pause - ROUNDING_SECONDS:
             text = (
                 f"session {self.session}: polls at {given_at:.3f} s, a poll failed at {self._failed_at:.3f} s"
             )
@@ -133,6 +136,7 @@ class RecordedBackend(SimulatedBackend):
 
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """Cancel."""
+        self._check_records(handles)
         before = {token: self._requests(handle) for token, handle in handles.items()}
         failed = True
         try:
@@ -141,6 +145,18 @@ class RecordedBackend(SimulatedBackend):
         finally:
             same = [token for token, handle in handles.items() if self._requests(handle) == before[token]]
             self.recorder.cancelled(same if failed else handles, same, failed=failed)
+
+    def _check_records(self, tokens: Iterable[str]) -> None:
+        """Check that each cancel has waited for the record of its action, or for as long as it must."""
+        core, now = self.driver.core, self.driver.monotonic()
+        for token in tokens:
+            job = core.state.attempts.get(token)
+            if job is None or job.is_stray or core.broken is not None:
+                continue
+            is_recorded = token in self.recorder.oracle.recorded_actions
+            if not is_recorded and now < job.requested_at + RECORD_SECONDS - ROUNDING_SECONDS:
+                text = f"{token}: cancelled before the record of why, and without waiting for it"
+                self.recorder.oracle.on_violation(Violation("a", text))
 
     def _requests(self, handle: Handle) -> int:
         job = self._job(handle)

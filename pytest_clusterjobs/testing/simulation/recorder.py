@@ -149,7 +149,7 @@ class Recorder:
         for token in tokens:
             last = self._answered.setdefault(token, now)
             if now - last >= SILENCE_SECONDS:
-                self.fact("outage", self.key_of(token), at=last)
+                self.fact("unseen", self.key_of(token), at=last)
             if token in seen and seen[token].phase is not Phase.ABSENT:
                 self._answered[token] = now
 

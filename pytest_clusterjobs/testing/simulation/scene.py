@@ -96,6 +96,8 @@ class Scene:
     """How many processes have something left to do, and how many are planned."""
     last_session: int = 0
     """The number in the ledger of the last session that has begun."""
+    owner: Process | None = None
+    """The process of that session, until it ends."""
     broken: list[Violation] = field(default_factory=list)
     """What the harness itself finds wrong."""
     drivers: dict[str, SimulatedDriver] = field(default_factory=dict)
@@ -114,6 +116,13 @@ class Scene:
         process = self.processes[int(str(owner["pid"])) - 1]
         is_stale = process.stopped and self.world.now - process.stopped_at > STALE_AFTER_SECONDS
         return is_stale or not process.alive
+
+    def owned_by(self, process: Process) -> None:
+        """A session has begun on the run."""
+        before = self.owner
+        if before is not None and not self.is_free({"pid": before.number}):
+            self.fail("a", f"{process.name} has begun while {before.name} was at work")
+        self.owner = process
 
     def fail(self, rule: str, text: str) -> None:
         """Report a violation."""

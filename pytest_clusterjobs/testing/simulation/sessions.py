@@ -92,6 +92,7 @@ class Session(Worker):
                 scene.world.note(self.process.name, f"the run is still at work in process {owner['pid']}")
                 return self._refused()
             self.number = scene.last_session = self.ledger.session()
+            scene.owned_by(self.process)
         except LedgerError as error:
             scene.world.note(self.process.name, f"cannot start: {error}")
             # If it was counted as a session all the same, the last one and its reaper leave everything to it.

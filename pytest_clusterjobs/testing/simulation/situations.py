@@ -70,6 +70,7 @@ class Situation:
     hang: tuple[float, float] = (0.0, 0.0)
     """How often a call hangs, and for how many seconds at most."""
     ledger_hang: tuple[float, float] = (0.0, 0.0)
+    ledger_typical: tuple[float, ...] = ()
     deeds: tuple[Deed, ...] = ()
     visits: tuple[str, ...] = ()
     """Later sessions, one after the other."""
@@ -177,9 +178,15 @@ SITUATIONS: tuple[Situation, ...] = (
         "cancels meet errors",
         plots=("endless", "overruns", "completes"),
         traits={"find_settle": (0.0, 5.0, 20.0)},
-        calls={"cancel": (0.5, 0.2, 0.3), "poll": (0.4, 0.2, 0.0), "find": (0.3, 0.0, 0.0)},
-        answers={"cancel_ignored": 0.3, "half_list": 0.2},
-        absent=0.5,
+        calls={
+            "cancel": (0.3, 0.1, 0.2),
+            "poll": (0.4, 0.2, 0.0),
+            "find": (0.3, 0.0, 0.0),
+            "sweep": (0.3, 0.1, 0.2),
+        },
+        answers={"cancel_ignored": 0.2, "half_list": 0.2},
+        absent=1.0,
+        ledger_typical=(0.01, 5.0),
         ledger_hang=(0.2, 60.0),
         deeds=(
             Deed("cancel_cells", 0.8, at=(1.0, 120.0)),
@@ -190,10 +197,10 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "jobs are cancelled by others and by the run",
-        plots=("completes", "fails", "overruns"),
-        nodes=(1, 2, 3),
-        expects=("cancelled",),
-        restarts=(0, 1, 2),
+        plots=("completes", "fails", "fails"),
+        nodes=(2, 3),
+        expects=("cancelled", "cancelled", ""),
+        restarts=(0, 0, 1),
         traits={"stops_rest": (False, True), "reports_in_polls": (True, False), "requeues": (True, False)},
         job_faults=("cancelled_by_other", "preempted"),
         jobs=0.6,
@@ -203,6 +210,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "a cluster that says little",
+        plots=("classified", "classified", "uneven", "uneven", "completes"),
         nodes=(1, 2, 3),
         expects=("infra", ""),
         traits={
@@ -213,10 +221,10 @@ SITUATIONS: tuple[Situation, ...] = (
             "stop_delay": (0.0,),
             "main_code_only": (True, False),
         },
-        job_faults=("sentinel_killed", "node_loss", "oom", "preempted"),
-        jobs=0.5,
+        job_faults=("sentinel_killed", "sentinel_killed", "node_loss", "oom"),
+        jobs=0.8,
         log_faults=("lost_log", "cut_log", "stuck_log", "half_log"),
-        logs=0.5,
+        logs=0.2,
     ),
     Situation(
         "nobody knows whether a submission has arrived",
@@ -256,10 +264,11 @@ SITUATIONS: tuple[Situation, ...] = (
         retries=(0, 1),
         traits={"max_submitted": (1, 2, None)},
         calls={"submit": (0.2, 0.6, 0.1)},
+        ledger_typical=(0.01, 2.0),
         deeds=(
-            Deed("cancel_cells", 0.5, at=(1.0, 60.0)),
+            Deed("cancel_cells", 0.7, at=(0.5, 60.0)),
             Deed("interrupted", 0.4, at=(1.0, 120.0)),
-            Deed("died", 0.4, at=(1.0, 120.0)),
+            Deed("died", 0.5, at=(1.0, 120.0)),
             Deed("stopped", 0.3, at=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
         ),
         visits=_RESUMED,
@@ -282,9 +291,9 @@ SITUATIONS: tuple[Situation, ...] = (
         "answers take longer than what they tell of",
         plots=("overruns", "completes", "stalls", "endless"),
         typical=(1.0, 10.0, 30.0),
-        hang=(0.1, 200.0),
-        job_faults=("suspension", "held", "preempted"),
-        jobs=0.4,
+        hang=(0.5, 150.0),
+        job_faults=("suspension", "held", "held"),
+        jobs=0.9,
         restarts=(0, 1),
     ),
     Situation(
@@ -296,6 +305,76 @@ SITUATIONS: tuple[Situation, ...] = (
         calls={"poll": (0.3, 0.1, 0.0), "logs": (0.3, 0.1, 0.0), "find": (0.3, 0.0, 0.0)},
         answers={"find_unknown": 0.4, "half_list": 0.3},
         outages=((20.0, 400.0), (20.0, 400.0)),
+    ),
+    Situation(
+        "a session begins while a kill is at work",
+        plots=_LONG,
+        retries=(0, 1),
+        typical=(0.1, 1.0, 5.0),
+        ledger_hang=(0.3, 10.0),
+        deeds=(Deed("kill", 1.0, at=(1.0, 200.0)), Deed("kill", 0.5, at=(1.0, 200.0))),
+        visits=("resume", "resume", "kill", "resume"),
+        no_visit=0.15,
+        soon=1.0,
+    ),
+    Situation(
+        "a stopped session has a submission on its way",
+        retries=(0, 1),
+        traits={"unique_tokens": (False,), "submissions_per_second": (None, 0.5)},
+        spans={"find_settle": (0.1, 10.0)},
+        typical=(2.0, 10.0),
+        deeds=(
+            Deed("stopped", 1.0, steps=(2.0, 20.0), seconds=(300.0, 3000.0), cells=(0,)),
+            Deed("died", 0.8, at=(155.0, 260.0)),
+            Deed("cancel_cells", 0.5, at=(152.0, 200.0)),
+            Deed("died", 0.4, at=(155.0, 600.0)),
+        ),
+        visits=_RESUMED,
+        no_visit=0.1,
+        soon=0.9,
+    ),
+    Situation(
+        "several starts are judged by their logs",
+        plots=("completes", "fails", "signalled"),
+        nodes=(2, 3),
+        restarts=(1, 2),
+        traits={
+            "restarts": (True,),
+            "requeues": (True,),
+            "logs_outlive": (True,),
+            "reports_in_polls": (False, True),
+        },
+        spans={"memory": (3.0, 100.0), "restart_delay": (1.0, 60.0)},
+        job_faults=("preempted", "node_loss"),
+        jobs=1.0,
+        log_faults=("late_log", "half_log", "lost_log"),
+        logs=0.7,
+        answers={"half_list": 0.6},
+        outages=((20.0, 300.0), (20.0, 300.0)),
+        deeds=(Deed("died", 0.4, at=(5.0, 400.0)),),
+        visits=("resume",),
+    ),
+    Situation(
+        "ranks fail on a cluster that names none",
+        plots=("fails",),
+        nodes=(2, 3, 4),
+        traits={
+            "stops_rest": (True,),
+            "reports_in_polls": (False,),
+            "ranks_in_polls": (False,),
+            "follow_grace": (None,),
+            "stop_delay": (0.5, 3.0),
+        },
+    ),
+    Situation(
+        "nobody sees a suspension or a wait",
+        plots=("completes", "overruns", "stalls"),
+        restarts=(0, 1, 2),
+        traits={"restarts": (True,), "requeues": (True,)},
+        spans={"restart_delay": (10.0, 900.0)},
+        job_faults=("suspension", "suspension", "preempted"),
+        jobs=1.0,
+        outages=((100.0, 1500.0), (100.0, 1500.0)),
     ),
 )
 
