@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from pytest_clusterjobs.testing.simulation.__main__ import main
+from pytest_clusterjobs.testing.simulation.faults import CALLS
+from pytest_clusterjobs.testing.simulation.faults import JOB_FAULTS
+from pytest_clusterjobs.testing.simulation.faults import LOG_FAULTS
 from pytest_clusterjobs.testing.simulation.history import run
+from pytest_clusterjobs.testing.simulation.network import ANSWER_KINDS
+from pytest_clusterjobs.testing.simulation.plans import draw
+from pytest_clusterjobs.testing.simulation.shrink import EVERYTHING
 from pytest_clusterjobs.testing.simulation.shrink import Plan
+from pytest_clusterjobs.testing.simulation.situations import Situation
+from pytest_clusterjobs.testing.simulation.situations import SITUATIONS
+from pytest_clusterjobs.testing.simulation.traits import Traits
 
+KINDS = {kind for kind, _ in (*JOB_FAULTS, *LOG_FAULTS)}
 COMMAND = [sys.executable, "-m", "pytest_clusterjobs.testing.simulation"]
 
 
@@ -73,3 +84,18 @@ def test_histories_are_neither_trivial_nor_all_disturbed() -> None:
     assert sorted(len(each.faults) for each in histories)[middle] >= 2
     assert sorted(each.events for each in histories)[middle] >= 40
     assert sum(each.faultless for each in histories) >= 6
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.name)
+def test_a_situation_names_what_there_is(situation: Situation) -> None:
+    assert {*situation.traits, *situation.spans} <= {each.name for each in fields(Traits)}
+    assert {*situation.job_faults, *situation.log_faults} <= KINDS
+    assert set(situation.answers) <= set(ANSWER_KINDS)
+    assert set(situation.calls) <= set(CALLS)
+
+
+def test_each_situation_happens_and_can_be_left_out() -> None:
+    drawn = [draw(seed, EVERYTHING).situation for seed in range(600)]
+    assert {each.name for each in drawn if each is not None} == {each.name for each in SITUATIONS}
+    assert 0.2 < sum(each is not None for each in drawn) / len(drawn) < 0.35
+    assert all(draw(seed, Plan(situation=False)).situation is None for seed in range(50))
