@@ -975,14 +975,8 @@ def _core() -> Iterable[Mutation]:
 
     yield Mutation(
         97,
-        "a second job of one attempt is not ended",
-        (
-            (
-                SUBMISSIONS,
-                "            self.extra(cluster.name, job.token, answer.handle)\n",
-                "            pass\n",
-            ),
-        ),
+        "who leaves its jobs does not wait for the ends of those that it cancels",
+        ((CORE, "any(job.wants_end for job in self.state.attempts.values())", "False"),),
     )
     yield Mutation(
         98,

@@ -392,7 +392,7 @@ def watched(seed: int) -> tuple[SimulatedCluster, list[tuple[float, str, str]]]:
         assert truth is not None
         allowed = [truth.reason, *truth.also]
         if any(node.report is None for node in found_end.nodes):
-            allowed.extend(job.partial_reasons())
+            allowed.extend(reason for reason, _ in job.partial_ends())
         infra = found_end.reason_class is ReasonClass.INFRA
         assert infra or found_end.reason in allowed, (seed, found_end.detail, truth)
     return cluster, [*world.timeline, *seen]

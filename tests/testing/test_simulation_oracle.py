@@ -69,7 +69,7 @@ class Job:
     def command_end(self) -> TrueEnd | None:
         return None
 
-    def partial_reasons(self) -> tuple[str, ...]:
+    def partial_ends(self) -> tuple[tuple[str, int | None], ...]:
         return ()
 
 

@@ -328,7 +328,7 @@ _ALLOWED: dict[str, tuple[Reason, ...]] = {
     "cancelled": (Reason.CANCELLED,),
 }
 """What the expectation of a cell that completes may allow as well."""
-_MAY_EXPECT_OTHERS = frozenset({"completes", "fails", "uneven"})
+_MAY_EXPECT_OTHERS = frozenset({"completes", "endless", "fails", "overruns", "uneven"})
 """The plots for which a situation may choose that."""
 
 

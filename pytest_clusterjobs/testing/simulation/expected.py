@@ -290,7 +290,8 @@ def _with_end(
         found.add(true_verdict(cell, number, _as(end, Reason.MAX_RUNTIME_REACHED)))
     # The records of an absent job do not tell which of its ranks was the first.
     if any(fact.kind in LOG_KINDS or fact.kind == "absent" or _is_long(fact) for fact in near):
-        found.update(true_verdict(cell, number, _as(end, Reason(reason))) for reason in last.partial)
+        ends = (replace(end, reason=reason, exit_code=code) for reason, code in last.partial)
+        found.update(true_verdict(cell, number, each) for each in ends)
     if end.by == "run" and any(fact.kind == "clock_jump" for fact in near):
         # A later session has only the wall clock to tell how long a job has run.
         found.add(Verdict.ERROR)
@@ -455,7 +456,7 @@ def _reasons(cell: SimulatedCell, number: int, attempt: Attempted) -> set[str]:
     end = attempt.end
     if end is None:
         return set()
-    every = (end.reason, *end.also, *attempt.partial)
+    every = (end.reason, *end.also, *(reason for reason, _ in attempt.partial))
     return {_reason(cell, number, replace(end, reason=reason)).reason for reason in every}
 
 

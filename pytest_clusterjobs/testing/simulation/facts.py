@@ -126,8 +126,8 @@ class Attempted:
     """The first start; ``None`` if it never started."""
     without_cancel: TrueEnd | None = None
     """How it ended if a cancel does not count: only the other ranks were stopped."""
-    partial: tuple[str, ...] = ()
-    """Other reasons that may be concluded if a log cannot be read."""
+    partial: tuple[tuple[str, int | None], ...] = ()
+    """Other reasons that may be concluded if a log cannot be read, with their exit codes."""
     recorded: str | None = None
     """The kind of the run's action that the ledger has for its end; without one, the reason."""
     concluded: str | None = None
@@ -166,7 +166,7 @@ class JobFacts(Protocol):
     def command_end(self) -> TrueEnd | None:
         """How its ranks ended, if a cancel does not count."""
 
-    def partial_reasons(self) -> tuple[str, ...]:
+    def partial_ends(self) -> tuple[tuple[str, int | None], ...]:
         """What else may be concluded if the log of a rank cannot be read."""
 
 

@@ -152,15 +152,17 @@ class TrueJob:
             return None
         return end_of_start(self, "" if self.cause == Reason.CANCELLED else self.cause)
 
-    def partial_reasons(self) -> tuple[str, ...]:
+    def partial_ends(self) -> tuple[tuple[str, int | None], ...]:
         """What else may be concluded if the log of a rank cannot be read.
 
         That is the end of another rank, or what the scheduler reports of a job that never began.
         """
-        found = [own_reason(rank) for rank in self.ranks]
+        found = [(own_reason(rank), rank.exit_code) for rank in self.ranks]
         if self.cause == Reason.OUT_OF_MEMORY:
-            found.append(self.cause)
-        return tuple(dict.fromkeys(name for name in found if name))
+            found.append((self.cause, None))
+        has_code = (Reason.JOB_FAILED, Reason.KILLED_BY_SIGNAL)
+        ends = [(name, code if name in has_code else None) for name, code in found if name]
+        return tuple(dict.fromkeys(ends))
 
     def own_limit_end(self, now: float) -> float:
         """When its own limits will have ended it at the latest, if it is not suspended again.

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...model import ActionKind
 from ...model import Outcome
 from ...model import Reason
 from ...model import Verdict
@@ -61,6 +62,10 @@ _WITHOUT_VERDICTS = frozenset(
     }
 )
 """After one of these a cell may have no verdict. A launch does not wait for slow hooks."""
+_MISLEADING = frozenset(
+    {"absent", "clock_jump", "contradiction", "flapping", "session_resumed", "stale", "superseded", "unseen"}
+)
+"""After one of these an answer, or its absence, may have shown a job as pending that had started."""
 
 
 @dataclass(slots=True)
@@ -116,6 +121,7 @@ class Oracle:
         "_resumed_at",
         "_session",
         "_without_retries",
+        "accepted",
         "bounds",
         "cells",
         "facts",
@@ -137,6 +143,8 @@ class Oracle:
         self._published_by: dict[str, int] = {}
         """By key, the number of the session that has published the last result."""
         self._foreign: set[str] = set()
+        self.accepted: set[str] = set()
+        """The tokens whose submission was answered with a job."""
         self.recorded_actions: set[str] = set()
         """The tokens of attempts whose end by this run was recorded before it was requested."""
         self._outcomes: dict[str, str] = {}
@@ -409,7 +417,7 @@ class Oracle:
                     job.submitted_at,
                     job.started_at[0] if job.started_at else None,
                     job.command_end() if cancelled else None,
-                    () if end is None else job.partial_reasons(),
+                    () if end is None else job.partial_ends(),
                     self._outcomes.get(token),
                     self._reasons.get(token),
                     self._active.get(job.number, 0.0),
@@ -588,11 +596,20 @@ class Oracle:
             if cell is None or kind is None or end is None or end.by != "run":
                 continue
             least = least_seconds(cell, kind)
+            if kind == ActionKind.QUEUE_TIMEOUT and self._had_started(cell, job):
+                yield Violation("c2", f"{token}: queue_timeout of a job that had started in time")
             # The run has noticed by itself that the cluster had shown what was not so.
             noticed = self._reasons.get(token) == Reason.UNKNOWN
             if end.at - job.submitted_at < least and not noticed:
                 seconds = end.at - job.submitted_at
                 yield Violation("c2", f"{token}: {kind} after {seconds:.1f} s, its limit is {least:.1f} s")
+
+    def _had_started(self, cell: SimulatedCell, job: JobFacts) -> bool:
+        """Whether a job had started within ``queue_timeout``, and every answer had said so."""
+        kinds = {fact.kind for fact in touching(self.facts, cell.key)}
+        if not job.started_at or kinds & {*_MISLEADING, *OF_TRUTH} - {"held"}:
+            return False
+        return job.started_at[0] - job.submitted_at < cell.registration.cell.spec.queue_timeout
 
     def _replay(self) -> Iterator[Violation]:
         if self._ledger is None:
@@ -614,6 +631,7 @@ class Oracle:
             if key not in self._published and key in self.cells and self._finished_normally():
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
         yield from self._without_outcome(attempts)
+        yield from self._without_handle(attempts)
         known = {attempt.token for attempt in attempts}
         late = self._lifetimes.excused
         for token, jobs in self._jobs.items():
@@ -630,6 +648,14 @@ class Oracle:
         for attempt in attempts:
             if attempt.number < last[attempt.key] and attempt.outcome is None:
                 yield Violation("f", f"{attempt.token}: a later attempt follows, and its end is not recorded")
+
+    def _without_handle(self, attempts: Sequence[Attempt]) -> Iterator[Violation]:
+        """The attempts whose submission was accepted and that ended, without what the cluster calls them."""
+        if self._session > 1 or not self._finished_normally():
+            return
+        for attempt in attempts:
+            if attempt.outcome is not None and attempt.handle is None and attempt.token in self.accepted:
+                yield Violation("f", f"{attempt.token}: the handle of the accepted job is not recorded")
 
     def _finished_normally(self) -> bool:
         return self._finished is not None and not any(f.kind in _WITHOUT_VERDICTS for f in self.facts)

@@ -162,6 +162,8 @@ def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
         own = rng.split(f"deed {number}")
         if own.chance(deed.chance):
             drawn.actions.append(_deed(own, deed, number, len(drawn.numbers)))
+    if situation.keeps:
+        drawn.session.on_crash = "keep"
     for kind in situation.visits:
         if not rng.chance(situation.no_visit):
             delay = rng.uniform(0.0, 5.0 if rng.chance(situation.soon) else 2000.0)

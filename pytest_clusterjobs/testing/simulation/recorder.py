@@ -110,6 +110,7 @@ class Recorder:
         """
         now = self.world.now
         if outcome == "accepted":
+            self.oracle.accepted.add(token)
             self._answered[token] = now
             self._refusing_since = None
         elif outcome == "throttled":

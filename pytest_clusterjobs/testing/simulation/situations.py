@@ -78,6 +78,8 @@ class Situation:
     """How often each of the visits does not happen."""
     soon: float = 0.5
     """How often a visit follows at once."""
+    keeps: bool = False
+    """Whether jobs live on when their session dies."""
 
 
 _RESUMED = ("resume", "resume", "resume")
@@ -243,6 +245,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "the end is forgotten before a resume",
+        keeps=True,
         plots=("completes", "fails", "flaky"),
         traits={"logs_outlive": (False, True), "unique_tokens": (True, False)},
         spans={"memory": (10.0, 200.0)},
@@ -264,11 +267,13 @@ SITUATIONS: tuple[Situation, ...] = (
         retries=(0, 1),
         traits={"max_submitted": (1, 2, None)},
         calls={"submit": (0.2, 0.6, 0.1)},
+        typical=(0.1, 2.0, 5.0),
         ledger_typical=(0.01, 2.0),
         deeds=(
-            Deed("cancel_cells", 0.7, at=(0.5, 60.0)),
-            Deed("interrupted", 0.4, at=(1.0, 120.0)),
-            Deed("died", 0.5, at=(1.0, 120.0)),
+            Deed("cancel_cells", 0.8, at=(0.5, 30.0)),
+            Deed("interrupted", 0.4, at=(1.0, 60.0)),
+            Deed("died", 0.5, at=(1.0, 60.0)),
+            Deed("died", 0.5, at=(20.0, 600.0)),
             Deed("stopped", 0.3, at=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
         ),
         visits=_RESUMED,
@@ -276,7 +281,8 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "the wall clock jumps between sessions",
-        plots=("overruns", "stalls", "completes", "endless"),
+        plots=("overruns", "stalls", "completes", "endless", "endless"),
+        expects=("cancelled", "cancelled", ""),
         job_faults=("held", "suspension"),
         jobs=0.3,
         deeds=(
@@ -319,15 +325,16 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "a stopped session has a submission on its way",
+        plots=_LONG,
         retries=(0, 1),
         traits={"unique_tokens": (False,), "submissions_per_second": (None, 0.5)},
         spans={"find_settle": (0.1, 10.0)},
         typical=(2.0, 10.0),
         deeds=(
-            Deed("stopped", 1.0, steps=(2.0, 20.0), seconds=(300.0, 3000.0), cells=(0,)),
-            Deed("died", 0.8, at=(155.0, 260.0)),
-            Deed("cancel_cells", 0.5, at=(152.0, 200.0)),
-            Deed("died", 0.4, at=(155.0, 600.0)),
+            Deed("stopped", 1.0, steps=(2.0, 20.0), seconds=(155.0, 1500.0), cells=(0,)),
+            Deed("died", 0.5, at=(155.0, 260.0)),
+            Deed("cancel_cells", 0.4, at=(152.0, 200.0)),
+            Deed("died", 0.3, at=(155.0, 600.0)),
         ),
         visits=_RESUMED,
         no_visit=0.1,
@@ -335,6 +342,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "several starts are judged by their logs",
+        keeps=True,
         plots=("completes", "fails", "signalled"),
         nodes=(2, 3),
         restarts=(1, 2),
@@ -351,8 +359,10 @@ SITUATIONS: tuple[Situation, ...] = (
         logs=0.7,
         answers={"half_list": 0.6},
         outages=((20.0, 300.0), (20.0, 300.0)),
-        deeds=(Deed("died", 0.4, at=(5.0, 400.0)),),
-        visits=("resume",),
+        deeds=(Deed("died", 0.8, at=(1.0, 100.0)),),
+        visits=("resume", "resume"),
+        no_visit=0.1,
+        soon=0.1,
     ),
     Situation(
         "ranks fail on a cluster that names none",
