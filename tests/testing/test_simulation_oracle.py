@@ -69,6 +69,9 @@ class Job:
     def command_end(self) -> TrueEnd | None:
         return None
 
+    def has_dismissed(self) -> bool:
+        return False
+
     def partial_ends(self) -> tuple[tuple[str, int | None], ...]:
         return ()
 

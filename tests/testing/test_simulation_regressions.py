@@ -68,6 +68,7 @@ IN_SITUATIONS: dict[int, str] = {
     6168431: "the first deadline after two stops of the process counted the time of both",
     6171144: "old answers about a start that was over stopped a job that waited for its next one",
     6180560: "time in which the run's own max_jobs let nothing be tried counted as refusals",
+    6489039: "single answers that a job is pending put off the stop of its other ranks",
 }
 
 

@@ -51,8 +51,8 @@ _PLOTS = (
 
 ``recovers``: the first attempt fails in ``setup``, later ones complete. ``restarted``: the first start fails,
 and the cluster may start it again. ``flaky``: the first attempt fails, later ones complete. ``endless``: the
-test's own timeout or another program has to end it. In a situation also ``uneven``: the ranks complete, one
-after the other.
+test's own timeout or another program has to end it. In a situation also ``uneven``: the main rank completes
+long before the others; and ``diagnosed``: its log names a reason of the infrastructure.
 """
 
 
@@ -129,7 +129,11 @@ def _cell(
     if situation is not None:
         _steer(limits, steering, situation)
     behaviours = _behaviours(rng, plot, limits, faults)
-    classify = _classification(rng) if plot == "classified" else Classification()
+    classify = Classification()
+    if plot in ("classified", "diagnosed"):
+        classify = _classification(
+            rng, (ReasonClass.INFRA, ReasonClass.PRODUCT if plot == "classified" else ReasonClass.INFRA)
+        )
     lines = _lines(rng, plot)
     for behaviour in behaviours:
         behaviour.lines = lines
@@ -194,6 +198,7 @@ def _steer(limits: _Limits, rng: Rng, situation: Situation) -> None:
         ("nodes", situation.nodes),
         ("max_restarts", situation.restarts),
         ("infra_retries", situation.retries),
+        ("queue_timeout", situation.queues),
     ):
         if values:
             setattr(limits, name, rng.pick(values))
@@ -249,7 +254,7 @@ def _first_code(ranks: Sequence[RankBehaviour]) -> int:
 
 
 def _final_plot(plot: str) -> str:
-    return "completes" if plot in {"recovers", "flaky", "restarted", "classified"} else plot
+    return "completes" if plot in {"recovers", "flaky", "restarted", "classified", "diagnosed"} else plot
 
 
 def _behaviour(rng: Rng, plot: str, limits: _Limits, faults: float) -> Behaviour:
@@ -275,8 +280,8 @@ def _behaviour(rng: Rng, plot: str, limits: _Limits, faults: float) -> Behaviour
             decider.run_seconds = seconds * (1.2 if rng.split("late").chance(0.33) else 0.8)
             _fail_twice(ranks, decider, rng.split("two"))
         case "uneven":
-            for rank in ranks:
-                rank.run_seconds = seconds * rng.uniform(0.1, 1.0)
+            for number, rank in enumerate(ranks):
+                rank.run_seconds = seconds * (rng.uniform(0.4, 1.0) if number else rng.uniform(0.05, 0.2))
         case "signalled":
             decider.exit_code = 128 + rng.pick((2, 6, 9, 11, 15))
             decider.run_seconds = seconds * 0.8
@@ -308,11 +313,13 @@ def _lines(rng: Rng, plot: str) -> list[str]:
             ((Reason.JOB_FAILED, 3), (Reason.JOB_COMPLETED, 3), (MATRIX_REASON, 2), ("", 2))
         )
         lines += [f"RESULT reason={reason}"] if reason else []
+    if plot == "diagnosed":
+        lines.append(f"RESULT reason={MATRIX_REASON}")
     return lines
 
 
-def _classification(rng: Rng) -> Classification:
-    kind = rng.pick((ReasonClass.INFRA, ReasonClass.PRODUCT))
+def _classification(rng: Rng, kinds: Sequence[ReasonClass]) -> Classification:
+    kind = rng.pick(kinds)
     rules = (
         ClassifyRule(log=r"RESULT reason=(?P<reason>\w+)"),
         ClassifyRule(exit_code=MATRIX_CODE, reason=MATRIX_REASON),
@@ -356,6 +363,8 @@ def _expectation(
             return Expectation(Reason.MAX_RUNTIME_REACHED, restarts=restarts)
         case "setup_fails":
             return Expectation((Reason.START_FAILED, Reason.JOB_FAILED))
+        case "diagnosed":
+            return Expectation(MATRIX_REASON)
         case "classified":
             return Expectation(rng.pick((Reason.JOB_FAILED, Reason.JOB_COMPLETED, MATRIX_REASON)))
     allowed = _ALLOWED[rng.weighted((("", 20), ("infra", 1), ("cancelled", 1)))]

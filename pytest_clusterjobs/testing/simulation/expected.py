@@ -50,7 +50,7 @@ UNRECORDED = frozenset({"commit_failed", "paused", "slow_answer", "slow_commit",
 
 _UNREADABLE = (UNANSWERED - {"unseen"}) | {"error_after", "session_resumed"}
 """If one of these was shortly before the verdict, the records of a job may be missing."""
-_CONFUSING = frozenset({"clock_jump", "contradiction"})
+_CONFUSING = frozenset({"clock_jump", "contradiction", "flapping", "stale"})
 """After one of these, whenever it was, the records of a job may not count."""
 READ_SECONDS = 180.0
 """How long before a verdict the records of an absent job are read at the earliest."""
@@ -249,6 +249,8 @@ def _has_records(last: Attempted, near: Sequence[Fact], judged_at: float | None)
     """Whether the logs certainly have the end records of all ranks, and could be read."""
     end = last.end
     if end is None or end.by not in ("itself", "limit") or end.reason == Reason.UNKNOWN:
+        return False
+    if last.was_dismissed:
         return False
     since, until = (-inf, inf) if judged_at is None else (judged_at - READ_SECONDS, judged_at)
     return not any(

@@ -132,6 +132,8 @@ class Attempted:
     """The kind of the run's action that the ledger has for its end; without one, the reason."""
     concluded: str | None = None
     """The reason that the ledger has for its end."""
+    was_dismissed: bool = False
+    """Whether the cluster stopped ranks after a clean main rank, which their records do not tell."""
     active: float = 0.0
     """For how many seconds its starts ran, suspensions not counted."""
 
@@ -165,6 +167,9 @@ class JobFacts(Protocol):
 
     def command_end(self) -> TrueEnd | None:
         """How its ranks ended, if a cancel does not count."""
+
+    def has_dismissed(self) -> bool:
+        """Whether the cluster has stopped ranks after a clean main rank."""
 
     def partial_ends(self) -> tuple[tuple[str, int | None], ...]:
         """What else may be concluded if the log of a rank cannot be read."""

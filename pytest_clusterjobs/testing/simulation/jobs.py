@@ -152,6 +152,10 @@ class TrueJob:
             return None
         return end_of_start(self, "" if self.cause == Reason.CANCELLED else self.cause)
 
+    def has_dismissed(self) -> bool:
+        """Whether the cluster has stopped ranks after a clean main rank."""
+        return any(rank.dismissed for rank in self.ranks)
+
     def partial_ends(self) -> tuple[tuple[str, int | None], ...]:
         """What else may be concluded if the log of a rank cannot be read.
 

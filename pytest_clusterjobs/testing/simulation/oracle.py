@@ -63,7 +63,7 @@ _WITHOUT_VERDICTS = frozenset(
 )
 """After one of these a cell may have no verdict. A launch does not wait for slow hooks."""
 _MISLEADING = frozenset(
-    {"absent", "clock_jump", "contradiction", "flapping", "session_resumed", "stale", "superseded", "unseen"}
+    {"absent", "clock_jump", "contradiction", "flapping", "session_resumed", "stale", "superseded"}
 )
 """After one of these an answer, or its absence, may have shown a job as pending that had started."""
 
@@ -109,6 +109,7 @@ class Oracle:
         "_intents",
         "_jobs",
         "_key_of",
+        "_late",
         "_ledger",
         "_lifetimes",
         "_outcomes",
@@ -120,6 +121,7 @@ class Oracle:
         "_reported",
         "_resumed_at",
         "_session",
+        "_swept",
         "_without_retries",
         "accepted",
         "bounds",
@@ -143,6 +145,9 @@ class Oracle:
         self._published_by: dict[str, int] = {}
         """By key, the number of the session that has published the last result."""
         self._foreign: set[str] = set()
+        self._late: list[JobFacts] = []
+        self._swept: list[JobFacts] = []
+        """The late jobs that were alive when a session has read the list of jobs at its end."""
         self.accepted: set[str] = set()
         """The tokens whose submission was answered with a job."""
         self.recorded_actions: set[str] = set()
@@ -362,6 +367,13 @@ class Oracle:
     def on_late_job(self, job: JobFacts) -> None:
         """A session has submitted this job after another one had taken its run over."""
         self._lifetimes.excused.add(job.number)
+        self._late.append(job)
+
+    def on_swept(self, began_at: float) -> None:
+        """A resumed session ends, and has read the cluster's list of jobs at this time or later."""
+        for job in self._late:
+            if job.submitted_at <= began_at and job.end() is None and not job.is_unlisted(began_at):
+                self._swept.append(job)
 
     def on_ledger(
         self,
@@ -382,6 +394,7 @@ class Oracle:
         """
         found = list(self._broken)
         found += self._extra_jobs()
+        found += self._strays()
         found += self._lifetimes.violations(self._jobs, self._owner, self.facts, self._given_up())
         for key, cell in self.cells.items():
             found += self._verdicts(key, cell)
@@ -420,6 +433,7 @@ class Oracle:
                     () if end is None else job.partial_ends(),
                     self._outcomes.get(token),
                     self._reasons.get(token),
+                    job.has_dismissed(),
                     self._active.get(job.number, 0.0),
                 )
         return found
@@ -510,6 +524,16 @@ class Oracle:
                     yield Violation("a", f"{token}: the extra job {job.number} was not cancelled")
                 if str(job.number) not in self._reported:
                     yield Violation("a", f"{token}: the extra job {job.number} was not reported")
+
+    def _strays(self) -> Iterator[Violation]:
+        """The late jobs that a session has seen in the list, and that are no job of an attempt."""
+        attempts = () if self._ledger is None else self._ledger[0]
+        known = {attempt.handle.job_id for attempt in attempts if attempt.handle is not None}
+        for job in self._swept:
+            if str(job.number) not in known | self._reported:
+                yield Violation("a", f"{job.token}: the late job {job.number} was not reported")
+            elif job.end() is None:
+                yield Violation("a", f"{job.token}: the late job {job.number} was not cancelled")
 
     def _verdicts(self, key: str, cell: SimulatedCell) -> Iterator[Violation]:
         near = touching(self.facts, key)

@@ -162,10 +162,14 @@ def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
         own = rng.split(f"deed {number}")
         if own.chance(deed.chance):
             drawn.actions.append(_deed(own, deed, number, len(drawn.numbers)))
+    if situation.launches:
+        drawn.session.mode, drawn.session.waits = Mode.LAUNCH, False
     if situation.keeps:
         drawn.session.on_crash = "keep"
-    for kind in situation.visits:
-        if not rng.chance(situation.no_visit):
+    for number, kind in enumerate(situation.visits, 1):
+        # Nobody else judges what a launch has left.
+        is_needed = situation.launches and number == len(situation.visits)
+        if not rng.chance(situation.no_visit) or is_needed:
             delay = rng.uniform(0.0, 5.0 if rng.chance(situation.soon) else 2000.0)
             drawn.visits.append(Visit(kind, delay))
 

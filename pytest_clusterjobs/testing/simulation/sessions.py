@@ -68,6 +68,7 @@ class Session(Worker):
         self._expected: list[str] = []
         self._settled_at: float | None = None
         self._closes_at = 0.0
+        self._closing_at = 0.0
         self._leaves_at = 0.0
         """Until when a session that leaves its jobs waits for the ends of those it cancels."""
         self._detaches = False
@@ -279,7 +280,8 @@ class Session(Worker):
         self.driver.halted = True
         timeout = DETACH_TIMEOUT_SECONDS if detach else CANCEL_TIMEOUT_SECONDS
         self._closes_at = self.scene.world.now + timeout
-        self._leaves_at = self.scene.world.now + LEAVE_TIMEOUT_SECONDS
+        self._closing_at = self.scene.world.now
+        self._leaves_at = self._closing_at + LEAVE_TIMEOUT_SECONDS
         if detach:
             self.process.later(LEAVE_TIMEOUT_SECONDS, self.turned)
         self.process.later(timeout, self.turned)
@@ -310,6 +312,8 @@ class Session(Worker):
             if key not in accepted:
                 # A check does not submit it; only a resume does.
                 scene.recorder.fact("lost_submission", key)
+        if self._has_swept():
+            scene.oracle.on_swept(self._closing_at - scene.cluster.traits.find_settle)
         self.close()
         try:
             self.ledger.end_session(self.number, ended=scene.world.time(), left_to_reaper=left)
@@ -320,6 +324,15 @@ class Session(Worker):
             scene.oracle.on_process(kind, scene.world.now, keeps_jobs=self._detaches)
         self._left(self, left)
         self.process.die(f"{kind}, {left} jobs are left to the reaper")
+
+    def _has_swept(self) -> bool:
+        """Whether it has read the lists of all clusters at its end."""
+        state = self.core.state
+        wanted = state.policy.resumes and not self._detaches and self.core.broken is None
+        return wanted and not any(
+            each.is_busy or each.is_listing or each.error or each.listed is None
+            for each in state.clusters.values()
+        )
 
 
 def _why(result: Result) -> str:

@@ -48,6 +48,8 @@ class Situation:
     nodes: tuple[int, ...] = ()
     restarts: tuple[int, ...] = ()
     retries: tuple[int, ...] = ()
+    queues: tuple[float, ...] = ()
+    """``queue_timeout``, in seconds."""
     expects: tuple[str, ...] = ()
     """``infra``, ``cancelled`` or empty: what the expectation of a cell that completes allows as well."""
     traits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class Situation:
     """How often each of the visits does not happen."""
     soon: float = 0.5
     """How often a visit follows at once."""
+    launches: bool = False
+    """Whether the first session leaves its jobs, and later ones judge them."""
     keeps: bool = False
     """Whether jobs live on when their session dies."""
 
@@ -212,7 +216,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "a cluster that says little",
-        plots=("classified", "classified", "uneven", "uneven", "completes"),
+        plots=("diagnosed", "diagnosed", "classified", "uneven", "uneven"),
         nodes=(1, 2, 3),
         expects=("infra", ""),
         traits={
@@ -301,6 +305,7 @@ SITUATIONS: tuple[Situation, ...] = (
         job_faults=("suspension", "held", "held"),
         jobs=0.9,
         restarts=(0, 1),
+        queues=(300.0,),
     ),
     Situation(
         "ends come while nothing can be asked",
@@ -375,6 +380,22 @@ SITUATIONS: tuple[Situation, ...] = (
             "follow_grace": (None,),
             "stop_delay": (0.5, 3.0),
         },
+    ),
+    Situation(
+        "sessions that leave their jobs are asked to cancel some",
+        plots=_LONG,
+        launches=True,
+        traits={"unique_tokens": (True, False)},
+        calls={"submit": (0.0, 0.0, 0.3), "cancel": (0.4, 0.1, 0.2)},
+        answers={"cancel_ignored": 0.4},
+        typical=(0.1, 2.0, 10.0),
+        deeds=(
+            Deed("cancel_cells", 0.9, at=(0.5, 60.0)),
+            Deed("cancel_cells", 0.9, at=(1.0, 300.0)),
+            Deed("died", 0.2, at=(1.0, 60.0)),
+        ),
+        visits=("look", "look", "resume"),
+        soon=0.8,
     ),
     Situation(
         "nobody sees a suspension or a wait",
