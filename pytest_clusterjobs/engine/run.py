@@ -296,6 +296,9 @@ class Engine:
         self._wait_until(
             lambda: not self._core.unfinished and not self._core.is_sweeping and self._is_idle, timeout
         )
+        if not self._core.unfinished:
+            # Nobody else looks for the jobs that only the cluster's list has.
+            self._wait_until(lambda: not self._core.is_sweeping, SWEEP_TIMEOUT_SECONDS)
         with self._driver.changed:
             left = len(self._core.unfinished)
         self._driver.close()
@@ -372,6 +375,8 @@ class Engine:
         self._backends.close()
 
 
+SWEEP_TIMEOUT_SECONDS = 30.0
+"""The most seconds for which the end of a resumed session waits for the cluster's list of jobs."""
 CANCEL_TIMEOUT_SECONDS = 120.0
 """The most seconds to wait for the ends of cancelled jobs, as ``clusterjobs kill`` does."""
 DETACH_TIMEOUT_SECONDS = 3600.0

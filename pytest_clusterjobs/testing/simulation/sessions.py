@@ -13,6 +13,7 @@ from ...engine.extensions import NoExtensions
 from ...engine.policy import Policy
 from ...engine.run import CANCEL_TIMEOUT_SECONDS as LEAVE_TIMEOUT_SECONDS
 from ...engine.run import DETACH_TIMEOUT_SECONDS
+from ...engine.run import SWEEP_TIMEOUT_SECONDS
 from ...engine.screen import screen
 from ...engine.state import Limits
 from ...ledger.ledger import LedgerError
@@ -285,19 +286,23 @@ class Session(Worker):
         if detach:
             self.process.later(LEAVE_TIMEOUT_SECONDS, self.turned)
         self.process.later(timeout, self.turned)
+        self.process.later(timeout + SWEEP_TIMEOUT_SECONDS, self.turned)
         self.driver.post(m.Detach() if detach else m.Stop())
 
     def _is_closed(self) -> bool:
         state, core = self.core.state, self.core
-        if self.scene.world.now >= self._closes_at or self.driver.failure is not None:
+        if self.driver.failure is not None:
             return True
+        if self.scene.world.now >= self._closes_at:
+            sweeps = core.is_sweeping and not core.unfinished
+            return not sweeps or self.scene.world.now >= self._closes_at + SWEEP_TIMEOUT_SECONDS
         if not (self.driver.is_idle and (state.outbox.is_empty or core.broken is not None)):
             return False
         if self._detaches:
             if any(job.submission is SubmissionState.SENT for job in state.attempts.values()):
                 return False
             return self.scene.world.now >= self._leaves_at or not core.is_cancelling
-        return not core.unfinished
+        return not core.unfinished and not core.is_sweeping
 
     def _finish(self) -> None:
         if self.stage is SessionStage.OVER:
