@@ -214,7 +214,8 @@ def _judged(
     ledger = SimulatedLedger(scene.disk)
     try:
         registered = [entry.key for _, entry in ledger.registrations()]
-        oracle.on_ledger(ledger.attempts(), ledger.results(), registered)
+        acted_on = ledger.actions(sorted(oracle.recorded_actions))
+        oracle.on_ledger(ledger.attempts(), ledger.results(), registered, acted_on)
     except LedgerError as error:
         scene.fail("f", f"the ledger cannot be read: {error}")
     director.end()

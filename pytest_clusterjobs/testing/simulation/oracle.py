@@ -99,6 +99,7 @@ class Oracle:
     """
 
     __slots__ = (
+        "_acted_on",
         "_active",
         "_broken",
         "_budgets",
@@ -157,6 +158,7 @@ class Oracle:
         self._publications: dict[tuple[int, str], int] = {}
         self._reported: set[str] = set()
         self._intents: set[str] | None = None
+        self._acted_on: Collection[str] = ()
         self._ledger: tuple[Sequence[Attempt], Mapping[str, Result]] | None = None
         self._session = 1
         self._resumed_at = -1.0
@@ -380,8 +382,13 @@ class Oracle:
         attempts: Sequence[Attempt],
         results: Mapping[str, Result],
         registered: Collection[str] | None = None,
+        acted_on: Collection[str] = (),
     ) -> None:
-        """What the ledger has at the end: attempts, results, and the keys of its cells (``None``: all)."""
+        """What the ledger has at the end: attempts, results, and the keys of its cells (``None``: all).
+
+        ``acted_on``: the tokens of the actions on jobs that it has.
+        """
+        self._acted_on = acted_on
         self._ledger = (attempts, results)
         self._registered = registered
 
@@ -656,6 +663,10 @@ class Oracle:
                 yield Violation("f", f"{key}: the ledger has a result that was not published")
         yield from self._without_outcome(attempts)
         yield from self._without_handle(attempts)
+        # A late job has an action, and is no attempt.
+        tokens = {attempt.token for attempt in attempts} | {job.token for job in self._late}
+        for token in sorted(set(self._acted_on) - tokens):
+            yield Violation("f", f"{token}: the ledger has an action on an attempt that it does not know")
         known = {attempt.token for attempt in attempts}
         late = self._lifetimes.excused
         for token, jobs in self._jobs.items():

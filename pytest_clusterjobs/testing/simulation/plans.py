@@ -162,6 +162,8 @@ def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
         own = rng.split(f"deed {number}")
         if own.chance(deed.chance):
             drawn.actions.append(_deed(own, deed, number, len(drawn.numbers)))
+    if situation.hook_seconds:
+        drawn.hook_faults, drawn.hooks.typical = drawn.hook_faults or HookFaults(), situation.hook_seconds
     if situation.launches:
         drawn.session.mode, drawn.session.waits = Mode.LAUNCH, False
     if situation.keeps:

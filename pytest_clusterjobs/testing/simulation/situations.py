@@ -80,6 +80,8 @@ class Situation:
     """How often each of the visits does not happen."""
     soon: float = 0.5
     """How often a visit follows at once."""
+    hook_seconds: float = 0.0
+    """The longest ordinary delay of a hook; 0: there are none, or those that were drawn."""
     launches: bool = False
     """Whether the first session leaves its jobs, and later ones judge them."""
     keeps: bool = False
@@ -384,6 +386,27 @@ SITUATIONS: tuple[Situation, ...] = (
             "follow_grace": (None,),
             "stop_delay": (0.5, 3.0),
         },
+    ),
+    Situation(
+        "cells are cancelled while their submissions are refused",
+        plots=_LONG,
+        restarts=(0,),
+        traits={"submissions_per_second": (None,)},
+        calls={"submit": (0.0, 0.9, 0.0)},
+        typical=(1.0, 5.0),
+        ledger_typical=(1.0, 3.0),
+        hook_seconds=20.0,
+        job_faults=("cancelled_by_other",),
+        jobs=1.0,
+        deeds=(
+            Deed("cancel_cells", 1.0, at=(1.0, 20.0)),
+            Deed("cancel_cells", 1.0, at=(1.0, 20.0)),
+            Deed("cancel_cells", 1.0, at=(1.0, 20.0)),
+            Deed("died", 1.0, at=(12.0, 60.0)),
+        ),
+        visits=_RESUMED,
+        no_visit=0.1,
+        soon=0.9,
     ),
     Situation(
         "sessions that leave their jobs are asked to cancel some",
