@@ -117,6 +117,7 @@ def _scene(world: World, drawn: Drawn, plan: Plan, *, shown: bool) -> Scene:
         world.now,
         results,
         batch.intended,
+        deleted=batch.deleted,
         actions=[token for token, _ in batch.actions],
         ended=batch.ended,
         is_foreign=batch.is_foreign,

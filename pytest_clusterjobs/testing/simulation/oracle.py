@@ -103,10 +103,12 @@ class Oracle:
         "_active",
         "_broken",
         "_budgets",
+        "_burned",
         "_committed",
         "_ever_committed",
         "_finished",
         "_foreign",
+        "_intended_by",
         "_intents",
         "_jobs",
         "_key_of",
@@ -146,6 +148,10 @@ class Oracle:
         self._published_by: dict[str, int] = {}
         """By key, the number of the session that has published the last result."""
         self._foreign: set[str] = set()
+        self._intended_by: dict[str, int] = {}
+        """By token, the session that has recorded the intent."""
+        self._burned: set[str] = set()
+        """The tokens that no session may use again."""
         self._late: list[JobFacts] = []
         self._swept: list[JobFacts] = []
         """The late jobs that were alive when a session has read the list of jobs at its end."""
@@ -312,6 +318,7 @@ class Oracle:
         results: Iterable[Result] = (),
         intents: Iterable[str] = (),
         *,
+        deleted: Iterable[str] = (),
         actions: Iterable[str] = (),
         ended: Iterable[tuple[str, Outcome]] = (),
         is_foreign: bool = False,
@@ -320,9 +327,16 @@ class Oracle:
 
         ``is_foreign``: a canceller has written it, not the run's session.
         """
+        for token in deleted:
+            # A stopped session may still submit what another one deletes.
+            if self._intended_by.pop(token, self._session) != self._session:
+                self._burned.add(token)
         for token in intents:
             self._intents = self._intents or set()
             self._intents.add(token)
+            self._intended_by[token] = self._session
+            if token in self._burned:
+                self._break("a", f"{token}: used again at {at:.3f} s, and an earlier session may submit it")
         self.recorded_actions.update(actions)
         for token, outcome in ended:
             if not is_foreign or token not in self._outcomes:

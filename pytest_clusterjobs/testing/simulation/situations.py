@@ -376,6 +376,23 @@ SITUATIONS: tuple[Situation, ...] = (
         soon=0.1,
     ),
     Situation(
+        "a start that follows a failed rank is not seen",
+        plots=("restarted",),
+        nodes=(2, 3),
+        restarts=(1, 2),
+        traits={
+            "restarts": (True,),
+            "requeues": (True,),
+            "logs_outlive": (True,),
+            "reports_in_polls": (True,),
+            "stops_rest": (True,),
+            "stop_delay": (2.0, 20.0),
+        },
+        spans={"memory": (2.0, 40.0), "restart_delay": (0.5, 10.0), "min_poll_interval": (1.0, 5.0)},
+        answers={"half_list": 0.7},
+        outages=((20.0, 200.0), (20.0, 200.0), (20.0, 200.0)),
+    ),
+    Situation(
         "ranks fail on a cluster that names none",
         plots=("fails",),
         nodes=(2, 3, 4),

@@ -137,7 +137,17 @@ class Worker:
         """Something may have changed."""
 
     def close(self) -> None:
-        """Begin no more work, and end the process."""
+        """Begin no more work, and end the process. It tells users which jobs it has cancelled as strays."""
+        scene = self.scene
+        for token in self.core.adoption.strays:
+            # Of two jobs of one attempt the extra one has a name of its own.
+            job = self.core.state.attempts.get(token)
+            same = scene.cluster.by_token.get(token, [])
+            numbers = [str(each.number) for each in same]
+            if job is not None and job.handle is not None and job.handle.job_id is not None:
+                numbers = [job.handle.job_id]
+            for number in numbers:
+                scene.oracle.on_extra_reported(number)
         self.driver.close()
 
     def over(self) -> None:
