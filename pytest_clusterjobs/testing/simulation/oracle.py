@@ -703,7 +703,9 @@ class Oracle:
         if self._session > 1 or not self._finished_normally():
             return
         for attempt in attempts:
-            if attempt.outcome is not None and attempt.handle is None and attempt.token in self.accepted:
+            # A call that takes an hour is given up, whatever its answer.
+            has_ended = attempt.outcome is not None and attempt.outcome.reason != Reason.LOST
+            if has_ended and attempt.handle is None and attempt.token in self.accepted:
                 yield Violation("f", f"{attempt.token}: the handle of the accepted job is not recorded")
 
     def _finished_normally(self) -> bool:
