@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from pytest_clusterjobs.backends.protocol import Capabilities
+from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.engine.attempt import Cancellation
+from pytest_clusterjobs.engine.messages import AnyEvent
 from pytest_clusterjobs.engine.messages import CallFailed
 from pytest_clusterjobs.engine.messages import Cancel
 from pytest_clusterjobs.engine.messages import CancelAnswered
+from pytest_clusterjobs.engine.messages import CancelCells
 from pytest_clusterjobs.engine.messages import Command
 from pytest_clusterjobs.engine.messages import Commit
 from pytest_clusterjobs.engine.messages import Committed
@@ -30,6 +35,7 @@ from pytest_clusterjobs.engine.messages import Settle
 from pytest_clusterjobs.engine.messages import Stop
 from pytest_clusterjobs.engine.messages import SubmitterGone
 from pytest_clusterjobs.engine.messages import Tick
+from pytest_clusterjobs.engine.outbox import COMMIT_TIMEOUT_SECONDS
 from pytest_clusterjobs.engine.policy import Policy
 from pytest_clusterjobs.engine.tracking import CANCEL_COMMIT_WAIT_SECONDS
 from pytest_clusterjobs.model import ActionKind
@@ -75,6 +81,30 @@ def test_old_answers_do_not_delay_the_stop_of_the_other_ranks() -> None:
     for at in range(5, 120, 5):
         rig.shown[token("a")] = ONE_FAILED if at % 20 else RUNNING
         rig.until(float(at))
+    assert rig.times(Cancel)
+
+
+REQUEUED = replace(PENDING, times=Times(EPOCH, EPOCH), native_state="REQUEUED")
+
+
+def test_old_answers_about_a_start_that_is_over_stop_no_job_that_waits_for_the_next_one() -> None:
+    rig = CoreRig(entry("a", nodes=2, max_restarts=1), can=RESTS_ON)
+    for at in range(5, 200, 5):
+        rig.shown[token("a")] = REQUEUED if at % 25 else ONE_FAILED
+        rig.until(float(at))
+    assert rig.times(Cancel) == []
+
+
+def test_single_answers_that_a_job_is_pending_do_not_delay_the_stop_of_the_other_ranks() -> None:
+    rig = CoreRig(entry("a", nodes=2, max_restarts=1), can=RESTS_ON)
+    polls = count()
+
+    def every_fifth(command: PollJobs) -> Sequence[AnyEvent]:
+        rig.shown[token("a")] = ONE_FAILED if next(polls) % 5 else REQUEUED
+        return rig.polled(command)
+
+    rig.answers[PollJobs] = every_fifth
+    rig.until(150.0)
     assert rig.times(Cancel)
 
 
@@ -250,6 +280,29 @@ def test_the_token_of_a_replaced_attempt_is_never_used_again() -> None:
     later.give(Opened(NAME, Capabilities(), False))
     later.give(Resumed([entry("a")], {}, {}, replaced=replaced))
     assert later.submitted() == [token("a", 2)]
+
+
+def test_an_attempt_that_a_resume_withdraws_keeps_its_token() -> None:
+    """The session that recorded it may only be stopped, and nobody may use the token for another job."""
+    unanswered: tuple[type[Command], Answer] = (Find, silent)
+    rig = resumed(unanswered)
+    rig.until(5.0)
+    rig.give(CancelCells(("m.yaml::a",), "a request"))
+    rig.give(Looked(NAME, token("a"), NotSubmitted()))
+    batches = [command.batch for _, command in rig.given if isinstance(command, Commit)]
+    assert rig.result().judgement.verdict is Verdict.NOT_RUN
+    assert [each for batch in batches for each in batch.deleted] == []
+    assert [each for batch in batches for each, _ in batch.ended] == [token("a")]
+
+
+def test_a_deadline_that_lies_in_a_stop_of_the_process_is_put_off() -> None:
+    """Nothing else is due in that time, and the process continues only a moment after the deadline."""
+    rig = CoreRig(entry("a"), answers={Commit: silent})
+    rig.until(5.0)
+    rig.stop(COMMIT_TIMEOUT_SECONDS)
+    assert rig.core.broken is None
+    rig.until(rig.at + 2 * COMMIT_TIMEOUT_SECONDS)
+    assert rig.core.broken is not None
 
 
 def test_the_verdict_on_a_missing_answer_of_a_hook_keeps_how_the_job_ended() -> None:

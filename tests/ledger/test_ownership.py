@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from pytest_clusterjobs.engine.run import Engine
 from pytest_clusterjobs.ledger.ledger import Ledger
 from pytest_clusterjobs.ledger.ledger import Superseded
 from pytest_clusterjobs.model import ActionKind
+from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import OwnAction
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import Verdict
@@ -207,3 +209,24 @@ def test_a_resumed_session_cancels_and_names_a_job_that_the_ledger_does_not_know
             rig.engine.close(60.0)
         assert rig.engine.strays == [stray]
         assert stray in rig.backend.calls.cancels and not rig.backend.live()
+
+
+def test_the_end_of_a_resumed_session_waits_for_a_list_that_takes_long(tmp_path: Path) -> None:
+    with engine_rig(tmp_path / "l.sqlite", {}, mode=Mode.RESUME) as rig:
+        cell, stray = entry("a"), str(Token.of(RUN, "m.yaml::a", 7))
+        rig.ledger.register([cell])
+        rig.backend.default = script(running(), (5, ended(0)), cancelling=Cancelling())
+        sweep = rig.backend.sweep
+
+        def slowly(run_id: str) -> Mapping[str, Handle]:
+            rig.clock.sleep(10.0)
+            return sweep(run_id)
+
+        with rig.clock.auto():
+            rig.engine.resume(Earlier([cell], {}, {}))
+            assert rig.engine.next_result(600.0) is not None
+            rig.backend.sweep = slowly  # type: ignore[method-assign]
+            rig.backend.default = script(running(), (600, ended(0)), cancelling=Cancelling())
+            rig.backend.submit(cell.cell.spec, stray)
+            rig.engine.close(1.5)
+        assert rig.engine.strays == [stray]
