@@ -8,6 +8,8 @@ driver has reported the commit of its intent, and a verdict only after its own c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from math import inf
 
@@ -228,6 +230,7 @@ class Core:
     def _add(self, event: CellsAdded) -> None:
         self._register(event.cells)
         self._queue([new_attempt(self.state, entry.key, 1) for entry in event.cells], event)
+        self._cancel_as_asked(event.cells)
 
     def _register(self, cells: Sequence[Registration]) -> None:
         for entry in cells:
@@ -274,6 +277,12 @@ class Core:
             else:
                 self.state.expected.pop(entry.key, None)
         self._queue(waiting, event)
+        self._cancel_as_asked(event.cells)
+
+    def _cancel_as_asked(self, cells: Iterable[Registration]) -> None:
+        """Cancel what was to be cancelled before it was known: a request may overtake its cell."""
+        cancelled = self.state.cancelled
+        self._cancel({entry.key: cancelled[entry.key] for entry in cells if entry.key in cancelled})
 
     def _continue(self, entry: Registration, attempts: list[Attempt]) -> None:
         state = self.state
@@ -286,12 +295,16 @@ class Core:
             self._tracking.act(job, job.action)
 
     def _cancel_cells(self, event: CancelCells) -> None:
-        keys = dict.fromkeys(event.keys)
-        self.state.cancelled.update(keys)
-        action = OwnAction(ActionKind.CANCEL, event.why, self.state.now.time)
+        asked = dict.fromkeys(event.keys, event.why)
+        self.state.cancelled.update(asked)
+        self._cancel(asked)
+
+    def _cancel(self, asked: Mapping[str, str]) -> None:
+        """Cancel cells; ``asked`` says why, by key."""
         for job in list(self.state.attempts.values()):
-            if job.key not in keys or job.action is not None:
+            if job.key not in asked or job.action is not None:
                 continue
+            action = OwnAction(ActionKind.CANCEL, asked[job.key], self.state.now.time)
             if job.is_live:
                 if job.life not in HAS_ENDED:
                     self._tracking.act(job, action)

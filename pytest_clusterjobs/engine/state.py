@@ -68,8 +68,8 @@ class CoreState:
     """The keys of the cells that have or will get a verdict."""
     results: dict[str, Result] = field(default_factory=dict)
     """The verdicts that were published, by key."""
-    cancelled: dict[str, None] = field(default_factory=dict)
-    """The keys of the cells that were cancelled on request: no attempt follows."""
+    cancelled: dict[str, str] = field(default_factory=dict)
+    """By key, why a cell was cancelled on request, also before it was known: no attempt follows."""
     replaced: dict[str, int] = field(default_factory=dict)
     """By key, the number of the last attempt that was replaced because its session may still be about to
     submit it: no further attempt gets its token."""

@@ -377,6 +377,16 @@ def test_a_job_that_is_found_by_a_resume_counts_as_submitted_when_it_was_found()
     assert rig.times(Cancel) != []
 
 
+def test_a_request_to_cancel_a_cell_may_overtake_the_cell() -> None:
+    rig = CoreRig(entry("b"))
+    rig.give(CancelCells(["m.yaml::a"], "not wanted"))
+    rig.give(CellsAdded([entry("a")]))
+    rig.until(60.0)
+    assert rig.submitted() == [token("b")]
+    assert rig.result("a").judgement.verdict is Verdict.NOT_RUN
+    assert "not wanted" in rig.result("a").outcome.detail
+
+
 def test_a_cell_that_is_cancelled_while_a_resume_looks_for_its_job_is_not_submitted() -> None:
     rig = resumed((Find, silent))
     rig.give(CancelCells(["m.yaml::a"], "not wanted"))
