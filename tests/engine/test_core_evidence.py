@@ -12,6 +12,8 @@ from pytest_clusterjobs.backends.protocol import Capabilities
 from pytest_clusterjobs.backends.protocol import NotSubmitted
 from pytest_clusterjobs.backends.protocol import Unknown
 from pytest_clusterjobs.engine.attempt import Cancellation
+from pytest_clusterjobs.engine.breaker import REFUSAL_VALID_SECONDS
+from pytest_clusterjobs.engine.breaker import SubmissionBreaker
 from pytest_clusterjobs.engine.messages import AnyEvent
 from pytest_clusterjobs.engine.messages import CallFailed
 from pytest_clusterjobs.engine.messages import Cancel
@@ -153,6 +155,20 @@ def test_a_kill_leaves_the_verdict_on_stopped_ranks_to_a_check() -> None:
     rig.until(10.0)
     rig.give(Settle())
     assert not rig.has_result()
+
+
+# Refused submissions.
+
+
+def test_a_refusal_counts_only_until_the_next_try_could_have_had_an_answer() -> None:
+    """The run's own ``max_jobs`` may let nothing be tried for an hour."""
+    (job,) = CoreRig(entry("a")).core.state.attempts.values()
+    breaker = SubmissionBreaker()
+    for at in (0.0, 70.0):
+        breaker.refused(job, "too many jobs", at, holds_jobs=False)
+    breaker.defer(job, 0.0)
+    breaker.refused(job, "too many jobs", 3600.0, holds_jobs=False)
+    assert breaker.waited(job, 3600.0) == 70.0 + REFUSAL_VALID_SECONDS
 
 
 # Records of a job that the cluster does not show any more.

@@ -68,6 +68,11 @@ class SimulatedDriver(Driver):
         self.holding = False
         """Whether a submission is checked, and must not be sent."""
 
+    @property
+    def is_of_a_session(self) -> bool:
+        """Whether it acts for one session of the run only."""
+        return self._session is not None
+
     def monotonic(self) -> float:
         """The present time by the clock of the process."""
         return self._world_clock.monotonic()

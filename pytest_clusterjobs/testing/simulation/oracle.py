@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from ...model import ActionKind
 from ...model import Outcome
@@ -124,6 +125,7 @@ class Oracle:
         "_reported",
         "_resumed_at",
         "_session",
+        "_sessions_at",
         "_swept",
         "_without_retries",
         "accepted",
@@ -148,6 +150,7 @@ class Oracle:
         self._published_by: dict[str, int] = {}
         """By key, the number of the session that has published the last result."""
         self._foreign: set[str] = set()
+        self._sessions_at: list[float] = []
         self._intended_by: dict[str, int] = {}
         """By token, the session that has recorded the intent."""
         self._burned: set[str] = set()
@@ -379,6 +382,16 @@ class Oracle:
     def on_no_retry(self, key: str) -> None:
         """A session that does not wait for jobs has judged this cell: no further attempt follows."""
         self._without_retries.add(key)
+
+    def on_session(self, at: float) -> None:
+        """A session has begun on the run."""
+        self._sessions_at.append(at)
+
+    def on_cancel(self, job: JobFacts, opened_at: float) -> None:
+        """A process cancels a job; it has opened the cluster at this time."""
+        later = next((at for at in self._sessions_at if at > opened_at), inf)
+        if job.submitted_at > later and job.number not in self._lifetimes.excused:
+            self._break("a", f"{job.token}: cancelled by a process of an earlier session")
 
     def on_late_job(self, job: JobFacts) -> None:
         """A session has submitted this job after another one had taken its run over."""

@@ -47,6 +47,8 @@ class RecordedBackend(SimulatedBackend):
     session = 1
     _failed_at = -1e9
     """When a poll failed for the last time."""
+    opened_at = 0.0
+    """World time."""
     name = "sim"
     is_superseded: Callable[[], bool]
     """Whether another session has taken over the run."""
@@ -137,6 +139,11 @@ class RecordedBackend(SimulatedBackend):
     def cancel(self, handles: Mapping[str, Handle]) -> None:
         """Cancel."""
         self._check_records(handles)
+        for handle in handles.values():
+            job = self._job(handle)
+            # `clusterjobs kill` ends the jobs of any session.
+            if job is not None and self.driver.is_of_a_session:
+                self.recorder.oracle.on_cancel(job, self.opened_at)
         before = {token: self._requests(handle) for token, handle in handles.items()}
         failed = True
         try:
@@ -220,6 +227,7 @@ def open_recorded(
     backend = kind(cluster, network)
     backend.recorder, backend.driver, backend.session = cluster.recorder, driver, session
     backend.is_superseded = is_superseded
+    backend.opened_at = cluster.world.now
     backend.has_ordinary_delays = has_ordinary_delays
     traits = cluster.traits
     backend.timeliness = Timeliness(traits.min_poll_interval, traits.ids_per_poll, typical)

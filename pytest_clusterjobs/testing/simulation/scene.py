@@ -123,6 +123,7 @@ class Scene:
         if before is not None and not self.is_free({"pid": before.number}):
             self.fail("a", f"{process.name} has begun while {before.name} was at work")
         self.owner = process
+        self.oracle.on_session(self.world.now)
 
     def fail(self, rule: str, text: str) -> None:
         """Report a violation."""

@@ -204,6 +204,18 @@ SITUATIONS: tuple[Situation, ...] = (
         visits=("resume",),
     ),
     Situation(
+        "jobs are cancelled before the cluster lists them",
+        plots=_LONG,
+        traits={"hidden_at_first": (True,), "late_ids": (0.0, 0.0, 30.0)},
+        spans={"find_settle": (20.0, 90.0), "min_poll_interval": (1.0, 5.0)},
+        deeds=(
+            Deed("cancel_cells", 1.0, at=(0.3, 20.0)),
+            Deed("interrupted", 0.5, at=(0.5, 60.0)),
+            Deed("kill_cells", 0.3, at=(0.3, 60.0)),
+        ),
+        visits=("resume",),
+    ),
+    Situation(
         "jobs are cancelled by others and by the run",
         plots=("completes", "fails", "fails"),
         nodes=(2, 3),
@@ -325,6 +337,7 @@ SITUATIONS: tuple[Situation, ...] = (
         retries=(0, 1),
         typical=(0.01, 0.1, 1.0),
         answers={"cancel_ignored": 0.9},
+        ledger_typical=(0.01, 3.0, 8.0),
         deeds=(
             Deed("kill", 0.5, at=(1.0, 200.0)),
             Deed("died", 0.8, at=(1.0, 200.0)),
@@ -455,8 +468,13 @@ SITUATIONS: tuple[Situation, ...] = (
 
 
 def draw_situation(rng: Rng) -> Situation | None:
-    """The situation of a history; most have none."""
-    return rng.pick(SITUATIONS) if rng.chance(SHARE) else None
+    """The situation of a history; most have none.
+
+    Another situation in the list takes its share of the histories, and leaves the others as they are.
+    """
+    if not rng.chance(SHARE):
+        return None
+    return max(SITUATIONS, key=lambda each: rng.split(each.name).bits(64))
 
 
 def spanned(rng: Rng, span: Span) -> float:
