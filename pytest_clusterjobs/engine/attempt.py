@@ -530,8 +530,8 @@ class ActiveAttempt:
         elif waits:
             self.waiting_at = now if self.waiting_at is None else self.waiting_at
         # One such answer alone may be wrong.
-        phases = {seen.phase, known.phase if known is not None else None}
-        waits_again = phases == {Phase.PENDING} and seen.times.started is not None
+        was_pending = known is not None and known.phase is Phase.PENDING
+        waits_again = was_pending and seen.phase is Phase.PENDING and seen.times.started is not None
         if waits_again or seen.restarts > self.failed_restarts:
             self.rank_failed_at = None
         if self.rank_failed_at is None and seen.phase is Phase.RUNNING and failed_ranks(seen):

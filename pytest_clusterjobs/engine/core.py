@@ -282,7 +282,10 @@ class Core:
     def _cancel_as_asked(self, cells: Iterable[Registration]) -> None:
         """Cancel what was to be cancelled before it was known: a request may overtake its cell."""
         cancelled = self.state.cancelled
-        self._cancel({entry.key: cancelled[entry.key] for entry in cells if entry.key in cancelled})
+        asked = {entry.key: cancelled[entry.key] for entry in cells if entry.key in cancelled}
+        if asked:
+            # To look at all attempts for each added cell would take quadratic time.
+            self._cancel(asked)
 
     def _continue(self, entry: Registration, attempts: list[Attempt]) -> None:
         state = self.state

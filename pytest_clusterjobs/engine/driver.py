@@ -330,9 +330,17 @@ class Driver:
     def _list(self, command: m.ListJobs) -> m.AnyEvent:
         backend = self._backends.opened[command.backend]
         try:
-            return m.Listed(command.backend, answer(backend.sweep, self.core.state.run_id))
+            listed = m.Listed(command.backend, answer(backend.sweep, self.core.state.run_id))
         except BackendError as error:
             return m.CallFailed(command.backend, str(error), isinstance(error, Throttled))
+        try:
+            # Checked after the list was read: the jobs of a later session look like strays.
+            self._ledger.check_session(self._session)
+        except LedgerSuperseded as error:
+            return m.SessionSuperseded(error)
+        except LedgerError:
+            pass  # A ledger that cannot be read keeps no job alive.
+        return listed
 
     def _cancel(self, command: m.Cancel) -> m.AnyEvent:
         error, throttled = "", False

@@ -296,9 +296,10 @@ class Engine:
         self._wait_until(
             lambda: not self._core.unfinished and not self._core.is_sweeping and self._is_idle, timeout
         )
-        if not self._core.unfinished:
-            # Nobody else looks for the jobs that only the cluster's list has.
-            self._wait_until(lambda: not self._core.is_sweeping, SWEEP_TIMEOUT_SECONDS)
+        # With unfinished jobs the reaper reads the list; without any it is not needed, and ends.
+        self._wait_until(
+            lambda: bool(self._core.unfinished) or not self._core.is_sweeping, SWEEP_TIMEOUT_SECONDS
+        )
         with self._driver.changed:
             left = len(self._core.unfinished)
         self._driver.close()

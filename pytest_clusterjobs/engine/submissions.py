@@ -425,7 +425,7 @@ class Submissions:
         self.remove(job)
         job.action = action
         if not job.is_inherited:
-            # A stopped session may still submit an earlier one's token, so that nobody may use it again.
+            # A stopped session may still submit an earlier one's token, so that no job may get it again.
             self._state.outbox.withdraw(job.token)
         self._conclusions.withdraw(job)
 

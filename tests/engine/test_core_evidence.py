@@ -299,7 +299,7 @@ def test_the_token_of_a_replaced_attempt_is_never_used_again() -> None:
 
 
 def test_an_attempt_that_a_resume_withdraws_keeps_its_token() -> None:
-    """The session that recorded it may only be stopped, and nobody may use the token for another job."""
+    """The session that recorded it may only be stopped, and submit it when it continues."""
     unanswered: tuple[type[Command], Answer] = (Find, silent)
     rig = resumed(unanswered)
     rig.until(5.0)

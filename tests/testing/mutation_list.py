@@ -975,7 +975,7 @@ def _core() -> Iterable[Mutation]:
 
     yield Mutation(
         97,
-        "who leaves its jobs does not wait for the ends of those that it cancels",
+        "a session leaves its jobs without waiting for the ends of those that it cancels",
         ((CORE, "any(job.wants_end for job in self.state.attempts.values())", "False"),),
     )
     yield Mutation(

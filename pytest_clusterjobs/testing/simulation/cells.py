@@ -131,9 +131,8 @@ def _cell(
     behaviours = _behaviours(rng, plot, limits, faults)
     classify = Classification()
     if plot in ("classified", "diagnosed"):
-        classify = _classification(
-            rng, (ReasonClass.INFRA, ReasonClass.PRODUCT if plot == "classified" else ReasonClass.INFRA)
-        )
+        kinds = (ReasonClass.INFRA, ReasonClass.PRODUCT)
+        classify = _classification(rng, kinds if plot == "classified" else kinds[:1])
     lines = _lines(rng, plot)
     for behaviour in behaviours:
         behaviour.lines = lines

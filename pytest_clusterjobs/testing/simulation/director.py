@@ -181,7 +181,7 @@ class Director:
         keys = [scene.cells[each].key for each in action.cells if each < len(scene.cells)]
 
         def cancel() -> None:
-            # What reaches a session that is superseded has nobody who waits for it.
+            # What reaches a session that is superseded changes no verdict that is waited for.
             for key in () if session.is_superseded() else keys:
                 scene.oracle.on_process("cancelled", scene.world.now, key=key)
             session.driver.post(m.CancelCells(tuple(keys), "a request"))

@@ -18,8 +18,8 @@ from .rng import Rng
 from .sessions import SessionPlan
 from .shrink import Plan
 from .situations import ALONE
-from .situations import Deed
 from .situations import draw_situation
+from .situations import PossibleAction
 from .situations import Situation
 from .situations import spanned
 from .traits import draw_traits
@@ -158,10 +158,10 @@ def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
         drawn.ledger.typical = rng.pick(situation.ledger_typical)
     if situation.ledger_hang[0] and rng.chance(0.5):
         drawn.ledger.hang_chance, drawn.ledger.hang_seconds = situation.ledger_hang
-    for number, deed in enumerate(situation.deeds, len(drawn.actions)):
-        own = rng.split(f"deed {number}")
-        if own.chance(deed.chance):
-            drawn.actions.append(_deed(own, deed, number, len(drawn.numbers)))
+    for number, wanted in enumerate(situation.actions, len(drawn.actions)):
+        own = rng.split(f"possible action {number}")
+        if own.chance(wanted.chance):
+            drawn.actions.append(_possible(own, wanted, number, len(drawn.numbers)))
     if situation.hook_seconds:
         drawn.hook_faults, drawn.hooks.typical = drawn.hook_faults or HookFaults(), situation.hook_seconds
     if situation.launches:
@@ -169,23 +169,23 @@ def _arrange(rng: Rng, drawn: Drawn, situation: Situation) -> None:
     if situation.keeps:
         drawn.session.on_crash = "keep"
     for number, kind in enumerate(situation.visits, 1):
-        # Nobody else judges what a launch has left.
+        # Only a later session judges what a launch has left.
         is_needed = situation.launches and number == len(situation.visits)
         if not rng.chance(situation.no_visit) or is_needed:
             delay = rng.uniform(0.0, 5.0 if rng.chance(situation.soon) else 2000.0)
             drawn.visits.append(Visit(kind, delay))
 
 
-def _deed(rng: Rng, deed: Deed, number: int, cells: int) -> Action:
+def _possible(rng: Rng, wanted: PossibleAction, number: int, cells: int) -> Action:
     """The action that a situation asks for."""
-    found = _action(rng, number, cells, deed.kind)
-    if deed.at[0]:
-        found.at, found.step = spanned(rng, deed.at), 0
+    found = _action(rng, number, cells, wanted.kind)
+    if wanted.at[0]:
+        found.at, found.step = spanned(rng, wanted.at), 0
     else:
-        found.step = int(spanned(rng, deed.steps))
-    if deed.seconds[0]:
-        found.seconds = spanned(rng, deed.seconds)
-        found.cells = deed.cells
+        found.step = int(spanned(rng, wanted.steps))
+    if wanted.seconds[0]:
+        found.seconds = spanned(rng, wanted.seconds)
+        found.cells = wanted.cells
     return found
 
 

@@ -26,7 +26,7 @@ Calls = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class PossibleAction:
     """An action to draw."""
 
     kind: str
@@ -73,7 +73,7 @@ class Situation:
     """How often a call hangs, and for how many seconds at most."""
     ledger_hang: tuple[float, float] = (0.0, 0.0)
     ledger_typical: tuple[float, ...] = ()
-    deeds: tuple[Deed, ...] = ()
+    actions: tuple[PossibleAction, ...] = ()
     visits: tuple[str, ...] = ()
     """Later sessions, one after the other."""
     no_visit: float = 0.3
@@ -90,7 +90,14 @@ class Situation:
 
 _RESUMED = ("resume", "resume", "resume")
 _LONG = ("completes", "overruns", "endless", "stalls")
-_SUBMIT_UNSURE: Mapping[str, Calls] = {"submit": (0.1, 0.1, 0.5), "find": (0.2, 0.0, 0.0)}
+_RESTARTING: Mapping[str, tuple[Any, ...]] = {"restarts": (True,), "requeues": (True,)}
+_WITHOUT_RANKS: Mapping[str, tuple[Any, ...]] = {
+    "stops_rest": (True,),
+    "reports_in_polls": (False,),
+    "ranks_in_polls": (False,),
+    "follow_grace": (None,),
+}
+"""Of a cluster that shows nothing of a job's ranks."""
 
 SITUATIONS: tuple[Situation, ...] = (
     Situation(
@@ -105,7 +112,10 @@ SITUATIONS: tuple[Situation, ...] = (
         log_faults=("late_log", "half_log", "stuck_log", "lost_log"),
         logs=0.7,
         answers={"contradiction": 0.7, "half_list": 0.2},
-        deeds=(Deed("died", 0.5, steps=(10.0, 300.0)), Deed("stopped", 0.2, seconds=(20.0, 900.0))),
+        actions=(
+            PossibleAction("died", 0.5, steps=(10.0, 300.0)),
+            PossibleAction("stopped", 0.2, seconds=(20.0, 900.0)),
+        ),
         visits=_RESUMED,
     ),
     Situation(
@@ -114,10 +124,10 @@ SITUATIONS: tuple[Situation, ...] = (
         spans={"find_settle": (1.0, 30.0)},
         jobs=0.3,
         job_faults=("suspension", "preempted", "held"),
-        deeds=(
-            Deed("stopped", 1.0, seconds=(60.0, 7200.0), cells=()),
-            Deed("stopped", 0.5, seconds=(300.0, 7200.0), cells=()),
-            Deed("cancel_cells", 0.4),
+        actions=(
+            PossibleAction("stopped", 1.0, seconds=(60.0, 7200.0), cells=()),
+            PossibleAction("stopped", 0.5, seconds=(300.0, 7200.0), cells=()),
+            PossibleAction("cancel_cells", 0.4),
         ),
     ),
     Situation(
@@ -126,12 +136,12 @@ SITUATIONS: tuple[Situation, ...] = (
         retries=(0, 1, 2),
         typical=(0.1, 1.0, 10.0),
         ledger_hang=(0.1, 100.0),
-        deeds=(
-            Deed("stopped", 1.0, steps=(1.0, 100.0), seconds=(70.0, 2000.0), cells=(0,)),
-            Deed("kill", 0.4, at=(1.0, 300.0)),
-            Deed("rival", 0.7, at=(70.0, 3000.0)),
-            Deed("interrupted", 0.5, at=(1.0, 300.0)),
-            Deed("rival", 0.5, at=(70.0, 3000.0)),
+        actions=(
+            PossibleAction("stopped", 1.0, steps=(1.0, 100.0), seconds=(70.0, 2000.0), cells=(0,)),
+            PossibleAction("kill", 0.4, at=(1.0, 300.0)),
+            PossibleAction("rival", 0.7, at=(70.0, 3000.0)),
+            PossibleAction("interrupted", 0.5, at=(1.0, 300.0)),
+            PossibleAction("rival", 0.5, at=(70.0, 3000.0)),
         ),
         visits=_RESUMED,
         soon=0.8,
@@ -144,12 +154,12 @@ SITUATIONS: tuple[Situation, ...] = (
         job_faults=("preempted", "node_loss"),
         jobs=0.7,
         traits={"requeues": (False, True)},
-        deeds=(
-            Deed("died", 0.7, steps=(1.0, 400.0)),
-            Deed("stopped", 0.3, seconds=(70.0, 900.0), cells=(0,)),
-            Deed("interrupted", 0.5, steps=(1.0, 400.0)),
-            Deed("cancel_cells", 0.5),
-            Deed("died", 0.5, steps=(50.0, 600.0)),
+        actions=(
+            PossibleAction("died", 0.7, steps=(1.0, 400.0)),
+            PossibleAction("stopped", 0.3, seconds=(70.0, 900.0), cells=(0,)),
+            PossibleAction("interrupted", 0.5, steps=(1.0, 400.0)),
+            PossibleAction("cancel_cells", 0.5),
+            PossibleAction("died", 0.5, steps=(50.0, 600.0)),
         ),
         visits=_RESUMED,
         soon=0.8,
@@ -173,13 +183,13 @@ SITUATIONS: tuple[Situation, ...] = (
         "a job is started several times",
         plots=("completes", "overruns", "restarted", "fails", "stalls"),
         restarts=(1, 2),
-        traits={"restarts": (True,), "requeues": (True,), "reports_in_polls": (True, False)},
+        traits={**_RESTARTING, "reports_in_polls": (True, False)},
         spans={"restart_delay": (1.0, 900.0)},
         job_faults=("preempted", "node_loss", "suspension", "oom"),
         jobs=0.8,
         absent=0.4,
         answers={"stale": 0.5, "flapping": 0.2, "half_list": 0.3},
-        deeds=(Deed("cancel_cells", 0.3), Deed("died", 0.2)),
+        actions=(PossibleAction("cancel_cells", 0.3), PossibleAction("died", 0.2)),
         visits=("resume",),
     ),
     Situation(
@@ -196,10 +206,10 @@ SITUATIONS: tuple[Situation, ...] = (
         absent=1.0,
         ledger_typical=(0.01, 5.0),
         ledger_hang=(0.2, 60.0),
-        deeds=(
-            Deed("cancel_cells", 0.8, at=(1.0, 120.0)),
-            Deed("interrupted", 0.5, at=(1.0, 300.0)),
-            Deed("kill_cells", 0.4, at=(1.0, 300.0)),
+        actions=(
+            PossibleAction("cancel_cells", 0.8, at=(1.0, 120.0)),
+            PossibleAction("interrupted", 0.5, at=(1.0, 300.0)),
+            PossibleAction("kill_cells", 0.4, at=(1.0, 300.0)),
         ),
         visits=("resume",),
     ),
@@ -208,10 +218,10 @@ SITUATIONS: tuple[Situation, ...] = (
         plots=_LONG,
         traits={"hidden_at_first": (True,), "late_ids": (0.0, 0.0, 30.0)},
         spans={"find_settle": (20.0, 90.0), "min_poll_interval": (1.0, 5.0)},
-        deeds=(
-            Deed("cancel_cells", 1.0, at=(0.3, 20.0)),
-            Deed("interrupted", 0.5, at=(0.5, 60.0)),
-            Deed("kill_cells", 0.3, at=(0.3, 60.0)),
+        actions=(
+            PossibleAction("cancel_cells", 1.0, at=(0.3, 20.0)),
+            PossibleAction("interrupted", 0.5, at=(0.5, 60.0)),
+            PossibleAction("kill_cells", 0.3, at=(0.3, 60.0)),
         ),
         visits=("resume",),
     ),
@@ -225,19 +235,16 @@ SITUATIONS: tuple[Situation, ...] = (
         job_faults=("cancelled_by_other", "preempted"),
         jobs=0.6,
         answers={"stale": 0.5, "contradiction": 0.1},
-        deeds=(Deed("cancel_cells", 0.6, at=(1.0, 200.0)), Deed("died", 0.3)),
+        actions=(PossibleAction("cancel_cells", 0.6, at=(1.0, 200.0)), PossibleAction("died", 0.3)),
         visits=("resume",),
     ),
     Situation(
-        "a cluster that says little",
+        "a cluster that reports little",
         plots=("diagnosed", "diagnosed", "classified", "uneven", "uneven"),
         nodes=(1, 2, 3),
         expects=("infra", ""),
         traits={
-            "stops_rest": (True,),
-            "reports_in_polls": (False,),
-            "ranks_in_polls": (False,),
-            "follow_grace": (None,),
+            **_WITHOUT_RANKS,
             "stop_delay": (0.0,),
             "main_code_only": (True, False),
         },
@@ -247,16 +254,16 @@ SITUATIONS: tuple[Situation, ...] = (
         logs=0.2,
     ),
     Situation(
-        "nobody knows whether a submission has arrived",
+        "the answer to a submission is lost",
         traits={"unique_tokens": (False, False, True), "hidden_at_first": (True, False)},
         spans={"find_settle": (1.0, 30.0)},
-        calls=_SUBMIT_UNSURE,
+        calls={"submit": (0.1, 0.1, 0.5), "find": (0.2, 0.0, 0.0)},
         hang=(0.2, 60.0),
-        deeds=(
-            Deed("died", 0.6, steps=(1.0, 60.0)),
-            Deed("stopped", 0.4, steps=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
-            Deed("interrupted", 0.3, steps=(1.0, 60.0)),
-            Deed("cancel_cells", 0.4, steps=(1.0, 60.0)),
+        actions=(
+            PossibleAction("died", 0.6, steps=(1.0, 60.0)),
+            PossibleAction("stopped", 0.4, steps=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
+            PossibleAction("interrupted", 0.3, steps=(1.0, 60.0)),
+            PossibleAction("cancel_cells", 0.4, steps=(1.0, 60.0)),
         ),
         visits=_RESUMED,
         soon=0.8,
@@ -267,7 +274,7 @@ SITUATIONS: tuple[Situation, ...] = (
         plots=("completes", "fails", "flaky"),
         traits={"logs_outlive": (False, True), "unique_tokens": (True, False)},
         spans={"memory": (10.0, 200.0)},
-        deeds=(Deed("died", 1.0, steps=(3.0, 200.0)),),
+        actions=(PossibleAction("died", 1.0, steps=(3.0, 200.0)),),
         visits=("resume", "resume"),
         no_visit=0.1,
         soon=0.3,
@@ -287,12 +294,12 @@ SITUATIONS: tuple[Situation, ...] = (
         calls={"submit": (0.2, 0.6, 0.1)},
         typical=(0.1, 2.0, 5.0),
         ledger_typical=(0.01, 2.0),
-        deeds=(
-            Deed("cancel_cells", 0.8, at=(0.5, 30.0)),
-            Deed("interrupted", 0.4, at=(1.0, 60.0)),
-            Deed("died", 0.5, at=(1.0, 60.0)),
-            Deed("died", 0.5, at=(20.0, 600.0)),
-            Deed("stopped", 0.3, at=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
+        actions=(
+            PossibleAction("cancel_cells", 0.8, at=(0.5, 30.0)),
+            PossibleAction("interrupted", 0.4, at=(1.0, 60.0)),
+            PossibleAction("died", 0.5, at=(1.0, 60.0)),
+            PossibleAction("died", 0.5, at=(20.0, 600.0)),
+            PossibleAction("stopped", 0.3, at=(1.0, 60.0), seconds=(70.0, 600.0), cells=(0,)),
         ),
         visits=_RESUMED,
         soon=0.8,
@@ -303,10 +310,10 @@ SITUATIONS: tuple[Situation, ...] = (
         expects=("cancelled", "cancelled", ""),
         job_faults=("held", "suspension"),
         jobs=0.3,
-        deeds=(
-            Deed("died", 0.8, at=(5.0, 1000.0)),
-            Deed("clock", 0.7, at=(1.0, 900.0)),
-            Deed("clock", 0.5, at=(1.0, 900.0)),
+        actions=(
+            PossibleAction("died", 0.8, at=(5.0, 1000.0)),
+            PossibleAction("clock", 0.7, at=(1.0, 900.0)),
+            PossibleAction("clock", 0.5, at=(1.0, 900.0)),
         ),
         visits=_RESUMED,
         soon=0.7,
@@ -338,10 +345,10 @@ SITUATIONS: tuple[Situation, ...] = (
         typical=(0.01, 0.1, 1.0),
         answers={"cancel_ignored": 0.9},
         ledger_typical=(0.01, 3.0, 8.0),
-        deeds=(
-            Deed("kill", 0.5, at=(1.0, 200.0)),
-            Deed("died", 0.8, at=(1.0, 200.0)),
-            Deed("kill", 0.5, at=(1.0, 400.0)),
+        actions=(
+            PossibleAction("kill", 0.5, at=(1.0, 200.0)),
+            PossibleAction("died", 0.8, at=(1.0, 200.0)),
+            PossibleAction("kill", 0.5, at=(1.0, 400.0)),
         ),
         visits=("resume", "resume", "kill", "resume"),
         no_visit=0.15,
@@ -354,11 +361,11 @@ SITUATIONS: tuple[Situation, ...] = (
         traits={"unique_tokens": (False,), "submissions_per_second": (None, 0.5)},
         spans={"find_settle": (0.1, 10.0)},
         typical=(2.0, 10.0),
-        deeds=(
-            Deed("stopped", 1.0, steps=(2.0, 20.0), seconds=(155.0, 1500.0), cells=(0,)),
-            Deed("died", 0.5, at=(155.0, 260.0)),
-            Deed("cancel_cells", 0.4, at=(152.0, 200.0)),
-            Deed("died", 0.3, at=(155.0, 600.0)),
+        actions=(
+            PossibleAction("stopped", 1.0, steps=(2.0, 20.0), seconds=(155.0, 1500.0), cells=(0,)),
+            PossibleAction("died", 0.5, at=(155.0, 260.0)),
+            PossibleAction("cancel_cells", 0.4, at=(152.0, 200.0)),
+            PossibleAction("died", 0.3, at=(155.0, 600.0)),
         ),
         visits=_RESUMED,
         no_visit=0.1,
@@ -371,8 +378,7 @@ SITUATIONS: tuple[Situation, ...] = (
         nodes=(2, 3),
         restarts=(1, 2),
         traits={
-            "restarts": (True,),
-            "requeues": (True,),
+            **_RESTARTING,
             "logs_outlive": (True,),
             "reports_in_polls": (False, True),
         },
@@ -383,7 +389,7 @@ SITUATIONS: tuple[Situation, ...] = (
         logs=0.7,
         answers={"half_list": 0.6},
         outages=((20.0, 300.0), (20.0, 300.0)),
-        deeds=(Deed("died", 0.8, at=(1.0, 100.0)),),
+        actions=(PossibleAction("died", 0.8, at=(1.0, 100.0)),),
         visits=("resume", "resume"),
         no_visit=0.1,
         soon=0.1,
@@ -394,8 +400,7 @@ SITUATIONS: tuple[Situation, ...] = (
         nodes=(2, 3),
         restarts=(1, 2),
         traits={
-            "restarts": (True,),
-            "requeues": (True,),
+            **_RESTARTING,
             "logs_outlive": (True,),
             "reports_in_polls": (True,),
             "stops_rest": (True,),
@@ -410,10 +415,7 @@ SITUATIONS: tuple[Situation, ...] = (
         plots=("fails",),
         nodes=(2, 3, 4),
         traits={
-            "stops_rest": (True,),
-            "reports_in_polls": (False,),
-            "ranks_in_polls": (False,),
-            "follow_grace": (None,),
+            **_WITHOUT_RANKS,
             "stop_delay": (0.5, 3.0),
         },
     ),
@@ -428,11 +430,11 @@ SITUATIONS: tuple[Situation, ...] = (
         hook_seconds=20.0,
         job_faults=("cancelled_by_other",),
         jobs=1.0,
-        deeds=(
-            Deed("cancel_cells", 1.0, at=(1.0, 20.0)),
-            Deed("cancel_cells", 1.0, at=(1.0, 20.0)),
-            Deed("cancel_cells", 1.0, at=(1.0, 20.0)),
-            Deed("died", 1.0, at=(12.0, 60.0)),
+        actions=(
+            PossibleAction("cancel_cells", 1.0, at=(1.0, 20.0)),
+            PossibleAction("cancel_cells", 1.0, at=(1.0, 20.0)),
+            PossibleAction("cancel_cells", 1.0, at=(1.0, 20.0)),
+            PossibleAction("died", 1.0, at=(12.0, 60.0)),
         ),
         visits=_RESUMED,
         no_visit=0.1,
@@ -446,19 +448,19 @@ SITUATIONS: tuple[Situation, ...] = (
         spans={"find_settle": (5.0, 60.0)},
         calls={"submit": (0.0, 0.0, 0.8)},
         typical=(0.1, 2.0, 10.0),
-        deeds=(
-            Deed("cancel_cells", 0.9, at=(0.5, 60.0)),
-            Deed("cancel_cells", 0.9, at=(1.0, 300.0)),
-            Deed("died", 0.2, at=(1.0, 60.0)),
+        actions=(
+            PossibleAction("cancel_cells", 0.9, at=(0.5, 60.0)),
+            PossibleAction("cancel_cells", 0.9, at=(1.0, 300.0)),
+            PossibleAction("died", 0.2, at=(1.0, 60.0)),
         ),
         visits=("look", "look", "resume"),
         soon=0.8,
     ),
     Situation(
-        "nobody sees a suspension or a wait",
+        "a suspension or a wait is not seen",
         plots=("completes", "overruns", "stalls"),
         restarts=(0, 1, 2),
-        traits={"restarts": (True,), "requeues": (True,)},
+        traits=_RESTARTING,
         spans={"restart_delay": (10.0, 900.0)},
         job_faults=("suspension", "suspension", "preempted"),
         jobs=1.0,

@@ -146,6 +146,6 @@ def steered(traits: Traits, rng: Rng, situation: Situation) -> Traits:
     if found.ranks_in_polls:
         found.main_code_only = False
     else:
-        # Nobody sees that a rank has failed.
+        # Polls do not show that a rank has failed.
         found.stop_delay = min(found.stop_delay, 3.0)
     return found
