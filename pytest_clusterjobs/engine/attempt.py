@@ -305,6 +305,8 @@ class ActiveAttempt:
     """What it asks for: jobs with the same group share a circuit breaker."""
     is_inherited: bool = False
     """Whether another session has submitted it, and may still do so if it was only stopped for a while."""
+    may_lack_action: bool = False
+    """Whether another session may have cancelled it without a record."""
     continues: OwnAction | None = None
     """The action of a dead session after whose confirmed end the cell is submitted again."""
 

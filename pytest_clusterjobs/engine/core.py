@@ -186,6 +186,11 @@ class Core:
 
     # The ledger.
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the ledger has everything that was done."""
+        return self.state.outbox.is_empty and self.broken is None
+
     def _flush(self) -> None:
         """Give out the next commit, and what rests on nothing that is not in the ledger."""
         outbox = self.state.outbox
@@ -264,7 +269,7 @@ class Core:
             if result is not None and not (policy.submits and result.judgement.verdict is Verdict.NOT_RUN):
                 self._conclusions.publish(result)
             elif attempts and attempts[-1].is_live:
-                self._continue(entry, attempts)
+                self._continue(entry, attempts, incomplete=event.incomplete)
             elif policy.submits:
                 last = max(
                     attempts[-1].number if attempts else 0,
@@ -287,11 +292,13 @@ class Core:
             # To look at all attempts for each added cell would take quadratic time.
             self._cancel(asked)
 
-    def _continue(self, entry: Registration, attempts: list[Attempt]) -> None:
+    def _continue(self, entry: Registration, attempts: list[Attempt], *, incomplete: bool) -> None:
         state = self.state
         job = adopted(entry, attempts[-1], state.secrets, state.now.monotonic, state.now.time)
         if state.policy.resumes and job.action is not None and job.action.kind is ActionKind.CANCEL:
             job.continues = job.action
+        # An action is written before the end that it causes.
+        job.may_lack_action = incomplete and job.action is None and job.life is not Life.ENDED
         count_used(job, attempts[:-1])
         self.adoption.adopt(job)
         if job.action is not None and job.life is not Life.ENDED:

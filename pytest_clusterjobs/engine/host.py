@@ -104,8 +104,9 @@ class Run:
         """Stop, and leave to the reaper what takes longer."""
         left = self.stop()
         self.engine.close_backends()
+        incomplete = {} if self.engine.is_recorded else {"incomplete": True}
         try:
-            self.ledger.end_session(self._session, ended=time.time(), left_to_reaper=left)
+            self.ledger.end_session(self._session, ended=time.time(), left_to_reaper=left, **incomplete)
         finally:
             self._reaper.release(cancel=left > 0)
             self.ledger.close()
@@ -116,8 +117,9 @@ class Run:
         for attempt in self.ledger.attempts():
             attempts.setdefault(attempt.key, []).append(attempt)
         known = [entry for _, entry in self.ledger.registrations() if entry.key in keys]
-        replaced = self.ledger.meta().get("replaced", {})
-        return Earlier(known, self.ledger.results(), attempts, replaced)
+        meta = self.ledger.meta()
+        replaced, incomplete = meta.get("replaced", {}), meta.get("incomplete", False)
+        return Earlier(known, self.ledger.results(), attempts, replaced, incomplete)
 
 
 @contextmanager

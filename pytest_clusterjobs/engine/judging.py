@@ -47,6 +47,11 @@ MAX_EXPLANATION_CHARACTERS = 2000
 
 _ANSWERS = (Verdict.PASSED, Verdict.FAILED)
 
+_UNKNOWN_CANCELLER = (
+    "an earlier session of this run was interrupted, and may have cancelled the job itself; "
+    "run the cell again"
+)
+
 
 def needs_whole_logs(job: ActiveAttempt) -> bool:
     """Whether the verdict depends on the whole logs of all ranks."""
@@ -141,7 +146,11 @@ def verdict_on(job: ActiveAttempt, observation: Observation, evidence: Evidence 
         log=whole,
         submitted=job.submitted,
     )
-    return _result(job, ended, judge(cell.expect, ended, log=whole, nodes=job.spec.nodes))
+    judgement = judge(cell.expect, ended, log=whole, nodes=job.spec.nodes)
+    is_cancelled = ended.reason is Reason.CANCELLED and action is None
+    if is_cancelled and job.may_lack_action and judgement.verdict is Verdict.PASSED:
+        judgement = Judgement(Verdict.ERROR, (Mismatch("verdict", "", _UNKNOWN_CANCELLER),))
+    return _result(job, ended, judgement)
 
 
 def error_result(job: ActiveAttempt, why: str) -> Result:

@@ -403,6 +403,8 @@ class Resumed:
     rejected: Mapping[str, str] = field(default_factory=dict)
     replaced: Mapping[str, int] = field(default_factory=dict)
     """By key, the highest number of an attempt whose token an earlier session may still use."""
+    incomplete: bool = False
+    """Whether an earlier session may have cancelled jobs without a record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class Earlier:
     """By key, in order."""
     replaced: Mapping[str, int] = field(default_factory=dict)
     """By key, the number of the last attempt that was replaced."""
+    incomplete: bool = False
+    """Whether a session may have cancelled jobs without a record: it was interrupted, or lost the ledger."""
 
 
 TICK_SECONDS = 0.5
@@ -139,7 +141,17 @@ class Engine:
             self._open(entry.cell.backend)
         new = [entry for entry in (*left, *again) if submits and entry.key not in live]
         refused, rejected = self._screened(new)
-        self._post(Resumed(entries, earlier.results, earlier.attempts, refused, rejected, earlier.replaced))
+        self._post(
+            Resumed(
+                entries,
+                earlier.results,
+                earlier.attempts,
+                refused,
+                rejected,
+                earlier.replaced,
+                earlier.incomplete,
+            )
+        )
 
     def _take(self, entries: Iterable[Registration]) -> None:
         keys = [entry.key for entry in entries]
@@ -309,6 +321,11 @@ class Engine:
     def _is_idle(self) -> bool:
         """Whether everything that was posted is handled and written."""
         return self._driver.is_idle and (self._core.state.outbox.is_empty or self._core.broken is not None)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the ledger has everything that was done."""
+        return self._core.is_recorded
 
     def _wait_until(self, is_true: Callable[[], bool], timeout: float) -> None:
         clock = self.config.clock

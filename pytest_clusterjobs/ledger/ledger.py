@@ -79,12 +79,15 @@ class Ledger(Database):
 
         ``is_allowed`` is called with the last owner (None if that one ended normally). If it returns False,
         nothing is changed and the last owner is returned. If two processes try at once, one gets the run.
+        If there is a last owner, ``incomplete`` is stored as well: not all that it did may be recorded.
         """
         with self._transaction():
             meta = self.meta()
             last: dict[str, Any] | None = meta.get("owner")
             if not is_allowed(last):
                 return last
+            if last is not None:
+                values["incomplete"] = True
             self._store({**values, "session": meta.get("session", 0) + 1})
         return None
 

@@ -77,7 +77,7 @@ FIELDS = {
     "regions": ["submission", "life", "cancellation"],
     "data": [
         "prepared", "handle", "observation", "action", "failed_restarts", "ruling", "result", "evidence", "why", "group",
-        "is_inherited", "continues",
+        "is_inherited", "may_lack_action", "continues",
     ],
     "times": [
         "intended", "submitted", "submitted_at", "deferred_at", "due_at", "hooks_until", "polled_at",
@@ -156,7 +156,10 @@ def test_every_field_of_an_attempt_has_its_place() -> None:
     known = [name for names in FIELDS.values() for name in names]
     assert sorted(known) == sorted(each.name for each in fields(ActiveAttempt))
     types = {each.name: str(each.type) for each in fields(ActiveAttempt)}
-    assert [name for name in known if types[name] == "bool"] == ["is_inherited"]
+    assert [name for name in known if types[name] == "bool"] == [
+        "is_inherited",
+        "may_lack_action",
+    ]
     assert [name for name in known if name.endswith(("_at", "_until"))] == [
         name for name in FIELDS["times"] if name.endswith(("_at", "_until"))
     ]

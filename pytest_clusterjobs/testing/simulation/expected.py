@@ -205,6 +205,7 @@ def allowed(
     reports_in_polls: bool = True,
     logs_outlive: bool = False,
     is_held: bool = False,
+    is_interrupted: bool = False,
     judged_at: float | None = None,
 ) -> frozenset[Verdict]:
     """The verdicts that are right for the last of these attempts, given what happened to the cell.
@@ -213,6 +214,7 @@ def allowed(
     ``logs_outlive``: the logs of a job that the cluster has forgotten can be read.
     ``judged_at``: when the verdict was made, if that is known.
     ``is_held``: a job that was given up and lives on takes the cluster's room.
+    ``is_interrupted``: a session has not ended in order.
     """
     near = touching(facts, cell.key)
     found: set[Verdict] = set()
@@ -233,13 +235,21 @@ def allowed(
     kinds = {fact.kind for fact in near}
     expected = cell.registration.cell.expect.reasons or ()
     if kinds & CANCELLED_BY and kinds & UNRECORDED:
-        # The cancellation did not wait for its record, so a session takes it for another program's.
-        found.add(Verdict.PASSED if Reason.CANCELLED in expected else Verdict.ERROR)
+        # The cancellation did not wait for its record.
+        found.add(Verdict.ERROR)
+        if "killed" in kinds and Reason.CANCELLED in expected:
+            # A session takes it for another program's.
+            found.add(Verdict.PASSED)
     last = attempts[-1] if attempts else Attempted(None)
     if last.end is None:
         found |= _without_end(expected, near)
     else:
         found |= _with_end(cell, len(attempts), last, last.end, near)
+        is_unrecorded = last.end.by != "run" or last.recorded is None
+        is_cancelled = Reason.CANCELLED in (last.end.reason, *last.end.also) and is_unrecorded
+        if is_interrupted and is_cancelled and Reason.CANCELLED in expected:
+            # The interrupted session may have cancelled the job without a record.
+            found.add(Verdict.ERROR)
     if Reason.LOST in expected and any(fact.kind == "forgotten" for fact in near):
         found.add(Verdict.PASSED)
     return frozenset(found)

@@ -112,6 +112,8 @@ class Oracle:
         "_intended_by",
         "_intents",
         "_jobs",
+        "_is_interrupted",
+        "_is_owned",
         "_key_of",
         "_late",
         "_ledger",
@@ -174,6 +176,10 @@ class Oracle:
         self._finished: float | None = None
         self._broken: list[Violation] = []
         self._without_retries: set[str] = set()
+        self._is_owned = True
+        """Whether the last session has not ended in order yet."""
+        self._is_interrupted = False
+        """Whether a session has begun after one that has not ended in order."""
         self._active: dict[int, float] = {}
         """By the number of a job, for how many seconds it ran."""
         self._registered: Collection[str] | None = None
@@ -202,6 +208,11 @@ class Oracle:
             "cancelled": "killed",
         }
         self._lifetimes.events.append(at)
+        if kind in ("checked", "resumed"):
+            self._is_interrupted |= self._is_owned
+            self._is_owned = True
+        elif kind in ("detached", "finished"):
+            self._is_owned = False
         name = facts.get(kind, kind)
         if name in KINDS:
             self.facts.append(Fact(name, at, at, key))
@@ -591,6 +602,7 @@ class Oracle:
             reports_in_polls=self.bounds.reports_in_polls,
             logs_outlive=self.bounds.logs_outlive,
             is_held=self._is_held_before(key),
+            is_interrupted=self._is_interrupted,
             judged_at=self._committed[key][1] if key in self._committed else None,
         )
         absorbed = all(

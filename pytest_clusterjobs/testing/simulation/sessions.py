@@ -167,8 +167,9 @@ class Session(Worker):
         new = [entry for entry in entries if submits and entry.key not in live]
         if live or new:
             self._open()
-        replaced = self.ledger.meta().get("replaced", {})
-        self.driver.post(m.Resumed(entries, results, attempts, *self._screened(new), replaced))
+        meta = self.ledger.meta()
+        replaced, incomplete = meta.get("replaced", {}), meta.get("incomplete", False)
+        self.driver.post(m.Resumed(entries, results, attempts, *self._screened(new), replaced, incomplete))
 
     def _open(self) -> None:
         self.uses_backend = True
@@ -319,9 +320,12 @@ class Session(Worker):
                 scene.recorder.fact("lost_submission", key)
         if self._has_swept():
             scene.oracle.on_swept(self._closing_at - scene.cluster.traits.find_settle)
+        incomplete = {} if self.core.is_recorded else {"incomplete": True}
         self.close()
         try:
-            self.ledger.end_session(self.number, ended=scene.world.time(), left_to_reaper=left)
+            self.ledger.end_session(
+                self.number, ended=scene.world.time(), left_to_reaper=left, **incomplete
+            )
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"

@@ -22,6 +22,7 @@ from .scene import BACKEND
 from .scene import no_secrets
 from .scene import RUN_ID
 from .scene import Scene
+from .seen_ends import SeenEnds
 
 LONG_COMMIT_SECONDS = 400.0
 """A few calls of this length in a row, and a commit without an answer counts as failed for good."""
@@ -61,6 +62,7 @@ class Worker:
             has_hooks=extensions.is_asked,
             prepares=extensions.changes_specs,
         )
+        SeenEnds(self.core, self._has_no_record).watch()
         scene.trace.watch(self.core, process)
         executor = SimulatedExecutor(process, self.rng.split("executor"), scene.delays)
         executor.slow = self._slow
@@ -122,6 +124,10 @@ class Worker:
                 recorder.fact("hook_failed")
         else:
             recorder.fact("slow_answer", at=begin, until=begin + seconds)
+
+    def _has_no_record(self, token: str) -> None:
+        text = f"{token}: its end was seen by {self.process.name}, and is not in the next transaction"
+        self.scene.fail("f", text)
 
     def _published(self, command: m.Publish) -> None:
         """A verdict was handed out."""

@@ -149,7 +149,9 @@ def test_another_folder_for_the_jobs(run: Cluster) -> None:
     )
     with Cluster(harness, run.folder, f"{run.run_id}-folder") as other:
         for nodes in (1, 2):
-            job = other.submit("echo here; exit 4", nodes=nodes)
+            # A failed rank ends the others, which may not have printed anything yet.
+            last = f'echo here; [ "$CLUSTERJOBS_NODE_RANK" = {nodes - 1} ] || sleep 600; exit 4'
+            job = other.submit(last, nodes=nodes)
             assert other.end(job).exit_code == 4
             assert "here" in other.printed(job, node=nodes - 1)
             assert Path(job.handle.data["folder"]).parent == folder / other.run_id
