@@ -13,6 +13,7 @@ from .._version import __version__
 from ..backends.protocol import BackendError
 from ..backends.registry import SiteError
 from ..ledger.ledger import LedgerError
+from ..ledger.ledger import Superseded
 from .errors import CommandError
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -70,7 +71,7 @@ class Commands(click.Group):
         except SiteError as error:
             first, *others = error.faults
             raise CommandError(first, others) from error
-        except (LedgerError, BackendError) as error:
+        except (LedgerError, Superseded, BackendError) as error:
             raise CommandError(str(error)) from error
         except json.JSONDecodeError as error:
             raise CommandError(f"a ledger is damaged: {error}") from error

@@ -64,7 +64,7 @@ class Canceller:
     Errors of a cluster, of a backend or of the ledger's disk are noted and do not stop it, because the
     jobs still run. ``names`` are the backends that the run uses, ``keys`` the cells whose jobs to cancel
     (None: all cells of the run), and ``session`` is the number in the ledger of the session whose jobs these
-    are (None: of any session).
+    are (None: the last one). The jobs of a session that begins meanwhile are left to it. Raises LedgerError.
     """
 
     def __init__(
@@ -86,7 +86,13 @@ class Canceller:
         self._core.adoption.begin(sorted(names))
         self._executor = ThreadExecutor(self.clock)
         self._driver = Driver(
-            self._core, ledger, BackendPool(backends), self._executor, self.clock, NoExtensions(), session
+            self._core,
+            ledger,
+            BackendPool(backends),
+            self._executor,
+            self.clock,
+            NoExtensions(),
+            ledger.session() if session is None else session,
         )
 
     def run(self, timeout: float, *, wait_for_more: Callable[[], bool] = lambda: False) -> None:

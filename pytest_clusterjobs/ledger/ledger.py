@@ -106,7 +106,7 @@ class Ledger(Database):
         A truncated file may have an earlier session. That is damage, and not a successor.
         """
         if session is not None and self.session() > session:
-            raise Superseded(f"{self.path}: a later session has begun")
+            raise Superseded(f"{self.path}: a later session has begun, which continues its jobs")
 
     # Cells.
 

@@ -68,6 +68,12 @@ class CancellerProcess(Worker):
         self.driver.tick()
         self._check_submitter()
 
+    def _end(self) -> None:
+        """End without having begun."""
+        self.is_over = True
+        self.process.alive = False
+        self.scene.working -= 1
+
     def _check_submitter(self) -> None:
         """Look from time to time whether a session still submits."""
         if self.stage is not CancellerStage.CANCELLING or not self._submits:
@@ -157,11 +163,6 @@ class ReaperProcess(CancellerProcess):
             if self._keeps or not self._without_ledger(str(error)):
                 self._end()
 
-    def _end(self) -> None:
-        self.is_over = True
-        self.process.alive = False
-        self.scene.working -= 1
-
     def _without_ledger(self, error: str) -> bool:
         """Only the clusters' lists are left to find the jobs."""
         if not self._uses_backend:
@@ -189,19 +190,22 @@ class Killer(CancellerProcess):
     def begin(self) -> None:
         """Start."""
         scene, world = self.scene, self.scene.world
+        try:
+            meta = self.ledger.meta()
+        except LedgerError as error:
+            world.note(self.process.name, f"cannot start: {error}")
+            self._end()
+            return
         for key in self._keys or (None,):
             scene.oracle.on_process("killed", world.now, key=key)
-        try:
-            owner = self.ledger.meta().get("owner")
-        except LedgerError:
-            owner = None
+        owner = meta.get("owner")
         lives = owner is not None and not scene.is_free(owner)
         if self._keys is None and lives and self._interrupt():
             with suppress(LedgerError):
                 self.ledger.set_meta(stopped_by=KILL_REASON)
             self._wait_for_more = self._owner_lives
         self._settles = lambda: not self._owner_lives()
-        self.cancel(KILL_REASON, self._keys, None, KILL_TIMEOUT_SECONDS)
+        self.cancel(KILL_REASON, self._keys, meta.get("session", 0), KILL_TIMEOUT_SECONDS)
 
     def _ended(self) -> None:
         """A session that has begun meanwhile may have lost jobs to it."""

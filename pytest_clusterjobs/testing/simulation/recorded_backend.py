@@ -141,7 +141,6 @@ class RecordedBackend(SimulatedBackend):
         self._check_records(handles)
         for handle in handles.values():
             job = self._job(handle)
-            # `clusterjobs kill` ends the jobs of any session.
             if job is not None and self.driver.is_of_a_session:
                 self.recorder.oracle.on_cancel(job, self.opened_at)
         before = {token: self._requests(handle) for token, handle in handles.items()}
