@@ -44,7 +44,9 @@ from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import Expectation
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import NodeState
+from pytest_clusterjobs.model import Observation
 from pytest_clusterjobs.model import OwnAction
+from pytest_clusterjobs.model import Phase
 from pytest_clusterjobs.model import Reason
 from pytest_clusterjobs.model import SentinelReport
 from pytest_clusterjobs.model import SentinelWord
@@ -280,6 +282,36 @@ def test_a_cause_that_the_cluster_names_counts_if_the_limit_was_not_reached() ->
     rig.shown[token("a")] = replace(STOPPED, times=times, reason_hint=Reason.OUT_OF_MEMORY)
     rig.until(320.0)
     assert rig.result().outcome.reason is Reason.OUT_OF_MEMORY
+
+
+# Who has cancelled a job.
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "is_recorded", "verdict"),
+    [
+        (False, False, Verdict.PASSED),
+        (True, False, Verdict.ERROR),
+        (True, True, Verdict.PASSED),
+    ],
+)
+def test_a_cancelled_job_passes_only_if_no_earlier_session_may_have_cancelled_it(
+    incomplete: bool, is_recorded: bool, verdict: Verdict
+) -> None:
+    """A cancellation does not wait for a ledger that hangs, and its session may die before the record."""
+    cell = entry("a", expect=Expectation((Reason.CANCELLED,)))
+    seen = Observation(Phase.ENDED, reason_hint=Reason.CANCELLED, log_complete=True)
+    attempt = Attempt(token("a"), cell.key, 1, EPOCH, submitted=EPOCH, handle=Handle("7"))
+    rig = CoreRig(policy=Policy.session(submits=True, follows_up=True, resumes=True))
+    rig.shown[token("a")] = seen
+    rig.give(Opened(NAME, Capabilities(), False))
+    # An action is written before the end that it causes.
+    attempt = replace(attempt, observation=seen if is_recorded else RUNNING)
+    rig.give(Resumed([cell], {}, {cell.key: [attempt]}, incomplete=incomplete))
+    rig.until(100.0)
+    assert rig.result().judgement.verdict is verdict
+    assert rig.result().outcome.reason is Reason.CANCELLED
+    assert ("may have cancelled the job itself" in str(rig.result().judgement)) == (verdict is Verdict.ERROR)
 
 
 # Tokens.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pytest_clusterjobs.engine.kill import Canceller
 from pytest_clusterjobs.engine.limits import ABSENT_AFTER_SECONDS
 from pytest_clusterjobs.engine.secrets import Secrets
 from pytest_clusterjobs.ledger.ledger import Ledger
+from pytest_clusterjobs.ledger.ledger import Superseded
 from pytest_clusterjobs.model import ActionKind
 from pytest_clusterjobs.model import Handle
 from pytest_clusterjobs.model import Observation
@@ -58,7 +60,13 @@ class Rig:
             landed = replace(attempt, submitted=self.clock.time(), handle=handle)
             record(self.ledger, submitted=[landed])
 
-    def kill(self, patience: float = 120.0, keys: Collection[str] | None = None) -> Canceller:
+    def kill(
+        self,
+        patience: float = 120.0,
+        keys: Collection[str] | None = None,
+        before: Callable[[], object] = lambda: None,
+    ) -> Canceller:
+        """Kill; ``before`` is called when it has begun, and has not asked the cluster yet."""
         killer = Canceller(
             self.ledger,
             Secrets(self.ledger.path.parent),
@@ -69,6 +77,7 @@ class Rig:
             "clusterjobs kill",
             self.clock,
         )
+        before()
         with self.clock.auto():
             killer.run(patience)
             killer.settle()
@@ -144,6 +153,14 @@ def test_an_end_that_a_session_has_seen_is_left_to_it(rig: Rig) -> None:
     observe(rig.ledger, rig.clock.time(), changed=[(attempt.token, seen, None)])
     rig.backend.outage(0, 500, calls=("poll",))
     rig.kill(5.0)
+    (attempt,) = rig.ledger.attempts()
+    assert attempt.action is None and not rig.backend.calls.cancels
+
+
+def test_the_jobs_of_a_session_that_begins_meanwhile_are_left_to_it(rig: Rig) -> None:
+    rig.begin({"a": script(running())})
+    with pytest.raises(Superseded, match="a later session has begun"):
+        rig.kill(before=lambda: rig.ledger.take_over(lambda owner: True, owner={"pid": 7}))
     (attempt,) = rig.ledger.attempts()
     assert attempt.action is None and not rig.backend.calls.cancels
 

@@ -61,7 +61,14 @@ def test_a_session_takes_over_the_run_of_a_dead_one(ledger: Ledger) -> None:
     assert ledger.take_over(lambda owner: False, owner={"pid": 2}) == {"pid": 1}
     assert ledger.meta() == {"owner": {"pid": 1}, "mode": "run", "session": 1}
     assert ledger.take_over(lambda owner: True, owner={"pid": 2}) is None
-    assert ledger.meta() == {"owner": {"pid": 2}, "mode": "run", "session": 2}
+    assert ledger.meta() == {"owner": {"pid": 2}, "mode": "run", "session": 2, "incomplete": True}
+
+
+def test_a_session_that_has_ended_normally_leaves_nothing_in_doubt(ledger: Ledger) -> None:
+    for number in (1, 2):
+        assert ledger.take_over(lambda owner: owner is None, owner={"pid": number}) is None
+        ledger.end_session(number)
+    assert "incomplete" not in ledger.meta()
 
 
 def test_a_superseded_session_that_ends_does_not_release_the_run(ledger: Ledger) -> None:

@@ -1182,6 +1182,11 @@ def _judge() -> Iterable[Mutation]:
             ),
         ),
     )  # fmt: skip
+    yield Mutation(
+        113,
+        "a cancellation that an interrupted session may not have recorded counts as another program's",
+        ((CORE, "incomplete and job.action is None and", "False and job.action is None and"),),
+    )
 
 
 MUTATIONS: tuple[Mutation, ...] = tuple(_list())

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import pytest
 
+from pytest_clusterjobs.engine.outbox import Outbox
 from pytest_clusterjobs.testing.simulation.__main__ import main
 from pytest_clusterjobs.testing.simulation.faults import CALLS
 from pytest_clusterjobs.testing.simulation.faults import JOB_FAULTS
@@ -34,6 +35,12 @@ def test_histories_break_no_rule(first: int) -> None:
         if violations:
             broken[seed] = [str(each) for each in violations]
     assert broken == {}
+
+
+def test_an_end_that_is_not_written_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outbox, "observed", lambda outbox, token, seen, handle: None)
+    violations = [violation for seed in range(3) for violation in run(seed).violations]
+    assert any("is not in the next transaction" in violation.text for violation in violations)
 
 
 def test_a_seed_gives_the_same_history_twice() -> None:

@@ -43,9 +43,10 @@ class SeenEnds:
         """The attempts whose end this poll is the first to show."""
         for token, seen in event.seen.items():
             job = self._core.state.attempts.get(token)
-            if seen.phase is Phase.ENDED and job is not None and not job.is_stray:
-                if job.life not in HAS_ENDED:
-                    yield token
+            if job is None or job.is_stray or job.life in HAS_ENDED:
+                continue
+            if seen.phase is Phase.ENDED:
+                yield token
 
     def _has_ended(self, token: str) -> bool:
         """Whether the core has taken the end for one: it may also be that of an earlier start."""

@@ -323,9 +323,7 @@ class Session(Worker):
         incomplete = {} if self.core.is_recorded else {"incomplete": True}
         self.close()
         try:
-            self.ledger.end_session(
-                self.number, ended=scene.world.time(), left_to_reaper=left, **incomplete
-            )
+            self.ledger.end_session(self.number, ended=scene.world.time(), left_to_reaper=left, **incomplete)
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"
