@@ -16,17 +16,12 @@ from ...engine.reap import CONFIRMATION_TIMEOUT_SECONDS
 from ...ledger.ledger import LedgerError
 from ...ledger.ledger import Superseded
 from .disk import empty_ledger
-from .facts import UNANSWERED
 from .scene import BACKEND
 from .scene import Scene
 from .worker import Worker
 
 KILL_REASON = "clusterjobs kill"
 KILL_TIMEOUT_SECONDS = 120.0
-EXCUSE_SECONDS = 120.0
-"""Faults of this time before a canceller gives up explain why."""
-LONG_CALL_SECONDS = 30.0
-"""A call to the ledger that takes longer may be why a canceller gives up."""
 
 
 class CancellerStage(Enum):
@@ -97,18 +92,10 @@ class CancellerProcess(Worker):
             if done or gone or unread or now >= self._until:
                 self.scene.world.note(self.process.name, "all ended" if done else "gives up")
                 if not done:
-                    self._gives_up()
+                    self.gives_up()
                 self._write(CancellerStage.WRITING)
         elif core.state.outbox.is_empty or core.broken is not None or now >= self._written_by:
             self._written()
-
-    def _gives_up(self) -> None:
-        """It is not to blame for what lives on if the cluster, or the disk, did not answer, or ignored it."""
-        now = self.scene.world.now
-        recent = [fact for fact in self.scene.oracle.facts if fact.until >= now - EXCUSE_SECONDS]
-        hangs = any(fact.kind == "slow_commit" and fact.seconds >= LONG_CALL_SECONDS for fact in recent)
-        if hangs or any(fact.kind in UNANSWERED for fact in recent):
-            self.scene.oracle.on_process("reaper_died", now)
 
     def _write(self, stage: CancellerStage) -> None:
         self.stage = stage

@@ -318,6 +318,8 @@ class Session(Worker):
             if key not in accepted:
                 # A check does not submit it; only a resume does.
                 scene.recorder.fact("lost_submission", key)
+        if self._detaches and self.core.is_cancelling:
+            self.gives_up()
         if self._has_swept():
             scene.oracle.on_swept(self._closing_at - scene.cluster.traits.find_settle)
         incomplete = {} if self.core.is_recorded else {"incomplete": True}

@@ -15,6 +15,7 @@ from .clock import WorldClock
 from .disk import SimulatedLedger
 from .driver import SimulatedDriver
 from .executor import SimulatedExecutor
+from .facts import UNANSWERED
 from .process import Process
 from .recorded_backend import open_recorded
 from .recorded_backend import RecordedBackend
@@ -26,6 +27,10 @@ from .seen_ends import SeenEnds
 
 LONG_COMMIT_SECONDS = 400.0
 """A few calls of this length in a row, and a commit without an answer counts as failed for good."""
+EXCUSE_SECONDS = 120.0
+"""Faults of this time before a process gives up explain why."""
+LONG_CALL_SECONDS = 30.0
+"""A call to the ledger that takes longer may be why a process gives up."""
 LONG_HOOK_SECONDS = 600.0
 """A few calls of this length in a row, and a hook without an answer makes an error of its cell."""
 
@@ -155,6 +160,17 @@ class Worker:
             for number in numbers:
                 scene.oracle.on_extra_reported(number)
         self.driver.close()
+
+    def gives_up(self) -> None:
+        """End although jobs that are being cancelled live on.
+
+        It is not to blame if the cluster, or the disk, did not answer, or ignored it.
+        """
+        now = self.scene.world.now
+        recent = [fact for fact in self.scene.oracle.facts if fact.until >= now - EXCUSE_SECONDS]
+        hangs = any(fact.kind == "slow_commit" and fact.seconds >= LONG_CALL_SECONDS for fact in recent)
+        if hangs or any(fact.kind in UNANSWERED for fact in recent):
+            self.scene.oracle.on_process("reaper_died", now)
 
     def over(self) -> None:
         """The process has ended."""
