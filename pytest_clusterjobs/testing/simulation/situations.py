@@ -500,6 +500,15 @@ SITUATIONS: tuple[Situation, ...] = (
         soon=0.8,
     ),
     Situation(
+        "a suspension lies within an outage",
+        plots=("overruns", "endless", "completes"),
+        restarts=(0,),
+        traits={"start_delay": (0.0,), "late_ids": (0.0,)},
+        job_faults=("suspension",),
+        jobs=1.0,
+        outages=((300.0, 2000.0), (300.0, 2000.0)),
+    ),
+    Situation(
         "a suspension or a wait is not seen",
         plots=("completes", "overruns", "stalls"),
         restarts=(0, 1, 2),
