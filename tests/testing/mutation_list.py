@@ -1184,7 +1184,7 @@ def _judge() -> Iterable[Mutation]:
     )  # fmt: skip
     yield Mutation(
         113,
-        "a cancellation that an interrupted session may not have recorded counts as another program's",
+        "a cancellation that may lack its record counts as another program's",
         ((CORE, "incomplete and job.action is None and", "False and job.action is None and"),),
     )
 
