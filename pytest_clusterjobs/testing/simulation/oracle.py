@@ -409,10 +409,14 @@ class Oracle:
         self._lifetimes.excused.add(job.number)
         self._late.append(job)
 
-    def on_swept(self, began_at: float) -> None:
-        """A resumed session ends, and has read the cluster's list of jobs at this time or later."""
+    def on_swept(self, began_at: float, listed_at: float) -> None:
+        """A resumed session ends. It was to read the cluster's list at ``began_at`` or later.
+
+        ``listed_at``: when the cluster made the last list that it has read.
+        """
         for job in self._late:
-            if job.submitted_at <= began_at and job.end() is None and not job.is_unlisted(began_at):
+            hidden = job.is_unlisted(began_at) or job.is_unlisted(listed_at)
+            if job.submitted_at <= began_at and job.end() is None and not hidden:
                 self._swept.append(job)
 
     def on_ledger(

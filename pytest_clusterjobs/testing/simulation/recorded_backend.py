@@ -49,6 +49,8 @@ class RecordedBackend(SimulatedBackend):
     """When a poll failed for the last time."""
     opened_at = 0.0
     """World time."""
+    listed_at = 0.0
+    """When the cluster made the last list that it answered with, in world time."""
     name = "sim"
     is_superseded: Callable[[], bool]
     """Whether another session has taken over the run."""
@@ -189,6 +191,12 @@ class RecordedBackend(SimulatedBackend):
             raise
         finally:
             self.recorder.found(token, known=known)
+
+    def sweep(self, run_id: str) -> Mapping[str, Handle]:
+        """List the jobs."""
+        found = super().sweep(run_id)
+        self.listed_at = self.cluster.world.now
+        return found
 
 
 class RecordedNotifyingBackend(RecordedBackend, NotifyingBackend):

@@ -321,7 +321,8 @@ class Session(Worker):
         if self._detaches and self.core.is_cancelling:
             self.gives_up()
         if self._has_swept():
-            scene.oracle.on_swept(self._closing_at - scene.cluster.traits.find_settle)
+            listed_at = 0.0 if self.backend is None else self.backend.listed_at
+            scene.oracle.on_swept(self._closing_at - scene.cluster.traits.find_settle, listed_at)
         incomplete = {} if self.core.is_recorded else {"incomplete": True}
         self.close()
         try:
