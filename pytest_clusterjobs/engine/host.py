@@ -104,9 +104,10 @@ class Run:
         """Stop, and leave to the reaper what takes longer."""
         left = self.stop()
         self.engine.close_backends()
-        incomplete = {} if self.engine.is_recorded else {"incomplete": True}
         try:
-            self.ledger.end_session(self._session, ended=time.time(), left_to_reaper=left, **incomplete)
+            self.ledger.end_session(
+                self._session, is_recorded=self.engine.is_recorded, ended=time.time(), left_to_reaper=left
+            )
         finally:
             self._reaper.release(cancel=left > 0)
             self.ledger.close()

@@ -91,11 +91,13 @@ class Ledger(Database):
             self._store({**values, "session": meta.get("session", 0) + 1})
         return None
 
-    def end_session(self, session: int, **values: Any) -> None:
+    def end_session(self, session: int, *, is_recorded: bool = True, **values: Any) -> None:
         """Give up the run, and store ``values`` like ``set_meta``.
 
-        Does nothing if a later session has begun.
+        Does nothing if a later session has begun. Unless ``is_recorded``, ``incomplete`` is stored as well.
         """
+        if not is_recorded:
+            values["incomplete"] = True
         with self._transaction():
             if self.session() <= session:
                 self._store({**values, "owner": None})

@@ -69,6 +69,8 @@ def test_a_session_that_has_ended_normally_leaves_nothing_in_doubt(ledger: Ledge
         assert ledger.take_over(lambda owner: owner is None, owner={"pid": number}) is None
         ledger.end_session(number)
     assert "incomplete" not in ledger.meta()
+    ledger.end_session(2, is_recorded=False)
+    assert ledger.meta()["incomplete"] is True
 
 
 def test_a_superseded_session_that_ends_does_not_release_the_run(ledger: Ledger) -> None:

@@ -323,10 +323,12 @@ class Session(Worker):
         if self._has_swept():
             listed_at = 0.0 if self.backend is None else self.backend.listed_at
             scene.oracle.on_swept(self._closing_at - scene.cluster.traits.find_settle, listed_at)
-        incomplete = {} if self.core.is_recorded else {"incomplete": True}
+        is_recorded = self.core.is_recorded
         self.close()
         try:
-            self.ledger.end_session(self.number, ended=scene.world.time(), left_to_reaper=left, **incomplete)
+            self.ledger.end_session(
+                self.number, is_recorded=is_recorded, ended=scene.world.time(), left_to_reaper=left
+            )
         except LedgerError as error:
             scene.world.note(self.process.name, f"the end is not recorded: {error}")
         kind = "detached" if self._detaches else "finished"
